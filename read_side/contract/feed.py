@@ -1,0 +1,50 @@
+"""The feed port: what projectors tell gateways. Adapters: `read_side/feed/feed_memory.py`, `feed_redis.py`.
+
+A batch says: between block `after` and block `upto` of this partition, exactly these accounts changed, and this is their
+state at `upto`.  Batches of one projector life (`boot`) are contiguous: each starts where the last ended.  An empty batch with
+`after == upto` is the heartbeat, once a second.  A reader that sees a gap, a new `boot` or a new `generation` has missed
+something and reads the balances it cares about again; it never guesses.  Delivery is at least once, in order per partition;
+a batch may come twice and a capped feed may forget old ones, so a reader never relies on having seen everything.
+
+Source: the (offset, epoch) recovery of Centrifugo, and Kafka's rule that consumers own their position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from read_side.contract.rows import AccountRows
+
+
+@dataclass(frozen=True, slots=True)
+class FeedBatch:
+    """The interval (after, upto] of one partition. `rows` holds each changed account once, as it is at `upto`."""
+
+    partition: int
+    generation: int
+    boot: str
+    after: int
+    upto: int
+    rows: AccountRows
+
+    @property
+    def is_heartbeat(self) -> bool:
+        return self.after == self.upto
+
+
+class Feed(Protocol):
+    """One instance per process. `publish` is for projectors, `subscribe` for gateways."""
+
+    async def publish(self, batch: FeedBatch) -> None:
+        """Hand a batch to every subscriber. Never waits for a slow one: it loses batches and will see the gap."""
+        ...
+
+    def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
+        """Batches of one partition from now on. The first one may already lie some batches back."""
+        ...
+
+    async def close(self) -> None:
+        """End every subscription. Safe to call twice."""
+        ...

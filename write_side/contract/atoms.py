@@ -1,0 +1,101 @@
+"""The smallest words of the wallet: account ids, assets, amounts, and which partition an account lives in.
+
+Every parser here takes untrusted text and either returns a checked value or raises `Malformed` with a code from
+`codes.py`.  Nothing is ever echoed back: a message names the field, never its content.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from blake3 import blake3
+
+LIMIT = 10**18
+"""|amount|, |floor|, |posted| and |held| never pass this, so the sum of any two fits an int64 and nothing wraps."""
+
+NO_FLOOR = -(2**63)
+"""How `floor: null` is kept in an int64 column: outside of every allowed floor."""
+
+WORLD = "@world"
+TRANSIT = "@transit"
+SYSTEM_ACCOUNTS = (WORLD, TRANSIT)
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", re.ASCII)
+_ASSET = re.compile(r"[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}\Z", re.ASCII)
+_DIGITS = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z", re.ASCII)
+_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z", re.ASCII)
+
+
+class Malformed(ValueError):
+    """Input that is not what its field must be. `code` is stable, `field` names where, `detail` is for a person."""
+
+    def __init__(self, code: str, field: str, detail: str) -> None:
+        super().__init__(f"{field}: {detail}")
+        self.code = code
+        self.field = field
+        self.detail = detail
+
+
+def parse_account(text: object, field: str = "account", *, system: bool = False) -> str:
+    """A client's account id; with `system`, `@world` too (never `@transit`: only the service moves that)."""
+    if isinstance(text, str) and (_ACCOUNT.match(text) or (system and text == WORLD)):
+        return text
+    raise Malformed("account_malformed", field, "must match [A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+
+
+def parse_asset(text: object, field: str = "asset") -> str:
+    """An asset, code and exponent, such as `USD/2`."""
+    if isinstance(text, str) and _ASSET.match(text):
+        return text
+    raise Malformed("asset_malformed", field, "must be code/exponent such as USD/2")
+
+
+def parse_integer(text: object, field: str, code: str = "amount_malformed") -> int:
+    """A digit string of minor units, |value| <= 10^18, without sign +, spaces, underscores or leading zeros."""
+    if not isinstance(text, str) or not _DIGITS.match(text) or text == "-0":
+        raise Malformed(code, field, 'must be a string of ASCII digits such as "1000", in minor units')
+    value = int(text)
+    if abs(value) > LIMIT:
+        raise Malformed(code, field, "must not pass 10^18 minor units")
+    return value
+
+
+def parse_amount(text: object, field: str = "amount") -> int:
+    """A positive digit string of minor units, at most 10^18."""
+    value = parse_integer(text, field)
+    if value <= 0:
+        raise Malformed("amount_malformed", field, "must be positive")
+    return value
+
+
+def parse_floor(value: object, field: str = "floor") -> int:
+    """A floor as a digit string, or None for no floor; returns the column's value (`NO_FLOOR` for none)."""
+    return NO_FLOOR if value is None else parse_integer(value, field, "floor_malformed")
+
+
+def parse_transfer_id(text: object, field: str = "id") -> bytes:
+    """The 16 bytes of a UUID in its canonical form with hyphens. Nil and max are refused."""
+    if isinstance(text, str) and _UUID.match(text):
+        raw = uuid.UUID(text).bytes
+        if raw not in (bytes(16), b"\xff" * 16):
+            return raw
+    raise Malformed("id_malformed", field, "must be a UUID (version 7 preferred), neither nil nor max")
+
+
+def format_transfer_id(raw: bytes) -> str:
+    return str(uuid.UUID(bytes=bytes(raw)))
+
+
+def format_floor(floor: int) -> str | None:
+    return None if floor == NO_FLOOR else str(floor)
+
+
+def available(posted: int, held: int, floor: int) -> int | None:
+    """What can be spent: posted - held - floor (DESIGN 5). None when there is no floor, hence no bound."""
+    return None if floor == NO_FLOOR else posted - held - floor
+
+
+def partition_of(account: str, partitions: int) -> int:
+    """Where an account lives: the first 8 bytes, little endian, of BLAKE3 of its id, modulo `partitions`."""
+    return int.from_bytes(blake3(account.encode()).digest(8), "little") % partitions

@@ -1,0 +1,65 @@
+"""The log port: blocks in, blocks out, per partition and in order. Adapters: `log_file.py`, `log_kafka.py`.
+
+What every adapter promises, and `tests/ports/test_log.py` proves on each:
+
+- Order: `read` and `tail` yield a partition's records in the order of their offsets. Offsets are opaque, rise strictly,
+  and start anywhere; `START` is before all of them.
+- Durability: when `append` has returned, the record survives a crash of every process and of the machine (file: fdatasync;
+  Kafka: acknowledged by all in-sync replicas). `tail` and `read` never yield a record that could still be lost.
+- Atomicity: a record is there whole or not at all.
+- Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer that
+  lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
+- Failure: after an `append` raised, it is unknown whether the record is there, and the log refuses every further append
+  (fail-stop). The owner must exit, open the log again and read what won.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple, Protocol
+
+START = -1
+"""The offset before the first record: `read(p, START)` yields everything."""
+
+
+class Record(NamedTuple):
+    """One record: its offset in the partition's log, and the bytes of one block (or of nothing decodable)."""
+
+    offset: int
+    data: bytes | memoryview
+
+
+class LogFailed(Exception):
+    """The environment failed (disk, broker, settings). The message says what it means for the money and what to do."""
+
+
+class Log(Protocol):
+    """Append and read blocks. One instance serves all partitions of one process, on one event loop."""
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions the log has: the topic's own count, or what the folder was made with."""
+        ...
+
+    async def append(self, partition: int, block: bytes) -> int:
+        """Make one block durable as one record; returns its offset. At most one append per partition is in flight.
+
+        Raises LogFailed; see Failure above.
+        """
+        ...
+
+    def read(self, partition: int, after: int = START) -> AsyncIterator[Sequence[Record]]:
+        """Records with offset > after, up to the end as it was at the call, in non-empty runs (some MB each)."""
+        ...
+
+    def tail(self, partition: int, after: int = START) -> AsyncIterator[Sequence[Record]]:
+        """As `read`, then goes on for ever with what is appended. Ends when the log is closed or the task cancelled."""
+        ...
+
+    async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
+        """The one record at an offset that `read` or `tail` has yielded. Raises LogFailed when it is not there."""
+        ...
+
+    async def close(self) -> None:
+        """Release files, sockets and locks. Safe to call twice."""
+        ...
