@@ -5,8 +5,9 @@ switches. What every adapter promises, and `tests/ports/test_view_store.py` prov
 
 - `apply` moves rows and checkpoint in one atomic step, and only when the stored checkpoint is the expected one
   (compare-and-set). Handling the same batch twice is therefore refused the second time and changes nothing.
-- A projector must `claim` a partition before it writes. A later claim makes every earlier owner stale: its `apply`,
-  `switch` and `clear` raise `OwnerStale` and change nothing.
+- Whoever writes a generation must `claim` it first: the live one its projector, a new one the rebuild. A later claim makes
+  every earlier owner of that generation stale: its writes raise `OwnerStale` and change nothing. Owners are random tokens,
+  not counters, so a store that was emptied or set back cannot hand out a number twice.
 - `read` returns rows together with the checkpoint they belong to, from one moment.
 - Nothing here repairs: a checkpoint that is not what the owner expects raises `CheckpointMismatch` with what is stored, and
   the owner brings the view up from its own folded state.
@@ -36,14 +37,23 @@ class Checkpoint(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The right to write a partition's view: higher numbers win. From `claim`."""
+    """The right to write one generation of a partition's view. `token` is random, from `claim`."""
 
     partition: int
-    number: int
+    generation: int
+    token: str
 
 
 class OwnerStale(Exception):
-    """Another projector has claimed this partition since. This one must exit; the view is not harmed."""
+    """Another process has claimed this generation since. `stored` is the generation's checkpoint, None when it has none.
+
+    The owner exits, unless `stored` is behind what it has itself applied: then the store was set back to an older state,
+    and it claims again.
+    """
+
+    def __init__(self, stored: Checkpoint | None) -> None:
+        super().__init__("another process owns this view now")
+        self.stored = stored
 
 
 @dataclass
@@ -56,8 +66,8 @@ class CheckpointMismatch(Exception):
 class ViewStore(Protocol):
     """One instance per process, all partitions."""
 
-    async def claim(self, partition: int) -> Owner:
-        """Become the partition's owner; every earlier owner is stale from now on."""
+    async def claim(self, partition: int, generation: int) -> Owner:
+        """Become the owner of a generation (there or not yet); every earlier owner of it is stale from now on."""
         ...
 
     async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
@@ -65,18 +75,25 @@ class ViewStore(Protocol):
         ...
 
     async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> None:
-        """Write rows into `checkpoint.generation` and set its checkpoint, if that generation's checkpoint is `expected`.
+        """Write rows into the owner's generation and set its checkpoint, if its stored checkpoint is `expected`.
 
-        With `expected=None` the generation must not have one. The first generation of a partition that ever gets a checkpoint
-        becomes the live one; when the generation written is not live (another was switched in) and `expected` is not
-        None it is written all the same. Raises CheckpointMismatch, OwnerStale.
+        `expected=None`: there must be no checkpoint. The first generation of a partition that gets a checkpoint while none
+        is live becomes the live one in the same step. `expected == checkpoint` with no rows is a probe that writes nothing.
+        Raises CheckpointMismatch (also when the store no longer knows any owner of the generation: it was emptied), OwnerStale.
         """
         ...
 
-    async def clear(self, owner: Owner, generation: int) -> None:
-        """Remove a generation's checkpoint first, then its rows: while rows are missing, readers find no checkpoint.
+    async def clear(self, owner: Owner) -> None:
+        """Remove the generation's checkpoint first, then its rows: while rows are missing, readers find no checkpoint.
 
-        Raises OwnerStale.
+        The generation stays owned, and live if it was. Raises OwnerStale, CheckpointMismatch (emptied store).
+        """
+        ...
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        """Write rows into a generation that has no checkpoint yet, so that a whole view can be written in parts.
+
+        Raises CheckpointMismatch when the generation has a checkpoint, or the store was emptied; OwnerStale.
         """
         ...
 
@@ -84,8 +101,12 @@ class ViewStore(Protocol):
         """The number of the live generation. None when there is none."""
         ...
 
-    async def switch(self, owner: Owner, generation: int) -> None:
-        """Make a generation live in one step, if its checkpoint is not behind the live one's.
+    async def generations(self, partition: int) -> list[int]:
+        """Every generation that has a checkpoint or rows, rising."""
+        ...
+
+    async def switch(self, owner: Owner) -> None:
+        """Make the owner's generation live in one step, if its checkpoint is not behind the live one's.
 
         Raises CheckpointMismatch (with the live checkpoint) when it is behind or has none, OwnerStale.
         """
