@@ -1,0 +1,217 @@
+"""The columns of a block's body, and how a batch of columns becomes bytes and comes back.
+
+A section is an Arrow record batch without its schema: the format version names the columns, and one width code a column
+says how narrow its integers are stored (the narrowest type that holds every value of the column).  In memory every column
+has the one dtype given here.
+
+Bytes of a section, little endian, each part padded with zeros to 8 bytes:
+    u8 section, u8 columns, u16 zero, u32 message length | u8 width code per column | Arrow IPC message (RFC: Arrow columnar format)
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+Columns = Mapping[str, Any]
+"""Column name to numpy array (integers, ids as uint8[n, 16]) or list of str (text)."""
+
+
+class ColumnType(Enum):
+    """UNSIGNED and SIGNED integers are narrowed; TEXT is UTF-8; ID is 16 raw bytes."""
+
+    UNSIGNED = "unsigned"
+    SIGNED = "signed"
+    TEXT = "text"
+    ID = "id"
+
+
+class Column(NamedTuple):
+    name: str
+    type: ColumnType
+    dtype: type[np.generic] | None = None
+    """The dtype in memory; None for text and ids."""
+
+
+class Section(NamedTuple):
+    """One of a block's batches: its number in the bytes and its columns, in order."""
+
+    number: int
+    name: str
+    columns: tuple[Column, ...]
+
+
+_U, _S, _T, _I = ColumnType.UNSIGNED, ColumnType.SIGNED, ColumnType.TEXT, ColumnType.ID
+
+ACCOUNTS: Final = Section(
+    1,
+    "accounts",
+    (
+        Column("number", _U, np.int64),  # dense per partition, given at opening
+        Column("id", _T),
+        Column("asset", _T),
+        Column("owner", _T),  # "" for none
+        Column("floor", _S, np.int64),  # NO_FLOOR for none
+        Column("flags", _U, np.int64),
+    ),
+)
+OUTCOMES: Final = Section(
+    2,
+    "outcomes",
+    (
+        Column("id", _I),  # the transfer id; of an opening, the account key
+        Column("kind", _U, np.uint8),
+        Column("code", _U, np.uint8),
+        Column("back", _U, np.int64),  # consumed_to - offset of the command record, so that it stays narrow
+        Column("row", _U, np.int64),  # the command's row in its record
+    ),
+)
+ENTRIES: Final = Section(
+    3,
+    "entries",
+    (
+        Column("outcome", _U, np.int64),  # row in outcomes, never falling
+        Column("account", _U, np.int64),
+        Column("posted", _S, np.int64),  # after
+        Column("version", _U, np.int64),  # after
+    ),
+)
+REPEATS: Final = Section(
+    4,
+    "repeats",
+    (
+        Column("outcome", _U, np.int64),
+        Column("sequence", _U, np.int64),  # where the first outcome is: block
+        Column("row", _U, np.int64),  # and row in its outcomes
+    ),
+)
+LEGS: Final = Section(
+    5,
+    "legs",
+    (
+        Column("outcome", _U, np.int64),
+        Column("account", _T),
+        Column("amount", _S, np.int64),
+        Column("asset", _T),
+        Column("available", _S, np.int64),  # of this account when refused; NOT_TOLD where it does not matter
+    ),
+)
+NOT_TOLD: Final = -(2**63)
+SECTIONS: Final = (ACCOUNTS, OUTCOMES, ENTRIES, REPEATS, LEGS)
+
+_UNSIGNED_TYPES: Final = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
+_SIGNED_TYPES: Final = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
+_UNSIGNED_MAX: Final = (2**8 - 1, 2**16 - 1, 2**32 - 1)
+_SIGNED_MAX: Final = (2**7 - 1, 2**15 - 1, 2**31 - 1)
+_ID_TYPE: Final = pa.binary(16)
+_HEAD: Final = struct.Struct("<BBHI")
+
+
+class SectionMalformed(ValueError):
+    """Bytes that no encoder of this format wrote."""
+
+
+def _padding(size: int) -> int:
+    return -size % 8
+
+
+def _width_code(column: Column, values: npt.NDArray[Any]) -> int:
+    if column.type is ColumnType.UNSIGNED:
+        largest = int(values.max())
+        return next((code for code, bound in enumerate(_UNSIGNED_MAX) if largest <= bound), 3)
+    low, high = int(values.min()), int(values.max())
+    return next((code for code, bound in enumerate(_SIGNED_MAX) if -bound - 1 <= low and high <= bound), 3)
+
+
+def _arrow_type(column: Column, code: int) -> pa.DataType:
+    if column.type is ColumnType.TEXT:
+        return pa.utf8()
+    if column.type is ColumnType.ID:
+        return _ID_TYPE
+    return (_UNSIGNED_TYPES if column.type is ColumnType.UNSIGNED else _SIGNED_TYPES)[code]
+
+
+def _arrow_array(column: Column, values: Any, code: int) -> pa.Array:
+    if column.type is ColumnType.TEXT:
+        return pa.array(values, pa.utf8())
+    if column.type is ColumnType.ID:
+        return pa.FixedSizeBinaryArray.from_buffers(_ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+    dtype = _arrow_type(column, code).to_pandas_dtype()
+    return pa.array(np.ascontiguousarray(values, dtype))
+
+
+def encode_section(section: Section, columns: Columns) -> bytes:
+    """The bytes of one batch; b"" when it has no rows."""
+    rows = len(columns[section.columns[0].name])
+    if rows == 0:
+        return b""
+    codes, arrays = bytearray(), []
+    for column in section.columns:
+        values = columns[column.name]
+        code = 0 if column.type in (ColumnType.TEXT, ColumnType.ID) else _width_code(column, values)
+        codes.append(code)
+        arrays.append(_arrow_array(column, values, code))
+    message = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in section.columns]).serialize()
+    head = _HEAD.pack(section.number, len(codes), 0, message.size)
+    return b"".join(
+        (head, bytes(codes), bytes(_padding(len(codes))), memoryview(message), bytes(_padding(message.size)))
+    )
+
+
+def empty_columns(section: Section) -> dict[str, Any]:
+    """A batch of no rows."""
+    blank: dict[ColumnType, Any] = {ColumnType.TEXT: [], ColumnType.ID: np.empty((0, 16), np.uint8)}
+    return {
+        column.name: np.empty(0, column.dtype) if column.dtype is not None else blank[column.type]
+        for column in section.columns
+    }
+
+
+def _column_values(column: Column, array: pa.Array) -> Any:
+    if column.type is ColumnType.TEXT:
+        return array.to_pylist()
+    if column.type is ColumnType.ID:
+        raw = np.frombuffer(array.buffers()[1], np.uint8)
+        return raw[: len(array) * 16].reshape(-1, 16)
+    return array.to_numpy(zero_copy_only=True).astype(column.dtype, copy=False)
+
+
+def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
+    """Every section of a body by name; those left out are empty. Raises SectionMalformed."""
+    found = {section.name: empty_columns(section) for section in SECTIONS}
+    at, last = 0, 0
+    while at < len(body):
+        if len(body) - at < _HEAD.size:
+            raise SectionMalformed("a section's head is cut")
+        number, columns, zero, size = _HEAD.unpack_from(body, at)
+        if not last < number <= len(SECTIONS) or zero:
+            raise SectionMalformed("a section is unknown, out of order or there twice")
+        section = SECTIONS[number - 1]
+        codes_at = at + _HEAD.size
+        message_at = codes_at + columns + _padding(columns)
+        end = message_at + size + _padding(size)
+        if columns != len(section.columns) or end > len(body):
+            raise SectionMalformed("a section is longer than the body")
+        found[section.name] = _decode_batch(section, bytes(body[codes_at : codes_at + columns]), body[message_at : message_at + size])
+        at, last = end, number
+    return found
+
+
+def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[str, Any]:
+    if max(codes) > 3:
+        raise SectionMalformed("a width code is unknown")
+    schema = pa.schema([(c.name, _arrow_type(c, code)) for c, code in zip(section.columns, codes, strict=True)])
+    try:
+        batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)
+        batch.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise SectionMalformed(f"Arrow cannot read the {section.name} batch") from error
+    if batch.num_rows == 0 or any(array.null_count for array in batch.columns):
+        raise SectionMalformed(f"the {section.name} batch is empty or has nulls")
+    return {column.name: _column_values(column, array) for column, array in zip(section.columns, batch.columns, strict=True)}

@@ -1,0 +1,253 @@
+"""One partition, folded: accounts, remembered ids, the head of the chain. Plain columns that the compiled loops share.
+
+Both sides hold this state and change it with the same code: the writer by deciding, everyone else by folding blocks.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from blake3 import blake3
+from numba import njit
+
+from write_side.contract.atoms import TRANSIT, WORLD
+from write_side.contract.blake3_lanes import hash_strings
+from write_side.contract.block import ZERO_HASH, Header
+from write_side.contract.chain import Head
+from write_side.contract.digest import mix_account, mix_cut_off, mix_identity
+from write_side.contract.ids import ROW, SEQUENCE, IdTable
+
+_START_ACCOUNTS: Final = 1024
+_START_ASSETS: Final = 16
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_S32: Final = np.uint64(32)
+
+
+class Place(NamedTuple):
+    """Where an outcome lies: block sequence and row in its outcomes."""
+
+    sequence: int
+    row: int
+
+
+@dataclass
+class Chained:
+    """The head of a partition's chain and what its header said."""
+
+    sequence: int = -1
+    block_hash: bytes = ZERO_HASH
+    epoch: int = 0
+    created_at_us: int = 0
+    consumed_to: int = 0
+    refuse_ids_before_us: int = 0
+
+    @property
+    def head(self) -> Head:
+        return Head(self.epoch, self.sequence, self.block_hash)
+
+    def advance(self, header: Header) -> None:
+        self.sequence = header.sequence
+        self.block_hash = header.block_hash
+        self.epoch = header.epoch
+        self.created_at_us = header.created_at_us
+        self.consumed_to = header.consumed_to
+        self.refuse_ids_before_us = header.refuse_ids_before_us
+
+
+@njit(cache=True, nogil=True)
+def find_account(slots, key_a, key_b, secret, a, b):  # type: ignore[no-untyped-def]
+    """The number of the account with key (a, b), or -1 - slot of the free slot where it belongs."""
+    mask = np.uint64(slots.size - 1)
+    h = (a ^ secret) * _SPREAD
+    slot = (h ^ (h >> _S32)) & mask
+    while True:
+        number = slots[slot]
+        if number < 0:
+            return -1 - np.int64(slot)
+        if key_a[number] == a and key_b[number] == b:
+            return np.int64(number)
+        slot = (slot + np.uint64(1)) & mask
+
+
+@njit(cache=True, nogil=True)
+def add_account(accounts, slots, secret, digest, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
+    """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
+    key_a, key_b, row_keys, posted, held, version, floors, flag_bits, assets, changed_at_us = accounts
+    if not hidden:
+        slots[-1 - find_account(slots, key_a, key_b, secret, a, b)] = number
+    key_a[number] = a
+    key_b[number] = b
+    row_keys[number] = row_key
+    posted[number] = 0
+    held[number] = 0
+    version[number] = 0
+    floors[number] = floor
+    flag_bits[number] = flags
+    assets[number] = asset
+    changed_at_us[number] = at_us
+    x, y = mix_account(row_key, number, 0, 0, 0, floor, flags)
+    digest[0] += x
+    digest[1] += y
+
+
+@njit(cache=True, nogil=True)
+def _reindex(slots, key_a, key_b, hidden, count, secret):  # type: ignore[no-untyped-def]
+    for number in range(count):
+        if not hidden[number]:
+            slots[-1 - find_account(slots, key_a, key_b, secret, key_a[number], key_b[number])] = number
+
+
+@njit(cache=True)
+def _cut_off_lanes(refuse_ids_before_us):  # type: ignore[no-untyped-def]
+    return mix_cut_off(refuse_ids_before_us)
+
+
+@njit(cache=True, nogil=True)
+def identity_keys(key_a, key_b, asset_hash, owner_hash, out):  # type: ignore[no-untyped-def]
+    """Row keys of n accounts (`digest.mix_identity`), uint64[n] each, into `out`."""
+    for i in range(out.size):
+        out[i] = mix_identity(key_a[i], key_b[i], asset_hash[i], owner_hash[i])
+
+
+def string_keys(strings: pa.Array | list[str]) -> npt.NDArray[np.uint64]:
+    """BLAKE3-128 of each string (at most 64 bytes): uint64[2, n]."""
+    array = strings if isinstance(strings, pa.Array) else pa.array(strings, pa.utf8())
+    if len(array) == 0:
+        return np.empty((2, 0), np.uint64)
+    _, offsets, data = array.buffers()
+    starts = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
+    return hash_strings(starts, np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8))
+
+
+def word_hash(text: str) -> np.uint64:
+    """The first 8 bytes, little endian, of BLAKE3 of a text: what assets and owners are in digests and fingerprints."""
+    return np.uint64(int.from_bytes(blake3(text.encode()).digest(8), "little"))
+
+
+class State:
+    """One partition at one position.
+
+    Columns by account number, valid up to `count`: posted, held, version, floor, flags, changed_at_us (int64), asset_of (int64,
+    an index into `asset_names` that means something in this process only), key_a, key_b, row_key (uint64).
+    `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
+    """
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.chained = Chained()
+        self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
+        self.ids = IdTable()
+        self.count = 0
+        self.names: list[str] = []
+        self.assets: list[str] = []
+        self.owners: list[str] = []
+        self.secret = np.uint64(secrets.randbits(64))
+        self.slots: npt.NDArray[np.int64] = np.full(2 * _START_ACCOUNTS, -1, np.int64)
+        self.key_a, self.key_b, self.row_key = (np.empty(_START_ACCOUNTS, np.uint64) for _ in range(3))
+        self.posted, self.held, self.version, self.floor, self.flags, self.asset_of, self.changed_at_us = (
+            np.empty(_START_ACCOUNTS, np.int64) for _ in range(7)
+        )
+        self.asset_names: list[str] = []
+        self._asset_numbers: dict[str, int] = {}
+        self.asset_hashes: npt.NDArray[np.uint64] = np.zeros(_START_ASSETS, np.uint64)
+        self.world: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
+        self.transit: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
+
+    @property
+    def columns(self) -> tuple[npt.NDArray[Any], ...]:
+        """The account columns in the order that the compiled loops take them apart."""
+        return (
+            self.key_a,
+            self.key_b,
+            self.row_key,
+            self.posted,
+            self.held,
+            self.version,
+            self.floor,
+            self.flags,
+            self.asset_of,
+            self.changed_at_us,
+        )
+
+    def reserve_accounts(self, more: int) -> None:
+        """Make room for `more` accounts, with the index at most 70 % full."""
+        needed = self.count + more
+        if needed > self.posted.size:
+            size = max(needed, 2 * self.posted.size)
+            for name in (
+                "key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "asset_of", "changed_at_us",
+            ):  # fmt: skip
+                column = getattr(self, name)
+                setattr(self, name, np.concatenate((column, np.empty(size - column.size, column.dtype))))
+        if needed * 10 > self.slots.size * 7:
+            size = self.slots.size
+            while needed * 10 > size * 5:
+                size *= 2
+            self.slots = np.full(size, -1, np.int64)
+            hidden = np.zeros(self.count, np.bool_)
+            hidden[self.world[self.world >= 0]] = True
+            hidden[self.transit[self.transit >= 0]] = True
+            _reindex(self.slots, self.key_a, self.key_b, hidden, self.count, self.secret)
+
+    def asset_number(self, asset: str) -> int:
+        """This process's number of an asset; -1 for one that no account here has ever had."""
+        return self._asset_numbers.get(asset, -1)
+
+    def intern_asset(self, asset: str) -> int:
+        """As `asset_number`, giving a new one a number. Only for assets of accounts being opened."""
+        number = self._asset_numbers.get(asset)
+        if number is None:
+            number = len(self.asset_names)
+            self._asset_numbers[asset] = number
+            self.asset_names.append(asset)
+            if number == self.world.size:
+                self.world = np.concatenate((self.world, np.full(number, -1, np.int64)))
+                self.transit = np.concatenate((self.transit, np.full(number, -1, np.int64)))
+                self.asset_hashes = np.concatenate((self.asset_hashes, np.zeros(number, np.uint64)))
+            self.asset_hashes[number] = word_hash(asset)
+        return number
+
+    def digest_bytes(self, refuse_ids_before_us: int | None = None) -> bytes:
+        """The state digest, 16 bytes, with the given cut-off (the held one by default)."""
+        cut_off = self.chained.refuse_ids_before_us if refuse_ids_before_us is None else refuse_ids_before_us
+        lanes = np.array(_cut_off_lanes(cut_off), np.uint64)
+        return (self.digest + lanes).astype("<u8").tobytes()
+
+    def row_name(self, number: int) -> str:
+        """The account's id; a system account's with its asset, `@world:USD/2`, since each asset has one."""
+        name = self.names[number]
+        return f"{name}:{self.assets[number]}" if name.startswith("@") else name
+
+    def number_of(self, name: str) -> int | None:
+        """The number of an account by its row name."""
+        if name.startswith("@"):
+            system, _, asset = name.partition(":")
+            table = {WORLD: self.world, TRANSIT: self.transit}.get(system)
+            number = self.asset_number(asset)
+            if table is None or number < 0 or table[number] < 0:
+                return None
+            return int(table[number])
+        a, b = string_keys([name])[:, 0]
+        number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
+        return None if number < 0 else number
+
+    def number_of_key(self, key: bytes) -> int | None:
+        """The number of an account by the 16 bytes of BLAKE3 of its id."""
+        a, b = np.frombuffer(key, "<u8")
+        number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
+        return None if number < 0 else number
+
+    def find_transfer(self, id16: bytes) -> Place | None:
+        """Where the first outcome of a remembered transfer id lies."""
+        row = self.ids.find(id16)
+        return None if row is None else Place(int(self.ids.rows[row, SEQUENCE]), int(self.ids.rows[row, ROW]))
+
+
+WORLD_KEY: Final = tuple(string_keys([WORLD])[:, 0])
+TRANSIT_KEY: Final = tuple(string_keys([TRANSIT])[:, 0])
+"""The keys of the system accounts' names, (uint64, uint64)."""
