@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# servers.sh:        installs what the tests need beside Python, where it is missing: Redis, Chromium, Java, Kafka.
+# servers.sh relock: writes kafka-jars.txt again after kafka-pom.xml was changed.
+#
+# Debian's packages come through apt-get (as root, or by sudo without a password); Kafka's jars through Maven into
+# $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in kafka-jars.txt on every run. When all is
+# there this takes a fraction of a second and touches no network. What cannot be had is said loudly; with CI=true it
+# ends the run, elsewhere the tests that need it are skipped and say so.
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+jars_list="$here/kafka-jars.txt"
+copy_jars='org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
+missing=()
+apt_is_fresh=no
+
+say() { printf '%s\n' "$*" >&2; }
+
+lacks() {
+    missing+=("$1")
+    say "!!! $1"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
+# The first of the named packages that this Debian has. Returns 1 when none could be installed.
+apt_install() {
+    command -v apt-get >/dev/null || return 1
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return 1
+    if [ "$apt_is_fresh" = no ]; then
+        as_root apt-get update -qq >&2 || say "apt-get update failed; going on with the package lists that are there"
+        apt_is_fresh=yes
+    fi
+    local package
+    for package in "$@"; do
+        say "installing $package"
+        as_root apt-get install -y -qq --no-install-recommends "$package" >/dev/null && return
+    done
+    return 1
+}
+
+# tests/servers.py looks in the same places, in the same order.
+find_java() {
+    local java version
+    for java in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} java /usr/lib/jvm/*/bin/java; do
+        version="$("$java" -version 2>&1 | sed -n '1s/.*version "\([0-9]*\).*/\1/p')" || continue
+        if [ "${version:-0}" -ge 17 ]; then
+            printf '%s\n' "$java"
+            return
+        fi
+    done
+    return 1
+}
+
+fetch_jars() {
+    command -v mvn >/dev/null || apt_install maven || return 1
+    say "fetching Kafka's jars (54 MB) into $1"
+    mvn --batch-mode --quiet --file "$here/kafka-pom.xml" "$copy_jars" -DincludeScope=runtime -DoutputDirectory="$1" >&2
+}
+
+jars_are_good() { [ -d "$1" ] && (cd "$1" && sha512sum --check --strict --status "$jars_list" 2>/dev/null); }
+
+if [ "${1:-}" = relock ]; then
+    scratch="$(mktemp -d)"
+    trap 'rm -rf "$scratch"' EXIT
+    fetch_jars "$scratch/jars"
+    (cd "$scratch/jars" && LC_ALL=C sha512sum -- *.jar) >"$jars_list"
+    say "$(wc -l <"$jars_list") jars in $jars_list"
+    exit
+fi
+
+command -v redis-server >/dev/null || apt_install redis-server || lacks "Redis is missing: apt-get install redis-server"
+
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || [ -n "${CHROMIUM:-}" ] ||
+    apt_install chromium || lacks "Chromium is missing: apt-get install chromium"
+
+# A broker that is given needs neither Java nor jars.
+if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
+    find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headless && find_java >/dev/null; } ||
+        lacks "Java 17 or newer is missing: apt-get install openjdk-17-jre-headless"
+
+    version="$(sed -n 's/.*  kafka_2\.13-\(.*\)\.jar$/\1/p' "$jars_list")"
+    cache="${FANFOLD_TEST_CACHE:-$HOME/.cache/fanfold}"
+    jars="$cache/kafka-$version"
+    if ! jars_are_good "$jars"; then
+        mkdir -p "$cache"
+        # Filled aside and renamed, so that an interrupted download never looks finished.
+        scratch="$(mktemp -d "$cache/.kafka-XXXXXX")"
+        trap 'rm -rf "$scratch"' EXIT
+        if fetch_jars "$scratch/jars" && jars_are_good "$scratch/jars"; then
+            rm -rf "$jars"
+            mv "$scratch/jars" "$jars"
+        else
+            lacks "Kafka's jars could not be fetched by Maven, or differ from $jars_list"
+        fi
+    fi
+fi
+
+if [ "${#missing[@]}" -gt 0 ]; then
+    if [ "${CI:-}" = true ]; then
+        say "${#missing[@]} of the servers that the tests need are missing, and CI=true allows no skipped test."
+        exit 1
+    fi
+    say "${#missing[@]} of the servers that the tests need are missing: their tests will be SKIPPED."
+fi

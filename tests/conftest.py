@@ -1,0 +1,81 @@
+"""Fixtures that every test may use: real servers, started on first use and shared where that is harmless."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from tests.servers import (
+    KafkaServer,
+    RedisServer,
+    ServerMissing,
+    find_chromium,
+    running_kafka,
+    running_redis,
+    shared_kafka,
+    shared_redis,
+)
+
+T = TypeVar("T")
+
+
+@contextmanager
+def _or_skip(server: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+    """The server; when it is not installed, a skipped test that says so, and under CI=true a failed one."""
+    with _missing_skips():
+        manager = server()
+        value = manager.__enter__()
+    try:
+        yield value
+    finally:
+        manager.__exit__(None, None, None)
+
+
+@contextmanager
+def _missing_skips() -> Iterator[None]:
+    try:
+        yield
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI=true allows no skipped test: {missing}", pytrace=False)
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap() -> Iterator[str]:
+    """`host:port` of a real broker shared by the whole run. Create your own topics: `tests.servers.unique_name`."""
+    with _or_skip(shared_kafka) as bootstrap:
+        yield bootstrap
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """URL of a real Redis shared by the whole run. Prefix your keys with a `unique_name`; never flush it."""
+    with _or_skip(shared_redis) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis of this test's own, to be flushed, stopped, emptied and set back."""
+    with _or_skip(running_redis) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_server() -> Iterator[KafkaServer]:
+    """A real broker of this test's own, to be stopped, killed and paused. Takes seconds: prefer `kafka_bootstrap`."""
+    with _or_skip(running_kafka) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """Path of the system's Chromium, for Playwright's `executable_path`."""
+    with _missing_skips():
+        return str(find_chromium())
+    raise AssertionError("unreachable")
