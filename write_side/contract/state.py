@@ -6,6 +6,7 @@ Both sides hold this state and change it with the same code: the writer by decid
 from __future__ import annotations
 
 import secrets
+import threading
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -135,10 +136,12 @@ class State:
     Columns by account number, valid up to `count`: posted, held, version, floor, flags, changed_at_us (int64), asset_of (int64,
     an index into `asset_names` that means something in this process only), key_a, key_b, row_key (uint64).
     `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
+    `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
+        self.lock = threading.Lock()
         self.chained = Chained()
         self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
         self.ids = IdTable()
@@ -232,22 +235,29 @@ class State:
             if table is None or number < 0 or table[number] < 0:
                 return None
             return int(table[number])
-        a, b = string_keys([name])[:, 0]
-        number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
-        return None if number < 0 else number
+        return self._number_of(*name_key(name))
 
     def number_of_key(self, key: bytes) -> int | None:
         """The number of an account by the 16 bytes of BLAKE3 of its id."""
-        a, b = np.frombuffer(key, "<u8")
-        number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
+        return self._number_of(*np.frombuffer(key, "<u8"))
+
+    def _number_of(self, a: np.uint64, b: np.uint64) -> int | None:
+        with self.lock:
+            number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
         return None if number < 0 else number
 
     def find_transfer(self, id16: bytes) -> Place | None:
         """Where the first outcome of a remembered transfer id lies."""
-        row = self.ids.find(id16)
-        return None if row is None else Place(int(self.ids.rows[row, SEQUENCE]), int(self.ids.rows[row, ROW]))
+        with self.lock:
+            row = self.ids.find(id16)
+            return None if row is None else Place(int(self.ids.rows[row, SEQUENCE]), int(self.ids.rows[row, ROW]))
 
 
-WORLD_KEY: Final = tuple(string_keys([WORLD])[:, 0])
-TRANSIT_KEY: Final = tuple(string_keys([TRANSIT])[:, 0])
-"""The keys of the system accounts' names, (uint64, uint64)."""
+def name_key(name: str) -> tuple[np.uint64, np.uint64]:
+    """The key of one account name: BLAKE3-128 as two little-endian words."""
+    a, b = np.frombuffer(blake3(name.encode()).digest(16), "<u8")
+    return a, b
+
+
+WORLD_KEY: Final = name_key(WORLD)
+TRANSIT_KEY: Final = name_key(TRANSIT)

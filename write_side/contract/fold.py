@@ -1,0 +1,257 @@
+"""fold: state + block -> state. The one way in which anybody but the deciding writer changes a `State`.
+
+Every check of the design is made on the way: account numbers dense, version = held + 1, entries of every outcome and of
+every asset sum to zero, limits kept, and at the end the state digest equals the header's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
+from write_side.contract.block import Block
+from write_side.contract.codes import NOT_REMEMBERED, Kind
+from write_side.contract.digest import mix_account, mix_id
+from write_side.contract.ids import find_id, put_id
+from write_side.contract.state import State, add_account, find_account, identity_keys, string_keys, word_hash
+
+Int64s = npt.NDArray[np.int64]
+
+Fingerprints = Callable[[State, Block, Int64s], npt.NDArray[np.uint64]]
+"""(state with the block's accounts opened, block, delta of each entry) -> uint64[2, outcomes]."""
+
+_LIMIT: Final = LIMIT
+_REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
+_TRANSFER: Final = int(Kind.TRANSFER)
+
+FAULTS: Final = {
+    1: "an entry names an outcome that is not in the block, or out of order",
+    2: "an entry names an account that does not exist",
+    3: "an entry's version is not the held one + 1",
+    4: "an entry's balance passes 10^18",
+    5: "the entries of an outcome do not sum to zero",
+    6: "a transfer id is remembered twice",
+}
+
+
+class CheckFailed(Exception):
+    """A block of the chain does not follow from the state before it: the writer that made it was wrong, or memory was.
+
+    The partition stops; `sequence` is the block that failed.
+    """
+
+    def __init__(self, partition: int, sequence: int, what: str) -> None:
+        super().__init__(
+            f"partition {partition} stops at block {sequence}: {what}. Balances up to block {sequence - 1} are good. "
+            "Keep the log as it is and run `fanfold verify`."
+        )
+        self.partition = partition
+        self.sequence = sequence
+        self.what = what
+
+
+@njit(cache=True, nogil=True)
+def _fold_entries(accounts, count, digest, outcome, account, posted_after, version_after, outcomes, at_us, deltas, sums):  # type: ignore[no-untyped-def]
+    """Apply entries in order; 0 or a fault number. sums: int64 by asset, wrapping; deltas: int64[n], written."""
+    _, _, row_keys, posted, held, version, floors, flags, assets, changed_at_us = accounts
+    last = -1
+    balance = 0
+    for i in range(account.size):
+        row = outcome[i]
+        if row != last:
+            if balance != 0:
+                return 5
+            if row < last or row >= outcomes:
+                return 1
+            last = row
+        number = account[i]
+        if number < 0 or number >= count:
+            return 2
+        after = posted_after[i]
+        if after > _LIMIT or after < -_LIMIT:
+            return 4
+        before = posted[number]
+        if version_after[i] != version[number] + 1:
+            return 3
+        delta = after - before
+        deltas[i] = delta
+        balance += delta
+        sums[assets[number]] += delta
+        key, hold, floor, flag = row_keys[number], held[number], floors[number], flags[number]
+        a, b = mix_account(key, number, before, hold, version[number], floor, flag)
+        x, y = mix_account(key, number, after, hold, version_after[i], floor, flag)
+        digest[0] += x - a
+        digest[1] += y - b
+        posted[number] = after
+        version[number] = version_after[i]
+        changed_at_us[number] = at_us
+    return 5 if balance != 0 else 0
+
+
+@njit(cache=True, nogil=True)
+def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
+    """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7), or `at_us` for an id without a time."""
+    if ((id_a >> np.uint64(52)) & np.uint64(15)) == 7 and ((id_b >> np.uint64(6)) & np.uint64(3)) == 2:
+        milliseconds = np.int64(0)
+        for i in range(6):
+            milliseconds = (milliseconds << 8) | np.int64((id_a >> np.uint64(8 * i)) & np.uint64(255))
+        return milliseconds * 1000
+    return np.int64(at_us)
+
+
+@njit(cache=True, nogil=True)
+def _fold_ids(rows, slots, secret, count, digest, ids, kind, code, remembered, fingerprints, sequence, at_us):  # type: ignore[no-untyped-def]
+    """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2]."""
+    for i in range(kind.size):
+        if kind[i] == _TRANSFER and remembered[code[i]]:
+            a, b = ids[i, 0], ids[i, 1]
+            free = find_id(rows, slots, secret, a, b)
+            if free >= 0:
+                return -1
+            time_us = time_of_id(a, b, at_us)
+            put_id(rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], sequence, i, time_us)
+            x, y = mix_id(a, b, time_us)
+            digest[0] += x
+            digest[1] += y
+            count += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def _add_accounts(accounts, slots, secret, digest, start, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
+    key_a, key_b = accounts[0], accounts[1]
+    for i in range(a.size):
+        if not hidden[i] and find_account(slots, key_a, key_b, secret, a[i], b[i]) >= 0:
+            return False
+        add_account(
+            accounts, slots, secret, digest, start + i, a[i], b[i], asset[i], row_key[i], floor[i], flags[i], at_us, hidden[i]
+        )  # fmt: skip
+    return True
+
+
+def fold(state: State, block: Block, fingerprints: Fingerprints | None = None) -> None:
+    """Apply an accepted block.
+
+    `fingerprints` recomputes those of the block's transfers, kept with their ids by a writer that will go on deciding; readers
+    leave it out. Raises CheckFailed; the state is then unusable. The caller has applied the chain rule.
+    """
+    with state.lock:
+        _fold(state, block, fingerprints)
+
+
+def changed_accounts(state: State, blocks: Sequence[Block]) -> Int64s:
+    """The numbers of the accounts that a run of blocks, just folded, changed: each once, rising.
+
+    Many entries: look for the times of those blocks in the whole column; few: sort the few.
+    """
+    entries = sum(len(block.entries["account"]) + len(block.accounts["number"]) for block in blocks)
+    if entries == 0:
+        return np.empty(0, np.int64)
+    if entries * 16 > state.count:
+        with state.lock:
+            return np.flatnonzero(state.changed_at_us[: state.count] >= blocks[0].header.created_at_us)
+    parts = [part for block in blocks for part in (block.entries["account"], block.accounts["number"])]
+    return np.unique(np.concatenate(parts))
+
+
+def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None:
+    header, outcomes, entries = block.header, block.outcomes, block.entries
+    fail = _Failure(state.partition, header.sequence)
+    if header.created_at_us <= state.chained.created_at_us:
+        raise fail("its time does not rise")
+    if header.refuse_ids_before_us < state.chained.refuse_ids_before_us:
+        raise fail("the cut-off of ids falls")
+    open_accounts(state, block)
+    size = len(outcomes["kind"])
+    sums = np.zeros(max(1, len(state.asset_names)), np.int64)
+    deltas = np.empty(len(entries["account"]), np.int64)
+    fault = _fold_entries(
+        state.columns, state.count, state.digest, entries["outcome"], entries["account"], entries["posted"],
+        entries["version"], size, header.created_at_us, deltas, sums,
+    )  # fmt: skip
+    if fault:
+        raise fail(FAULTS[fault])
+    if sums.any():
+        raise fail("the entries of an asset do not sum to zero")
+    remember(state, block, None if fingerprints is None else fingerprints(state, block, deltas))
+    if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
+        raise fail("the state digest is not the header's")
+    state.chained.advance(header)
+
+
+def open_accounts(state: State, block: Block) -> None:
+    """Apply the accounts section. Raises CheckFailed."""
+    opened = block.accounts
+    numbers: Int64s = opened["number"]
+    fail = _Failure(state.partition, block.header.sequence)
+    if not np.array_equal(numbers, np.arange(state.count, state.count + len(numbers))):
+        raise fail("account numbers are not dense")
+    if len(numbers) == 0:
+        return
+    names, assets, owners = opened["id"], opened["asset"], opened["owner"]
+    state.reserve_accounts(len(numbers))
+    asset_numbers = np.array([state.intern_asset(asset) for asset in assets], np.int64)
+    keys = string_keys(names)
+    row_keys = row_keys_of(keys, state.asset_hashes[asset_numbers], owners)
+    hidden = np.array([name.startswith("@") for name in names])
+    if not _add_accounts(
+        state.columns, state.slots, state.secret, state.digest, state.count, keys[0], keys[1], asset_numbers, row_keys,
+        opened["floor"], opened["flags"], block.header.created_at_us, hidden,
+    ):  # fmt: skip
+        raise fail("an account is opened twice")
+    for i in np.flatnonzero(hidden):
+        table = {WORLD: state.world, TRANSIT: state.transit}.get(names[i])
+        if table is None or table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:
+            raise fail("a system account is unknown, there twice or has a floor")
+        table[asset_numbers[i]] = numbers[i]
+    state.names += names
+    state.assets += assets
+    state.owners += owners
+    state.count += len(numbers)
+
+
+def row_keys_of(
+    keys: npt.NDArray[np.uint64], asset_hashes: npt.NDArray[np.uint64], owners: list[str]
+) -> npt.NDArray[np.uint64]:
+    """The digest's word for id, asset and owner of n accounts. keys: uint64[2, n]."""
+    owner_hash = {owner: word_hash(owner) for owner in set(owners)}
+    out = np.empty(len(owners), np.uint64)
+    identity_keys(keys[0], keys[1], asset_hashes, np.array([owner_hash[owner] for owner in owners], np.uint64), out)
+    return out
+
+
+def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None) -> None:
+    """Keep the ids of the block's transfers, then drop those below the header's cut-off. Raises CheckFailed."""
+    outcomes, header = block.outcomes, block.header
+    size = len(outcomes["kind"])
+    if size:
+        prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
+        state.ids.reserve(size)
+        count = _fold_ids(
+            state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
+            outcomes["kind"], outcomes["code"], _REMEMBERED, prints, header.sequence, header.created_at_us,
+        )  # fmt: skip
+        if count < 0:
+            raise CheckFailed(state.partition, header.sequence, FAULTS[6])
+        state.ids.count = int(count)
+    if header.refuse_ids_before_us > state.chained.refuse_ids_before_us:
+        state.ids.forget_before(header.refuse_ids_before_us, state.digest)
+
+
+def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """uint8[n, 16] as uint64[n, 2], little endian."""
+    return np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
+
+
+class _Failure:
+    def __init__(self, partition: int, sequence: int) -> None:
+        self.partition = partition
+        self.sequence = sequence
+
+    def __call__(self, what: Any) -> CheckFailed:
+        return CheckFailed(self.partition, self.sequence, str(what))
