@@ -1,9 +1,9 @@
 """Real servers for tests and benchmarks: Redis and a one-node Kafka, started here, on loopback, on free ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
-give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server named by `KAFKA_BOOTSTRAP` or
-`REDIS_URL` when there is one, of a private one otherwise. `make install-servers` installs what is started here; where it
-is missing, `ServerMissing` says what to do.
+give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
+`REDIS_URL` names when there is one, of a private one otherwise. `make install-servers` installs what is started here;
+where it is missing, `ServerMissing` says what to do.
 
 No server outlives the process that started it, even after a kill -9: the kernel kills it when the thread that started
 it ends (Linux, `PR_SET_PDEATHSIG`). So start and restart servers from the main thread, or one that lives as long.
