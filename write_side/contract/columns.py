@@ -139,7 +139,7 @@ def _arrow_type(column: Column, code: int) -> pa.DataType:
 
 def _arrow_array(column: Column, values: Any, code: int) -> pa.Array:
     if column.type is ColumnType.TEXT:
-        return pa.array(values, pa.utf8())
+        return values if isinstance(values, pa.Array) else pa.array(values, pa.utf8())
     if column.type is ColumnType.ID:
         return pa.FixedSizeBinaryArray.from_buffers(_ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
     dtype = _arrow_type(column, code).to_pandas_dtype()

@@ -105,15 +105,19 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fold_ids(rows, slots, secret, count, digest, ids, kind, code, remembered, fingerprints, sequence, at_us):  # type: ignore[no-untyped-def]
+def _fold_ids(
+    rows, slots, secret, count, digest, ids, kind, code, remembered, fingerprints, sequence, at_us, cut_off_us
+):  # type: ignore[no-untyped-def]
     """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2]."""
     for i in range(kind.size):
         if kind[i] == _TRANSFER and remembered[code[i]]:
             a, b = ids[i, 0], ids[i, 1]
+            time_us = time_of_id(a, b, at_us)
+            if time_us < cut_off_us:
+                continue
             free = find_id(rows, slots, secret, a, b)
             if free >= 0:
                 return -1
-            time_us = time_of_id(a, b, at_us)
             put_id(rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], sequence, i, time_us)
             x, y = mix_id(a, b, time_us)
             digest[0] += x
@@ -226,21 +230,23 @@ def row_keys_of(
 
 
 def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None) -> None:
-    """Keep the ids of the block's transfers, then drop those below the header's cut-off. Raises CheckFailed."""
+    """Forget the ids below the header's cut-off, then keep those of the block's transfers. Raises CheckFailed."""
     outcomes, header = block.outcomes, block.header
-    size = len(outcomes["kind"])
-    if size:
-        prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
-        state.ids.reserve(size)
-        count = _fold_ids(
-            state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
-            outcomes["kind"], outcomes["code"], _REMEMBERED, prints, header.sequence, header.created_at_us,
-        )  # fmt: skip
-        if count < 0:
-            raise CheckFailed(state.partition, header.sequence, FAULTS[6])
-        state.ids.count = int(count)
     if header.refuse_ids_before_us > state.chained.refuse_ids_before_us:
         state.ids.forget_before(header.refuse_ids_before_us, state.digest)
+    size = len(outcomes["kind"])
+    if size == 0:
+        return
+    prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
+    state.ids.reserve(size)
+    count = _fold_ids(
+        state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
+        outcomes["kind"], outcomes["code"], _REMEMBERED, prints, header.sequence, header.created_at_us,
+        header.refuse_ids_before_us,
+    )  # fmt: skip
+    if count < 0:
+        raise CheckFailed(state.partition, header.sequence, FAULTS[6])
+    state.ids.count = int(count)
 
 
 def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
