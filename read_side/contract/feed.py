@@ -1,10 +1,11 @@
 """The feed port: what projectors tell gateways. Adapters: `read_side/feed/feed_memory.py`, `feed_redis.py`.
 
-A batch says: between block `after` and block `upto` of this partition, exactly these accounts changed, and this is their
-state at `upto`.  Batches of one projector life (`boot`) are contiguous: each starts where the last ended.  An empty batch with
-`after == upto` is the heartbeat, once a second.  A reader that sees a gap, a new `boot` or a new `generation` has missed
-something and reads the balances it cares about again; it never guesses.  Delivery is at least once, in order per partition;
-a batch may come twice and a capped feed may forget old ones, so a reader never relies on having seen everything.
+A batch says: between block `after` and block `upto` of this partition, exactly these accounts changed, and this is
+their state at `upto`.  Batches of one projector life (`boot`) are contiguous: each starts where the last ended.  An
+empty batch with `after == upto` is the heartbeat, once a second.  A reader that sees a gap, a new `boot` or a new
+`generation` has missed something and reads the balances it cares about again; it never guesses.  Delivery is at least
+once, in order per partition; a batch may come twice and a capped feed may forget old ones, so a reader never relies on
+having seen everything.
 
 Source: the (offset, epoch) recovery of Centrifugo, and Kafka's rule that consumers own their position.
 """
@@ -34,15 +35,25 @@ class FeedBatch:
         return self.after == self.upto
 
 
+class FeedUnavailable(Exception):
+    """The environment failed. Readers see the gap and read again, so nothing is lost but time."""
+
+
 class Feed(Protocol):
     """One instance per process. `publish` is for projectors, `subscribe` for gateways."""
 
     async def publish(self, batch: FeedBatch) -> None:
-        """Hand a batch to every subscriber. Never waits for a slow one: it loses batches and will see the gap."""
+        """Hand a batch to every subscriber. Never waits for a slow one: it loses batches and will see the gap.
+
+        Raises FeedUnavailable: the batch may or may not have been published.
+        """
         ...
 
     def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
-        """Batches of one partition from now on. The first one may already lie some batches back."""
+        """Batches of one partition from now on. The first one may already lie some batches back.
+
+        An environment that fails for a while shows as a gap, never as an exception. Ends when the feed is closed.
+        """
         ...
 
     async def close(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.atoms import available, format_floor
+from write_side.contract.answers import account_document, format_time
 
 Int64s = npt.NDArray[np.int64]
 
@@ -27,18 +26,16 @@ class AccountRow(NamedTuple):
 
     def document(self, position: str) -> dict[str, object]:
         """The JSON answer of `GET /v1/accounts/{id}`, reflecting the log up to `position`."""
-        spendable = available(self.posted, self.held, self.floor)
-        return {
-            "account": self.account,
-            "asset": self.asset,
-            "posted": str(self.posted),
-            "held": str(self.held),
-            "available": None if spendable is None else str(spendable),
-            "floor": format_floor(self.floor),
-            "version": self.version,
-            "position": position,
-            "at": format_time(self.at_us),
-        }
+        return account_document(
+            account=self.account,
+            asset=self.asset,
+            posted=self.posted,
+            held=self.held,
+            floor=self.floor,
+            version=self.version,
+            position=position,
+            at=format_time(self.at_us),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +83,3 @@ class AccountRows:
 
 EMPTY_ROWS = AccountRows.of([])
 
-
-def format_time(at_us: int) -> str:
-    """RFC 3339 in UTC with microseconds."""
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-    return (epoch + datetime.timedelta(microseconds=at_us)).isoformat(timespec="microseconds").replace("+00:00", "Z")

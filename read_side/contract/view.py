@@ -1,16 +1,18 @@
 """The view store port: the rows that readers query, and how far they reflect the log. Adapters: `read_side/views/`.
 
-A partition's view has *generations*: sets of rows, of which one is live. Rebuild fills a new one beside the live one and
-switches. What every adapter promises, and `tests/ports/test_view_store.py` proves on each:
+A partition's view has *generations*: sets of rows, of which one is live. Rebuild fills a new one beside the live one
+and switches. What every adapter promises, and `tests/ports/test_view_store.py` proves on each:
 
 - `apply` moves rows and checkpoint in one atomic step, and only when the stored checkpoint is the expected one
   (compare-and-set). Handling the same batch twice is therefore refused the second time and changes nothing.
-- Whoever writes a generation must `claim` it first: the live one its projector, a new one the rebuild. A later claim makes
-  every earlier owner of that generation stale: its writes raise `OwnerStale` and change nothing. Owners are random tokens,
-  not counters, so a store that was emptied or set back cannot hand out a number twice.
+- Whoever writes a generation must `claim` it first: the live one its projector, a new one the rebuild. A later claim
+  makes every earlier owner of that generation stale: its writes raise `OwnerStale` and change nothing. Owners are
+  random tokens, not counters, so a store that was emptied or set back cannot hand out a number twice.
 - `read` returns rows together with the checkpoint they belong to, from one moment.
-- Nothing here repairs: a checkpoint that is not what the owner expects raises `CheckpointMismatch` with what is stored, and
-  the owner brings the view up from its own folded state.
+- An environment that fails raises `ViewUnavailable`; it is then unknown whether a write happened, and the next one's
+  compare-and-set tells.
+- Nothing here repairs: a checkpoint that is not what the owner expects raises `CheckpointMismatch` with what is
+  stored, and the owner brings the view up from its own folded state.
 """
 
 from __future__ import annotations
@@ -45,10 +47,11 @@ class Owner(NamedTuple):
 
 
 class OwnerStale(Exception):
-    """Another process has claimed this generation since. `stored` is the generation's checkpoint, None when it has none.
+    """Another process has claimed this generation since. `stored` is the generation's checkpoint, None when it has
+    none.
 
-    The owner exits, unless `stored` is behind what it has itself applied: then the store was set back to an older state,
-    and it claims again.
+    The owner exits, unless `stored` is behind what it has itself applied: then the store was set back to an older
+    state, and it claims again.
     """
 
     def __init__(self, stored: Checkpoint | None) -> None:
@@ -63,6 +66,11 @@ class CheckpointMismatch(Exception):
     stored: Checkpoint | None
 
 
+class ViewUnavailable(Exception):
+    """The environment failed (network, server, its settings). Money is not affected: the log has it, and the view
+    follows."""
+
+
 class ViewStore(Protocol):
     """One instance per process, all partitions."""
 
@@ -74,12 +82,14 @@ class ViewStore(Protocol):
         """The checkpoint of the live generation, or of the given one. None when there is none."""
         ...
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> None:
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
         """Write rows into the owner's generation and set its checkpoint, if its stored checkpoint is `expected`.
 
-        `expected=None`: there must be no checkpoint. The first generation of a partition that gets a checkpoint while none
-        is live becomes the live one in the same step. `expected == checkpoint` with no rows is a probe that writes nothing.
-        Raises CheckpointMismatch (also when the store no longer knows any owner of the generation: it was emptied), OwnerStale.
+        Returns the number of the live generation after this step, so that an owner whose generation was replaced
+        learns it without asking. `expected=None`: there must be no checkpoint. The first generation of a partition
+        that gets a checkpoint while none is live becomes the live one in the same step. `expected == checkpoint` with
+        no rows is a probe that writes nothing. Raises CheckpointMismatch (also when the store no longer knows any
+        owner of the generation: it was emptied), OwnerStale.
         """
         ...
 
@@ -115,7 +125,10 @@ class ViewStore(Protocol):
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None
     ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
-        """The checkpoint and a row per account (None where there is no such account), from one moment."""
+        """The checkpoint and a row per account (None where there is no such account), from one moment.
+
+        The live generation, or the given one. Without a checkpoint there are no rows either: nobody reads half a view.
+        """
         ...
 
     def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:

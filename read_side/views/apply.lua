@@ -1,0 +1,16 @@
+-- Rows and checkpoint in one atomic step, if the stored checkpoint is the expected one.
+-- KEYS[3] live   KEYS[4] rows (hash: account -> packed row)
+-- ARGV[3] expected checkpoint, '' for none   ARGV[4] the new one   ARGV[5...] account, row, ...
+local refusal, stored = fence()
+if refusal then
+  return refusal
+end
+if (stored or '') ~= ARGV[3] then
+  return {'mismatch', stored}
+end
+write_rows(KEYS[4], 5)
+if stored ~= ARGV[4] then
+  redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+end
+redis.call('SET', KEYS[3], ARGV[1], 'NX')
+return {'done', redis.call('GET', KEYS[3])}

@@ -1,0 +1,149 @@
+"""A view store in this process's memory: the embedded default. Gone with the process, made again from the log.
+
+Every method runs to its end without awaiting, so on one event loop each is one atomic step.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from itertools import repeat
+
+import numpy as np
+
+from read_side.contract.rows import AccountRow, AccountRows, Int64s
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale
+
+_ROWS_AT_FIRST = 1024
+_NUMBERS = ("posted", "held", "floor", "version", "at_us")
+SCAN_ROWS = 10_000
+"""Rows of one batch of `scan`: small enough that the event loop goes on between two."""
+
+
+class _Generation:
+    """The rows of one generation as columns; a dict finds an account's place."""
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+        self.checkpoint: Checkpoint | None = None
+        self.clear()
+
+    def clear(self) -> None:
+        self.checkpoint = None
+        self.place: dict[str, int] = {}
+        self.accounts: list[str] = []
+        self.assets: list[str] = []
+        self.numbers: Int64s = np.empty((len(_NUMBERS), _ROWS_AT_FIRST), np.int64)
+
+    def write(self, rows: AccountRows) -> None:
+        """Scatter a batch into the columns: one dict look-up a row, then one numpy assignment a column."""
+        if not len(rows):
+            return
+        places = np.fromiter(map(self.place.get, rows.accounts, repeat(-1)), np.int64, len(rows))
+        new = np.flatnonzero(places < 0)
+        if new.size:
+            places[new] = self._append([rows.accounts[i] for i in new], [rows.assets[i] for i in new])
+        for k, name in enumerate(_NUMBERS):
+            self.numbers[k, places] = getattr(rows, name)
+
+    def _append(self, accounts: list[str], assets: list[str]) -> Int64s:
+        first, count = len(self.accounts), len(self.accounts) + len(accounts)
+        self.accounts += accounts
+        self.assets += assets
+        self.place.update(zip(accounts, range(first, count), strict=True))
+        if count > self.numbers.shape[1]:
+            grown = np.empty((len(_NUMBERS), max(count, 2 * self.numbers.shape[1])), np.int64)
+            grown[:, :first] = self.numbers[:, :first]
+            self.numbers = grown
+        return np.arange(first, count, dtype=np.int64)
+
+    def row(self, account: str) -> AccountRow | None:
+        place = self.place.get(account)
+        if place is None:
+            return None
+        return AccountRow(account, self.assets[place], *self.numbers[:, place].tolist())
+
+    def rows(self, first: int, last: int) -> AccountRows:
+        numbers = self.numbers[:, first:last].copy()
+        return AccountRows(self.accounts[first:last], self.assets[first:last], *numbers)
+
+
+class MemoryViewStore:
+    """`ViewStore` (read_side/contract/view.py) for readers and writers on one event loop."""
+
+    def __init__(self) -> None:
+        self._generations: dict[tuple[int, int], _Generation] = {}
+        self._live: dict[int, int] = {}
+
+    async def claim(self, partition: int, generation: int) -> Owner:
+        token = secrets.token_hex(16)
+        self._generations.setdefault((partition, generation), _Generation()).token = token
+        return Owner(partition, generation, token)
+
+    async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
+        found = self._find(partition, generation)
+        return found.checkpoint if found else None
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        generation = self._owned(owner)
+        if generation.checkpoint != expected:
+            raise CheckpointMismatch(generation.checkpoint)
+        generation.write(rows)
+        generation.checkpoint = checkpoint
+        return self._live.setdefault(owner.partition, owner.generation)
+
+    async def clear(self, owner: Owner) -> None:
+        self._owned(owner).clear()
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        generation = self._owned(owner)
+        if generation.checkpoint is not None:
+            raise CheckpointMismatch(generation.checkpoint)
+        generation.write(rows)
+
+    async def live(self, partition: int) -> int | None:
+        return self._live.get(partition)
+
+    async def generations(self, partition: int) -> list[int]:
+        return sorted(
+            number
+            for (owner_partition, number), generation in self._generations.items()
+            if owner_partition == partition and (generation.checkpoint is not None or generation.accounts)
+        )
+
+    async def switch(self, owner: Owner) -> None:
+        generation = self._owned(owner)
+        live = self._find(owner.partition, None)
+        reached = live.checkpoint.sequence if live and live.checkpoint else -1
+        if generation.checkpoint is None or generation.checkpoint.sequence < reached:
+            raise CheckpointMismatch(live.checkpoint if live else None)
+        self._live[owner.partition] = owner.generation
+
+    async def read(
+        self, partition: int, accounts: Sequence[str], generation: int | None = None
+    ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
+        found = self._find(partition, generation)
+        if found is None or found.checkpoint is None:
+            return None, [None] * len(accounts)
+        return found.checkpoint, [found.row(account) for account in accounts]
+
+    async def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
+        found = self._find(partition, generation)
+        if found is not None:
+            for first in range(0, len(found.accounts), SCAN_ROWS):
+                yield found.rows(first, min(first + SCAN_ROWS, len(found.accounts)))
+
+    async def close(self) -> None:
+        """Nothing to release; the rows go with the object."""
+
+    def _find(self, partition: int, generation: int | None) -> _Generation | None:
+        number = self._live.get(partition) if generation is None else generation
+        return None if number is None else self._generations.get((partition, number))
+
+    def _owned(self, owner: Owner) -> _Generation:
+        generation = self._generations.get((owner.partition, owner.generation))
+        if generation is None or generation.token is None:
+            raise CheckpointMismatch(None)
+        if generation.token != owner.token:
+            raise OwnerStale(generation.checkpoint)
+        return generation

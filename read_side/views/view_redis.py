@@ -1,0 +1,210 @@
+"""A view store in Redis: any process reads it. Each atomic operation is one Lua script, in the file of its name.
+
+Keys of partition p, all with the hash tag {p} so that a cluster keeps them together:
+    fanfold:{p}:owners        hash: generation -> the owner's token
+    fanfold:{p}:checkpoints   hash: generation -> "sequence block_hash log_offset at_us"
+    fanfold:{p}:live          the live generation
+    fanfold:{p}:rows:G        hash: account -> posted, held, floor, version, at_us as int64 little endian, asset
+"""
+
+from __future__ import annotations
+
+import secrets
+import struct
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from typing import Any, Final
+
+import numpy as np
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError
+
+from read_side.contract.rows import AccountRow, AccountRows
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable
+
+_NUMBERS: Final = struct.Struct("<5q")
+ROWS_PER_LOAD: Final = 10_000
+"""One call of `load`: about 20 ms of the server, so that readers are not kept waiting while a view is written."""
+SCAN_ROWS: Final = 5_000
+CONNECTIONS_MAX: Final = 32
+"""One read is one short call, so 32 at once are far above what one process can use; more wait for a free one."""
+TIMEOUT_S: Final = 5.0
+"""Connecting, one call, and waiting for a free connection: longer than any call here takes."""
+RETRIES: Final = 2
+"""A server that was restarted leaves dead connections in the pool; the first call on each needs another try."""
+
+
+class RedisViewStore:
+    """`ViewStore` (read_side/contract/view.py). Make one with `connect`."""
+
+    def __init__(self, client: Redis, prefix: str = "fanfold") -> None:
+        self._client = client
+        self._prefix = prefix
+        fence = _script("fence")
+        self._apply = client.register_script(fence + _script("apply"))
+        self._load = client.register_script(fence + _script("load"))
+        self._clear = client.register_script(fence + _script("clear"))
+        self._switch = client.register_script(fence + _script("switch"))
+        self._read = client.register_script(_script("read"))
+        self._generations = client.register_script(_script("generations"))
+
+    @classmethod
+    async def connect(cls, url: str, prefix: str = "fanfold") -> RedisViewStore:
+        """Connect and check the server's settings. Raises ViewUnavailable."""
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS_MAX,
+            timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            socket_connect_timeout=TIMEOUT_S,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
+        )
+        store = cls(Redis.from_pool(pool), prefix)
+        try:
+            await store._check_policy()
+        except ViewUnavailable:
+            await store.close()
+            raise
+        return store
+
+    async def claim(self, partition: int, generation: int) -> Owner:
+        await self._check_policy()
+        token = secrets.token_hex(16)
+        with _unavailable():
+            await self._client.hset(self._key(partition, "owners"), str(generation), token)
+        return Owner(partition, generation, token)
+
+    async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
+        stored, _ = await self.read(partition, [], generation)
+        return stored
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        keys = [*self._fence_keys(owner), self._key(owner.partition, "live"), self._rows_key(owner)]
+        pair = (_checkpoint_text(expected) if expected else "", _checkpoint_text(checkpoint))
+        return int(await self._write(self._apply, owner, keys, [*pair, *_pack_rows(rows)]))
+
+    async def clear(self, owner: Owner) -> None:
+        await self._write(self._clear, owner, [*self._fence_keys(owner), self._rows_key(owner)], [])
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        keys = [*self._fence_keys(owner), self._rows_key(owner)]
+        packed = _pack_rows(rows)
+        for first in range(0, max(len(packed), 1), 2 * ROWS_PER_LOAD):
+            await self._write(self._load, owner, keys, packed[first : first + 2 * ROWS_PER_LOAD])
+
+    async def live(self, partition: int) -> int | None:
+        with _unavailable():
+            number = await self._client.get(self._key(partition, "live"))
+        return None if number is None else int(number)
+
+    async def generations(self, partition: int) -> list[int]:
+        keys = [self._key(partition, name) for name in ("owners", "checkpoints", "rows:")]
+        with _unavailable():
+            return sorted(int(number) for number in await self._generations(keys=keys))
+
+    async def switch(self, owner: Owner) -> None:
+        await self._write(self._switch, owner, [*self._fence_keys(owner), self._key(owner.partition, "live")], [])
+
+    async def read(
+        self, partition: int, accounts: Sequence[str], generation: int | None = None
+    ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
+        number = "" if generation is None else str(generation)
+        keys = [self._key(partition, name) for name in ("live", "checkpoints", f"rows:{number}")]
+        with _unavailable():
+            found = await self._read(keys=keys, args=[number, *accounts])
+        if not found:
+            return None, [None] * len(accounts)
+        rows = [
+            None if row is None else _unpack_row(account, row) for account, row in zip(accounts, found[2:], strict=True)
+        ]
+        return _checkpoint(int(found[0]), found[1]), rows
+
+    async def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
+        key = self._key(partition, f"rows:{generation}")
+        cursor = 0
+        while True:
+            with _unavailable():
+                answer: tuple[int, Any] = await self._client.hscan(key, cursor, count=SCAN_ROWS)
+            cursor, found = answer
+            if found:
+                yield AccountRows.of([_unpack_row(account.decode(), row) for account, row in found.items()])
+            if cursor == 0:
+                return
+
+    async def close(self) -> None:
+        await self._client.aclose()
+        await self._client.connection_pool.disconnect()
+
+    async def _check_policy(self) -> None:
+        """Under any other policy Redis drops rows when memory is short, and a balance would read as not found."""
+        with _unavailable():
+            policy = (await self._client.info("memory")).get("maxmemory_policy")
+        if policy != "noeviction":
+            raise ViewUnavailable(
+                f"Redis runs with maxmemory-policy {policy}: it would forget balances when memory is short. "
+                "No money is affected. Set maxmemory-policy noeviction."
+            )
+
+    async def _write(self, script: AsyncScript, owner: Owner, keys: list[str], args: Sequence[Any]) -> Any:
+        with _unavailable():
+            answer = await script(keys=keys, args=[str(owner.generation), owner.token, *args])
+        verdict, *more = answer
+        if verdict == b"done":
+            return more[0] if more else None
+        number = int(more[1]) if len(more) > 1 and more[1] is not None else owner.generation
+        stored = _checkpoint(number, more[0]) if more and more[0] is not None else None
+        raise OwnerStale(stored) if verdict == b"stale" else CheckpointMismatch(stored)
+
+    def _key(self, partition: int, name: str) -> str:
+        return f"{self._prefix}:{{{partition}}}:{name}"
+
+    def _fence_keys(self, owner: Owner) -> list[str]:
+        return [self._key(owner.partition, "owners"), self._key(owner.partition, "checkpoints")]
+
+    def _rows_key(self, owner: Owner) -> str:
+        return self._key(owner.partition, f"rows:{owner.generation}")
+
+
+def _script(name: str) -> str:
+    return resources.files("read_side.views").joinpath(f"{name}.lua").read_text("utf-8") + "\n"
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise ViewUnavailable(
+            f"Redis failed ({type(error).__name__}: {error}). No money is affected; the view follows once it is back."
+        ) from error
+
+
+def _pack_rows(rows: AccountRows) -> list[Any]:
+    """account, row, account, row, ... as the scripts take them."""
+    columns = np.stack([rows.posted, rows.held, rows.floor, rows.version, rows.at_us], axis=1).astype("<i8", copy=False)
+    numbers, size = columns.tobytes(), _NUMBERS.size
+    encoded = {asset: asset.encode() for asset in set(rows.assets)}
+    packed: list[Any] = [None] * (2 * len(rows))
+    packed[0::2] = rows.accounts
+    packed[1::2] = [
+        numbers[at : at + size] + encoded[asset]
+        for at, asset in zip(range(0, len(numbers), size), rows.assets, strict=True)
+    ]
+    return packed
+
+
+def _unpack_row(account: str, row: bytes) -> AccountRow:
+    return AccountRow(account, row[_NUMBERS.size :].decode(), *_NUMBERS.unpack_from(row))
+
+
+def _checkpoint_text(checkpoint: Checkpoint) -> str:
+    return f"{checkpoint.sequence} {checkpoint.block_hash.hex()} {checkpoint.log_offset} {checkpoint.at_us}"
+
+
+def _checkpoint(generation: int, text: bytes) -> Checkpoint:
+    sequence, block_hash, log_offset, at_us = text.decode().split(" ")
+    return Checkpoint(generation, int(sequence), bytes.fromhex(block_hash), int(log_offset), int(at_us))
