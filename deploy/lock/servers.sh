@@ -96,7 +96,7 @@ if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
             rm -rf "$jars"
             mv "$scratch/jars" "$jars"
         else
-            lacks "Kafka's jars could not be fetched by Maven, or differ from $jars_list"
+            lacks "Kafka's jars could not be fetched (apt-get install maven), or differ from $jars_list"
         fi
     fi
 fi

@@ -89,7 +89,7 @@ async def test_persistent_redis_keeps_its_data_over_a_crash_and_a_restore() -> N
 
 @pytest.mark.redis
 @pytest.mark.usefixtures("redis_server")
-def test_a_server_dies_with_the_process_that_started_it() -> None:
+def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     code = """
 from tests.servers import running_redis
 with running_redis() as server:
@@ -99,6 +99,7 @@ with running_redis() as server:
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},  # killed, it cannot remove its folder: pytest does
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
