@@ -41,9 +41,10 @@ PURE_FOLDERS: Final = (
     "gateway/protocol/",
 )
 
-# An adapter is named <port>_<technology>.py, or <technology>.py in a folder of adapters.
+# An adapter is named <port>_<technology>.py, a further file of it <port>_<technology>_<part>.py; in a folder of adapters
+# <technology>.py will do.
 TECHNOLOGIES: Final = ("file", "kafka", "memory", "redis", "sqlite", "in_process", "http", "s3", "hdfs")
-_ADAPTER: Final = re.compile(rf"(?:^|_)(?:{'|'.join(TECHNOLOGIES)})$")
+_ADAPTER: Final = re.compile(r"^(?:[a-z0-9_]+_(?P<part>T)(?:_.*)?|(?P<whole>T))$".replace("T", "|".join(TECHNOLOGIES)))
 
 # I/O, clocks, event loops, chance. `threading` is not here: a lock does nothing of that, it guards memory.
 IMPURE_MODULES: Final = frozenset(
@@ -198,9 +199,10 @@ def check_addresses(path: str, text: str) -> list[Violation]:
     ]
 
 
-def is_adapter(module: str) -> bool:
-    """Whether a module's last name says it is one technology's adapter of a port."""
-    return _ADAPTER.search(module.rpartition(".")[2]) is not None
+def technology(module: str) -> str | None:
+    """The technology whose adapter (or a file of it) a module's own name says it is; None for every other module."""
+    found = _ADAPTER.match(module)
+    return found and (found["part"] or found["whole"])
 
 
 def _within(target: str, package: str) -> bool:
@@ -225,17 +227,14 @@ def _concrete_adapters(path: str, imports: list[_Import]) -> Iterator[Violation]
         if parts[0] not in SIDES:
             continue
         # Only lower-case parts after the side can be modules: a class FileLog is not one.
-        adapters = [part for part in parts[1:] if part.islower() and is_adapter(part)]
+        adapters = {technology(part) for part in parts[1:] if part.islower()} - {None}
         # One adapter may be spread over files of the same technology, side by side.
-        technology = _ADAPTER.search(name.stem)
-        if technology is not None and all(part.endswith(technology.group().strip("_")) for part in adapters):
-            continue
-        if adapters:
+        if adapters - {technology(name.stem)}:
             yield Violation(f"{path}:{found.line}", f"only wiring.py and deploy/ name an adapter: {found.target}")
 
 
 def _impure_code(path: str, tree: ast.Module, imports: list[_Import]) -> Iterator[Violation]:
-    if not path.startswith(PURE_FOLDERS) or is_adapter(PurePosixPath(path).stem):
+    if not path.startswith(PURE_FOLDERS) or technology(PurePosixPath(path).stem):
         return
     for found in imports:
         if not found.for_types_only and any(_within(found.target, module) for module in IMPURE_MODULES):

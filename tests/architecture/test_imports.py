@@ -146,8 +146,9 @@ def test_only_wiring_and_deploy_name_an_adapter(path: str, source: str) -> None:
 
 
 def test_an_adapter_may_be_spread_over_files_of_its_technology() -> None:
-    source = "from read_side.feed.stream_redis import Stream"
-    assert check_source("read_side/feed/feed_redis.py", source) == []
+    assert check_source("read_side/feed/feed_redis.py", "from read_side.feed.stream_redis import Stream") == []
+    assert check_source("write_side/contract/log_file.py", "from write_side.contract import log_file_folder") == []
+    assert check_source("write_side/contract/log_file_folder.py", "import fcntl") == []
 
 
 @pytest.mark.parametrize(
