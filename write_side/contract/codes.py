@@ -110,9 +110,12 @@ PROBLEMS: Final[dict[str, Problem]] = {word: problem for word, problem in REFUSA
     # Malformed input, said at the door: nothing reached the log.
     "body_malformed": Problem(400, "The body is not the JSON asked for", "Nothing changed."),
     "body_too_large": Problem(413, "The body is too large", "Nothing changed. Send it in smaller parts."),
+    "body_timeout": Problem(408, "The body did not arrive in time", "Nothing changed. Try again with the same id."),
     "content_type_unsupported": Problem(415, "The content type is not supported", "Nothing changed."),
     "field_unknown": Problem(400, "The body has a field that is not known", "Nothing changed."),
     "field_missing": Problem(400, "The body lacks a field", "Nothing changed."),
+    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", "Nothing changed."),
+    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", "Nothing changed. Send one."),
     "id_malformed": Problem(400, "The id is malformed", "Nothing changed."),
     "account_malformed": Problem(400, "An account id is malformed", "Nothing changed."),
     "asset_malformed": Problem(400, "The asset is malformed", "Nothing changed."),
@@ -134,6 +137,7 @@ PROBLEMS: Final[dict[str, Problem]] = {word: problem for word, problem in REFUSA
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", "Nothing changed."),
     "method_not_allowed": Problem(405, "This address does not take that method", "Nothing changed."),
+    "not_ready": Problem(503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."),
     "overloaded": Problem(503, "Too many requests are waiting", "This one was not taken. Try again with the same id."),
     "stopping": Problem(503, "The service is stopping", "This request was not taken. Try again with the same id."),
     "outcome_unknown": Problem(

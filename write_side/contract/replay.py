@@ -44,7 +44,7 @@ class Replay:
         self.offsets.append(record.offset)
         return Folded(verdict, record.offset)
 
-    def decided(self, block: Block, offset: int) -> None:
+    def decided(self, offset: int) -> None:
         """Note a block that this process decided itself: its state is already there, only its place is new."""
         self.last_offset = offset
         self.offsets.append(offset)

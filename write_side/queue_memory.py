@@ -1,0 +1,67 @@
+"""The command queue of one process: a list a partition, numbered on from where the log says it was consumed to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from write_side.command_queue import Queued, QueueFull
+from write_side.ledger.command_batch import CommandBatch
+
+
+class MemoryQueue:
+    """`commands_max`: how many commands may wait in a partition before `append` refuses (bounds memory and latency)."""
+
+    def __init__(self, commands_max: int = 131_072) -> None:
+        self._commands_max = commands_max
+        self._readers: dict[int, _MemoryReader] = {}
+
+    async def append(self, partition: int, batch: CommandBatch) -> int:
+        reader = self._readers.get(partition)
+        if reader is None or reader.closed or reader.waiting + len(batch) > self._commands_max:
+            raise QueueFull
+        return reader.put(batch)
+
+    async def open_reader(self, partition: int, from_offset: int) -> _MemoryReader:
+        reader = self._readers[partition] = _MemoryReader(from_offset)
+        return reader
+
+    async def close(self) -> None:
+        for reader in self._readers.values():
+            await reader.close()
+
+
+class _MemoryReader:
+    def __init__(self, from_offset: int) -> None:
+        self.waiting = 0
+        self.closed = False
+        self._next_offset = from_offset
+        self._records: deque[Queued] = deque()
+        self._filled = asyncio.Event()
+
+    def put(self, batch: CommandBatch) -> int:
+        offset = self._next_offset
+        self._next_offset += 1
+        self._records.append(Queued(offset, batch))
+        self.waiting += len(batch)
+        self._filled.set()
+        return offset
+
+    async def take(self, commands_max: int) -> list[Queued]:
+        await self._filled.wait()
+        taken: list[Queued] = []
+        size = 0
+        while self._records:
+            batch = self._records[0].batch
+            rows = 0 if batch is None else len(batch)
+            if taken and size + rows > commands_max:
+                break
+            taken.append(self._records.popleft())
+            size += rows
+        self.waiting -= size
+        if not self._records:
+            self._filled.clear()
+        return taken
+
+    async def close(self) -> None:
+        self.closed = True

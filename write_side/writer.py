@@ -1,0 +1,192 @@
+"""The writer: the one owner that decides a partition. Commands in, blocks out, answers only from what the log accepted.
+
+    queue -> decide (in a thread) -> append -> read back as accepted -> `on_accepted`
+
+It starts by folding the log to its end and appending an epoch block; once that is accepted, every older writer of the
+partition is shut out by the chain rule. It decides one block ahead of the one being appended, never more, and has at most one
+unaccepted block in the log. On any doubt (an append failed, another block took its place, the clock jumped) it raises, and its
+process must end: what it had not answered is repeated by the next writer or by the client, and can never run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+import numpy as np
+
+from write_side.clock import Clock, ClockStepped, SteppedClockGuard
+from write_side.command_queue import CommandQueue, Queued
+from write_side.contract.block import ZERO_HASH, Block, Header, encode, header_of
+from write_side.contract.chain import Head, Skip, judge
+from write_side.contract.log import Log, Record
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.decide import Decision, decide
+from write_side.ledger.fingerprint import fingerprints_of_block
+
+BLOCKS_AHEAD = 2
+"""One block being appended, one decided ahead of it."""
+
+OnAccepted = Callable[[Block, int], None]
+
+
+class Overtaken(Exception):
+    """Another writer owns this partition now. Its blocks count, this one's last does not; nothing is counted twice."""
+
+
+class WriterLimits(NamedTuple):
+    """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises."""
+
+    block_commands_max: int = 8_192
+    ids_max: int = 16_777_216
+    max_clock_step_us: int = 5_000_000
+
+
+class Writer:
+    """One partition's writer. `start()` once, then `run()` until it raises or is cancelled.
+
+    on_accepted(block, log offset): called for every block of this writer in order, when it counts and is durable.
+    """
+
+    def __init__(
+        self, partition: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, on_accepted: OnAccepted
+    ) -> None:
+        self.partition = partition
+        self.state = State(partition)
+        self.replay = Replay(self.state, fingerprints_of_block)
+        self.unreadable_records = 0
+        self._log = log
+        self._queue = queue
+        self._limits = limits
+        self._clock = clock
+        self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._on_accepted = on_accepted
+        self._accepted = Head(0, -1, ZERO_HASH)
+
+    async def start(self) -> None:
+        """Fold the log to its end and take the partition over by an epoch block."""
+        async with aclosing(self._log.read(self.partition)) as runs:
+            async for records in runs:
+                await asyncio.to_thread(self._fold, records)
+        self._refuse_future_log()
+        self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
+        while True:
+            block = self._encode_epoch()
+            own = header_of(block)
+            await self._log.append(self.partition, block)
+            while self.state.chained.sequence < own.sequence:
+                self.replay.take(await anext(self._tail))
+            if self.state.chained.block_hash == own.block_hash:
+                break
+        self._accepted = self.state.chained.head
+
+    async def run(self) -> None:
+        """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the process must end then."""
+        reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
+        ahead = asyncio.Semaphore(BLOCKS_AHEAD)
+        decided: asyncio.Queue[bytes] = asyncio.Queue(BLOCKS_AHEAD)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._append_decided(decided, ahead))
+                while True:
+                    await ahead.acquire()
+                    queued = await reader.take(self._limits.block_commands_max)
+                    decided.put_nowait(await asyncio.to_thread(self._decide, queued))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await reader.close()
+            await self._tail.aclose()
+
+    def _fold(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.replay.take(record)
+
+    def _refuse_future_log(self) -> None:
+        ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
+        if ahead_us > self._limits.max_clock_step_us:
+            raise ClockStepped(
+                f"the log's last block is {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing was changed. Set the clock "
+                "right, then start the writer again."
+            )
+
+    def _now_us(self) -> int:
+        return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
+
+    def _encode_epoch(self) -> bytes:
+        chained = self.state.chained
+        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
+        return self._encode(decision, chained.epoch + 1, chained.consumed_to, self._now_us())
+
+    def _encode(self, decision: Decision, epoch: int, consumed_to: int, created_at_us: int) -> bytes:
+        chained = self.state.chained
+        return encode(
+            partition=self.partition,
+            epoch=epoch,
+            sequence=chained.sequence + 1,
+            previous_hash=chained.block_hash,
+            consumed_to=consumed_to,
+            created_at_us=created_at_us,
+            refuse_ids_before_us=decision.refuse_ids_before_us,
+            digest=decision.digest,
+            sections=decision.sections,
+        )
+
+    def _decide(self, queued: Sequence[Queued]) -> bytes:
+        """The block of these records; the state is then ahead of the log by it."""
+        consumed_to = queued[-1].offset + 1
+        readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
+        self.unreadable_records += len(queued) - len(readable)
+        created_at_us = self._now_us()
+        if readable:
+            sizes = [len(batch) for _, batch in readable]
+            decision = decide(
+                self.state,
+                CommandBatch.concatenated([batch for _, batch in readable]),
+                np.repeat(np.array([consumed_to - offset for offset, _ in readable], np.int64), sizes),
+                np.concatenate([np.arange(size) for size in sizes]),
+                partitions=self._log.partitions,
+                created_at_us=created_at_us,
+                ids_max=self._limits.ids_max,
+            )
+        else:
+            decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
+        block = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
+        self.state.chained.advance(header_of(block))
+        return block
+
+    async def _append_decided(self, decided: asyncio.Queue[bytes], ahead: asyncio.Semaphore) -> None:
+        while True:
+            data = await decided.get()
+            await self._log.append(self.partition, data)
+            block, offset = await self._read_back(header_of(data))
+            self.replay.decided(offset)
+            self._on_accepted(block, offset)
+            ahead.release()
+
+    async def _read_back(self, own: Header) -> tuple[Block, int]:
+        """The block as the log has it, once it is accepted. Raises Overtaken when another one took its place."""
+        while True:
+            record = await anext(self._tail)
+            verdict = judge(self.partition, self._accepted, record.data)
+            if isinstance(verdict, Skip):
+                self.replay.skipped[verdict] += 1
+                continue
+            if verdict.header.block_hash != own.block_hash:
+                raise Overtaken(
+                    f"another writer has taken over partition {self.partition} (epoch {verdict.header.epoch}). This one stops. What it "
+                    "has answered is in the log; what it has not is decided by the other one, once."
+                )
+            self._accepted = Head(own.epoch, own.sequence, own.block_hash)
+            return verdict, record.offset
+
+
+async def _records(runs: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Record]:
+    async with aclosing(runs) as open_runs:
+        async for run in open_runs:
+            for record in run:
+                yield record
