@@ -66,7 +66,7 @@ def test_an_import_of_another_folder_is_refused(path: str, source: str) -> None:
         ("write_side/writer.py", "import asyncio\nfrom write_side.ledger.decide import decide"),
         ("gateway/hub.py", "import read_side.contract.rows, write_side.contract.position"),
         ("fanfold/client.py", "import aiohttp\nfrom fanfold import streams"),
-        ("fanfold/cli/up.py", "from write_side.wiring import open_log\nfrom deploy.one_process import run"),
+        ("fanfold/cli/up.py", "from write_side.wiring import open_log_file\nfrom deploy.one_process import run"),
         ("fanfold/cli/tail.py", "from write_side.contract.block import decode"),
         ("fanfold/cli/bench.py", "from tests.servers import running_kafka"),
         ("deploy/one_process.py", "from gateway.hub import Hub\nfrom write_side.contract.log_file import FileLog"),
