@@ -41,8 +41,8 @@ PURE_FOLDERS: Final = (
     "gateway/protocol/",
 )
 
-# An adapter is named <port>_<technology>.py, a further file of it <port>_<technology>_<part>.py; <technology>.py will do
-# in a folder of adapters.
+# An adapter is named <port>_<technology>.py, a further file of it <port>_<technology>_<part>.py; in a folder of
+# adapters <technology>.py will do.
 TECHNOLOGIES: Final = ("file", "kafka", "memory", "redis", "sqlite", "in_process", "http", "s3", "hdfs")
 _ADAPTER: Final = re.compile(r"^(?:[a-z0-9_]+_(?P<part>T)(?:_.*)?|(?P<whole>T))$".replace("T", "|".join(TECHNOLOGIES)))
 
