@@ -82,4 +82,3 @@ class AccountRows:
 
 
 EMPTY_ROWS = AccountRows.of([])
-

@@ -1,0 +1,136 @@
+"""What the feed port promises (read_side/contract/feed.py), proved on every adapter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+
+from read_side.contract.feed import Feed, FeedBatch
+from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
+from read_side.feed.batch_bytes import decode_batch, encode_batch
+from read_side.feed.feed_memory import BATCHES_WAITING_MAX, MemoryFeed
+from read_side.feed.feed_redis import ENTRIES_MAX, RedisFeed
+from tests.servers import unique_name
+from write_side.contract.atoms import NO_FLOOR
+
+LIMIT_S = 20.0
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+async def feed(request: pytest.FixtureRequest) -> AsyncIterator[Feed]:
+    found: Feed
+    if request.param == "memory":
+        found = MemoryFeed()
+    else:
+        found = RedisFeed(request.getfixturevalue("redis_url"), unique_name())
+    yield found
+    await found.close()
+
+
+ROWS = AccountRows.of(
+    [
+        AccountRow("alice", "USD/2", 10**18, 3, NO_FLOOR, 7, 1_700_000_000_000_000),
+        AccountRow("bob", "EUR/2", -5, 0, 0, 2**40, 1),
+        AccountRow("@world:USD/2", "USD/2", -(10**18), 0, NO_FLOOR, 1, 2),
+    ]
+)
+
+
+def batch(upto: int, after: int | None = None, partition: int = 0, rows: AccountRows = ROWS) -> FeedBatch:
+    return FeedBatch(partition, 1, "boot-1", upto - 1 if after is None else after, upto, rows)
+
+
+def plain(some: FeedBatch) -> tuple[object, ...]:
+    rows = [some.rows[i] for i in range(len(some.rows))]
+    return some.partition, some.generation, some.boot, some.after, some.upto, rows
+
+
+async def take(batches: AsyncIterator[FeedBatch]) -> FeedBatch:
+    return await asyncio.wait_for(anext(batches), LIMIT_S)
+
+
+async def test_a_subscriber_gets_batches_in_order_and_whole(feed: Feed) -> None:
+    batches = feed.subscribe(0)
+    sent = [batch(5, 2), batch(6), batch(6, 6, rows=EMPTY_ROWS), batch(9, 6)]
+    for each in sent:
+        await feed.publish(each)
+    assert [plain(await take(batches)) for _ in sent] == [plain(each) for each in sent]
+
+
+async def test_a_heartbeat_is_an_empty_batch_that_moves_nothing(feed: Feed) -> None:
+    batches = feed.subscribe(0)
+    await feed.publish(batch(4, 4, rows=EMPTY_ROWS))
+    assert (await take(batches)).is_heartbeat
+
+
+async def test_every_subscriber_gets_every_batch(feed: Feed) -> None:
+    subscribers = [feed.subscribe(0) for _ in range(3)]
+    await feed.publish(batch(1))
+    assert [(await take(each)).upto for each in subscribers] == [1, 1, 1]
+
+
+async def test_partitions_are_apart(feed: Feed) -> None:
+    zero, one = feed.subscribe(0), feed.subscribe(1)
+    await feed.publish(batch(3, partition=1))
+    await feed.publish(batch(8, partition=0))
+    assert plain(await take(zero)) == plain(batch(8, partition=0))
+    assert plain(await take(one)) == plain(batch(3, partition=1))
+
+
+async def test_a_batch_published_twice_may_come_twice_and_nothing_is_lost(feed: Feed) -> None:
+    batches = feed.subscribe(0)
+    for each in (batch(1), batch(1), batch(2)):
+        await feed.publish(each)
+    seen = [await take(batches), await take(batches)]
+    if seen[-1].upto == 1:
+        seen.append(await take(batches))
+    assert seen[-1].upto == 2
+
+
+async def test_a_reader_that_waits_is_woken(feed: Feed) -> None:
+    batches = feed.subscribe(0)
+    waiting = asyncio.ensure_future(take(batches))
+    await asyncio.sleep(0)
+    await feed.publish(batch(1))
+    assert (await waiting).upto == 1
+
+
+async def test_a_slow_subscriber_loses_batches_and_sees_the_gap(feed: Feed) -> None:
+    slow = feed.subscribe(0)
+    last = (
+        ENTRIES_MAX + BATCHES_WAITING_MAX + 200
+    )  # a capped stream is trimmed in whole nodes, so some more than the cap
+    for upto in range(1, last + 1):
+        await feed.publish(batch(upto, rows=EMPTY_ROWS))
+    seen = [await take(slow)]
+    while seen[-1].upto < last:
+        seen.append(await take(slow))
+    assert len(seen) < last
+    assert any(each.after != before.upto for before, each in zip([batch(0), *seen], seen, strict=False))
+
+
+async def test_close_ends_every_subscription(feed: Feed) -> None:
+    waiting = [asyncio.ensure_future(take(feed.subscribe(0))) for _ in range(2)]
+    await asyncio.sleep(0)
+    await feed.close()
+    await feed.close()
+    ended = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(each) for each in ended] == [StopAsyncIteration, StopAsyncIteration]
+
+
+def test_the_bytes_of_a_batch_give_the_batch_back() -> None:
+    for each in (batch(7, 3), batch(9, 9, rows=EMPTY_ROWS)):
+        assert plain(decode_batch(0, encode_batch(each))) == plain(each)
+
+
+def test_columns_after_decoding_are_int64() -> None:
+    assert decode_batch(0, encode_batch(batch(1))).rows.posted.dtype == np.int64
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", encode_batch(batch(1))[:-1]])
+def test_foreign_bytes_are_no_batch(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode_batch(0, data)
