@@ -44,8 +44,8 @@ class SteppedClockGuard:
         apart_us = wall_us - self._clock.monotonic_us()
         if abs(apart_us - self._apart_us) > self._max_step_us:
             raise ClockStepped(
-                f"the machine's clock jumped by {(apart_us - self._apart_us) / 1e6:.1f} s. No money moved with the new time; what "
-                "was answered is in the log. Set the clock right, then start the writer again."
+                f"the machine's clock jumped by {(apart_us - self._apart_us) / 1e6:.1f} s. No money moved with the new time; "
+                "what was answered is in the log. Set the clock right, then start the writer again."
             )
         self._apart_us = apart_us
         return wall_us

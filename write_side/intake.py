@@ -16,7 +16,7 @@ from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Transfer
-from write_side.outcomes import OutcomeUnknown, Outcomes
+from write_side.outcomes import Outcomes, OutcomeUnknown
 
 RECORDS_IN_FLIGHT = 2
 """One being made durable, one decided ahead: the writer's own depth, so that more would only wait there."""

@@ -20,7 +20,7 @@ from write_side.contract.replay import Replay
 from write_side.contract.state import Place
 
 RECENT_BLOCKS = 64
-"""Kept for requests that learn their record's offset after its block was accepted already (the queue's acknowledgement was slow)."""
+"""Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
 REMEMBERED_BLOCKS = 64
 """Decoded blocks kept for answering repeated commands: a client that retries does so soon."""
 
@@ -96,7 +96,9 @@ class Outcomes:
     async def _block(self, sequence: int) -> BlockAnswers:
         known = self._remembered.get(sequence)
         if known is None:
-            if sequence >= len(self._replay.offsets):  # the first outcome is in a block behind the one being told: not yet noted
+            if sequence >= len(
+                self._replay.offsets
+            ):  # the first outcome is in a block behind the one being told: not yet noted
                 raise AssertionError("a repeated command names a block that is not accepted yet")
             data = await self._log.fetch(self._partition, self._replay.offsets[sequence])
             known = BlockAnswers(decode(data), self._replay.state)

@@ -110,8 +110,8 @@ class Writer:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
         if ahead_us > self._limits.max_clock_step_us:
             raise ClockStepped(
-                f"the log's last block is {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing was changed. Set the clock "
-                "right, then start the writer again."
+                f"the log's last block is {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing was changed. Set "
+                "the clock right, then start the writer again."
             )
 
     def _now_us(self) -> int:
@@ -178,8 +178,8 @@ class Writer:
                 continue
             if verdict.header.block_hash != own.block_hash:
                 raise Overtaken(
-                    f"another writer has taken over partition {self.partition} (epoch {verdict.header.epoch}). This one stops. What it "
-                    "has answered is in the log; what it has not is decided by the other one, once."
+                    f"another writer has taken over partition {self.partition} (epoch {verdict.header.epoch}). This one stops. "
+                    "What it has answered is in the log; what it has not is decided by the other one, once."
                 )
             self._accepted = Head(own.epoch, own.sequence, own.block_hash)
             return verdict, record.offset

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from write_side.contract.compiled import njit
 
 MESSAGE_BYTES = 64
 """One compression takes one block; account ids are at most 64 characters for this reason."""

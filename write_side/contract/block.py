@@ -8,6 +8,7 @@ the BLAKE3 hash of the whole block holds, so any flipped, missing or extra byte 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
@@ -34,8 +35,8 @@ class Header(NamedTuple):
     """What a block says of itself.
 
     partition, epoch (life number of the writer, from 1), sequence (from 0), previous_hash (32 bytes, zero before the first),
-    consumed_to (the next command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the state after
-    this block), body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
+    consumed_to (the next command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the
+    state after this block), body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
     """
 
     partition: int
@@ -71,7 +72,7 @@ def encode(
     created_at_us: int,
     refuse_ids_before_us: int,
     digest: bytes,
-    sections: dict[str, Columns],
+    sections: Mapping[str, Columns],
 ) -> bytes:
     """The bytes of a block. `sections` maps section names to columns; those absent or without rows are left out."""
     body = b"".join(encode_section(section, sections[section.name]) for section in SECTIONS if section.name in sections)
@@ -96,7 +97,7 @@ def encode(
 
 def frame_length(data: bytes | memoryview, at: int = 0) -> int:
     """Bytes of the block that claims to start at `at`. The hash is not looked at. Raises Undecodable."""
-    return HEADER_BYTES + _fields(data, at)[-1]
+    return HEADER_BYTES + int(_fields(data, at)[-1])
 
 
 def read_header(data: bytes | memoryview) -> Header:
@@ -108,12 +109,12 @@ def read_header(data: bytes | memoryview) -> Header:
     block_hash = bytes(view[_FIELDS.size : HEADER_BYTES])
     if blake3(view[: _FIELDS.size]).update(view[HEADER_BYTES:]).digest() != block_hash:
         raise Undecodable("the block's hash does not fit its bytes")
-    return Header(*fields[3:], block_hash)
+    return Header._make((*fields[3:], block_hash))
 
 
 def header_of(data: bytes) -> Header:
     """The header of a block that this process has just encoded: nothing is checked."""
-    return Header(*_FIELDS.unpack_from(data)[3:], data[_FIELDS.size : HEADER_BYTES])
+    return Header._make((*_FIELDS.unpack_from(data)[3:], data[_FIELDS.size : HEADER_BYTES]))
 
 
 def decode(data: bytes | memoryview) -> Block:

@@ -106,7 +106,7 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
 }
 
-PROBLEMS: Final[dict[str, Problem]] = {word: problem for word, problem in REFUSALS.values()} | {
+PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     # Malformed input, said at the door: nothing reached the log.
     "body_malformed": Problem(400, "The body is not the JSON asked for", "Nothing changed."),
     "body_too_large": Problem(413, "The body is too large", "Nothing changed. Send it in smaller parts."),
@@ -129,15 +129,21 @@ PROBLEMS: Final[dict[str, Problem]] = {word: problem for word, problem in REFUSA
     "same_account_twice": Problem(422, "A transfer needs two different accounts", "Nothing changed."),
     # Reads.
     "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),
-    "transfer_not_found": Problem(404, "No such transfer is remembered", "The position tells up to where this is true."),
+    "transfer_not_found": Problem(
+        404, "No such transfer is remembered", "The position tells up to where this is true."
+    ),
     "id_ambiguous": Problem(409, "Two partitions hold a transfer with this id", "Ask by account instead."),
     "position_not_reached": Problem(409, "The view has not reached that position", "Try again, or read what is held."),
     "version_not_reached": Problem(409, "The account has not reached that version", "Try again, or read what is held."),
-    "view_rebuilding": Problem(503, "The view is being made again from the log", "No money is affected. Try again soon."),
+    "view_rebuilding": Problem(
+        503, "The view is being made again from the log", "No money is affected. Try again soon."
+    ),
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", "Nothing changed."),
     "method_not_allowed": Problem(405, "This address does not take that method", "Nothing changed."),
-    "not_ready": Problem(503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."),
+    "not_ready": Problem(
+        503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
+    ),
     "overloaded": Problem(503, "Too many requests are waiting", "This one was not taken. Try again with the same id."),
     "stopping": Problem(503, "The service is stopping", "This request was not taken. Try again with the same id."),
     "outcome_unknown": Problem(

@@ -5,7 +5,7 @@ says how narrow its integers are stored (the narrowest type that holds every val
 has the one dtype given here.
 
 Bytes of a section, little endian, each part padded with zeros to 8 bytes:
-    u8 section, u8 columns, u16 zero, u32 message length | u8 width code per column | Arrow IPC message (RFC: Arrow columnar format)
+    u8 section, u8 columns, u16 zero, u32 message length | u8 width code per column | Arrow IPC message
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ColumnType(Enum):
 class Column(NamedTuple):
     name: str
     type: ColumnType
-    dtype: type[np.generic] | None = None
+    dtype: npt.DTypeLike = None
     """The dtype in memory; None for text and ids."""
 
 
@@ -141,7 +141,9 @@ def _arrow_array(column: Column, values: Any, code: int) -> pa.Array:
     if column.type is ColumnType.TEXT:
         return values if isinstance(values, pa.Array) else pa.array(values, pa.utf8())
     if column.type is ColumnType.ID:
-        return pa.FixedSizeBinaryArray.from_buffers(_ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
+        return pa.FixedSizeBinaryArray.from_buffers(
+            _ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
+        )
     dtype = _arrow_type(column, code).to_pandas_dtype()
     return pa.array(np.ascontiguousarray(values, dtype))
 
@@ -198,7 +200,9 @@ def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
         end = message_at + size + _padding(size)
         if columns != len(section.columns) or end > len(body):
             raise SectionMalformed("a section is longer than the body")
-        found[section.name] = _decode_batch(section, bytes(body[codes_at : codes_at + columns]), body[message_at : message_at + size])
+        found[section.name] = _decode_batch(
+            section, bytes(body[codes_at : codes_at + columns]), body[message_at : message_at + size]
+        )
         at, last = end, number
     return found
 
@@ -214,4 +218,6 @@ def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[s
         raise SectionMalformed(f"Arrow cannot read the {section.name} batch") from error
     if batch.num_rows == 0 or any(array.null_count for array in batch.columns):
         raise SectionMalformed(f"the {section.name} batch is empty or has nulls")
-    return {column.name: _column_values(column, array) for column, array in zip(section.columns, batch.columns, strict=True)}
+    return {
+        column.name: _column_values(column, array) for column, array in zip(section.columns, batch.columns, strict=True)
+    }

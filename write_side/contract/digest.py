@@ -8,7 +8,8 @@ generators", 2014); it finds faults, not forgers: forgery is what the BLAKE3 cha
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+
+from write_side.contract.compiled import njit
 
 _A = np.uint64(0xBF58476D1CE4E5B9)
 _B = np.uint64(0x94D049BB133111EB)
@@ -69,4 +70,4 @@ def mix_cut_off(refuse_ids_before_us):  # type: ignore[no-untyped-def]
 @njit(inline="always")
 def mix_identity(key_a, key_b, asset_hash, owner_hash):  # type: ignore[no-untyped-def]
     """The row key of an account: its id's hash, its asset's and its owner's, as one word."""
-    return uint64(_absorb_a(_absorb_b(_absorb_a(np.uint64(key_a), key_b), asset_hash), owner_hash))
+    return np.uint64(_absorb_a(_absorb_b(_absorb_a(np.uint64(key_a), key_b), asset_hash), owner_hash))

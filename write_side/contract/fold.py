@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, Kind
+from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account, mix_id
 from write_side.contract.ids import find_id, put_id
 from write_side.contract.state import State, add_account, find_account, identity_keys, string_keys, word_hash
@@ -56,7 +56,9 @@ class CheckFailed(Exception):
 
 
 @njit(cache=True, nogil=True)
-def _fold_entries(accounts, count, digest, outcome, account, posted_after, version_after, outcomes, at_us, deltas, sums):  # type: ignore[no-untyped-def]
+def _fold_entries(  # type: ignore[no-untyped-def]
+    accounts, count, digest, outcome, account, posted_after, version_after, outcomes, at_us, deltas, sums
+):
     """Apply entries in order; 0 or a fault number. sums: int64 by asset, wrapping; deltas: int64[n], written."""
     _, _, row_keys, posted, held, version, floors, flags, assets, changed_at_us = accounts
     last = -1
@@ -105,9 +107,9 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fold_ids(
+def _fold_ids(  # type: ignore[no-untyped-def]
     rows, slots, secret, count, digest, ids, kind, code, remembered, fingerprints, sequence, at_us, cut_off_us
-):  # type: ignore[no-untyped-def]
+):
     """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2]."""
     for i in range(kind.size):
         if kind[i] == _TRANSFER and remembered[code[i]]:

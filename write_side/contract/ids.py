@@ -1,7 +1,7 @@
 """The table of remembered transfer ids: who ran once never runs again.
 
-Dense rows in the order of arrival, and an open-addressing index of (32-bit tag, row) words over them: inserting a new id touches one
-random cache line and one sequential one. The index is rebuilt larger before it is 70 % full, so probing always ends.
+Dense rows in the order of arrival, and an open-addressing index of (32-bit tag, row) words over them: inserting a new id
+touches one random cache line and one sequential one. The index is rebuilt larger before it is 70 % full, so probing always ends.
 `secret` keeps a client from choosing ids that collide: where a row lies differs in each process and is in no digest.
 """
 
@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 
 ID_A: Final = 0

@@ -15,7 +15,7 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple, Protocol
 
 START = -1
@@ -48,11 +48,11 @@ class Log(Protocol):
         """
         ...
 
-    def read(self, partition: int, after: int = START) -> AsyncIterator[Sequence[Record]]:
+    def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
         """Records with offset > after, up to the end as it was at the call, in non-empty runs (some MB each)."""
         ...
 
-    def tail(self, partition: int, after: int = START) -> AsyncIterator[Sequence[Record]]:
+    def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
         """As `read`, then goes on for ever with what is appended. Ends when the log is closed or the task cancelled."""
         ...
 

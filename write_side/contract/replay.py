@@ -12,6 +12,7 @@ from write_side.contract.fold import Fingerprints, fold
 from write_side.contract.log import START, Record
 from write_side.contract.state import State
 
+
 class Folded(NamedTuple):
     """An accepted block and where it lies in the log."""
 

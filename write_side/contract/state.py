@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
-from numba import njit
 
 from write_side.contract.atoms import TRANSIT, WORLD
 from write_side.contract.blake3_lanes import hash_strings
 from write_side.contract.block import ZERO_HASH, Header
 from write_side.contract.chain import Head
+from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account, mix_cut_off, mix_identity
 from write_side.contract.ids import ROW, SEQUENCE, IdTable
 

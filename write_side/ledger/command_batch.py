@@ -113,7 +113,15 @@ class CommandBatch:
         ids = pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(16), len(self), [None, pa.py_buffer(np.ascontiguousarray(self.ids))]
         )
-        arrays = [pa.array(self.kind), ids, self.debit, self.credit, pa.array(self.amount), pa.array(self.asset), self.owner]
+        arrays = [
+            pa.array(self.kind),
+            ids,
+            self.debit,
+            self.credit,
+            pa.array(self.amount),
+            pa.array(self.asset),
+            self.owner,
+        ]
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, schema) as writer:
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from numba import njit
 
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
+from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account, mix_id
 from write_side.contract.fold import id_words, row_keys_of, time_of_id
 from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, find_id, put_id
@@ -34,9 +34,20 @@ CUT_OFF_STEP_US: Final = 3600 * 1_000_000
 """The cut-off follows the window in steps, because forgetting passes over the whole table."""
 
 _OPEN: Final = int(Kind.OPEN)
-_DONE, _EXISTS, _REPEATED, _REUSED, _EXPIRED, _FUTURE, _DIFFER, _UNKNOWN, _MISMATCH, _INSUFFICIENT, _LIMITED, _OTHER_TERMS = (
-    int(code) for code in Code
-)
+(
+    _DONE,
+    _EXISTS,
+    _REPEATED,
+    _REUSED,
+    _EXPIRED,
+    _FUTURE,
+    _DIFFER,
+    _UNKNOWN,
+    _MISMATCH,
+    _INSUFFICIENT,
+    _LIMITED,
+    _OTHER_TERMS,
+) = (int(code) for code in Code)
 _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = NO_FLOOR
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -105,7 +116,9 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
     world, transit, world_keys, transit_keys = systems
     id_rows, id_slots, id_secret, ids_max = ids
     at_us, sequence, refuse_before_us = times
-    codes, available, repeat_sequence, repeat_row, entry_outcome, entry_account, entry_posted, entry_version, opened = output
+    codes, available, repeat_sequence, repeat_row, entry_outcome, entry_account, entry_posted, entry_version, opened = (
+        output
+    )
     posted, version = accounts[3], accounts[5]
     step = max(np.int64(1), ids_max // 16)
     for i in range(start, kind.size):
@@ -162,7 +175,20 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
             continue
         if counts[1] >= ids_max and (counts[1] - ids_max) % step == 0 and not (raised and i == start):
             return i
-        put_id(id_rows, id_slots, id_secret, free, counts[1], id_a, id_b, prints[0, i], prints[1, i], sequence, i, id_time_us)
+        put_id(
+            id_rows,
+            id_slots,
+            id_secret,
+            free,
+            counts[1],
+            id_a,
+            id_b,
+            prints[0, i],
+            prints[1, i],
+            sequence,
+            i,
+            id_time_us,
+        )
         x, y = mix_id(id_a, id_b, id_time_us)
         digest[0] += x
         digest[1] += y
@@ -246,7 +272,7 @@ class _Deciding:
             transfer_fingerprints(hashes, self.debit, self.credit, batch.amount), row_keys,
         )  # fmt: skip
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
-        self.output = (
+        self.output: tuple[Any, ...] = (
             np.empty(n, np.uint8), np.full(n, NOT_TOLD, np.int64), *(np.empty(n, np.int64) for _ in range(2)),
             *(np.empty(2 * n, np.int64) for _ in range(4)), np.empty(3 * opening.size, np.int64),
         )  # fmt: skip
@@ -295,8 +321,8 @@ class _Deciding:
         self.counts[1] = self.state.ids.count
 
     def _sections(self, back: npt.NDArray[np.int64], row: npt.NDArray[np.int64]) -> dict[str, dict[str, Any]]:
-        code, available, repeat_sequence, repeat_row, *entries, opened = self.output
-        entries = [column[: self.counts[2]] for column in entries]
+        code, available, repeat_sequence, repeat_row, *changes, opened = self.output
+        entries = [column[: self.counts[2]] for column in changes]
         repeated = np.flatnonzero(code == Code.REPEATED)
         return {
             "accounts": self._opened(opened[: self.counts[3]]),

@@ -10,11 +10,11 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from write_side.contract.blake3_lanes import MESSAGE_BYTES, hash_words
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
+from write_side.contract.compiled import njit
 from write_side.contract.state import State, string_keys, word_hash
 
 Uint64s = npt.NDArray[np.uint64]

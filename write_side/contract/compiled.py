@@ -1,0 +1,39 @@
+"""numba's `njit`, with its cache in a folder named by what was compiled.
+
+numba looks only at the file of the cached function: it does not see edits of functions and constants imported from elsewhere, and
+would go on running the old rules. So the cache folder's name is a hash of all our sources and of numba's version, and it is
+set before numba is imported; every compiled module imports `njit` from here. (The one piece of work at import there is.)
+
+With NUMBA_DISABLE_JIT=1 the same loops run uncompiled: the specification.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from blake3 import blake3
+
+
+def _cache_folder() -> str:
+    root = Path(__file__).resolve().parents[2]
+    digest = blake3(version("numba").encode())
+    for folder in ("write_side", "read_side"):
+        for path in sorted((root / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    folder_path = Path(home) / "fanfold" / "numba" / digest.hexdigest(8)
+    try:
+        folder_path.mkdir(parents=True, exist_ok=True)
+    except OSError:  # a read-only home: compile again in each life rather than not at all
+        return tempfile.mkdtemp(prefix="fanfold-numba-")
+    return str(folder_path)
+
+
+os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
+
+from numba import njit  # noqa: E402
+
+__all__ = ["njit"]
