@@ -34,8 +34,8 @@ class ColumnType(Enum):
 
 class Column(NamedTuple):
     name: str
-    type: ColumnType
-    dtype: npt.DTypeLike = None
+    kind: ColumnType
+    dtype: type[np.generic] | None = None
     """The dtype in memory; None for text and ids."""
 
 
@@ -122,7 +122,7 @@ def _padding(size: int) -> int:
 
 
 def _width_code(column: Column, values: npt.NDArray[Any]) -> int:
-    if column.type is ColumnType.UNSIGNED:
+    if column.kind is ColumnType.UNSIGNED:
         largest = int(values.max())
         return next((code for code, bound in enumerate(_UNSIGNED_MAX) if largest <= bound), 3)
     low, high = int(values.min()), int(values.max())
@@ -130,17 +130,17 @@ def _width_code(column: Column, values: npt.NDArray[Any]) -> int:
 
 
 def _arrow_type(column: Column, code: int) -> pa.DataType:
-    if column.type is ColumnType.TEXT:
+    if column.kind is ColumnType.TEXT:
         return pa.utf8()
-    if column.type is ColumnType.ID:
+    if column.kind is ColumnType.ID:
         return _ID_TYPE
-    return (_UNSIGNED_TYPES if column.type is ColumnType.UNSIGNED else _SIGNED_TYPES)[code]
+    return (_UNSIGNED_TYPES if column.kind is ColumnType.UNSIGNED else _SIGNED_TYPES)[code]
 
 
 def _arrow_array(column: Column, values: Any, code: int) -> pa.Array:
-    if column.type is ColumnType.TEXT:
+    if column.kind is ColumnType.TEXT:
         return values if isinstance(values, pa.Array) else pa.array(values, pa.utf8())
-    if column.type is ColumnType.ID:
+    if column.kind is ColumnType.ID:
         return pa.FixedSizeBinaryArray.from_buffers(
             _ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
         )
@@ -156,7 +156,7 @@ def encode_section(section: Section, columns: Columns) -> bytes:
     codes, arrays = bytearray(), []
     for column in section.columns:
         values = columns[column.name]
-        code = 0 if column.type in (ColumnType.TEXT, ColumnType.ID) else _width_code(column, values)
+        code = 0 if column.kind in (ColumnType.TEXT, ColumnType.ID) else _width_code(column, values)
         codes.append(code)
         arrays.append(_arrow_array(column, values, code))
     message = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in section.columns]).serialize()
@@ -170,15 +170,15 @@ def empty_columns(section: Section) -> dict[str, Any]:
     """A batch of no rows."""
     blank: dict[ColumnType, Any] = {ColumnType.TEXT: [], ColumnType.ID: np.empty((0, 16), np.uint8)}
     return {
-        column.name: np.empty(0, column.dtype) if column.dtype is not None else blank[column.type]
+        column.name: np.empty(0, column.dtype) if column.dtype is not None else blank[column.kind]
         for column in section.columns
     }
 
 
 def _column_values(column: Column, array: pa.Array) -> Any:
-    if column.type is ColumnType.TEXT:
+    if column.kind is ColumnType.TEXT:
         return array.to_pylist()
-    if column.type is ColumnType.ID:
+    if column.kind is ColumnType.ID:
         raw = np.frombuffer(array.buffers()[1], np.uint8)
         return raw[: len(array) * 16].reshape(-1, 16)
     return array.to_numpy(zero_copy_only=True).astype(column.dtype, copy=False)

@@ -1,7 +1,7 @@
 """What a client may ask, as plain values: the doors make them, the intake routes them, the writer decides them.
 
-Every field has been checked by the door that made it (`write_side/contract/atoms.py`), so nothing behind the door checks
-a shape again; what depends on state (is the account there, is there enough) is the writer's to decide.
+Every field has been checked by the door that made it (`write_side/contract/atoms.py`), so nothing behind the door
+checks a shape again; what depends on state (is the account there, is there enough) is the writer's to decide.
 """
 
 from __future__ import annotations

@@ -137,11 +137,12 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
                 world[asset] = counts[0]
                 transit[asset] = counts[0] + 1
                 add_account(
-                    accounts, slots, secret, digest, counts[0], _WORLD_A, _WORLD_B, asset, world_keys[asset], _NO_FLOOR, 0, at_us, True
+                    accounts, slots, secret, digest, counts[0], _WORLD_A, _WORLD_B, asset, world_keys[asset],
+                    _NO_FLOOR, 0, at_us, True,
                 )  # fmt: skip
                 add_account(
-                    accounts, slots, secret, digest, counts[0] + 1, _TRANSIT_A, _TRANSIT_B, asset, transit_keys[asset], _NO_FLOOR, 0, at_us,
-                    True,
+                    accounts, slots, secret, digest, counts[0] + 1, _TRANSIT_A, _TRANSIT_B, asset, transit_keys[asset],
+                    _NO_FLOOR, 0, at_us, True,
                 )  # fmt: skip
                 opened[counts[3]] = _NEW_WORLD - 2 * asset
                 opened[counts[3] + 1] = _NEW_TRANSIT - 2 * asset

@@ -1,0 +1,40 @@
+"""What the write side can be told. Every variable is read from the environment with the prefix `FANFOLD_`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class WriteSettings(BaseSettings):
+    """Defaults serve one process on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+
+    data: str = Field("./data", description="folder of the file log")
+    log: str = Field("", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`")
+    partitions: int = Field(1, ge=1, le=1024, description="partitions of a new log; one that exists keeps its own")
+    topic: str = Field("fanfold", description="Kafka topics are named `<topic>.events` and `<topic>.commands`")
+    replication: int = Field(1, ge=1, description="replicas of a new Kafka topic; 3 in production")
+    min_in_sync: int = Field(1, ge=1, description="replicas that must have a block before it counts; 2 in production")
+    own_partitions: Annotated[str, NoDecode] = Field("", description="partitions this process writes, `0,2`; empty: all")
+    write_port: int = Field(8081, ge=0, le=65535, description="port of `fanfold write-side` on loopback")
+    block_commands_max: int = Field(8_192, ge=1, le=65_536, description="commands decided in one block")
+    ids_max: int = Field(16_777_216, ge=1024, description="transfer ids remembered a partition (64 bytes each)")
+    max_clock_step_ms: int = Field(5_000, ge=1, description="a writer stops when the clock jumps further, milliseconds")
+    answer_wait_ms: int = Field(10_000, ge=1, description="how long a request waits for its outcome, milliseconds")
+
+    @property
+    def log_address(self) -> str:
+        return self.log or f"file:{self.data}"
+
+    def owned(self, partitions: int) -> list[int]:
+        """The partitions to write. Raises ValueError for one the log does not have."""
+        if not self.own_partitions:
+            return list(range(partitions))
+        owned = sorted({int(part) for part in self.own_partitions.split(",")})
+        if owned[0] < 0 or owned[-1] >= partitions:
+            raise ValueError(f"FANFOLD_OWN_PARTITIONS names a partition outside 0..{partitions - 1}")
+        return owned

@@ -1,0 +1,111 @@
+"""How the write side is put together: the only file here that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from write_side.clock import SystemClock
+from write_side.command_queue import CommandQueue
+from write_side.contract.log import Log
+from write_side.contract.log_file import FileLog
+from write_side.contract.log_kafka import KafkaLog
+from write_side.follower import Follower
+from write_side.http_api import create_app
+from write_side.intake import Intake
+from write_side.outcomes import Outcomes
+from write_side.queue_kafka import KafkaQueue
+from write_side.queue_memory import MemoryQueue
+from write_side.settings import WriteSettings
+from write_side.writer import Writer, WriterLimits
+from write_side.writer_metrics import WriterMetrics
+
+
+async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
+    """The log that the settings name; `writing` takes the file log's process lock and creates what is missing.
+
+    Raises LogFailed, ValueError for an address of no known kind.
+    """
+    scheme, _, rest = settings.log_address.partition(":")
+    if scheme == "file":
+        return await FileLog.open(rest, partitions=settings.partitions if writing else None, writing=writing)
+    if scheme == "kafka":
+        return await KafkaLog.open(
+            rest.removeprefix("//"),
+            topic=f"{settings.topic}.events",
+            create_partitions=settings.partitions if writing else None,
+            replication=settings.replication,
+            min_in_sync=settings.min_in_sync,
+        )
+    raise ValueError(f"FANFOLD_LOG must start with file: or kafka:, not {scheme}:")
+
+
+async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
+    """The command queue that goes with the log: in memory beside a file log, a topic beside Kafka."""
+    scheme, _, rest = settings.log_address.partition(":")
+    if scheme == "file":
+        return MemoryQueue()
+    return await KafkaQueue.open(
+        rest.removeprefix("//"),
+        topic=f"{settings.topic}.commands",
+        partitions=log.partitions,
+        replication=settings.replication,
+        min_in_sync=settings.min_in_sync,
+    )
+
+
+class WriteSide:
+    """Writers of the owned partitions, followers of the others, one intake and its HTTP edge (`app`)."""
+
+    def __init__(self, settings: WriteSettings, log: Log, queue: CommandQueue, registry: CollectorRegistry) -> None:
+        self.log = log
+        limits = WriterLimits(settings.block_commands_max, settings.ids_max, settings.max_clock_step_ms * 1000)
+        owned = settings.owned(log.partitions)
+        self.outcomes: dict[int, Outcomes] = {}
+        self.writers = [
+            Writer(p, log, queue, SystemClock(), limits, self._accepted(p)) for p in range(log.partitions) if p in owned
+        ]
+        self.followers = [Follower(p, log, self._accepted(p)) for p in range(log.partitions) if p not in owned]
+        for part in (*self.writers, *self.followers):
+            self.outcomes[part.partition] = Outcomes(part.partition, part.replay, log)
+        self.intake = Intake(
+            queue,
+            self.outcomes,
+            partitions=log.partitions,
+            record_commands_max=settings.block_commands_max,
+            wait_s=settings.answer_wait_ms / 1000,
+        )
+        self._not_ready = ["the log is being folded"]
+        registry.register(WriterMetrics(self.writers))
+        self.app: FastAPI = create_app(self.intake, registry=registry, ready=lambda: self._not_ready)
+
+    def _accepted(self, partition: int) -> Callable[..., None]:
+        return lambda block, offset: self.outcomes[partition].accepted(block, offset)
+
+    async def start(self) -> None:
+        """Fold the logs and take the owned partitions over. Raises what `Writer.start` raises."""
+        async with asyncio.TaskGroup() as tasks:
+            for part in (*self.writers, *self.followers):
+                tasks.create_task(part.start())
+
+    async def run(self) -> None:
+        """Decide until something fails: then whoever waits is told so, and the process must end."""
+        self._not_ready = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in (*self.writers, *self.followers):
+                    tasks.create_task(part.run())
+        except ExceptionGroup as failures:
+            failure = failures.exceptions[0]
+            self._not_ready = [str(failure)]
+            for outcomes in self.outcomes.values():
+                outcomes.fail(failure)
+            raise failure from None
+
+    async def drain(self) -> None:
+        """Take no more commands; wait until those taken are answered."""
+        self._not_ready = ["stopping"]
+        await self.intake.close()

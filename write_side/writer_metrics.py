@@ -1,0 +1,40 @@
+"""Numbers of the writers, read when somebody asks: the hot path counts nothing for this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from write_side.contract.chain import Skip
+from write_side.writer import Writer
+
+
+class WriterMetrics(Collector):
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        self._writers = writers
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
+        epoch = GaugeMetricFamily("fanfold_writer_epoch", "Epoch of this writer", labels=["partition"])
+        consumed = GaugeMetricFamily("fanfold_writer_consumed_to", "Next command offset", labels=["partition"])
+        accounts = GaugeMetricFamily("fanfold_writer_accounts", "Accounts", labels=["partition"])
+        ids = GaugeMetricFamily("fanfold_writer_remembered_ids", "Transfer ids remembered", labels=["partition"])
+        skipped = CounterMetricFamily(
+            "fanfold_writer_skipped_records", "Records of the log that do not count", labels=["partition", "reason"]
+        )
+        unreadable = CounterMetricFamily(
+            "fanfold_writer_unreadable_commands", "Records of the queue passed over as unreadable", labels=["partition"]
+        )
+        for writer in self._writers:
+            labels = [str(writer.partition)]
+            blocks.add_metric(labels, len(writer.replay.offsets) - 1)
+            epoch.add_metric(labels, writer.state.chained.epoch)
+            consumed.add_metric(labels, writer.state.chained.consumed_to)
+            accounts.add_metric(labels, writer.state.count)
+            ids.add_metric(labels, writer.state.ids.count)
+            unreadable.add_metric(labels, writer.unreadable_records)
+            for reason in Skip:
+                skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
+        yield from (blocks, epoch, consumed, accounts, ids, skipped, unreadable)
