@@ -137,7 +137,9 @@ def _owner(text: object) -> str:
 def _known(members: Mapping[str, object], names: frozenset[str], detail: str = "unknown") -> None:
     if not members.keys() <= names:
         # The name of the field is the client's own text, so only the names that would do are said.
-        raise Malformed("field_unknown", "body", f"has a field that is {detail}; known here: {', '.join(sorted(names))}")
+        raise Malformed(
+            "field_unknown", "body", f"has a field that is {detail}; known here: {', '.join(sorted(names))}"
+        )
 
 
 def _given(members: Mapping[str, object], name: str, field: str | None = None) -> object:

@@ -32,17 +32,18 @@ async def read_body(scope: Scope, receive: Receive, *, media_type: bytes, bytes_
     """
     headers: Headers = scope["headers"]
     _check_type(headers, media_type)
-    refused = _declared_bytes(headers) > bytes_max
+    # A promise of too much is read to its end like any other body, but nothing of it is kept.
+    kept_bytes_max = bytes_max if _declared_bytes(headers) <= bytes_max else -1
     message = await receive()
     body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= bytes_max:
+    if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= kept_bytes_max:
         return body  # the usual case: small bodies come in one piece
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            gathered = await _gather(message, receive, 0 if refused else bytes_max)
+            gathered = await _gather(message, receive, kept_bytes_max)
     except TimeoutError:
         raise Malformed("body_timeout", "body", f"must arrive within {BODY_SECONDS_MAX} seconds") from None
-    if gathered is None or refused:
+    if gathered is None:
         raise Malformed("body_too_large", "body", f"must not be larger than {bytes_max} bytes")
     return gathered
 
@@ -79,7 +80,9 @@ def _check_type(headers: Headers, media_type: bytes) -> None:
         if essence.strip() != media_type or parameter.strip() not in (b"", b"charset=utf-8", b'charset="utf-8"'):
             raise Malformed("content_type_unsupported", "Content-Type", f"must be {media_type.decode()}, in UTF-8")
     if (header(headers, b"content-encoding") or b"identity").lower() != b"identity":
-        raise Malformed("content_type_unsupported", "Content-Encoding", "must be left out: compressed bodies are not read")
+        raise Malformed(
+            "content_type_unsupported", "Content-Encoding", "must be left out: compressed bodies are not read"
+        )
 
 
 def _declared_bytes(headers: Headers) -> int:

@@ -1,0 +1,56 @@
+"""Answers on their way out: a status, a body of JSON, and the few headers they need."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from write_side.contract.codes import PROBLEMS, problem_document
+
+JSON: Final = b"application/json"
+NDJSON: Final = b"application/x-ndjson"
+PROBLEM: Final = b"application/problem+json"
+
+RETRY_AFTER_SECONDS: Final = 1
+"""What a 503 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_encode = msgspec.json.Encoder().encode
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class Response(NamedTuple):
+    """One HTTP answer, ready to be sent."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+
+
+def json_response(status: int, document: dict[str, object]) -> Response:
+    """A document as it is; from 400 on it is a problem document (RFC 9457) and says so."""
+    return Response(status, JSON if status < 400 else PROBLEM, _encode(document))
+
+
+def lines_response(documents: Iterable[dict[str, object]]) -> Response:
+    """A document a line."""
+    return Response(200, NDJSON, _encode_lines(documents))
+
+
+def problem(word: str, **more: object) -> Response:
+    """The refusal that `word` names in `write_side/contract/codes.py`, with its status."""
+    return json_response(PROBLEMS[word].status, problem_document(word, **more))
+
+
+async def send(send_message: Send, response: Response) -> None:
+    headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
+    if response.status == 503:
+        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    if response.status in (408, 413):
+        # What is left of the body is not worth reading, and without it the connection cannot be used again.
+        headers.append((b"connection", b"close"))
+    await send_message({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send_message({"type": "http.response.body", "body": response.body})
