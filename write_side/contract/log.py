@@ -4,11 +4,11 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 
 - Order: `read` and `tail` yield a partition's records in the order of their offsets. Offsets are opaque, rise strictly,
   and start anywhere; `START` is before all of them.
-- Durability: when `append` has returned, the record survives a crash of every process and of the machine (file: fdatasync;
-  Kafka: acknowledged by all in-sync replicas). `tail` and `read` never yield a record that could still be lost.
+- Durability: when `append` has returned, the record survives a crash of every process and of the machine (file:
+  fdatasync; Kafka: acknowledged by all in-sync replicas). `tail` and `read` never yield a record that could still be lost.
 - Atomicity: a record is there whole or not at all.
-- Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer that
-  lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
+- Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer
+  that lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
 - Failure: after an `append` raised, it is unknown whether the record is there, and the log refuses every further append
   (fail-stop). The owner must exit, open the log again and read what won.
 """
@@ -49,11 +49,16 @@ class Log(Protocol):
         ...
 
     def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
-        """Records with offset > after, up to the end as it was at the call, in non-empty runs (some MB each)."""
+        """Records with offset > after, up to the end as it was when iteration began, in non-empty runs (some MB each).
+
+        `after` is START or an offset that was yielded once. Raises LogFailed when the log ends before it (it lost what the
+        reader has already folded), or when it is closed before the end was reached. A reader that stops early closes the
+        iterator (`contextlib.aclosing`), or descriptors and connections live until it is collected.
+        """
         ...
 
     def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
-        """As `read`, then goes on for ever with what is appended. Ends when the log is closed or the task cancelled."""
+        """As `read`, then goes on for ever with what is appended. Ends when the log is closed or the task is cancelled."""
         ...
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:

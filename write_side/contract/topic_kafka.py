@@ -1,0 +1,144 @@
+"""A Kafka topic that can hold money: how it is made, and what it is checked for at every start.
+
+The checks ask for what keeps records whole, durable and for ever. What a setting is checked for is written beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from write_side.contract.log import LogFailed
+
+EVENTS_TOPIC: Final = "fanfold.events"
+COMMANDS_TOPIC: Final = "fanfold.commands"
+RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Far above any block the writer cuts (65,536 transfers are about 5 MB), far below the 100 MB a broker takes as one request."""
+CREATE_WAIT_MS: Final = 10_000
+CREATE_POLL_MS: Final = 20
+"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own."""
+BATCH_OVERHEAD_BYTES: Final = 1024
+"""`max.message.bytes` counts the record batch: the record and, generously, the headers around it."""
+
+_FIXED: Final[Mapping[str, str]] = {
+    "cleanup.policy": "delete",  # compaction would drop records that have a newer one of the same key
+    "retention.ms": "-1",  # the log is the money: no record is too old
+    "retention.bytes": "-1",  # nor is the log ever too long
+    "unclean.leader.election.enable": "false",  # a replica that lacks acknowledged records must not lead
+}
+_AT_CREATION: Final[Mapping[str, str]] = {
+    "compression.type": "producer",  # blocks are narrow already: stored as sent
+    "message.timestamp.type": "LogAppendTime",  # so that a producer's wrong clock cannot make the broker refuse a record
+}
+
+
+class TopicSettings(NamedTuple):
+    """What a topic must have at least. The defaults are for a deployment of three brokers: one may die and nothing is lost."""
+
+    replication_factor: int = 3
+    min_insync_replicas: int = 2
+    record_bytes_max: int = RECORD_BYTES_MAX
+
+    def batch_bytes_max(self) -> int:
+        return self.record_bytes_max + BATCH_OVERHEAD_BYTES
+
+
+async def create_topic(bootstrap: str, topic: str, *, partitions: int, settings: TopicSettings = TopicSettings()) -> bool:  # noqa: B008
+    """Make the topic where it is missing; returns whether it was. An existing one is left as it is. Raises LogFailed."""
+    configs = {
+        **_FIXED,
+        **_AT_CREATION,
+        "min.insync.replicas": str(settings.min_insync_replicas),
+        "max.message.bytes": str(settings.batch_bytes_max()),
+    }
+    async with _admin(bootstrap) as admin:
+        new = NewTopic(topic, partitions, settings.replication_factor, topic_configs=configs)
+        response = await admin.create_topics([new])
+        for _, code, *message in response.topic_errors:
+            error = for_code(code)
+            if error is TopicAlreadyExistsError:
+                return False
+            if code:
+                raise LogFailed(
+                    f"Kafka at {bootstrap} did not make the topic {topic} with {partitions} partitions, replication factor "
+                    f"{settings.replication_factor} ({error.__name__}: {next(iter(message), None)}). Nothing was changed. "
+                    "With fewer than three brokers, say so in the settings."
+                )
+        await _wait_for_leaders(admin, topic)
+    return True
+
+
+async def check_topic(bootstrap: str, topic: str, settings: TopicSettings = TopicSettings()) -> int:  # noqa: B008
+    """The topic's partition count, when its settings keep money safe. Raises LogFailed that names every one that does not."""
+    async with _admin(bootstrap) as admin:
+        # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
+        described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+        if not described:
+            raise LogFailed(
+                f"Kafka at {bootstrap} has no topic {topic}. Nothing was changed. Make it with an explicit number of partitions "
+                "(it can never be changed later) before the first start."
+            )
+        partitions = described[0]["partitions"]
+        found = await _configs(admin, topic)
+    wrong = [
+        f"{name} is {found.get(name)}, expected {expected}"
+        for name, expected in _FIXED.items()
+        if found.get(name) != expected
+    ]
+    smallest = min(len(partition["replicas"]) for partition in partitions)
+    for name, value, least in (
+        ("replication factor", smallest, settings.replication_factor),
+        ("min.insync.replicas", int(found["min.insync.replicas"]), settings.min_insync_replicas),
+        ("max.message.bytes", int(found["max.message.bytes"]), settings.batch_bytes_max()),
+    ):
+        if value < least:
+            wrong.append(f"{name} is {value}, expected at least {least}")
+    if wrong:
+        raise LogFailed(
+            f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: {'; '.join(wrong)}. "
+            "Nothing was written. Change the topic (kafka-configs --alter), then start again."
+        )
+    return len(partitions)
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
+    """The controller answers before the brokers know of a new topic."""
+    try:
+        async with asyncio.timeout(CREATE_WAIT_MS / 1000):
+            while True:
+                described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+                if described and all(partition["leader"] >= 0 for partition in described[0]["partitions"]):
+                    return
+                await asyncio.sleep(CREATE_POLL_MS / 1000)
+    except TimeoutError:
+        raise LogFailed(f"The topic {topic} was made, and has no leaders yet. Look after the brokers, then start again.") from None
+
+
+async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
+    """Every setting of the topic as it is in force, its own or the broker's default."""
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    ((code, message, _, _, entries),) = response.resources
+    if code:
+        raise LogFailed(f"Kafka did not tell the settings of the topic {topic} ({for_code(code).__name__}: {message}).")
+    return {entry[0]: entry[1] for entry in entries}
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise LogFailed(
+            f"Kafka at {bootstrap} cannot be reached or did not answer ({type(error).__name__}: {error}). Nothing was written and "
+            "nothing is lost. Start the broker or correct the address, then start again."
+        ) from error
+    finally:
+        await admin.close()
