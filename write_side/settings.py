@@ -15,7 +15,7 @@ class WriteSettings(BaseSettings):
 
     data: str = Field("./data", description="folder of the file log")
     log: str = Field("", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`")
-    partitions: int = Field(1, ge=1, le=1024, description="partitions of a new log; one that exists keeps its own")
+    partitions: int | None = Field(None, ge=1, le=1024, description="partitions of a new log (1); an old one must have them")
     topic: str = Field("fanfold", description="Kafka topics are named `<topic>.events` and `<topic>.commands`")
     replication: int = Field(1, ge=1, description="replicas of a new Kafka topic; 3 in production")
     min_in_sync: int = Field(1, ge=1, description="replicas that must have a block before it counts; 2 in production")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -31,7 +32,7 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     """
     scheme, _, rest = settings.log_address.partition(":")
     if scheme == "file":
-        return await FileLog.open(rest, partitions=settings.partitions if writing else None, writing=writing)
+        return await (FileLog.open(Path(rest), settings.partitions) if writing else FileLog.open_read_only(Path(rest)))
     if scheme == "kafka":
         return await KafkaLog.open(
             rest.removeprefix("//"),

@@ -1,0 +1,76 @@
+"""The canonical load: transfers between 100,000 accounts, zipf 1.0, string ids, UUIDv7 transfer ids, all inside a partition."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from write_side.contract.atoms import partition_of
+from write_side.contract.codes import Kind
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import OpenAccount
+
+ASSET = "USD/2"
+FLOOR = -(10**12)
+
+
+class Load(NamedTuple):
+    """One partition's records: the openings, then the transfers."""
+
+    openings: list[CommandBatch]
+    transfers: list[CommandBatch]
+
+
+def loads(*, partitions: int, accounts: int, transfers: int, batch: int, now_us: int, seed: int = 1) -> list[Load]:
+    """A load per partition; `transfers` and `accounts` are totals. Made before the clock starts."""
+    random = np.random.default_rng(seed)
+    names: list[list[str]] = [[] for _ in range(partitions)]
+    for i in range(accounts):
+        name = f"account-{i:06d}"
+        names[partition_of(name, partitions)].append(name)
+    batches = -(-transfers // (batch * partitions))
+    return [_load(own, batches, batch, now_us, random) for own in names]
+
+
+def _load(names: list[str], batches: int, batch: int, now_us: int, random: np.random.Generator) -> Load:
+    openings = [
+        CommandBatch.of([OpenAccount(name, ASSET, FLOOR, "") for name in names[i : i + batch]])
+        for i in range(0, len(names), batch)
+    ]
+    texts = pa.array(names)
+    weights = 1.0 / np.arange(1, len(names) + 1)
+    shares = np.cumsum(weights / weights.sum())
+    ranks = random.permutation(len(names))
+
+    def accounts() -> npt.NDArray[np.int64]:
+        picked = np.searchsorted(shares, random.random(batch))
+        return ranks[np.minimum(picked, len(names) - 1)]
+
+    transfers = []
+    for number in range(batches):
+        debit, credit = accounts(), accounts()
+        credit = np.where(credit == debit, (credit + 1) % len(names), credit)
+        transfers.append(
+            CommandBatch(
+                np.full(batch, Kind.TRANSFER, np.uint8),
+                _uuid7s(batch, now_us // 1000 + number // 100, random),
+                texts.take(pa.array(debit)),
+                texts.take(pa.array(credit)),
+                random.integers(1, 1000, batch),
+                np.zeros(batch, np.int32),
+                [ASSET],
+                pa.array([""] * batch, pa.utf8()),
+            )
+        )
+    return Load(openings, transfers)
+
+
+def _uuid7s(n: int, at_ms: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    ids = random.integers(0, 256, (n, 16), dtype=np.uint8)
+    ids[:, :6] = np.frombuffer(at_ms.to_bytes(6, "big"), np.uint8)
+    ids[:, 6] = (ids[:, 6] & 0x0F) | 0x70
+    ids[:, 8] = (ids[:, 8] & 0x3F) | 0x80
+    return ids

@@ -1,0 +1,105 @@
+"""`fanfold bench writes`: durable transfers through the embedded writers, one a partition, over the file log.
+
+Measured from the command queue (columnar records, as intake gathers them) to the accepted block: account keys and fingerprints
+hashed, decided with dedupe and digest, encoded, BLAKE3, one fdatasync a block, read back and decoded. Latency is from the record's
+append to the queue until its block counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+from tests.benchmarks import report, workload
+from write_side.clock import SystemClock
+from write_side.contract.block import Block
+from write_side.contract.log import Log
+from write_side.contract.log_file import FileLog
+from write_side.queue_memory import MemoryQueue
+from write_side.writer import Writer, WriterLimits
+
+RECORDS_AHEAD = 4
+"""Records waiting in a partition's queue: enough that the writer never waits, few enough that latency means something."""
+
+
+class Lane:
+    """Feeds one writer and counts what it accepted."""
+
+    def __init__(self, partition: int, log: Log, queue: MemoryQueue, load: workload.Load, block: int) -> None:
+        self.load = load
+        self.latencies_ms: list[float] = []
+        self.bytes = 0
+        self.accepted = 0
+        self._partition = partition
+        self._queue = queue
+        self._room = asyncio.Semaphore(RECORDS_AHEAD)
+        self._appended_at: dict[int, float] = {}
+        self._idle = asyncio.Event()
+        self.writer = Writer(
+            partition, log, queue, SystemClock(), WriterLimits(block_commands_max=block), self._on_accepted
+        )
+
+    async def feed(self, batches: list[workload.CommandBatch]) -> None:
+        """Append these records, and return when all are accepted."""
+        waiting = len(batches)
+        self._idle.clear()
+        for batch in batches:
+            await self._room.acquire()
+            self._appended_at[await self._queue.append(self._partition, batch)] = time.perf_counter()
+            waiting -= 1
+        while self._appended_at:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def _on_accepted(self, block: Block, offset: int) -> None:
+        now = time.perf_counter()
+        self.accepted += len(block.outcomes["kind"])
+        self.bytes += block.header.body_bytes
+        for record in [record for record in self._appended_at if record < block.header.consumed_to]:
+            self.latencies_ms.append((now - self._appended_at.pop(record)) * 1000)
+            self._room.release()
+        self._idle.set()
+
+
+async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
+    """Returns the report line. `folder` must be on the disk to be measured."""
+    loads = workload.loads(
+        partitions=partitions, accounts=accounts, transfers=transfers, batch=block, now_us=time.time_ns() // 1000
+    )
+    log = await FileLog.open(folder, partitions)
+    queue = MemoryQueue(commands_max=block * (RECORDS_AHEAD + 1))
+    lanes = [Lane(p, log, queue, load, block) for p, load in enumerate(loads)]
+    for lane in lanes:
+        await lane.writer.start()
+    running = [asyncio.create_task(lane.writer.run()) for lane in lanes]
+    await asyncio.sleep(0)
+    warm = max(1, len(loads[0].transfers) // 10)
+    for lane in lanes:
+        await lane.feed(lane.load.openings)
+    await asyncio.gather(*(lane.feed(lane.load.transfers[:warm]) for lane in lanes))
+    for lane in lanes:
+        lane.accepted, lane.bytes = 0, 0
+        lane.latencies_ms.clear()
+    cpu, started = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(lane.feed(lane.load.transfers[warm:]) for lane in lanes))
+    elapsed, cpu_used = time.perf_counter() - started, time.process_time() - cpu
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await log.close()
+    done = sum(lane.accepted for lane in lanes)
+    return report.line(
+        "writes",
+        rate=done / elapsed,
+        unit="transfers",
+        durable=True,
+        latencies_ms=[value for lane in lanes for value in lane.latencies_ms],
+        transfers=done,
+        cpu_us_per_transfer=round(cpu_used / done * 1e6, 3),
+        bytes_per_transfer=round(sum(lane.bytes for lane in lanes) / done, 1),
+        partitions=partitions,
+        accounts=accounts,
+        block=block,
+        load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest, fdatasync a block",
+    )
