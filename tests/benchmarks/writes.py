@@ -16,6 +16,7 @@ from write_side.clock import SystemClock
 from write_side.contract.block import Block
 from write_side.contract.log import Log
 from write_side.contract.log_file import FileLog
+from write_side.ledger.command_batch import CommandBatch
 from write_side.queue_memory import MemoryQueue
 from write_side.writer import Writer, WriterLimits
 
@@ -40,7 +41,7 @@ class Lane:
             partition, log, queue, SystemClock(), WriterLimits(block_commands_max=block), self._on_accepted
         )
 
-    async def feed(self, batches: list[workload.CommandBatch]) -> None:
+    async def feed(self, batches: list[CommandBatch]) -> None:
         """Append these records, and return when all are accepted."""
         waiting = len(batches)
         self._idle.clear()
