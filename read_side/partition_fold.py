@@ -1,0 +1,125 @@
+"""One partition of the log, folded in memory: what the projector and the rebuild both bring views up from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+from read_side.contract.rows import EMPTY_ROWS, AccountRows
+from read_side.contract.view import Checkpoint
+from read_side.projections.balances import rows_of
+from write_side.contract.block import HASH_BYTES, ZERO_HASH, Block
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed, changed_accounts
+from write_side.contract.log import Log, Record
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
+
+Failure = ChainBroken | CheckFailed
+
+
+class FoldedRun(NamedTuple):
+    """What a run of records changed: each changed account once, as it is after the run. entries: how many were folded."""
+
+    rows: AccountRows
+    blocks: int
+    entries: int
+
+
+class PartitionFold:
+    """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.state = State(partition)
+        self.replay = Replay(self.state)
+        self.entries = 0
+        self._hashes = bytearray()
+
+    @property
+    def sequence(self) -> int:
+        """The last folded block, -1 before the first."""
+        return self.state.chained.sequence
+
+    def checkpoint(self, generation: int) -> Checkpoint:
+        """How far this fold is, as the checkpoint of a generation brought up from it."""
+        chained = self.state.chained
+        return Checkpoint(
+            generation, chained.sequence, chained.block_hash, self.replay.last_offset, chained.created_at_us
+        )
+
+    def knows(self, stored: Checkpoint) -> bool:
+        """Whether a checkpoint lies on our own chain: the block of its sequence has its hash."""
+        if stored.sequence < 0:
+            return stored.block_hash == ZERO_HASH
+        at = stored.sequence * HASH_BYTES
+        return self._hashes[at : at + HASH_BYTES] == stored.block_hash
+
+    def take(self, records: Sequence[Record]) -> FoldedRun:
+        """Fold a run of records. Raises ChainBroken, CheckFailed; the state may then be ahead of what was told."""
+        blocks = [block for record in records if (block := self._take(record)) is not None]
+        if not blocks:
+            return FoldedRun(EMPTY_ROWS, 0, 0)
+        entries = sum(len(block.entries["account"]) for block in blocks)
+        return FoldedRun(rows_of(self.state, changed_accounts(self.state, blocks)), len(blocks), entries)
+
+    def advance(self, records: Sequence[Record], until: int | None = None) -> int:
+        """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
+        for taken, record in enumerate(records):
+            if until is not None and self.sequence >= until:
+                return taken
+            self._take(record)
+        return len(records)
+
+    def _take(self, record: Record) -> Block | None:
+        folded = self.replay.take(record)
+        if folded is None:
+            return None
+        self._hashes += folded.block.header.block_hash
+        self.entries += len(folded.block.entries["account"])
+        return folded.block
+
+
+async def fold_log(
+    log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[int], None] | None = None
+) -> None:
+    """Fold on to the end of the log as it is now, or to block `until` at most.
+
+    Folding runs in a thread while the next run is read. on_run(bytes) is told the size of every run folded.
+    Raises ChainBroken, CheckFailed, LogFailed.
+    """
+    async with aclosing(_read_ahead(log.read(fold.partition, fold.replay.last_offset))) as runs:
+        async for records in runs:
+            await asyncio.to_thread(fold.advance, records, until)
+            if on_run is not None:
+                on_run(sum(len(record.data) for record in records))
+            if until is not None and fold.sequence >= until:
+                return
+
+
+async def fold_before(log: Log, partition: int, sequence: int) -> PartitionFold:
+    """A new fold of everything before block `sequence`: what is good of a partition that stopped there."""
+    fold = PartitionFold(partition)
+    if sequence > 0:
+        await fold_log(log, fold, until=sequence - 1)
+    return fold
+
+
+async def _read_ahead(runs: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[Sequence[Record], None]:
+    """The same runs; one is being read while the caller works on the one before."""
+    following = asyncio.ensure_future(_next(runs))
+    try:
+        while (records := await following) is not None:
+            following = asyncio.ensure_future(_next(runs))
+            yield records
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        if isinstance(runs, AsyncGenerator):
+            await runs.aclose()
+
+
+async def _next(runs: AsyncIterator[Sequence[Record]]) -> Sequence[Record] | None:
+    return await anext(runs, None)

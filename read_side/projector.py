@@ -1,0 +1,194 @@
+"""The projector of one partition: tail the log, fold, one write a run of blocks, publish. One projector a partition.
+
+It folds the whole log in memory at its start, and never publishes what it folded then: replay never pushes. From there on
+everything that the view must be lies in memory, so whatever happens to the store is repaired without reading back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import structlog
+
+from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
+from read_side.contract.rows import EMPTY_ROWS, AccountRows
+from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.partition_fold import Failure, PartitionFold, fold_before, fold_log
+from read_side.timer import Timer
+from read_side.view_owner import ViewOfAnotherLog, ViewOwner
+from read_side.watermark import Watermark
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed
+from write_side.contract.log import Log
+
+HEARTBEAT_S: Final = 1.0
+"""How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
+RETRY_S: Final = 0.25
+"""Between tries while the view store does not answer: soon enough to be unnoticed, no load when it is away."""
+AHEAD_BEATS_MAX: Final = 30
+"""A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Projector:
+    """One partition. `start()`, then `run()` until the log is closed, the task is cancelled, or it raises.
+
+    boot: random for each life; readers of the feed know a new life by it.
+    visible: the sequence readers of the view find; offset: the log offset up to which the view reflects everything.
+    stopped: why this partition goes no further (the log is damaged), None while it does. What is good is still served.
+    """
+
+    def __init__(self, partition: int, log: Log, view: ViewStore, feed: Feed, timer: Timer, boot: str) -> None:
+        self.partition = partition
+        self.boot = boot
+        self.fold = PartitionFold(partition)
+        self.owner = ViewOwner(view, self.fold)
+        self.visible = Watermark(-1)
+        self.offset = Watermark(-1)
+        self.stopped: str | None = None
+        self.unavailable: str | None = None
+        self.ready = False
+        self.blocks = 0
+        self.feed_failures = 0
+        self.commit_to_view_us = 0
+        self.probed_at_us = 0
+        self._log = log
+        self._view = view
+        self._feed = feed
+        self._timer = timer
+        self._published = -1
+        self._ahead_beats = 0
+        self._writing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Fold the log to its end and bring the view right. Raises Displaced, ViewOfAnotherLog, LogFailed."""
+        await self._fold_to_end()
+        await self._until_available(self.owner.claim)
+        # Whoever owned the view before us can write it no more; what it wrote is in the log by now.
+        await self._fold_to_end()
+        await self._until_available(self.owner.bring_right)
+        if self.owner.is_ahead and self.stopped is None:
+            raise _another_log(self.owner)
+        self._published = self.fold.sequence
+        self._tell_readers()
+        self.ready = True
+
+    async def run(self) -> None:
+        """Follow the log for ever. Raises Displaced, ViewOfAnotherLog, LogFailed: the process must end then."""
+        beating = asyncio.create_task(self._beat_for_ever())
+        following = asyncio.create_task(self._follow())
+        try:
+            while True:
+                done, _ = await asyncio.wait((beating, following), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if following.done() and self.stopped is None:
+                    return
+                if following.done():
+                    await beating  # what is good is served and kept right until somebody stops us
+        finally:
+            for task in (beating, following):
+                task.cancel()
+            await asyncio.gather(beating, following, return_exceptions=True)
+
+    async def _fold_to_end(self) -> None:
+        if self.stopped is None:
+            try:
+                await fold_log(self._log, self.fold)
+            except (ChainBroken, CheckFailed) as failure:
+                await self._stop(failure)
+
+    async def _follow(self) -> None:
+        if self.stopped is not None:
+            return
+        async with aclosing(self._log.tail(self.partition, self.fold.replay.last_offset)) as runs:
+            async for records in runs:
+                try:
+                    run = await asyncio.to_thread(self.fold.take, records)
+                except (ChainBroken, CheckFailed) as failure:
+                    async with self._writing:
+                        await self._stop(failure)
+                        await self._until_available(self.owner.bring_right)
+                        self._published = self.fold.sequence  # the next heartbeat shows the gap
+                        self._tell_readers()
+                    return
+                async with self._writing:
+                    self.blocks += run.blocks
+                    await self._show(run.rows)
+
+    async def _show(self, rows: AccountRows) -> None:
+        """Write a folded run to the view, then tell who waits and who watches."""
+        await self._until_available(lambda: self.owner.advance(rows))
+        self.commit_to_view_us = self._timer.wall_us() - self.fold.state.chained.created_at_us
+        self._tell_readers()
+        if self.fold.sequence > self._published:
+            after, self._published = self._published, self.fold.sequence
+            await self._publish(after, rows)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await self._timer.sleep(HEARTBEAT_S)
+            async with self._writing:
+                await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            await self.owner.probe()
+        except ViewUnavailable as error:
+            self.unavailable = str(error)
+            return
+        self.unavailable = None
+        self.probed_at_us = self._timer.wall_us()
+        self._ahead_beats = self._ahead_beats + 1 if self.owner.is_ahead and self.stopped is None else 0
+        if self._ahead_beats > AHEAD_BEATS_MAX:
+            raise _another_log(self.owner)
+        self._tell_readers()
+        await self._publish(self._published, EMPTY_ROWS)
+
+    async def _publish(self, after: int, rows: AccountRows) -> None:
+        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows)
+        try:
+            await self._feed.publish(batch)
+        except FeedUnavailable as error:
+            self.feed_failures += 1
+            _log.warning("feed batch not published", partition=self.partition, reason=str(error))
+
+    async def _stop(self, failure: Failure) -> None:
+        """This partition goes no further. A failed check leaves the state unusable, so what is good is folded again."""
+        self.stopped = str(failure)
+        _log.error("partition stopped", partition=self.partition, sequence=failure.sequence, reason=str(failure))
+        if isinstance(failure, CheckFailed):
+            self.fold = self.owner.fold = await fold_before(self._log, self.partition, failure.sequence)
+
+    def _tell_readers(self) -> None:
+        stored = self.owner.checkpoint
+        if stored is not None:
+            self.visible.advance(stored.sequence)
+            self.offset.advance(stored.log_offset)
+
+    async def _until_available(self, write: Callable[[], Awaitable[Any]]) -> None:
+        """Try again for as long as the store is away: the log waits, and memory holds no more than one run of it."""
+        while True:
+            try:
+                await write()
+            except ViewUnavailable as error:
+                if self.unavailable is None:
+                    _log.warning("view store away", partition=self.partition, reason=str(error))
+                self.unavailable = str(error)
+                await self._timer.sleep(RETRY_S)
+            else:
+                self.unavailable = None
+                return
+
+
+def _another_log(owner: ViewOwner) -> ViewOfAnotherLog:
+    stored = owner.checkpoint.sequence if owner.checkpoint is not None else -1
+    return ViewOfAnotherLog(
+        f"partition {owner.fold.partition}: the view reflects block {stored}, the log ends at {owner.fold.sequence}. Either "
+        "this is the view of another log, or the log has lost blocks that were shown. Nothing was changed. Check FANFOLD_LOG and "
+        "FANFOLD_VIEW first; if the log is the right one and whole, empty the view, and it is made again."
+    )

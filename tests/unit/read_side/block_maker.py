@@ -1,0 +1,78 @@
+"""Makes the blocks of a partition for read-side tests, deciding real commands with the write side's own rules."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+import numpy as np
+
+from write_side.contract.block import encode, header_of
+from write_side.contract.log import Log
+from write_side.contract.state import State
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.decide import Decision, decide
+
+START_US = 1_760_000_000_000_000
+
+
+class BlockMaker:
+    """A writer without a queue: each call decides one block and appends it."""
+
+    def __init__(self, log: Log, partition: int = 0, *, start_us: int = START_US) -> None:
+        self.state = State(partition)
+        self.blocks: list[bytes] = []
+        self._log = log
+        self._partition = partition
+        self._now_us = start_us
+        self._consumed_to = 0
+
+    def make(self, commands: Sequence[Command]) -> bytes:
+        """The next block, decided and not appended."""
+        chained = self.state.chained
+        previous = chained.sequence, chained.block_hash, chained.refuse_ids_before_us
+        self._now_us += 1000
+        self._consumed_to += 1
+        n = len(commands)
+        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
+        if n:
+            decision = decide(
+                self.state,
+                CommandBatch.of(commands),
+                np.ones(n, np.int64),
+                np.arange(n, dtype=np.int64),
+                partitions=self._log.partitions,
+                created_at_us=self._now_us,
+                ids_max=1_000_000,
+            )
+        block = encode(
+            partition=self._partition,
+            epoch=1,
+            sequence=previous[0] + 1,
+            previous_hash=previous[1],
+            consumed_to=self._consumed_to,
+            created_at_us=self._now_us,
+            refuse_ids_before_us=decision.refuse_ids_before_us,
+            digest=decision.digest,
+            sections=decision.sections,
+        )
+        self.state.chained.advance(header_of(block))
+        self.blocks.append(block)
+        return block
+
+    async def append(self, *commands: Command) -> int:
+        """Decide a block of these commands and append it; returns its log offset."""
+        return await self._log.append(self._partition, self.make(commands))
+
+    async def epoch(self) -> int:
+        """A block without outcomes, as every writer starts with."""
+        return await self.append()
+
+
+def opened(account: str, floor: int = 0, asset: str = "USD/2") -> OpenAccount:
+    return OpenAccount(account, asset, floor, "")
+
+
+def moved(debit: str, credit: str, amount: int, transfer_id: uuid.UUID | None = None, asset: str = "USD/2") -> Transfer:
+    return Transfer((transfer_id or uuid.uuid4()).bytes, debit, credit, amount, asset)
