@@ -49,7 +49,7 @@ _OPEN: Final = int(Kind.OPEN)
     _OTHER_TERMS,
 ) = (int(code) for code in Code)
 _LIMIT: Final = LIMIT
-_NO_FLOOR: Final = NO_FLOOR
+_NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
 _TRANSIT_A, _TRANSIT_B = TRANSIT_KEY
 _NEW_WORLD: Final = -1
@@ -258,6 +258,7 @@ class _Deciding:
         self.debit, self.credit = string_keys(batch.debit), string_keys(batch.credit)
         opening = np.flatnonzero(batch.kind == Kind.OPEN)
         asset = self._asset_numbers(opening)
+        self.opening_assets = np.unique(asset[opening])
         hashes = np.array([word_hash(name) for name in batch.assets], np.uint64)[batch.asset]
         row_keys = np.zeros(n, np.uint64)
         self.ids = batch.ids
@@ -289,12 +290,18 @@ class _Deciding:
         return np.array(numbers, np.int64)[self.batch.asset]
 
     def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
-        hashes = self.state.asset_hashes
-        keys = []
+        """Row keys of `@world` and `@transit`, by asset number: only of those that this batch may have to open."""
+        state = self.state
+        missing = self.opening_assets[state.world[self.opening_assets] < 0]
+        hashes = state.asset_hashes[missing]
+        found = []
         for a, b in (WORLD_KEY, TRANSIT_KEY):
-            repeated = np.stack((np.full(hashes.size, a), np.full(hashes.size, b)))
-            keys.append(row_keys_of(repeated, hashes, [""] * hashes.size))
-        return tuple(keys)
+            keys = np.zeros(state.world.size, np.uint64)
+            if missing.size:
+                repeated = np.stack((np.full(missing.size, a), np.full(missing.size, b)))
+                keys[missing] = row_keys_of(repeated, hashes, [""] * missing.size)
+            found.append(keys)
+        return tuple(found)
 
     def run(self, back: npt.NDArray[np.int64], row: npt.NDArray[np.int64]) -> Decision:
         state, n = self.state, len(self.batch)
