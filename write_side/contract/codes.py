@@ -36,7 +36,7 @@ class Code(IntEnum):
 
 
 PRECEDENCE: Final = {
-    Kind.OPEN: (Code.EXISTS, Code.ACCOUNT_EXISTS, Code.DONE),
+    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.DONE),
     Kind.TRANSFER: (
         Code.REPEATED,
         Code.ID_REUSED,
