@@ -31,7 +31,7 @@ from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import Command
 from write_side.openapi import describe
 from write_side.outcomes import OutcomeUnknown
-from write_side.request_body import ClientGone, Receive, Scope, header, read_body
+from write_side.request_body import ClientGone, Receive, Scope, read_body, read_headers
 from write_side.strict_json import parse_object
 
 BODY_BYTES_MAX: Final = 16 * 1024
@@ -40,6 +40,8 @@ BODY_BYTES_MAX: Final = 16 * 1024
 BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 BATCH_LINES_MAX: Final = 8_192
 """As many commands as a block holds: a larger batch would only wait in pieces. 8 MiB leaves 1 KiB a line."""
+
+ACCOUNTS: Final = "/v1/accounts/"
 
 LINES_A_TURN: Final = 256
 """Lines of a batch parsed before other requests get a turn: some 2 ms."""
@@ -63,6 +65,8 @@ def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # It looks into the environment at every request, 12 us, and would report paths, which hold account ids.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={
             HTTPException: _refuse_request,
             RequestValidationError: _refuse_request,
@@ -80,7 +84,7 @@ def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[
     for path, method, handle in (
         ("/v1/transfers", "POST", doors.transfer),
         ("/v1/transfers:batch", "POST", doors.batch),
-        ("/v1/accounts/{account:path}", "PUT", doors.open_account),
+        (ACCOUNTS + "{account:path}", "PUT", doors.open_account),
         ("/healthz", "GET", _answering(lambda: json_response(200, {"status": "alive"}))),
         ("/readyz", "GET", _answering(lambda: _readiness(ready()))),
         ("/metrics", "GET", _answering(answer_metrics)),
@@ -131,8 +135,9 @@ class _Doors:
         self._metrics = metrics
 
     async def open_account(self, scope: Scope, receive: Receive) -> Response:
-        account = parse_account(scope["path_params"]["account"])
-        body = await read_body(scope, receive, media_type=JSON, bytes_max=BODY_BYTES_MAX)
+        # Not the router's parameter: its pattern lets a newline at the end pass and drops it.
+        account = parse_account(scope["path"].partition(ACCOUNTS)[2])
+        body = await read_body(read_headers(scope["headers"]), receive, media_type=JSON, bytes_max=BODY_BYTES_MAX)
         try:
             (answer,) = await self._intake.submit((open_account(account, parse_object(body)),))
         except OutcomeUnknown:
@@ -140,8 +145,9 @@ class _Doors:
         return json_response(answer.status, answer.document)
 
     async def transfer(self, scope: Scope, receive: Receive) -> Response:
-        body = await read_body(scope, receive, media_type=JSON, bytes_max=BODY_BYTES_MAX)
-        key = header(scope["headers"], b"idempotency-key")
+        headers = read_headers(scope["headers"])
+        body = await read_body(headers, receive, media_type=JSON, bytes_max=BODY_BYTES_MAX)
+        key = headers.get(b"idempotency-key")
         command = transfer(parse_object(body), None if key is None else key.decode("latin-1"))
         try:
             (answer,) = await self._intake.submit((command,))
@@ -150,7 +156,7 @@ class _Doors:
         return json_response(answer.status, answer.document)
 
     async def batch(self, scope: Scope, receive: Receive) -> Response:
-        body = await read_body(scope, receive, media_type=NDJSON, bytes_max=BATCH_BYTES_MAX)
+        body = await read_body(read_headers(scope["headers"]), receive, media_type=NDJSON, bytes_max=BATCH_BYTES_MAX)
         lines = _lines(body)
         del body
         self._metrics.batch(len(lines))

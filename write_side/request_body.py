@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
 from write_side.contract.atoms import Malformed
@@ -11,7 +11,7 @@ from write_side.contract.atoms import Malformed
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Mapping[bytes, bytes]
 
 BODY_SECONDS_MAX: Final = 30
 """A body that takes longer holds a connection for nothing: 8 MiB in 30 s is a 2 Mbit/s line. Then 408."""
@@ -20,17 +20,30 @@ DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 """How much of a body that is too large is read and dropped, so that its sender gets to the answer instead of a reset."""
 
 
+_READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key"})
+
+
 class ClientGone(Exception):
     """The client hung up before its request was whole. There is nobody to answer."""
 
 
-async def read_body(scope: Scope, receive: Receive, *, media_type: bytes, bytes_max: int) -> bytes:
+def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """The headers that mean something here, names in lower case. Raises Malformed when one of them comes twice."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in given:
+        if name in _READ:
+            if name in headers:
+                raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
+            headers[name] = value
+    return headers
+
+
+async def read_body(headers: Headers, receive: Receive, *, media_type: bytes, bytes_max: int) -> bytes:
     """The whole body of one request.
 
     Raises Malformed with `content_type_unsupported`, `body_too_large` (by content-length or by what came) or
     `body_timeout`, and ClientGone.
     """
-    headers: Headers = scope["headers"]
     _check_type(headers, media_type)
     # A promise of too much is read to its end like any other body, but nothing of it is kept.
     kept_bytes_max = bytes_max if _declared_bytes(headers) <= bytes_max else -1
@@ -46,14 +59,6 @@ async def read_body(scope: Scope, receive: Receive, *, media_type: bytes, bytes_
     if gathered is None:
         raise Malformed("body_too_large", "body", f"must not be larger than {bytes_max} bytes")
     return gathered
-
-
-def header(headers: Headers, name: bytes) -> bytes | None:
-    """The value of a header that may come once. Raises Malformed when it comes twice."""
-    found = [value for key, value in headers if key == name]
-    if len(found) > 1:
-        raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
-    return found[0] if found else None
 
 
 async def _gather(message: Message, receive: Receive, bytes_max: int) -> bytes | None:
@@ -74,18 +79,18 @@ async def _gather(message: Message, receive: Receive, bytes_max: int) -> bytes |
 
 
 def _check_type(headers: Headers, media_type: bytes) -> None:
-    given = b"" if (value := header(headers, b"content-type")) is None else value
+    given = headers.get(b"content-type", b"")
     if given != media_type:
         essence, _, parameter = given.lower().partition(b";")
         if essence.strip() != media_type or parameter.strip() not in (b"", b"charset=utf-8", b'charset="utf-8"'):
             raise Malformed("content_type_unsupported", "Content-Type", f"must be {media_type.decode()}, in UTF-8")
-    if (header(headers, b"content-encoding") or b"identity").lower() != b"identity":
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Malformed(
             "content_type_unsupported", "Content-Encoding", "must be left out: compressed bodies are not read"
         )
 
 
 def _declared_bytes(headers: Headers) -> int:
-    value = header(headers, b"content-length") or b"0"
+    value = headers.get(b"content-length", b"0")
     # The server in front has parsed it already; anything else counts as nothing and is bounded by what comes.
     return int(value) if value.isdigit() and len(value) < 20 else 0
