@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,7 +19,7 @@ RETRY_AFTER_SECONDS: Final = 1
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _encode = msgspec.json.Encoder().encode
-_encode_lines = msgspec.json.Encoder().encode_lines
+encode_lines = msgspec.json.Encoder().encode_lines  # documents, one a line
 
 
 class Response(NamedTuple):
@@ -33,11 +33,6 @@ class Response(NamedTuple):
 def json_response(status: int, document: dict[str, object]) -> Response:
     """A document as it is; from 400 on it is a problem document (RFC 9457) and says so."""
     return Response(status, JSON if status < 400 else PROBLEM, _encode(document))
-
-
-def lines_response(documents: Iterable[dict[str, object]]) -> Response:
-    """A document a line."""
-    return Response(200, NDJSON, _encode_lines(documents))
 
 
 def problem(word: str, **more: object) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Final, Protocol
 
@@ -25,7 +25,7 @@ from write_side.command_bodies import batch_item, open_account, transfer
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import Malformed, format_transfer_id, parse_account
 from write_side.contract.codes import PROBLEMS, problem_document
-from write_side.http_answers import JSON, NDJSON, Response, Send, json_response, lines_response, problem, send
+from write_side.http_answers import JSON, NDJSON, Response, Send, encode_lines, json_response, problem, send
 from write_side.http_metrics import OTHER, HttpMetrics
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import Command
@@ -44,7 +44,7 @@ BATCH_LINES_MAX: Final = 8_192
 ACCOUNTS: Final = "/v1/accounts/"
 
 LINES_A_TURN: Final = 256
-"""Lines of a batch parsed before other requests get a turn: some 2 ms."""
+"""Lines of a batch parsed, or answers written, before other requests get a turn: some 2 ms."""
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -160,18 +160,33 @@ class _Doors:
         lines = _lines(body)
         del body
         self._metrics.batch(len(lines))
-        commands: list[Command] = []
-        refused: dict[int, dict[str, object]] = {}
-        for number, line in enumerate(lines):
-            if number % LINES_A_TURN == LINES_A_TURN - 1:
-                await asyncio.sleep(0)
-            try:
-                commands.append(_item(line))
-            except Malformed as refusal:
-                refused[number] = _malformed_document(refusal)
+        commands, refused = await _parse(lines)
         answers = iter(await self._intake.submit(commands) if commands else ())
-        # The number of answers is the number of commands, so each line has either its refusal or the next answer.
-        return lines_response([refused.get(number) or _line(next(answers)) for number in range(len(lines))])
+        return Response(200, NDJSON, await _render(len(lines), refused, answers))
+
+
+async def _parse(lines: list[bytes]) -> tuple[list[Command], dict[int, dict[str, object]]]:
+    """The commands of the good lines in order, and the refusals of the others by line."""
+    commands: list[Command] = []
+    refused: dict[int, dict[str, object]] = {}
+    for number, line in enumerate(lines):
+        if number % LINES_A_TURN == LINES_A_TURN - 1:
+            await asyncio.sleep(0)
+        try:
+            commands.append(_item(line))
+        except Malformed as refusal:
+            refused[number] = _malformed_document(refusal)
+    return commands, refused
+
+
+async def _render(lines: int, refused: dict[int, dict[str, object]], answers: Iterator[Answer]) -> bytes:
+    """A result for each line: its refusal or the next answer, for there is one for each line that was not refused."""
+    pieces: list[bytes] = []
+    for first in range(0, lines, LINES_A_TURN):
+        turn = range(first, min(first + LINES_A_TURN, lines))
+        pieces.append(encode_lines([refused.get(number) or _line(next(answers)) for number in turn]))
+        await asyncio.sleep(0)
+    return b"".join(pieces)
 
 
 def _lines(body: bytes) -> list[bytes]:
