@@ -6,7 +6,6 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -16,10 +15,11 @@ import numpy as np
 from tests.servers import POLL_S
 from write_side.contract.block import ZERO_HASH, encode
 from write_side.contract.log import Log, Record
-from write_side.contract.log_file import SEGMENT_BYTES, FileLog
+from write_side.contract.log_file import FileLog
+from write_side.contract.log_file_partition import SEGMENT_BYTES
 from write_side.contract.log_kafka import KafkaLog
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
-from write_side.contract.topic_kafka import TopicSettings, create_topic
+from write_side.contract.topic_kafka import BATCH_OVERHEAD_BYTES, RECORD_BYTES_MAX
 
 PARTITIONS = 2
 WAIT_LIMIT_S = 30.0  # only ever reached by a test that fails
@@ -30,7 +30,13 @@ def block(sequence: int, rows: int = 0, partition: int = 0) -> bytes:
     """A well-formed block of `rows` outcomes, each 16 random bytes and a little."""
     ids = np.random.default_rng(sequence).integers(0, 256, (rows, 16), dtype=np.uint8)
     ones = np.ones(rows, dtype=np.int64)
-    outcomes = {"id": ids, "kind": ones.astype(np.uint8), "code": ones.astype(np.uint8), "back": ones, "row": np.arange(rows)}
+    outcomes = {
+        "id": ids,
+        "kind": ones.astype(np.uint8),
+        "code": ones.astype(np.uint8),
+        "back": ones,
+        "row": np.arange(rows),
+    }
     return encode(
         partition=partition,
         epoch=1,
@@ -88,7 +94,7 @@ class _Opened:
 
     async def settled(self, resources: int) -> None:
         async with asyncio.timeout(WAIT_LIMIT_S):
-            while self.resources() > resources:
+            while self.resources() > resources:  # noqa: ASYNC110  (the kernel tells nobody of a closed descriptor)
                 await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
@@ -138,13 +144,14 @@ class KafkaLogs(_Opened):
         super().__init__()
         self._bootstrap = bootstrap
         self._topic = topic
-        self._settings = TopicSettings(replication_factor=1, min_insync_replicas=1)
         # An append that the broker or the client refuses: a record above the topic's limit.
-        self.block_that_fails = block(50) + bytes(self._settings.batch_bytes_max())
+        self.block_that_fails = block(50) + bytes(RECORD_BYTES_MAX + BATCH_OVERHEAD_BYTES)
 
     async def open(self) -> Log:
-        await create_topic(self._bootstrap, self._topic, partitions=PARTITIONS, settings=self._settings)
-        self._opened.append(await KafkaLog.open(self._bootstrap, self._topic, settings=self._settings))
+        opened = await KafkaLog.open(
+            self._bootstrap, self._topic, create_partitions=PARTITIONS, replication=1, min_in_sync=1
+        )
+        self._opened.append(opened)
         return self._opened[-1]
 
     async def let_next_append_fail(self, log: Log) -> None:

@@ -49,7 +49,8 @@ class FileLog:
 
     def __init__(self, partitions: list[PartitionFiles], *, lock: int | None, poll_ms: float) -> None:
         self._partitions = [
-            _Partition(files, ThreadPoolExecutor(1, thread_name_prefix=f"log-p{number}")) for number, files in enumerate(partitions)
+            _Partition(files, ThreadPoolExecutor(1, thread_name_prefix=f"log-p{number}"))
+            for number, files in enumerate(partitions)
         ]
         self._lock = lock
         self._poll_ms = poll_ms
@@ -79,7 +80,9 @@ class FileLog:
             opened: list[PartitionFiles] = []
             try:
                 for number in range(prepare_folder(data, partitions)):
-                    opened.append(PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync))
+                    opened.append(
+                        PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
+                    )
                     opened[-1].open_to_write()
             except BaseException:
                 _release(opened, lock)
@@ -90,17 +93,21 @@ class FileLog:
         return cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
 
     @classmethod
-    async def open_read_only(cls, data: Path, *, poll_ms: float = FOLLOW_POLL_MS) -> FileLog:
+    async def open_read_only(
+        cls, data: Path, *, poll_ms: float = FOLLOW_POLL_MS, sync: Callable[[int], None] = os.fdatasync
+    ) -> FileLog:
         """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed."""
 
         def prepare() -> list[PartitionFiles]:
             count = recorded_partitions(data)
             if count is None:
-                raise LogFailed(f"There is no log in {log_folder(data)}. Start fanfold with this folder first, or name another one.")
+                raise LogFailed(
+                    f"There is no log in {log_folder(data)}. Start fanfold with this folder first, or name another one."
+                )
             opened: list[PartitionFiles] = []
             try:
                 for number in range(count):
-                    opened.append(PartitionFiles(partition_folder(data, number)))
+                    opened.append(PartitionFiles(partition_folder(data, number), sync=sync))
                     opened[-1].open_to_follow()
             except BaseException:
                 _release(opened, None)
@@ -119,11 +126,13 @@ class FileLog:
         return self._failure
 
     async def append(self, partition: int, block: bytes) -> int:
-        """As the port says. The file log keeps frames, so `block` must be one: ValueError otherwise, before anything is written."""
+        """As the port says. A frame is a block, so `block` must be one: ValueError otherwise, before anything is written."""
         if self._closed.is_set():
             raise LogFailed(_CLOSED)
         if self._lock is None:
-            raise LogFailed("This log is open for reading only, beside the process that writes it. Nothing was appended.")
+            raise LogFailed(
+                "This log is open for reading only, beside the process that writes it. Nothing was appended."
+            )
         if frame_length(block) != len(block):
             raise ValueError("these bytes are not one block")
         files, thread = self._partitions[partition]
@@ -171,7 +180,9 @@ class FileLog:
         try:
             return await asyncio.to_thread(_told, files.folder, read)
         except Undecodable as error:
-            raise LogFailed(f"{files.folder}: there is no good block at offset {offset} ({error}). {_NOT_THERE}") from None
+            raise LogFailed(
+                f"{files.folder}: there is no good block at offset {offset} ({error}). {_NOT_THERE}"
+            ) from None
 
     async def close(self) -> None:
         already = self._closed.is_set()
@@ -192,9 +203,9 @@ class FileLog:
             offset = files.append(block)
         except OSError as error:
             self._failure = (
-                f"Writing the log in {files.folder} failed ({error.strerror}), so it is not known whether the last block is there. "
-                "Nothing that was answered is lost, and nothing more is taken. Free space or mend the disk, then start again: the "
-                "start checks the last block and goes on from what is there."
+                f"Writing the log in {files.folder} failed ({error.strerror}), so it is not known whether the last block is "
+                "there. Nothing that was answered is lost, and nothing more is taken. Free space or mend the disk, then "
+                "start again: the start checks the last block and goes on from what is there."
             )
             raise LogFailed(self._failure) from error
         self._loop.call_soon_threadsafe(self._wake, partition)
@@ -233,7 +244,9 @@ class FileLog:
             descriptor = os.open(segment_path(files.folder, first), os.O_RDONLY)
             try:
                 while at < limit:
-                    run = await self._run(files, partial(read_run, descriptor, first, at - first, limit - first), limit - at, at)
+                    run = await self._run(
+                        files, partial(read_run, descriptor, first, at - first, limit - first), limit - at, at
+                    )
                     at = run[-1].offset + len(run[-1].data)
                     yield run
                     if self._closed.is_set() and at < end:
@@ -262,7 +275,8 @@ class FileLog:
 
 _CLOSED: Final = "The log is closed. Nothing was appended."
 _NOT_THERE: Final = (
-    "Blocks before it are good. The file was damaged or replaced: restore it from a backup or a copy, then run `fanfold verify`."
+    "Blocks before it are good. The file was damaged or replaced: restore it from a backup or a copy, then run "
+    "`fanfold verify`."
 )
 
 
@@ -272,8 +286,8 @@ def _told(folder: Path, work: Callable[[], T]) -> T:
         return work()
     except OSError as error:
         raise LogFailed(
-            f"The log in {folder} cannot be used: {error.strerror or error} ({error.filename or 'reading'}). Nothing was answered from "
-            "it and nothing is lost. Mend the disk or the permissions, then start again."
+            f"The log in {folder} cannot be used: {error.strerror or error} ({error.filename or 'reading'}). Nothing was "
+            "answered from it and nothing is lost. Mend the disk or the permissions, then start again."
         ) from error
 
 

@@ -1,9 +1,9 @@
 """The folder of a file log: who owns it, how many partitions it has, and where its segments are.
 
-    <data>/lock                                    flock of the writing process, its process id inside
-    <data>/log/meta.json                           format and partition count, written once
-    <data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
-    <data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
+<data>/lock                                    flock of the writing process, its process id inside
+<data>/log/meta.json                           format and partition count, written once
+<data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
+<data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
 """
 
 from __future__ import annotations
@@ -112,7 +112,9 @@ def prepare_folder(data: Path, partitions: int | None) -> int:
             )
         return recorded
     if partitions is None or not 1 <= partitions <= PARTITIONS_MAX:
-        raise LogFailed(f"A new log in {data} needs a partition count from 1 to {PARTITIONS_MAX}; {partitions} was given.")
+        raise LogFailed(
+            f"A new log in {data} needs a partition count from 1 to {PARTITIONS_MAX}; {partitions} was given."
+        )
     for partition in range(partitions):
         folder = partition_folder(data, partition)
         folder.mkdir(parents=True, exist_ok=True)
@@ -125,5 +127,7 @@ def prepare_folder(data: Path, partitions: int | None) -> int:
             os.fsync(file.fileno())
         sync_folder(folder)
     sync_folder(data)
-    write_durably(log_folder(data) / "meta.json", json.dumps({"format": FORMAT, "partitions": partitions}).encode() + b"\n")
+    write_durably(
+        log_folder(data) / "meta.json", json.dumps({"format": FORMAT, "partitions": partitions}).encode() + b"\n"
+    )
     return partitions

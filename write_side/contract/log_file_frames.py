@@ -113,7 +113,7 @@ def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> Non
 
 
 def _frame_behind(data: memoryview) -> int | None:
-    """Where a later append shows: a good frame anywhere behind the bad one at 0, or the beginning of one right where that ends."""
+    """Where a later append shows: a good frame anywhere behind the bad one at 0, or the start of one where that ends."""
     try:
         end = frame_length(data)
     except Undecodable:

@@ -30,7 +30,9 @@ class PartitionFiles:
     `sync` makes a descriptor's data durable (`os.fdatasync`, or what a test puts in its place to see a disk fail).
     """
 
-    def __init__(self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, sync: Callable[[int], None] = os.fdatasync) -> None:
+    def __init__(
+        self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, sync: Callable[[int], None] = os.fdatasync
+    ) -> None:
         self.folder = folder
         self.firsts: list[int] = []
         self.end = 0
@@ -96,7 +98,7 @@ class PartitionFiles:
                 continue  # the segment grew between the two looks
             if damaged:
                 raise LogFailed(
-                    f"{self._path}, byte {self.end - first}: this segment ends in a damaged block, and the next segment was begun. "
+                    f"{self._path}, byte {self.end - first}: this segment ends in a damaged block, and the next one was begun. "
                     "Blocks before it are good. Restore the file from a backup or a copy, then run `fanfold verify`."
                 )
             self.close()
@@ -138,7 +140,9 @@ class PartitionFiles:
         write_durably(aside, os.pread(self._descriptor, torn, at))
         os.ftruncate(self._descriptor, at)
         os.fsync(self._descriptor)
-        _log.warning("%s: the last write was torn by a crash; %d bytes from byte %d on moved to %s", self._path, torn, at, aside)
+        _log.warning(
+            "%s: the last write was torn by a crash; %d bytes from byte %d on moved to %s", self._path, torn, at, aside
+        )
 
     def _write_again(self, descriptor: int, path: Path, at: int, end: int) -> None:
         frame = os.pread(descriptor, end - at, at)
@@ -162,8 +166,11 @@ class PartitionFiles:
             os.close(descriptor)
 
     def _follow_segment(self) -> int:
-        """Looks again at whatever lies behind `end`, changed or not: a restarted writer may have cut it and written something else
-        of the same size. The frame that ends the file is believed only with its hash."""
+        """Move `end` over the whole frames behind it; returns the size that was looked at.
+
+        Looks again at what was no whole frame before, changed or not: a restarted writer may have cut it and written
+        something else of the same size. The frame that ends the file is believed only with its hash.
+        """
         first, size = self.firsts[-1], os.fstat(self._descriptor).st_size
         if first + size > self.end:
             self._sync(self._descriptor)

@@ -16,7 +16,15 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from write_side.contract.log import START, LogFailed, Record
-from write_side.contract.topic_kafka import EVENTS_TOPIC, TopicSettings, check_topic
+from write_side.contract.topic_kafka import (
+    EVENTS_TOPIC,
+    MIN_IN_SYNC,
+    RECORD_BYTES_MAX,
+    REPLICATION,
+    TopicSettings,
+    check_topic,
+    create_topic,
+)
 
 FETCH_BYTES: Final = 8 * 1024 * 1024
 """One run: long enough that a request costs little, short enough that a reader of many partitions stays small. A larger
@@ -45,7 +53,9 @@ class _Reading(NamedTuple):
 class KafkaLog:
     """The log port over a topic; made by `open`."""
 
-    def __init__(self, bootstrap: str, topic: str, partitions: int, settings: TopicSettings, append_wait_ms: int) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, partitions: int, settings: TopicSettings, append_wait_ms: int
+    ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
         self._partitions = partitions
@@ -65,13 +75,20 @@ class KafkaLog:
         bootstrap: str,
         topic: str = EVENTS_TOPIC,
         *,
-        settings: TopicSettings = TopicSettings(),  # noqa: B008
+        create_partitions: int | None = None,
+        replication: int = REPLICATION,
+        min_in_sync: int = MIN_IN_SYNC,
+        record_bytes_max: int = RECORD_BYTES_MAX,
         append_wait_ms: int = APPEND_WAIT_MS,
     ) -> KafkaLog:
-        """Check the topic (see `topic_kafka.py`, which also makes it) and open it. Raises LogFailed.
+        """Check the topic's settings (see `topic_kafka.py`) and open it. Raises LogFailed.
 
-        The producer starts with the first append: a process that only reads has none.
+        `create_partitions` makes the topic with that many partitions where it is missing; None never does. An existing topic
+        keeps its own count. The producer starts with the first append: a process that only reads has none.
         """
+        settings = TopicSettings(replication, min_in_sync, record_bytes_max)
+        if create_partitions is not None:
+            await create_topic(bootstrap, topic, create_partitions, settings)
         return cls(bootstrap, topic, await check_topic(bootstrap, topic, settings), settings, append_wait_ms)
 
     @property
@@ -95,9 +112,9 @@ class KafkaLog:
                 raise KafkaError("the broker took the record and does not know its offset")
         except (KafkaError, OSError) as error:  # TimeoutError is an OSError
             self._failure = (
-                f"Appending to {self._topic} on Kafka at {self._bootstrap} failed ({type(error).__name__}: {error}), so it is not known "
-                "whether the block is there. Nothing that was answered is lost, and nothing more is taken. Look after the brokers, "
-                "then start again: the start reads what won and goes on from it."
+                f"Appending to {self._topic} on Kafka at {self._bootstrap} failed ({type(error).__name__}: {error}), so it is "
+                "not known whether the block is there. Nothing that was answered is lost, and nothing more is taken. Look "
+                "after the brokers, then start again: the start reads what won and goes on from it."
             )
             raise LogFailed(self._failure) from error
         return offset
@@ -213,8 +230,8 @@ class KafkaLog:
                 begin = first if after < 0 else after + 1
                 if not first <= begin <= end:
                     raise LogFailed(
-                        f"{self._topic}, partition {partition}, holds offsets {first} to {end - 1}, and the reader wants to go on behind "
-                        f"{after}. {_NOT_THERE}"
+                        f"{self._topic}, partition {partition}, holds offsets {first} to {end - 1}, and the reader wants to go "
+                        f"on behind {after}. {_NOT_THERE}"
                     )
                 consumer.seek(at, begin)
                 yield _Reading(consumer, at, end)
@@ -231,13 +248,13 @@ class KafkaLog:
             raise LogFailed("The log was closed while it was being read. What was read so far is good.") from None
         except (KafkaError, OSError) as error:
             raise LogFailed(
-                f"Reading {self._topic}, partition {partition}, on Kafka at {self._bootstrap} failed ({type(error).__name__}: {error}). "
-                "Nothing was changed and nothing is lost. Look after the brokers and the topic, then start again."
+                f"Reading {self._topic}, partition {partition}, on Kafka at {self._bootstrap} failed ({type(error).__name__}: "
+                f"{error}). Nothing was changed and nothing is lost. Look after the brokers and the topic, then start again."
             ) from error
 
 
 _NOT_THERE: Final = (
-    "The topic was made again, or records that were acknowledged are gone. Restore it, or rebuild what was folded from it."
+    "The topic was made again, or acknowledged records are gone. Restore it, or rebuild what was folded from it."
 )
 
 

@@ -18,6 +18,9 @@ from write_side.contract.log import LogFailed
 
 EVENTS_TOPIC: Final = "fanfold.events"
 COMMANDS_TOPIC: Final = "fanfold.commands"
+REPLICATION: Final = 3
+MIN_IN_SYNC: Final = 2
+"""Three brokers: one may die, and nothing is lost and nothing stops."""
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 """Far above any block the writer cuts (65,536 transfers are about 5 MB), far below the 100 MB a broker takes as one request."""
 CREATE_WAIT_MS: Final = 10_000
@@ -39,26 +42,26 @@ _AT_CREATION: Final[Mapping[str, str]] = {
 
 
 class TopicSettings(NamedTuple):
-    """What a topic must have at least. The defaults are for a deployment of three brokers: one may die and nothing is lost."""
+    """What a topic must have at least."""
 
-    replication_factor: int = 3
-    min_insync_replicas: int = 2
-    record_bytes_max: int = RECORD_BYTES_MAX
+    replication: int
+    min_in_sync: int
+    record_bytes_max: int
 
     def batch_bytes_max(self) -> int:
         return self.record_bytes_max + BATCH_OVERHEAD_BYTES
 
 
-async def create_topic(bootstrap: str, topic: str, *, partitions: int, settings: TopicSettings = TopicSettings()) -> bool:  # noqa: B008
+async def create_topic(bootstrap: str, topic: str, partitions: int, settings: TopicSettings) -> bool:
     """Make the topic where it is missing; returns whether it was. An existing one is left as it is. Raises LogFailed."""
     configs = {
         **_FIXED,
         **_AT_CREATION,
-        "min.insync.replicas": str(settings.min_insync_replicas),
+        "min.insync.replicas": str(settings.min_in_sync),
         "max.message.bytes": str(settings.batch_bytes_max()),
     }
     async with _admin(bootstrap) as admin:
-        new = NewTopic(topic, partitions, settings.replication_factor, topic_configs=configs)
+        new = NewTopic(topic, partitions, settings.replication, topic_configs=configs)
         response = await admin.create_topics([new])
         for _, code, *message in response.topic_errors:
             error = for_code(code)
@@ -67,14 +70,14 @@ async def create_topic(bootstrap: str, topic: str, *, partitions: int, settings:
             if code:
                 raise LogFailed(
                     f"Kafka at {bootstrap} did not make the topic {topic} with {partitions} partitions, replication factor "
-                    f"{settings.replication_factor} ({error.__name__}: {next(iter(message), None)}). Nothing was changed. "
+                    f"{settings.replication} ({error.__name__}: {next(iter(message), None)}). Nothing was changed. "
                     "With fewer than three brokers, say so in the settings."
                 )
         await _wait_for_leaders(admin, topic)
     return True
 
 
-async def check_topic(bootstrap: str, topic: str, settings: TopicSettings = TopicSettings()) -> int:  # noqa: B008
+async def check_topic(bootstrap: str, topic: str, settings: TopicSettings) -> int:
     """The topic's partition count, when its settings keep money safe. Raises LogFailed that names every one that does not."""
     async with _admin(bootstrap) as admin:
         # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
@@ -93,16 +96,16 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings = Topi
     ]
     smallest = min(len(partition["replicas"]) for partition in partitions)
     for name, value, least in (
-        ("replication factor", smallest, settings.replication_factor),
-        ("min.insync.replicas", int(found["min.insync.replicas"]), settings.min_insync_replicas),
+        ("replication factor", smallest, settings.replication),
+        ("min.insync.replicas", int(found["min.insync.replicas"]), settings.min_in_sync),
         ("max.message.bytes", int(found["max.message.bytes"]), settings.batch_bytes_max()),
     ):
         if value < least:
             wrong.append(f"{name} is {value}, expected at least {least}")
     if wrong:
         raise LogFailed(
-            f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: {'; '.join(wrong)}. "
-            "Nothing was written. Change the topic (kafka-configs --alter), then start again."
+            f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: "
+            f"{'; '.join(wrong)}. Nothing was written. Change the topic (kafka-configs --alter), then start again."
         )
     return len(partitions)
 
@@ -117,7 +120,9 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
                     return
                 await asyncio.sleep(CREATE_POLL_MS / 1000)
     except TimeoutError:
-        raise LogFailed(f"The topic {topic} was made, and has no leaders yet. Look after the brokers, then start again.") from None
+        raise LogFailed(
+            f"The topic {topic} was made, and has no leaders yet. Look after the brokers, then start again."
+        ) from None
 
 
 async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
@@ -137,8 +142,8 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         yield admin
     except (KafkaError, OSError) as error:
         raise LogFailed(
-            f"Kafka at {bootstrap} cannot be reached or did not answer ({type(error).__name__}: {error}). Nothing was written and "
-            "nothing is lost. Start the broker or correct the address, then start again."
+            f"Kafka at {bootstrap} cannot be reached or did not answer ({type(error).__name__}: {error}). Nothing was written "
+            "and nothing is lost. Start the broker or correct the address, then start again."
         ) from error
     finally:
         await admin.close()
