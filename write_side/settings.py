@@ -14,12 +14,18 @@ class WriteSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
 
     data: str = Field("./data", description="folder of the file log")
-    log: str = Field("", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`")
-    partitions: int | None = Field(None, ge=1, le=1024, description="partitions of a new log (1); an old one must have them")
+    log: str = Field(
+        "", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`"
+    )
+    partitions: int | None = Field(
+        None, ge=1, le=1024, description="partitions of a new log (1); an old one must have them"
+    )
     topic: str = Field("fanfold", description="Kafka topics are named `<topic>.events` and `<topic>.commands`")
     replication: int = Field(1, ge=1, description="replicas of a new Kafka topic; 3 in production")
     min_in_sync: int = Field(1, ge=1, description="replicas that must have a block before it counts; 2 in production")
-    own_partitions: Annotated[str, NoDecode] = Field("", description="partitions this process writes, `0,2`; empty: all")
+    own_partitions: Annotated[str, NoDecode] = Field(
+        "", description="partitions this process writes, `0,2`; empty: all"
+    )
     write_port: int = Field(8081, ge=0, le=65535, description="port of `fanfold write-side` on loopback")
     block_commands_max: int = Field(8_192, ge=1, le=65_536, description="commands decided in one block")
     ids_max: int = Field(16_777_216, ge=1024, description="transfer ids remembered a partition (64 bytes each)")

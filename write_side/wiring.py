@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from write_side.clock import SystemClock
+from write_side.clock import ClockStepped, SystemClock
 from write_side.command_queue import CommandQueue
-from write_side.contract.log import Log
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed
+from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_file import FileLog
+from write_side.contract.log_file_folder import recorded_partitions
 from write_side.contract.log_kafka import KafkaLog
 from write_side.follower import Follower
 from write_side.http_api import create_app
 from write_side.intake import Intake
+from write_side.ledger.compile_ahead import compile_ahead
 from write_side.outcomes import Outcomes
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Overtaken, Writer, WriterLimits
 from write_side.writer_metrics import WriterMetrics
+
+PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken)
+"""What ends a writer, and with it its process. Each says in a sentence what happened and what to do."""
 
 
 async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
@@ -32,12 +40,15 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     """
     scheme, _, rest = settings.log_address.partition(":")
     if scheme == "file":
-        return await (FileLog.open(Path(rest), settings.partitions) if writing else FileLog.open_read_only(Path(rest)))
+        folder = Path(rest)
+        if not writing:
+            return await FileLog.open_read_only(folder)
+        return await FileLog.open(folder, settings.partitions or recorded_partitions(folder) or 1)
     if scheme == "kafka":
         return await KafkaLog.open(
             rest.removeprefix("//"),
-            topic=f"{settings.topic}.events",
-            create_partitions=settings.partitions if writing else None,
+            f"{settings.topic}.events",
+            create_partitions=(settings.partitions or 1) if writing else None,
             replication=settings.replication,
             min_in_sync=settings.min_in_sync,
         )
@@ -70,7 +81,8 @@ class WriteSide:
             Writer(p, log, queue, SystemClock(), limits, self._accepted(p)) for p in range(log.partitions) if p in owned
         ]
         self.followers = [Follower(p, log, self._accepted(p)) for p in range(log.partitions) if p not in owned]
-        for part in (*self.writers, *self.followers):
+        self._parts: list[Writer | Follower] = [*self.writers, *self.followers]
+        for part in self._parts:
             self.outcomes[part.partition] = Outcomes(part.partition, part.replay, log)
         self.intake = Intake(
             queue,
@@ -88,25 +100,31 @@ class WriteSide:
 
     async def start(self) -> None:
         """Fold the logs and take the owned partitions over. Raises what `Writer.start` raises."""
-        async with asyncio.TaskGroup() as tasks:
-            for part in (*self.writers, *self.followers):
-                tasks.create_task(part.start())
+        await asyncio.to_thread(compile_ahead)
+        await _together(part.start() for part in self._parts)
 
     async def run(self) -> None:
         """Decide until something fails: then whoever waits is told so, and the process must end."""
         self._not_ready = []
         try:
-            async with asyncio.TaskGroup() as tasks:
-                for part in (*self.writers, *self.followers):
-                    tasks.create_task(part.run())
-        except ExceptionGroup as failures:
-            failure = failures.exceptions[0]
+            await _together(part.run() for part in self._parts)
+        except Exception as failure:
             self._not_ready = [str(failure)]
             for outcomes in self.outcomes.values():
                 outcomes.fail(failure)
-            raise failure from None
+            raise
 
     async def drain(self) -> None:
         """Take no more commands; wait until those taken are answered."""
         self._not_ready = ["stopping"]
         await self.intake.close()
+
+
+async def _together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all; the first failure ends the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None

@@ -1,0 +1,72 @@
+"""A socket file in the data folder, for commands that must run inside the process: today `fanfold rebuild`.
+
+One JSON line in, JSON lines out, the last of them with `result` or `error`. Who may open the file may do it: mode 0600.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+SOCKET_NAME = "control.sock"
+LINE_BYTES_MAX = 16 * 1024 * 1024
+"""A result lists at most some thousand differences."""
+
+Send = Callable[[dict[str, Any]], None]
+Rebuild = Callable[[bool, Send], Awaitable[dict[str, Any]]]
+"""(accept differences, progress) -> result document."""
+
+
+class ControlSocket:
+    """Serves `rebuild` for local users of the data folder."""
+
+    def __init__(self, folder: Path, rebuild: Rebuild) -> None:
+        self._path = folder / SOCKET_NAME
+        self._rebuild = rebuild
+        self._server: asyncio.Server | None = None
+
+    async def open(self) -> None:
+        """Listen. A socket file left behind by a killed process is replaced: the folder's lock says that it is ours."""
+        self._path.unlink(missing_ok=True)
+        mask = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._path)
+        finally:
+            os.umask(mask)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+        with suppress(OSError):
+            self._path.unlink()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def send(line: dict[str, Any]) -> None:
+            writer.write(json.dumps(line).encode() + b"\n")
+
+        try:
+            request = json.loads(await reader.readline())
+            result = await self._rebuild(bool(request.get("accept_differences")), send)
+            send({"result": result})
+        except Exception as error:
+            send({"error": str(error) or type(error).__name__})
+        finally:
+            with suppress(OSError):
+                await writer.drain()
+            writer.close()
+
+
+async def ask_rebuild(folder: Path, accept_differences: bool) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError."""
+    reader, writer = await asyncio.open_unix_connection(folder / SOCKET_NAME, limit=LINE_BYTES_MAX)
+    try:
+        writer.write(json.dumps({"accept_differences": accept_differences}).encode() + b"\n")
+        while line := await reader.readline():
+            yield json.loads(line)
+    finally:
+        writer.close()

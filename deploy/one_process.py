@@ -1,0 +1,67 @@
+"""`fanfold up`: write side, read side and gateway in one process, over a file log and a view in memory. Durable and honest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry
+
+from deploy.control_socket import ControlSocket
+from deploy.serving import listen, serve
+from deploy.settings import ProcessSettings
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
+from read_side.settings import ReadSettings
+from read_side.wiring import build_read_side, open_feed, open_view
+from write_side.settings import WriteSettings
+from write_side.wiring import WriteSide, open_log, open_queue
+
+
+async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
+    """Serve until a signal or a failure. `on_ready(address)` is called when requests are answered.
+
+    Raises CannotListen, LogFailed, ClockStepped, ChainBroken, CheckFailed: whatever ends a side ends the process.
+    """
+    write_settings, read_settings, gateway_settings = WriteSettings(), ReadSettings(), GatewaySettings()
+    async with AsyncExitStack() as stack:
+        bound = stack.enter_context(listen(process.host, process.port))
+        address = f"http://{process.host}:{bound.getsockname()[1]}"
+        log = await open_log(write_settings, writing=True)
+        stack.push_async_callback(log.close)
+        queue = await open_queue(write_settings, log)
+        stack.push_async_callback(queue.close)
+        registry = CollectorRegistry()
+        write_side = WriteSide(write_settings, log, queue, registry)
+        await write_side.start()
+        view, feed = await open_view(read_settings), await open_feed(read_settings)
+        stack.push_async_callback(view.close)
+        stack.push_async_callback(feed.close)
+        read_side = build_read_side(read_settings, log, view, feed, registry)
+        await read_side.start()
+        gateway = build_gateway(
+            gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
+        )
+        stack.push_async_callback(gateway.close)
+        if write_settings.log_address.startswith("file:"):
+            control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
+            await control.open()
+            stack.push_async_callback(control.close)
+        await serve(
+            gateway.app,
+            bound,
+            work=[write_side.run, read_side.run, gateway.run],
+            drain=write_side.drain,
+            on_started=lambda: on_ready(address),
+            ws=gateway.ws_class,
+        )
+
+
+def main(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
+    """`run` on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(process, on_ready))

@@ -1,0 +1,88 @@
+"""Serving an ASGI application next to work that must not stop: what `fanfold up` and every single service have in common."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import uvicorn
+
+DRAIN_S = 5
+"""Open requests get this long at a stop; every one of them can be sent again with the same id."""
+
+
+class CannotListen(Exception):
+    """The address is taken or not ours."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, bound before anything else is opened. Raises CannotListen."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+        bound.listen(2048)  # so that a probe of the port sees it open; uvicorn sets its own backlog later
+    except OSError as error:
+        bound.close()
+        raise CannotListen(
+            f"cannot listen on {host}:{port} ({error.strerror}). Nothing was started. Stop what uses the port, or choose another one."
+        ) from error
+    return bound
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, telling when it answers."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_started()
+
+
+async def serve(
+    app: Any,
+    bound: socket.socket,
+    *,
+    work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
+    drain: Callable[[], Coroutine[Any, Any, None]],
+    on_started: Callable[[], None],
+    ws: Any = "none",
+) -> None:
+    """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
+
+    `drain` runs after the last request was taken and before the work is cancelled.
+    """
+    config = uvicorn.Config(
+        app,
+        ws=ws,
+        http="httptools",
+        loop="uvloop",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        backlog=2048,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=75,
+    )
+    server = _Server(config, on_started)
+    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    working = [asyncio.create_task(part()) for part in work]
+    await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
+    failures = [task.exception() for task in working if task.done() and not task.cancelled()]
+    server.should_exit = True
+    await serving
+    if not failures:
+        await drain()
+    for task in working:
+        task.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+    for failure in failures:
+        if failure is not None:
+            raise failure

@@ -1,0 +1,17 @@
+"""What the embedded process can be told, beyond what each side reads for itself."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ProcessSettings(BaseSettings):
+    """Environment variables `FANFOLD_HOST` and `FANFOLD_PORT`."""
+
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; there is no authentication yet, so keep it on loopback"
+    )
+    port: int = Field(8080, ge=0, le=65535, description="the one public port: REST, WebSocket and console")

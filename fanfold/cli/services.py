@@ -1,0 +1,85 @@
+"""Commands that serve: `up`, and the three sides as services of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from deploy import one_process, services
+from deploy.serving import CannotListen
+from deploy.settings import ProcessSettings
+from write_side.wiring import PartitionStopped
+
+_FAILURES = (CannotListen, *PartitionStopped, ValueError)
+
+
+def up(
+    port: Annotated[int | None, typer.Option(help="port to listen on (FANFOLD_PORT, 8080)")] = None,
+    host: Annotated[str | None, typer.Option(help="address to listen on (FANFOLD_HOST, 127.0.0.1)")] = None,
+) -> None:
+    """Start everything in one process: file log, views, gateway and console.
+
+    Data is kept in FANFOLD_DATA (./data) and survives Ctrl-C, kill -9 and restart.
+
+    Examples:
+
+      fanfold up
+
+      FANFOLD_DATA=/srv/wallet FANFOLD_PARTITIONS=2 fanfold up --port 9000
+    """
+    given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
+
+    def ready(address: str) -> None:
+        print(f"fanfold is ready: {address}", flush=True)
+        Console(stderr=True).print("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
+
+    _run(lambda: one_process.main(ProcessSettings(**given), ready))
+
+
+def write_side() -> None:
+    """Start the write side alone: intake, and the writers of FANFOLD_OWN_PARTITIONS (all), over Kafka.
+
+    Example:
+
+      FANFOLD_LOG=kafka://localhost:9092 FANFOLD_PARTITIONS=4 fanfold write-side
+    """
+    _run(lambda: asyncio.run(services.write_side(_tell("write side"))))
+
+
+def projector() -> None:
+    """Start the read side alone: projectors of every partition, and the REST queries.
+
+    Example:
+
+      FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold projector
+    """
+    _run(lambda: asyncio.run(services.projector(_tell("read side"))))
+
+
+def gateway() -> None:
+    """Start the gateway alone: the public door to a write side and a read side, and the WebSocket stream.
+
+    Example:
+
+      FANFOLD_VIEW=redis://localhost:6379 FANFOLD_WRITE_URL=http://127.0.0.1:8081 \\
+      FANFOLD_READ_URL=http://127.0.0.1:8082 fanfold gateway
+    """
+    _run(lambda: asyncio.run(services.gateway(_tell("gateway"))))
+
+
+def _tell(name: str) -> Callable[[str], None]:
+    return lambda address: print(f"fanfold {name} is ready: {address}", flush=True)
+
+
+def _run(serve: Callable[[], None]) -> None:
+    try:
+        serve()
+    except _FAILURES as failure:
+        Console(stderr=True, highlight=False).print(f"fanfold stopped: {failure}", markup=False)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None

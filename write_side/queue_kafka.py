@@ -1,0 +1,133 @@
+"""The command queue over a Kafka topic, `fanfold.commands`: a record is a batch of commands as an Arrow stream.
+
+The topic has the same partitions and the same safety as the event log: what an intake was told is taken survives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import aclosing, suppress
+
+from write_side.command_queue import Queued
+from write_side.contract.log import START, LogFailed
+from write_side.contract.log_kafka import KafkaLog
+from write_side.ledger.command_batch import BatchMalformed, CommandBatch
+
+READ_AHEAD_MAX = 131_072
+"""Commands read and not yet decided: two of the largest blocks. Beyond it the reader waits and Kafka keeps the rest."""
+
+
+class KafkaQueue:
+    """Made by `open`."""
+
+    def __init__(self, topic: KafkaLog) -> None:
+        self._topic = topic
+        self._readers: list[_KafkaReader] = []
+
+    @classmethod
+    async def open(
+        cls, bootstrap: str, *, topic: str, partitions: int, replication: int, min_in_sync: int
+    ) -> KafkaQueue:
+        """Make the topic where it is missing, check it, and open it.
+
+        Raises LogFailed, also when it has another number of partitions than the event log: commands would go astray.
+        """
+        records = await KafkaLog.open(
+            bootstrap, topic, create_partitions=partitions, replication=replication, min_in_sync=min_in_sync
+        )
+        if records.partitions != partitions:
+            count = records.partitions
+            await records.close()
+            raise LogFailed(
+                f"The topic {topic} has {count} partitions and the event log has {partitions}: commands would reach the wrong "
+                "writer. Nothing was started. Use topics that were made together."
+            )
+        return cls(records)
+
+    async def append(self, partition: int, batch: CommandBatch) -> int:
+        try:
+            return await self._topic.append(partition, batch.encode())
+        except LogFailed as failure:
+            for reader in self._readers:
+                reader.fail(failure)
+            raise
+
+    async def open_reader(self, partition: int, from_offset: int) -> _KafkaReader:
+        reader = _KafkaReader(self._topic, partition, from_offset)
+        self._readers.append(reader)
+        return reader
+
+    async def close(self) -> None:
+        for reader in self._readers:
+            await reader.close()
+        await self._topic.close()
+
+
+class _KafkaReader:
+    """Reads ahead in a task of its own, so that a writer finds the next commands waiting."""
+
+    def __init__(self, topic: KafkaLog, partition: int, from_offset: int) -> None:
+        self._topic = topic
+        self._partition = partition
+        self._after = from_offset - 1 if from_offset else START
+        self._records: deque[Queued] = deque()
+        self._waiting = 0
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._failure: Exception | None = None
+        self._pump = asyncio.create_task(self._read_ahead())
+
+    async def take(self, commands_max: int) -> list[Queued]:
+        await self._filled.wait()
+        if self._failure is not None:
+            raise self._failure
+        taken: list[Queued] = []
+        size = 0
+        while self._records:
+            rows = _rows(self._records[0])
+            if taken and size + rows > commands_max:
+                break
+            taken.append(self._records.popleft())
+            size += rows
+        self._waiting -= size
+        self._room.set()
+        if not self._records:
+            self._filled.clear()
+        return taken
+
+    def fail(self, failure: Exception) -> None:
+        """The topic takes no more records: the writer of this process must end with it, so that another can serve."""
+        self._failure = failure
+        self._filled.set()
+
+    async def close(self) -> None:
+        self._pump.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._pump
+
+    async def _read_ahead(self) -> None:
+        try:
+            async with aclosing(self._topic.tail(self._partition, self._after)) as runs:
+                async for run in runs:
+                    for record in run:
+                        queued = Queued(record.offset, _readable(record.data))
+                        self._records.append(queued)
+                        self._waiting += _rows(queued)
+                    self._filled.set()
+                    while self._waiting > READ_AHEAD_MAX:
+                        self._room.clear()
+                        await self._room.wait()
+        except Exception as failure:
+            self.fail(failure)
+
+
+def _rows(queued: Queued) -> int:
+    return 0 if queued.batch is None else len(queued.batch)
+
+
+def _readable(data: bytes | memoryview) -> CommandBatch | None:
+    try:
+        return CommandBatch.decode(data)
+    except BatchMalformed:
+        return None
