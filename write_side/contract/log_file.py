@@ -53,6 +53,7 @@ class FileLog:
             for number, files in enumerate(partitions)
         ]
         self._lock = lock
+        self._follows = lock is None
         self._poll_ms = poll_ms
         self._loop = asyncio.get_running_loop()
         self._grown = [asyncio.Event() for _ in partitions]
@@ -129,7 +130,7 @@ class FileLog:
         """As the port says. A frame is a block, so `block` must be one: ValueError otherwise, before anything is written."""
         if self._closed.is_set():
             raise LogFailed(_CLOSED)
-        if self._lock is None:
+        if self._follows:
             raise LogFailed(
                 "This log is open for reading only, beside the process that writes it. Nothing was appended."
             )
@@ -157,7 +158,7 @@ class FileLog:
                 at = end
             elif self._closed.is_set():
                 return
-            elif self._lock is not None:
+            elif not self._follows:
                 await grown.wait()
             else:
                 await self._pause()
@@ -223,7 +224,7 @@ class FileLog:
     async def _follow(self, partition: int) -> None:
         """In a read-only log, look how far the writer is."""
         files, thread = self._partitions[partition]
-        if self._lock is None:
+        if self._follows:
             await self._loop.run_in_executor(thread, _told, files.folder, files.follow)
 
     async def _begin(self, partition: int, after: int) -> tuple[PartitionFiles, int]:

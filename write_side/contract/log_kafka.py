@@ -162,6 +162,8 @@ class KafkaLog:
                     if record.offset == offset:
                         value: bytes = record.value
                         return value
+            if self._closed:
+                raise ConsumerStoppedError
         raise LogFailed(f"{self._topic}, partition {partition}, has no record at offset {offset}. {_NOT_THERE}")
 
     async def close(self) -> None:
@@ -206,13 +208,14 @@ class KafkaLog:
             fetch_max_wait_ms=wait_ms,
             request_timeout_ms=REQUEST_WAIT_MS,
         )
-        self._consumers.add(consumer)
         try:
             await consumer.start()
+            if self._closed:
+                raise ConsumerStoppedError
         except BaseException:
-            self._consumers.discard(consumer)
             await consumer.stop()
             raise
+        self._consumers.add(consumer)
         return consumer
 
     @asynccontextmanager
