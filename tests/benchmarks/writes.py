@@ -1,8 +1,8 @@
 """`fanfold bench writes`: durable transfers through the embedded writers, one a partition, over the file log.
 
 Measured from the command queue (columnar records, as intake gathers them) to the accepted block: account keys and fingerprints
-hashed, decided with dedupe and digest, encoded, BLAKE3, one fdatasync a block, read back and decoded. Latency is from the record's
-append to the queue until its block counts.
+hashed, decided with dedupe and digest, encoded, BLAKE3, one fdatasync a block, read back and decoded. Latency is from the
+record's append to the queue until its block counts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from write_side.contract.block import Block
 from write_side.contract.log import Log
 from write_side.contract.log_file import FileLog
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.compile_ahead import compile_ahead
 from write_side.queue_memory import MemoryQueue
 from write_side.writer import Writer, WriterLimits
 
@@ -64,11 +65,20 @@ class Lane:
 
 
 async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
-    """Returns the report line. `folder` must be on the disk to be measured."""
+    """The report line over the file log. `folder` must be on the disk to be measured."""
+    log = await FileLog.open(folder, partitions)
+    return await measure(
+        "writes", log, transfers=transfers, accounts=accounts, block=block, log_kind="file, fdatasync a block"
+    )
+
+
+async def measure(name: str, log: Log, *, transfers: int, accounts: int, block: int, log_kind: str) -> str:
+    """Drive a writer for every partition of the log with the canonical load; returns the report line. Closes the log."""
+    partitions = log.partitions
     loads = workload.loads(
         partitions=partitions, accounts=accounts, transfers=transfers, batch=block, now_us=time.time_ns() // 1000
     )
-    log = await FileLog.open(folder, partitions)
+    compile_ahead()
     queue = MemoryQueue(commands_max=block * (RECORDS_AHEAD + 1))
     lanes = [Lane(p, log, queue, load, block) for p, load in enumerate(loads)]
     for lane in lanes:
@@ -91,7 +101,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     await log.close()
     done = sum(lane.accepted for lane in lanes)
     return report.line(
-        "writes",
+        name,
         rate=done / elapsed,
         unit="transfers",
         durable=True,
@@ -99,8 +109,9 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
         transfers=done,
         cpu_us_per_transfer=round(cpu_used / done * 1e6, 3),
         bytes_per_transfer=round(sum(lane.bytes for lane in lanes) / done, 1),
+        log=log_kind,
         partitions=partitions,
         accounts=accounts,
         block=block,
-        load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest, fdatasync a block",
+        load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest",
     )

@@ -1,0 +1,132 @@
+"""A client that remembers what it was told: random transfers, and afterwards the audit against the log."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+from read_side.projections.events import events_of
+from write_side.contract.log import Log
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
+
+ASSET = "USD/2"
+
+
+@dataclass
+class Ledger:
+    """What the client knows: transfers it was told are done, and those whose answer it never got."""
+
+    accounts: list[str]
+    random: random.Random
+    done: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    refused: set[str] = field(default_factory=set)
+    unanswered: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+
+    def next_transfer(self) -> tuple[str, tuple[str, str, int]]:
+        """A new one, or now and then one again whose answer is missing: a client that retries."""
+        if self.unanswered and self.random.random() < 0.3:
+            return self.random.choice(list(self.unanswered.items()))
+        debit, credit = self.random.sample([*self.accounts, "@world"], 2)
+        return str(uuid.UUID(int=self.random.getrandbits(128), version=4)), (debit, credit, self.random.randint(1, 500))
+
+
+async def open_accounts(session: aiohttp.ClientSession, address: str, accounts: list[str]) -> None:
+    for account in accounts:
+        async with session.put(f"{address}/v1/accounts/{account}", json={"asset": ASSET}) as response:
+            assert response.status in (200, 201), await response.text()
+
+
+async def transfer_until_gone(
+    address: str, ledger: Ledger, clients: int, enough: int, on_enough: asyncio.Event
+) -> None:
+    """Post transfers from several clients until the server is gone; sets `on_enough` after that many answers."""
+    answers = 0
+
+    async def client(session: aiohttp.ClientSession) -> None:
+        nonlocal answers
+        while True:
+            name, (debit, credit, amount) = ledger.next_transfer()
+            if name in ledger.done or name in ledger.refused:
+                continue
+            ledger.unanswered[name] = (debit, credit, amount)
+            body = {"id": name, "from": debit, "to": credit, "amount": str(amount), "asset": ASSET}
+            try:
+                async with session.post(f"{address}/v1/transfers", json=body) as response:
+                    document = await response.json(content_type=None)
+            except (aiohttp.ClientError, OSError, ValueError):
+                return
+            if response.status == 201:
+                ledger.done[name] = ledger.unanswered.pop(name, (debit, credit, amount))
+            elif response.status == 422:
+                assert document["code"] == "insufficient_available", document
+                ledger.refused.add(name)
+                ledger.unanswered.pop(name, None)
+            else:
+                assert response.status == 503, (response.status, document)
+                return
+            answers += 1
+            if answers >= enough:
+                on_enough.set()
+
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(client(session) for _ in range(clients)))
+    on_enough.set()
+
+
+@dataclass
+class Audit:
+    """The log folded once more by the test: how often each transfer is done in it, and every balance."""
+
+    done: Counter[str]
+    refused: Counter[str]
+    balances: dict[str, tuple[int, int]]
+    blocks: int
+
+
+async def audit(log: Log) -> Audit:
+    """Read every partition to its end. Raises what a broken log raises."""
+    found = Audit(Counter(), Counter(), {}, 0)
+    for partition in range(log.partitions):
+        replay = Replay(State(partition))
+        async for records in log.read(partition):
+            for record in records:
+                folded = replay.take(record)
+                if folded is None:
+                    continue
+                found.blocks += 1
+                for event in events_of(folded.block, replay.state):
+                    if event["kind"] == "transfer" and event["outcome"] == "done":
+                        found.done[event["id"]] += 1
+                    elif event["kind"] == "transfer" and event["outcome"] != "repeated":
+                        found.refused[event["id"]] += 1
+        state = replay.state
+        for number in range(state.count):
+            found.balances[state.row_name(number)] = (int(state.posted[number]), int(state.version[number]))
+    return found
+
+
+def expect_told_is_true(ledger: Ledger, found: Audit) -> None:
+    """Every acknowledged transfer is there once; nothing is there twice; nothing is there that was not asked."""
+    assert set(found.done.values()) <= {1}
+    assert set(ledger.done) <= set(found.done)
+    assert not ledger.refused & set(found.done)
+    assert set(found.done) <= set(ledger.done) | set(ledger.unanswered)
+    asked = {**ledger.unanswered, **ledger.done}
+    expected: Counter[str] = Counter()
+    for name in found.done:
+        debit, credit, amount = asked[name]
+        expected[debit] -= amount
+        expected[credit] += amount
+    for account in ledger.accounts:
+        assert found.balances[account][0] == expected[account]
+
+
+def folder_of(data: Path) -> dict[str, str]:
+    return {"FANFOLD_DATA": str(data), "FANFOLD_PORT": "0"}

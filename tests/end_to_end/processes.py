@@ -1,0 +1,89 @@
+"""Starting fanfold as its users do: real processes on loopback, found by the line they print when they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+READY_S = 120.0
+"""The very first start on a machine compiles for half a minute; later ones take two seconds."""
+EXIT_S = 30.0
+COMMAND = (sys.executable, "-m", "fanfold.cli.main")
+
+
+class Service:
+    """One running command. `address` is where it serves, `process` the real process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, address: str, errors: Path) -> None:
+        self.process = process
+        self.address = address
+        self._errors = errors
+
+    @property
+    def errors(self) -> str:
+        """What it has said on standard error."""
+        return self._errors.read_text()
+
+    async def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def interrupt(self) -> int:
+        """Ctrl-C; returns the exit code."""
+        self.process.send_signal(signal.SIGINT)
+        return await self.exit_code()
+
+    async def exit_code(self) -> int:
+        async with asyncio.timeout(EXIT_S):
+            return await self.process.wait()
+
+
+async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -> Service:
+    """Start a serving command and wait until it says that it is ready."""
+    with errors.open("ab") as sink:
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND, *arguments, env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE, stderr=sink
+        )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(READY_S):
+            while line := (await process.stdout.readline()).decode():
+                if " is ready: " in line:
+                    return Service(process, line.split(" is ready: ")[1].strip(), errors)
+    except BaseException:
+        process.kill()
+        raise
+    raise AssertionError(f"it ended with {await process.wait()} before it was ready: {errors.read_text()}")
+
+
+@asynccontextmanager
+async def running(*arguments: str, environment: Mapping[str, str], errors: Path) -> AsyncIterator[Service]:
+    """As `start`; killed at the end where it still runs."""
+    service = await start(*arguments, environment=environment, errors=errors)
+    try:
+        yield service
+    finally:
+        if service.process.returncode is None:
+            await service.kill()
+
+
+async def command(*arguments: str, environment: Mapping[str, str], input_text: str = "") -> tuple[int, str, str]:
+    """Run a command to its end: exit code, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments,
+        env={**os.environ, **environment},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(READY_S):
+        out, errors = await process.communicate(input_text.encode())
+    assert process.returncode is not None
+    return process.returncode, out.decode(), errors.decode()
