@@ -299,6 +299,45 @@ async def test_a_second_process_is_told_who_has_the_folder_and_a_killed_one_lock
     assert await reopened(tmp_path) == [block(0)]
 
 
+def _append_for_ever(data: Path, acknowledged: Connection) -> None:
+    async def go_on() -> None:
+        log = await FileLog.open(data, 1, segment_bytes=20_000)
+        sequence = len(await contents(log))
+        while True:
+            offset = await log.append(0, block(sequence, sequence % 50))
+            acknowledged.send((offset, sequence))
+            sequence += 1
+
+    asyncio.run(go_on())
+
+
+async def test_a_writer_killed_again_and_again_loses_nothing_it_acknowledged(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    acknowledged: list[tuple[int, int]] = []
+    for _ in range(6):
+        here, there = context.Pipe()
+        process = context.Process(target=_append_for_ever, args=(tmp_path, there))
+        process.start()
+        there.close()
+        for _ in range(20):
+            assert here.poll(60)
+            acknowledged.append(here.recv())
+        process.kill()
+        process.join()
+        process.close()
+        while True:  # what it had said before it was killed
+            try:
+                acknowledged.append(here.recv())
+            except (EOFError, OSError):
+                break
+        here.close()
+    log = await FileLog.open(tmp_path)
+    found = [(record.offset, bytes(record.data)) async for run in log.read(0) for record in run]
+    assert {(offset, block(sequence, sequence % 50)) for offset, sequence in acknowledged} <= set(found)
+    assert [data for _, data in found] == [block(sequence, sequence % 50) for sequence in range(len(found))]
+    await log.close()
+
+
 async def test_a_second_log_in_the_same_process_is_refused_too(tmp_path: Path) -> None:
     log = await FileLog.open(tmp_path, 1)
     with pytest.raises(LogFailed, match=str(os.getpid())):
