@@ -12,9 +12,10 @@ from rich.console import Console
 from deploy import one_process, services
 from deploy.serving import CannotListen
 from deploy.settings import ProcessSettings
+from read_side.wiring import ProjectorStopped
 from write_side.wiring import PartitionStopped
 
-_FAILURES = (CannotListen, *PartitionStopped, ValueError)
+_FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError)
 
 
 def up(

@@ -1,0 +1,85 @@
+"""The three sides as services of their own: over Kafka and Redis, on as many machines as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
+from prometheus_client import CollectorRegistry
+
+from deploy.serving import listen, serve
+from deploy.settings import ProcessSettings
+from read_side.settings import ReadSettings
+from read_side.wiring import build_read_side, open_feed, open_view, rebuild
+from write_side.settings import WriteSettings
+from write_side.wiring import WriteSide, open_log, open_queue
+
+OnReady = Callable[[str], None]
+
+LOOPBACK = "127.0.0.1"
+"""Where the inner services listen: they have no authentication, so what is in front of them decides who gets there."""
+
+
+async def write_side(on_ready: OnReady) -> None:
+    """Intake and writers. Raises what ends a writer (`write_side.wiring.PartitionStopped`), CannotListen."""
+    settings, registry = WriteSettings(), CollectorRegistry()
+    async with AsyncExitStack() as stack:
+        bound = stack.enter_context(listen(LOOPBACK, settings.write_port))
+        log = await open_log(settings, writing=True)
+        stack.push_async_callback(log.close)
+        queue = await open_queue(settings, log)
+        stack.push_async_callback(queue.close)
+        side = WriteSide(settings, log, queue, registry)
+        await side.start()
+        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+        await serve(side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address))
+
+
+async def projector(on_ready: OnReady) -> None:
+    """Projectors and queries. Raises what ends a projector (`read_side.wiring.ProjectorStopped`), CannotListen."""
+    settings, registry = ReadSettings(), CollectorRegistry()
+    async with AsyncExitStack() as stack:
+        bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
+        log = await open_log(WriteSettings(), writing=False)
+        stack.push_async_callback(log.close)
+        view, feed = await open_view(settings), await open_feed(settings)
+        stack.push_async_callback(view.close)
+        stack.push_async_callback(feed.close)
+        side = build_read_side(settings, log, view, feed, registry)
+        await side.start()
+        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+        await serve(side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address))
+
+
+async def gateway(on_ready: OnReady) -> None:
+    """The public door. Raises CannotListen, ValueError for wrong settings."""
+    settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()
+    async with AsyncExitStack() as stack:
+        bound = stack.enter_context(listen(process.host, process.port))
+        feed = await open_feed(ReadSettings())
+        stack.push_async_callback(feed.close)
+        door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry)
+        stack.push_async_callback(door.close)
+        address = f"http://{process.host}:{bound.getsockname()[1]}"
+        await serve(
+            door.app, bound, work=[door.run], drain=door.drain, on_started=lambda: on_ready(address), ws=door.ws_class
+        )
+
+
+async def rebuild_views(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Rebuild a view that several processes share, from this one. Returns `Rebuilt.document()`; raises as `rebuild` does."""
+    async with AsyncExitStack() as stack:
+        log = await open_log(WriteSettings(), writing=False)
+        stack.push_async_callback(log.close)
+        view = await open_view(ReadSettings())
+        stack.push_async_callback(view.close)
+        result = await rebuild(
+            log,
+            view,
+            accept_differences=accept_differences,
+            on_progress=lambda progress: on_progress(progress._asdict()),
+        )
+        return result.document()

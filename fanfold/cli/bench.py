@@ -1,0 +1,61 @@
+"""`fanfold bench NAME`: the benchmarks of the repository, one JSON line each. They run from a checkout only."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Name(StrEnum):
+    """What can be measured; each is a file of `tests/benchmarks`."""
+
+    WRITES = "writes"
+    REBUILD = "rebuild"
+    KAFKA = "kafka"
+
+
+_BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768}
+_PARTITIONS = {Name.WRITES: 1, Name.REBUILD: 2, Name.KAFKA: 1}
+
+
+def bench(
+    name: Annotated[Name, typer.Argument(help="what to measure")],
+    transfers: Annotated[int, typer.Option(help="transfers in all")] = 4_000_000,
+    accounts: Annotated[int, typer.Option(help="accounts in all")] = 100_000,
+    partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
+    block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
+    ] = None,
+) -> None:
+    """Measure this machine; prints one JSON line.
+
+    writes: durable transfers through the embedded writers over the file log.
+    rebuild: entries through a rebuild of the balance view from the file log, every check on.
+    kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
+
+    Examples:
+
+      fanfold bench writes
+
+      fanfold bench writes --partitions 2 --transfers 8000000
+    """
+    try:
+        benchmark = importlib.import_module(f"tests.benchmarks.{name}")
+    except ModuleNotFoundError:
+        raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
+    with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
+        line = benchmark.run(
+            Path(scratch),
+            transfers=transfers,
+            accounts=accounts,
+            partitions=partitions or _PARTITIONS[name],
+            block=block or _BLOCK[name],
+        )
+        print(asyncio.run(line))

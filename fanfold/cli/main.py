@@ -1,0 +1,91 @@
+"""The command `fanfold`: which commands there are, and where each one lives."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperGroup
+
+
+class Command(NamedTuple):
+    """A function of a file in this folder; `help` is the first line of its docstring."""
+
+    file: str
+    function: str
+    help: str
+
+
+COMMANDS: Final = {
+    "up": Command("services", "up", "Start everything in one process: file log, views, gateway and console."),
+    "open": Command("money", "open_account", "Open an account, or find it open with the same terms."),
+    "transfer": Command("money", "transfer", "Move money from one account to another."),
+    "balance": Command("money", "balance", "Show accounts as they are."),
+    "watch": Command("money", "watch", "Watch balances live until Ctrl-C."),
+    "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
+    "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
+    "verify": Command("log", "verify", "Replay the log and check every block."),
+    "write-side": Command("services", "write_side", "Start the write side alone."),
+    "projector": Command("services", "projector", "Start the read side alone."),
+    "gateway": Command("services", "gateway", "Start the gateway alone."),
+}
+"""The order is the one of `fanfold --help`."""
+
+
+class _Commands(TyperGroup):
+    """Imports a command when it is run: neither help nor a transfer waits for the compiler that `up` loads (2 s)."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in, enough for the list of commands."""
+        known = COMMANDS.get(cmd_name)
+        return None if known is None else _single(cmd_name, lambda: None, known.help)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, _, rest = super().resolve_command(ctx, args)
+        if name is None:
+            return name, None, rest
+        known = COMMANDS[name]
+        module = importlib.import_module(f"fanfold.cli.{known.file}")
+        return name, _single(name, getattr(module, known.function), None), rest
+
+
+def _single(name: str, function: Any, help: str | None) -> Any:
+    alone = typer.Typer(add_completion=False)
+    alone.command(name, help=help)(function)
+    command = typer.main.get_command(alone)
+    command.name = name
+    return command
+
+
+app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def fanfold() -> None:
+    """An event-sourced wallet service: it folds events and fans them out.
+
+    Start one with `fanfold up`, then, in another terminal:
+
+      fanfold open alice USD/2
+
+      fanfold transfer @world alice 1000 USD/2
+
+      fanfold watch alice
+    """
+
+
+def main() -> None:
+    """What the installed command calls."""
+    try:
+        app()
+    except BrokenPipeError:
+        sys.stderr.close()  # a closed pipe is how `head` says that it has enough
+
+
+if __name__ == "__main__":
+    main()

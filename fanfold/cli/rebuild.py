@@ -1,0 +1,93 @@
+"""`fanfold rebuild`: the view made again from the log, beside the live one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deploy.control_socket import ask_rebuild
+from deploy.services import rebuild_views
+from read_side.settings import ReadSettings
+from write_side.settings import WriteSettings
+
+SHOWN_MAX = 20
+"""Differences in the table; `--json` has them all."""
+
+
+def rebuild(
+    accept_differences: Annotated[
+        bool, typer.Option(help="switch to the rebuilt view even where it differs from the live one")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+) -> None:
+    """Make the view again from the log, compare every row with the live view, and switch when all are equal.
+
+    Reads and pushes go on meanwhile, and nothing is pushed again. Ends with 0 when switched, with 1 when not.
+
+    Examples:
+
+      fanfold rebuild
+
+      FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold rebuild --json
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]:,.0f} entries/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
+        task = progress.add_task("rebuilding", total=None, rate=0.0)
+
+        def on_progress(line: dict[str, Any]) -> None:
+            progress.update(
+                task,
+                description=line["stage"],
+                completed=line["entries"],
+                total=line["entries_total"],
+                rate=line["rate"],
+            )
+
+        result = asyncio.run(_rebuild(accept_differences, on_progress))
+    if as_json:
+        print(json.dumps(result))
+    else:
+        _print(result)
+    raise typer.Exit(0 if result["switched"] else 1)
+
+
+async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    if ReadSettings().view != "memory":
+        return await rebuild_views(accept_differences, on_progress)
+    folder = Path(WriteSettings().log_address.removeprefix("file:"))
+    try:
+        async for line in ask_rebuild(folder, accept_differences):
+            if "error" in line:
+                raise typer.BadParameter(line["error"])
+            if "result" in line:
+                return dict(line["result"])
+            on_progress(line["progress"])
+    except (FileNotFoundError, ConnectionRefusedError):
+        raise typer.BadParameter(
+            f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of its starts."
+        ) from None
+    raise typer.BadParameter("the process ended before the rebuild did; the view is as it was")
+
+
+def _print(result: dict[str, Any]) -> None:
+    table = Table("account", "column", "live", "rebuilt")
+    shown = [difference for part in result["partitions"] for difference in part["differences"]][:SHOWN_MAX]
+    for difference in shown:
+        table.add_row(*(str(difference[name]) for name in ("account", "column", "live", "rebuilt")))
+    if shown:
+        Console().print(table)
+    print(json.dumps({name: value for name, value in result.items() if name != "partitions"}))
