@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -32,6 +32,19 @@ AHEAD_BEATS_MAX: Final = 30
 """A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Lag(NamedTuple):
+    """How far readers are behind, as four numbers.
+
+    blocks_behind: folded and not yet visible; commit_to_view_ms: from the last block's time to its being visible;
+    last_block_age_ms: how old the last visible block is; probed_age_ms: how long ago the view was last found right.
+    """
+
+    blocks_behind: int
+    commit_to_view_ms: int
+    last_block_age_ms: int
+    probed_age_ms: int
 
 
 class Projector:
@@ -94,6 +107,15 @@ class Projector:
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
+
+    def lag(self, now_us: int) -> Lag:
+        stored = self.owner.checkpoint
+        return Lag(
+            max(0, self.fold.sequence - self.visible.value),
+            self.commit_to_view_us // 1000,
+            max(0, now_us - stored.at_us) // 1000 if stored is not None and stored.sequence >= 0 else 0,
+            max(0, now_us - self.probed_at_us) // 1000 if self.probed_at_us else 0,
+        )
 
     async def _fold_to_end(self) -> None:
         if self.stopped is None:

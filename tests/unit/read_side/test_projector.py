@@ -374,6 +374,7 @@ async def test_run_ends_when_the_log_is_closed(stage: Stage) -> None:
     projector = Projector(0, stage.log, stage.view, stage.feed, stage.timer, "boot")
     await projector.start()
     running = asyncio.ensure_future(projector.run())
-    await asyncio.sleep(0)
+    await stage.writer.append(moved("alice", "bob", 30))
+    await reach(projector, 3)
     await stage.log.close()
     await asyncio.wait_for(running, LIMIT_S)

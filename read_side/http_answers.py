@@ -1,0 +1,99 @@
+"""Answers on their way out, and what is read from a request's head: status, JSON, a few headers, strict parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from read_side.questions import Wanted
+from write_side.contract.atoms import Malformed
+from write_side.contract.codes import PROBLEMS, problem_document
+from write_side.contract.position import parse_positions
+
+JSON: Final = b"application/json"
+NDJSON: Final = b"application/x-ndjson"
+PROBLEM: Final = b"application/problem+json"
+RETRY_AFTER_SECONDS: Final = 1
+"""What a 503 asks the client to wait: a view is brought right in well under this for all but the largest logs."""
+
+WAIT_MS_DEFAULT: Final = 2_000
+WAIT_MS_MAX: Final = 10_000
+"""A reader that waits longer is better off asking again: proxies between begin to cut connections."""
+QUERY_BYTES_MAX: Final = 4_096
+"""The longest legal query is a position token of 64 partitions, some 1,600 bytes."""
+WANTED: Final = frozenset(("min_position", "wait_ms"))
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Response(NamedTuple):
+    """One HTTP answer, ready to be sent."""
+
+    status: int
+    content_type: bytes
+    body: bytes
+
+
+def json_response(status: int, document: dict[str, Any]) -> Response:
+    """A document as it is; from 400 on it is a problem document (RFC 9457) and says so."""
+    return Response(status, JSON if status < 400 else PROBLEM, _encode(document))
+
+
+def problem(word: str, **more: object) -> Response:
+    """The refusal that `word` names in `write_side/contract/codes.py`, with its status."""
+    return json_response(PROBLEMS[word].status, problem_document(word, **more))
+
+
+def json_line(document: dict[str, Any]) -> bytes:
+    return _encode(document) + b"\n"
+
+
+async def send(send_message: Send, response: Response) -> None:
+    headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
+    if response.status == 503:
+        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+    await send_message({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send_message({"type": "http.response.body", "body": response.body})
+
+
+async def send_lines(send_message: Send, lines: Iterable[bytes]) -> None:
+    """Some lines of an NDJSON answer whose end is not known yet."""
+    await send_message({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
+
+
+def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:
+    """The query's parameters. Raises Malformed for one that is unknown or there twice, and for a query that is too long."""
+    query: bytes = scope["query_string"]
+    if not query:
+        return {}
+    if len(query) > QUERY_BYTES_MAX:
+        raise Malformed("parameter_malformed", "query", f"must not be longer than {QUERY_BYTES_MAX} bytes")
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("parameter_malformed", "query", "must not have the same parameter twice")
+    if not found.keys() <= known:
+        raise Malformed("parameter_malformed", "query", f"takes {', '.join(sorted(known)) or 'no parameters'}")
+    return found
+
+
+def wanted(found: dict[str, str]) -> Wanted:
+    """`min_position`, `min_version` and `wait_ms` as values. Who wants nothing waits for nothing. Raises Malformed."""
+    positions = parse_positions(found["min_position"]) if "min_position" in found else {}
+    version = _number(found["min_version"], "min_version", 2**62) if "min_version" in found else None
+    wait_ms = _number(found["wait_ms"], "wait_ms", WAIT_MS_MAX) if "wait_ms" in found else WAIT_MS_DEFAULT
+    return Wanted(positions, version, wait_ms / 1000 if positions or version is not None else 0.0)
+
+
+def _number(text: str, field: str, most: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) < 20 and (value := int(text)) <= most:
+        return value
+    raise Malformed("parameter_malformed", field, f"must be a number from 0 to {most}")

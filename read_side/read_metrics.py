@@ -1,0 +1,84 @@
+"""What the read side counts: of its HTTP edge as it happens, of its projectors when Prometheus asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from read_side.projector import Projector
+
+OTHER: Final = "other"
+"""The route of requests to no known address: their paths are the client's text and would make labels without bound."""
+SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class HttpMetrics:
+    """Requests by route and status, and their time."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "fanfold_read_http_requests", "Requests answered.", ("route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "fanfold_read_http_seconds",
+            "Time from a request's head to its answer, waits included.",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        # Looking a label up costs more than counting, so each pair is looked up once.
+        self._by_pair: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        pair = self._by_pair.get((route, status))
+        if pair is None:
+            pair = self._requests.labels(route, str(status)), self._seconds.labels(route)
+            self._by_pair[route, status] = pair
+        pair[0].inc()
+        pair[1].observe(seconds)
+
+
+Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float]]
+
+_READINGS: Final[tuple[Reading, ...]] = (
+    (GaugeMetricFamily, "position", "The last block that readers see.", lambda p, _: p.visible.value),
+    (GaugeMetricFamily, "blocks_behind", "Blocks folded and not yet seen by readers.", lambda p, _: p.lag(0).blocks_behind),
+    (GaugeMetricFamily, "commit_to_view_seconds", "From a block's time to readers seeing it, the last one.",
+     lambda p, now: p.lag(now).commit_to_view_ms / 1000),
+    (GaugeMetricFamily, "last_block_age_seconds", "Age of the last block that readers see.",
+     lambda p, now: p.lag(now).last_block_age_ms / 1000),
+    (GaugeMetricFamily, "probed_age_seconds", "Since the view was last found right.",
+     lambda p, now: p.lag(now).probed_age_ms / 1000),
+    (GaugeMetricFamily, "stopped", "1 when the log is damaged and the partition goes no further.",
+     lambda p, _: p.stopped is not None),
+    (GaugeMetricFamily, "view_unavailable", "1 while the view store does not answer.",
+     lambda p, _: p.unavailable is not None),
+    (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),
+    (GaugeMetricFamily, "accounts", "Accounts, system accounts included.", lambda p, _: p.fold.state.count),
+    (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.", lambda p, _: p.fold.sequence + 1),
+    (CounterMetricFamily, "entries", "Entries folded since the start, replay included.", lambda p, _: p.fold.entries),
+    (CounterMetricFamily, "skipped_records", "Records that do not count by the chain rule.",
+     lambda p, _: p.fold.replay.skipped.total()),
+    (CounterMetricFamily, "view_repairs", "Times the view was found wrong and brought right.", lambda p, _: p.owner.repairs),
+    (CounterMetricFamily, "feed_failures", "Batches that the feed did not take.", lambda p, _: p.feed_failures),
+)  # fmt: skip
+
+
+class ProjectorMetrics(Collector):
+    """`fanfold_projector_*`, one sample a partition."""
+
+    def __init__(self, projectors: Iterable[Projector], wall_us: Callable[[], int]) -> None:
+        self._projectors = list(projectors)
+        self._wall_us = wall_us
+
+    def collect(self) -> Iterator[Metric]:
+        now_us = self._wall_us()
+        for family, name, meaning, read in _READINGS:
+            metric = family(f"fanfold_projector_{name}", meaning, labels=("partition",))
+            for projector in self._projectors:
+                metric.add_metric((str(projector.partition),), float(read(projector, now_us)))
+            yield metric

@@ -1,0 +1,87 @@
+"""What a rebuild tells: while it runs, and at its end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final, NamedTuple
+
+COLUMNS: Final = ("asset", "posted", "held", "floor", "version", "at_us")
+
+
+class Progress(NamedTuple):
+    """stage: folding or comparing; entries of about `entries_total`; rate in entries/s; eta_s None when not known."""
+
+    stage: str
+    entries: int
+    entries_total: int
+    rate: float
+    eta_s: float | None
+    compared: int
+    accounts: int
+
+
+class Difference(NamedTuple):
+    """One column of one account. None stands for an account that is not there."""
+
+    account: str
+    column: str
+    live: str | int | None
+    rebuilt: str | int | None
+
+
+@dataclass(frozen=True)
+class PartitionRebuilt:
+    """What became of one partition. `differences` lists the first of `different` accounts' columns."""
+
+    partition: int
+    old_generation: int
+    new_generation: int
+    switched: bool
+    sequence: int
+    entries: int
+    accounts: int
+    compared: int
+    different: int
+    differences: list[Difference]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """All partitions."""
+
+    partitions: list[PartitionRebuilt]
+    seconds: float
+
+    @property
+    def switched(self) -> bool:
+        return all(each.switched for each in self.partitions)
+
+    @property
+    def different(self) -> int:
+        return sum(each.different for each in self.partitions)
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`. Amounts are digit strings, as everywhere outside."""
+        entries = sum(each.entries for each in self.partitions)
+        return {
+            "verdict": ("switched" if self.switched else "different") if self.partitions else "nothing",
+            "equal": self.different == 0,
+            "switched": self.switched,
+            "entries": entries,
+            "accounts": sum(each.accounts for each in self.partitions),
+            "compared": sum(each.compared for each in self.partitions),
+            "different": self.different,
+            "seconds": round(self.seconds, 3),
+            "rate": round(entries / self.seconds) if self.seconds else 0,
+            "partitions": [asdict(each) | {"differences": _told(each.differences)} for each in self.partitions],
+        }
+
+
+def _told(differences: list[Difference]) -> list[dict[str, Any]]:
+    def text(value: str | int | None) -> str | None:
+        return None if value is None else str(value)
+
+    return [
+        {"account": each.account, "column": each.column, "live": text(each.live), "rebuilt": text(each.rebuilt)}
+        for each in differences
+    ]

@@ -1,0 +1,30 @@
+"""What the read side can be told. Every variable is read from the environment with the prefix `FANFOLD_`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+class ReadSettings(BaseSettings):
+    """Defaults serve one process on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+
+    view: str = Field("memory", description="`memory`, or `redis://host:6379/0`: where views and the feed are")
+    view_prefix: str = Field("fanfold", description="how the names of all keys in Redis begin")
+    project_partitions: Annotated[str, NoDecode] = Field(
+        "", description="partitions this process projects, `0,2`; empty: all"
+    )
+    read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
+
+    def projected(self, partitions: int) -> list[int]:
+        """The partitions to project. Raises ValueError for one the log does not have."""
+        if not self.project_partitions:
+            return list(range(partitions))
+        projected = sorted({int(part) for part in self.project_partitions.split(",")})
+        if projected[0] < 0 or projected[-1] >= partitions:
+            raise ValueError(f"FANFOLD_PROJECT_PARTITIONS names a partition outside 0..{partitions - 1}")
+        return projected

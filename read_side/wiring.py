@@ -1,0 +1,130 @@
+"""How the read side is put together: the only file here that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from read_side.contract.feed import Feed
+from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.feed_redis import RedisFeed
+from read_side.health import Health
+from read_side.http_api import ReadDoors, create_app
+from read_side.projections.events import events_of
+from read_side.projector import Projector
+from read_side.queries import Balances
+from read_side.read_metrics import ProjectorMetrics
+from read_side.rebuild import CannotRebuild, rebuild
+from read_side.rebuild_result import Progress, Rebuilt
+from read_side.settings import ReadSettings
+from read_side.timer import SystemTimer
+from read_side.transfers import Transfers
+from read_side.verify import Verdict
+from read_side.verify import verify as verify_log
+from read_side.view_owner import Displaced, ViewOfAnotherLog
+from read_side.views.view_memory import MemoryViewStore
+from read_side.views.view_redis import RedisViewStore
+from write_side.contract.log import Log
+
+__all__ = [
+    "CannotRebuild",
+    "Progress",
+    "ProjectorStopped",
+    "ReadSide",
+    "Rebuilt",
+    "Verdict",
+    "build_read_side",
+    "events_of",
+    "open_feed",
+    "open_view",
+    "rebuild",
+    "verify_log",
+]
+
+ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
+"""What may end a read side, beside what the log raises. The message is for a person."""
+
+
+async def open_view(settings: ReadSettings) -> ViewStore:
+    """The view store that the settings name. Raises ViewUnavailable, ValueError for an address of no known kind."""
+    if settings.view == "memory":
+        return MemoryViewStore()
+    if settings.view.startswith(("redis://", "rediss://", "unix://")):
+        return await RedisViewStore.connect(settings.view, settings.view_prefix)
+    raise ValueError("FANFOLD_VIEW must be memory or begin with redis://, rediss:// or unix://")
+
+
+async def open_feed(settings: ReadSettings) -> Feed:
+    """The feed that goes with the view: in the process beside a memory view, streams in the same Redis otherwise."""
+    if settings.view == "memory":
+        return MemoryFeed()
+    return RedisFeed(settings.view, settings.view_prefix)
+
+
+class ReadSide:
+    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`)."""
+
+    def __init__(
+        self, settings: ReadSettings, log: Log, view: ViewStore, feed: Feed, registry: CollectorRegistry
+    ) -> None:
+        timer = SystemTimer()
+        self._log = log
+        self._view = view
+        self._rebuilding = asyncio.Lock()
+        self.projectors = [
+            Projector(p, log, view, feed, timer, secrets.token_hex(8)) for p in settings.projected(log.partitions)
+        ]
+        by_partition = {projector.partition: projector for projector in self.projectors}
+        balances = Balances(view, log, by_partition)
+        self.health = Health(self.projectors, timer.wall_us)
+        doors = ReadDoors(balances, Transfers(by_partition, balances, log), self.health)
+        registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
+        self.app: FastAPI = create_app(doors, registry=registry)
+
+    async def start(self) -> None:
+        """Fold the logs and bring the views right. Raises Displaced, ViewOfAnotherLog, LogFailed."""
+        await self._each(Projector.start)
+
+    async def run(self) -> None:
+        """Follow the logs until they are closed, this is cancelled, or something fails: then the process must end."""
+        await self._each(Projector.run)
+
+    async def drain(self) -> None:
+        """Readers are told to go elsewhere; nothing of theirs can be lost."""
+        self.health.stopping = True
+
+    async def rebuild(self, accept_differences: bool, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
+
+        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable.
+        """
+        async with self._rebuilding:
+            result = await rebuild(
+                self._log,
+                self._view,
+                accept_differences=accept_differences,
+                partitions=[projector.partition for projector in self.projectors],
+                on_progress=lambda progress: send({"progress": progress._asdict()}),
+            )
+        return result.document()
+
+    async def _each(self, work: Callable[[Projector], Any]) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for projector in self.projectors:
+                    tasks.create_task(work(projector))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+
+def build_read_side(
+    settings: ReadSettings, log: Log, view: ViewStore, feed: Feed, registry: CollectorRegistry
+) -> ReadSide:
+    """A read side over an open log, view and feed; the caller closes those. Raises ValueError for wrong settings."""
+    return ReadSide(settings, log, view, feed, registry)
