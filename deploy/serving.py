@@ -27,7 +27,8 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         raise CannotListen(
-            f"cannot listen on {host}:{port} ({error.strerror}). Nothing was started. Stop what uses the port, or choose another one."
+            f"cannot listen on {host}:{port} ({error.strerror}). Nothing was started. Stop what uses the port, or "
+            "choose another one."
         ) from error
     return bound
 

@@ -78,7 +78,8 @@ async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, An
             on_progress(line["progress"])
     except (FileNotFoundError, ConnectionRefusedError):
         raise typer.BadParameter(
-            f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of its starts."
+            f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of "
+            "its starts."
         ) from None
     raise typer.BadParameter("the process ended before the rebuild did; the view is as it was")
 
