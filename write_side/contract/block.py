@@ -118,7 +118,7 @@ def header_of(data: bytes) -> Header:
 
 
 def decode(data: bytes | memoryview) -> Block:
-    """A whole block. Columns are views of `data` where their stored width allows. Raises Undecodable."""
+    """A whole block; nothing of it points into `data`, ids apart. Raises Undecodable."""
     header = read_header(data)
     try:
         sections = decode_sections(memoryview(data)[HEADER_BYTES:])

@@ -123,6 +123,7 @@ def _padding(size: int) -> int:
 
 def _width_code(column: Column, values: npt.NDArray[Any]) -> int:
     if column.kind is ColumnType.UNSIGNED:
+        assert int(values.min()) >= 0, column.name
         largest = int(values.max())
         return next((code for code, bound in enumerate(_UNSIGNED_MAX) if largest <= bound), 3)
     low, high = int(values.min()), int(values.max())
@@ -181,7 +182,11 @@ def _column_values(column: Column, array: pa.Array) -> Any:
     if column.kind is ColumnType.ID:
         raw = np.frombuffer(array.buffers()[1], np.uint8)
         return raw[: len(array) * 16].reshape(-1, 16)
-    return array.to_numpy(zero_copy_only=True).astype(column.dtype, copy=False)
+    stored = array.to_numpy(zero_copy_only=True)
+    if stored.dtype == np.uint64 and int(stored.max()) >= 2**63:
+        raise SectionMalformed("a value is out of range")
+    # Always a copy: for a read-only or unaligned array numba would compile its loops once more, in the middle of the traffic.
+    return stored.astype(column.dtype)
 
 
 def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
@@ -208,8 +213,9 @@ def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
 
 
 def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[str, Any]:
-    if max(codes) > 3:
-        raise SectionMalformed("a width code is unknown")
+    for column, code in zip(section.columns, codes, strict=True):
+        if 1 << code > (1 if column.dtype is None else np.dtype(column.dtype).itemsize):
+            raise SectionMalformed("a width code is unknown or too wide")
     schema = pa.schema([(c.name, _arrow_type(c, code)) for c, code in zip(section.columns, codes, strict=True)])
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)

@@ -1,7 +1,7 @@
 """fold: state + block -> state. The one way in which anybody but the deciding writer changes a `State`.
 
-Every check of the design is made on the way: account numbers dense, version = held + 1, entries of every outcome and of
-every asset sum to zero, limits kept, and at the end the state digest equals the header's.
+Every check of the design is made on the way: the block is well formed (`grammar.py`), account numbers dense, version = held + 1,
+the entries of every outcome sum to zero for every asset, limits kept, and at the end the state digest equals the header's.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
-from write_side.contract.codes import NOT_REMEMBERED, Kind
+from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account, mix_id
+from write_side.contract.grammar import grammar_fault
 from write_side.contract.ids import find_id, put_id
 from write_side.contract.state import State, add_account, find_account, identity_keys, string_keys, word_hash
 
@@ -30,12 +31,12 @@ _REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)
 _TRANSFER: Final = int(Kind.TRANSFER)
 
 FAULTS: Final = {
-    1: "an entry names an outcome that is not in the block, or out of order",
     2: "an entry names an account that does not exist",
     3: "an entry's version is not the held one + 1",
     4: "an entry's balance passes 10^18",
-    5: "the entries of an outcome do not sum to zero",
+    5: "the entries of an outcome do not sum to zero for an asset",
     6: "a transfer id is remembered twice",
+    7: "the changes of an outcome pass 64 bits",
 }
 
 
@@ -56,21 +57,11 @@ class CheckFailed(Exception):
 
 
 @njit(cache=True, nogil=True)
-def _fold_entries(  # type: ignore[no-untyped-def]
-    accounts, count, digest, outcome, account, posted_after, version_after, outcomes, at_us, deltas, sums
-):
-    """Apply entries in order; 0 or a fault number. sums: int64 by asset, wrapping; deltas: int64[n], written."""
+def _fold_entries(accounts, count, digest, outcome, account, posted_after, version_after, at_us, deltas, sums):  # type: ignore[no-untyped-def]
+    """Apply entries in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n], written."""
     _, _, row_keys, posted, held, version, floors, flags, assets, changed_at_us = accounts
-    last = -1
-    balance = 0
+    first = 0
     for i in range(account.size):
-        row = outcome[i]
-        if row != last:
-            if balance != 0:
-                return 5
-            if row < last or row >= outcomes:
-                return 1
-            last = row
         number = account[i]
         if number < 0 or number >= count:
             return 2
@@ -82,8 +73,11 @@ def _fold_entries(  # type: ignore[no-untyped-def]
             return 3
         delta = after - before
         deltas[i] = delta
-        balance += delta
-        sums[assets[number]] += delta
+        asset = assets[number]
+        total = sums[asset] + delta
+        if (sums[asset] ^ total) & (delta ^ total) < 0:
+            return 7
+        sums[asset] = total
         key, hold, floor, flag = row_keys[number], held[number], floors[number], flags[number]
         a, b = mix_account(key, number, before, hold, version[number], floor, flag)
         x, y = mix_account(key, number, after, hold, version_after[i], floor, flag)
@@ -92,7 +86,12 @@ def _fold_entries(  # type: ignore[no-untyped-def]
         posted[number] = after
         version[number] = version_after[i]
         changed_at_us[number] = at_us
-    return 5 if balance != 0 else 0
+        if i + 1 == account.size or outcome[i + 1] != outcome[i]:
+            for j in range(first, i + 1):
+                if sums[assets[account[j]]] != 0:
+                    return 5
+            first = i + 1
+    return 0
 
 
 @njit(cache=True, nogil=True)
@@ -166,25 +165,30 @@ def changed_accounts(state: State, blocks: Sequence[Block]) -> Int64s:
 
 
 def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None:
-    header, outcomes, entries = block.header, block.outcomes, block.entries
+    header, entries = block.header, block.entries
     fail = _Failure(state.partition, header.sequence)
     if header.created_at_us <= state.chained.created_at_us:
         raise fail("its time does not rise")
-    if header.refuse_ids_before_us < state.chained.refuse_ids_before_us:
-        raise fail("the cut-off of ids falls")
+    if not state.chained.refuse_ids_before_us <= header.refuse_ids_before_us <= header.created_at_us:
+        raise fail("the cut-off of ids falls or lies in the future")
+    if header.consumed_to < state.chained.consumed_to:
+        raise fail("the place in the command queue falls")
+    if fault := grammar_fault(block):
+        raise fail(fault)
     open_accounts(state, block)
-    size = len(outcomes["kind"])
     sums = np.zeros(max(1, len(state.asset_names)), np.int64)
     deltas = np.empty(len(entries["account"]), np.int64)
-    fault = _fold_entries(
+    failed = _fold_entries(
         state.columns, state.count, state.digest, entries["outcome"], entries["account"], entries["posted"],
-        entries["version"], size, header.created_at_us, deltas, sums,
+        entries["version"], header.created_at_us, deltas, sums,
     )  # fmt: skip
-    if fault:
-        raise fail(FAULTS[fault])
-    if sums.any():
-        raise fail("the entries of an asset do not sum to zero")
-    remember(state, block, None if fingerprints is None else fingerprints(state, block, deltas))
+    if failed:
+        raise fail(FAULTS[failed])
+    try:
+        prints = None if fingerprints is None else fingerprints(state, block, deltas)
+    except ValueError as error:
+        raise fail("a leg's account id is too long") from error
+    remember(state, block, prints)
     if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
         raise fail("the state digest is not the header's")
     state.chained.advance(header)
@@ -195,25 +199,28 @@ def open_accounts(state: State, block: Block) -> None:
     opened = block.accounts
     numbers: Int64s = opened["number"]
     fail = _Failure(state.partition, block.header.sequence)
+    done = (block.outcomes["kind"] == Kind.OPEN) & (block.outcomes["code"] == Code.DONE)
     if not np.array_equal(numbers, np.arange(state.count, state.count + len(numbers))):
         raise fail("account numbers are not dense")
-    if len(numbers) == 0:
+    if len(numbers) == 0 and not done.any():
         return
     names, assets, owners = opened["id"], opened["asset"], opened["owner"]
+    hidden = np.array([name.startswith("@") for name in names], np.bool_)
     state.reserve_accounts(len(numbers))
     asset_numbers = np.array([state.intern_asset(asset) for asset in assets], np.int64)
     keys = string_keys(names)
+    if not np.array_equal(id_words(block.outcomes["id"][done]), keys[:, ~hidden].T):
+        raise fail("the accounts are not those of its openings")
     row_keys = row_keys_of(keys, state.asset_hashes[asset_numbers], owners)
-    hidden = np.array([name.startswith("@") for name in names])
     if not _add_accounts(
         state.columns, state.slots, state.secret, state.digest, state.count, keys[0], keys[1], asset_numbers, row_keys,
         opened["floor"], opened["flags"], block.header.created_at_us, hidden,
     ):  # fmt: skip
         raise fail("an account is opened twice")
     for i in np.flatnonzero(hidden):
-        table = {WORLD: state.world, TRANSIT: state.transit}.get(names[i])
-        if table is None or table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:
-            raise fail("a system account is unknown, there twice or has a floor")
+        table = {WORLD: state.world, TRANSIT: state.transit}[names[i]]
+        if table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:
+            raise fail("a system account is there twice or has a floor")
         table[asset_numbers[i]] = numbers[i]
     state.names += names
     state.assets += assets
@@ -252,8 +259,8 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
 
 
 def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """uint8[n, 16] as uint64[n, 2], little endian."""
-    return np.ascontiguousarray(ids).view("<u8").reshape(-1, 2)
+    """uint8[n, 16] as uint64[n, 2], little endian; a copy, so that the loops always meet the same kind of array."""
+    return np.array(ids, order="C").view("<u8").reshape(-1, 2)
 
 
 class _Failure:
