@@ -1,0 +1,102 @@
+"""A writer without its shell: decides commands into encoded blocks and keeps them. And ids with a time in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from write_side.contract.block import Block, decode, encode, header_of
+from write_side.contract.log import Record
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Command
+from write_side.ledger.decide import Decision, decide
+from write_side.ledger.fingerprint import fingerprints_of_block
+
+NOON_US = 1_760_000_000_000_500
+"""Some moment. Ids carry milliseconds; the half one keeps blocks a few microseconds apart on the same side of every id."""
+
+
+def id_at(at_us: int, number: int) -> bytes:
+    """A UUIDv7 of this time (RFC 9562, 5.7), `number` in its random bits."""
+    tail = number.to_bytes(9, "big")
+    return b"".join(
+        (
+            (at_us // 1000).to_bytes(6, "big"),
+            bytes((0x70 | tail[0] & 0x0F, tail[1], 0x80 | tail[2] & 0x3F)),
+            tail[2:],
+        )
+    )[:16]
+
+
+def timeless_id(number: int) -> bytes:
+    """A UUID of version 4, with no time in it."""
+    return b"".join((b"timele", bytes((0x40, 1, 0x80, 1)), number.to_bytes(6, "big")))
+
+
+class DecidingPartition:
+    def __init__(self, partition: int = 0, partitions: int = 1, *, ids_max: int = 1 << 24) -> None:
+        self.state = State(partition)
+        self.partitions = partitions
+        self.ids_max = ids_max
+        self.blocks: list[bytes] = []
+        self.next_offset = 0
+
+    def decide(self, commands: Sequence[Command], at_us: int) -> Block:
+        """One record of commands, one block."""
+        decision = decide(
+            self.state,
+            CommandBatch.of(commands),
+            np.ones(len(commands), np.int64),
+            np.arange(len(commands)),
+            partitions=self.partitions,
+            created_at_us=at_us,
+            ids_max=self.ids_max,
+        )
+        self.next_offset += 1
+        return self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+
+    def open_epoch(self, at_us: int) -> Block:
+        decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
+        return self.append(decision, at_us, epoch=self.state.chained.epoch + 1)
+
+    def append(self, decision: Decision, at_us: int, *, epoch: int) -> Block:
+        data = encode(
+            partition=self.state.partition,
+            epoch=epoch,
+            sequence=self.state.chained.sequence + 1,
+            previous_hash=self.state.chained.block_hash,
+            consumed_to=self.next_offset,
+            created_at_us=at_us,
+            refuse_ids_before_us=decision.refuse_ids_before_us,
+            digest=decision.digest,
+            sections=decision.sections,
+        )
+        self.state.chained.advance(header_of(data))
+        self.blocks.append(data)
+        return decode(data)
+
+    def replayed(self) -> State:
+        """A state folded from the blocks, with the fingerprints that a writer needs."""
+        replay = Replay(State(self.state.partition), fingerprints_of_block)
+        for offset, data in enumerate(self.blocks):
+            assert replay.take(Record(offset, data)) is not None
+        return replay.state
+
+
+def assert_same_state(one: State, other: State) -> None:
+    """Equal to the last byte, in everything but where the hash tables happen to put a row."""
+    assert one.chained == other.chained
+    assert (one.count, one.names, one.assets, one.owners) == (other.count, other.names, other.assets, other.owners)
+    for name in ("key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "changed_at_us"):
+        assert np.array_equal(getattr(one, name)[: one.count], getattr(other, name)[: one.count]), name
+    for name, asset in zip(one.names, one.assets, strict=True):
+        row_name = f"{name}:{asset}" if name.startswith("@") else name
+        assert one.number_of(row_name) == other.number_of(row_name) is not None
+    assert np.array_equal(one.digest, other.digest)
+    assert one.ids.count == other.ids.count
+    assert np.array_equal(one.ids.rows[: one.ids.count], other.ids.rows[: one.ids.count])
+    for row in one.ids.rows[: one.ids.count, :2]:
+        assert one.find_transfer(row.tobytes()) == other.find_transfer(row.tobytes()) is not None
