@@ -27,9 +27,11 @@ COMMANDS: Final = {
     "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
     "verify": Command("log", "verify", "Replay the log and check every block."),
+    "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),
     "gateway": Command("services", "gateway", "Start the gateway alone."),
+    "bench": Command("bench", "bench", "Measure this machine."),
 }
 """The order is the one of `fanfold --help`."""
 

@@ -1,0 +1,219 @@
+"""The commands as a person meets them: what is printed, the exit code, and never a traceback."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from fanfold import client
+from fanfold.cli.asking import money
+from fanfold.cli.main import COMMANDS, app
+from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+
+ROOT = Path(__file__).parents[3]
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    with running_wallet() as running:
+        monkeypatch.setenv("FANFOLD_URL", running.url)
+        monkeypatch.setenv("COLUMNS", "200")
+        yield running
+
+
+def run(*arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(arguments))
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_open_transfer_and_balance(wallet: StubWallet) -> None:
+    assert "alice is open" in run("open", "alice", "USD/2").stdout
+    assert "open already" in run("open", "alice", "USD/2").stdout
+    done = run("transfer", "@world", "alice", "123456", "USD/2").stdout
+    assert "done, position 0:2" in done
+    assert "1,234.56" in done
+    shown = run("balance", "alice").stdout
+    assert "1,234.56" in shown
+    state = json.loads(run("balance", "alice", "--json").stdout)
+    assert (state["posted"], state["version"], state["floor"]) == (123456, 1, 0)
+
+
+def test_transfer_with_an_id_runs_once(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2", "--floor", "none")
+    id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+    first = run("transfer", "alice", "@world", "5", "USD/2", "--id", id, "--json").stdout
+    assert run("transfer", "alice", "@world", "5", "USD/2", "--id", id, "--json").stdout == first
+    assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == -5
+
+
+def test_refused_transfer_says_why_and_ends_with_1(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    told = run("transfer", "alice", "@world", "5", "USD/2", code=1).stderr
+    assert "insufficient_available" in told
+    assert "No money moved" in told
+
+
+def test_balance_shows_those_that_are_there_and_names_the_one_that_is_not(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    result = run("balance", "alice", "nobody", code=1)
+    assert "alice" in result.stdout
+    assert "nobody" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("balance", "alice"),
+        ("transfer", "a", "b", "1", "USD/2"),
+        ("open", "alice", "USD/2"),
+        ("import", str(ROOT / "tests/data/pkdd99-transactions.csv.gz")),
+    ],
+)
+def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    told = run(*arguments, "--url", NOBODY, code=2).stderr
+    assert "fanfold up" in told
+    assert "FANFOLD_URL" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transfer", "a", "b", "1.50", "USD/2"),
+        ("transfer", "a", "b", "1_000", "USD/2"),
+        ("open", "a", "USD/2", "--floor", "low"),
+        ("balance", "a", "--url", "localhost:8080"),
+        ("balance",),
+        ("no-such-command",),
+    ],
+)
+def test_command_typed_wrongly_ends_with_2(arguments: tuple[str, ...]) -> None:
+    run(*arguments, code=2)
+
+
+def test_watch_prints_every_change_as_a_json_line(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    run("transfer", "@world", "alice", "5", "USD/2")
+    # A process of its own: it watches until it is told to stop.
+    command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)) as watching:
+        assert watching.stdout is not None
+        assert json.loads(watching.stdout.readline())["posted"] == 5
+        run("transfer", "@world", "alice", "6", "USD/2")
+        assert json.loads(watching.stdout.readline())["posted"] == 11
+        watching.terminate()
+
+
+def _file(folder: Path, *lines: str, name: str = "rows.csv") -> str:
+    path = folder / name
+    text = "\n".join(["transaction,account,amount", *lines]) + "\n"
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
+def test_import_twice_moves_no_money_twice(wallet: StubWallet, tmp_path: Path, name: str) -> None:
+    file = _file(tmp_path, "1,a,700", "2,b,50", "3,a,-900", "4,b,0", "4,b,1", "4,b,1", name=name)
+    first = json.loads(run("import", file, "--json").stdout)
+    counts = ("rows", "accounts_opened", "done", "repeated", "refused", "skipped_zero")
+    assert [first[name] for name in counts] == [6, 2, 5, 0, 0, 1]
+    second = json.loads(run("import", file, "--json").stdout)
+    assert [second[name] for name in counts] == [6, 0, 0, 5, 0, 1]
+    assert (wallet.state("a")["posted"], wallet.state("b")["posted"]) == ("-200", "52")
+    assert wallet.state("a")["floor"] is None
+
+
+def test_import_ends_with_1_and_a_table_when_rows_were_refused(wallet: StubWallet, tmp_path: Path) -> None:
+    file = _file(tmp_path, "1,a,700", "2,a,-900", "3,a,nonsense", "4,not an id,5", "5,a,1")
+    result = run("import", file, "--floor", "0", code=1)
+    assert "5 rows: 2 done, 0 repeated, 3 refused" in result.stdout
+    for code in ("insufficient_available", "amount_malformed", "account_malformed"):
+        assert code in result.stdout
+    assert "nonsense" not in result.output
+    assert wallet.state("a")["posted"] == "701"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "lacks the columns"),
+        (b"a,b\n1,2\n", "lacks the columns"),
+        (b"transaction,account,amount\n\xff\xff,a,1\n", "not a CSV file"),
+    ],
+)
+def test_file_that_is_no_transaction_file_is_a_sentence(
+    wallet: StubWallet, tmp_path: Path, content: bytes, told: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    assert told in run("import", str(path), code=1).stderr
+    torn = tmp_path / "torn.csv.gz"
+    torn.write_bytes(gzip.compress(b"transaction,account,amount\n" + b"1,a,1\n" * 9)[:-12])
+    run("import", str(torn), code=1)
+    assert "cannot be read" in run("import", str(tmp_path / "missing.csv"), code=1).stderr
+
+
+def test_import_of_the_bank_ends_at_its_own_balances(wallet: StubWallet) -> None:
+    """The bank's last `balance_after` of every account, which nobody here computed."""
+    file = ROOT / "tests/data/pkdd99-transactions.csv.gz"
+    summary = json.loads(run("import", str(file), "--json").stdout)
+    with gzip.open(file, "rt") as text:
+        last = {row["account"]: row["balance_after"] for row in csv.DictReader(text)}
+    assert summary["rows"] == summary["done"] + summary["skipped_zero"] == 49_070
+    assert summary["accounts_opened"] == len(last) == 1_229
+    assert {account: wallet.state(account)["posted"] for account in last} == last
+
+
+@pytest.mark.parametrize(
+    ("amount", "asset", "shown"),
+    [
+        (123456, "USD/2", "1,234.56"),
+        (-5, "USD/2", "-0.05"),
+        (7, "PTS/0", "7"),
+        (10**18, "BTC/8", "10,000,000,000.00000000"),
+        (None, "USD/2", "no limit"),
+    ],
+)
+def test_money_is_shown_with_its_decimals(amount: int | None, asset: str, shown: str) -> None:
+    assert money(amount, asset) == shown
+
+
+def test_list_of_commands_says_what_each_command_says_itself() -> None:
+    """Read, not imported: the list must not need what the commands need."""
+    listed = run("--help").stdout
+    for name, command in COMMANDS.items():
+        source = ast.parse((ROOT / f"fanfold/cli/{command.file}.py").read_text())
+        functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
+        first = (ast.get_docstring(functions[command.function]) or "").splitlines()[0]
+        assert first.split()[:3] == command.help.split()[:3]
+        assert name in listed
+
+
+@pytest.mark.parametrize("name", ["open", "transfer", "balance", "watch", "import"])
+def test_help_shows_examples(name: str) -> None:
+    shown = run(name, "--help").stdout
+    assert "Examples:" in shown
+    assert f"fanfold {name}" in shown
+
+
+def test_moving_money_does_not_load_the_service() -> None:
+    code = "import sys, fanfold.cli.main, fanfold.cli.money; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert told.stdout.strip() == "False False"
