@@ -220,7 +220,7 @@ def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[s
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)
         batch.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, EOFError) as error:
         raise SectionMalformed(f"Arrow cannot read the {section.name} batch") from error
     if batch.num_rows == 0 or any(array.null_count for array in batch.columns):
         raise SectionMalformed(f"the {section.name} batch is empty or has nulls")

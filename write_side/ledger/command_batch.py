@@ -137,7 +137,7 @@ class CommandBatch:
                 metadata, batch = reader.schema.metadata or {}, reader.read_next_batch()
             batch.validate(full=True)
             assets = metadata.get(b"assets", b"").decode().split("\n")
-        except (pa.ArrowException, OSError, StopIteration, UnicodeDecodeError) as error:
+        except (pa.ArrowException, OSError, EOFError, StopIteration, UnicodeDecodeError) as error:
             raise BatchMalformed("not an Arrow stream of one batch") from error
         if metadata.get(b"fanfold") != b"commands-1" or not batch.schema.equals(_SCHEMA):
             raise BatchMalformed("another schema")
