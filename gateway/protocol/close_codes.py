@@ -1,0 +1,55 @@
+"""Why a stream ends, in one table, and what the client should do then.
+
+Source: RFC 6455 section 7.4 for 1000-1015. Our own codes follow the split of Centrifugo's `disconnect.go`, so that a client
+needs only the number: 4000-4499 mean reconnect (and resume by version), 4500-4999 mean that trying again changes nothing.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+
+class CloseCode(IntEnum):
+    """Sent in the close frame."""
+
+    NORMAL = 1000
+    GOING_AWAY = 1001
+    PROTOCOL_ERROR = 1002
+    NOT_TEXT = 1003
+    NOT_UTF8 = 1007
+    MESSAGE_TOO_BIG = 1009
+    INTERNAL = 1011
+    RESTARTING = 1012
+    PONG_MISSED = 4000
+    NOT_READING = 4001
+    TOO_MANY_ERRORS = 4500
+
+
+class Meaning(NamedTuple):
+    """`reconnect`: the client connects again, with growing waits, and resumes by version. `reason` is in the frame."""
+
+    reconnect: bool
+    reason: str
+
+
+MEANINGS: Final = {
+    CloseCode.NORMAL: Meaning(False, "the client said goodbye"),
+    CloseCode.GOING_AWAY: Meaning(True, "the connection is closing"),
+    CloseCode.PROTOCOL_ERROR: Meaning(False, "the bytes are not RFC 6455"),
+    CloseCode.NOT_TEXT: Meaning(False, "messages must be text"),
+    CloseCode.NOT_UTF8: Meaning(False, "text must be UTF-8"),
+    CloseCode.MESSAGE_TOO_BIG: Meaning(False, "a message was too big"),
+    CloseCode.INTERNAL: Meaning(True, "something failed that should not"),
+    CloseCode.RESTARTING: Meaning(True, "the gateway is stopping"),
+    CloseCode.PONG_MISSED: Meaning(True, "no pong in time"),
+    CloseCode.NOT_READING: Meaning(True, "nothing was read for too long"),
+    CloseCode.TOO_MANY_ERRORS: Meaning(False, "too many messages were refused"),
+}
+
+
+def should_reconnect(code: int) -> bool:
+    """What a client does with any code, known or not; 1006 (no close frame at all) means reconnect."""
+    if code in MEANINGS:
+        return MEANINGS[CloseCode(code)].reconnect
+    return code == 1006 or 4000 <= code <= 4499

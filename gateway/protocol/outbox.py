@@ -1,0 +1,64 @@
+"""What waits to be sent to one client. Its size is bounded by the client's subscriptions, however slow the client is.
+
+Answers (ack, pong, error, status) go out in order and first; of each subscription only the newest balance waits. Answers are
+bounded by what the client may still ask: the shell stops reading from a client that does not read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.protocol.messages import balances_frame
+
+if TYPE_CHECKING:
+    from gateway.protocol.session import Subscription
+
+
+class Outbox:
+    """Everything that waits leaves in one `take`: one write per client per flush."""
+
+    __slots__ = ("_answers", "_waiting")
+
+    def __init__(self) -> None:
+        self._answers: list[bytes] = []
+        self._waiting: dict[Subscription, None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._answers or self._waiting)
+
+    @property
+    def waiting(self) -> int:
+        """How many subscriptions have an unsent balance."""
+        return len(self._waiting)
+
+    def answer(self, frame: bytes) -> None:
+        self._answers.append(frame)
+
+    def put(self, subscription: Subscription) -> None:
+        """Send `subscription.unsent` at the next flush, whatever it is by then."""
+        self._waiting[subscription] = None
+
+    def withdraw(self, subscription: Subscription) -> None:
+        self._waiting.pop(subscription, None)
+
+    def take(self) -> tuple[list[bytes], int]:
+        """The JSON frames to send now, at most one of them with balances, and how many balances that one has."""
+        frames, self._answers = self._answers, []
+        count = len(self._waiting)
+        if count:
+            frames.append(balances_frame([subscription.encode_unsent() for subscription in self._waiting]))
+            # A new dict instead of clear(), so that one burst does not keep its memory for the life of the client.
+            self._waiting = {}
+        return frames, count
+
+
+def text_frame(payload: bytes) -> bytes:
+    """An unmasked, unfragmented text frame of a server without extensions (RFC 6455 section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x81, size))
+    elif size < 65_536:
+        head = b"\x81\x7e" + size.to_bytes(2, "big")
+    else:
+        head = b"\x81\x7f" + size.to_bytes(8, "big")
+    return head + payload

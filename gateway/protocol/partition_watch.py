@@ -1,0 +1,199 @@
+"""Who watches which account of one partition, and how the feed and the reads are joined without a guess.
+
+The rule for clients: what a client has been sent is always the state at one position of the partition (a cut), so both legs of
+a transfer inside it arrive in one frame. Three things keep it:
+
+- a batch is offered whole, between two flushes;
+- an account read from the view is held back until the feed has reached the position of that read, because the view is
+  often a few blocks ahead of the feed;
+- when the feed breaks (a gap, another boot, another generation) every subscription of the partition is held, everything
+  watched is read again (the *repair*), and all go on together once the feed has reached that read.
+
+A registered account is in the index before its read is ordered, and the read asks for at least the feed's position at that
+moment, so no change falls between the two. Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from gateway.protocol.messages import Item, item
+from read_side.contract.rows import AccountRows, format_time
+from write_side.contract.atoms import available
+
+if TYPE_CHECKING:
+    from gateway.protocol.session import Session, Subscription
+    from read_side.contract.feed import FeedBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """How far the feed has been seen without a gap."""
+
+    generation: int
+    boot: str
+    upto: int
+
+
+class Verdict(Enum):
+    NEXT = "next"
+    SEEN = "seen"
+    BROKEN = "broken"
+
+
+def judge(cursor: Cursor | None, batch: FeedBatch) -> Verdict:
+    """Whether a batch continues what was seen. Overlap is fine: rows are states at `upto`, not changes."""
+    if (
+        cursor is None
+        or (cursor.generation, cursor.boot) != (batch.generation, batch.boot)
+        or batch.after > cursor.upto
+    ):
+        return Verdict.BROKEN
+    return Verdict.SEEN if batch.upto <= cursor.upto else Verdict.NEXT
+
+
+@dataclass(eq=False, slots=True)
+class Read:
+    """An order: read these accounts at `min_position` (-1: any) or later. `breaks` tells a repair that was overtaken."""
+
+    subscriptions: list[Subscription]
+    min_position: int
+    breaks: int
+    repair: bool = False
+    reached: int = -1
+    finished_at_ms: int = 0
+
+    @property
+    def accounts(self) -> list[str]:
+        return list(dict.fromkeys(subscription.account for subscription in self.subscriptions))
+
+
+class PartitionWatch:
+    """One partition. Sessions that have something new to send are put into `touched`; who flushes them takes them out."""
+
+    def __init__(self, partition: int, touched: dict[Session, None], cut_wait_ms: int) -> None:
+        self.partition = partition
+        self.cursor: Cursor | None = None
+        self.breaks = 0
+        """How often the feed was broken; the first batch counts when something was already watched."""
+        self.repairing = False
+        self._touched = touched
+        self._cut_wait_ms = cut_wait_ms
+        self._watched: dict[str, dict[Subscription, None]] = {}
+        self._held: list[Read] = []
+        self._furthest = -1
+
+    def __len__(self) -> int:
+        """How many accounts are watched."""
+        return len(self._watched)
+
+    def register(self, subscriptions: Sequence[Subscription]) -> Read:
+        """Feed these from now on (silently, until they are acknowledged and released) and say what to read."""
+        for subscription in subscriptions:
+            self._watched.setdefault(subscription.account, {})[subscription] = None
+        return Read(list(subscriptions), self._furthest, self.breaks)
+
+    def forget(self, subscriptions: Sequence[Subscription]) -> None:
+        for subscription in subscriptions:
+            watchers = self._watched.get(subscription.account)
+            if watchers is not None and subscription in watchers:
+                del watchers[subscription]
+                if not watchers:
+                    del self._watched[subscription.account]
+
+    def take(self, batch: FeedBatch) -> Verdict:
+        """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
+        verdict = judge(self.cursor, batch)
+        if verdict is not Verdict.SEEN:
+            self.cursor = Cursor(batch.generation, batch.boot, batch.upto)
+            # A projector that starts again may be some blocks back; clients have seen the later ones, so no read asks for less.
+            self._furthest = max(self._furthest, batch.upto)
+            if verdict is Verdict.BROKEN:
+                self._break()
+            if self._watched:
+                self._offer(batch.rows)
+                self._release()
+        return verdict
+
+    def begin_repair(self) -> Read | None:
+        """What to read after a break, None when all is well. One repair at a time: call again when `finish` says so."""
+        if not self.repairing:
+            return None
+        everyone = [subscription for watchers in self._watched.values() for subscription in watchers]
+        if not everyone:
+            self.repairing = False
+            return None
+        return Read(everyone, self._furthest, self.breaks, repair=True)
+
+    def finish(self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int) -> None:
+        """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out).
+
+        Acknowledge the subscriptions before: what is not acknowledged is not released. A repair during which the feed broke
+        again leaves `repairing` set: begin another one.
+        """
+        overtaken = read.repair and read.breaks != self.breaks
+        for subscription in read.subscriptions:
+            found = items.get(subscription.account)
+            if found is not None and subscription.open:
+                subscription.offer(found)
+            subscription.due = max(subscription.due, reached)
+        if overtaken:
+            return
+        if read.repair:
+            self.repairing = False
+        read.reached = reached
+        read.finished_at_ms = now_ms
+        self._held.append(read)
+        self._release()
+
+    def release_overdue(self, now_ms: int) -> None:
+        """Let go what waited `cut_wait_ms` for the feed: an honest state now is better than silence."""
+        if self._held and not self.repairing:
+            for read in self._held:
+                if now_ms - read.finished_at_ms >= self._cut_wait_ms:
+                    read.reached = -1
+                    for subscription in read.subscriptions:
+                        subscription.due = -1
+            self._release()
+
+    def _break(self) -> None:
+        self.breaks += 1
+        self.repairing = bool(self._watched)
+        for watchers in self._watched.values():
+            for subscription in watchers:
+                subscription.hold()
+
+    def _offer(self, rows: AccountRows) -> None:
+        """Only watched accounts are looked at beyond their name, and each is encoded once for all who watch it."""
+        watched = self._watched
+        for i in [i for i, account in enumerate(rows.accounts) if account in watched]:
+            state = item_of_row(rows, i)
+            for subscription in watched[rows.accounts[i]]:
+                subscription.offer(state)
+                self._touched[subscription.session] = None
+
+    def _release(self) -> None:
+        """Nothing is let go during a repair: then the partition's accounts are not known at one position."""
+        if self.repairing or not self._held:
+            return
+        position = -1 if self.cursor is None else self.cursor.upto
+        ready = [read for read in self._held if read.reached <= position]
+        if ready:
+            self._held = [read for read in self._held if read.reached > position]
+            for read in ready:
+                for subscription in read.subscriptions:
+                    # A later read of the same subscription may be due later: that one releases it then.
+                    if subscription.due <= position:
+                        subscription.release()
+                        self._touched[subscription.session] = None
+
+
+def item_of_row(rows: AccountRows, i: int) -> Item:
+    """Row i as it goes to clients."""
+    posted, held, floor = int(rows.posted[i]), int(rows.held[i]), int(rows.floor[i])
+    spendable = available(posted, held, floor)
+    text = None if spendable is None else str(spendable)
+    return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, format_time(int(rows.at_us[i])))

@@ -1,0 +1,115 @@
+"""What a client sends is either understood in full or refused with a code; nothing is ever echoed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.protocol import messages
+from gateway.protocol.messages import Ping, StreamError, Subscribe, Unsubscribe, Wanted, decode
+
+
+def test_subscribe_with_and_without_since_is_understood() -> None:
+    text = '{"op":"subscribe","id":1,"accounts":[{"account":"alice","since":3},{"account":"bob"}]}'
+    assert decode(text) == Subscribe(1, [Wanted("alice", 3), Wanted("bob", None)])
+
+
+def test_unsubscribe_and_ping_are_understood() -> None:
+    assert decode('{"op":"unsubscribe","id":2,"subs":[1,2]}') == Unsubscribe(2, [1, 2])
+    assert decode('{"op":"ping","id":0}') == Ping(0)
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "number"),
+    [
+        ("", "body_malformed", None),
+        ("[]", "body_malformed", None),
+        ("null", "body_malformed", None),
+        ('"ping"', "body_malformed", None),
+        ("{}", "field_missing", None),
+        ('{"op":"ping"}', "field_missing", None),
+        ('{"op":"ping","id":1} {}', "body_malformed", None),
+        ('{"op":"ping","id":1,"id":2}', "body_malformed", None),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a","account":"b"}]}', "body_malformed", None),
+        ('{"op":"ping","id":1,"extra":1}', "field_unknown", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a","extra":1}]}', "field_unknown", 1),
+        ('{"op":"dance","id":7}', "op_unknown", 7),
+        ('{"op":5,"id":7}', "op_unknown", 7),
+        ('{"op":"ping","id":-1}', "body_malformed", None),
+        ('{"op":"ping","id":true}', "body_malformed", None),
+        ('{"op":"ping","id":1.5}', "body_malformed", None),
+        ('{"op":"ping","id":NaN}', "body_malformed", None),
+        ('{"op":"ping","id":1e400}', "body_malformed", None),
+        ('{"op":"ping","id":9007199254740992}', "body_malformed", None),
+        ('{"op":"ping","id":' + "9" * 5000 + "}", "body_malformed", None),
+        ('{"op":"ping","id":"1"}', "body_malformed", None),
+        ('{"op":"subscribe","id":1,"accounts":[]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":["alice"]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a"},{"account":"a"}]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"@world"}]}', "account_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a\\u0000"}]}', "account_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"\\ud800"}]}', "account_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a","since":-1}]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"accounts":[{"account":"a","since":"3"}]}', "body_malformed", 1),
+        ('{"op":"unsubscribe","id":1,"subs":[]}', "body_malformed", 1),
+        ("[" * 30_000, "body_malformed", None),
+    ],
+)
+def test_malformed_messages_are_refused_with_a_code(text: str, code: str, number: int | None) -> None:
+    refused = decode(text)
+    assert isinstance(refused, StreamError)
+    assert (refused.code, refused.id) == (code, number)
+    json.loads(messages.error_frame(refused))
+
+
+def test_more_accounts_than_one_message_may_have_are_refused() -> None:
+    wanted = [{"account": f"a{i}"} for i in range(messages.ACCOUNTS_PER_MESSAGE_MAX + 1)]
+    refused = decode(json.dumps({"op": "subscribe", "id": 1, "accounts": wanted}))
+    assert isinstance(refused, StreamError)
+    assert refused.code == "body_malformed"
+
+
+@given(
+    st.text()
+    | st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["op", "id", "accounts", "subs", "account", "x"]), inner)
+        ),
+    ).map(json.dumps)
+)
+def test_no_text_raises(text: str) -> None:
+    decode(text)
+
+
+@given(st.text(alphabet="qzjkvw", min_size=8, max_size=20))
+def test_the_input_is_never_echoed(secret: str) -> None:
+    for text in (
+        json.dumps({"op": secret, "id": 1}),
+        json.dumps({"op": "ping", "id": secret}),
+        json.dumps({"op": "ping", "id": 1, secret: 1}),
+        json.dumps({"op": "subscribe", "id": 1, "accounts": [{"account": "@" + secret}]}),
+        json.dumps({"op": "subscribe", "id": 1, "accounts": [{secret: "a"}]}),
+        secret,
+    ):
+        refused = decode(text)
+        assert isinstance(refused, StreamError)
+        assert secret.encode() not in messages.error_frame(refused)
+
+
+def test_an_account_that_does_not_exist_yet_is_acknowledged_with_its_code() -> None:
+    frame = json.loads(messages.ack_frame(4, [messages.Acknowledged("bob", 2, None)]))
+    assert frame == {
+        "op": "ack",
+        "id": 4,
+        "accounts": [{"account": "bob", "sub": 2, "version": None, "code": "account_not_found"}],
+    }
+
+
+def test_an_account_without_a_floor_has_no_bound_to_tell() -> None:
+    assert (
+        json.loads(b"{" + messages.item(1, "USD/2", "5", "0", None, "2026-01-01T00:00:00Z").tail)["available"] is None
+    )

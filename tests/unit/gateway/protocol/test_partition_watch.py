@@ -1,0 +1,371 @@
+"""Feed and reads joined: whatever is lost, repeated or late, a client sees cuts, rising versions, and in the end the truth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from gateway.protocol.messages import Item, item
+from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
+from gateway.protocol.session import Session, Watch
+from read_side.contract.feed import FeedBatch
+from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
+from write_side.contract.atoms import NO_FLOOR
+
+CUT_WAIT_MS = 1_000
+
+
+def batch(after: int, upto: int, *, generation: int = 0, boot: str = "a", rows: AccountRows = EMPTY_ROWS) -> FeedBatch:
+    return FeedBatch(0, generation, boot, after, upto, rows)
+
+
+def test_a_batch_that_starts_where_the_last_ended_is_next_and_overlap_is_no_gap() -> None:
+    cursor = Cursor(0, "a", 10)
+    assert judge(cursor, batch(10, 12)) is Verdict.NEXT
+    assert judge(cursor, batch(8, 12)) is Verdict.NEXT
+
+
+def test_a_repeated_batch_and_a_heartbeat_change_nothing() -> None:
+    cursor = Cursor(0, "a", 10)
+    assert judge(cursor, batch(8, 10)) is Verdict.SEEN
+    assert judge(cursor, batch(10, 10)) is Verdict.SEEN
+
+
+def test_a_gap_another_boot_another_generation_and_the_first_batch_break() -> None:
+    cursor = Cursor(0, "a", 10)
+    assert judge(cursor, batch(11, 12)) is Verdict.BROKEN
+    assert judge(cursor, batch(11, 11)) is Verdict.BROKEN
+    assert judge(cursor, batch(10, 12, boot="b")) is Verdict.BROKEN
+    assert judge(cursor, batch(10, 12, generation=1)) is Verdict.BROKEN
+    assert judge(None, batch(10, 12)) is Verdict.BROKEN
+
+
+class World:
+    """The truth: a log of blocks over a few accounts, and every account's state after each of them."""
+
+    def __init__(self, accounts: int) -> None:
+        self.history: list[dict[str, tuple[int, int]]] = [{}]
+        self.names = [f"a{i}" for i in range(accounts)]
+
+    @property
+    def head(self) -> int:
+        return len(self.history) - 2
+
+    def at(self, position: int) -> dict[str, tuple[int, int]]:
+        """Version and balance of every account after block `position`."""
+        return self.history[position + 1]
+
+    def open(self, name: str) -> None:
+        self.history.append({**self.at(self.head), name: (0, 0)})
+
+    def transfer(self, source: str, target: str) -> None:
+        now = dict(self.at(self.head))
+        for name, amount in ((source, -1), (target, 1)):
+            version, balance = now[name]
+            now[name] = (version + 1, balance + amount)
+        self.history.append(now)
+
+    def rows(self, after: int, upto: int) -> AccountRows:
+        old, new = self.at(after), self.at(upto)
+        changed = [name for name in new if new[name] != old.get(name)]
+        return AccountRows.of([AccountRow(n, "USD/2", new[n][1], 0, NO_FLOOR, new[n][0], 0) for n in changed])
+
+    def items(self, accounts: list[str], position: int) -> dict[str, Item]:
+        state = self.at(position)
+        return {
+            name: item(state[name][0], "USD/2", str(state[name][1]), "0", None, "1970-01-01T00:00:00.000000Z")
+            for name in accounts
+            if name in state
+        }
+
+
+class Client:
+    """What one client believes, from the frames it was sent."""
+
+    def __init__(self) -> None:
+        self.session = Session(100)
+        self.accounts: dict[int, str] = {}
+        self.held: dict[str, tuple[int, int]] = {}
+        self.current: set[str] = set()
+        """Accounts of which something was sent in this subscription."""
+        self.next_id = 1
+
+    def flush(self) -> None:
+        for frame in self.session.outbox.take()[0]:
+            self._see(json.loads(frame))
+
+    def _see(self, frame: dict[str, Any]) -> None:
+        if frame["op"] == "ack":
+            self.accounts |= {row["sub"]: row["account"] for row in frame.get("accounts", [])}
+        elif frame["op"] == "balances":
+            for row in frame["items"]:
+                account = self.accounts[row["sub"]]
+                held = self.held.get(account, (-1, 0))[0]
+                first = account not in self.current
+                assert row.get("snapshot", False) == first, "the first item of a subscription, and only it, says so"
+                assert row["v"] > held or (first and row["v"] == held), "a version went back"
+                self.held[account] = (row["v"], int(row["posted"]))
+                self.current.add(account)
+
+
+class FeedToClients(RuleBasedStateMachine):
+    """One projector, one partition, two clients; the feed loses, repeats and restarts; reads are slow and run ahead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(4)
+        for name in self.world.names[:3]:
+            self.world.open(name)
+        self.watch = PartitionWatch(0, {}, CUT_WAIT_MS)
+        self.clients = [Client(), Client()]
+        self.published = -1
+        self.boot = 0
+        self.generation = 0
+        self.old: list[FeedBatch] = []
+        self.orders: list[tuple[Client, Watch, Read]] = []
+        self.repair: Read | None = None
+
+    # The world and the feed.
+
+    @rule(legs=st.permutations(range(3)), publish=st.booleans())
+    def a_transfer_is_made(self, legs: list[int], publish: bool) -> None:
+        self.world.transfer(*(self.world.names[i] for i in legs[:2]))
+        if publish:
+            self._deliver(self._publish(100))
+
+    @precondition(lambda self: "a3" not in self.world.at(self.world.head))
+    @rule()
+    def the_last_account_is_opened(self) -> None:
+        self.world.open("a3")
+
+    @rule(blocks=st.integers(0, 2))
+    def a_batch_arrives(self, blocks: int) -> None:
+        self._deliver(self._publish(blocks))
+
+    @rule(
+        kind=st.sampled_from(["lost", "lost", "lost", "again", "again", "restart", "rebuilt"]), back=st.integers(0, 3)
+    )
+    def the_feed_is_disturbed(self, kind: str, back: int) -> None:
+        match kind:
+            case "lost":
+                self._publish(1)
+            case "again":
+                for sent in self.old[-1 - back :][:1]:
+                    self._deliver(sent)
+            case "restart":
+                self.boot += 1
+                self.published = max(-1, self.published - back)
+            case _:
+                self.generation += 1
+
+    def _publish(self, blocks: int) -> FeedBatch:
+        upto = min(self.world.head, self.published + blocks)
+        rows = self.world.rows(self.published, upto)
+        sent = FeedBatch(0, self.generation, str(self.boot), self.published, upto, rows)
+        self.published = upto
+        self.old.append(sent)
+        return sent
+
+    def _deliver(self, sent: FeedBatch) -> None:
+        self.watch.take(sent)
+        self._repair_when_due()
+
+    def _repair_when_due(self) -> None:
+        if self.repair is None:
+            self.repair = self.watch.begin_repair()
+
+    # Clients and their reads.
+
+    @rule(client=st.integers(0, 1), accounts=st.sets(st.integers(0, 3), min_size=1), resume=st.booleans())
+    def subscribe(self, client: int, accounts: set[int], resume: bool) -> None:
+        who = self.clients[client]
+        names = [self.world.names[i] for i in sorted(accounts)]
+        wanted: list[dict[str, object]] = [{"account": name} for name in names]
+        for row in wanted:
+            if resume and row["account"] in who.held:
+                row["since"] = who.held[str(row["account"])][0]
+        who.next_id += 1
+        wish = who.session.receive(json.dumps({"op": "subscribe", "id": who.next_id, "accounts": wanted}))
+        assert isinstance(wish, Watch)
+        who.current -= set(names)
+        self.orders.append((who, wish, self.watch.register(wish.subscriptions)))
+
+    def _read_at(self, read: Read, ahead: int) -> int:
+        """The view is where the feed is or some blocks ahead, and never behind what the read asks for."""
+        return min(self.world.head, max(read.min_position, self.published, 0) + ahead)
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data(), ahead=st.integers(0, 2))
+    def a_snapshot_is_read(self, data: st.DataObject, ahead: int) -> None:
+        who, wish, read = self.orders.pop(data.draw(st.integers(0, len(self.orders) - 1)))
+        position = self._read_at(read, ahead)
+        items = self.world.items(read.accounts, position)
+        who.session.acknowledge(wish, {name: found.version for name, found in items.items()})
+        self.watch.finish(read, items, position, 0)
+
+    @precondition(lambda self: self.repair is not None)
+    @rule(ahead=st.integers(0, 2))
+    def a_repair_is_read(self, ahead: int) -> None:
+        assert self.repair is not None
+        position = self._read_at(self.repair, ahead)
+        repair, self.repair = self.repair, None
+        self.watch.finish(repair, self.world.items(repair.accounts, position), position, 0)
+        self._repair_when_due()
+
+    @rule(client=st.integers(0, 1), account=st.integers(0, 3))
+    def unsubscribe(self, client: int, account: int) -> None:
+        who = self.clients[client]
+        known = who.session.by_account.get(self.world.names[account])
+        if known is not None:
+            who.session.receive(json.dumps({"op": "unsubscribe", "id": 0, "subs": [known.number]}))
+            self.watch.forget([known])
+            who.current.discard(known.account)
+            who.held.pop(known.account, None)
+
+    @rule(client=st.integers(0, 1))
+    def flush(self, client: int) -> None:
+        self.clients[client].flush()
+
+    # What must hold.
+
+    @invariant()
+    def what_a_client_believes_is_a_cut_at_one_position(self) -> None:
+        for who in self.clients:
+            live = {name: who.held[name] for name in who.current}
+            positions = range(-1, self.world.head + 1)
+            assert any(live.items() <= self.world.at(position).items() for position in positions), live
+
+    @invariant()
+    def what_waits_is_bounded_by_subscriptions(self) -> None:
+        for who in self.clients:
+            assert who.session.outbox.waiting <= len(who.session.by_account)
+
+    def teardown(self) -> None:
+        """Once everything outstanding is read and the feed has caught up, every live client holds the truth."""
+        while self.world.head > self.published:
+            self._deliver(self._publish(100))
+        self._deliver(self._publish(0))
+        while self.orders:
+            who, wish, read = self.orders.pop()
+            items = self.world.items(read.accounts, self.world.head)
+            who.session.acknowledge(wish, {name: found.version for name, found in items.items()})
+            self.watch.finish(read, items, self.world.head, 0)
+        for _ in range(2):
+            if self.repair is not None:
+                self.a_repair_is_read(0)
+        assert self.repair is None
+        truth = self.world.at(self.world.head)
+        for who in self.clients:
+            who.flush()
+            self.what_a_client_believes_is_a_cut_at_one_position()
+            for account, subscription in who.session.by_account.items():
+                if not subscription.unanswered and account in truth:
+                    assert who.held[account] == truth[account]
+
+
+FeedToClients.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+test_feed_to_clients = FeedToClients.TestCase
+
+
+def test_a_snapshot_that_waits_for_a_silent_feed_is_let_go_after_the_bound() -> None:
+    touched: dict[Session, None] = {}
+    watch = PartitionWatch(0, touched, CUT_WAIT_MS)
+    watch.take(batch(0, 5))
+    session = Session(10)
+    wish = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {"a": 3})
+    watch.finish(read, {"a": item(3, "USD/2", "1", "0", "1", "t")}, 9, 1_000)
+    watch.release_overdue(1_999)
+    assert session.outbox.waiting == 0
+    watch.release_overdue(2_000)
+    assert session.outbox.waiting == 1
+    assert session in touched
+
+
+def test_both_legs_of_a_transfer_in_one_batch_leave_in_one_frame() -> None:
+    world, watch, session = two_watched_accounts()
+    world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "a", 1, 2, world.rows(1, 2)))
+    [frame], count = session.outbox.take()
+    assert count == 2
+    assert {row["posted"] for row in json.loads(frame)["items"]} == {"-1", "1"}
+
+
+def test_the_index_is_empty_when_nobody_watches() -> None:
+    watch = PartitionWatch(0, {}, CUT_WAIT_MS)
+    session = Session(10)
+    wish = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a"}]}')
+    assert isinstance(wish, Watch)
+    watch.register(wish.subscriptions)
+    assert len(watch) == 1
+    watch.forget(session.end().subscriptions)
+    watch.forget(wish.subscriptions)
+    assert len(watch) == 0
+    watch.take(batch(3, 4))
+    assert watch.begin_repair() is None
+
+
+def two_watched_accounts() -> tuple[World, PartitionWatch, Session]:
+    """a0 and a1, both live and up to date at position 1."""
+    world = World(2)
+    world.open("a0")
+    world.open("a1")
+    watch = PartitionWatch(0, {}, CUT_WAIT_MS)
+    watch.take(FeedBatch(0, 0, "a", -1, 1, world.rows(-1, 1)))
+    session = Session(10)
+    wish = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a0"},{"account":"a1"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {})
+    watch.finish(read, world.items(["a0", "a1"], 1), 1, 0)
+    session.outbox.take()
+    return world, watch, session
+
+
+def test_a_snapshot_waits_until_the_feed_has_reached_the_position_it_was_read_at() -> None:
+    world, watch, session = two_watched_accounts()
+    session.receive('{"op":"unsubscribe","id":2,"subs":[2]}')
+    world.transfer("a0", "a1")
+    wish = session.receive('{"op":"subscribe","id":3,"accounts":[{"account":"a1"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {"a1": 1})
+    watch.finish(read, world.items(["a1"], 2), 2, 0)
+    assert session.outbox.waiting == 0, "a1 would be shown after the transfer, a0 before it"
+    watch.take(FeedBatch(0, 0, "a", 1, 2, world.rows(1, 2)))
+    assert session.outbox.waiting == 2
+
+
+def test_a_lost_batch_is_repaired_and_nothing_is_sent_meanwhile() -> None:
+    world, watch, session = two_watched_accounts()
+    world.transfer("a0", "a1")
+    world.open("a2")
+    assert watch.take(FeedBatch(0, 0, "a", 2, 3, world.rows(2, 3))) is Verdict.BROKEN
+    repair = watch.begin_repair()
+    assert repair is not None
+    assert (sorted(repair.accounts), repair.min_position) == (["a0", "a1"], 3)
+    assert session.outbox.waiting == 0
+    watch.finish(repair, world.items(["a0", "a1"], 3), 3, 0)
+    assert session.outbox.waiting == 2
+    assert watch.begin_repair() is None
+
+
+def test_a_repair_that_the_feed_broke_again_is_done_again() -> None:
+    world, watch, session = two_watched_accounts()
+    world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "b", 2, 2, EMPTY_ROWS))
+    first = watch.begin_repair()
+    assert first is not None
+    watch.take(FeedBatch(0, 0, "c", 2, 2, EMPTY_ROWS))
+    watch.finish(first, world.items(["a0", "a1"], 2), 2, 0)
+    assert session.outbox.waiting == 0
+    second = watch.begin_repair()
+    assert second is not None
+    watch.finish(second, world.items(["a0", "a1"], 2), 2, 0)
+    assert session.outbox.waiting == 2

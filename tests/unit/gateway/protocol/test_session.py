@@ -1,0 +1,211 @@
+"""One client: what it asked, what it is sent, and that versions only rise."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.protocol.close_codes import CloseCode
+from gateway.protocol.messages import Item, item
+from gateway.protocol.outbox import text_frame
+from gateway.protocol.session import ERRORS_MAX, Close, Session, Subscription, Unwatch, Watch
+
+
+def state(version: int, posted: str = "5") -> Item:
+    return item(version, "USD/2", posted, "0", posted, "2026-01-01T00:00:00.000000Z")
+
+
+def sent(session: Session) -> list[dict[str, Any]]:
+    frames, _ = session.outbox.take()
+    return [json.loads(frame) for frame in frames]
+
+
+def subscribe(session: Session, *accounts: str | tuple[str, int], id: int = 1) -> Watch:
+    wanted = [{"account": a} if isinstance(a, str) else {"account": a[0], "since": a[1]} for a in accounts]
+    wish = session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": wanted}))
+    assert isinstance(wish, Watch)
+    return wish
+
+
+def live(session: Session, account: str, version: int) -> Subscription:
+    """A subscription that has been sent its snapshot."""
+    watch = subscribe(session, account)
+    [subscription] = watch.subscriptions
+    subscription.offer(state(version))
+    session.acknowledge(watch, {account: version})
+    subscription.release()
+    session.outbox.take()
+    return subscription
+
+
+def test_the_ack_goes_out_before_the_snapshot_and_the_first_item_says_so() -> None:
+    session = Session(10)
+    watch = subscribe(session, "alice")
+    watch.subscriptions[0].offer(state(4, "900"))
+    session.acknowledge(watch, {"alice": 4})
+    watch.subscriptions[0].release()
+    watch.subscriptions[0].offer(state(5, "800"))
+    ack, balances = sent(session)
+    assert ack == {"op": "ack", "id": 1, "accounts": [{"account": "alice", "sub": 1, "version": 4}]}
+    assert balances["items"] == [
+        {"sub": 1, "snapshot": True, "asset": "USD/2", "v": 5, "posted": "800", "held": "0", "available": "800",
+         "at": "2026-01-01T00:00:00.000000Z"}
+    ]  # fmt: skip
+    watch.subscriptions[0].offer(state(6))
+    [balances] = sent(session)
+    assert "snapshot" not in balances["items"][0]
+
+
+def test_nothing_is_sent_before_the_ack_even_when_released() -> None:
+    session = Session(10)
+    watch = subscribe(session, "alice")
+    watch.subscriptions[0].offer(state(4))
+    watch.subscriptions[0].release()
+    assert sent(session) == []
+
+
+def test_the_newest_balance_replaces_the_unsent_one() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1)
+    for version in range(2, 100):
+        subscription.offer(state(version))
+    assert session.outbox.waiting == 1
+    [balances] = sent(session)
+    assert [row["v"] for row in balances["items"]] == [99]
+
+
+def test_an_older_version_never_follows_a_newer_one() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 7)
+    subscription.offer(state(7))
+    subscription.offer(state(6))
+    assert sent(session) == []
+
+
+def test_resume_sends_nothing_when_the_client_is_up_to_date() -> None:
+    session = Session(10)
+    watch = subscribe(session, ("alice", 4))
+    watch.subscriptions[0].offer(state(4))
+    session.acknowledge(watch, {"alice": 4})
+    watch.subscriptions[0].release()
+    [ack] = sent(session)
+    assert ack["accounts"][0]["version"] == 4
+
+
+def test_resume_never_sends_what_is_older_than_the_client_has() -> None:
+    session = Session(10)
+    watch = subscribe(session, ("alice", 9))
+    watch.subscriptions[0].offer(state(4))
+    session.acknowledge(watch, {"alice": 4})
+    watch.subscriptions[0].release()
+    assert [frame["op"] for frame in sent(session)] == ["ack"]
+    watch.subscriptions[0].offer(state(10))
+    assert [frame["op"] for frame in sent(session)] == ["balances"]
+
+
+def test_subscribing_again_keeps_the_number_and_sends_the_state_again() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 4)
+    watch = subscribe(session, "alice", id=2)
+    assert watch.subscriptions == [subscription]
+    subscription.offer(state(4))
+    session.acknowledge(watch, {"alice": 4})
+    subscription.release()
+    ack, balances = sent(session)
+    assert ack["accounts"][0]["sub"] == 1
+    assert balances["items"][0]["snapshot"] is True
+
+
+def test_a_held_subscription_is_silent_and_sends_the_newest_when_released() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1)
+    subscription.offer(state(2))
+    subscription.hold()
+    subscription.offer(state(3))
+    assert sent(session) == []
+    subscription.release()
+    assert [row["v"] for row in sent(session)[0]["items"]] == [3]
+
+
+def test_unsubscribing_twice_equals_once() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1)
+    subscription.offer(state(2))
+    assert session.receive('{"op":"unsubscribe","id":2,"subs":[1,99]}') == Unwatch([subscription])
+    assert session.receive('{"op":"unsubscribe","id":3,"subs":[1]}') is None
+    subscription.release()
+    subscription.offer(state(3))
+    assert sent(session) == [{"op": "ack", "id": 2}, {"op": "ack", "id": 3}]
+
+
+def test_too_many_subscriptions_are_refused_whole() -> None:
+    session = Session(2)
+    live(session, "alice", 1)
+    text = '{"op":"subscribe","id":5,"accounts":[{"account":"bob"},{"account":"carol"}]}'
+    assert session.receive(text) is None
+    [error] = sent(session)
+    assert (error["op"], error["id"], error["code"]) == ("error", 5, "too_many_subscriptions")
+    assert list(session.by_account) == ["alice"]
+
+
+def test_a_state_that_cannot_be_read_leaves_nothing_subscribed() -> None:
+    session = Session(2)
+    watch = subscribe(session, "alice")
+    assert session.refuse(watch, "upstream_unavailable", "try again") == Unwatch(watch.subscriptions)
+    assert session.by_account == session.by_number == {}
+    assert sent(session)[0]["code"] == "upstream_unavailable"
+
+
+def test_a_client_that_only_makes_mistakes_is_let_go() -> None:
+    session = Session(2)
+    wishes = [session.receive("nonsense") for _ in range(ERRORS_MAX)]
+    assert wishes[:-1] == [None] * (ERRORS_MAX - 1)
+    assert wishes[-1] == Close(CloseCode.TOO_MANY_ERRORS)
+
+
+def test_ping_is_answered_with_its_id() -> None:
+    session = Session(2)
+    assert session.receive('{"op":"ping","id":3}') is None
+    assert sent(session) == [{"op": "pong", "id": 3}]
+
+
+def test_status_is_told() -> None:
+    session = Session(2)
+    session.tell_status(False)
+    assert sent(session) == [{"op": "status", "live": False}]
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536])
+def test_text_frames_are_what_rfc_6455_says(size: int) -> None:
+    from websockets.frames import Frame, Opcode
+
+    payload = b"x" * size
+    assert text_frame(payload) == Frame(Opcode.TEXT, payload).serialize(mask=False)
+
+
+@given(st.lists(st.integers(0, 30) | st.sampled_from(["flush", "hold", "release"])))
+def test_versions_only_rise_whatever_is_offered(steps: list[int | str]) -> None:
+    session = Session(2)
+    subscription = live(session, "alice", 0)
+    seen = 0
+    for step in steps:
+        match step:
+            case int(version):
+                subscription.offer(state(version))
+            case "hold":
+                subscription.hold()
+            case "release":
+                subscription.release()
+            case _:
+                for frame in sent(session):
+                    [row] = frame["items"]
+                    assert row["v"] > seen
+                    seen = row["v"]
+    subscription.release()
+    for frame in sent(session):
+        seen = frame["items"][0]["v"]
+    assert seen == max([step for step in steps if isinstance(step, int)], default=0)
