@@ -8,7 +8,7 @@ touches one random cache line and one sequential one. The index is rebuilt large
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -46,13 +46,24 @@ def _hash(id_a, id_b, secret):  # type: ignore[no-untyped-def]
     return h ^ (h >> _S29)
 
 
+@njit(inline="always")
+def _home(tag, size):  # type: ignore[no-untyped-def]
+    """The slot where probing begins: the tag as a fraction of the table, so a larger table has the same order."""
+    return ((tag >> _S32) * size) >> _S32
+
+
+@njit(inline="always")
+def _next(slot, size):  # type: ignore[no-untyped-def]
+    following = slot + _ONE
+    return following if following < size else following - size
+
+
 @njit(cache=True, nogil=True)
 def find_id(rows, slots, secret, id_a, id_b):  # type: ignore[no-untyped-def]
     """The row of an id, or -1 - slot of the free slot where it belongs."""
-    mask = np.uint64(slots.size - 1)
-    h = _hash(id_a, id_b, secret)
-    tag = h & _TAG
-    slot = h & mask
+    size = np.uint64(slots.size)
+    tag = _hash(id_a, id_b, secret) & _TAG
+    slot = _home(tag, size)
     while True:
         word = slots[slot]
         if word == 0:
@@ -61,7 +72,7 @@ def find_id(rows, slots, secret, id_a, id_b):  # type: ignore[no-untyped-def]
             row = np.int64(word & _INDEX) - 1
             if rows[row, ID_A] == id_a and rows[row, ID_B] == id_b:
                 return row
-        slot = (slot + _ONE) & mask
+        slot = _next(slot, size)
 
 
 @njit(cache=True, nogil=True)
@@ -79,13 +90,25 @@ def put_id(rows, slots, secret, free, row, id_a, id_b, print_a, print_b, sequenc
 
 @njit(cache=True, nogil=True)
 def _index(rows, count, slots, secret):  # type: ignore[no-untyped-def]
-    mask = np.uint64(slots.size - 1)
+    size = np.uint64(slots.size)
     for row in range(count):
-        h = _hash(rows[row, ID_A], rows[row, ID_B], secret)
-        slot = h & mask
+        tag = _hash(rows[row, ID_A], rows[row, ID_B], secret) & _TAG
+        slot = _home(tag, size)
         while slots[slot] != 0:
-            slot = (slot + _ONE) & mask
-        slots[slot] = (h & _TAG) | np.uint64(row + 1)
+            slot = _next(slot, size)
+        slots[slot] = tag | np.uint64(row + 1)
+
+
+@njit(cache=True, nogil=True)
+def _move(slots, larger):  # type: ignore[no-untyped-def]
+    """Words in the order of their slots: both tables are passed over from front to back, and no row is looked at."""
+    size = np.uint64(larger.size)
+    for word in slots:
+        if word != 0:
+            slot = _home(word & _TAG, size)
+            while larger[slot] != 0:
+                slot = _next(slot, size)
+            larger[slot] = word
 
 
 @njit(cache=True, nogil=True)
@@ -105,7 +128,7 @@ def _keep_from(rows, count, cut_off_us, digest):  # type: ignore[no-untyped-def]
 
 
 class IdTable:
-    """rows: uint64[capacity, WIDTH], valid up to `count`; slots: uint64[power of two], 0 = free."""
+    """rows: uint64[capacity, WIDTH], valid up to `count`; slots: uint64[], below 2^32, 0 = free."""
 
     def __init__(self) -> None:
         self.rows: npt.NDArray[np.uint64] = np.empty((_START_ROWS, WIDTH), np.uint64)
@@ -117,17 +140,21 @@ class IdTable:
         """Make room for `more` ids, with the index at most 70 % full."""
         needed = self.count + more
         if needed > len(self.rows):
-            self.rows = _grown(self.rows, needed)
+            # In place where the allocator can (mremap): a copy would touch, and so pay for, every page once more.
+            self.rows.resize((max(needed, 2 * len(self.rows)), WIDTH), refcheck=False)
         if needed * 10 > self.slots.size * 7:
             size = self.slots.size
             while needed * 10 > size * 5:
                 size *= 2
-            self._reindex(size)
+            larger = np.zeros(size, np.uint64)
+            _move(self.slots, larger)
+            self.slots = larger
 
     def forget_before(self, cut_off_us: int, digest: npt.NDArray[np.uint64]) -> None:
         """Drop every id whose time is below the cut-off and take it out of `digest`."""
         self.count = int(_keep_from(self.rows, self.count, cut_off_us, digest))
-        self._reindex(self.slots.size)
+        self.slots = np.zeros(self.slots.size, np.uint64)
+        _index(self.rows, self.count, self.slots, self.secret)
 
     def median_time_us(self) -> int:
         """Half of the remembered ids are older than this."""
@@ -138,18 +165,8 @@ class IdTable:
         row = int(find_id(self.rows, self.slots, self.secret, a, b))
         return None if row < 0 else row
 
-    def _reindex(self, size: int) -> None:
-        self.slots = np.zeros(size, np.uint64)
-        _index(self.rows, self.count, self.slots, self.secret)
-
 
 def split_id(id16: bytes) -> tuple[np.uint64, np.uint64]:
     """An id's 16 bytes as the two little-endian words of the table."""
     a, b = np.frombuffer(id16, "<u8")
     return a, b
-
-
-def _grown(rows: npt.NDArray[Any], needed: int) -> npt.NDArray[Any]:
-    larger = np.empty((max(needed, 2 * len(rows)), *rows.shape[1:]), rows.dtype)
-    larger[: len(rows)] = rows
-    return larger

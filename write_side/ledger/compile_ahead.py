@@ -12,7 +12,7 @@ from write_side.contract.log import Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.ledger.commands import Command, OpenAccount, Transfer
 from write_side.ledger.decide import decide
 from write_side.ledger.fingerprint import fingerprints_of_block
 
@@ -21,7 +21,7 @@ def compile_ahead() -> None:
     """Decide, encode, decode and fold a few commands; takes milliseconds once everything is compiled."""
     state, replay, reader = State(0), Replay(State(0), fingerprints_of_block), Replay(State(0))
     first, refused = b"\x01" * 16, b"\x02" * 16
-    rounds = (
+    rounds: tuple[list[Command], ...] = (
         [OpenAccount("a", "USD/2", 0, ""), OpenAccount("b", "USD/2", 0, "owner")],
         [Transfer(first, "@world", "a", 5, "USD/2"), Transfer(refused, "b", "a", 5, "USD/2")],
         [Transfer(first, "@world", "a", 5, "USD/2"), OpenAccount("a", "USD/2", 0, "")],

@@ -48,6 +48,7 @@ _OPEN: Final = int(Kind.OPEN)
     _LIMITED,
     _OTHER_TERMS,
 ) = (int(code) for code in Code)
+_IS_REFUSAL: Final = np.array([code not in (Code.DONE, Code.REPEATED, Code.EXISTS) for code in range(256)])
 _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -361,15 +362,20 @@ class _Deciding:
 
     def _refused_legs(self, code: npt.NDArray[np.uint8], available: npt.NDArray[np.int64]) -> dict[str, Any]:
         """The command again, two legs a refused transfer and one a refused opening, in command order."""
-        refused = np.flatnonzero(~np.isin(code, (Code.DONE, Code.REPEATED, Code.EXISTS)))
-        legs = np.stack((refused, refused + len(code)), axis=1).ravel()  # debit i is i, its credit is i + n
-        legs = legs[(legs < len(code)) | (self.batch.kind[legs % len(code)] == Kind.TRANSFER)]
-        outcome = legs % len(code)
-        is_debit = legs < len(code)
+        refused = np.flatnonzero(_IS_REFUSAL[code])
+        m = refused.size
+        legs = np.stack(
+            (np.arange(m), np.arange(m) + m), axis=1
+        ).ravel()  # the debit of refusal k is k, its credit k + m
+        transfer = self.batch.kind[refused] == Kind.TRANSFER
+        legs = legs[(legs < m) | transfer[legs % m]] if m else legs
+        outcome = refused[legs % m] if m else refused
+        is_debit = legs < m
         sign = np.where(is_debit & (self.batch.kind[outcome] == Kind.TRANSFER), -1, 1)
+        accounts = pa.concat_arrays([texts.take(pa.array(refused)) for texts in (self.batch.debit, self.batch.credit)])
         return {
             "outcome": outcome,
-            "account": pa.concat_arrays([self.batch.debit, self.batch.credit]).take(pa.array(legs)),
+            "account": accounts.take(pa.array(legs)),
             "amount": np.where(self.batch.amount[outcome] == NO_FLOOR, NO_FLOOR, sign * self.batch.amount[outcome]),
             "asset": pa.array(self.batch.assets, pa.utf8()).take(pa.array(self.batch.asset[outcome])),
             "available": np.where(is_debit, available[outcome], NOT_TOLD),
