@@ -7,6 +7,7 @@ outcomes, newcomers gather and leave together as soon as one of them is answered
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -99,7 +100,7 @@ class _Lane:
         self._outcomes = outcomes
         self._record_commands_max = record_commands_max
         self._wait_s = wait_s
-        self._waiting: list[_Gathered] = []
+        self._waiting: deque[_Gathered] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
@@ -124,7 +125,7 @@ class _Lane:
             leaving: list[_Gathered] = []
             size = 0
             while self._waiting and (not leaving or size + len(self._waiting[0].commands) <= self._record_commands_max):
-                leaving.append(self._waiting.pop(0))
+                leaving.append(self._waiting.popleft())
                 size += len(leaving[-1].commands)
             self.gathered -= size
             task = asyncio.get_running_loop().create_task(self._send(leaving))

@@ -12,14 +12,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from write_side.contract.account_rows import POSTED, VERSION, add_account, asset_of, find_account, settle, touch
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
 from write_side.contract.compiled import njit
-from write_side.contract.digest import mix_account, mix_id
+from write_side.contract.digest import mix_id
 from write_side.contract.grammar import grammar_fault
 from write_side.contract.ids import find_id, put_id
-from write_side.contract.state import State, add_account, find_account, identity_keys, string_keys, word_hash
+from write_side.contract.state import State, identity_keys, string_keys, word_hash
 
 Int64s = npt.NDArray[np.int64]
 
@@ -57,9 +58,10 @@ class CheckFailed(Exception):
 
 
 @njit(cache=True, nogil=True)
-def _fold_entries(accounts, count, digest, outcome, account, posted_after, version_after, at_us, deltas, sums):  # type: ignore[no-untyped-def]
+def _fold_entries(  # type: ignore[no-untyped-def]
+    rows, changed_at_us, touched, count, digest, outcome, account, posted_after, version_after, at_us, deltas, sums
+):
     """Apply entries in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n], written."""
-    _, _, row_keys, posted, held, version, floors, flags, assets, changed_at_us = accounts
     first = 0
     for i in range(account.size):
         number = account[i]
@@ -68,27 +70,21 @@ def _fold_entries(accounts, count, digest, outcome, account, posted_after, versi
         after = posted_after[i]
         if after > _LIMIT or after < -_LIMIT:
             return 4
-        before = posted[number]
-        if version_after[i] != version[number] + 1:
+        if version_after[i] != rows[number, VERSION] + 1:
             return 3
-        delta = after - before
+        delta = after - rows[number, POSTED]
         deltas[i] = delta
-        asset = assets[number]
+        asset = asset_of(rows, number)
         total = sums[asset] + delta
         if (sums[asset] ^ total) & (delta ^ total) < 0:
             return 7
         sums[asset] = total
-        key, hold, floor, flag = row_keys[number], held[number], floors[number], flags[number]
-        a, b = mix_account(key, number, before, hold, version[number], floor, flag)
-        x, y = mix_account(key, number, after, hold, version_after[i], floor, flag)
-        digest[0] += x - a
-        digest[1] += y - b
-        posted[number] = after
-        version[number] = version_after[i]
-        changed_at_us[number] = at_us
+        touch(rows, changed_at_us, touched, digest, number, at_us)
+        rows[number, POSTED] = after
+        rows[number, VERSION] = version_after[i]
         if i + 1 == account.size or outcome[i + 1] != outcome[i]:
             for j in range(first, i + 1):
-                if sums[assets[account[j]]] != 0:
+                if sums[asset_of(rows, account[j])] != 0:
                     return 5
             first = i + 1
     return 0
@@ -128,13 +124,15 @@ def _fold_ids(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _add_accounts(accounts, slots, secret, digest, start, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
-    key_a, key_b = accounts[0], accounts[1]
+def _add_accounts(  # type: ignore[no-untyped-def]
+    rows, changed_at_us, touched, slots, secret, start, a, b, asset, row_key, floor, flags, at_us, hidden
+):
     for i in range(a.size):
-        if not hidden[i] and find_account(slots, key_a, key_b, secret, a[i], b[i]) >= 0:
+        if not hidden[i] and find_account(rows, slots, secret, a[i], b[i]) >= 0:
             return False
         add_account(
-            accounts, slots, secret, digest, start + i, a[i], b[i], asset[i], row_key[i], floor[i], flags[i], at_us, hidden[i]
+            rows, changed_at_us, touched, slots, secret, start + i, a[i], b[i], asset[i], row_key[i], floor[i], flags[i], at_us,
+            hidden[i],
         )  # fmt: skip
     return True
 
@@ -175,15 +173,17 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
         raise fail("the place in the command queue falls")
     if fault := grammar_fault(block):
         raise fail(fault)
-    open_accounts(state, block)
+    touched = np.zeros(len(entries["account"]) + len(block.accounts["number"]) + 1, np.int64)
+    open_accounts(state, block, touched)
     sums = np.zeros(max(1, len(state.asset_names)), np.int64)
     deltas = np.empty(len(entries["account"]), np.int64)
     failed = _fold_entries(
-        state.columns, state.count, state.digest, entries["outcome"], entries["account"], entries["posted"],
-        entries["version"], header.created_at_us, deltas, sums,
+        state.rows, state.changed_at_us, touched, state.count, state.digest, entries["outcome"], entries["account"],
+        entries["posted"], entries["version"], header.created_at_us, deltas, sums,
     )  # fmt: skip
     if failed:
         raise fail(FAULTS[failed])
+    settle(state.rows, touched, state.digest)
     try:
         prints = None if fingerprints is None else fingerprints(state, block, deltas)
     except ValueError as error:
@@ -194,8 +194,8 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
     state.chained.advance(header)
 
 
-def open_accounts(state: State, block: Block) -> None:
-    """Apply the accounts section. Raises CheckFailed."""
+def open_accounts(state: State, block: Block, touched: Int64s) -> None:
+    """Apply the accounts section, noting the new rows in `touched` (see `account_rows.touch`). Raises CheckFailed."""
     opened = block.accounts
     numbers: Int64s = opened["number"]
     fail = _Failure(state.partition, block.header.sequence)
@@ -213,8 +213,8 @@ def open_accounts(state: State, block: Block) -> None:
         raise fail("the accounts are not those of its openings")
     row_keys = row_keys_of(keys, state.asset_hashes[asset_numbers], owners)
     if not _add_accounts(
-        state.columns, state.slots, state.secret, state.digest, state.count, keys[0], keys[1], asset_numbers, row_keys,
-        opened["floor"], opened["flags"], block.header.created_at_us, hidden,
+        state.rows, state.changed_at_us, touched, state.slots, state.secret, state.count, keys[0], keys[1], asset_numbers,
+        row_keys, opened["floor"], opened["flags"], block.header.created_at_us, hidden,
     ):  # fmt: skip
         raise fail("an account is opened twice")
     for i in np.flatnonzero(hidden):

@@ -8,25 +8,38 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from blake3 import blake3
 
+from write_side.contract.account_rows import (
+    ASSET_SHIFT,
+    FLAGS_AND_ASSET,
+    FLAGS_MASK,
+    FLOOR,
+    HELD,
+    KEY_A,
+    KEY_B,
+    POSTED,
+    ROW_KEY,
+    VERSION,
+    find_account,
+    rows_of_lines,
+)
 from write_side.contract.atoms import TRANSIT, WORLD
 from write_side.contract.blake3_lanes import hash_strings
 from write_side.contract.block import ZERO_HASH, Header
 from write_side.contract.chain import Head
 from write_side.contract.compiled import njit
-from write_side.contract.digest import mix_account, mix_cut_off, mix_identity
+from write_side.contract.digest import mix_cut_off, mix_identity
+from write_side.contract.hash_index import with_room
 from write_side.contract.ids import ROW, SEQUENCE, IdTable
 
 _START_ACCOUNTS: Final = 1024
 _START_ASSETS: Final = 16
-_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
-_S32: Final = np.uint64(32)
 
 
 class Place(NamedTuple):
@@ -60,49 +73,6 @@ class Chained:
         self.refuse_ids_before_us = header.refuse_ids_before_us
 
 
-@njit(cache=True, nogil=True)
-def find_account(slots, key_a, key_b, secret, a, b):  # type: ignore[no-untyped-def]
-    """The number of the account with key (a, b), or -1 - slot of the free slot where it belongs."""
-    mask = np.uint64(slots.size - 1)
-    h = (a ^ secret) * _SPREAD
-    slot = (h ^ (h >> _S32)) & mask
-    while True:
-        number = slots[slot]
-        if number < 0:
-            return -1 - np.int64(slot)
-        if key_a[number] == a and key_b[number] == b:
-            return np.int64(number)
-        slot = (slot + np.uint64(1)) & mask
-
-
-@njit(cache=True, nogil=True)
-def add_account(accounts, slots, secret, digest, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
-    """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
-    key_a, key_b, row_keys, posted, held, version, floors, flag_bits, assets, changed_at_us = accounts
-    if not hidden:
-        slots[-1 - find_account(slots, key_a, key_b, secret, a, b)] = number
-    key_a[number] = a
-    key_b[number] = b
-    row_keys[number] = row_key
-    posted[number] = 0
-    held[number] = 0
-    version[number] = 0
-    floors[number] = floor
-    flag_bits[number] = flags
-    assets[number] = asset
-    changed_at_us[number] = at_us
-    x, y = mix_account(row_key, number, 0, 0, 0, floor, flags)
-    digest[0] += x
-    digest[1] += y
-
-
-@njit(cache=True, nogil=True)
-def _reindex(slots, key_a, key_b, hidden, count, secret):  # type: ignore[no-untyped-def]
-    for number in range(count):
-        if not hidden[number]:
-            slots[-1 - find_account(slots, key_a, key_b, secret, key_a[number], key_b[number])] = number
-
-
 @njit(cache=True)
 def _cut_off_lanes(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     return mix_cut_off(refuse_ids_before_us)
@@ -133,8 +103,9 @@ def word_hash(text: str) -> np.uint64:
 class State:
     """One partition at one position.
 
-    Columns by account number, valid up to `count`: posted, held, version, floor, flags, changed_at_us (int64), asset_of (int64,
-    an index into `asset_names` that means something in this process only), key_a, key_b, row_key (uint64).
+    `rows` (see `account_rows.py`) and `changed_at_us` by account number, valid up to `count`; the properties posted, held,
+    version, floor, flags, asset_of (an index into `asset_names` that means something in this process only), key_a, key_b and
+    row_key show single columns of them.
     `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
     `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
@@ -150,11 +121,9 @@ class State:
         self.assets: list[str] = []
         self.owners: list[str] = []
         self.secret = np.uint64(secrets.randbits(64))
-        self.slots: npt.NDArray[np.int64] = np.full(2 * _START_ACCOUNTS, -1, np.int64)
-        self.key_a, self.key_b, self.row_key = (np.empty(_START_ACCOUNTS, np.uint64) for _ in range(3))
-        self.posted, self.held, self.version, self.floor, self.flags, self.asset_of, self.changed_at_us = (
-            np.empty(_START_ACCOUNTS, np.int64) for _ in range(7)
-        )
+        self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ACCOUNTS, np.uint64)
+        self.rows = rows_of_lines(_START_ACCOUNTS)
+        self.changed_at_us: npt.NDArray[np.int64] = np.empty(_START_ACCOUNTS, np.int64)
         self.asset_names: list[str] = []
         self._asset_numbers: dict[str, int] = {}
         self.asset_hashes: npt.NDArray[np.uint64] = np.zeros(_START_ASSETS, np.uint64)
@@ -162,40 +131,50 @@ class State:
         self.transit: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
 
     @property
-    def columns(self) -> tuple[npt.NDArray[Any], ...]:
-        """The account columns in the order that the compiled loops take them apart."""
-        return (
-            self.key_a,
-            self.key_b,
-            self.row_key,
-            self.posted,
-            self.held,
-            self.version,
-            self.floor,
-            self.flags,
-            self.asset_of,
-            self.changed_at_us,
-        )
+    def posted(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, POSTED]
+
+    @property
+    def held(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, HELD]
+
+    @property
+    def version(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, VERSION]
+
+    @property
+    def floor(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, FLOOR]
+
+    @property
+    def flags(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, FLAGS_AND_ASSET] & FLAGS_MASK
+
+    @property
+    def asset_of(self) -> npt.NDArray[np.int64]:
+        return self.rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT
+
+    @property
+    def key_a(self) -> npt.NDArray[np.uint64]:
+        return self.rows.view(np.uint64)[:, KEY_A]
+
+    @property
+    def key_b(self) -> npt.NDArray[np.uint64]:
+        return self.rows.view(np.uint64)[:, KEY_B]
+
+    @property
+    def row_key(self) -> npt.NDArray[np.uint64]:
+        return self.rows.view(np.uint64)[:, ROW_KEY]
 
     def reserve_accounts(self, more: int) -> None:
         """Make room for `more` accounts, with the index at most 70 % full."""
         needed = self.count + more
-        if needed > self.posted.size:
-            size = max(needed, 2 * self.posted.size)
-            for name in (
-                "key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "asset_of", "changed_at_us",
-            ):  # fmt: skip
-                column = getattr(self, name)
-                setattr(self, name, np.concatenate((column, np.empty(size - column.size, column.dtype))))
-        if needed * 10 > self.slots.size * 7:
-            size = self.slots.size
-            while needed * 10 > size * 5:
-                size *= 2
-            self.slots = np.full(size, -1, np.int64)
-            hidden = np.zeros(self.count, np.bool_)
-            hidden[self.world[self.world >= 0]] = True
-            hidden[self.transit[self.transit >= 0]] = True
-            _reindex(self.slots, self.key_a, self.key_b, hidden, self.count, self.secret)
+        if needed > len(self.rows):
+            larger = rows_of_lines(max(needed, 2 * len(self.rows)))
+            larger[: self.count] = self.rows[: self.count]
+            self.changed_at_us = np.concatenate((self.changed_at_us, np.empty(len(larger) - len(self.rows), np.int64)))
+            self.rows = larger
+        self.slots = with_room(self.slots, needed)
 
     def asset_number(self, asset: str) -> int:
         """This process's number of an asset; -1 for one that no account here has ever had."""
@@ -243,7 +222,7 @@ class State:
 
     def _number_of(self, a: np.uint64, b: np.uint64) -> int | None:
         with self.lock:
-            number = int(find_account(self.slots, self.key_a, self.key_b, self.secret, a, b))
+            number = int(find_account(self.rows, self.slots, self.secret, a, b))
         return None if number < 0 else number
 
     def find_transfer(self, id16: bytes) -> Place | None:

@@ -15,14 +15,26 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract.account_rows import (
+    FLOOR,
+    HELD,
+    POSTED,
+    ROW_KEY,
+    VERSION,
+    add_account,
+    asset_of,
+    find_account,
+    settle,
+    touch,
+)
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
-from write_side.contract.digest import mix_account, mix_id
+from write_side.contract.digest import mix_id
 from write_side.contract.fold import id_words, row_keys_of, time_of_id
 from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, find_id, put_id
-from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State, add_account, find_account, string_keys, word_hash
+from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State, string_keys, word_hash
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.fingerprint import transfer_fingerprints
 
@@ -58,26 +70,18 @@ _NEW_TRANSIT: Final = -2
 
 
 @njit(inline="always")
-def _change(accounts, digest, number, delta, at_us):  # type: ignore[no-untyped-def]
-    _, _, row_keys, posted, held, version, floors, flags, _, changed_at_us = accounts
-    key, before, hold, age, floor, flag = (
-        row_keys[number], posted[number], held[number], version[number], floors[number], flags[number],
-    )  # fmt: skip
-    a, b = mix_account(key, number, before, hold, age, floor, flag)
-    x, y = mix_account(key, number, before + delta, hold, age + 1, floor, flag)
-    digest[0] += x - a
-    digest[1] += y - b
-    posted[number] = before + delta
-    version[number] = age + 1
-    changed_at_us[number] = at_us
+def _change(rows, changed_at_us, touched, digest, number, delta, at_us):  # type: ignore[no-untyped-def]
+    touch(rows, changed_at_us, touched, digest, number, at_us)
+    rows[number, POSTED] += delta
+    rows[number, VERSION] += 1
 
 
 @njit(inline="always")
-def _number(accounts, slots, secret, world, a, b, asset):  # type: ignore[no-untyped-def]
+def _number(rows, slots, secret, world, a, b, asset):  # type: ignore[no-untyped-def]
     """The account's number, negative when there is none; `@world` is the one of the asset."""
     if a == _WORLD_A and b == _WORLD_B:
         return world[asset] if asset >= 0 else np.int64(-1)
-    return find_account(slots, accounts[0], accounts[1], secret, a, b)
+    return find_account(rows, slots, secret, a, b)
 
 
 @njit(inline="always")
@@ -86,17 +90,16 @@ def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _transfer_code(accounts, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
+def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
     """The code of a transfer between two looked-up accounts, and the debited one's available (`NOT_TOLD` if irrelevant)."""
-    posted, held, floors, assets = accounts[3], accounts[4], accounts[6], accounts[8]
     if debit < 0 or credit < 0:
         return _UNKNOWN, np.int64(_NO_FLOOR)
-    if assets[debit] != asset or assets[credit] != asset:
+    if asset_of(rows, debit) != asset or asset_of(rows, credit) != asset:
         return _MISMATCH, np.int64(_NO_FLOOR)
-    floor = floors[debit]
-    if floor != _NO_FLOOR and posted[debit] - held[debit] - floor < amount:
-        return _INSUFFICIENT, posted[debit] - held[debit] - floor
-    if posted[debit] - amount < -_LIMIT or posted[credit] + amount > _LIMIT:
+    posted, floor = rows[debit, POSTED], rows[debit, FLOOR]
+    if floor != _NO_FLOOR and posted - rows[debit, HELD] - floor < amount:
+        return _INSUFFICIENT, posted - rows[debit, HELD] - floor
+    if posted - amount < -_LIMIT or rows[credit, POSTED] + amount > _LIMIT:
         return _LIMITED, np.int64(_NO_FLOOR)
     return _DONE, np.int64(_NO_FLOOR)
 
@@ -106,7 +109,8 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
     """Decide commands from `start` on; returns the index reached: all, or where the id table asks for a higher cut-off.
 
     commands: kind uint8[n], id uint64[n, 2], debit_a, debit_b, credit_a, credit_b uint64[n], amount int64[n], asset int64[n],
-    fingerprint uint64[2, n], row_key uint64[n] (openings).  lookup: slots, secret, partition, partitions (uint64).
+    fingerprint uint64[2, n], row_key uint64[n] (openings).  accounts: rows, changed_at_us, touched.
+    lookup: slots, secret, partition, partitions (uint64).
     systems: world, transit int64[assets], their row keys uint64[assets].  ids: rows, slots, secret, ids_max.
     times: created_at_us, sequence, refuse_ids_before_us.  output: code uint8[n], available int64[n], repeat_sequence,
     repeat_row int64[n], entry outcome, account, posted, version int64[2n], opened int64[...] (command, or a negative for system).
@@ -120,7 +124,7 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
     codes, available, repeat_sequence, repeat_row, entry_outcome, entry_account, entry_posted, entry_version, opened = (
         output
     )
-    posted, version = accounts[3], accounts[5]
+    rows, changed_at_us, touched = accounts
     step = max(np.int64(1), ids_max // 16)
     for i in range(start, kind.size):
         asset = assets[i]
@@ -129,28 +133,29 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
             if _elsewhere(debit_a[i], debit_b[i], partition, partitions):
                 codes[i] = _DIFFER
                 continue
-            number = find_account(slots, accounts[0], accounts[1], secret, debit_a[i], debit_b[i])
+            number = find_account(rows, slots, secret, debit_a[i], debit_b[i])
             if number >= 0:
-                same = accounts[2][number] == row_keys[i] and accounts[6][number] == amount
+                same = np.uint64(rows[number, ROW_KEY]) == row_keys[i] and rows[number, FLOOR] == amount
                 codes[i] = _EXISTS if same else _OTHER_TERMS
                 continue
             if world[asset] < 0:
                 world[asset] = counts[0]
                 transit[asset] = counts[0] + 1
                 add_account(
-                    accounts, slots, secret, digest, counts[0], _WORLD_A, _WORLD_B, asset, world_keys[asset],
+                    rows, changed_at_us, touched, slots, secret, counts[0], _WORLD_A, _WORLD_B, asset, world_keys[asset],
                     _NO_FLOOR, 0, at_us, True,
                 )  # fmt: skip
                 add_account(
-                    accounts, slots, secret, digest, counts[0] + 1, _TRANSIT_A, _TRANSIT_B, asset, transit_keys[asset],
-                    _NO_FLOOR, 0, at_us, True,
+                    rows, changed_at_us, touched, slots, secret, counts[0] + 1, _TRANSIT_A, _TRANSIT_B, asset,
+                    transit_keys[asset], _NO_FLOOR, 0, at_us, True,
                 )  # fmt: skip
                 opened[counts[3]] = _NEW_WORLD - 2 * asset
                 opened[counts[3] + 1] = _NEW_TRANSIT - 2 * asset
                 counts[0] += 2
                 counts[3] += 2
             add_account(
-                accounts, slots, secret, digest, counts[0], debit_a[i], debit_b[i], asset, row_keys[i], amount, 0, at_us, False
+                rows, changed_at_us, touched, slots, secret, counts[0], debit_a[i], debit_b[i], asset, row_keys[i],
+                amount, 0, at_us, False,
             )  # fmt: skip
             opened[counts[3]] = i
             counts[0] += 1
@@ -201,24 +206,24 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
         ):
             codes[i] = _DIFFER
             continue
-        debit = _number(accounts, slots, secret, world, debit_a[i], debit_b[i], asset)
-        credit = _number(accounts, slots, secret, world, credit_a[i], credit_b[i], asset)
-        code, spendable = _transfer_code(accounts, debit, credit, asset, amount)
+        debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
+        credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
+        code, spendable = _transfer_code(rows, debit, credit, asset, amount)
         codes[i] = code
         available[i] = spendable
         if code != _DONE:
             continue
-        _change(accounts, digest, debit, -amount, at_us)
-        _change(accounts, digest, credit, amount, at_us)
+        _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
+        _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
         entry = counts[2]
         entry_outcome[entry] = i
         entry_account[entry] = debit
-        entry_posted[entry] = posted[debit]
-        entry_version[entry] = version[debit]
+        entry_posted[entry] = rows[debit, POSTED]
+        entry_version[entry] = rows[debit, VERSION]
         entry_outcome[entry + 1] = i
         entry_account[entry + 1] = credit
-        entry_posted[entry + 1] = posted[credit]
-        entry_version[entry + 1] = version[credit]
+        entry_posted[entry + 1] = rows[credit, POSTED]
+        entry_version[entry + 1] = rows[credit, VERSION]
         counts[2] = entry + 2
     return kind.size
 
@@ -279,6 +284,7 @@ class _Deciding:
             np.empty(n, np.uint8), np.full(n, NOT_TOLD, np.int64), *(np.empty(n, np.int64) for _ in range(2)),
             *(np.empty(2 * n, np.int64) for _ in range(4)), np.empty(3 * opening.size, np.int64),
         )  # fmt: skip
+        self.touched = np.zeros(2 * n + 3 * opening.size + 1, np.int64)
         self.counts = np.array([state.count, state.ids.count, 0, 0], np.int64)
         self.cut_off_us = state.chained.refuse_ids_before_us
 
@@ -313,7 +319,7 @@ class _Deciding:
         reached, raised = 0, False
         while True:
             reached = decide_loop(
-                reached, raised, self.commands, state.columns, self.lookup, systems,
+                reached, raised, self.commands, (state.rows, state.changed_at_us, self.touched), self.lookup, systems,
                 (state.ids.rows, state.ids.slots, state.ids.secret, self.ids_max), state.digest,
                 (self.at_us, state.chained.sequence + 1, self.cut_off_us), self.output, self.counts,
             )  # fmt: skip
@@ -322,6 +328,7 @@ class _Deciding:
                 break
             self._raise_cut_off(min(state.ids.median_time_us(), self.at_us))
             raised = True
+        settle(state.rows, self.touched, state.digest)
         return Decision(self._sections(back, row), self.cut_off_us, state.digest_bytes(self.cut_off_us))
 
     def _raise_cut_off(self, cut_off_us: int) -> None:

@@ -1,0 +1,118 @@
+"""Account rows: one cache line an account, as the compiled loops read and write it.
+
+A transfer between random accounts costs what its cache misses cost; in ten columns an account is seven lines, in one row it is
+one. The digest needs a row's mix before its first and after its last change in a block only: what lies between cancels out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.compiled import njit
+from write_side.contract.digest import mix_account
+from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home
+
+KEY_A: Final = 0
+KEY_B: Final = 1
+ROW_KEY: Final = 2
+POSTED: Final = 3
+HELD: Final = 4
+VERSION: Final = 5
+FLOOR: Final = 6
+FLAGS_AND_ASSET: Final = 7
+WIDTH: Final = 8
+
+FLAGS_MASK: Final = np.int64(0xFFFFFFFF)
+"""Flags in the low half of their word, this process's asset number in the high half."""
+ASSET_SHIFT: Final = np.int64(32)
+_LINE_BYTES: Final = 64
+
+
+def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
+    """int64[count, WIDTH], uninitialised, each row on a cache line of its own."""
+    raw = np.empty(count * _LINE_BYTES + _LINE_BYTES, np.uint8)
+    start = -raw.ctypes.data % _LINE_BYTES
+    return raw[start : start + count * _LINE_BYTES].view(np.int64).reshape(count, WIDTH)
+
+
+@njit(cache=True, nogil=True)
+def find_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
+    """The number of the account with key (a, b), or -1 - slot of the free slot where it belongs."""
+    size = np.uint64(slots.size)
+    tag = hash_words(a, b, secret) & TAG
+    slot = home(tag, size)
+    while True:
+        word = slots[slot]
+        if word == 0:
+            return -1 - np.int64(slot)
+        if (word & TAG) == tag:
+            number = np.int64(word & INDEX) - 1
+            if np.uint64(rows[number, KEY_A]) == a and np.uint64(rows[number, KEY_B]) == b:
+                return number
+        slot = following(slot, size)
+
+
+@njit(inline="always")
+def asset_of(rows, number):  # type: ignore[no-untyped-def]
+    """This process's number of the account's asset."""
+    return rows[number, FLAGS_AND_ASSET] >> ASSET_SHIFT
+
+
+@njit(inline="always")
+def _mix_row(rows, number):  # type: ignore[no-untyped-def]
+    return mix_account(
+        rows[number, ROW_KEY],
+        number,
+        rows[number, POSTED],
+        rows[number, HELD],
+        rows[number, VERSION],
+        rows[number, FLOOR],
+        rows[number, FLAGS_AND_ASSET] & FLAGS_MASK,
+    )
+
+
+@njit(cache=True, nogil=True)
+def add_account(rows, changed_at_us, touched, slots, secret, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
+    """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
+    if not hidden:
+        slot = -1 - find_account(rows, slots, secret, a, b)
+        slots[slot] = (hash_words(a, b, secret) & TAG) | np.uint64(number + 1)
+    rows[number, KEY_A] = np.int64(a)
+    rows[number, KEY_B] = np.int64(b)
+    rows[number, ROW_KEY] = np.int64(row_key)
+    rows[number, POSTED] = 0
+    rows[number, HELD] = 0
+    rows[number, VERSION] = 0
+    rows[number, FLOOR] = floor
+    rows[number, FLAGS_AND_ASSET] = flags | (asset << ASSET_SHIFT)
+    changed_at_us[number] = at_us
+    touched[0] += 1
+    touched[touched[0]] = number
+
+
+@njit(inline="always")
+def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[no-untyped-def]
+    """To be called before a row changes: at its first change in the block of time `at_us` it leaves the digest.
+
+    touched: int64[...], [0] counts, the numbers behind it; `settle` takes the rows back in.
+    """
+    if changed_at_us[number] != at_us:
+        changed_at_us[number] = at_us
+        touched[0] += 1
+        touched[touched[0]] = number
+        a, b = _mix_row(rows, number)
+        digest[0] -= a
+        digest[1] -= b
+
+
+@njit(cache=True, nogil=True)
+def settle(rows, touched, digest):  # type: ignore[no-untyped-def]
+    """Take every touched row, as it is now, into the digest: once a block, at its end."""
+    for i in range(1, touched[0] + 1):
+        a, b = _mix_row(rows, touched[i])
+        digest[0] += a
+        digest[1] += b
+    touched[0] = 0

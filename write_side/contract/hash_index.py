@@ -1,0 +1,71 @@
+"""Open addressing with linear probing, as both tables use it: words of a 32-bit tag and a 32-bit row number + 1, 0 = free.
+
+The home slot is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so a larger
+table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables are rebuilt larger
+before they are 70 % full, so probing always ends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.compiled import njit
+
+TAG: Final = np.uint64(0xFFFFFFFF00000000)
+INDEX: Final = np.uint64(0x00000000FFFFFFFF)
+_S32: Final = np.uint64(32)
+_S29: Final = np.uint64(29)
+_ONE: Final = np.uint64(1)
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_MIX: Final = np.uint64(0xD6E8FEB86659FD93)
+
+
+@njit(inline="always")
+def hash_words(a, b, secret):  # type: ignore[no-untyped-def]
+    """Every bit of the two words reaches every bit of the slot, twice through the secret: one round less, and words that
+    differ in their last byte only, or in two bits that cancel out, would pile up in one run of slots, whatever the secret is."""
+    h = (a ^ secret) * _SPREAD
+    h = (h ^ (h >> _S32)) * _MIX
+    h = (h ^ (h >> _S29) ^ b) * _SPREAD
+    h = (h ^ (h >> _S32)) * _MIX
+    return h ^ (h >> _S29)
+
+
+@njit(inline="always")
+def home(tag, size):  # type: ignore[no-untyped-def]
+    """The slot where probing begins. tag: uint64 with its low half zero; size: uint64 below 2^32."""
+    return ((tag >> _S32) * size) >> _S32
+
+
+@njit(inline="always")
+def following(slot, size):  # type: ignore[no-untyped-def]
+    """The next slot to probe."""
+    after = slot + _ONE
+    return after if after < size else after - size
+
+
+@njit(cache=True, nogil=True)
+def _move(slots, larger):  # type: ignore[no-untyped-def]
+    """Words in the order of their slots: both tables are passed over from front to back, and no row is looked at."""
+    size = np.uint64(larger.size)
+    for word in slots:
+        if word != 0:
+            slot = home(word & TAG, size)
+            while larger[slot] != 0:
+                slot = following(slot, size)
+            larger[slot] = word
+
+
+def with_room(slots: npt.NDArray[np.uint64], needed: int) -> npt.NDArray[np.uint64]:
+    """The table, or a larger one with the same words when `needed` words would fill more than 70 % of it."""
+    if needed * 10 <= slots.size * 7:
+        return slots
+    size = slots.size
+    while needed * 10 > size * 5:
+        size *= 2
+    larger = np.zeros(size, np.uint64)
+    _move(slots, larger)
+    return larger
