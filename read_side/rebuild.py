@@ -193,19 +193,21 @@ class _PartitionRebuild:
     async def _compare(self, owner: Owner, checkpoint: Checkpoint, live: int) -> Checkpoint:
         """Every row of ours with its live one, then every live row that we do not have."""
         state, at = self._fold.state, 0
+        seen: set[str] = set()
         while at < state.count:
             names = [state.row_name(number) for number in range(at, min(at + COMPARED_AT_ONCE, state.count))]
             checkpoint = await self._compare_rows(owner, checkpoint, live, names)
             at += len(names)
-        async with aclosing(self._unknown_names(live)) as parts:
+            seen.update(names)
+        async with aclosing(self._other_names(live, seen)) as parts:
             async for names in parts:
                 checkpoint = await self._compare_rows(owner, checkpoint, live, names)
         return checkpoint
 
-    async def _unknown_names(self, live: int) -> AsyncGenerator[list[str], None]:
-        number_of = self._fold.state.number_of
+    async def _other_names(self, live: int, seen: set[str]) -> AsyncGenerator[list[str], None]:
+        """Accounts of the live view that were not compared yet: opened meanwhile, or not in the log at all."""
         async for rows in self._view.scan(self._partition, live):
-            if names := [name for name in rows.accounts if number_of(name) is None]:
+            if names := [name for name in rows.accounts if name not in seen]:
                 yield names
 
     async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
