@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from gateway.settings import GatewaySettings
-from gateway.wiring import build_gateway
 from prometheus_client import CollectorRegistry
 
 from deploy.control_socket import ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import build_read_side, open_feed, open_view
 from write_side.settings import WriteSettings

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
-from gateway.settings import GatewaySettings
-from gateway.wiring import build_gateway
 from prometheus_client import CollectorRegistry
 
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import build_read_side, open_feed, open_view, rebuild
+from write_side.contract.log import Log
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue
 
 OnReady = Callable[[str], None]
+
+
+async def open_log_to_read() -> Log:
+    """The log that the environment names, read only, beside whoever writes it. Raises LogFailed, ValueError."""
+    return await open_log(WriteSettings(), writing=False)
+
+
+def embedded_folder() -> Path | None:
+    """The data folder, when the view lives in the memory of the process that serves it; None when it is shared."""
+    return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view == "memory" else None
+
 
 LOOPBACK = "127.0.0.1"
 """Where the inner services listen: they have no authentication, so what is in front of them decides who gets there."""
@@ -43,7 +56,7 @@ async def projector(on_ready: OnReady) -> None:
     settings, registry = ReadSettings(), CollectorRegistry()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
-        log = await open_log(WriteSettings(), writing=False)
+        log = await open_log_to_read()
         stack.push_async_callback(log.close)
         view, feed = await open_view(settings), await open_feed(settings)
         stack.push_async_callback(view.close)
@@ -72,7 +85,7 @@ async def gateway(on_ready: OnReady) -> None:
 async def rebuild_views(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Rebuild a view that several processes share, from this one. Returns `Rebuilt.document()`; raises as `rebuild` does."""
     async with AsyncExitStack() as stack:
-        log = await open_log(WriteSettings(), writing=False)
+        log = await open_log_to_read()
         stack.push_async_callback(log.close)
         view = await open_view(ReadSettings())
         stack.push_async_callback(view.close)

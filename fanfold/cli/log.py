@@ -13,13 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from deploy.services import open_log_to_read
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log import Log
 from write_side.contract.position import parse_positions
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
-from write_side.settings import WriteSettings
-from write_side.wiring import open_log
 
 
 def tail(
@@ -42,7 +41,7 @@ def tail(
 
 
 async def _tail(behind: dict[int, int], follow: bool) -> None:
-    log = await open_log(WriteSettings(), writing=False)
+    log = await open_log_to_read()
     try:
         await asyncio.gather(*(_tail_partition(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
     finally:
@@ -83,7 +82,7 @@ def verify(
 
 
 async def _verify(quiet: bool) -> Verdict:
-    log = await open_log(WriteSettings(), writing=False)
+    log = await open_log_to_read()
     columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.completed:,.0f} outcomes"), TimeElapsedColumn())
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:

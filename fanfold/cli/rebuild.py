@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,9 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from deploy.control_socket import ask_rebuild
-from deploy.services import rebuild_views
-from read_side.settings import ReadSettings
-from write_side.settings import WriteSettings
+from deploy.services import embedded_folder, rebuild_views
 
 SHOWN_MAX = 20
 """Differences in the table; `--json` has them all."""
@@ -66,9 +63,9 @@ def rebuild(
 
 
 async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    if ReadSettings().view != "memory":
+    folder = embedded_folder()
+    if folder is None:
         return await rebuild_views(accept_differences, on_progress)
-    folder = Path(WriteSettings().log_address.removeprefix("file:"))
     try:
         async for line in ask_rebuild(folder, accept_differences):
             if "error" in line:

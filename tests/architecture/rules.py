@@ -41,6 +41,9 @@ PURE_FOLDERS: Final = (
     "gateway/protocol/",
 )
 
+# How the loops are compiled: it must name numba's cache folder before numba is imported, and computes nothing.
+COMPILER: Final = "write_side/contract/compiled.py"
+
 # An adapter is named <port>_<technology>.py, a further file of it <port>_<technology>_<part>.py; in a folder of
 # adapters <technology>.py will do.
 TECHNOLOGIES: Final = ("file", "kafka", "memory", "redis", "sqlite", "in_process", "http", "s3", "hdfs")
@@ -234,7 +237,7 @@ def _concrete_adapters(path: str, imports: list[_Import]) -> Iterator[Violation]
 
 
 def _impure_code(path: str, tree: ast.Module, imports: list[_Import]) -> Iterator[Violation]:
-    if not path.startswith(PURE_FOLDERS) or technology(PurePosixPath(path).stem):
+    if not path.startswith(PURE_FOLDERS) or technology(PurePosixPath(path).stem) or path == COMPILER:
         return
     for found in imports:
         if not found.for_types_only and any(_within(found.target, module) for module in IMPURE_MODULES):
