@@ -21,7 +21,8 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from gateway.protocol.messages import Item, item
-from read_side.contract.rows import AccountRows, format_time
+from read_side.contract.rows import AccountRows
+from write_side.contract.answers import format_time
 from write_side.contract.atoms import available
 
 if TYPE_CHECKING:

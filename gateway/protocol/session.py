@@ -27,6 +27,9 @@ from gateway.protocol.messages import (
 )
 from gateway.protocol.outbox import Outbox
 
+SUBSCRIBES_AT_ONCE_MAX = 32
+"""Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
+
 ERRORS_MAX = 16
 """Refused messages before the connection ends: a client with a bug must not keep the gateway busy for ever."""
 
@@ -107,7 +110,7 @@ Wish = Watch | Unwatch | Close
 class Session:
     """One client, from handshake to close."""
 
-    __slots__ = ("__weakref__", "_errors", "_next_number", "by_account", "by_number", "outbox", "subscriptions_max")
+    __slots__ = ("_errors", "_next_number", "_unanswered", "by_account", "by_number", "outbox", "subscriptions_max")
 
     def __init__(self, subscriptions_max: int) -> None:
         self.subscriptions_max = subscriptions_max
@@ -115,6 +118,7 @@ class Session:
         self.by_number: dict[int, Subscription] = {}
         self.outbox = Outbox()
         self._next_number = 1
+        self._unanswered = 0
         self._errors = 0
 
     def receive(self, text: str) -> Wish | None:
@@ -138,6 +142,9 @@ class Session:
         if len(self.by_account) + new > self.subscriptions_max:
             detail = f"at most {self.subscriptions_max} accounts a connection; unsubscribe some, or open another"
             return self._refuse(StreamError(message.id, "too_many_subscriptions", detail))
+        if self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
+            return self._refuse(StreamError(message.id, "overloaded", "wait for the acks of the subscribes before"))
+        self._unanswered += 1
         return Watch(message.id, [self._open(wanted.account, wanted.since) for wanted in message.accounts])
 
     def _open(self, account: str, since: int | None) -> Subscription:
@@ -160,6 +167,7 @@ class Session:
 
     def acknowledge(self, watch: Watch, versions: Mapping[str, int]) -> None:
         """Answer a Watch with what is held of each account; one missing in `versions` does not exist (yet)."""
+        self._unanswered -= 1
         rows = []
         for subscription in watch.subscriptions:
             subscription.unanswered -= 1
@@ -168,6 +176,7 @@ class Session:
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:
         """The state could not be read: an error instead of the ack, and nothing of it stays subscribed."""
+        self._unanswered -= 1
         self.outbox.answer(error_frame(StreamError(watch.id, code, detail)))
         return Unwatch(self._close([subscription.number for subscription in watch.subscriptions]))
 

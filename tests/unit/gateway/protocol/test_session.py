@@ -156,7 +156,8 @@ def test_a_state_that_cannot_be_read_leaves_nothing_subscribed() -> None:
     session = Session(2)
     watch = subscribe(session, "alice")
     assert session.refuse(watch, "upstream_unavailable", "try again") == Unwatch(watch.subscriptions)
-    assert session.by_account == session.by_number == {}
+    assert not session.by_account
+    assert not session.by_number
     assert sent(session)[0]["code"] == "upstream_unavailable"
 
 

@@ -1,0 +1,84 @@
+"""The balances port: where the hub reads the state of accounts. One adapter, over the read side's `POST /internal/balances`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol
+
+import msgspec
+
+from gateway.protocol.messages import NUMBER_MAX, Item, item
+from gateway.upstream import Upstream, UpstreamUnavailable
+from write_side.contract.atoms import Malformed
+from write_side.contract.position import Position, parse_positions
+
+
+class BalancesUnavailable(Exception):
+    """The state cannot be read now. Nothing is wrong with the accounts; try again."""
+
+
+class Balances(Protocol):
+    """Reads of one partition's accounts."""
+
+    async def read(
+        self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int
+    ) -> tuple[dict[str, Item], int]:
+        """The state of each account that exists, all from one moment, and the position of the partition it reflects.
+
+        accounts: 1 to 1,000 names of this partition. min_position: a block sequence, -1 for any. Waits `wait_ms` at most
+        for it. Raises BalancesUnavailable.
+        """
+        ...
+
+
+Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}\z")]
+
+
+class _Account(msgspec.Struct):
+    """What is used of an account document (DESIGN 4). Patterns, because these go into frames as they are."""
+
+    account: str
+    asset: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+/[0-9]+\z")]
+    posted: Digits
+    held: Digits
+    available: Digits | None
+    version: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+    at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\z")]
+
+
+class _Answer(msgspec.Struct):
+    positions: str
+    accounts: list[_Account | None]
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class ReadSideBalances:
+    """`Balances` over an upstream."""
+
+    def __init__(self, read_side: Upstream) -> None:
+        self._read_side = read_side
+
+    async def read(
+        self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int
+    ) -> tuple[dict[str, Item], int]:
+        asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
+        if min_position >= 0:
+            asked["min_position"] = str(Position(partition, min_position))
+        try:
+            status, body = await self._read_side.ask("POST", "/internal/balances", msgspec.json.encode(asked))
+        except UpstreamUnavailable as gone:
+            raise BalancesUnavailable(str(gone)) from gone
+        if status != 200:
+            raise BalancesUnavailable(f"the read side answered {status}")
+        try:
+            answer = _decode(body)
+            reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
+        except (msgspec.MsgspecError, Malformed) as error:
+            raise BalancesUnavailable("the read side's answer has another shape") from error
+        found = (document for document in answer.accounts if document is not None)
+        return {
+            each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at)
+            for each in found
+        }, reached

@@ -1,0 +1,158 @@
+// Puts the page together: forms to the REST API, the stream to the cards, and what is watched into this browser's storage.
+
+import { Activity } from "/console/activity.js";
+import { Cards } from "/console/cards.js";
+import { formatWithSign, parse } from "/console/money.js";
+import { Stream } from "/console/stream.js";
+import { newTransferId, openAccount, transfer } from "/console/wallet_api.js";
+
+const STORED = "fanfold.watched";
+const ACCOUNT = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
+const byId = (id) => document.getElementById(id);
+
+const activity = new Activity();
+const cards = new Cards((account) => {
+  stream.unwatch(account);
+  remember();
+});
+const stream = new Stream(location.origin.replace(/^http/, "ws") + "/v1/stream", {
+  state(name, text) {
+    byId("connection").dataset.state = name;
+    byId("connection-text").textContent = text;
+    cards.stale(name !== "live");
+  },
+  balance: (account, item) => cards.show(account, item),
+  absent: (account) => cards.absent(account),
+  trouble: (title, detail) => activity.add("refused", title, detail),
+});
+
+function watch(account) {
+  if (!cards.has(account)) {
+    cards.add(account);
+    stream.watch(account);
+    remember();
+  }
+}
+
+function remember() {
+  localStorage.setItem(STORED, JSON.stringify(cards.accounts));
+  byId("welcome").hidden = cards.accounts.length > 0;
+  const options = ["@world", ...cards.accounts].map((account) => {
+    const option = document.createElement("option");
+    option.value = account;
+    return option;
+  });
+  byId("accounts").replaceChildren(...options);
+}
+
+function remembered() {
+  try {
+    const accounts = JSON.parse(localStorage.getItem(STORED) ?? "[]");
+    return Array.isArray(accounts) ? accounts.filter((account) => ACCOUNT.test(account)) : [];
+  } catch {
+    return [];
+  }
+}
+
+/** Tell an answer in words; `again` sends an unanswered request once more. */
+function tell(answer, done, failed, again) {
+  if (answer.kind === "done") {
+    activity.add("done", done, `In the log at position ${answer.document.position ?? "?"}.`);
+  } else {
+    const { title, detail } = answer.problem;
+    activity.add(answer.kind, `${failed}: ${title ?? "refused"}`, detail ?? "", answer.kind === "unknown" ? again : null);
+  }
+  return answer.kind === "done";
+}
+
+async function open(account, asset, floor) {
+  const answer = await openAccount(account, asset, floor);
+  return tell(answer, `Opened ${account} in ${asset}`, `${account} was not opened`, () => open(account, asset, floor));
+}
+
+async function move(command) {
+  const sum = formatWithSign(command.amount, command.asset);
+  const what = `${sum} from ${command.from} to ${command.to}`;
+  const answer = await transfer(command);
+  return tell(answer, `Moved ${what}`, `${what} did not go through`, () => move(command));
+}
+
+/** Runs `work` with the form's values while its button is disabled. A RangeError is shown at the named field. */
+function onSubmit(form, work) {
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const button = form.querySelector("button[type=submit]");
+    for (const input of form.elements) input.removeAttribute?.("aria-invalid");
+    button.disabled = true;
+    try {
+      await work(Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()])));
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      const field = form.elements[error.field ?? "amount"];
+      field?.setAttribute("aria-invalid", "true");
+      field?.focus();
+      activity.add("refused", "Not sent", error.message);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+function accountNamed(text, field = "account") {
+  if (ACCOUNT.test(text)) return text;
+  throw Object.assign(new RangeError("An account is letters, digits and _ . : - and begins with a letter or digit."), { field });
+}
+
+function amountOf(text, asset, field) {
+  try {
+    return parse(text, asset);
+  } catch (error) {
+    throw Object.assign(error, { field });
+  }
+}
+
+onSubmit(byId("watch-form"), async ({ account }) => {
+  watch(accountNamed(account));
+  byId("watch-form").reset();
+});
+
+onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
+  const lowest = floor === "" ? null : amountOf(floor, asset, "floor");
+  if (await open(accountNamed(account), asset, lowest)) {
+    watch(account);
+    byId("open-form").elements.account.value = "";
+  }
+});
+
+onSubmit(byId("transfer-form"), async ({ from, to, amount, asset }) => {
+  if (await move({ id: newTransferId(), from, to, amount: amountOf(amount, asset, "amount"), asset })) {
+    byId("transfer-form").elements.amount.value = "";
+  }
+});
+
+// The asset follows the account, once it is known.
+for (const name of ["from", "to"]) {
+  byId("transfer-form").elements[name].addEventListener("change", (event) => {
+    const asset = cards.assetOf(event.target.value.trim());
+    if (asset !== null) byId("transfer-form").elements.asset.value = asset;
+  });
+}
+
+byId("demo").addEventListener("click", async (event) => {
+  event.target.disabled = true;
+  for (const account of ["alice", "bob"]) {
+    if (!(await open(account, "USD/2", "0"))) break;
+    watch(account);
+    await move({ id: newTransferId(), from: "@world", to: account, amount: "10000", asset: "USD/2" });
+  }
+  const form = byId("transfer-form").elements;
+  [form.from.value, form.to.value, form.amount.value, form.asset.value] = ["alice", "bob", "12.50", "USD/2"];
+  event.target.disabled = false;
+});
+
+for (const account of remembered()) {
+  cards.add(account);
+  stream.watch(account);
+}
+remember();
+stream.start();

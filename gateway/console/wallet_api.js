@@ -1,0 +1,38 @@
+// The REST side of the console. Every answer is a value: done, refused with its problem document, or not known.
+
+/** A UUIDv7: time first, so that the service can forget old ids without ever running one twice. */
+export function newTransferId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  let time = BigInt(Date.now());
+  for (let i = 5; i >= 0; i--, time >>= 8n) bytes[i] = Number(time & 0xffn);
+  bytes[6] = (bytes[6] & 0x0f) | 0x70;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
+}
+
+export function openAccount(account, asset, floor) {
+  return send("PUT", `/v1/accounts/${encodeURIComponent(account)}`, { asset, floor });
+}
+
+/** Sent again with the same id it runs once, so "not known" is answered by sending it again. */
+export function transfer(command) {
+  return send("POST", "/v1/transfers", command);
+}
+
+async function send(method, path, body) {
+  let response, document;
+  try {
+    response = await fetch(path, {
+      method,
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+      signal: AbortSignal.timeout(20_000),
+    });
+    document = await response.json();
+  } catch {
+    return { kind: "unknown", problem: { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." } };
+  }
+  if (response.ok) return { kind: "done", document };
+  return { kind: response.status >= 500 ? "unknown" : "refused", problem: document };
+}

@@ -1,0 +1,162 @@
+"""The ASGI application at the public port: the gateway's own addresses, and the proxy for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from gateway.http_answers import send_bytes, send_json, send_problem
+from gateway.hub import Hub
+from gateway.openapi import merge
+from gateway.reverse_proxy import ReverseProxy
+from gateway.static_files import StaticFile
+from gateway.upstream import Receive, Scope, Send, Upstream, UpstreamUnavailable
+
+READY_WAIT_MS: Final = 2_000
+"""How long a side may take to say whether it is ready."""
+
+_log = structlog.get_logger(__name__)
+
+Handler = Callable[[Scope, Send], Awaitable[None]]
+
+
+class Front:
+    """ASGI 3. Knows no state of its own but whether the gateway is stopping."""
+
+    def __init__(
+        self,
+        proxy: ReverseProxy,
+        sides: dict[str, Upstream],
+        hub: Hub,
+        registry: CollectorRegistry,
+        pages: dict[str, StaticFile],
+    ) -> None:
+        self.stopping = False
+        self._proxy = proxy
+        self._sides = sides
+        self._hub = hub
+        self._registry = registry
+        self._pages = pages
+        self._own: dict[str, Handler] = {
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+            "/openapi.json": self._openapi,
+            "/v1/stream": self._stream,
+        } | dict.fromkeys(pages, self._page)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        handler = self._own.get(scope["path"])
+        if handler is None:
+            await self._proxy(scope, receive, send)
+        elif scope["method"] not in ("GET", "HEAD"):
+            await send_problem(send, "method_not_allowed", allow="GET, HEAD")
+        else:
+            await handler(scope, send)
+
+    async def _page(self, scope: Scope, send: Send) -> None:
+        page = self._pages[scope["path"]]
+        headers = [
+            (b"etag", page.tag),
+            (b"cache-control", b"no-cache"),
+            (b"content-security-policy", page.policy),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+        ]
+        held = {value for name, value in scope["headers"] if name == b"if-none-match"}
+        if page.tag in held:
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send_bytes(send, 200, page.content_type, page.body, headers)
+
+    async def _alive(self, _: Scope, send: Send) -> None:
+        await send_json(send, 200, {"status": "alive"})
+
+    async def _ready(self, _: Scope, send: Send) -> None:
+        reasons = ["the gateway is stopping"] if self.stopping else []
+        if not self._hub.ready:
+            reasons.append("the partitions are not known yet")
+        if not self._hub.live:
+            reasons.append("the feed is silent: balances on open streams may be old")
+        answers = await asyncio.gather(*(_ask_ready(name, side) for name, side in self._sides.items()))
+        reasons += [reason for side_reasons, _ in answers for reason in side_reasons]
+        sides = dict(zip(self._sides, (document for _, document in answers), strict=True))
+        status = 503 if reasons else 200
+        await send_json(
+            send,
+            status,
+            {"status": "not ready" if reasons else "ready", "reasons": reasons, "streams": self._hub.streams, **sides},
+        )
+
+    async def _metrics(self, _: Scope, send: Send) -> None:
+        await send_bytes(send, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
+
+    async def _openapi(self, _: Scope, send: Send) -> None:
+        try:
+            documents = [await _ask_document(self._sides[name]) for name in ("write_side", "read_side")]
+        except UpstreamUnavailable:
+            detail = "The description needs both sides, and one did not answer. Try again soon."
+            await send_problem(send, "upstream_unavailable", detail=detail)
+        else:
+            await send_json(send, 200, merge(*documents))
+
+    async def _stream(self, _: Scope, send: Send) -> None:
+        body = msgspec.json.encode(
+            {
+                "type": "urn:fanfold:problem:upgrade_required",
+                "title": "This address speaks WebSocket only",
+                "status": 426,
+                "code": "upgrade_required",
+                "detail": "Nothing changed. Connect with a WebSocket client.",
+            }
+        )
+        headers = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+        await send_bytes(send, 426, b"application/problem+json", body, headers)
+
+
+async def _ask_ready(name: str, side: Upstream) -> tuple[list[str], Any]:
+    """Why a side is not ready, empty when it is, and what it said."""
+    label = name.replace("_", " ")
+    try:
+        async with asyncio.timeout(READY_WAIT_MS / 1000):
+            status, body = await side.ask("GET", "/readyz")
+        document = msgspec.json.decode(body) if body else None
+    except (UpstreamUnavailable, TimeoutError):
+        return [f"the {label} does not answer"], None
+    except msgspec.DecodeError:
+        return [f"the {label} does not say whether it is ready"], None
+    if status == 200:
+        return [], document
+    reasons = document.get("reasons") if isinstance(document, dict) else None
+    if isinstance(reasons, list) and reasons:
+        return [f"{label}: {reason}" for reason in reasons], document
+    return [f"the {label} is not ready"], document
+
+
+async def _ask_document(side: Upstream) -> dict[str, Any]:
+    status, body = await side.ask("GET", "/openapi.json")
+    try:
+        if status == 200:
+            return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise UpstreamUnavailable("its description is not JSON") from error
+    raise UpstreamUnavailable(f"it answered {status}")
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Opening and closing are the composition's; a server that asks is told that all is well."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,33 @@
+"""What the gateway counts."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+
+class Metrics:
+    """One per process; names are an interface: dashboards use them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.connections = Gauge("fanfold_gateway_streams", "open streams", registry=registry)
+        self.subscriptions = Gauge(
+            "fanfold_gateway_subscriptions", "accounts watched, a stream each", registry=registry
+        )
+        self.batches = Counter(
+            "fanfold_gateway_feed_batches", "feed batches by what they were", ["verdict"], registry=registry
+        )
+        self.repairs = Counter(
+            "fanfold_gateway_repairs", "reads of all watched accounts after a break of the feed", registry=registry
+        )
+        self.frames = Counter("fanfold_gateway_flushes", "writes to streams", registry=registry)
+        self.items = Counter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
+        self.closes = Counter("fanfold_gateway_closes", "streams closed, by code", ["code"], registry=registry)
+        self.feed_silence = Gauge(
+            "fanfold_gateway_feed_silence_seconds",
+            "since the last word of a partition's feed",
+            ["partition"],
+            registry=registry,
+        )
+        self.requests = Counter(
+            "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
+        )

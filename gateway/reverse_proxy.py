@@ -1,0 +1,136 @@
+"""Which request goes to which side, and what every request must be before it goes anywhere.
+
+Only what the table names passes: `/internal/` of a side can never be reached from outside.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, NamedTuple
+
+import structlog
+
+from gateway.http_answers import send_problem
+from gateway.metrics import Metrics
+from gateway.upstream import HOP_BY_HOP, Message, Receive, Scope, Send, Upstream, UpstreamUnavailable
+
+Side = Literal["write", "read"]
+
+_SEGMENT: Final = r"(?!\.{1,2}\Z)[^/]+"
+ROUTES: Final[list[tuple[str, dict[str, Side]]]] = [
+    (rf"/v1/accounts/{_SEGMENT}\Z", {"PUT": "write", "GET": "read"}),
+    (r"/v1/transfers\Z", {"POST": "write"}),
+    (r"/v1/transfers:batch\Z", {"POST": "write"}),
+    (rf"/v1/transfers/{_SEGMENT}\Z", {"GET": "read"}),
+    (r"/v1/system\Z", {"GET": "read"}),
+]
+"""Pattern of the decoded path, and the side of each method. What a path segment may be, the sides say."""
+
+_TABLE: Final = [(re.compile(pattern, re.DOTALL), sides) for pattern, sides in ROUTES]
+
+DROPPED: Final = HOP_BY_HOP | {
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-real-ip",
+}
+"""What is between the client and the gateway only, and what no side may believe from a client."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Refused(NamedTuple):
+    """A request that goes nowhere: the problem's word, and methods that the address does take."""
+
+    word: str
+    allow: str | None = None
+
+
+def route(method: str, path: str) -> Side | Refused:
+    """Where a request goes."""
+    for pattern, sides in _TABLE:
+        if pattern.match(path):
+            return sides[method] if method in sides else Refused("method_not_allowed", ", ".join(sides))
+    return Refused("not_found")
+
+
+def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Names are lower case already (ASGI). What `connection` names belongs to this connection too."""
+    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    # The body's framing is said again by whoever sends it on; without a length it goes in chunks.
+    dropped = (DROPPED - {b"transfer-encoding"}) | (named - {b"content-length", b"content-type", b"host"})
+    return [(name, value) for name, value in headers if name not in dropped]
+
+
+class _Guard:
+    """One request on its way: counts the body, remembers whether an answer has begun."""
+
+    def __init__(self, receive: Receive, send: Send, bytes_max: int) -> None:
+        self._receive = receive
+        self._send = send
+        self._left = bytes_max
+        self.too_large = False
+        self.status = 0
+
+    async def receive(self) -> Message:
+        if self.too_large:
+            return {"type": "http.disconnect"}
+        message = await self._receive()
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = True
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.too_large and not self.status:
+            return  # what a side says to a body cut short is not the answer
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+class ReverseProxy:
+    """An ASGI application for everything under `/v1/` but the stream."""
+
+    def __init__(self, write_side: Upstream, read_side: Upstream, metrics: Metrics, request_bytes_max: int) -> None:
+        self._sides: dict[Side, Upstream] = {"write": write_side, "read": read_side}
+        self._metrics = metrics
+        self._request_bytes_max = request_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        side = route(scope["method"], scope["path"])
+        if isinstance(side, Refused):
+            await send_problem(send, side.word, allow=side.allow)
+            return
+        length = _declared_length(scope["headers"])
+        if length is None or length > self._request_bytes_max:
+            await send_problem(send, "body_malformed" if length is None else "body_too_large")
+            return
+        await self._pass_on(side, scope, _Guard(receive, send, self._request_bytes_max), send)
+
+    async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
+        inner = dict(scope) | {"headers": passed_headers(scope["headers"])}
+        word = None
+        try:
+            await self._sides[side](inner, guard.receive, guard.send)
+        except UpstreamUnavailable as gone:
+            word = "upstream_unavailable"
+            _log.warning("upstream_unavailable", side=side, reason=str(gone))
+        except Exception:
+            word = "internal"
+            if not guard.too_large:
+                _log.exception("upstream_failed", side=side)
+        if not guard.status and (word is not None or guard.too_large):
+            await send_problem(send, "body_too_large" if guard.too_large else word or "internal")
+        self._metrics.requests.labels(side, str(guard.status or "none")).inc()
+
+
+def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The body's declared length, 0 when none is declared; None when it is not one plain number."""
+    lengths = {value for name, value in headers if name == b"content-length"}
+    if not lengths:
+        return 0
+    [length, *others] = lengths
+    return int(length) if not others and length.isdigit() and len(length) <= 18 else None

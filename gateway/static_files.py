@@ -1,0 +1,56 @@
+"""Pages served from package files: read once, sent with a tag so that a browser asks whether they changed."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Final, NamedTuple
+
+TYPES: Final = {
+    "html": b"text/html; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "css": b"text/css; charset=utf-8",
+    "svg": b"image/svg+xml",
+}
+
+CONSOLE_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Nothing but our own files; `connect-src 'self'` covers the WebSocket of the same host too."""
+
+DOCS_POLICY: Final = (
+    b"default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    b"connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI sets inline styles and draws its icons from data addresses."""
+
+
+class StaticFile(NamedTuple):
+    """One file, ready to be sent."""
+
+    body: bytes
+    content_type: bytes
+    tag: bytes
+    policy: bytes
+
+
+def static_files() -> dict[str, StaticFile]:
+    """Every page file by its path. Raises FileNotFoundError for a broken installation."""
+    found = {}
+    for resource in files("gateway.console").iterdir():
+        ending = resource.name.rpartition(".")[2]
+        if ending in TYPES:
+            docs = resource.name.startswith("docs.")
+            found[f"/console/{resource.name}"] = _file(resource.read_bytes(), ending, docs=docs)
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
+        body = files("fastapi_swagger.resources").joinpath(name).read_bytes()
+        found[f"/console/{name}"] = _file(body, name.rpartition(".")[2], docs=True)
+    found["/"] = found.pop("/console/index.html")
+    found["/docs"] = found.pop("/console/docs.html")
+    return found
+
+
+def _file(body: bytes, ending: str, *, docs: bool) -> StaticFile:
+    tag = b'"%s"' % hashlib.blake2b(body, digest_size=12).hexdigest().encode()
+    return StaticFile(body, TYPES[ending], tag, DOCS_POLICY if docs else CONSOLE_POLICY)

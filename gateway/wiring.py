@@ -1,0 +1,122 @@
+"""How the gateway is put together: the only file here that names adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from typing import Any, Final, cast
+
+import msgspec
+import structlog
+from prometheus_client import CollectorRegistry
+
+from gateway.balances import ReadSideBalances
+from gateway.front import Front
+from gateway.hub import Hub
+from gateway.metrics import Metrics
+from gateway.reverse_proxy import ReverseProxy
+from gateway.settings import GatewaySettings
+from gateway.static_files import static_files
+from gateway.upstream import App, InProcess, OverHttp, Upstream, UpstreamUnavailable
+from gateway.websocket_server import StreamConnection, StreamTerms
+from read_side.contract.feed import Feed
+
+ASK_PARTITIONS_MS: Final = 500
+"""How often the read side is asked for its partitions until it answers."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """`app` and `ws_class` are for one uvicorn server; `run` goes on beside it. The caller closes the feed."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        write_side: Upstream,
+        read_side: Upstream,
+        feed: Feed,
+        registry: CollectorRegistry,
+        partitions: int | None,
+    ) -> None:
+        metrics = Metrics(registry)
+        self._sides = {"write_side": write_side, "read_side": read_side}
+        self._partitions = partitions
+        self.hub = Hub(
+            feed,
+            ReadSideBalances(read_side),
+            metrics,
+            lambda: time.monotonic_ns() // 1_000_000,
+            snapshot_wait_ms=settings.snapshot_wait_ms,
+            cut_wait_ms=settings.cut_wait_ms,
+            feed_silence_ms=settings.feed_silence_ms,
+        )
+        if partitions is not None:
+            self.hub.open(partitions)
+        proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max)
+        self.app = Front(proxy, self._sides, self.hub, registry, static_files())
+        terms = StreamTerms(
+            connections_max=settings.stream_connections_max,
+            subscriptions_max=settings.stream_subscriptions_max,
+            message_bytes_max=settings.stream_message_bytes_max,
+            buffer_bytes=settings.stream_buffer_bytes,
+            ping_ms=settings.stream_ping_ms,
+            pong_ms=settings.stream_pong_ms,
+            close_ms=settings.stream_close_ms,
+            origins=settings.origins,
+        )
+        self.ws_class = cast(
+            "type[asyncio.Protocol]",
+            functools.partial(StreamConnection, self.hub, terms, metrics, lambda: self.app.stopping),
+        )
+        """For `uvicorn.Config(ws=...)`, which only calls it."""
+
+    async def run(self) -> None:
+        """Follow the feed and push, until cancelled."""
+        if not self.hub.ready:
+            self.hub.open(await self._learn_partitions())
+        await self.hub.run()
+
+    async def drain(self) -> None:
+        """New streams are refused; uvicorn has told the open ones to come back (1012)."""
+        self.app.stopping = True
+
+    async def close(self) -> None:
+        """Close connections to the sides. Safe to call twice."""
+        self.app.stopping = True
+        for side in self._sides.values():
+            await side.close()
+
+    async def _learn_partitions(self) -> int:
+        """The read side knows how many the log has: its readiness answer lists them."""
+        while True:
+            try:
+                _, body = await self._sides["read_side"].ask("GET", "/readyz")
+                partitions = msgspec.json.decode(body).get("partitions")
+                if isinstance(partitions, list) and partitions:
+                    return len(partitions)
+            except (UpstreamUnavailable, msgspec.DecodeError, AttributeError) as error:
+                _log.warning("partitions_unknown", reason=type(error).__name__)
+            await asyncio.sleep(ASK_PARTITIONS_MS / 1000)
+
+
+def build_gateway(
+    settings: GatewaySettings,
+    write_upstream: App | str,
+    read_upstream: App | str,
+    feed: Feed,
+    registry: CollectorRegistry,
+    partitions: int | None = None,
+) -> Gateway:
+    """A gateway before two sides, each an ASGI application of this process or a URL.
+
+    partitions: how many the log has; None: the read side is asked. Must be called inside the event loop.
+    """
+
+    def upstream(side: Any) -> Upstream:
+        if isinstance(side, str):
+            return OverHttp(side, settings.upstream_connect_ms, settings.upstream_silence_ms)
+        return InProcess(side, settings.upstream_silence_ms)
+
+    return Gateway(settings, upstream(write_upstream), upstream(read_upstream), feed, registry, partitions)
