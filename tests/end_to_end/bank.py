@@ -1,0 +1,61 @@
+"""The bank's transactions as an oracle: what every account must show after every one of them (tests/data/README.md)."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections import defaultdict
+from pathlib import Path
+
+import aiohttp
+
+from write_side.contract.log import Log
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
+
+CSV = Path(__file__).parents[1] / "data" / "pkdd99-transactions.csv.gz"
+ASSET = "CZK/2"
+TRANSACTIONS = 49_070
+
+
+def shown_by_the_bank() -> dict[str, list[int]]:
+    """Account -> its balance after each of its transactions, in order."""
+    balances: dict[str, list[int]] = defaultdict(list)
+    with gzip.open(CSV, "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            balances[row["account"]].append(int(row["balance_after"]))
+    assert sum(map(len, balances.values())) == TRANSACTIONS
+    return dict(balances)
+
+
+async def shown_by_the_log(log: Log) -> dict[str, list[int]]:
+    """The same from the log, entry by entry; every check of a replay is made on the way."""
+    balances: dict[str, list[int]] = defaultdict(list)
+    for partition in range(log.partitions):
+        replay = Replay(State(partition))
+        async for records in log.read(partition):
+            for record in records:
+                folded = replay.take(record)
+                if folded is None:
+                    continue
+                entries = folded.block.entries
+                for account, posted in zip(entries["account"].tolist(), entries["posted"].tolist(), strict=True):
+                    balances[replay.state.names[account]].append(posted)
+        for number in replay.state.world[replay.state.world >= 0].tolist():
+            others = replay.state.posted[: replay.state.count].sum() - replay.state.posted[number]
+            assert replay.state.posted[number] == -others  # each partition has a world of its own, and sums to zero
+    balances.pop("@world")
+    return dict(balances)
+
+
+async def shown_by_the_service(address: str, accounts: list[str]) -> dict[str, int]:
+    """What every account shows now over REST."""
+    found = {}
+    async with aiohttp.ClientSession() as session:
+        for account in accounts:
+            async with session.get(f"{address}/v1/accounts/{account}") as response:
+                document = await response.json()
+                assert response.status == 200, document
+                assert document["asset"] == ASSET
+                found[account] = int(document["posted"])
+    return found

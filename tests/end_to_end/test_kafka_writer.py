@@ -1,0 +1,90 @@
+"""The writer over Kafka: killed again and again, and two at once. The chain rule lets one win; nothing is counted twice."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.end_to_end import deployed, load, processes
+
+KILLS = 30
+
+pytestmark = [pytest.mark.kafka, pytest.mark.redis]
+
+
+async def _audit(environment: dict[str, str], ledger: load.Ledger) -> load.Audit:
+    log = await deployed.open_log(environment)
+    try:
+        found = await load.audit(log)
+    finally:
+        await log.close()
+    load.expect_told_is_true(ledger, found)
+    code, _, errors = await processes.command("verify", environment=environment)
+    assert code == 0, errors
+    return found
+
+
+async def test_every_acknowledged_transfer_survives_thirty_kills_of_the_writer(
+    tmp_path: Path, kafka_bootstrap: str, redis_url: str
+) -> None:
+    environment = deployed.environment_of(kafka_bootstrap, redis_url, partitions=1)
+    chance = random.Random(21)
+    ledger = load.Ledger([f"account-{i}" for i in range(8)], chance)
+    for kill in range(KILLS):
+        service = await processes.start("write-side", environment=environment, errors=tmp_path / "errors.txt")
+        if kill == 0:
+            async with aiohttp.ClientSession() as session:
+                await load.open_accounts(session, service.address, ledger.accounts)
+        enough = asyncio.Event()
+        loading = asyncio.create_task(
+            load.transfer_until_gone(service.address, ledger, 16, chance.randint(1, 200), enough)
+        )
+        await enough.wait()
+        await service.kill()
+        await loading
+    await _audit(environment, ledger)
+    assert len(ledger.done) > KILLS
+
+
+async def test_a_paused_writer_that_wakes_up_after_another_took_over_changes_nothing_and_exits(
+    tmp_path: Path, kafka_bootstrap: str, redis_url: str
+) -> None:
+    environment = deployed.environment_of(kafka_bootstrap, redis_url, partitions=1)
+    chance = random.Random(22)
+    accounts = [f"account-{i}" for i in range(8)]
+    old_ledger, new_ledger = load.Ledger(accounts, chance), load.Ledger(accounts, random.Random(23))
+    old = await processes.start("write-side", environment=environment, errors=tmp_path / "old.txt")
+    async with aiohttp.ClientSession() as session:
+        await load.open_accounts(session, old.address, accounts)
+    enough = asyncio.Event()
+    loading_old = asyncio.create_task(load.transfer_until_gone(old.address, old_ledger, 16, 100, enough))
+    await enough.wait()
+    old.process.send_signal(signal.SIGSTOP)
+
+    new = await processes.start("write-side", environment=environment, errors=tmp_path / "new.txt")
+    enough = asyncio.Event()
+    loading_new = asyncio.create_task(load.transfer_until_gone(new.address, new_ledger, 16, 100, enough))
+    await enough.wait()
+    old.process.send_signal(signal.SIGCONT)
+
+    assert await old.exit_code() == 1
+    assert "another writer has taken over partition 0" in old.errors
+    await loading_old
+    enough = asyncio.Event()
+    loading_on = asyncio.create_task(load.transfer_until_gone(new.address, new_ledger, 16, 20, enough))
+    await enough.wait()  # the one that took over goes on
+    assert new.process.returncode is None
+    await new.kill()
+    await asyncio.gather(loading_new, loading_on)
+
+    both = load.Ledger(accounts, chance)
+    for ledger in (old_ledger, new_ledger):
+        both.done |= ledger.done
+        both.refused |= ledger.refused
+        both.unanswered |= ledger.unanswered
+    await _audit(environment, both)
