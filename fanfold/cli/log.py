@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from deploy.services import open_log_to_read
+from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log import Log
 from write_side.contract.position import parse_positions
@@ -33,11 +34,12 @@ def tail(
 
       fanfold tail --after 0:17
     """
-    behind = parse_positions(after, "--after") if after else {}
-    try:
-        asyncio.run(_tail(behind, follow))
-    except (KeyboardInterrupt, BrokenPipeError):
-        sys.stderr.close()  # a closed pipe is how `head` says that it has enough
+    with told(UNREADABLE):
+        behind = parse_positions(after, "--after") if after else {}
+        try:
+            asyncio.run(_tail(behind, follow))
+        except BrokenPipeError:
+            sys.stderr.close()  # a closed pipe is how `head` says that it has enough
 
 
 async def _tail(behind: dict[int, int], follow: bool) -> None:
@@ -65,7 +67,7 @@ def verify(
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
 
-    Ends with 0 when everything holds, with 1 when not. May run beside the service.
+    Ends with 0 when everything holds, with 1 when not, with 2 when the log cannot be read. May run beside the service.
 
     Examples:
 
@@ -73,7 +75,8 @@ def verify(
 
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --json
     """
-    verdict = asyncio.run(_verify(quiet=as_json))
+    with told(UNREADABLE):
+        verdict = asyncio.run(_verify(quiet=as_json))
     if as_json:
         print(json.dumps(verdict.document()))
     else:

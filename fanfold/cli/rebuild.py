@@ -14,6 +14,7 @@ from rich.table import Table
 
 from deploy.control_socket import ask_rebuild
 from deploy.services import embedded_folder, rebuild_views
+from fanfold.cli.told import UNREADABLE, told
 
 SHOWN_MAX = 20
 """Differences in the table; `--json` has them all."""
@@ -27,7 +28,8 @@ def rebuild(
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
 
-    Reads and pushes go on meanwhile, and nothing is pushed again. Ends with 0 when switched, with 1 when not.
+    Reads and pushes go on meanwhile, and nothing is pushed again. Ends with 0 when switched,
+    with 1 when not, with 2 when it could not be done.
 
     Examples:
 
@@ -54,7 +56,8 @@ def rebuild(
                 rate=line["rate"],
             )
 
-        result = asyncio.run(_rebuild(accept_differences, on_progress))
+        with told(UNREADABLE):
+            result = asyncio.run(_rebuild(accept_differences, on_progress))
     if as_json:
         print(json.dumps(result))
     else:
@@ -69,16 +72,16 @@ async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, An
     try:
         async for line in ask_rebuild(folder, accept_differences):
             if "error" in line:
-                raise typer.BadParameter(line["error"])
+                raise ValueError(line["error"])
             if "result" in line:
                 return dict(line["result"])
             on_progress(line["progress"])
     except (FileNotFoundError, ConnectionRefusedError):
-        raise typer.BadParameter(
+        raise ValueError(
             f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of "
             "its starts."
         ) from None
-    raise typer.BadParameter("the process ended before the rebuild did; the view is as it was")
+    raise ValueError("the process ended before the rebuild did; the view is as it was")
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -88,4 +91,8 @@ def _print(result: dict[str, Any]) -> None:
         table.add_row(*(str(difference[name]) for name in ("account", "column", "live", "rebuilt")))
     if shown:
         Console().print(table)
-    print(json.dumps({name: value for name, value in result.items() if name != "partitions"}))
+    did = "switched to the rebuilt view" if result["switched"] else "the live view stays"
+    print(
+        f"{did}: {result['compared']:,} rows compared, {result['different']:,} different, {result['entries']:,} entries "
+        f"folded in {result['seconds']:.1f} s ({result['rate']:,}/s)"
+    )

@@ -10,12 +10,8 @@ import typer
 from rich.console import Console
 
 from deploy import one_process, services
-from deploy.serving import CannotListen
 from deploy.settings import ProcessSettings
-from read_side.wiring import ProjectorStopped
-from write_side.wiring import PartitionStopped
-
-_FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError)
+from fanfold.cli.told import STOPPED, told
 
 
 def up(
@@ -38,7 +34,7 @@ def up(
         print(f"fanfold is ready: {address}", flush=True)
         Console(stderr=True).print("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
-    _run(lambda: one_process.main(ProcessSettings(**given), ready))
+    _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), ready))
 
 
 def write_side() -> None:
@@ -77,10 +73,5 @@ def _tell(name: str) -> Callable[[str], None]:
 
 
 def _run(serve: Callable[[], None]) -> None:
-    try:
+    with told(STOPPED):
         serve()
-    except _FAILURES as failure:
-        Console(stderr=True, highlight=False).print(f"fanfold stopped: {failure}", markup=False)
-        raise typer.Exit(1) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(130) from None

@@ -1,0 +1,29 @@
+"""What the environment refuses, told as a sentence: no traceback reaches a user for what is not a bug."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+
+from deploy.serving import CannotListen
+from read_side.wiring import ProjectorStopped
+from write_side.wiring import PartitionStopped
+
+STOPPED = 1
+UNREADABLE = 2
+_FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError, OSError)
+
+
+@contextmanager
+def told(exit_code: int) -> Iterator[None]:
+    """Print a known failure on standard error and end with `exit_code`; Ctrl-C ends with 130."""
+    try:
+        yield
+    except _FAILURES as failure:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"fanfold: {failure}", markup=False)
+        raise typer.Exit(exit_code) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
