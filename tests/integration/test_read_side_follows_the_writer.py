@@ -1,0 +1,117 @@
+"""Write side and read side wired as in production, over the file log: what was answered is read, in memory and in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from read_side.settings import ReadSettings
+from read_side.wiring import ReadSide, build_read_side, open_feed, open_view
+from tests.servers import unique_name
+from tests.unit.read_side.asgi_client import Reply, ask
+from write_side.settings import WriteSettings
+from write_side.wiring import WriteSide, open_log, open_queue
+
+LIMIT_S = 60.0
+
+
+class Both:
+    def __init__(self, write_side: WriteSide, read_side: ReadSide) -> None:
+        self.write_side, self.read_side = write_side, read_side
+
+    async def put(self, app: FastAPI, target: str, document: dict[str, Any], method: str = "POST") -> Reply:
+        return await asyncio.wait_for(ask(app, method, target, json.dumps(document).encode()), LIMIT_S)
+
+    async def open(self, account: str) -> Reply:
+        return await self.put(self.write_side.app, f"/v1/accounts/{account}", {"asset": "USD/2"}, "PUT")
+
+    async def transfer(self, debit: str, credit: str, amount: int) -> Reply:
+        body = {"id": str(uuid.uuid4()), "from": debit, "to": credit, "amount": str(amount), "asset": "USD/2"}
+        return await self.put(self.write_side.app, "/v1/transfers", body)
+
+    async def get(self, target: str) -> Reply:
+        return await asyncio.wait_for(ask(self.read_side.app, "GET", target), LIMIT_S)
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Both]:
+    view = "memory" if request.param == "memory" else request.getfixturevalue("redis_url")
+    write_settings = WriteSettings(data=str(tmp_path), log="", partitions=2)
+    read_settings = ReadSettings(view=view, view_prefix=unique_name())
+    async with AsyncExitStack() as stack:
+        log = await open_log(write_settings, writing=True)
+        stack.push_async_callback(log.close)
+        queue = await open_queue(write_settings, log)
+        stack.push_async_callback(queue.close)
+        write_side = WriteSide(write_settings, log, queue, CollectorRegistry())
+        await write_side.start()
+        view_store, feed = await open_view(read_settings), await open_feed(read_settings)
+        stack.push_async_callback(view_store.close)
+        stack.push_async_callback(feed.close)
+        read_side = build_read_side(read_settings, log, view_store, feed, CollectorRegistry())
+        await read_side.start()
+        running = [asyncio.ensure_future(side.run()) for side in (write_side, read_side)]
+        yield Both(write_side, read_side)
+        for each in running:
+            each.cancel()
+            with suppress(asyncio.CancelledError):
+                await each
+
+
+async def test_what_was_answered_is_read_at_once(both: Both) -> None:
+    for i in range(20):
+        assert (await both.open(f"account-{i}")).status == 201
+        assert (await both.get(f"/v1/accounts/account-{i}")).status == 200, "an acknowledged account is never unknown"
+        written = await both.transfer("@world", f"account-{i}", 100 + i)
+        assert written.status == 201
+        position = written.document["position"]
+        read = await both.get(f"/v1/accounts/account-{i}?min_position={position}")
+        assert read.document == written.document["accounts"][0] | {"position": read.document["position"]}
+        outcome = await both.get(f"/v1/transfers/{written.document['id']}")
+        assert outcome.document == written.document
+
+
+async def test_a_refusal_is_read_as_it_was_answered(both: Both) -> None:
+    await both.open("alice")
+    refused = await both.transfer("alice", "@world", 5)
+    assert refused.status == 422
+    outcome = await both.get(f"/v1/transfers/{refused.document['id']}")
+    assert (outcome.status, outcome.document) == (200, refused.document)
+
+
+async def test_a_rebuild_under_load_is_equal_and_reads_go_on(both: Both) -> None:
+    names = [f"account-{i}" for i in range(30)]
+    for name in names:
+        await both.open(name)
+    stop = asyncio.Event()
+
+    async def load(name: str) -> int:
+        moved = 0
+        while not stop.is_set():
+            written = await both.transfer("@world", name, 1)
+            assert written.status == 201
+            moved += 1
+            read = await both.get(f"/v1/accounts/{name}?min_position={written.document['position']}&wait_ms=10000")
+            assert (read.status, read.document["posted"]) == (200, str(moved))
+        return moved
+
+    loads = [asyncio.ensure_future(load(name)) for name in names[:8]]
+    told: list[dict[str, Any]] = []
+    for generation in (2, 3):
+        result = await asyncio.wait_for(both.read_side.rebuild(False, told.append), LIMIT_S)
+        assert (result["verdict"], result["different"]) == ("switched", 0)
+        assert [each["new_generation"] for each in result["partitions"]] == [generation, generation]
+    stop.set()
+    moved = await asyncio.gather(*loads)
+    assert told
+    system = (await both.get("/v1/system?asset=USD/2")).document
+    assert system["world"] == str(-sum(moved))
