@@ -1,0 +1,133 @@
+"""Intake: gathered, bounded, and every client gets the one outcome."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.unit.write_side.deciding import NOON_US, id_at
+from tests.unit.write_side.running import RunningPartition
+from write_side.contract.atoms import partition_of
+from write_side.contract.block import decode
+from write_side.contract.log_memory import MemoryRecords
+from write_side.intake import GATHERED_MAX, Overloaded, Stopping, home_partition
+from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.outcomes import OutcomeUnknown
+
+ALICE = OpenAccount("alice", "USD/2", 0, "")
+
+
+def deposit(number: int, amount: int = 1) -> Transfer:
+    return Transfer(id_at(NOON_US, number), "@world", "alice", amount, "USD/2")
+
+
+async def test_fifty_copies_in_flight_are_one_transfer_and_fifty_equal_answers() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        answers = await asyncio.gather(*(process.submit(deposit(1, 7)) for _ in range(50)))
+        assert all(answer == answers[0] for answer in answers)
+        assert answers[0][0].status == 201
+        assert int(process.writer.state.posted[2]) == 7
+        assert await process.submit(deposit(1, 7)) == answers[0]
+
+
+async def test_a_copy_after_a_restart_gets_the_first_outcome_from_the_log() -> None:
+    records = MemoryRecords(1)
+    refused = Transfer(id_at(NOON_US, 2), "alice", "@world", 50, "USD/2")
+    async with RunningPartition(records) as process:
+        first = await process.submit(ALICE, deposit(1, 7), refused)
+    async with RunningPartition(records) as process:
+        again = await process.submit(deposit(1, 7), refused, deposit(3, 100), refused)
+    assert [again[0], again[1], again[3]] == [first[1], first[2], first[2]]
+    assert first[2].status == 422
+    assert first[2].document["available"] == "7"
+
+
+async def test_the_same_id_for_something_else_is_told_so_and_changes_nothing() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        _, first, other = await process.submit(ALICE, deposit(1, 7), deposit(1, 8))
+        assert (first.status, other.status) == (201, 422)
+        assert other.document["code"] == "id_reused_with_other_content"
+        assert int(process.writer.state.posted[2]) == 7
+
+
+async def test_answers_come_in_the_order_of_the_commands_whoever_asked_with_whom() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        groups = [[deposit(10 * group + n) for n in range(1 + group % 4)] for group in range(40)]
+        told = await asyncio.gather(*(process.submit(*group) for group in groups))
+        for group, answers in zip(groups, told, strict=True):
+            ids = [str(answer.document["id"]).replace("-", "") for answer in answers]
+            assert ids == [transfer.id.hex() for transfer in group]
+            assert {answer.document["result"] for answer in answers} == {"done"}
+
+
+async def test_commands_that_arrive_together_leave_together() -> None:
+    records = MemoryRecords(1)
+    async with RunningPartition(records) as process:
+        await process.submit(ALICE)
+        await asyncio.gather(*(process.submit(deposit(n)) for n in range(1000)))
+    assert len(records.blocks[0]) <= 6
+    assert sum(len(decode(data).outcomes["kind"]) for data in records.blocks[0]) == 1001
+
+
+async def test_a_full_queue_refuses_and_what_was_refused_did_not_happen() -> None:
+    async with RunningPartition(MemoryRecords(1), queue_commands_max=3) as process:
+        await process.submit(ALICE)
+        with pytest.raises(Overloaded):
+            await process.submit(*(deposit(n) for n in range(4)))
+        assert [answer.status for answer in await process.submit(deposit(1), deposit(2))] == [201, 201]
+        assert int(process.writer.state.posted[2]) == 2
+
+
+async def test_a_lane_that_gathers_too_much_refuses_at_once() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        with pytest.raises(Overloaded):
+            await process.intake.submit([ALICE] * (GATHERED_MAX + 1))
+
+
+async def test_no_outcome_in_time_is_unknown_and_asking_again_is_safe() -> None:
+    records = MemoryRecords(1)
+    stuck = RunningPartition(records, wait_s=0.05)
+    await stuck.writer.start()
+    await stuck.queue.open_reader(0, 0)  # nobody takes from it
+    with pytest.raises(OutcomeUnknown):
+        await stuck.submit(ALICE)
+    async with RunningPartition(records) as process:
+        assert (await process.submit(ALICE))[0].status == 201
+
+
+async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        taken = asyncio.create_task(process.submit(ALICE, deposit(1)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        await process.intake.close()
+        assert [answer.status for answer in await taken] == [201, 201]
+        with pytest.raises(Stopping):
+            await process.submit(deposit(2))
+
+
+async def test_a_client_that_goes_away_leaves_the_others_their_answers() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        asked = [asyncio.create_task(process.submit(deposit(n))) for n in range(10)]
+        await asyncio.sleep(0)
+        asked[3].cancel()
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert isinstance(told[3], asyncio.CancelledError)
+        assert all(not isinstance(answers, BaseException) for n, answers in enumerate(told) if n != 3)
+
+
+def test_home_is_the_debited_accounts_partition_and_for_a_deposit_the_credited_ones() -> None:
+    names = [f"n{n}" for n in range(20)]
+    for name, other in zip(names, reversed(names), strict=True):
+        home = partition_of(name, 5)
+        commands: list[Command] = [
+            OpenAccount(name, "USD/2", 0, ""),
+            Transfer(bytes(16), name, other, 1, "USD/2"),
+            Transfer(bytes(16), name, "@world", 1, "USD/2"),
+            Transfer(bytes(16), "@world", name, 1, "USD/2"),
+        ]
+        assert [home_partition(command, 5) for command in commands] == [home] * 4
