@@ -31,19 +31,19 @@ class Balances(Protocol):
         ...
 
 
-Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}\z")]
+Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}\Z")]
 
 
 class _Account(msgspec.Struct):
     """What is used of an account document (DESIGN 4). Patterns, because these go into frames as they are."""
 
     account: str
-    asset: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+/[0-9]+\z")]
+    asset: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+/[0-9]+\Z")]
     posted: Digits
     held: Digits
     available: Digits | None
     version: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
-    at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\z")]
+    at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\Z")]
 
 
 class _Answer(msgspec.Struct):

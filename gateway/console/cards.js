@@ -47,6 +47,7 @@ export class Cards {
     if (card === undefined) return;
     card.posted = null;
     this.#say(card.element, "Not opened yet");
+    card.element.querySelector(".note").hidden = false;
   }
 
   show(account, item) {
@@ -57,6 +58,7 @@ export class Cards {
     const posted = BigInt(item.posted);
     const figure = element.querySelector(".figure");
     element.classList.remove("absent");
+    element.querySelector(".note").hidden = true;
     element.dataset.version = item.v;
     element.dataset.posted = item.posted;
     figure.textContent = formatWithSign(item.posted, asset);
@@ -82,8 +84,7 @@ export class Cards {
     element.classList.add("absent");
     delete element.dataset.posted;
     element.querySelector(".figure").textContent = text;
-    for (const name of [".available", ".held", ".version", ".at", ".asset"]) element.querySelector(name).textContent = "";
-    element.querySelector(".held-row").hidden = true;
+    element.querySelector(".asset").textContent = "";
   }
 
   #flash(figure, direction) {

@@ -74,6 +74,10 @@ async function move(command) {
   const sum = formatWithSign(command.amount, command.asset);
   const what = `${sum} from ${command.from} to ${command.to}`;
   const answer = await transfer(command);
+  const available = answer.problem?.available;
+  if (available !== undefined) {
+    answer.problem.detail = `No money moved. ${command.from} has ${formatWithSign(available, command.asset)} available.`;
+  }
   return tell(answer, `Moved ${what}`, `${what} did not go through`, () => move(command));
 }
 

@@ -150,9 +150,15 @@ export class Stream {
     }
     this.#names.set(sub, account);
     this.#numbers.set(account, sub);
+    const held = this.#watched.get(account);
     if (version === null) {
       this.#watched.set(account, null);
       this.#on.absent(account);
+    } else if (held !== null && version < held) {
+      // A view that is behind says 503, so this is another log: its data was removed. Begin again with what it says.
+      this.#watched.set(account, null);
+      this.#send({ op: "unsubscribe", subs: [sub] });
+      this.#subscribe([account]);
     }
   }
 
