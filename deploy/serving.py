@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
@@ -47,6 +49,11 @@ class _Server(uvicorn.Server):
         gc.freeze()  # what the start made stays for ever: looking through it again and again cost a third of every request
         self._on_started()
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are handled by `serve`: uvicorn would raise them again before what was taken is answered."""
+        yield
+
 
 async def serve(
     app: Any,
@@ -76,6 +83,9 @@ async def serve(
         timeout_keep_alive=75,
     )
     server = _Server(config, on_started)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.handle_exit, number, None)
     serving = asyncio.create_task(server.serve(sockets=[bound]))
     working = [asyncio.create_task(part()) for part in work]
     await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)

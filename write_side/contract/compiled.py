@@ -1,7 +1,7 @@
 """numba's `njit`, with its cache in a folder named by what was compiled.
 
 numba looks only at the file of the cached function: it does not see edits of functions and constants imported from elsewhere, and
-would go on running the old rules. So the cache folder's name is a hash of all our sources and of numba's version, and it is
+would go on running the old rules. So the cache folder's name is a hash of the sources of `contract/` and `ledger/` and of numba's version, and it is
 set before numba is imported; every compiled module imports `njit` from here. (The one piece of work at import there is.)
 
 With NUMBA_DISABLE_JIT=1 the same loops run uncompiled: the specification.
@@ -18,10 +18,10 @@ from blake3 import blake3
 
 
 def _cache_folder() -> str:
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[1]
     digest = blake3(version("numba").encode())
-    for folder in ("write_side", "read_side"):
-        for path in sorted((root / folder).rglob("*.py")):
+    for folder in ("contract", "ledger"):  # nothing else is compiled
+        for path in sorted((root / folder).glob("*.py")):
             digest.update(path.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     folder_path = Path(home) / "fanfold" / "numba" / digest.hexdigest(8)
