@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from write_side.contract.account_rows import FLAGS_MASK
 from write_side.contract.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, Malformed, parse_account, parse_asset
 from write_side.contract.block import OUTCOMES_MAX, Block
 from write_side.contract.codes import PRECEDENCE, REFUSALS, Code, Kind
@@ -103,6 +104,8 @@ def _terms_fault(opened: dict[str, Any]) -> str | None:
     floors: npt.NDArray[np.int64] = opened["floor"]
     if not np.all((floors == NO_FLOOR) | ((floors >= -LIMIT) & (floors <= LIMIT))):
         return "a floor passes 10^18"
+    if np.any(opened["flags"] & ~FLAGS_MASK):
+        return "flags take more than 32 bits"
     try:
         for name in opened["id"]:
             if name not in SYSTEM_ACCOUNTS:

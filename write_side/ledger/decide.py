@@ -273,6 +273,8 @@ class _Deciding:
             row_keys[opening] = row_keys_of(self.debit[:, opening], hashes[opening], owners)
             self.ids = batch.ids.copy()
             self.ids[opening] = np.ascontiguousarray(self.debit[:, opening].T).view(np.uint8).reshape(-1, 16)
+        # A row is taken out of the digest when its time is not this block's (`account_rows.touch`): an equal time would hide it.
+        assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         state.reserve_accounts(3 * opening.size)
         state.ids.reserve(n)
         self.commands = (

@@ -129,6 +129,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "an id of 64 characters of four bytes": (_set("accounts", "id", 2, "\U0001f600" * 64), "malformed"),
     "an asset that is none": (_set("accounts", "asset", 2, "btc"), "malformed"),
     "a floor beyond the limit": (_set("accounts", "floor", 2, NO_FLOOR + 1), "floor passes"),
+    "flags that reach into the asset's half of their word": (_set("accounts", "flags", 2, 2**40), "more than 32 bits"),
     "another floor": (_add("accounts", "floor", 2, -1), "state digest"),
     "other flags": (_add("accounts", "flags", 2, 1), "state digest"),
     "another owner": (_set("accounts", "owner", 2, "e"), "state digest"),

@@ -234,6 +234,16 @@ def test_an_id_older_than_the_window_is_refused_even_though_it_was_never_seen() 
     assert words(partition, commands, at_us) == ["done", "done", "id_expired"]
 
 
+def test_a_block_whose_time_does_not_rise_is_a_bug_and_changes_nothing() -> None:
+    partition = DecidingPartition()
+    partition.decide(opened("a"), NOON_US)
+    before = partition.state.digest_bytes()
+    for at_us in (NOON_US, NOON_US - 1):
+        with pytest.raises(AssertionError, match="must rise"):
+            partition.decide([moved(1, "@world", "a", 5)], at_us)
+    assert partition.state.digest_bytes() == before
+
+
 def test_a_full_id_table_forgets_the_older_half_and_never_runs_an_id_of_it_again() -> None:
     partition = DecidingPartition(ids_max=10)
     deposits: list[Command] = [moved(n, "@world", "a", 1, NOON_US + n * 1000) for n in range(11)]
