@@ -1,0 +1,56 @@
+"""A real gateway on a free loopback port, in the test's own event loop, before any two sides."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+
+from gateway.settings import GatewaySettings
+from gateway.wiring import Gateway, build_gateway
+from read_side.contract.feed import Feed
+
+
+class Served(NamedTuple):
+    gateway: Gateway
+    server: uvicorn.Server
+    url: str
+
+    @property
+    def stream_url(self) -> str:
+        return "ws" + self.url.removeprefix("http") + "/v1/stream"
+
+
+@asynccontextmanager
+async def serving(sides: Any, feed: Feed, **settings: Any) -> AsyncIterator[Served]:
+    """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions=1)
+        config = uvicorn.Config(
+            gateway.app,
+            ws=gateway.ws_class,
+            http="httptools",
+            lifespan="off",
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+        )
+        server = uvicorn.Server(config)
+        serve = asyncio.create_task(server._serve([bound]))
+        work = asyncio.create_task(gateway.run())
+        try:
+            async with asyncio.timeout(10):
+                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                    await asyncio.sleep(0.01)
+            yield Served(gateway, server, f"http://127.0.0.1:{bound.getsockname()[1]}")
+        finally:
+            server.should_exit = True
+            await serve
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            await gateway.close()

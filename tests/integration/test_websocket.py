@@ -1,0 +1,343 @@
+"""The stream over real sockets: the `websockets` client against uvicorn with the gateway's `ws` class."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
+
+from gateway.protocol.close_codes import CloseCode
+from tests.gateway_server import Served, serving
+from tests.wallet_stub import WalletStub
+
+WAIT_S = 10
+
+
+@pytest.fixture
+async def wallet() -> WalletStub:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    await wallet.open("bob")
+    await wallet.transfer("@world", "alice", 1000)
+    return wallet
+
+
+@pytest.fixture
+async def served(wallet: WalletStub) -> AsyncIterator[Served]:
+    async with serving(wallet, wallet.feed, cut_wait_ms=300) as served:
+        await wallet.heartbeat()
+        yield served
+
+
+async def send(client: ClientConnection, **message: Any) -> None:
+    await client.send(json.dumps(message))
+
+
+async def receive(client: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(WAIT_S):
+        frame: dict[str, Any] = json.loads(await client.recv())
+    return frame
+
+
+async def subscribe(client: ClientConnection, *accounts: str, **since: int) -> dict[str, Any]:
+    wanted: list[dict[str, Any]] = [{"account": name} for name in accounts]
+    wanted += [{"account": name, "since": version} for name, version in since.items()]
+    await send(client, op="subscribe", id=1, accounts=wanted)
+    return await receive(client)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+async def closed_with(client: ClientConnection) -> int:
+    """The code of the server's close frame, after whatever else it still sends."""
+    async with asyncio.timeout(WAIT_S):
+        await client.wait_closed()
+    assert client.close_code is not None
+    return client.close_code
+
+
+async def test_subscribe_gives_the_state_first_and_then_every_change(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url, subprotocols=[Subprotocol("wallet.v1")]) as client:
+        assert client.subprotocol == "wallet.v1"
+        ack = await subscribe(client, "alice", "bob")
+        assert [(row["account"], row["version"]) for row in ack["accounts"]] == [("alice", 1), ("bob", 0)]
+        snapshot = await receive(client)
+        assert [(row["snapshot"], row["posted"]) for row in snapshot["items"]] == [(True, "1000"), (True, "0")]
+        await wallet.transfer("alice", "bob", 300)
+        change = await receive(client)
+        assert [(row["sub"], row["v"], row["posted"], row["available"]) for row in change["items"]] == [
+            (1, 2, "700", "700"),
+            (2, 1, "300", "300"),
+        ]
+
+
+async def test_an_account_that_is_opened_later_arrives_when_it_is(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url) as client:
+        ack = await subscribe(client, "carol")
+        assert ack["accounts"] == [{"account": "carol", "sub": 1, "version": None, "code": "account_not_found"}]
+        await wallet.open("carol", "JPY/0")
+        [row] = (await receive(client))["items"]
+        assert (row["snapshot"], row["asset"], row["v"]) == (True, "JPY/0", 0)
+
+
+async def test_resume_sends_only_what_is_newer(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url) as client:
+        ack = await subscribe(client, alice=1, bob=0)
+        assert [row["version"] for row in ack["accounts"]] == [1, 0]
+        await send(client, op="ping", id=2)
+        assert await receive(client) == {"op": "pong", "id": 2}
+    await wallet.transfer("alice", "bob", 1)
+    await wallet.transfer("alice", "bob", 1)
+    async with connect(served.stream_url) as client:
+        await subscribe(client, alice=1, bob=2)
+        assert [(row["sub"], row["v"]) for row in (await receive(client))["items"]] == [(1, 3)]
+
+
+async def test_a_lost_batch_is_repaired_unnoticed(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url) as client:
+        await subscribe(client, "alice", "bob")
+        await receive(client)
+        wallet.mute = True
+        await wallet.transfer("alice", "bob", 100)
+        wallet.mute, wallet.published = False, wallet.sequence
+        await wallet.heartbeat()
+        change = await receive(client)
+        assert [row["posted"] for row in change["items"]] == ["900", "100"]
+
+
+async def test_a_restarted_projector_is_noticed_by_its_boot(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url) as client:
+        await subscribe(client, "alice")
+        await receive(client)
+        wallet.mute = True
+        await wallet.transfer("alice", "bob", 100)
+        wallet.mute, wallet.boot, wallet.published = False, "second", wallet.sequence
+        await wallet.heartbeat()
+        assert [row["posted"] for row in (await receive(client))["items"]] == ["900"]
+
+
+async def test_a_subscribe_waits_out_a_view_that_is_being_rebuilt(served: Served, wallet: WalletStub) -> None:
+    wallet.available = False
+    async with connect(served.stream_url) as client:
+        await send(client, op="subscribe", id=1, accounts=[{"account": "alice"}])
+        await until(lambda: wallet.requests.count("POST /internal/balances") >= 2)
+        wallet.available = True
+        assert (await receive(client))["op"] == "ack"
+
+
+async def test_a_subscribe_that_cannot_be_served_is_told_so_and_can_be_sent_again(wallet: WalletStub) -> None:
+    wallet.available = False
+    async with (
+        serving(wallet, wallet.feed, snapshot_wait_ms=100, cut_wait_ms=0) as served,
+        connect(served.stream_url) as client,
+    ):
+        refused = await subscribe(client, "alice")
+        assert (refused["op"], refused["id"], refused["code"]) == ("error", 1, "upstream_unavailable")
+        wallet.available = True
+        assert (await subscribe(client, "alice"))["op"] == "ack"
+
+
+async def test_unsubscribe_ends_the_pushes(served: Served, wallet: WalletStub) -> None:
+    async with connect(served.stream_url) as client:
+        await subscribe(client, "alice", "bob")
+        await receive(client)
+        await send(client, op="unsubscribe", id=2, subs=[1])
+        assert await receive(client) == {"op": "ack", "id": 2}
+        await wallet.transfer("alice", "bob", 1)
+        assert [row["sub"] for row in (await receive(client))["items"]] == [2]
+
+
+async def test_malformed_messages_are_answered_and_too_many_end_the_stream(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send("{")
+        assert (await receive(client))["code"] == "body_malformed"
+        for _ in range(15):
+            await client.send("[]")
+        assert await closed_with(client) == CloseCode.TOO_MANY_ERRORS
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [("x" * 300_000, CloseCode.MESSAGE_TOO_BIG), (b"{}", CloseCode.NOT_TEXT)],
+)
+async def test_what_is_no_message_ends_the_stream(served: Served, message: str | bytes, code: CloseCode) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send(message)
+        assert await closed_with(client) == code
+
+
+async def test_text_that_is_not_utf8_ends_the_stream(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send(b"\xff\xfe", text=True)
+        assert await closed_with(client) == CloseCode.NOT_UTF8
+
+
+async def test_fragments_are_one_message_and_bounded_together(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send(['{"op":"pi', 'ng","i', 'd":7}'])
+        assert await receive(client) == {"op": "pong", "id": 7}
+        await client.send(["x" * 100_000] * 3)
+        assert await closed_with(client) == CloseCode.MESSAGE_TOO_BIG
+
+
+async def test_only_its_own_path_upgrades(served: Served) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await connect(served.url.replace("http", "ws") + "/v1/other")
+    assert refused.value.response.status_code == 404
+
+
+async def test_pages_of_other_origins_may_not_open_it(served: Served) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await connect(served.stream_url, origin=Origin("https://evil.example"))
+    assert refused.value.response.status_code == 403
+    async with connect(served.stream_url, origin=Origin(served.url)):
+        pass
+
+
+async def test_named_origins_may_open_it(wallet: WalletStub) -> None:
+    async with (
+        serving(wallet, wallet.feed, allowed_origins="https://a.example, https://b.example") as served,
+        connect(served.stream_url, origin=Origin("https://b.example")),
+    ):
+        pass
+
+
+async def test_more_streams_than_allowed_are_told_to_come_back(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, stream_connections_max=1) as served, connect(served.stream_url):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await connect(served.stream_url)
+    assert refused.value.response.status_code == 503
+
+
+async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=50) as served, connect(served.stream_url) as client:
+        assert await receive(client) == {"op": "status", "live": False}
+        async with aiohttp.ClientSession() as http, http.get(served.url + "/readyz") as ready:
+            assert ready.status == 503
+            assert "feed is silent" in " ".join((await ready.json())["reasons"])
+        served.gateway.hub._feed_silence_ms = 60_000
+        await wallet.heartbeat()
+        assert await receive(client) == {"op": "status", "live": True}
+
+
+async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, stream_buffer_bytes=1024) as served:
+        await wallet.heartbeat()
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(_address(served))
+        small.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
+        await _raw_handshake(reader, writer, served)
+        writer.write(
+            _masked(json.dumps({"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}, {"account": "bob"}]}))
+        )
+        await until(lambda: served.gateway.hub.streams == 1 and len(served.gateway.hub.partitions[0]) == 2)
+        [stream] = served.gateway.hub._streams.values()
+        kernel = stream._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        moved = paused = 0
+        async with asyncio.timeout(60):
+            while paused < 500:
+                await wallet.transfer("@world", "alice", 1)
+                await wallet.transfer("@world", "bob", 1)
+                moved += 1
+                await asyncio.sleep(0)
+                paused += not stream._writable  # type: ignore[attr-defined]
+                assert stream.session.outbox.waiting <= 2
+        last: dict[int, tuple[int, str]] = {}
+        versions: list[int] = []
+        async with asyncio.timeout(WAIT_S):
+            while last.get(2, (0, ""))[0] < moved or last.get(1, (0, ""))[0] < moved + 1:
+                frame = await _read_frame(reader)
+                for row in frame.get("items", []):
+                    assert row["v"] > last.get(row["sub"], (-1, ""))[0]
+                    last[row["sub"]] = (row["v"], row["posted"])
+                    versions.append(row["v"])
+        assert last == {1: (moved + 1, str(1000 + moved)), 2: (moved, str(moved))}
+        assert len(versions) < 2 * moved, "unsent balances were replaced by newer ones"
+        writer.close()
+
+
+async def test_a_client_that_answers_no_ping_is_let_go(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, stream_ping_ms=30, stream_pong_ms=30, stream_close_ms=30) as served:
+        reader, writer = await asyncio.open_connection(*_address(served))
+        await _raw_handshake(reader, writer, served)
+        async with asyncio.timeout(WAIT_S):
+            rest = await reader.read()
+        assert rest.startswith(b"\x89\x00"), "a ping first"
+        assert int(CloseCode.PONG_MISSED).to_bytes(2, "big") in rest
+        writer.close()
+
+
+async def test_a_client_that_answers_pings_stays(wallet: WalletStub) -> None:
+    async with (
+        serving(wallet, wallet.feed, stream_ping_ms=10, stream_pong_ms=500, feed_silence_ms=60_000) as served,
+        connect(served.stream_url, ping_interval=None) as client,
+    ):
+        [stream] = served.gateway.hub._streams.values()
+        pings = 0
+        first = stream._timer  # type: ignore[attr-defined]
+        while pings < 3:
+            await until(lambda: stream._timer is not first)  # type: ignore[attr-defined]  # noqa: B023
+            first = stream._timer  # type: ignore[attr-defined]
+            pings += 1
+        await send(client, op="ping", id=1)
+        assert (await receive(client))["op"] == "pong"
+
+
+async def test_a_stopping_gateway_sends_everyone_away_to_reconnect(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await subscribe(client, "alice")
+        served.server.should_exit = True
+        assert await closed_with(client) == CloseCode.RESTARTING
+    await until(lambda: served.gateway.hub.streams == 0)
+    assert len(served.gateway.hub.partitions[0]) == 0
+
+
+async def test_an_ordinary_request_to_the_stream_is_told_to_upgrade(served: Served) -> None:
+    async with aiohttp.ClientSession() as http, http.get(served.url + "/v1/stream") as answer:
+        assert answer.status == 426
+
+
+def _address(served: Served) -> tuple[str, int]:
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+async def _raw_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: Served) -> None:
+    """A client that shakes hands and then does only what the test does: it answers nothing by itself."""
+    head = (
+        "GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    writer.write(head.encode())
+    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+
+
+def _masked(text: str) -> bytes:
+    payload = text.encode()
+    assert len(payload) < 126
+    return bytes((0x81, 0x80 | len(payload))) + bytes(4) + payload
+
+
+async def _read_frame(reader: asyncio.StreamReader) -> dict[str, Any]:
+    head = await reader.readexactly(2)
+    size = head[1]
+    if size == 126:
+        size = int.from_bytes(await reader.readexactly(2), "big")
+    payload = await reader.readexactly(size)
+    frame: dict[str, Any] = json.loads(payload) if head[0] == 0x81 else {}
+    return frame

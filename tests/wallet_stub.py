@@ -1,0 +1,108 @@
+"""A tiny wallet in memory, standing in for both sides where a test is about the gateway only: REST in, feed batches out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from read_side.contract.feed import FeedBatch
+from read_side.contract.rows import AccountRow, AccountRows
+from read_side.feed.feed_memory import MemoryFeed
+from write_side.contract.atoms import WORLD
+from write_side.contract.codes import problem_document
+
+
+class WalletStub:
+    """One partition. Every accepted command is one block, told to the feed at once (unless `mute`)."""
+
+    def __init__(self) -> None:
+        self.feed = MemoryFeed()
+        self.rows: dict[str, AccountRow] = {}
+        self.sequence = -1
+        self.published = -1
+        self.boot = "first"
+        self.mute = False
+        self.available = True
+        self.requests: list[str] = []
+
+    async def open(self, account: str, asset: str = "USD/2") -> None:
+        self.sequence += 1
+        self.rows[account] = AccountRow(account, asset, 0, 0, 0, 0, self.sequence)
+        await self._publish([account])
+
+    async def transfer(self, source: str, target: str, amount: int) -> None:
+        self.sequence += 1
+        changed = [name for name in (source, target) if name != WORLD]
+        for name in changed:
+            row = self.rows[name]
+            posted = row.posted + (amount if name == target else -amount)
+            self.rows[name] = row._replace(posted=posted, version=row.version + 1, at_us=self.sequence)
+        await self._publish(changed)
+
+    async def heartbeat(self) -> None:
+        await self._send(self.published, self.sequence, [])
+
+    async def _publish(self, accounts: list[str]) -> None:
+        if not self.mute:
+            await self._send(self.published, self.sequence, accounts)
+
+    async def _send(self, after: int, upto: int, accounts: list[str]) -> None:
+        rows = AccountRows.of([self.rows[name] for name in accounts])
+        self.published = upto
+        await self.feed.publish(FeedBatch(0, 1, self.boot, after, upto, rows))
+
+    # The ASGI application: both sides at once.
+
+    async def __call__(
+        self,
+        scope: Any,
+        receive: Callable[[], Awaitable[Any]],
+        send: Callable[[Any], Awaitable[None]],
+    ) -> None:
+        assert scope["type"] == "http"
+        self.requests.append(f"{scope['method']} {scope['path']}")
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError
+            body += message.get("body", b"")
+            if not message.get("more_body"):
+                break
+        status, document = await self._answer(scope["method"], scope["path"], bytes(body))
+        answer = json.dumps(document).encode()
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    async def _answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        position = f"0:{self.sequence}"
+        match method, path:
+            case "GET", "/readyz":
+                return 200, {"status": "ready", "partitions": [{"partition": 0}]}
+            case "GET", "/openapi.json":
+                return 200, {"openapi": "3.1.0", "paths": {"/v1/transfers": {"post": {}}, "/internal/x": {"get": {}}}}
+            case "POST", "/internal/balances" if not self.available:
+                return 503, problem_document("view_rebuilding")
+            case "POST", "/internal/balances":
+                found = [self.rows.get(account) for account in json.loads(body)["accounts"]]
+                return 200, {
+                    "positions": position if self.sequence >= 0 else "",
+                    "accounts": [None if row is None else row.document(position) for row in found],
+                }
+            case "POST", "/v1/transfers":
+                return await self._transfer(json.loads(body))
+            case "PUT", _:
+                await self.open(path.rpartition("/")[2], json.loads(body)["asset"])
+                return 201, {"position": f"0:{self.sequence}"}
+            case _:
+                row = self.rows.get(path.rpartition("/")[2])
+                return (404, problem_document("account_not_found")) if row is None else (200, row.document(position))
+
+    async def _transfer(self, command: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        source, amount = command["from"], int(command["amount"])
+        if source != WORLD and self.rows[source].posted < amount:
+            return 422, problem_document("insufficient_available", available=str(self.rows[source].posted))
+        await self.transfer(source, command["to"], amount)
+        return 201, {"id": command["id"], "result": "done", "position": f"0:{self.sequence}"}
