@@ -28,14 +28,18 @@ ROUTES: Final[list[tuple[str, dict[str, Side]]]] = [
 
 _TABLE: Final = [(re.compile(pattern, re.DOTALL), sides) for pattern, sides in ROUTES]
 
-DROPPED: Final = HOP_BY_HOP | {
+DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
+    b"expect",
     b"forwarded",
     b"x-forwarded-for",
     b"x-forwarded-proto",
     b"x-forwarded-host",
     b"x-real-ip",
 }
-"""What is between the client and the gateway only, and what no side may believe from a client."""
+"""What is between the client and the gateway only, and what no side may believe from a client.
+
+`transfer-encoding` stays as the sign of a body without a length; `OverHttp` frames such a body again.
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,8 +62,8 @@ def route(method: str, path: str) -> Side | Refused:
 def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Names are lower case already (ASGI). What `connection` names belongs to this connection too."""
     named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
-    # The body's framing is said again by whoever sends it on; without a length it goes in chunks.
-    dropped = (DROPPED - {b"transfer-encoding"}) | (named - {b"content-length", b"content-type", b"host"})
+    # A client must not unframe its body by naming the length as a header of the connection.
+    dropped = DROPPED | (named - {b"content-length", b"transfer-encoding", b"content-type", b"host"})
     return [(name, value) for name, value in headers if name not in dropped]
 
 

@@ -1,8 +1,9 @@
 """numba's `njit`, with its cache in a folder named by what was compiled.
 
-numba looks only at the file of the cached function: it does not see edits of functions and constants imported from elsewhere, and
-would go on running the old rules. So the cache folder's name is a hash of the sources of `contract/` and `ledger/` and of numba's version, and it is
-set before numba is imported; every compiled module imports `njit` from here. (The one piece of work at import there is.)
+numba looks only at the file of the cached function: it does not see edits of functions and constants imported from elsewhere,
+and would go on running the old rules. So the cache folder's name is a hash of the sources of `contract/` and `ledger/` and of
+numba's version, and it is set before numba is imported; every compiled module imports `njit` from here. (The one piece of
+work at import there is.)
 
 With NUMBA_DISABLE_JIT=1 the same loops run uncompiled: the specification.
 """
