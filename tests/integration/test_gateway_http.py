@@ -1,0 +1,168 @@
+"""The public port over real sockets: proxying in process and over HTTP, limits, failures, pages."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aiohttp
+import pytest
+import uvicorn
+
+from tests.gateway_server import Served, serving
+from tests.wallet_stub import WalletStub
+
+LIMIT = 100_000
+
+
+class Answer:
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.body)
+        return found
+
+
+async def ask(served: Served, method: str, path: str, **more: Any) -> Answer:
+    async with aiohttp.ClientSession() as http, http.request(method, served.url + path, **more) as answer:
+        return Answer(answer.status, answer.headers, await answer.read())
+
+
+@pytest.fixture
+def wallet() -> WalletStub:
+    return WalletStub()
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+async def served(request: pytest.FixtureRequest, wallet: WalletStub) -> AsyncIterator[Served]:
+    async with AsyncExitStack() as stack:
+        sides: Any = wallet
+        if request.param == "over HTTP":
+            bound = stack.enter_context(socket.socket())
+            bound.bind(("127.0.0.1", 0))
+            server = uvicorn.Server(uvicorn.Config(wallet, lifespan="off", log_level="warning"))
+            task = asyncio.create_task(server._serve([bound]))
+            while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+            sides = f"http://127.0.0.1:{bound.getsockname()[1]}"
+
+            async def stop() -> None:
+                server.should_exit = True
+                await task
+
+            stack.push_async_callback(stop)
+        yield await stack.enter_async_context(serving(sides, wallet.feed, request_bytes_max=LIMIT))
+
+
+async def test_writes_and_reads_reach_their_side_and_come_back(served: Served) -> None:
+    opened = await ask(served, "PUT", "/v1/accounts/alice", json={"asset": "USD/2"})
+    assert (opened.status, opened.document) == (201, {"position": "0:0"})
+    command = {"id": "1", "from": "@world", "to": "alice", "amount": "5", "asset": "USD/2"}
+    assert (await ask(served, "POST", "/v1/transfers", json=command)).document["position"] == "0:1"
+    read = await ask(served, "GET", "/v1/accounts/alice?min_position=0:1")
+    assert read.document["posted"] == "5"
+    assert (await ask(served, "GET", "/v1/accounts/bob")).document["code"] == "account_not_found"
+
+
+async def test_internal_addresses_are_not_there(served: Served, wallet: WalletStub) -> None:
+    for path in ("/internal/balances", "/v1/%2e%2e/internal/balances", "/v1/accounts/..%2f..%2finternal%2fbalances"):
+        refused = await ask(served, "POST", path, data=b"{}")
+        assert (refused.status, refused.document["code"]) == (404, "not_found")
+    assert wallet.requests == []
+
+
+async def test_a_body_that_is_too_large_goes_nowhere(served: Served, wallet: WalletStub) -> None:
+    refused = await ask(served, "POST", "/v1/transfers", data=b"x" * (LIMIT + 1))
+    assert (refused.status, refused.document["code"]) == (413, "body_too_large")
+    assert wallet.requests == []
+
+
+async def test_a_body_without_a_length_is_counted(served: Served) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b"x" * 10_000
+
+    refused = await ask(served, "POST", "/v1/transfers", data=chunks())
+    assert (refused.status, refused.document["code"]) == (413, "body_too_large")
+
+
+async def test_a_body_without_a_length_passes_when_it_is_small_enough(served: Served, wallet: WalletStub) -> None:
+    await wallet.open("alice")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"id": "1", "from": "@world", "to": "alice",'
+        yield b'"amount": "5", "asset": "USD/2"}'
+
+    assert (await ask(served, "POST", "/v1/transfers", data=chunks())).status == 201
+
+
+async def test_a_method_that_an_address_does_not_take_is_named(served: Served) -> None:
+    refused = await ask(served, "DELETE", "/v1/accounts/alice")
+    assert (refused.status, refused.headers["allow"]) == (405, "PUT, GET")
+    refused = await ask(served, "POST", "/healthz")
+    assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+async def test_a_side_that_is_gone_is_told_as_such_and_nothing_is_sent_twice(wallet: WalletStub) -> None:
+    async with serving("http://127.0.0.1:9", wallet.feed) as served:
+        lost = await ask(served, "POST", "/v1/transfers", json={})
+        assert (lost.status, lost.document["code"]) == (503, "upstream_unavailable")
+        assert lost.headers["retry-after"] == "1"
+        ready = await ask(served, "GET", "/readyz")
+        assert (ready.status, len(ready.document["reasons"])) == (503, 2)
+        assert (await ask(served, "GET", "/openapi.json")).status == 503
+        assert (await ask(served, "GET", "/healthz")).status == 200
+
+
+async def test_an_answer_that_is_cut_short_never_looks_whole() -> None:
+    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+        writer.close()
+
+    side = await asyncio.start_server(half, "127.0.0.1", 0)
+    async with side, serving(f"http://127.0.0.1:{side.sockets[0].getsockname()[1]}", WalletStub().feed) as served:
+        with pytest.raises(aiohttp.ClientError):
+            await ask(served, "GET", "/v1/system")
+
+
+async def test_a_side_that_fails_is_a_500_without_details() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        raise RuntimeError("secret")
+
+    async with serving(broken, WalletStub().feed) as served:
+        failed = await ask(served, "GET", "/v1/system")
+        assert (failed.status, failed.document["code"]) == (500, "internal")
+        assert b"secret" not in failed.body
+
+
+async def test_health_readiness_metrics_and_description_answer(served: Served) -> None:
+    assert (await ask(served, "GET", "/healthz")).document == {"status": "alive"}
+    ready = await ask(served, "GET", "/readyz")
+    assert (ready.status, ready.document["status"]) == (200, "ready")
+    assert b"fanfold_gateway_streams 0.0" in (await ask(served, "GET", "/metrics")).body
+    described = (await ask(served, "GET", "/openapi.json")).document
+    assert list(described["paths"]) == ["/v1/stream", "/v1/transfers"]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+async def test_pages_and_all_they_load_come_from_here(served: Served, path: str) -> None:
+    import re
+
+    page = await ask(served, "GET", path)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    loaded = re.findall(rb'(?:src|href)="([^"]+)"', page.body)
+    for address in {address.decode() for address in loaded} - {"/metrics", "/readyz", "/docs", "/openapi.json"}:
+        assert address.startswith("/console/")
+        found = await ask(served, "GET", address)
+        assert found.status == 200
+        again = await ask(served, "GET", address, headers={"if-none-match": found.headers["etag"]})
+        assert (again.status, again.body) == (304, b"")
