@@ -10,29 +10,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from http import HTTPStatus
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
-from urllib.parse import urlsplit
 
-import msgspec
 import structlog
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
+from gateway.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.protocol.close_codes import MEANINGS, CloseCode
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
-from write_side.contract.codes import PROBLEMS, problem_document
 
 PATH: Final = "/v1/stream"
-SUBPROTOCOL: Final = Subprotocol("wallet.v1")
 
 _log = structlog.get_logger(__name__)
 _quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
@@ -50,10 +44,6 @@ class StreamTerms(NamedTuple):
     pong_ms: int
     close_ms: int
     origins: frozenset[str]
-
-
-def _choose_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
 class StreamConnection(asyncio.Protocol):
@@ -95,7 +85,7 @@ class StreamConnection(asyncio.Protocol):
         self._connections: set[Any] = server_state.connections
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
         self._websocket = ServerProtocol(
-            select_subprotocol=_choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
+            select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
         self.session = Session(terms.subscriptions_max)
         self._fragments: bytearray | None = None
@@ -151,7 +141,7 @@ class StreamConnection(asyncio.Protocol):
     def _shake_hands(self, request: Request) -> None:
         refused = self._refusal(request)
         if refused is not None:
-            response = _problem_response(*refused)
+            response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)
         self._websocket.send_response(response)
@@ -162,18 +152,18 @@ class StreamConnection(asyncio.Protocol):
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
 
-    def _refusal(self, request: Request) -> tuple[str, str | None] | None:
-        """Problem word and detail, when the handshake may not even be looked at."""
+    def _refusal(self, request: Request) -> Refusal | None:
+        """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
         if request.path.partition("?")[0] != PATH:
-            return "not_found", None
+            return Refusal("not_found")
         if self._stopping():
-            return "stopping", None
+            return Refusal("stopping")
         if not self._hub.ready:
-            return "upstream_unavailable", "The gateway does not know the partitions yet. Try again soon."
+            return Refusal("upstream_unavailable", "The gateway does not know the partitions yet. Try again soon.")
         if self._hub.streams >= self._terms.connections_max:
-            return "overloaded", "This gateway has as many streams as it may. Try again later."
-        if not _origin_allowed(request.headers, self._terms.origins):
-            return "origin_refused", None
+            return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
+        if not origin_allowed(request.headers, self._terms.origins):
+            return Refusal("origin_refused")
         return None
 
     # Frames.
@@ -284,35 +274,3 @@ class StreamConnection(asyncio.Protocol):
         self._timer = None
         if delay_ms is not None and then is not None:
             self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, then)
-
-
-def _origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
-    """Browsers send Origin and never lie about it; other clients need none. A page may talk to its own host.
-
-    The scheme is not compared: behind a proxy that ends TLS the page has https and the gateway sees http.
-    """
-    sent = headers.get_all("Origin")
-    if not sent:
-        return True
-    if len(sent) > 1:
-        return False
-    return "*" in origins or sent[0] in origins or urlsplit(sent[0]).netloc == headers.get("Host")
-
-
-def _problem_response(word: str, detail: str | None) -> Response:
-    if word in PROBLEMS:
-        document = problem_document(word, detail=detail)
-    else:
-        document = {
-            "type": f"urn:fanfold:problem:{word}",
-            "title": "A page of another origin may not open this stream",
-            "status": 403,
-            "code": word,
-            "detail": "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
-        }
-    status = HTTPStatus(cast("int", document["status"]))
-    body = msgspec.json.encode(document)
-    headers = Headers(
-        [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-    )
-    return Response(status.value, status.phrase, headers, body)

@@ -1,0 +1,64 @@
+"""Who may open a stream, and how a refused handshake is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Final, NamedTuple, cast
+from urllib.parse import urlsplit
+
+import msgspec
+from websockets.datastructures import Headers
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from write_side.contract.codes import PROBLEMS, problem_document
+
+SUBPROTOCOL: Final = Subprotocol("wallet.v1")
+
+
+class Refusal(NamedTuple):
+    """A problem word and, where the code table's is not enough, a detail."""
+
+    word: str
+    detail: str | None = None
+
+
+def choose_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Ours when it is offered; a client that offers none, or others only, is served all the same."""
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
+    """Browsers send Origin and never lie about it; other clients need none. A page may talk to its own host.
+
+    The scheme is not compared: behind a proxy that ends TLS the page has https and the gateway sees http.
+    """
+    sent = headers.get_all("Origin")
+    if not sent:
+        return True
+    if len(sent) > 1:
+        return False
+    return "*" in origins or sent[0] in origins or urlsplit(sent[0]).netloc == headers.get("Host")
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """The whole HTTP answer; the connection ends after it."""
+    word, detail = refusal
+    if word in PROBLEMS:
+        document = problem_document(word, detail=detail)
+    else:
+        document = {
+            "type": f"urn:fanfold:problem:{word}",
+            "title": "A page of another origin may not open this stream",
+            "status": 403,
+            "code": word,
+            "detail": "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
+        }
+    status = HTTPStatus(cast("int", document["status"]))
+    body = msgspec.json.encode(document)
+    headers = Headers(
+        [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Connection", "close")]
+    )
+    return Response(status.value, status.phrase, headers, body)
