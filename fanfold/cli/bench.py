@@ -21,7 +21,7 @@ class Name(StrEnum):
 
 
 _BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768}
-_PARTITIONS = {Name.WRITES: 1, Name.REBUILD: 2, Name.KAFKA: 1}
+_PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1}
 
 
 def bench(

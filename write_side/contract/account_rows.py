@@ -14,6 +14,7 @@ import numpy.typing as npt
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home
+from write_side.contract.prefetch import AHEAD, prefetch_row
 
 KEY_A: Final = 0
 KEY_B: Final = 1
@@ -53,6 +54,14 @@ def find_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
             if np.uint64(rows[number, KEY_A]) == a and np.uint64(rows[number, KEY_B]) == b:
                 return number
         slot = following(slot, size)
+
+
+@njit(inline="always")
+def prefetch_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
+    """Fetch the row that probing for key (a, b) looks at first; its slot should have been fetched before."""
+    word = slots[home(hash_words(a, b, secret) & TAG, np.uint64(slots.size))]
+    if word != 0:
+        prefetch_row(rows, np.int64(word & INDEX) - 1)
 
 
 @njit(inline="always")
@@ -112,6 +121,8 @@ def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[
 def settle(rows, touched, digest):  # type: ignore[no-untyped-def]
     """Take every touched row, as it is now, into the digest: once a block, at its end."""
     for i in range(1, touched[0] + 1):
+        if i + AHEAD <= touched[0]:
+            prefetch_row(rows, touched[i + AHEAD])
         a, b = _mix_row(rows, touched[i])
         digest[0] += a
         digest[1] += b

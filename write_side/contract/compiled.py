@@ -35,6 +35,9 @@ def _cache_folder() -> str:
 
 os.environ.setdefault("NUMBA_CACHE_DIR", _cache_folder())
 
-from numba import njit  # noqa: E402
+from numba import config, njit  # noqa: E402
 
-__all__ = ["njit"]
+DISABLED: bool = bool(getattr(config, "DISABLE_JIT"))  # noqa: B009 -- numba makes the attribute at run time
+"""Whether the loops run as plain Python."""
+
+__all__ = ["DISABLED", "njit"]

@@ -19,7 +19,9 @@ from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 from write_side.contract.grammar import grammar_fault
+from write_side.contract.hash_index import prefetch_home
 from write_side.contract.ids import find_id, put_id
+from write_side.contract.prefetch import AHEAD, prefetch_row
 from write_side.contract.state import State, identity_keys, string_keys, word_hash
 
 Int64s = npt.NDArray[np.int64]
@@ -67,6 +69,8 @@ def _fold_entries(  # type: ignore[no-untyped-def]
         number = account[i]
         if number < 0 or number >= count:
             return 2
+        if i + AHEAD < account.size and 0 <= account[i + AHEAD] < count:
+            prefetch_row(rows, account[i + AHEAD])
         after = posted_after[i]
         if after > _LIMIT or after < -_LIMIT:
             return 4
@@ -107,6 +111,8 @@ def _fold_ids(  # type: ignore[no-untyped-def]
 ):
     """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2]."""
     for i in range(kind.size):
+        if i + AHEAD < kind.size:
+            prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
         if kind[i] == _TRANSFER and remembered[code[i]]:
             a, b = ids[i, 0], ids[i, 1]
             time_us = time_of_id(a, b, at_us)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.compiled import njit
+from write_side.contract.prefetch import prefetch_row
 
 TAG: Final = np.uint64(0xFFFFFFFF00000000)
 INDEX: Final = np.uint64(0x00000000FFFFFFFF)
@@ -45,6 +46,12 @@ def following(slot, size):  # type: ignore[no-untyped-def]
     """The next slot to probe."""
     after = slot + _ONE
     return after if after < size else after - size
+
+
+@njit(inline="always")
+def prefetch_home(slots, a, b, secret):  # type: ignore[no-untyped-def]
+    """Fetch the cache line where the words (a, b) will be looked for."""
+    prefetch_row(slots, home(hash_words(a, b, secret) & TAG, np.uint64(slots.size)))
 
 
 @njit(cache=True, nogil=True)

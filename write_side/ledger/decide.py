@@ -24,6 +24,7 @@ from write_side.contract.account_rows import (
     add_account,
     asset_of,
     find_account,
+    prefetch_account,
     settle,
     touch,
 )
@@ -33,7 +34,9 @@ from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 from write_side.contract.fold import id_words, row_keys_of, time_of_id
+from write_side.contract.hash_index import prefetch_home
 from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, find_id, put_id
+from write_side.contract.prefetch import AHEAD
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State, string_keys, word_hash
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.fingerprint import transfer_fingerprints
@@ -127,6 +130,13 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
     rows, changed_at_us, touched = accounts
     step = max(np.int64(1), ids_max // 16)
     for i in range(start, kind.size):
+        if i + 2 * AHEAD < kind.size:
+            ahead = i + 2 * AHEAD
+            prefetch_home(id_slots, id_pairs[ahead, 0], id_pairs[ahead, 1], id_secret)
+            prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
+            prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
+            prefetch_account(rows, slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
+            prefetch_account(rows, slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
         asset = assets[i]
         amount = amounts[i]
         if kind[i] == _OPEN:
