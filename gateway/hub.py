@@ -22,6 +22,9 @@ from write_side.contract.atoms import partition_of
 FLUSHES_AT_ONCE: Final = 128
 """Streams flushed before other work gets a turn: about a millisecond."""
 
+BATCHES_AT_ONCE: Final = 16
+"""Batches taken while more are waiting before the flush gets a turn; under load they leave as one frame."""
+
 RETRY_MS_MIN: Final = 50
 RETRY_MS_MAX: Final = 2_000
 """Waits between attempts double from the one to the other, and go on while somebody watches."""
@@ -179,6 +182,7 @@ class Hub:
         """A feed that ends or fails is taken up again: the first batch then breaks, and a repair makes up for the rest."""
         retry_ms = RETRY_MS_MIN
         repair: asyncio.Task[None] | None = None
+        taken = 0
         while True:
             try:
                 async for batch in self._feed.subscribe(partition.partition):
@@ -190,7 +194,8 @@ class Hub:
                         repair = self._spawn(self._repair(partition))
                     if self._touched:
                         self._wake.set()
-                        # A feed with many batches waiting would never let the flush run.
+                    taken += 1
+                    if taken % BATCHES_AT_ONCE == 0:
                         await asyncio.sleep(0)
             except Exception:
                 _log.exception("feed_failed", partition=partition.partition)

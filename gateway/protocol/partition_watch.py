@@ -15,7 +15,7 @@ moment, so no change falls between the two. Source: Centrifugo's recovery (buffe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -86,6 +86,7 @@ class PartitionWatch:
         self._watched: dict[str, dict[Subscription, None]] = {}
         self._held: list[Read] = []
         self._furthest = -1
+        self._repairing_since_ms: int | None = None
 
     def __len__(self) -> int:
         """How many accounts are watched."""
@@ -140,6 +141,8 @@ class PartitionWatch:
             found = items.get(subscription.account)
             if found is not None and subscription.open:
                 subscription.offer(found)
+                if subscription.live:
+                    self._touched[subscription.session] = None
             subscription.due = max(subscription.due, reached)
         if overtaken:
             return
@@ -151,14 +154,27 @@ class PartitionWatch:
         self._release()
 
     def release_overdue(self, now_ms: int) -> None:
-        """Let go what waited `cut_wait_ms` for the feed: an honest state now is better than silence."""
-        if self._held and not self.repairing:
-            for read in self._held:
-                if now_ms - read.finished_at_ms >= self._cut_wait_ms:
-                    read.reached = -1
-                    for subscription in read.subscriptions:
-                        subscription.due = -1
-            self._release()
+        """Let go what waited `cut_wait_ms` for the feed or for a repair: an honest state now is better than silence.
+
+        A feed that breaks all the time (more batches than its queue holds) would otherwise never let a repair end.
+        Versions still only rise, and the repair goes on; only the cut is given up.
+        """
+        if self.repairing:
+            if self._repairing_since_ms is None:
+                self._repairing_since_ms = now_ms
+            elif now_ms - self._repairing_since_ms >= self._cut_wait_ms:
+                self._let_go(subscription for watchers in self._watched.values() for subscription in watchers)
+            return
+        self._repairing_since_ms = None
+        overdue = [read for read in self._held if now_ms - read.finished_at_ms >= self._cut_wait_ms]
+        for read in overdue:
+            self._held.remove(read)
+            self._let_go(read.subscriptions)
+
+    def _let_go(self, subscriptions: Iterable[Subscription]) -> None:
+        for subscription in subscriptions:
+            subscription.release()
+            self._touched[subscription.session] = None
 
     def _break(self) -> None:
         self.breaks += 1
@@ -185,11 +201,8 @@ class PartitionWatch:
         if ready:
             self._held = [read for read in self._held if read.reached > position]
             for read in ready:
-                for subscription in read.subscriptions:
-                    # A later read of the same subscription may be due later: that one releases it then.
-                    if subscription.due <= position:
-                        subscription.release()
-                        self._touched[subscription.session] = None
+                # A later read of the same subscription may be due later: that one releases it then.
+                self._let_go(subscription for subscription in read.subscriptions if subscription.due <= position)
 
 
 def item_of_row(rows: AccountRows, i: int) -> Item:

@@ -369,3 +369,14 @@ def test_a_repair_that_the_feed_broke_again_is_done_again() -> None:
     assert second is not None
     watch.finish(second, world.items(["a0", "a1"], 2), 2, 0)
     assert session.outbox.waiting == 2
+
+
+def test_a_feed_that_breaks_all_the_time_does_not_silence_its_clients() -> None:
+    world, watch, session = two_watched_accounts()
+    for round in range(1, 12):
+        world.transfer("a0", "a1")
+        watch.take(FeedBatch(0, 0, str(round), world.head - 1, world.head, world.rows(world.head - 1, world.head)))
+        assert watch.begin_repair() is not None, "always overtaken"
+        watch.release_overdue(round * CUT_WAIT_MS // 10)
+    [frame], _ = session.outbox.take()
+    assert {row["posted"] for row in json.loads(frame)["items"]} == {"-11", "11"}
