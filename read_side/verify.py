@@ -17,7 +17,7 @@ from blake3 import blake3
 
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Log, Record
+from write_side.contract.log import Log, LogDamaged, Record
 from write_side.contract.position import Position
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -43,19 +43,21 @@ class PartitionVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All partitions. `good` is the verdict."""
+    """All partitions. `good` is the verdict; `problem` is what kept the log from being read at all."""
 
     partitions: list[PartitionVerdict]
+    problem: str | None = None
 
     @property
     def good(self) -> bool:
-        return all(found.problem is None for found in self.partitions)
+        return self.problem is None and all(found.problem is None for found in self.partitions)
 
     def document(self) -> dict[str, Any]:
         """For `--json`. `digest` is BLAKE3 over the partitions' digests in order."""
         digest = blake3("".join(found.digest for found in self.partitions).encode()).hexdigest()
         return {
             "verdict": "good" if self.good else "broken",
+            "problem": self.problem,
             "partitions": len(self.partitions),
             "blocks": sum(found.blocks for found in self.partitions),
             "outcomes": sum(found.outcomes for found in self.partitions),
@@ -79,7 +81,7 @@ async def _verify_partition(log: Log, partition: int, progress: Progress) -> Par
             async for records in runs:
                 await asyncio.to_thread(_take, replay, records, found, progress)
         found.problem = _unbalanced(replay.state)
-    except (ChainBroken, CheckFailed) as broken:
+    except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     if replay.state.chained.sequence >= 0:
         found.position = str(Position(partition, replay.state.chained.sequence))

@@ -16,7 +16,7 @@ from rich.table import Table
 from deploy.services import open_log_to_read
 from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Verdict, events_of, verify_log
-from write_side.contract.log import Log
+from write_side.contract.log import Log, LogDamaged
 from write_side.contract.position import parse_positions
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -85,7 +85,10 @@ def verify(
 
 
 async def _verify(quiet: bool) -> Verdict:
-    log = await open_log_to_read()
+    try:
+        log = await open_log_to_read()
+    except LogDamaged as damage:
+        return Verdict([], str(damage))
     columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.completed:,.0f} outcomes"), TimeElapsedColumn())
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
@@ -107,7 +110,7 @@ def _print(verdict: Verdict) -> None:
             "good" if found.problem is None else "BROKEN",
         )
     Console().print(table)
-    for found in verdict.partitions:
-        if found.problem is not None:
-            print(found.problem)
+    for problem in (verdict.problem, *(found.problem for found in verdict.partitions)):
+        if problem is not None:
+            print(problem)
     print("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")

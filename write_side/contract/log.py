@@ -33,6 +33,10 @@ class LogFailed(Exception):
     """The environment failed (disk, broker, settings). The message says what it means for the money and what to do."""
 
 
+class LogDamaged(LogFailed):
+    """What was durable is not whole any more: not the environment of a moment, but the log itself is broken."""
+
+
 class Log(Protocol):
     """Append and read blocks. One instance serves all partitions of one process, on one event loop."""
 

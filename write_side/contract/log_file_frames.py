@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from write_side.contract.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, read_header
-from write_side.contract.log import LogFailed, Record
+from write_side.contract.log import LogDamaged, Record
 
 RUN_BYTES: Final = 4 * 1024 * 1024
 """One read of the file: long enough that the system call costs nothing, short enough to stay in the processor's cache."""
@@ -105,7 +105,7 @@ def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> Non
     data = memoryview(_pread_whole(descriptor, size - bad, bad))
     behind = _frame_behind(data)
     if behind is not None:
-        raise LogFailed(
+        raise LogDamaged(
             f"{path}, byte {bad}: a block is damaged, and another one begins behind it at byte {bad + behind}. A crash cannot do "
             "that, so blocks that were acknowledged are damaged: money may be missing if they were left out. Nothing was "
             "changed. Restore this file from a backup or a copy, then run `fanfold verify`."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from write_side.contract.block import Undecodable
-from write_side.contract.log import LogFailed
+from write_side.contract.log import LogDamaged, LogFailed
 from write_side.contract.log_file_folder import segment_offsets, segment_path, sync_folder, write_durably
 from write_side.contract.log_file_frames import find_segment_end, is_good, read_run
 
@@ -97,7 +97,7 @@ class PartitionFiles:
             if os.fstat(self._descriptor).st_size != size:
                 continue  # the segment grew between the two looks
             if damaged:
-                raise LogFailed(
+                raise LogDamaged(
                     f"{self._path}, byte {self.end - first}: this segment ends in a damaged block, and the next one was begun. "
                     "Blocks before it are good. Restore the file from a backup or a copy, then run `fanfold verify`."
                 )
@@ -119,7 +119,7 @@ class PartitionFiles:
         sizes = [segment_path(self.folder, first).stat().st_size for first in self.firsts]
         ends = [first + size for first, size in zip(self.firsts, sizes, strict=True)]
         if [0, *ends[:-1]] != self.firsts:
-            raise LogFailed(
+            raise LogDamaged(
                 f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
                 "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
             )
@@ -157,7 +157,7 @@ class PartitionFiles:
         try:
             found = find_segment_end(path, descriptor, os.fstat(descriptor).st_size)
             if found.torn or found.last is None:
-                raise LogFailed(
+                raise LogDamaged(
                     f"{path}, byte {found.end}: a block is damaged, and the next segment was begun. A crash cannot do that. "
                     "Nothing was changed. Restore the file from a backup or a copy, then run `fanfold verify`."
                 )

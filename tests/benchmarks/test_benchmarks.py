@@ -1,0 +1,44 @@
+"""Every benchmark at its smallest size, so that none can rot. No time is asserted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import kafka, rebuild, writes
+
+REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
+
+pytestmark = pytest.mark.benchmark
+
+
+async def test_writes_reports_what_it_wrote_durably(tmp_path: Path) -> None:
+    told = json.loads(await writes.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "bytes_per_transfer"}
+    assert told["durable"]
+    assert told["transfers"] == 1_800  # a tenth warms up
+
+
+async def test_a_plain_transfer_takes_at_most_70_bytes_of_log(tmp_path: Path) -> None:
+    told = json.loads(await writes.run(tmp_path, transfers=32_768, accounts=10_000, partitions=1, block=8_192))
+    assert told["bytes_per_transfer"] <= 70
+
+
+async def test_rebuild_reports_an_equal_view(tmp_path: Path) -> None:
+    told = json.loads(await rebuild.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100))
+    assert told.keys() >= REPORTED
+    assert told["equal"]
+    assert told["switched"]
+    assert told["entries"] == 4_000
+
+
+@pytest.mark.kafka
+async def test_kafka_reports_what_it_wrote_and_read_back(
+    tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    told = json.loads(await kafka.run(tmp_path, transfers=2_000, accounts=100, partitions=1, block=500))
+    assert told.keys() >= REPORTED
+    assert told["durable"]

@@ -1,0 +1,90 @@
+"""The commands that read the log, beside a running service and without one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.end_to_end import load, processes
+
+
+async def _fill(address: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        await load.open_accounts(session, address, ["alice", "bob"])
+        for number in range(20):
+            body = {"from": "@world", "to": "alice", "amount": "10", "asset": load.ASSET}
+            headers = {"Idempotency-Key": str(number % 15)}
+            async with session.post(f"{address}/v1/transfers", json=body, headers=headers) as response:
+                assert response.status == 201
+
+
+async def test_rebuild_inside_the_running_process_switches_to_an_equal_view(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "2"}
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await _fill(service.address)
+        for generation in (2, 3):
+            code, out, errors = await processes.command("rebuild", "--json", environment=environment)
+            assert code == 0, errors
+            result = json.loads(out)
+            assert (result["verdict"], result["equal"], result["entries"]) == ("switched", True, 30)
+            assert {part["new_generation"] for part in result["partitions"]} == {generation}
+        async with aiohttp.ClientSession() as session, session.get(f"{service.address}/v1/accounts/alice") as response:
+            assert (await response.json())["posted"] == "150"
+
+
+async def test_rebuild_without_a_process_says_that_there_is_nothing_to_rebuild(tmp_path: Path) -> None:
+    code, _, errors = await processes.command("rebuild", environment=load.folder_of(tmp_path))
+    assert code == 2
+    assert "no fanfold is running" in errors
+
+
+async def test_tail_prints_every_outcome_once_as_json(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data")
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await _fill(service.address)
+        code, out, _ = await processes.command("tail", "--no-follow", environment=environment)
+    assert code == 0
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["kind"] for event in events].count("open") == 2
+    assert [event["outcome"] for event in events if event["kind"] == "transfer"].count("done") == 15
+    assert [event["outcome"] for event in events].count("repeated") == 5
+    assert sum(int(entry["posted"]) for entry in events[-6]["entries"]) == 0
+
+
+async def test_verify_names_the_file_and_the_byte_of_a_damaged_block(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data")
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await _fill(service.address)
+        assert await service.interrupt() == 0
+    code, out, _ = await processes.command("verify", "--json", environment=environment)
+    good = json.loads(out)
+    assert (code, good["verdict"], good["entries"]) == (0, "good", 30)
+    (segment,) = (tmp_path / "data").rglob("*.segment")
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+    code, out, _ = await processes.command("verify", "--json", environment=environment)
+    broken = json.loads(out)
+    assert (code, broken["verdict"]) == (1, "broken")
+    assert broken["blocks"] < good["blocks"]
+    assert "a block is damaged" in broken["problem"]
+    assert str(segment) in broken["problem"]
+
+
+async def test_a_second_process_over_the_same_folder_is_told_who_has_it(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data")
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        code, _, errors = await processes.command("up", environment=environment)
+        assert code == 1
+        assert str(service.process.pid) in errors
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["tail", "--no-follow"]])
+async def test_a_folder_without_a_log_is_a_sentence_not_a_traceback(tmp_path: Path, arguments: list[str]) -> None:
+    code, out, errors = await processes.command(*arguments, environment=load.folder_of(tmp_path))
+    assert (code, out) == (2, "")
+    assert "There is no log in" in errors
+    assert "Traceback" not in errors
