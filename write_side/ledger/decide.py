@@ -45,6 +45,9 @@ ID_WINDOW_US: Final = 7 * 24 * 3600 * 1_000_000
 """Ids are remembered this long at least, unless the table reaches its bound before."""
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
 """A client's clock may be this far ahead of ours."""
+ID_LATE_US: Final = 10 * 1_000_000
+"""A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
+instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
 CUT_OFF_STEP_US: Final = 3600 * 1_000_000
 """The cut-off follows the window in steps, because forgetting passes over the whole table."""
 
@@ -270,6 +273,7 @@ class _Deciding:
 
     def __init__(self, state: State, batch: CommandBatch, partitions: int, created_at_us: int, ids_max: int) -> None:
         self.state, self.batch, self.at_us, self.ids_max = state, batch, created_at_us, ids_max
+        self.partitions = np.uint64(partitions)
         n = len(batch)
         self.debit, self.credit = string_keys(batch.debit), string_keys(batch.credit)
         opening = np.flatnonzero(batch.kind == Kind.OPEN)
@@ -301,11 +305,14 @@ class _Deciding:
         self.cut_off_us = state.chained.refuse_ids_before_us
 
     def _asset_numbers(self, opening: npt.NDArray[np.intp]) -> npt.NDArray[np.int64]:
-        opened = set(self.batch.asset[opening].tolist())
-        numbers = [
-            self.state.intern_asset(name) if i in opened else self.state.asset_number(name)
-            for i, name in enumerate(self.batch.assets)
-        ]
+        """This process's numbers of the batch's assets; a new one gets its number only from an account that is new too."""
+        state = self.state
+        numbers = [state.asset_number(name) for name in self.batch.assets]
+        for i in opening[np.array(numbers)[self.batch.asset[opening]] < 0].tolist():
+            asset = self.batch.asset[i]
+            known = find_account(state.rows, state.slots, state.secret, self.debit[0, i], self.debit[1, i]) >= 0
+            if numbers[asset] < 0 and not known and self.debit[0, i] % self.partitions == state.partition:
+                numbers[asset] = state.intern_asset(self.batch.assets[asset])
         return np.array(numbers, np.int64)[self.batch.asset]
 
     def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
@@ -338,7 +345,9 @@ class _Deciding:
             state.count, state.ids.count = int(self.counts[0]), int(self.counts[1])
             if reached == n:
                 break
-            self._raise_cut_off(min(state.ids.median_time_us(), self.at_us))
+            # Whole seconds: where one block ends and the next begins, some microseconds on, must not show in the cut-off.
+            latest_us = (self.at_us - ID_LATE_US) // 1_000_000 * 1_000_000
+            self._raise_cut_off(min(state.ids.median_time_us(), latest_us))
             raised = True
         settle(state.rows, self.touched, state.digest)
         return Decision(self._sections(back, row), self.cut_off_us, state.digest_bytes(self.cut_off_us))

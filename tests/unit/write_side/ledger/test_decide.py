@@ -247,13 +247,29 @@ def test_a_block_whose_time_does_not_rise_is_a_bug_and_changes_nothing() -> None
 def test_a_full_id_table_forgets_the_older_half_and_never_runs_an_id_of_it_again() -> None:
     partition = DecidingPartition(ids_max=10)
     deposits: list[Command] = [moved(n, "@world", "a", 1, NOON_US + n * 1000) for n in range(11)]
-    at_us = NOON_US + 1_000_000
+    at_us = NOON_US + 60_000_000
     assert words(partition, [*opened("a"), *deposits, *deposits], at_us) == (
         ["done"] * 12 + ["id_expired"] * 4 + ["id_expired"] + ["repeated"] * 6
     )
     assert int(partition.state.posted[2]) == 11
     assert partition.state.ids.count == 6
     assert_same_state(partition.state, partition.replayed())
+
+
+def test_ids_made_ahead_of_time_never_push_the_cut_off_so_far_that_others_are_refused() -> None:
+    partition = DecidingPartition(ids_max=10)
+    ahead: list[Command] = [moved(n, "@world", "a", 1, NOON_US + 60_000_000) for n in range(40)]
+    ordinary: list[Command] = [moved(100 + n, "@world", "a", 1, NOON_US - 2_000_000) for n in range(5)]
+    assert words(partition, [*opened("a"), *ahead, *ordinary], NOON_US) == ["done"] * 46
+    assert_same_state(partition.state, partition.replayed())
+
+
+def test_an_opening_that_opens_nothing_leaves_no_asset_behind() -> None:
+    partition = DecidingPartition()
+    other: list[Command] = [OpenAccount("a", f"A{n}/2", 0, "") for n in range(5)]
+    assert words(partition, [*opened("a")], NOON_US) == ["done"]
+    assert set(words(partition, other, NOON_US + 1)) == {"account_exists_with_other_terms"}
+    assert partition.state.asset_names == ["USD/2"]
 
 
 def test_a_plain_transfer_takes_at_most_seventy_bytes_in_a_full_block() -> None:

@@ -16,6 +16,7 @@ TEN_TO_18 = 1_000_000_000_000_000_000
 NO_FLOOR_IN_COLUMN = -9_223_372_036_854_775_808
 SEVEN_DAYS_US = 604_800_000_000
 FIVE_MINUTES_US = 300_000_000
+TEN_SECONDS_US = 10_000_000
 HOUR_US = 3_600_000_000
 
 
@@ -105,7 +106,7 @@ class WalletModel:
         over = len(self.seen) - self.ids_max
         if over >= 0 and over % max(1, self.ids_max // 16) == 0:
             median = int(statistics.median(seen.time_us for seen in self.seen.values()))
-            self._forget_before(min(median, at_us))
+            self._forget_before(min(median, (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000))
         return time_us >= self.refuse_before_us
 
     def _move(self, command: Transfer) -> Outcome:
