@@ -1,15 +1,20 @@
-"""The console in a real Chromium, before the stub wallet. `target` is the only thing that knows what serves the page."""
+"""The console in a real Chromium, before a stub wallet and before `fanfold up`. `target` alone knows what serves the page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import NamedTuple
 
+import aiohttp
 import pytest
 from playwright.async_api import Page, async_playwright, expect
 
+from tests.end_to_end import processes
 from tests.gateway_server import serving
+from tests.servers import free_port, unique_name
 from tests.wallet_stub import WalletStub
 
 pytestmark = pytest.mark.browser
@@ -30,19 +35,53 @@ class Target(NamedTuple):
 
     url: str
     transfer: Callable[[str, str, int], Awaitable[None]]
-    drop_streams: Callable[[], None]
+    drop_streams: Callable[[], Awaitable[None]]
 
 
-@pytest.fixture
-async def target() -> AsyncIterator[Target]:
+@pytest.fixture(params=["stub", "fanfold up"])
+async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
+    running = stub_target() if request.param == "stub" else real_target(tmp_path)
+    async with running as target:
+        yield target
+
+
+@asynccontextmanager
+async def stub_target() -> AsyncIterator[Target]:
     wallet = WalletStub()
     async with serving(wallet, wallet.feed, cut_wait_ms=100) as served:
 
-        def drop_streams() -> None:
+        async def drop_streams() -> None:
             for stream in list(served.gateway.hub._streams.values()):
                 stream._transport.abort()  # type: ignore[attr-defined]
 
         yield Target(served.url, wallet.transfer, drop_streams)
+
+
+@asynccontextmanager
+async def real_target(folder: Path) -> AsyncIterator[Target]:
+    """The embedded process; its streams are dropped as they are in life, by kill -9 and a new start over the same data."""
+    environment = {"FANFOLD_DATA": str(folder / "data"), "FANFOLD_PORT": str(free_port())}
+    errors = folder / "errors.txt"
+    service = await processes.start("up", environment=environment, errors=errors)
+
+    async def transfer(debit: str, credit: str, amount: int) -> None:
+        body = {"from": debit, "to": credit, "amount": str(amount), "asset": "USD/2"}
+        headers = {"Idempotency-Key": unique_name()}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response,
+        ):
+            assert response.status == 201, await response.text()
+
+    async def restart() -> None:
+        nonlocal service
+        await service.kill()
+        service = await processes.start("up", environment=environment, errors=errors)
+
+    try:
+        yield Target(service.address, transfer, restart)
+    finally:
+        await service.kill()
 
 
 @pytest.fixture
@@ -87,7 +126,7 @@ async def test_a_transfer_made_elsewhere_appears_and_flashes(page: Page, target:
 async def test_a_lost_connection_is_shown_and_resumed(page: Page, target: Target) -> None:
     await page.get_by_role("button", name="Open two demo accounts and fund them").click()
     await shows(page, "bob", "$100.00")
-    target.drop_streams()
+    await target.drop_streams()
     await target.transfer("bob", "alice", 250)
     await shows(page, "bob", "$97.50")
     await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
