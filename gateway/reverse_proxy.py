@@ -5,7 +5,9 @@ Only what the table names passes: `/internal/` of a side can never be reached fr
 
 from __future__ import annotations
 
+import asyncio
 import re
+from contextlib import suppress
 from typing import Final, Literal, NamedTuple
 
 import structlog
@@ -71,16 +73,19 @@ class _Guard:
     """One request on its way: counts the body, remembers whether an answer has begun."""
 
     def __init__(self, receive: Receive, send: Send, bytes_max: int) -> None:
-        self._receive = receive
+        self.unread = receive
+        """The client's own, for what is left of the body."""
         self._send = send
         self._left = bytes_max
         self.too_large = False
+        self.ended = False
         self.status = 0
 
     async def receive(self) -> Message:
         if self.too_large:
             return {"type": "http.disconnect"}
-        message = await self._receive()
+        message = await self.unread()
+        self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
             self.too_large = True
@@ -95,6 +100,11 @@ class _Guard:
         await self._send(message)
 
 
+DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
+DISCARD_SECONDS_MAX: Final = 30
+"""A refused body is read on up to here: longer ones are no client's mistake."""
+
+
 class ReverseProxy:
     """An ASGI application for everything under `/v1/` but the stream."""
 
@@ -106,10 +116,12 @@ class ReverseProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         side = route(scope["method"], scope["path"])
         if isinstance(side, Refused):
+            await _discard(receive)
             await send_problem(send, side.word, allow=side.allow)
             return
         length = _declared_length(scope["headers"])
         if length is None or length > self._request_bytes_max:
+            await _discard(receive)
             await send_problem(send, "body_malformed" if length is None else "body_too_large")
             return
         await self._pass_on(side, scope, _Guard(receive, send, self._request_bytes_max), send)
@@ -127,8 +139,23 @@ class ReverseProxy:
             if not guard.too_large:
                 _log.exception("upstream_failed", side=side)
         if not guard.status and (word is not None or guard.too_large):
+            if not guard.ended:
+                await _discard(guard.unread)
             await send_problem(send, "body_too_large" if guard.too_large else word or "internal")
         self._metrics.requests.labels(side, str(guard.status or "none")).inc()
+
+
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a body that nobody wants: a connection closed over unread bytes is reset, and its client would get
+    the reset instead of the answer. Gives up at `DISCARDED_BYTES_MAX` or `DISCARD_SECONDS_MAX`."""
+    left = DISCARDED_BYTES_MAX
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS_MAX):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
