@@ -199,14 +199,24 @@ async def test_after_a_failed_append_every_append_is_refused_and_reading_goes_on
 async def test_close_ends_tails_and_refuses_appends(logs: Logs) -> None:
     log = await logs.open()
     await log.append(0, block(0))
-    tails = [asyncio.ensure_future(taken(log.tail(partition), 2)) for partition in (0, 0, 1)]
-    seen = await taken(log.tail(0), 1)
+    has_seen = [asyncio.Event() for _ in range(2)]
+
+    async def follow(number: int) -> list[bytes]:
+        """Everything that one tail yields until it ends."""
+        seen: list[bytes] = []
+        async with aclosing(log.tail(0)) as runs:
+            async for run in runs:
+                seen += as_bytes(list(run))
+                has_seen[number].set()
+        return seen
+
+    tails = [asyncio.ensure_future(follow(number)) for number in range(2)]
+    waiting = asyncio.ensure_future(taken(log.tail(1), 1))
+    for event in has_seen:
+        await event.wait()
     await log.close()
-    assert [as_bytes(records) for records in await asyncio.gather(*tails)] == [
-        as_bytes(seen)[:1],
-        as_bytes(seen)[:1],
-        [],
-    ]
+    assert await asyncio.gather(*tails) == [[block(0)], [block(0)]]
+    assert await waiting == []
     with pytest.raises(LogFailed):
         await log.append(0, block(1))
     with pytest.raises(LogFailed):
