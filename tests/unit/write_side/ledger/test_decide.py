@@ -291,7 +291,8 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     """A second version would be compiled in the middle of the traffic: tens of seconds in which nothing is answered."""
     from write_side.contract import fold, grammar
     from write_side.ledger.command_batch import CommandBatch
-    from write_side.ledger.decide import decide, decide_loop
+    from write_side.ledger.decide import decide
+    from write_side.ledger.rules import decide_loop
 
     partition = DecidingPartition()
     partition.open_epoch(NOON_US)
