@@ -19,9 +19,9 @@ from write_side.contract.log import Log
 from write_side.contract.replay import Replay
 from write_side.contract.state import Place
 
-RECENT_BLOCKS = 64
+RECENT_BLOCKS = 16
 """Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
-REMEMBERED_BLOCKS = 64
+REMEMBERED_BLOCKS = 16
 """Decoded blocks kept for answering repeated commands: a client that retries does so soon."""
 
 
