@@ -1,6 +1,6 @@
 # Everything starts with `make install`; `make up` and `make test` call it. Exact versions: deploy/lock.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-servers up test lint pytest format lock bench clean
+.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate clean
 
 help:
 	@echo 'make up          start fanfold: one process, durable, with its console (FANFOLD_PORT 8080, FANFOLD_DATA ./data)'
@@ -9,6 +9,7 @@ help:
 	@echo 'make lint        ruff and mypy        make format   let ruff rewrite the sources'
 	@echo 'make pytest      tests only, ARGS=... goes to pytest'
 	@echo 'make bench       every benchmark, one JSON line each (BENCH="writes rebuild" chooses)'
+	@echo 'make simulate    the deterministic simulation: SEEDS=1000 seeds FROM=0; a seed that fails prints itself'
 	@echo 'make lock        lock again after a change of dependencies (LOCK_OPTIONS=--upgrade: newest versions)'
 	@echo 'make clean       remove caches, builds and .venv; never the data'
 
@@ -59,6 +60,11 @@ lock: install-dev
 BENCH ?= writes rebuild kafka
 bench: install-dev install-servers
 	@for name in $(BENCH); do .venv/bin/fanfold bench $$name || exit 1; done
+
+SEEDS ?= 1000
+FROM ?= 0
+simulate: install-dev
+	@.venv/bin/python -m tests.simulation $(SEEDS) $(FROM)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

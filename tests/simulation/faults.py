@@ -1,0 +1,378 @@
+"""Everything that goes wrong, from one seed: what a simulated process sees instead of its log, queue, view and feed.
+
+A process is a `Life`. Each of its ports asks the life first: a dead one does nothing any more, a paused one (a zombie) goes
+on when it wakes up. `Chaos` decides; once it is `calm` nothing fails, and only the delays remain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any, TypeVar
+
+from read_side.contract.feed import FeedBatch, FeedUnavailable
+from read_side.contract.rows import AccountRow, AccountRows
+from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
+from read_side.views.view_memory import MemoryViewStore
+from tests.simulation.virtual_time import OWNER
+from write_side.command_queue import CommandQueue, Queued, QueueReader
+from write_side.contract.log import START, LogFailed, Record
+from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.ledger.command_batch import CommandBatch
+
+T = TypeVar("T")
+
+NOON_US = 1_760_000_000_000_500
+LATE_MAX_S = 3.0
+"""How long a record of a dead process may still be on its way."""
+ZOMBIE_MAX_S = 8.0
+
+
+class Chaos:
+    """The seed's random numbers, in one stream. rate: how often things go wrong, 0..1 of the usual."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.calm = False
+        self.rate = self.random.choice((0.3, 1.0, 1.0, 2.0))
+        self.slow_s = self.random.choice((0.001, 0.01, 0.1))
+        self.counts: dict[str, int] = {}
+
+    def strikes(self, what: str, probability: float) -> bool:
+        """Whether this fault happens now."""
+        if self.calm or self.random.random() >= probability * self.rate:
+            return False
+        self.counts[what] = self.counts.get(what, 0) + 1
+        return True
+
+    def delay_s(self) -> float:
+        return self.random.choice((0.0, 0.0, 0.3, 1.0, 3.0)) * self.slow_s * self.random.random()
+
+
+class Life:
+    """One process from start to end. `trace(text)` notes what happens to it."""
+
+    def __init__(self, name: str, chaos: Chaos, trace: Callable[[str], None]) -> None:
+        self.name = name
+        self.chaos = chaos
+        self.trace = trace
+        self.alive = True
+        self.tasks: dict[asyncio.Task[Any], None] = {}
+        self.ended = asyncio.Event()
+        self.awake = asyncio.Event()
+        self.awake.set()
+
+    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run something as part of this process."""
+        before = OWNER.set(self)
+        try:
+            return asyncio.get_running_loop().create_task(work)
+        finally:
+            OWNER.reset(before)
+
+    def crash(self, why: str) -> None:
+        """End at once: whatever its tasks still do in their last moment, no port does anything for them."""
+        if self.alive:
+            self.alive = False
+            self.trace(f"{self.name} ends: {why}")
+            self.ended.set()
+            self.awake.set()
+            for task in list(self.tasks):
+                task.cancel()
+
+    def pause(self, for_s: float) -> None:
+        """Stop as under SIGSTOP, and wake up later without having noticed."""
+        if self.awake.is_set() and self.alive:
+            self.trace(f"{self.name} sleeps")
+            self.awake.clear()
+            asyncio.get_running_loop().call_later(for_s, self._wake)
+
+    def _wake(self) -> None:
+        if self.alive:
+            self.trace(f"{self.name} wakes up")
+        self.awake.set()
+
+    async def turn(self) -> None:
+        """Before anything that others can see. Raises CancelledError in a dead process."""
+        await asyncio.sleep(self.chaos.delay_s())
+        while not self.awake.is_set():
+            await self.awake.wait()
+        if not self.alive:
+            raise asyncio.CancelledError
+
+
+class LifeClock:
+    """A process's clocks. `wall_apart_us` is how far its wall clock was set away from the right time."""
+
+    def __init__(self) -> None:
+        self.wall_apart_us = 0
+
+    def wall_us(self) -> int:
+        return NOON_US + self.monotonic_us() + self.wall_apart_us
+
+    def monotonic_us(self) -> int:
+        return round(asyncio.get_running_loop().time() * 1e6)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class FaultyLog:
+    """`Log` of one process. `deciders` notes which process made which block."""
+
+    def __init__(self, life: Life, records: MemoryRecords, deciders: dict[bytes, Life]) -> None:
+        self._life = life
+        self._records = records
+        self._inner = MemoryLog(records)
+        self._deciders = deciders
+
+    @property
+    def partitions(self) -> int:
+        return self._inner.partitions
+
+    async def append(self, partition: int, block: bytes) -> int:
+        life, chaos = self._life, self._life.chaos
+        self._deciders[block] = life
+        if chaos.strikes("zombie", 0.03):
+            life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
+        await life.turn()
+        if chaos.strikes("crash before append", 0.02):
+            life.crash("before an append")
+        elif chaos.strikes("record lands after the crash", 0.02):
+            late_s = chaos.random.uniform(0, LATE_MAX_S)
+            asyncio.get_running_loop().call_later(late_s, self._records.append, partition, block)
+            life.crash("with a record on its way")
+        elif chaos.strikes("failed append", 0.02):
+            self._inner.fail_next_append(record_is_there=chaos.random.random() < 0.5)
+        if not life.alive:
+            raise asyncio.CancelledError
+        offset = await self._inner.append(partition, block)
+        if chaos.strikes("doubled record", 0.03):
+            self._records.append(partition, block)
+        if chaos.strikes("crash after append", 0.02):
+            life.crash("after an append")
+        if chaos.strikes("zombie", 0.02):
+            life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
+        await life.turn()
+        return offset
+
+    async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        async with aclosing(self._inner.read(partition, after)) as runs:
+            async for run in runs:
+                await self._life.turn()
+                yield run
+
+    async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        async with aclosing(self._inner.tail(partition, after)) as runs:
+            async for run in runs:
+                if self._life.chaos.strikes("slow reader", 0.02):
+                    await asyncio.sleep(self._life.chaos.random.uniform(0, 3.0))
+                await self._life.turn()
+                yield run
+
+    async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
+        await self._life.turn()
+        return await self._inner.fetch(partition, offset)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class LastingQueue:
+    """The records of a command queue that outlives processes, one partition: offset -> batch. None: unreadable."""
+
+    def __init__(self) -> None:
+        self.records: list[CommandBatch | None] = []
+        self.grown = asyncio.Event()
+
+    def put(self, batch: CommandBatch | None) -> int:
+        self.records.append(batch)
+        self.grown.set()
+        self.grown = asyncio.Event()
+        return len(self.records) - 1
+
+
+class LastingQueueOfLife:
+    """`CommandQueue` of one process over a `LastingQueue`: at least once, late, and sometimes nobody knows."""
+
+    def __init__(self, life: Life, shared: LastingQueue) -> None:
+        self._life = life
+        self._shared = shared
+
+    async def append(self, partition: int, batch: CommandBatch) -> int:
+        chaos = self._life.chaos
+        await self._life.turn()
+        if chaos.strikes("command lost", 0.03):
+            raise LogFailed("The broker did not answer.")
+        if chaos.strikes("unreadable command record", 0.01):
+            self._shared.put(None)
+        if chaos.strikes("doubled command record", 0.05):
+            self._shared.put(batch)
+        offset = self._shared.put(batch)
+        if chaos.strikes("late command record", 0.03):
+            late_s = chaos.random.uniform(0, LATE_MAX_S)
+            asyncio.get_running_loop().call_later(late_s, self._shared.put, batch)
+        if chaos.strikes("command appended, nobody told", 0.03):
+            raise LogFailed("The broker did not answer.")
+        await self._life.turn()
+        return offset
+
+    async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
+        await self._life.turn()
+        return _LastingReader(self._life, self._shared, from_offset)
+
+    async def close(self) -> None: ...
+
+
+class _LastingReader:
+    def __init__(self, life: Life, shared: LastingQueue, from_offset: int) -> None:
+        self._life, self._shared, self._next = life, shared, from_offset
+
+    async def take(self, commands_max: int) -> list[Queued]:
+        while self._next >= len(self._shared.records):
+            await self._shared.grown.wait()
+        await self._life.turn()
+        end = min(len(self._shared.records), self._next + self._life.chaos.random.randint(1, 4))
+        taken = [Queued(offset, self._shared.records[offset]) for offset in range(self._next, end)]
+        self._next = end
+        return taken
+
+    async def close(self) -> None: ...
+
+
+class NotedQueue:
+    """`CommandQueue` that dies with its process (the embedded one), noting what was put where for the auditor."""
+
+    def __init__(self, life: Life, inner: CommandQueue) -> None:
+        self._life = life
+        self._inner = inner
+        self.records: dict[int, CommandBatch] = {}
+
+    async def append(self, partition: int, batch: CommandBatch) -> int:
+        await self._life.turn()
+        offset = await self._inner.append(partition, batch)
+        self.records[offset] = batch
+        return offset
+
+    async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
+        await self._life.turn()
+        return await self._inner.open_reader(partition, from_offset)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class FaultyView:
+    """`ViewStore` of one process over a store that outlives it. `written(store)` is told after every change."""
+
+    def __init__(self, life: Life, store: MemoryViewStore, written: Callable[[], None]) -> None:
+        self._life = life
+        self._store = store
+        self._written = written
+
+    async def _do(self, work: Callable[[], Coroutine[Any, Any, T]], writes: bool = False) -> T:
+        chaos = self._life.chaos
+        if writes and chaos.strikes("stuck view write", 0.02):
+            self._life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
+        await self._life.turn()
+        if chaos.strikes("view away", 0.03):
+            raise ViewUnavailable("The store did not answer.")
+        result = await work()
+        if writes:
+            self._written()
+            if chaos.strikes("view written, nobody told", 0.03):
+                raise ViewUnavailable("The store did not answer.")
+            if chaos.strikes("projector crashes after a write", 0.01):
+                self._life.crash("after a view write")
+        await self._life.turn()
+        return result
+
+    async def claim(self, partition: int, generation: int) -> Owner:
+        return await self._do(lambda: self._store.claim(partition, generation), writes=True)
+
+    async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
+        return await self._do(lambda: self._store.checkpoint(partition, generation))
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        return await self._do(lambda: self._store.apply(owner, expected, rows, checkpoint), writes=True)
+
+    async def clear(self, owner: Owner) -> None:
+        await self._do(lambda: self._store.clear(owner), writes=True)
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        await self._do(lambda: self._store.load(owner, rows), writes=True)
+
+    async def live(self, partition: int) -> int | None:
+        return await self._do(lambda: self._store.live(partition))
+
+    async def generations(self, partition: int) -> list[int]:
+        return await self._do(lambda: self._store.generations(partition))
+
+    async def switch(self, owner: Owner) -> None:
+        await self._do(lambda: self._store.switch(owner), writes=True)
+
+    async def read(
+        self, partition: int, accounts: Sequence[str], generation: int | None = None
+    ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
+        return await self._do(lambda: self._store.read(partition, accounts, generation))
+
+    def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
+        return self._store.scan(partition, generation)
+
+    async def close(self) -> None: ...
+
+
+class SharedFeed:
+    """What lies between projectors and gateways: one queue a subscriber, in order."""
+
+    def __init__(self) -> None:
+        self.subscribers: list[_FeedQueue] = []
+
+
+class _FeedQueue(AsyncIterator[FeedBatch]):
+    def __init__(self, life: Life) -> None:
+        self.life = life
+        self._queue: asyncio.Queue[FeedBatch] = asyncio.Queue()
+
+    def put(self, batch: FeedBatch) -> None:
+        chaos = self.life.chaos
+        if chaos.strikes("feed batch lost", 0.05):
+            return
+        self._queue.put_nowait(batch)
+        if chaos.strikes("feed batch doubled", 0.05):
+            self._queue.put_nowait(batch)
+
+    async def __anext__(self) -> FeedBatch:
+        if self.life.chaos.strikes("feed ends", 0.005):
+            raise StopAsyncIteration
+        batch = await self._queue.get()
+        await self.life.turn()
+        return batch
+
+
+class FaultyFeed:
+    """`Feed` of one process."""
+
+    def __init__(self, life: Life, shared: SharedFeed) -> None:
+        self._life = life
+        self._shared = shared
+
+    async def publish(self, batch: FeedBatch) -> None:
+        chaos = self._life.chaos
+        await self._life.turn()
+        if chaos.strikes("feed away", 0.03):
+            raise FeedUnavailable("The feed did not answer.")
+        for subscriber in self._shared.subscribers:
+            if subscriber.life.alive:
+                subscriber.put(batch)
+        if chaos.strikes("feed took it, nobody told", 0.02):
+            raise FeedUnavailable("The feed did not answer.")
+
+    def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
+        queue = _FeedQueue(self._life)
+        self._shared.subscribers = [each for each in self._shared.subscribers if each.life is not self._life] + [queue]
+        return queue
+
+    async def close(self) -> None: ...
