@@ -47,7 +47,7 @@ def bench(
       fanfold bench writes --partitions 2 --transfers 8000000
     """
     try:
-        benchmark = importlib.import_module(f"tests.benchmarks.{name}")
+        benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
     with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
@@ -58,4 +58,7 @@ def bench(
             partitions=partitions or _PARTITIONS[name],
             block=block or _BLOCK[name],
         )
-        print(asyncio.run(line))
+        try:
+            print(asyncio.run(line))
+        except servers.ServerMissing as missing:  # it says what to install
+            raise typer.BadParameter(str(missing)) from None

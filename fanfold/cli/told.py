@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from deploy.serving import CannotListen
@@ -22,8 +23,17 @@ def told(exit_code: int) -> Iterator[None]:
     """Print a known failure on standard error and end with `exit_code`; Ctrl-C ends with 130."""
     try:
         yield
+    except ValidationError as wrong:
+        # Only the name and the rule: a value may be an address with a password in it.
+        rules = "; ".join(f"FANFOLD_{str(error['loc'][0]).upper()}: {error['msg']}" for error in wrong.errors())
+        _say(f"a setting is wrong, and nothing was started. {rules}")
+        raise typer.Exit(exit_code) from None
     except _FAILURES as failure:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"fanfold: {failure}", markup=False)
+        _say(str(failure))
         raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _say(sentence: str) -> None:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(f"fanfold: {sentence}", markup=False)

@@ -82,6 +82,15 @@ async def test_a_second_process_over_the_same_folder_is_told_who_has_it(tmp_path
         assert str(service.process.pid) in errors
 
 
+async def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Path) -> None:
+    for name, value in (("FANFOLD_PORT", "hunter2"), ("FANFOLD_PARTITIONS", "-7"), ("FANFOLD_LOG", "hunter2:x")):
+        code, _, errors = await processes.command("up", environment=load.folder_of(tmp_path) | {name: value})
+        assert code == 1
+        assert name in errors
+        assert "Traceback" not in errors
+        assert value == "hunter2:x" or value not in errors
+
+
 @pytest.mark.parametrize("arguments", [["verify"], ["tail", "--no-follow"]])
 async def test_a_folder_without_a_log_is_a_sentence_not_a_traceback(tmp_path: Path, arguments: list[str]) -> None:
     code, out, errors = await processes.command(*arguments, environment=load.folder_of(tmp_path))
