@@ -14,6 +14,9 @@ import numpy as np
 from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Outcome, WalletModel
 from write_side.contract.answers import format_time
 from write_side.contract.block import Block, decode
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed
+from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, ROW, SEQUENCE, TIME_US
 from write_side.contract.log import Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -51,6 +54,8 @@ class Told(NamedTuple):
     sequence: int
 
 
+DeciderOf = Callable[[bytes], str]
+"""block -> the name of the process that made it."""
 CommandsAt = Callable[[bytes, int], CommandBatch | None]
 """(block, queue offset) -> what the process that decided the block found there; None for an unreadable record."""
 
@@ -58,8 +63,10 @@ CommandsAt = Callable[[bytes, int], CommandBatch | None]
 class Auditor:
     """One partition. `rows[s]`: every account after block s."""
 
-    def __init__(self, commands_at: CommandsAt, trace: Callable[[str], None]) -> None:
+    def __init__(self, commands_at: CommandsAt, decider_of: DeciderOf, trace: Callable[[str], None]) -> None:
         self._commands_at = commands_at
+        self._decider_of = decider_of
+        self._owners: dict[int, str] = {}
         self._trace = trace
         self.model = WalletModel(0, 1, ids_max=1 << 24)
         self.replay = Replay(State(0), fingerprints_of_block)
@@ -99,11 +106,16 @@ class Auditor:
             and header.previous_hash == (self.hashes[-1] if self.hashes else bytes(32))
         )
         self._trace(f"record {self.records} {header.block_hash.hex()} {'counts' if counts else 'does not'}")
-        folded = self.replay.take(Record(self.records - 1, data))
+        try:
+            folded = self.replay.take(Record(self.records - 1, data))
+        except (ChainBroken, CheckFailed) as stopped:
+            raise Violation(f"readers stop: {stopped}") from stopped
         self.require((folded is not None) == counts, "readers disagree with the chain rule")
         if not counts:
             self.require(header.epoch < self.epoch or header.sequence <= self.sequence + 1, "the log has a hole")
             return
+        decider = self._decider_of(data)
+        self.require(self._owners.setdefault(header.epoch, decider) == decider, "two processes write in one epoch")
         self._decide_again(data, block)
         self._compare_with_fold()
 
@@ -147,7 +159,10 @@ class Auditor:
         """The places (back, row) and commands of the queue records that this block consumed."""
         places, commands = list[tuple[int, int]](), list[Command]()
         for offset in range(self.consumed_to, block.header.consumed_to):
-            batch = self._commands_at(data, offset)
+            try:
+                batch = self._commands_at(data, offset)
+            except LookupError:
+                raise Violation("a block consumed what was never in the queue") from None
             if batch is not None:
                 found = commands_of(batch)
                 commands += found
@@ -200,8 +215,11 @@ class Auditor:
         self.require(folded == self.model.balances(), "the fold is not the model")
         self.require(state.held[: state.count].any() == False, "money is held")  # noqa: E712
 
-    def same_state(self, state: State, whose: str) -> None:
-        """A live state is the replay, byte for byte. Only asked where both are at the same block."""
+    def same_state(self, state: State, whose: str, fingerprints: bool) -> None:
+        """A live state is the replay, byte for byte. Only asked where both are at the same block.
+
+        fingerprints: whether this state has those of its transfers, as a writer's has and a reader's has not.
+        """
         mine = self.replay.state
         if state.chained.block_hash != mine.chained.block_hash:
             return
@@ -215,9 +233,9 @@ class Auditor:
             self.require(equal, rule + column)
         self.require(np.array_equal(state.digest, mine.digest), rule + "digest")
         kept = mine.ids.count
-        self.require(
-            state.ids.count == kept and np.array_equal(state.ids.rows[:kept], mine.ids.rows[:kept]), rule + "ids"
-        )
+        columns = [ID_A, ID_B, SEQUENCE, ROW, TIME_US] + [FINGERPRINT_A, FINGERPRINT_B] * fingerprints
+        equal = np.array_equal(state.ids.rows[:kept, columns], mine.ids.rows[:kept, columns])
+        self.require(state.ids.count == kept and equal, rule + "ids")
 
     # Answers to writes.
 

@@ -1,4 +1,4 @@
-"""Everything that goes wrong, from one seed: what a simulated process sees instead of its log, queue, view and feed.
+"""Everything that goes wrong, from one seed: what a simulated process sees instead of its log and queue.
 
 A process is a `Life`. Each of its ports asks the life first: a dead one does nothing any more, a paused one (a zombie) goes
 on when it wakes up. `Chaos` decides; once it is `calm` nothing fails, and only the delays remain.
@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from read_side.contract.feed import FeedBatch, FeedUnavailable
-from read_side.contract.rows import AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
-from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.virtual_time import OWNER
 from write_side.command_queue import CommandQueue, Queued, QueueReader
 from write_side.contract.log import START, LogFailed, Record
@@ -262,117 +258,3 @@ class NotedQueue:
 
     async def close(self) -> None:
         await self._inner.close()
-
-
-class FaultyView:
-    """`ViewStore` of one process over a store that outlives it. `written(store)` is told after every change."""
-
-    def __init__(self, life: Life, store: MemoryViewStore, written: Callable[[], None]) -> None:
-        self._life = life
-        self._store = store
-        self._written = written
-
-    async def _do(self, work: Callable[[], Coroutine[Any, Any, T]], writes: bool = False) -> T:
-        chaos = self._life.chaos
-        if writes and chaos.strikes("stuck view write", 0.02):
-            self._life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
-        await self._life.turn()
-        if chaos.strikes("view away", 0.03):
-            raise ViewUnavailable("The store did not answer.")
-        result = await work()
-        if writes:
-            self._written()
-            if chaos.strikes("view written, nobody told", 0.03):
-                raise ViewUnavailable("The store did not answer.")
-            if chaos.strikes("projector crashes after a write", 0.01):
-                self._life.crash("after a view write")
-        await self._life.turn()
-        return result
-
-    async def claim(self, partition: int, generation: int) -> Owner:
-        return await self._do(lambda: self._store.claim(partition, generation), writes=True)
-
-    async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
-        return await self._do(lambda: self._store.checkpoint(partition, generation))
-
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
-        return await self._do(lambda: self._store.apply(owner, expected, rows, checkpoint), writes=True)
-
-    async def clear(self, owner: Owner) -> None:
-        await self._do(lambda: self._store.clear(owner), writes=True)
-
-    async def load(self, owner: Owner, rows: AccountRows) -> None:
-        await self._do(lambda: self._store.load(owner, rows), writes=True)
-
-    async def live(self, partition: int) -> int | None:
-        return await self._do(lambda: self._store.live(partition))
-
-    async def generations(self, partition: int) -> list[int]:
-        return await self._do(lambda: self._store.generations(partition))
-
-    async def switch(self, owner: Owner) -> None:
-        await self._do(lambda: self._store.switch(owner), writes=True)
-
-    async def read(
-        self, partition: int, accounts: Sequence[str], generation: int | None = None
-    ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
-        return await self._do(lambda: self._store.read(partition, accounts, generation))
-
-    def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
-        return self._store.scan(partition, generation)
-
-    async def close(self) -> None: ...
-
-
-class SharedFeed:
-    """What lies between projectors and gateways: one queue a subscriber, in order."""
-
-    def __init__(self) -> None:
-        self.subscribers: list[_FeedQueue] = []
-
-
-class _FeedQueue(AsyncIterator[FeedBatch]):
-    def __init__(self, life: Life) -> None:
-        self.life = life
-        self._queue: asyncio.Queue[FeedBatch] = asyncio.Queue()
-
-    def put(self, batch: FeedBatch) -> None:
-        chaos = self.life.chaos
-        if chaos.strikes("feed batch lost", 0.05):
-            return
-        self._queue.put_nowait(batch)
-        if chaos.strikes("feed batch doubled", 0.05):
-            self._queue.put_nowait(batch)
-
-    async def __anext__(self) -> FeedBatch:
-        if self.life.chaos.strikes("feed ends", 0.005):
-            raise StopAsyncIteration
-        batch = await self._queue.get()
-        await self.life.turn()
-        return batch
-
-
-class FaultyFeed:
-    """`Feed` of one process."""
-
-    def __init__(self, life: Life, shared: SharedFeed) -> None:
-        self._life = life
-        self._shared = shared
-
-    async def publish(self, batch: FeedBatch) -> None:
-        chaos = self._life.chaos
-        await self._life.turn()
-        if chaos.strikes("feed away", 0.03):
-            raise FeedUnavailable("The feed did not answer.")
-        for subscriber in self._shared.subscribers:
-            if subscriber.life.alive:
-                subscriber.put(batch)
-        if chaos.strikes("feed took it, nobody told", 0.02):
-            raise FeedUnavailable("The feed did not answer.")
-
-    def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
-        queue = _FeedQueue(self._life)
-        self._shared.subscribers = [each for each in self._shared.subscribers if each.life is not self._life] + [queue]
-        return queue
-
-    async def close(self) -> None: ...

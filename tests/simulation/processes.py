@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -15,7 +13,6 @@ from gateway.balances import BalancesUnavailable
 from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
-from gateway.protocol.session import Session, Watch
 from read_side.contract.rows import AccountRow
 from read_side.projector import Projector
 from read_side.queries import Balances
@@ -24,20 +21,19 @@ from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, row_of
 from tests.simulation.faults import (
     Chaos,
-    FaultyFeed,
     FaultyLog,
-    FaultyView,
     LastingQueue,
     LastingQueueOfLife,
     Life,
     LifeClock,
     NotedQueue,
-    SharedFeed,
 )
+from tests.simulation.read_faults import FaultyFeed, FaultyView, SharedFeed
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available
 from write_side.contract.block import Block
 from write_side.contract.log_memory import MemoryRecords
+from write_side.follower import Follower
 from write_side.intake import Intake
 from write_side.outcomes import Outcomes
 from write_side.queue_memory import MemoryQueue
@@ -74,6 +70,7 @@ class World:
     trace: Callable[[str], None]
     deciders: dict[bytes, Life] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
+    intakes: list[WriteSide] = field(default_factory=list)
     readers: list[ReadSide] = field(default_factory=list)
     gateways: list[Gateway] = field(default_factory=list)
     started: int = 0
@@ -112,44 +109,48 @@ async def ask(life: Life, work: Coroutine[Any, Any, T], wait_s: float = ASK_WAIT
 
 
 class WriteSide:
-    """Intake, queue and writer of the one partition."""
+    """Intake and writer of the one partition; `decides=False`: an intake alone, which follows what another process decides."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, decides: bool = True) -> None:
         self.world = world
-        self.life = life = world.life("writer")
+        self.life = life = world.life("writer" if decides else "intake")
         self.clock = LifeClock()
-        self.log = FaultyLog(life, world.records, world.deciders)
         self.noted: NotedQueue | None = None
+        self.ready = False
+        self._decides = decides
+        log = FaultyLog(life, world.records, world.deciders)
+        queue: NotedQueue | LastingQueueOfLife
         if world.queue is None:
-            queue: NotedQueue | LastingQueueOfLife = NotedQueue(life, MemoryQueue())
-            assert isinstance(queue, NotedQueue)
-            self.noted = queue
+            queue = self.noted = NotedQueue(life, MemoryQueue())
         else:
             queue = LastingQueueOfLife(life, world.queue)
-        limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
-        self.writer = world.parts.writer(0, self.log, queue, self.clock, limits, self._accepted)
-        self.outcomes = Outcomes(0, self.writer.replay, self.log)
+        self.owner: Writer | Follower
+        if decides:
+            limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
+            self.owner = world.parts.writer(0, log, queue, self.clock, limits, self._accepted)
+        else:
+            self.owner = Follower(0, log, self._accepted)
+        self.outcomes = Outcomes(0, self.owner.replay, log)
         self.intake = Intake(queue, {0: self.outcomes}, partitions=1, wait_s=ANSWER_WAIT_S)
-        self.ready = False
         life.start(self._live())
 
     async def _live(self) -> None:
         try:
-            await self.writer.start()
+            await self.owner.start()
             self.world.checked(self._compare)
             self.ready = True
-            await self.writer.run()
+            await self.owner.run()
         except Exception as failure:
             self.outcomes.fail(failure)
             await asyncio.sleep(0)  # whoever waits is told before the process is gone
-            self.life.crash(f"{type(failure).__name__}")
+            self.life.crash(type(failure).__name__)
 
     def _accepted(self, block: Block, offset: int) -> None:
         self.outcomes.accepted(block, offset)
         self.world.checked(self._compare)
 
     def _compare(self) -> None:
-        self.world.auditor.same_state(self.writer.state, self.life.name)
+        self.world.auditor.same_state(self.owner.state, self.life.name, fingerprints=self._decides)
 
 
 class ReadSide:
@@ -244,67 +245,3 @@ class Gateway:
         )
         self.hub.open(1)
         self.life.start(self.hub.run())
-
-
-class Watcher:
-    """A client of the stream: what it has been told so far, over all its connections."""
-
-    def __init__(self, world: World, accounts: Sequence[str]) -> None:
-        self.world = world
-        self.accounts = accounts
-        self.versions: dict[str, int] = {}
-        self.session = Session(100)
-        self._gateway: Gateway | None = None
-        self._name_of: dict[int, str] = {}
-
-    def connect(self, gateway: Gateway) -> None:
-        """Connect, and subscribe from what is already known."""
-        self.session = Session(100)
-        self._gateway, self._name_of = gateway, {}
-        gateway.hub.join(self)
-        wanted = [
-            {"account": name} | ({"since": self.versions[name]} if name in self.versions else {})
-            for name in self.accounts
-        ]
-        wish = self.session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": wanted}))
-        assert isinstance(wish, Watch)
-        gateway.hub.watch(self.session, wish)
-
-    @property
-    def lost(self) -> bool:
-        return self._gateway is None or not self._gateway.life.alive
-
-    def leave(self) -> None:
-        if self._gateway is not None:
-            self._gateway.hub.leave(self)
-            self._gateway = None
-
-    def flush(self) -> None:
-        """Called by the hub, as a connection that can be written to."""
-        frames, _ = self.session.outbox.take()
-        for frame in map(json.loads, frames):
-            self.world.checked(partial(self._take, frame))
-
-    def _take(self, frame: Any) -> None:
-        auditor = self.world.auditor
-        if frame["op"] == "error":
-            self.world.trace(f"stream refused {frame.get('code')}")
-            self.leave()
-        if frame["op"] == "ack":
-            self._name_of = {each["sub"]: each["account"] for each in frame["accounts"]}
-        if frame["op"] != "balances":
-            return
-        for each in frame["items"]:
-            name = self._name_of[each["sub"]]
-            self.world.trace(f"pushed {name} {each['v']}")
-            auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
-            auditor.pushed(name, each)
-            self.versions[name] = each["v"]
-        auditor.require(self._is_cut(), "what a client has been sent is at no one position")
-
-    def _is_cut(self) -> bool:
-        known = self.versions.items()
-        return any(
-            all(name in rows and rows[name].version == version for name, version in known)
-            for rows in reversed(self.world.auditor.rows)
-        )

@@ -16,8 +16,10 @@ from structlog.testing import capture_logs
 from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
 from tests.simulation.auditor import Auditor, Violation
-from tests.simulation.faults import NOON_US, Chaos, LastingQueue, Life, SharedFeed
-from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, Watcher, World, WriteSide, ask
+from tests.simulation.faults import NOON_US, Chaos, LastingQueue, Life
+from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide, ask
+from tests.simulation.read_faults import SharedFeed
+from tests.simulation.watcher import Watcher
 from write_side.contract.log_memory import MemoryRecords
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
@@ -25,8 +27,8 @@ from write_side.ledger.commands import Command, OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 CLIENTS = 4
-COMMANDS_OF_CLIENT = 14
-STORM_S = 25.0
+COMMANDS_OF_CLIENT = 12
+STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 ACCOUNTS = ("alice", "bob", "carol", "dave", "erin", "shop.eur")
@@ -73,7 +75,7 @@ class _Run:
         self._hash = hashlib.blake2b(digest_size=16)
         records = _Records()
         queue = LastingQueue() if chaos.random.random() < 0.5 else None
-        auditor = Auditor(self._commands_at, self.trace)
+        auditor = Auditor(self._commands_at, lambda block: self.world.deciders[block].name, self.trace)
         self.world = records.world = World(
             chaos, parts, records, queue, parts.view(), SharedFeed(), auditor, self.trace
         )
@@ -119,6 +121,8 @@ class _Run:
         for process in self._clocked():
             process.clock.wall_apart_us = 0
         await asyncio.gather(*clients)
+        if self.chaos.random.random() < 0.5:
+            self._spoil_view()  # nothing is written any more that would show it to the projector
         auditor = self.world.auditor
         while not self._is_settled():
             await asyncio.sleep(0.5)
@@ -141,12 +145,11 @@ class _Run:
         return self.watcher.versions == newest
 
     def _lives(self) -> list[Life]:
-        world = self.world
-        lives = [each.life for each in world.writers] + [each.life for each in world.readers]
-        return [life for life in lives + [each.life for each in world.gateways] if life.alive]
+        lives = [each.life for each in self._clocked()] + [each.life for each in self.world.gateways]
+        return [life for life in lives if life.alive]
 
     def _clocked(self) -> list[WriteSide | ReadSide]:
-        return [*self.world.writers, *self.world.readers]
+        return [*self.world.writers, *self.world.intakes, *self.world.readers]
 
     # Processes.
 
@@ -155,7 +158,9 @@ class _Run:
         world = self.world
         while True:
             self._keep(world.writers, WriteSide)
-            self._keep([each for each in world.readers if each.projector], lambda w: ReadSide(w), world.readers)
+            if world.queue is not None:
+                self._keep(world.intakes, lambda w: WriteSide(w, decides=False))
+            self._keep([each for each in world.readers if each.projector], ReadSide, world.readers)
             self._keep(
                 [each for each in world.readers if not each.projector], lambda w: ReadSide(w, False), world.readers
             )
@@ -219,7 +224,7 @@ class _Run:
         random = self.chaos.random
         again = self.chaos.strikes("asked again", 0.1)
         while True:
-            alive = [each for each in self.world.writers if each.life.alive and each.ready]
+            alive = [each for each in self.world.writers + self.world.intakes if each.life.alive and each.ready]
             if alive:
                 two = self.chaos.strikes("sent twice", 0.1)
                 sending = [asyncio.create_task(self._send(random.choice(alive), commands)) for _ in range(1 + two)]
@@ -293,6 +298,7 @@ class _Run:
             alive = [each for each in self.world.gateways if each.life.alive]
             if self.watcher.lost and alive:
                 self.watcher.connect(self.chaos.random.choice(alive))
+            self.watcher.subscribe()
 
 
 def _opening(account: str, other_terms: bool) -> OpenAccount:

@@ -1,0 +1,89 @@
+"""A client of the stream, over the real hub and session."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from gateway.hub import Hub
+from gateway.protocol.session import Session, Watch
+from tests.simulation.processes import Gateway, World
+
+
+class Watcher:
+    """A client of the stream: what it has been told so far, over all its connections."""
+
+    def __init__(self, world: World, accounts: Sequence[str]) -> None:
+        self.world = world
+        self.accounts = accounts
+        self.versions: dict[str, int] = {}
+        self.session = Session(100)
+        self._gateway: Gateway | None = None
+        self._name_of: dict[int, str] = {}
+        self._sent: dict[str, int] = {}
+        self._waiting: list[str] = []
+
+    def connect(self, gateway: Gateway) -> None:
+        """Connect anew. What was told before is remembered, to go on from there."""
+        self.session = Session(100)
+        self._gateway, self._name_of, self._sent, self._waiting = gateway, {}, {}, list(self.accounts)
+        gateway.hub.join(self)
+
+    def subscribe(self) -> None:
+        """Ask for some more of the accounts, from the versions that are known."""
+        if self._gateway is None or not self._waiting:
+            return
+        count = self.world.chaos.random.randint(1, len(self._waiting))
+        names, self._waiting = self._waiting[:count], self._waiting[count:]
+        wanted = [
+            {"account": each} | ({"since": self.versions[each]} if each in self.versions else {}) for each in names
+        ]
+        wish = self.session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": wanted}))
+        assert isinstance(wish, Watch)
+        self._gateway.life.start(self._watch(self._gateway.hub, wish))
+
+    async def _watch(self, hub: Hub, wish: Watch) -> None:
+        """As part of the gateway's process, so that what the hub starts for it ends with it."""
+        hub.watch(self.session, wish)
+
+    @property
+    def lost(self) -> bool:
+        return self._gateway is None or not self._gateway.life.alive
+
+    def leave(self) -> None:
+        if self._gateway is not None:
+            self._gateway.hub.leave(self)
+            self._gateway = None
+
+    def flush(self) -> None:
+        """Called by the hub, as a connection that can be written to."""
+        frames, _ = self.session.outbox.take()
+        for frame in map(json.loads, frames):
+            self.world.checked(partial(self._take, frame))
+
+    def _take(self, frame: Any) -> None:
+        auditor = self.world.auditor
+        if frame["op"] == "error":
+            self.world.trace(f"stream refused {frame.get('code')}")
+            self.leave()
+        if frame["op"] == "ack":
+            self._name_of |= {each["sub"]: each["account"] for each in frame["accounts"]}
+        if frame["op"] != "balances":
+            return
+        for each in frame["items"]:
+            name = self._name_of[each["sub"]]
+            self.world.trace(f"pushed {name} {each['v']}")
+            auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
+            auditor.pushed(name, each)
+            self.versions[name] = self._sent[name] = each["v"]
+        auditor.require(self._is_cut(), "what a client has been sent is at no one position")
+
+    def _is_cut(self) -> bool:
+        """Whether what this connection was sent is the state at one position. What it was not, it knows from `since`."""
+        known = self._sent.items()
+        return any(
+            all(name in rows and rows[name].version == version for name, version in known)
+            for rows in reversed(self.world.auditor.rows)
+        )
