@@ -173,6 +173,12 @@ class _PartitionRebuild:
     async def _load(self, live: int) -> tuple[Owner, Checkpoint]:
         """A new generation with everything folded so far. One that an earlier rebuild left unfinished is taken over."""
         left = [number for number in await self._view.generations(self._partition) if number > live]
+        if await self._view.live(self._partition) != live:
+            # What is there above `live` may be what another rebuild has just made live: claiming it would end its projector.
+            raise CannotRebuild(
+                f"partition {self._partition}: another rebuild has switched to a new view meanwhile. The live view is right; "
+                "see what that one says."
+            )
         owner = await self._view.claim(self._partition, left[0] if left else live + 1)
         await self._view.clear(owner)
         for rows in rows_in_parts(self._fold.state, ROWS_PER_LOAD):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -38,6 +38,18 @@ class BusyView(MemoryViewStore):
         if self.during and generation is not None:
             await anext(self.during[0], None)
         return await super().read(partition, accounts, generation)
+
+
+class RivalView(MemoryViewStore):
+    """A store over which another rebuild runs from beginning to end, just before this one chooses its generation."""
+
+    rival: Callable[[], Awaitable[object]] | None = None
+
+    async def generations(self, partition: int) -> list[int]:
+        rival, self.rival = self.rival, None
+        if rival is not None:
+            await rival()
+        return await super().generations(partition)
 
 
 class Stage:
@@ -238,6 +250,24 @@ async def test_an_interrupted_rebuild_is_started_again_in_the_same_generation(st
         assert partition.new_generation == 2
         await stage.expect_right(generation=2)
         assert (await stage.view.read(0, ["half"]))[1] == [None]
+
+
+async def test_a_view_that_another_rebuild_made_live_meanwhile_is_left_to_its_projector() -> None:
+    stage = Stage()
+    view = RivalView()
+    projector = Projector(0, stage.log, view, stage.feed, stage.timer, "boot")
+    await stage.fill()
+    await projector.start()
+
+    async def another_rebuild() -> None:
+        await rebuild(stage.log, view)
+        await projector.owner.probe()  # the projector has moved on to the new view
+
+    view.rival = another_rebuild
+    with pytest.raises(CannotRebuild, match="another rebuild has switched"):
+        await rebuild(stage.log, view)
+    await projector.owner.probe()  # raises Displaced when the view was taken from it
+    assert (await view.live(0), projector.owner.generation, projector.owner.repairs) == (2, 2, 0)
 
 
 async def test_progress_is_told_with_rate_and_rest(stage: Stage) -> None:
