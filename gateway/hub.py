@@ -123,16 +123,19 @@ class Hub:
         self.unwatch(stream.session.end().subscriptions)
 
     def watch(self, session: Session, watch: Watch) -> None:
-        """Serve a subscribe: register now, read, then acknowledge."""
-        self._spawn(self._serve(session, watch))
+        """Serve a subscribe: register now, read, then acknowledge.
+
+        Before this returns, because the client's next message may unsubscribe: whoever is registered after that stays for ever.
+        """
+        shares = self._by_partition(watch.subscriptions)
+        reads = [(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
+        self._spawn(self._serve(session, watch, reads))
 
     def unwatch(self, subscriptions: Iterable[Subscription]) -> None:
         for partition, share in self._by_partition(subscriptions).items():
             self.partitions[partition].forget(share)
 
-    async def _serve(self, session: Session, watch: Watch) -> None:
-        shares = self._by_partition(watch.subscriptions)
-        reads = [(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
+    async def _serve(self, session: Session, watch: Watch, reads: list[tuple[PartitionWatch, Read]]) -> None:
         try:
             async with asyncio.timeout(self._snapshot_wait_ms / 1000):
                 answers = await asyncio.gather(*(self._read(partition, read) for partition, read in reads))

@@ -159,6 +159,16 @@ async def test_unsubscribe_ends_the_pushes(served: Served, wallet: WalletStub) -
         assert [row["sub"] for row in (await receive(client))["items"]] == [2]
 
 
+async def test_a_subscribe_and_its_unsubscribe_in_one_packet_leave_nothing_behind(served: Served) -> None:
+    reader, writer = await asyncio.open_connection(*_address(served))
+    await _raw_handshake(reader, writer, served)
+    asked = {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}]}
+    writer.write(_masked(json.dumps(asked)) + _masked(json.dumps({"op": "unsubscribe", "id": 2, "subs": [1]})))
+    assert {(await _read_frame(reader))["id"] for _ in range(2)} == {1, 2}
+    assert len(served.gateway.hub.partitions[0]) == 0
+    writer.close()
+
+
 async def test_malformed_messages_are_answered_and_too_many_end_the_stream(served: Served) -> None:
     async with connect(served.stream_url) as client:
         await client.send("{")
