@@ -21,8 +21,10 @@ class WriteSettings(BaseSettings):
         None, ge=1, le=1024, description="partitions of a new log (1); an old one must have them"
     )
     topic: str = Field("fanfold", description="Kafka topics are named `<topic>.events` and `<topic>.commands`")
-    replication: int = Field(1, ge=1, description="replicas of a new Kafka topic; 3 in production")
-    min_in_sync: int = Field(1, ge=1, description="replicas that must have a block before it counts; 2 in production")
+    replication: int = Field(3, ge=1, description="replicas that a Kafka topic must have; 1 with a single broker")
+    min_in_sync: int = Field(
+        2, ge=1, description="replicas that must have a block before it counts; 1 with a single broker"
+    )
     own_partitions: Annotated[str, NoDecode] = Field(
         "", description="partitions this process writes, `0,2`; empty: all"
     )
