@@ -129,16 +129,16 @@ class Projector:
             return
         async with aclosing(self._log.tail(self.partition, self.fold.replay.last_offset)) as runs:
             async for records in runs:
-                try:
-                    run = await asyncio.to_thread(self.fold.take, records)
-                except (ChainBroken, CheckFailed) as failure:
-                    async with self._writing:
+                # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
+                async with self._writing:
+                    try:
+                        run = await asyncio.to_thread(self.fold.take, records)
+                    except (ChainBroken, CheckFailed) as failure:
                         await self._stop(failure)
                         await self._until_available(self.owner.bring_right)
                         self._published = self.fold.sequence  # the next heartbeat shows the gap
                         self._tell_readers()
-                    return
-                async with self._writing:
+                        return
                     self.blocks += run.blocks
                     await self._show(run.rows)
 

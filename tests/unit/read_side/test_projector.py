@@ -191,6 +191,46 @@ async def test_an_emptied_view_is_brought_right_by_the_next_block(stage: Stage) 
         await stage.expect_right(projector)
 
 
+class NewsWhileLoading(MemoryViewStore):
+    """A block arrives while the view is being loaded again. shown: alice's balance by the position it was shown at."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+        self.emptied = False
+        self.shown: dict[int, int] = {}
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        await super().load(owner, rows)
+        if self.emptied:
+            self.emptied = False
+            await self.stage.writer.append(moved("alice", "bob", 30))
+            for _ in range(20):  # long enough for a projector that would fold it now
+                await asyncio.to_thread(int)
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        live = await super().apply(owner, expected, rows, checkpoint)
+        _, [alice] = await self.read(0, ["alice"])
+        assert alice is not None
+        self.shown.setdefault(checkpoint.sequence, alice.posted)
+        return live
+
+
+async def test_a_view_being_repaired_is_never_shown_at_a_block_that_arrived_meanwhile_and_is_not_in_it(
+    stage: Stage,
+) -> None:
+    await stage.open_two()
+    view = stage.view = NewsWhileLoading(stage)
+    async with stage.projector() as projector:
+        view._generations.clear()
+        view._live.clear()
+        view.emptied = True
+        await stage.timer.tick()
+        await reach(projector, 3)
+        await stage.expect_right(projector)
+        assert view.shown == {2: 100, 3: 70}
+
+
 async def test_rows_of_another_log_in_the_view_are_replaced_at_the_start(stage: Stage) -> None:
     owner = await stage.view.claim(0, 1)
     foreign = AccountRows.of(
