@@ -12,6 +12,8 @@ from typing import Any
 
 import uvicorn
 
+from deploy.bounded_http import BoundedHttpProtocol
+
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
 
@@ -71,7 +73,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         ws=ws,
-        http="httptools",
+        http=BoundedHttpProtocol,
         loop="uvloop",
         lifespan="off",
         access_log=False,

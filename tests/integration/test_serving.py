@@ -1,0 +1,67 @@
+"""What every service's door does before anything of the project sees the request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from deploy.bounded_http import HEAD_BYTES_MAX
+from deploy.serving import listen, serve
+
+LIMIT_S = 10
+READ_BYTES = 1024 * 1024
+"""More than a server reads at once."""
+
+
+async def hello(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    ready, end = asyncio.Event(), asyncio.Event()
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    async def drain() -> None:
+        """Nothing was taken that is not answered."""
+
+    with listen("127.0.0.1", 0) as bound:
+        serving = asyncio.create_task(
+            serve(hello, bound, work=[until_the_end], drain=drain, on_started=ready.set, ws="none")
+        )
+        async with asyncio.timeout(LIMIT_S):
+            await ready.wait()
+        yield bound.getsockname()[1]
+        end.set()
+        async with asyncio.timeout(LIMIT_S):
+            await serving
+
+
+async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = b""
+    # A client that goes on sending may get the reset before it has read the answer.
+    with suppress(ConnectionError):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * READ_BYTES)
+        writer.write(b"a" * READ_BYTES)
+        async with asyncio.timeout(LIMIT_S):
+            answer = await reader.read()
+    writer.close()
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_requests_one_after_the_other_are_counted_each_for_itself(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    body = b"b" * HEAD_BYTES_MAX
+    for _ in range(3):
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
+        writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
