@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,8 @@ class ControlSocket:
         self._path.unlink(missing_ok=True)
         mask = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, self._path)
+            with _short(self._path) as path:
+                self._server = await asyncio.start_unix_server(self._serve, path)
         finally:
             os.umask(mask)
 
@@ -61,9 +62,20 @@ class ControlSocket:
             writer.close()
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """The same file by a path that fits: the kernel takes 108 bytes, and data folders may lie deeper than that."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 async def ask_rebuild(folder: Path, accept_differences: bool) -> AsyncIterator[dict[str, Any]]:
     """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError."""
-    reader, writer = await asyncio.open_unix_connection(folder / SOCKET_NAME, limit=LINE_BYTES_MAX)
+    with _short(folder / SOCKET_NAME) as path:
+        reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
     try:
         writer.write(json.dumps({"accept_differences": accept_differences}).encode() + b"\n")
         while line := await reader.readline():

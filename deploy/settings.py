@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 class ProcessSettings(BaseSettings):
     """Environment variables `FANFOLD_HOST` and `FANFOLD_PORT`."""
 
-    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
     host: str = Field(
         "127.0.0.1", description="address to listen on; there is no authentication yet, so keep it on loopback"

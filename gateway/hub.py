@@ -169,6 +169,8 @@ class Hub:
                 return await self._balances.read(partition, accounts, min_position, READ_WAIT_MS)
             except BalancesUnavailable as unavailable:
                 _log.warning("balances_unavailable", partition=partition, reason=str(unavailable))
+            except Exception:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
+                _log.exception("balances_failed", partition=partition)
             await asyncio.sleep(retry_ms / 1000)
             retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
 

@@ -111,6 +111,7 @@ class ReverseProxy:
     def __init__(self, write_side: Upstream, read_side: Upstream, metrics: Metrics, request_bytes_max: int) -> None:
         self._sides: dict[Side, Upstream] = {"write": write_side, "read": read_side}
         self._metrics = metrics
+        self._away: set[Side] = set()
         self._request_bytes_max = request_bytes_max
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -131,9 +132,14 @@ class ReverseProxy:
         word = None
         try:
             await self._sides[side](inner, guard.receive, guard.send)
+            if side in self._away:
+                self._away.discard(side)
+                _log.info("upstream_back", side=side)
         except UpstreamUnavailable as gone:
             word = "upstream_unavailable"
-            _log.warning("upstream_unavailable", side=side, reason=str(gone))
+            if side not in self._away:  # once, not for every request of an outage: the metrics count those
+                self._away.add(side)
+                _log.warning("upstream_unavailable", side=side, reason=str(gone))
         except Exception:
             word = "internal"
             if not guard.too_large:

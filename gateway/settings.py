@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class GatewaySettings(BaseSettings):
     """Defaults serve one process on one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
     write_url: str = Field("http://127.0.0.1:8081", description="the write side, when it is another process")
     read_url: str = Field("http://127.0.0.1:8082", description="the read side, when it is another process")

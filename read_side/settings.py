@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class ReadSettings(BaseSettings):
     """Defaults serve one process on one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
     view: str = Field("memory", description="`memory`, or `redis://host:6379/0`: where views and the feed are")
     view_prefix: str = Field("fanfold", description="how the names of all keys in Redis begin")

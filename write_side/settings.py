@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 class WriteSettings(BaseSettings):
     """Defaults serve one process on one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="FANFOLD_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
     data: str = Field("./data", description="folder of the file log")
     log: str = Field(

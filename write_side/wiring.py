@@ -39,6 +39,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     Raises LogFailed, ValueError for an address of no known kind.
     """
     scheme, _, rest = settings.log_address.partition(":")
+    if scheme in ("file", "kafka") and not rest.strip("/"):
+        raise ValueError(f"FANFOLD_LOG={scheme}: names no place; write file:FOLDER or kafka://host:9092")
     if scheme == "file":
         folder = Path(rest)
         if not writing:

@@ -22,7 +22,8 @@ async def _fill(address: str) -> None:
 
 
 async def test_rebuild_inside_the_running_process_switches_to_an_equal_view(tmp_path: Path) -> None:
-    environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "2"}
+    deep = tmp_path / "/".join(["a-folder-that-lies-deep"] * 6)  # deeper than a socket's path may be long
+    environment = load.folder_of(deep) | {"FANFOLD_PARTITIONS": "2", "FANFOLD_TOPIC": ""}
     async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
         await _fill(service.address)
         for generation in (2, 3):
