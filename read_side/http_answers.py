@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl
 
@@ -52,21 +52,12 @@ def problem(word: str, **more: object) -> Response:
     return json_response(PROBLEMS[word].status, problem_document(word, **more))
 
 
-def json_line(document: dict[str, Any]) -> bytes:
-    return _encode(document) + b"\n"
-
-
 async def send(send_message: Send, response: Response) -> None:
     headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
     if response.status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
     await send_message({"type": "http.response.start", "status": response.status, "headers": headers})
     await send_message({"type": "http.response.body", "body": response.body})
-
-
-async def send_lines(send_message: Send, lines: Iterable[bytes]) -> None:
-    """Some lines of an NDJSON answer whose end is not known yet."""
-    await send_message({"type": "http.response.body", "body": b"".join(lines), "more_body": True})
 
 
 def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:

@@ -19,8 +19,8 @@ import numpy as np
 
 from write_side.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.command_queue import CommandQueue, Queued
-from write_side.contract.block import ZERO_HASH, Block, Header, encode, header_of
-from write_side.contract.chain import Head, Skip, judge
+from write_side.contract.block import Block, Header, encode, header_of
+from write_side.contract.chain import NO_HEAD, Head, Skip, judge
 from write_side.contract.log import Log, Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -65,7 +65,7 @@ class Writer:
         self._clock = clock
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._on_accepted = on_accepted
-        self._accepted = Head(0, -1, ZERO_HASH)
+        self._accepted = NO_HEAD
 
     async def start(self) -> None:
         """Fold the log to its end and take the partition over by an epoch block."""

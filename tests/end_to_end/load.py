@@ -6,12 +6,14 @@ import asyncio
 import random
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
 from read_side.projections.events import events_of
+from tests.end_to_end import processes
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -78,6 +80,23 @@ async def transfer_until_gone(
     async with aiohttp.ClientSession() as session:
         await asyncio.gather(*(client(session) for _ in range(clients)))
     on_enough.set()
+
+
+async def kill_again_and_again(
+    command: str, environment: Mapping[str, str], ledger: Ledger, *, kills: int, answers_max: int, errors: Path
+) -> None:
+    """Start the command, post transfers until a random number of answers has come, kill -9; so many times."""
+    for kill in range(kills):
+        service = await processes.start(command, environment=environment, errors=errors)
+        if kill == 0:
+            async with aiohttp.ClientSession() as session:
+                await open_accounts(session, service.address, ledger.accounts)
+        enough = asyncio.Event()
+        answers = ledger.random.randint(1, answers_max)
+        loading = asyncio.create_task(transfer_until_gone(service.address, ledger, 16, answers, enough))
+        await enough.wait()
+        await service.kill()
+        await loading
 
 
 @dataclass

@@ -33,20 +33,10 @@ async def test_every_acknowledged_transfer_survives_thirty_kills_of_the_writer(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str
 ) -> None:
     environment = deployed.environment_of(kafka_bootstrap, redis_url, partitions=1)
-    chance = random.Random(21)
-    ledger = load.Ledger([f"account-{i}" for i in range(8)], chance)
-    for kill in range(KILLS):
-        service = await processes.start("write-side", environment=environment, errors=tmp_path / "errors.txt")
-        if kill == 0:
-            async with aiohttp.ClientSession() as session:
-                await load.open_accounts(session, service.address, ledger.accounts)
-        enough = asyncio.Event()
-        loading = asyncio.create_task(
-            load.transfer_until_gone(service.address, ledger, 16, chance.randint(1, 200), enough)
-        )
-        await enough.wait()
-        await service.kill()
-        await loading
+    ledger = load.Ledger([f"account-{i}" for i in range(8)], random.Random(21))
+    await load.kill_again_and_again(
+        "write-side", environment, ledger, kills=KILLS, answers_max=200, errors=tmp_path / "errors.txt"
+    )
     await _audit(environment, ledger)
     assert len(ledger.done) > KILLS
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from pathlib import Path
@@ -17,22 +16,12 @@ KILLS = 30
 
 async def test_every_acknowledged_transfer_survives_thirty_kills_and_is_there_once(tmp_path: Path) -> None:
     environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "1"}
-    chance = random.Random(20)
-    ledger = load.Ledger([f"account-{i}" for i in range(8)], chance)
-    for kill in range(KILLS):
-        service = await processes.start("up", environment=environment, errors=tmp_path / "errors.txt")
-        if kill == 0:
-            async with aiohttp.ClientSession() as session:
-                await load.open_accounts(session, service.address, ledger.accounts)
-        enough = asyncio.Event()
-        loading = asyncio.create_task(
-            load.transfer_until_gone(service.address, ledger, 16, chance.randint(1, 400), enough)
-        )
-        await enough.wait()
-        await service.kill()
-        await loading
+    ledger = load.Ledger([f"account-{i}" for i in range(8)], random.Random(20))
+    await load.kill_again_and_again(
+        "up", environment, ledger, kills=KILLS, answers_max=400, errors=tmp_path / "errors.txt"
+    )
 
-    assert len(ledger.done) > KILLS
+    assert len(ledger.done) > KILLS * 10
     log = await FileLog.open_read_only(tmp_path / "data")
     found = await load.audit(log)
     await log.close()

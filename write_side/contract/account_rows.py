@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_account
-from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home
+from write_side.contract.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
 from write_side.contract.prefetch import AHEAD, prefetch_row
 
 KEY_A: Final = 0
@@ -37,23 +37,6 @@ def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
     raw = np.empty(count * _LINE_BYTES + _LINE_BYTES, np.uint8)
     start = -raw.ctypes.data % _LINE_BYTES
     return raw[start : start + count * _LINE_BYTES].view(np.int64).reshape(count, WIDTH)
-
-
-@njit(cache=True, nogil=True)
-def find_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
-    """The number of the account with key (a, b), or -1 - slot of the free slot where it belongs."""
-    size = np.uint64(slots.size)
-    tag = hash_words(a, b, secret) & TAG
-    slot = home(tag, size)
-    while True:
-        word = slots[slot]
-        if word == 0:
-            return -1 - np.int64(slot)
-        if (word & TAG) == tag:
-            number = np.int64(word & INDEX) - 1
-            if np.uint64(rows[number, KEY_A]) == a and np.uint64(rows[number, KEY_B]) == b:
-                return number
-        slot = following(slot, size)
 
 
 @njit(inline="always")
@@ -87,8 +70,7 @@ def _mix_row(rows, number):  # type: ignore[no-untyped-def]
 def add_account(rows, changed_at_us, touched, slots, secret, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
     """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
     if not hidden:
-        slot = -1 - find_account(rows, slots, secret, a, b)
-        slots[slot] = (hash_words(a, b, secret) & TAG) | np.uint64(number + 1)
+        point_to(slots, find_row(rows, slots, secret, a, b), number, a, b, secret)
     rows[number, KEY_A] = np.int64(a)
     rows[number, KEY_B] = np.int64(b)
     rows[number, ROW_KEY] = np.int64(row_key)

@@ -12,15 +12,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.account_rows import POSTED, VERSION, add_account, asset_of, find_account, settle, touch
+from write_side.contract.account_rows import POSTED, VERSION, add_account, asset_of, settle, touch
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 from write_side.contract.grammar import grammar_fault
-from write_side.contract.hash_index import prefetch_home
-from write_side.contract.ids import find_id, put_id
+from write_side.contract.hash_index import find_row, prefetch_home
+from write_side.contract.ids import put_id
 from write_side.contract.prefetch import AHEAD, prefetch_row
 from write_side.contract.state import State, identity_keys, string_keys, word_hash
 
@@ -118,7 +118,7 @@ def _fold_ids(  # type: ignore[no-untyped-def]
             time_us = time_of_id(a, b, at_us)
             if time_us < cut_off_us:
                 continue
-            free = find_id(rows, slots, secret, a, b)
+            free = find_row(rows, slots, secret, a, b)
             if free >= 0:
                 return -1
             put_id(rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], sequence, i, time_us)
@@ -134,7 +134,7 @@ def _add_accounts(  # type: ignore[no-untyped-def]
     rows, changed_at_us, touched, slots, secret, start, a, b, asset, row_key, floor, flags, at_us, hidden
 ):
     for i in range(a.size):
-        if not hidden[i] and find_account(rows, slots, secret, a[i], b[i]) >= 0:
+        if not hidden[i] and find_row(rows, slots, secret, a[i], b[i]) >= 0:
             return False
         add_account(
             rows, changed_at_us, touched, slots, secret, start + i, a[i], b[i], asset[i], row_key[i], floor[i], flags[i], at_us,

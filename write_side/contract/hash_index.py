@@ -48,6 +48,29 @@ def following(slot, size):  # type: ignore[no-untyped-def]
     return after if after < size else after - size
 
 
+@njit(cache=True, nogil=True)
+def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
+    """The row whose first two words are (a, b), or -1 - slot of the free slot where it belongs."""
+    size = np.uint64(slots.size)
+    tag = hash_words(a, b, secret) & TAG
+    slot = home(tag, size)
+    while True:
+        word = slots[slot]
+        if word == 0:
+            return -1 - np.int64(slot)
+        if (word & TAG) == tag:
+            row = np.int64(word & INDEX) - 1
+            if np.uint64(rows[row, 0]) == a and np.uint64(rows[row, 1]) == b:
+                return row
+        slot = following(slot, size)
+
+
+@njit(inline="always")
+def point_to(slots, free, row, a, b, secret):  # type: ignore[no-untyped-def]
+    """Write the word of row number `row` with key (a, b) at `free`, as told by `find_row`."""
+    slots[-1 - free] = (hash_words(a, b, secret) & TAG) | np.uint64(row + 1)
+
+
 @njit(inline="always")
 def prefetch_home(slots, a, b, secret):  # type: ignore[no-untyped-def]
     """Fetch the cache line where the words (a, b) will be looked for."""

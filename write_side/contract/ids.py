@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
-from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, with_room
+from write_side.contract.hash_index import TAG, find_row, following, hash_words, home, point_to, with_room
 
 ID_A: Final = 0
 ID_B: Final = 1
@@ -30,26 +30,9 @@ _START_ROWS: Final = 1024
 
 
 @njit(cache=True, nogil=True)
-def find_id(rows, slots, secret, id_a, id_b):  # type: ignore[no-untyped-def]
-    """The row of an id, or -1 - slot of the free slot where it belongs."""
-    size = np.uint64(slots.size)
-    tag = hash_words(id_a, id_b, secret) & TAG
-    slot = home(tag, size)
-    while True:
-        word = slots[slot]
-        if word == 0:
-            return -1 - np.int64(slot)
-        if (word & TAG) == tag:
-            row = np.int64(word & INDEX) - 1
-            if rows[row, ID_A] == id_a and rows[row, ID_B] == id_b:
-                return row
-        slot = following(slot, size)
-
-
-@njit(cache=True, nogil=True)
 def put_id(rows, slots, secret, free, row, id_a, id_b, print_a, print_b, sequence, place, time_us):  # type: ignore[no-untyped-def]
-    """Write row number `row` and its index word at `free` (as told by `find_id`)."""
-    slots[-1 - free] = (hash_words(id_a, id_b, secret) & TAG) | np.uint64(row + 1)
+    """Write row number `row` and its index word at `free` (as told by `find_row`)."""
+    point_to(slots, free, row, id_a, id_b, secret)
     rows[row, ID_A] = id_a
     rows[row, ID_B] = id_b
     rows[row, FINGERPRINT_A] = print_a
@@ -118,7 +101,7 @@ class IdTable:
 
     def find(self, id16: bytes) -> int | None:
         a, b = split_id(id16)
-        row = int(find_id(self.rows, self.slots, self.secret, a, b))
+        row = int(find_row(self.rows, self.slots, self.secret, a, b))
         return None if row < 0 else row
 
 

@@ -26,7 +26,6 @@ from write_side.contract.account_rows import (
     POSTED,
     ROW_KEY,
     VERSION,
-    find_account,
     rows_of_lines,
 )
 from write_side.contract.atoms import TRANSIT, WORLD
@@ -35,7 +34,7 @@ from write_side.contract.block import ZERO_HASH, Header
 from write_side.contract.chain import Head
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_cut_off, mix_identity
-from write_side.contract.hash_index import with_room
+from write_side.contract.hash_index import find_row, with_room
 from write_side.contract.ids import ROW, SEQUENCE, IdTable
 
 _START_ACCOUNTS: Final = 1024
@@ -222,7 +221,7 @@ class State:
 
     def _number_of(self, a: np.uint64, b: np.uint64) -> int | None:
         with self.lock:
-            number = int(find_account(self.rows, self.slots, self.secret, a, b))
+            number = int(find_row(self.rows, self.slots, self.secret, a, b))
         return None if number < 0 else number
 
     def find_transfer(self, id16: bytes) -> Place | None:

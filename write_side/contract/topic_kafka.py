@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from write_side.contract.log import LogFailed
 
 EVENTS_TOPIC: Final = "fanfold.events"
-COMMANDS_TOPIC: Final = "fanfold.commands"
 REPLICATION: Final = 3
 MIN_IN_SYNC: Final = 2
 """Three brokers: one may die, and nothing is lost and nothing stops."""

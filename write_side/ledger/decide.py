@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from write_side.contract.account_rows import find_account, settle
+from write_side.contract.account_rows import settle
 from write_side.contract.atoms import NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.fold import id_words, row_keys_of
+from write_side.contract.hash_index import find_row
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State, string_keys, word_hash
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.fingerprint import transfer_fingerprints
@@ -101,7 +102,7 @@ class _Deciding:
         numbers = [state.asset_number(name) for name in self.batch.assets]
         for i in opening[np.array(numbers)[self.batch.asset[opening]] < 0].tolist():
             asset = self.batch.asset[i]
-            known = find_account(state.rows, state.slots, state.secret, self.debit[0, i], self.debit[1, i]) >= 0
+            known = find_row(state.rows, state.slots, state.secret, self.debit[0, i], self.debit[1, i]) >= 0
             if numbers[asset] < 0 and not known and self.debit[0, i] % self.partitions == state.partition:
                 numbers[asset] = state.intern_asset(self.batch.assets[asset])
         return np.array(numbers, np.int64)[self.batch.asset]

@@ -19,7 +19,6 @@ from write_side.contract.account_rows import (
     VERSION,
     add_account,
     asset_of,
-    find_account,
     prefetch_account,
     touch,
 )
@@ -28,8 +27,8 @@ from write_side.contract.codes import Code, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 from write_side.contract.fold import time_of_id
-from write_side.contract.hash_index import prefetch_home
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, find_id, put_id
+from write_side.contract.hash_index import find_row, prefetch_home
+from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, put_id
 from write_side.contract.prefetch import AHEAD
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY
 
@@ -71,7 +70,7 @@ def _number(rows, slots, secret, world, a, b, asset):  # type: ignore[no-untyped
     """The account's number, negative when there is none; `@world` is the one of the asset."""
     if a == _WORLD_A and b == _WORLD_B:
         return world[asset] if asset >= 0 else np.int64(-1)
-    return find_account(rows, slots, secret, a, b)
+    return find_row(rows, slots, secret, a, b)
 
 
 @njit(inline="always")
@@ -102,7 +101,7 @@ def _open(accounts, lookup, systems, opened, counts, command, a, b, floor, asset
     world, transit, world_keys, transit_keys = systems
     if _elsewhere(a, b, partition, partitions):
         return _DIFFER
-    number = find_account(rows, slots, secret, a, b)
+    number = find_row(rows, slots, secret, a, b)
     if number >= 0:
         same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
         return _EXISTS if same else _OTHER_TERMS
@@ -178,7 +177,7 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
             continue
 
         id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
-        free = find_id(id_rows, id_slots, id_secret, id_a, id_b)
+        free = find_row(id_rows, id_slots, id_secret, id_a, id_b)
         if free >= 0:
             if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
                 codes[i] = _REPEATED

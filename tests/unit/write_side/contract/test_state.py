@@ -9,7 +9,8 @@ from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.ledger.streams import cut, random_stream
-from write_side.contract.ids import IdTable, find_id, put_id, split_id
+from write_side.contract.hash_index import find_row
+from write_side.contract.ids import IdTable, put_id, split_id
 from write_side.contract.state import Place, State
 from write_side.ledger.commands import Command, OpenAccount, Transfer
 
@@ -162,7 +163,7 @@ def filled(times: list[int]) -> tuple[IdTable, npt.NDArray[np.uint64]]:
     table.reserve(len(times))
     for n, time_us in enumerate(times):
         a, b = split_id(timeless_id(n))
-        free = find_id(table.rows, table.slots, table.secret, a, b)
+        free = find_row(table.rows, table.slots, table.secret, a, b)
         put_id(table.rows, table.slots, table.secret, free, n, a, b, np.uint64(n), np.uint64(n), 7, n, time_us)
         table.count += 1
     return table, digest
@@ -199,7 +200,7 @@ def test_ids_that_differ_in_two_bytes_only_do_not_pile_up(varied_byte: int) -> N
     table.reserve(len(chosen))
     for n, id16 in enumerate(chosen):
         a, b = split_id(id16)
-        free = find_id(table.rows, table.slots, table.secret, a, b)
+        free = find_row(table.rows, table.slots, table.secret, a, b)
         put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, 0, n, 1)
     full = np.concatenate((table.slots, table.slots)) != 0
     edges = np.flatnonzero(~full)
