@@ -7,7 +7,7 @@ new codes get new numbers and their place in the order is told by `PRECEDENCE`.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from typing import Final, NamedTuple
 
 
@@ -16,6 +16,15 @@ class Kind(IntEnum):
 
     OPEN = 1
     TRANSFER = 2
+    HOLD = 3  # authorise: the legs with a minus are held, nothing moves yet
+    CAPTURE = 4  # move what a hold holds, or a part of it
+    VOID = 5  # let a hold go
+    REVERSE = 6  # the legs of a done transfer the other way round, at most once
+    CHANGE = 7  # flags of an account
+    EXPIRE = 8  # a hold's deadline came: decided by time, asked by nobody
+    STEP = 9  # a participant's part of a transfer across partitions
+    ANSWER = 10  # the home partition takes a participant's answer
+    TIMEOUT = 11  # the home partition's time for tries is over: decided by time, asked by nobody
 
 
 class Code(IntEnum):
@@ -33,26 +42,74 @@ class Code(IntEnum):
     INSUFFICIENT_AVAILABLE = 9
     BALANCE_LIMIT = 10
     ACCOUNT_EXISTS = 11  # open: the account was there with other terms
+    PENDING = 12  # begun across partitions: a later outcome of the same id ends it
+    DEBIT_FROZEN = 13
+    CREDIT_FROZEN = 14
+    ACCOUNT_CLOSED = 15
+    NOT_EMPTY = 16  # change: only an account at zero can be closed
+    VERSION_DIFFERS = 17  # condition if_version
+    AVAILABLE_BELOW = 18  # condition if_available_at_least
+    HOLD_UNKNOWN = 19  # never there, or over: captured, voided, expired
+    HOLD_EXCEEDED = 20
+    HOLD_BUSY = 21  # a capture of it is on its way across partitions
+    TRANSFER_UNKNOWN = 22  # reverse: not remembered
+    ALREADY_REVERSED = 23
+    NOT_REVERSIBLE = 24  # reverse: it is not a done transfer
+    BATCH_REFUSED = 25  # another line of an atomic batch was refused
+    NOT_RUN = 26  # an earlier line of a batch that stops at the first refusal was refused
+    TIMED_OUT = 27  # a participant did not answer its try in time: cancelled
+    DEADLINE_PASSED = 28  # hold: its deadline is not ahead
+    HOLD_SPANS_PARTITIONS = 29  # hold: the accounts that give live in different partitions
+    STALE = 30  # a message between partitions that came twice or too late: nothing changed
 
+
+_ID_RULES: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+_LEG_RULES: Final = (
+    Code.ACCOUNT_UNKNOWN,
+    Code.ASSET_MISMATCH,
+    Code.ACCOUNT_CLOSED,
+    Code.DEBIT_FROZEN,
+    Code.CREDIT_FROZEN,
+    Code.VERSION_DIFFERS,
+    Code.AVAILABLE_BELOW,
+    Code.INSUFFICIENT_AVAILABLE,
+    Code.BALANCE_LIMIT,
+)
+"""A rule is tested on every leg before the next rule is looked at, so the order of the legs never shows."""
+_ENDS: Final = (*_LEG_RULES, Code.TIMED_OUT, Code.PENDING, Code.STALE, Code.DONE)
 
 PRECEDENCE: Final = {
-    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.DONE),
-    Kind.TRANSFER: (
-        Code.REPEATED,
-        Code.ID_REUSED,
-        Code.ID_EXPIRED,
-        Code.ID_IN_FUTURE,
-        Code.PARTITIONS_DIFFER,
-        Code.ACCOUNT_UNKNOWN,
-        Code.ASSET_MISMATCH,
-        Code.INSUFFICIENT_AVAILABLE,
-        Code.BALANCE_LIMIT,
-        Code.DONE,
+    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.NOT_RUN, Code.DONE),
+    Kind.TRANSFER: (*_ID_RULES, Code.PARTITIONS_DIFFER, *_LEG_RULES, Code.BATCH_REFUSED, Code.PENDING, Code.DONE),
+    Kind.HOLD: (*_ID_RULES, Code.HOLD_SPANS_PARTITIONS, Code.DEADLINE_PASSED, *_LEG_RULES, Code.DONE),
+    Kind.CAPTURE: (
+        *_ID_RULES, Code.HOLD_UNKNOWN, Code.HOLD_BUSY, Code.HOLD_EXCEEDED, *_LEG_RULES, Code.PENDING, Code.DONE
     ),
-}
+    Kind.VOID: (*_ID_RULES, Code.HOLD_UNKNOWN, Code.HOLD_BUSY, Code.DONE),
+    Kind.REVERSE: (
+        *_ID_RULES, Code.TRANSFER_UNKNOWN, Code.NOT_REVERSIBLE, Code.ALREADY_REVERSED, *_LEG_RULES, Code.PENDING, Code.DONE
+    ),
+    Kind.CHANGE: (*_ID_RULES, Code.ACCOUNT_UNKNOWN, Code.ACCOUNT_CLOSED, Code.NOT_EMPTY, Code.DONE),
+    Kind.EXPIRE: (Code.DONE,),
+    Kind.STEP: (*_LEG_RULES, Code.STALE, Code.DONE),
+    Kind.ANSWER: _ENDS,
+    Kind.TIMEOUT: _ENDS,
+}  # fmt: skip
+"""Per kind every code it can get, in the order in which they are tested."""
 
-NOT_REMEMBERED: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE)
-"""Outcomes that do not occupy the transfer id: either another outcome does already, or the id can never run."""
+NOT_REMEMBERED: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+"""Outcomes that do not occupy the transfer id: either another outcome does already, or the id can never run, or may still."""
+
+REMEMBERED_KINDS: Final = (Kind.TRANSFER, Kind.HOLD, Kind.CAPTURE, Kind.VOID, Kind.REVERSE, Kind.CHANGE)
+"""Kinds that a client asks for under an id of its own."""
+
+
+class Flag(IntFlag):
+    """What an account may not do, in its `flags` column."""
+
+    DEBIT_FROZEN = 1
+    CREDIT_FROZEN = 2
+    CLOSED = 4
 
 
 class Problem(NamedTuple):
@@ -82,7 +139,11 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.PARTITIONS_DIFFER: (
         "partitions_differ",
-        Problem(422, "The two accounts live in different partitions", "No money moved. This is not supported yet."),
+        Problem(
+            422,
+            "A line of an atomic batch spans partitions",
+            "No money moved. Send it alone: it is all or nothing by itself.",
+        ),
     ),
     Code.ACCOUNT_UNKNOWN: (
         "account_unknown",
@@ -99,6 +160,90 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     Code.BALANCE_LIMIT: (
         "balance_limit_exceeded",
         Problem(422, "A balance would pass 10^18 minor units", "No money moved."),
+    ),
+    Code.DEBIT_FROZEN: (
+        "account_frozen_for_debit",
+        Problem(422, "An account of this transfer may not give", "No money moved. Its debits are frozen."),
+    ),
+    Code.CREDIT_FROZEN: (
+        "account_frozen_for_credit",
+        Problem(422, "An account of this transfer may not receive", "No money moved. Its credits are frozen."),
+    ),
+    Code.ACCOUNT_CLOSED: (
+        "account_closed",
+        Problem(422, "An account is closed", "No money moved. Reopen the account first."),
+    ),
+    Code.NOT_EMPTY: (
+        "account_not_empty",
+        Problem(
+            422, "Only an account at zero can be closed", "Nothing changed. Its posted and held sums must be zero."
+        ),
+    ),
+    Code.VERSION_DIFFERS: (
+        "version_differs",
+        Problem(
+            422, "An account has another version than if_version", "No money moved. Read the account, then decide."
+        ),
+    ),
+    Code.AVAILABLE_BELOW: (
+        "available_below_condition",
+        Problem(422, "An account has less than if_available_at_least", "No money moved."),
+    ),
+    Code.HOLD_UNKNOWN: (
+        "hold_unknown",
+        Problem(422, "No such hold is open", "No money moved. It was never made, or is captured, voided or expired."),
+    ),
+    Code.HOLD_EXCEEDED: (
+        "capture_exceeds_hold",
+        Problem(422, "The hold has less left than this capture asks", "No money moved. The hold is as it was."),
+    ),
+    Code.HOLD_BUSY: (
+        "hold_busy",
+        Problem(
+            422,
+            "A capture of this hold is under way",
+            "No money moved by this one. Wait for the other; use a new id then.",
+        ),
+    ),
+    Code.TRANSFER_UNKNOWN: (
+        "transfer_unknown",
+        Problem(
+            422, "The transfer to reverse is not remembered", "No money moved. Ids are remembered for the id window."
+        ),
+    ),
+    Code.ALREADY_REVERSED: (
+        "already_reversed",
+        Problem(
+            422, "The transfer is reversed already", "No money moved by this one. A transfer is reversed at most once."
+        ),
+    ),
+    Code.NOT_REVERSIBLE: (
+        "not_reversible",
+        Problem(422, "Only a done transfer can be reversed", "No money moved."),
+    ),
+    Code.BATCH_REFUSED: (
+        "batch_refused",
+        Problem(422, "Another line of this atomic batch was refused", "No money moved by any line of it."),
+    ),
+    Code.NOT_RUN: (
+        "not_run",
+        Problem(422, "An earlier line of this batch was refused", "This line was not run; its id is still free."),
+    ),
+    Code.TIMED_OUT: (
+        "timed_out",
+        Problem(422, "A partition did not answer in time", "No money moved: what was held is let go. Use a new id."),
+    ),
+    Code.DEADLINE_PASSED: (
+        "deadline_passed",
+        Problem(422, "The hold's deadline has passed", "Nothing is held. Use a new id and a later deadline."),
+    ),
+    Code.HOLD_SPANS_PARTITIONS: (
+        "hold_spans_partitions",
+        Problem(
+            422,
+            "The accounts that give live in different partitions",
+            "Nothing is held. Make one hold for each partition.",
+        ),
     ),
     Code.ACCOUNT_EXISTS: (
         "account_exists_with_other_terms",
@@ -125,7 +270,19 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     "owner_malformed": Problem(400, "The owner is malformed", "Nothing changed."),
     "position_malformed": Problem(400, "The position is malformed", "Nothing changed."),
     "parameter_malformed": Problem(400, "A parameter is malformed", "Nothing changed."),
-    "legs_unsupported": Problem(422, "Transfers of many legs are not supported yet", "Nothing changed."),
+    "deadline_malformed": Problem(400, "The deadline is malformed", "Nothing changed."),
+    "protocol_malformed": Problem(400, "The protocol is malformed", "Nothing changed."),
+    "reference_malformed": Problem(400, "The reference is malformed", "Nothing changed."),
+    "metadata_malformed": Problem(400, "The metadata is malformed", "Nothing changed."),
+    "condition_malformed": Problem(400, "A condition is malformed", "Nothing changed."),
+    "flags_malformed": Problem(400, "The flags are malformed", "Nothing changed."),
+    "mode_malformed": Problem(400, "The batch mode is malformed", "Nothing changed."),
+    "batch_spans_partitions": Problem(
+        422,
+        "An atomic batch must stay in one partition",
+        "No money moved. A transfer of many legs may span partitions.",
+    ),
+    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", "Nothing changed."),
     "same_account_twice": Problem(422, "A transfer needs two different accounts", "Nothing changed."),
     # Reads.
     "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),

@@ -102,8 +102,108 @@ LEGS: Final = Section(
         Column("available", _S, np.int64),  # of this account when refused; NOT_TOLD where it does not matter
     ),
 )
+HELD: Final = Section(
+    6,
+    "held",
+    (
+        Column("entry", _U, np.int64),  # row in entries, rising: only where the held sum moves
+        Column("held", _U, np.int64),  # after
+    ),
+)
+FLAGS: Final = Section(
+    7,
+    "flags",
+    (
+        Column("entry", _U, np.int64),  # row in entries, rising: only where the flags change
+        Column("flags", _U, np.int64),  # after
+    ),
+)
+PENDING: Final = Section(
+    8,
+    "pending",
+    (
+        Column("outcome", _U, np.int64),  # row in outcomes, never falling
+        Column("id", _I),
+        Column("what", _U, np.int64),  # `pending.py`: hold, process, step of a home partition, or reversal
+        Column("state", _U, np.int64),  # after; 0: the row is gone
+        Column("option", _U, np.int64),
+        Column("deadline_us", _U, np.int64),  # 0 for none
+        Column("begun", _U, np.int64),  # process and step: sequence of the home partition's block that began it
+        Column("low", _U, np.int64),  # process and step: home has no open process begun in a block below
+        Column("debits", _U, np.int64),  # process: steps that give, which come first
+        Column("steps", _U, np.int64),
+        Column("cursor", _S, np.int64),
+        Column("mask", _U, np.int64),
+        Column("code", _U, np.int64),
+        Column("available", _S, np.int64),
+        Column("legs", _U, np.int64),  # rows in pending_legs: all legs again, or none when they are as before
+    ),
+)
+PENDING_LEGS: Final = Section(
+    9,
+    "pending_legs",
+    (
+        Column("pending", _U, np.int64),  # row in pending, never falling
+        Column("key", _I),  # of the account, also of one in another partition
+        Column("asset", _S, np.int64),  # hash of the asset, as a signed word
+        Column("amount", _S, np.int64),  # of a hold: what is left
+        Column("step", _U, np.int64),
+        Column("partition", _U, np.int64),
+        Column("if_version", _S, np.int64),
+        Column("if_available", _S, np.int64),
+    ),
+)
+STEPS: Final = Section(
+    10,
+    "steps",
+    (
+        Column("outcome", _U, np.int64),  # of the home partition; its last outcome has all steps of the transfer again
+        Column("step", _U, np.int64),
+        Column("partition", _U, np.int64),
+        Column("action", _U, np.int64),
+        Column("code", _U, np.int64),
+        Column("sequence", _U, np.int64),  # where the step's own outcome is
+        Column("at_us", _U, np.int64),
+    ),
+)
+LINKS: Final = Section(
+    11,
+    "links",
+    (
+        Column("outcome", _U, np.int64),
+        Column("id", _I),  # the hold that is captured or voided, the transfer that is reversed
+    ),
+)
+DETAILS: Final = Section(
+    12,
+    "details",
+    (
+        Column("outcome", _U, np.int64),  # of commands with more to them than two legs
+        Column("fingerprint", _I),
+        Column("deadline_us", _U, np.int64),
+        Column("option", _U, np.int64),
+        Column("amount", _S, np.int64),  # capture: what was asked, 0 for everything left
+        Column("reference", _T),
+        Column("metadata", _T),
+    ),
+)
 NOT_TOLD: Final = -(2**63)
-SECTIONS: Final = (ACCOUNTS, OUTCOMES, ENTRIES, REPEATS, LEGS)
+SECTIONS: Final = (
+    ACCOUNTS,
+    OUTCOMES,
+    ENTRIES,
+    REPEATS,
+    LEGS,
+    HELD,
+    FLAGS,
+    PENDING,
+    PENDING_LEGS,
+    STEPS,
+    LINKS,
+    DETAILS,
+)
+SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS)}
+"""How many of them a block of a format version may have."""
 
 _UNSIGNED_TYPES: Final = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
 _SIGNED_TYPES: Final = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
@@ -189,7 +289,7 @@ def _column_values(column: Column, array: pa.Array) -> Any:
     return stored.astype(column.dtype)
 
 
-def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
+def decode_sections(body: memoryview, sections_max: int = len(SECTIONS)) -> dict[str, dict[str, Any]]:
     """Every section of a body by name; those left out are empty. Raises SectionMalformed."""
     found = {section.name: empty_columns(section) for section in SECTIONS}
     at, last = 0, 0
@@ -197,7 +297,7 @@ def decode_sections(body: memoryview) -> dict[str, dict[str, Any]]:
         if len(body) - at < _HEAD.size:
             raise SectionMalformed("a section's head is cut")
         number, columns, zero, size = _HEAD.unpack_from(body, at)
-        if not last < number <= len(SECTIONS) or zero:
+        if not last < number <= sections_max or zero:
             raise SectionMalformed("a section is unknown, out of order or there twice")
         section = SECTIONS[number - 1]
         codes_at = at + _HEAD.size

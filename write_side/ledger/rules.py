@@ -49,7 +49,7 @@ _OPEN: Final = int(Kind.OPEN)
     _INSUFFICIENT,
     _LIMITED,
     _OTHER_TERMS,
-) = (int(code) for code in Code)
+) = (int(code) for code in list(Code)[:12])
 _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
