@@ -24,7 +24,6 @@ from write_side.contract.chain import NO_HEAD, Head, Skip, judge
 from write_side.contract.log import Log, Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
-from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.decide import Decision, decide
 from write_side.ledger.fingerprint import fingerprints_of_block
 
@@ -146,7 +145,7 @@ class Writer:
             sizes = [len(batch) for _, batch in readable]
             decision = decide(
                 self.state,
-                CommandBatch.concatenated([batch for _, batch in readable]),
+                [batch for _, batch in readable],
                 np.repeat(np.array([consumed_to - offset for offset, _ in readable], np.int64), sizes),
                 np.concatenate([np.arange(size) for size in sizes]),
                 partitions=self._log.partitions,

@@ -13,10 +13,18 @@ from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
-from write_side.contract.columns import SECTIONS, Columns, SectionMalformed, decode_sections, encode_section
+from write_side.contract.columns import (
+    SECTIONS,
+    SECTIONS_OF_VERSION,
+    Columns,
+    SectionMalformed,
+    decode_sections,
+    encode_section,
+)
 
 MAGIC: Final = b"FANFOLD\x1a"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""What is written. Blocks of every version before it are read for ever (`columns.SECTIONS_OF_VERSION`)."""
 _FIELDS: Final = struct.Struct("<8sHHIQQ32sqqq16sQ")
 HASH_BYTES: Final = 32
 HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
@@ -60,6 +68,14 @@ class Block(NamedTuple):
     entries: dict[str, Any]
     repeats: dict[str, Any]
     legs: dict[str, Any]
+    held: dict[str, Any]
+    flags: dict[str, Any]
+    pending: dict[str, Any]
+    pending_legs: dict[str, Any]
+    steps: dict[str, Any]
+    links: dict[str, Any]
+    details: dict[str, Any]
+    conditions: dict[str, Any]
 
 
 def encode(
@@ -120,8 +136,9 @@ def header_of(data: bytes) -> Header:
 def decode(data: bytes | memoryview) -> Block:
     """A whole block; nothing of it points into `data`, ids apart. Raises Undecodable."""
     header = read_header(data)
+    version = _fields(data, 0)[1]
     try:
-        sections = decode_sections(memoryview(data)[HEADER_BYTES:])
+        sections = decode_sections(memoryview(data)[HEADER_BYTES:], SECTIONS_OF_VERSION[version])
     except SectionMalformed as error:
         raise Undecodable(str(error)) from error
     return Block(header, *(sections[section.name] for section in SECTIONS))
@@ -131,7 +148,7 @@ def _fields(data: bytes | memoryview, at: int) -> tuple[Any, ...]:
     if len(data) - at < HEADER_BYTES:
         raise Undecodable("the header is cut")
     fields = _FIELDS.unpack_from(data, at)
-    if fields[0] != MAGIC or fields[1] != FORMAT_VERSION or fields[2] != 0:
+    if fields[0] != MAGIC or fields[1] not in SECTIONS_OF_VERSION or fields[2] != 0:
         raise Undecodable("not a block of a known format version")
     if fields[-1] > BODY_BYTES_MAX:
         raise Undecodable("the body's length is over the limit")

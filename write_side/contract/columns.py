@@ -187,6 +187,15 @@ DETAILS: Final = Section(
         Column("metadata", _T),
     ),
 )
+CONDITIONS: Final = Section(
+    13,
+    "conditions",
+    (
+        Column("leg", _U, np.int64),  # row in legs, rising
+        Column("if_version", _S, np.int64),  # -1 for none
+        Column("if_available", _S, np.int64),  # NOT_TOLD for none
+    ),
+)
 NOT_TOLD: Final = -(2**63)
 SECTIONS: Final = (
     ACCOUNTS,
@@ -201,6 +210,7 @@ SECTIONS: Final = (
     STEPS,
     LINKS,
     DETAILS,
+    CONDITIONS,
 )
 SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS)}
 """How many of them a block of a format version may have."""

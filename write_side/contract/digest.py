@@ -16,6 +16,8 @@ _B = np.uint64(0x94D049BB133111EB)
 _ACCOUNTS = np.uint64(0x9E3779B97F4A7C15)
 _IDS = np.uint64(0xD1B54A32D192ED03)
 _CUT_OFFS = np.uint64(0x8CB92BA72F3D8DD7)
+_PENDING = np.uint64(0x2545F4914F6CDD1D)
+_LOWS = np.uint64(0x5851F42D4C957F2D)
 _S32 = np.uint64(32)
 _S29 = np.uint64(29)
 _S31 = np.uint64(31)
@@ -71,3 +73,17 @@ def mix_cut_off(refuse_ids_before_us):  # type: ignore[no-untyped-def]
 def mix_identity(key_a, key_b, asset_hash, owner_hash):  # type: ignore[no-untyped-def]
     """The row key of an account: its id's hash, its asset's and its owner's, as one word."""
     return np.uint64(_absorb_a(_absorb_b(_absorb_a(np.uint64(key_a), key_b), asset_hash), owner_hash))
+
+
+@njit(inline="always")
+def mix_words(a, b, word):  # type: ignore[no-untyped-def]
+    """Absorb one more word of a pending row into its two lanes."""
+    return _absorb_a(a ^ _PENDING, word), _absorb_b(b ^ _PENDING, word)
+
+
+@njit(inline="always")
+def mix_low(home_partition, low):  # type: ignore[no-untyped-def]
+    """What a partition knows of a home partition's finished processes, two lanes."""
+    a = _absorb_a(_absorb_a(_LOWS, home_partition), low)
+    b = _absorb_b(_absorb_b(_LOWS, home_partition), low)
+    return (a ^ (a >> _S31)) * _B, (b ^ (b >> _S31)) * _A

@@ -12,15 +12,36 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.account_rows import POSTED, VERSION, add_account, asset_of, settle, touch
+from write_side.contract.account_rows import (
+    ASSET_SHIFT,
+    FLAGS_AND_ASSET,
+    HELD,
+    POSTED,
+    VERSION,
+    add_account,
+    asset_of,
+    settle,
+    touch,
+)
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
-from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
+from write_side.contract.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
+from write_side.contract.fold_pending import fold_pending
 from write_side.contract.grammar import grammar_fault
 from write_side.contract.hash_index import find_row, prefetch_home
-from write_side.contract.ids import put_id
+from write_side.contract.ids import (
+    DONE_BY_LEGS,
+    DONE_OTHER,
+    PENDING_OTHER,
+    PENDING_TRANSFER,
+    REFUSED,
+    ROW_BITS,
+    end_id,
+    put_id,
+)
+from write_side.contract.pending import forget_reversals
 from write_side.contract.prefetch import AHEAD, prefetch_row
 from write_side.contract.state import State, identity_keys, string_keys, word_hash
 
@@ -31,7 +52,12 @@ Fingerprints = Callable[[State, Block, Int64s], npt.NDArray[np.uint64]]
 
 _LIMIT: Final = LIMIT
 _REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
-_TRANSFER: Final = int(Kind.TRANSFER)
+_KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
+_ANSWER: Final = int(Kind.ANSWER)
+_TIMEOUT: Final = int(Kind.TIMEOUT)
+_DONE: Final = int(Code.DONE)
+_PENDING: Final = int(Code.PENDING)
+_STALE: Final = int(Code.STALE)
 
 FAULTS: Final = {
     2: "an entry names an account that does not exist",
@@ -61,9 +87,30 @@ class CheckFailed(Exception):
 
 @njit(cache=True, nogil=True)
 def _fold_entries(  # type: ignore[no-untyped-def]
-    rows, changed_at_us, touched, count, digest, outcome, account, posted_after, version_after, at_us, deltas, sums
+    rows,
+    changed_at_us,
+    touched,
+    count,
+    digest,
+    outcome,
+    account,
+    posted_after,
+    version_after,
+    held,
+    flags,
+    at_us,
+    deltas,
+    sums,
 ):
-    """Apply entries in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n], written."""
+    """Apply entries in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n], written.
+
+    held, flags: (entry, after) each, rising.
+    """
+    held_entry, held_after = held
+    flags_entry, flags_after = flags
+    next_held = held_entry[0] if held_entry.size else -1
+    next_flags = flags_entry[0] if flags_entry.size else -1
+    helds = flaggeds = 0
     first = 0
     for i in range(account.size):
         number = account[i]
@@ -86,6 +133,16 @@ def _fold_entries(  # type: ignore[no-untyped-def]
         touch(rows, changed_at_us, touched, digest, number, at_us)
         rows[number, POSTED] = after
         rows[number, VERSION] = version_after[i]
+        if i == next_held:
+            if held_after[helds] < 0 or held_after[helds] > _LIMIT:
+                return 4
+            rows[number, HELD] = held_after[helds]
+            helds += 1
+            next_held = held_entry[helds] if helds < held_entry.size else -1
+        if i == next_flags:
+            rows[number, FLAGS_AND_ASSET] = (asset << ASSET_SHIFT) | flags_after[flaggeds]
+            flaggeds += 1
+            next_flags = flags_entry[flaggeds] if flaggeds < flags_entry.size else -1
         if i + 1 == account.size or outcome[i + 1] != outcome[i]:
             for j in range(first, i + 1):
                 if sums[asset_of(rows, account[j])] != 0:
@@ -107,25 +164,36 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _fold_ids(  # type: ignore[no-untyped-def]
-    rows, slots, secret, count, digest, ids, kind, code, remembered, fingerprints, sequence, at_us, cut_off_us
+    rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
-    """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2]."""
+    """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2].
+
+    remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
+    """
+    of_kind, of_code = remembered
+    amounts, parties = became
     for i in range(kind.size):
         if i + AHEAD < kind.size:
             prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
-        if kind[i] == _TRANSFER and remembered[code[i]]:
-            a, b = ids[i, 0], ids[i, 1]
+        a, b = ids[i, 0], ids[i, 1]
+        place = (np.int64(sequence) << ROW_BITS) | i
+        if of_kind[kind[i]] and of_code[code[i]]:
             time_us = time_of_id(a, b, at_us)
             if time_us < cut_off_us:
                 continue
             free = find_row(rows, slots, secret, a, b)
             if free >= 0:
                 return -1
-            put_id(rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], sequence, i, time_us)
+            put_id(
+                rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i],
+                parties[i],
+            )  # fmt: skip
             x, y = mix_id(a, b, time_us)
             digest[0] += x
             digest[1] += y
             count += 1
+        elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
+            end_id(rows, slots, secret, a, b, place, code[i] == _DONE)
     return count
 
 
@@ -185,16 +253,19 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
     deltas = np.empty(len(entries["account"]), np.int64)
     failed = _fold_entries(
         state.rows, state.changed_at_us, touched, state.count, state.digest, entries["outcome"], entries["account"],
-        entries["posted"], entries["version"], header.created_at_us, deltas, sums,
+        entries["posted"], entries["version"], (block.held["entry"], block.held["held"]),
+        (block.flags["entry"], block.flags["flags"]), header.created_at_us, deltas, sums,
     )  # fmt: skip
     if failed:
         raise fail(FAULTS[failed])
     settle(state.rows, touched, state.digest)
+    if fault := fold_pending(state, block):
+        raise fail(fault)
     try:
         prints = None if fingerprints is None else fingerprints(state, block, deltas)
     except ValueError as error:
         raise fail("a leg's account id is too long") from error
-    remember(state, block, prints)
+    remember(state, block, prints, deltas)
     if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
         raise fail("the state digest is not the header's")
     state.chained.advance(header)
@@ -244,11 +315,11 @@ def row_keys_of(
     return out
 
 
-def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None) -> None:
+def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> None:
     """Forget the ids below the header's cut-off, then keep those of the block's transfers. Raises CheckFailed."""
     outcomes, header = block.outcomes, block.header
     if header.refuse_ids_before_us > state.chained.refuse_ids_before_us:
-        state.ids.forget_before(header.refuse_ids_before_us, state.digest)
+        forget_before(state, header.refuse_ids_before_us)
     size = len(outcomes["kind"])
     if size == 0:
         return
@@ -256,12 +327,37 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     state.ids.reserve(size)
     count = _fold_ids(
         state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
-        outcomes["kind"], outcomes["code"], _REMEMBERED, prints, header.sequence, header.created_at_us,
+        outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
         header.refuse_ids_before_us,
     )  # fmt: skip
     if count < 0:
         raise CheckFailed(state.partition, header.sequence, FAULTS[6])
     state.ids.count = int(count)
+
+
+def forget_before(state: State, cut_off_us: int) -> None:
+    """Forget the ids below a cut-off, and which of them are reversed."""
+    state.ids.forget_before(cut_off_us, state.digest)
+    forget_reversals(state.pending.arrays, state.digest, cut_off_us)
+
+
+def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:
+    """What the id table keeps of each outcome: amount and parties (`ids.AMOUNT`)."""
+    kind, code, entries = block.outcomes["kind"], block.outcomes["code"], block.entries
+    reversible = (kind == Kind.TRANSFER) | (kind == Kind.CAPTURE)
+    done = code == Code.DONE
+    amounts = np.where(done, np.where(reversible, DONE_BY_LEGS, DONE_OTHER), REFUSED)
+    pending = code == Code.PENDING
+    amounts = np.where(pending, np.where(reversible, PENDING_TRANSFER, PENDING_OTHER), amounts)
+    parties = np.zeros(len(kind), np.int64)
+    plain = done & (kind == Kind.TRANSFER)
+    plain[block.details["outcome"]] = False
+    rows = np.flatnonzero(plain)
+    if rows.size:
+        first = np.searchsorted(entries["outcome"], rows)
+        amounts[rows] = deltas[first + 1]
+        parties[rows] = (entries["account"][first] << 32) | entries["account"][first + 1]
+    return amounts, parties
 
 
 def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

@@ -99,3 +99,20 @@ def with_room(slots: npt.NDArray[np.uint64], needed: int) -> npt.NDArray[np.uint
     larger = np.zeros(size, np.uint64)
     _move(slots, larger)
     return larger
+
+
+@njit(cache=True, nogil=True)
+def take_out(slots, slot):  # type: ignore[no-untyped-def]
+    """Free a slot, moving back the words behind it that probing would no longer reach (Knuth, TAOCP 3, 6.4, algorithm R)."""
+    size = np.uint64(slots.size)
+    hole = np.uint64(slot)
+    at = following(hole, size)
+    while slots[at] != 0:
+        wanted = home(slots[at] & TAG, size)
+        from_home = at - wanted if at >= wanted else at + size - wanted
+        from_hole = at - hole if at >= hole else at + size - hole
+        if from_home >= from_hole:
+            slots[hole] = slots[at]
+            hole = at
+        at = following(at, size)
+    slots[hole] = np.uint64(0)

@@ -21,25 +21,47 @@ ID_A: Final = 0
 ID_B: Final = 1
 FINGERPRINT_A: Final = 2
 FINGERPRINT_B: Final = 3
-SEQUENCE: Final = 4
-ROW: Final = 5
-TIME_US: Final = 6
-WIDTH: Final = 7
+PLACE: Final = 4
+TIME_US: Final = 5
+AMOUNT: Final = 6
+PARTIES: Final = 7
+WIDTH: Final = 8
+"""One cache line an id. PLACE: block sequence << 16 | row of the outcome that tells what became of it."""
+
+ROW_BITS: Final = 16
+REFUSED: Final = 0
+DONE_BY_LEGS: Final = -1
+DONE_OTHER: Final = -2
+PENDING_TRANSFER: Final = -3
+PENDING_OTHER: Final = -4
+"""In AMOUNT: what a plain done transfer moved, PARTIES being its account numbers (debit << 32 | credit); or one of these: refused;
+done, its legs are in the log; done and not reversible; under way, and reversible or not when done."""
 
 _START_ROWS: Final = 1024
 
 
 @njit(cache=True, nogil=True)
-def put_id(rows, slots, secret, free, row, id_a, id_b, print_a, print_b, sequence, place, time_us):  # type: ignore[no-untyped-def]
+def put_id(rows, slots, secret, free, row, id_a, id_b, print_a, print_b, place, time_us, amount, parties):  # type: ignore[no-untyped-def]
     """Write row number `row` and its index word at `free` (as told by `find_row`)."""
     point_to(slots, free, row, id_a, id_b, secret)
     rows[row, ID_A] = id_a
     rows[row, ID_B] = id_b
     rows[row, FINGERPRINT_A] = print_a
     rows[row, FINGERPRINT_B] = print_b
-    rows[row, SEQUENCE] = np.uint64(sequence)
-    rows[row, ROW] = np.uint64(place)
+    rows[row, PLACE] = np.uint64(place)
     rows[row, TIME_US] = np.uint64(time_us)
+    rows[row, AMOUNT] = np.uint64(amount)
+    rows[row, PARTIES] = np.uint64(parties)
+
+
+@njit(cache=True, nogil=True)
+def end_id(rows, slots, secret, id_a, id_b, place, done):  # type: ignore[no-untyped-def]
+    """A transfer under way is over: its id, where it is remembered, names its last outcome from now on."""
+    row = find_row(rows, slots, secret, id_a, id_b)
+    if row >= 0:
+        rows[row, PLACE] = np.uint64(place)
+        became = DONE_BY_LEGS if np.int64(rows[row, AMOUNT]) == PENDING_TRANSFER else DONE_OTHER
+        rows[row, AMOUNT] = np.uint64(np.int64(became if done else REFUSED))
 
 
 @njit(cache=True, nogil=True)

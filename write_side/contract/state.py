@@ -35,7 +35,8 @@ from write_side.contract.chain import Head
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_cut_off, mix_identity
 from write_side.contract.hash_index import find_row, with_room
-from write_side.contract.ids import ROW, SEQUENCE, IdTable
+from write_side.contract.ids import PLACE, ROW_BITS, IdTable
+from write_side.contract.pending import PendingTable
 
 _START_ACCOUNTS: Final = 1024
 _START_ASSETS: Final = 16
@@ -115,6 +116,7 @@ class State:
         self.chained = Chained()
         self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
         self.ids = IdTable()
+        self.pending = PendingTable()
         self.count = 0
         self.names: list[str] = []
         self.assets: list[str] = []
@@ -228,7 +230,10 @@ class State:
         """Where the first outcome of a remembered transfer id lies."""
         with self.lock:
             row = self.ids.find(id16)
-            return None if row is None else Place(int(self.ids.rows[row, SEQUENCE]), int(self.ids.rows[row, ROW]))
+            if row is None:
+                return None
+            sequence, place = divmod(int(self.ids.rows[row, PLACE]), 1 << ROW_BITS)
+            return Place(sequence, place)
 
 
 def name_key(name: str) -> tuple[np.uint64, np.uint64]:

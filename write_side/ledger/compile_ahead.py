@@ -29,7 +29,7 @@ def compile_ahead() -> None:
     for sequence, commands in enumerate(rounds):
         decision = decide(
             state,
-            CommandBatch.of(commands),
+            [CommandBatch.of(commands)],
             np.ones(len(commands), np.int64),
             np.arange(len(commands)),
             partitions=1,

@@ -1,15 +1,18 @@
 """Fingerprints: is a repeated id the same command again, or another one under the same id?
 
-BLAKE3-128 of 64 bytes, hence one compression: kind and leg count, asset hash, then the two legs sorted by account key as
-(key, signed amount). They are not stored in the log: whoever needs them recomputes them from it, by the functions here.
+Of a plain transfer BLAKE3-128 of 64 bytes, hence one compression: kind and leg count, asset hash, then the two legs sorted by
+account key as (key, signed amount). They are not stored in the log: whoever needs them recomputes them from it, by the
+functions here. Of a command with more to it BLAKE3-128 of all it says; these few the log keeps (`columns.DETAILS`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 from write_side.contract.blake3_lanes import MESSAGE_BYTES, hash_words
 from write_side.contract.block import Block
@@ -55,14 +58,44 @@ def transfer_fingerprints(
     return hash_words(words, np.full(amount.size, MESSAGE_BYTES, np.uint32))
 
 
+def order_fingerprints(
+    kind: npt.NDArray[np.uint8],
+    numbers: npt.NDArray[np.int64],
+    legs: npt.NDArray[np.int64],
+    first_leg: npt.NDArray[np.int64],
+    notes: Sequence[tuple[str, str]],
+) -> Uint64s:
+    """Fingerprints of k commands with details, uint64[2, k].
+
+    numbers: int64[k, ...], whatever the kind gives them besides legs and texts.  legs: int64[m, LEG_WIDTH], those of command i in
+    rows first_leg[i] to first_leg[i + 1].  notes: reference and metadata of each.
+    """
+    found = np.empty((len(kind), 2), np.uint64)
+    heads, leg_bytes = np.ascontiguousarray(numbers, "<i8").tobytes(), np.ascontiguousarray(legs, "<i8").tobytes()
+    head, leg = numbers.shape[1] * 8, legs.shape[1] * 8
+    bounds = (first_leg * leg).tolist()
+    for i, note in enumerate(notes):
+        texts = "\0".join(note).encode()
+        message = b"".join(
+            (bytes((kind[i],)), heads[i * head : (i + 1) * head], leg_bytes[bounds[i] : bounds[i + 1]], texts)
+        )
+        found[i] = np.frombuffer(blake3(message).digest(16), "<u8")
+    return found.T
+
+
 def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int64]) -> Uint64s:
     """The fingerprints of a block's remembered transfers, uint64[2, outcomes], from the log alone (`fold.Fingerprints`).
 
-    Done transfers show their legs as entries (`deltas`: what each added), refused ones in the `legs` section.
+    Done transfers show their legs as entries (`deltas`: what each added), refused ones and those begun across partitions in
+    the `legs` section; commands with details have theirs in the log.
     """
     outcomes, entries, legs = block.outcomes, block.entries, block.legs
     prints = np.zeros((2, len(outcomes["kind"])), np.uint64)
     transfer = outcomes["kind"] == Kind.TRANSFER
+    if len(block.details["outcome"]):
+        detailed = block.details["outcome"]
+        prints[:, detailed] = np.array(block.details["fingerprint"], order="C").view("<u8").reshape(-1, 2).T
+        transfer[detailed] = False
     done = np.flatnonzero(transfer & (outcomes["code"] == Code.DONE))
     if done.size:
         first = np.searchsorted(entries["outcome"], done)

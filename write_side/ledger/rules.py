@@ -2,7 +2,8 @@
 
 No clock, no I/O, no texts: account ids are their BLAKE3-128 keys, assets are small numbers, time is an argument.
 The loop is compiled by numba and is its own specification: run uncompiled it gives the same outcomes. The conditions of a
-transfer are tested in the order of `codes.PRECEDENCE`.
+transfer are tested in the order of `codes.PRECEDENCE`. A plain transfer between two accounts of the partition is decided
+here; what has more to it goes to `holds.py`, `across.py` and `orders.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.account_rows import (
+    ASSET_SHIFT,
+    FLAGS_AND_ASSET,
     FLOOR,
     HELD,
     POSTED,
@@ -23,33 +26,57 @@ from write_side.contract.account_rows import (
     touch,
 )
 from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.codes import Code, Kind
+from write_side.contract.codes import Code, Flag, Kind
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_id
 from write_side.contract.fold import time_of_id
 from write_side.contract.hash_index import find_row, prefetch_home
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ROW, SEQUENCE, put_id
+from write_side.contract.ids import (
+    AMOUNT,
+    FINGERPRINT_A,
+    FINGERPRINT_B,
+    PARTIES,
+    PLACE,
+    REFUSED,
+    ROW_BITS,
+    put_id,
+)
 from write_side.contract.prefetch import AHEAD
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY
+from write_side.ledger.book import ACCOUNTS, ENTRIES, IDS, OPENED, note_entry
+from write_side.ledger.chains import end_chain_row, enter_chain, is_chain_refused
+from write_side.ledger.orders import decide_order, decide_unasked, has_room
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
 """A client's clock may be this far ahead of ours."""
+REACHED_IDS_MAX: Final = 1
+NO_ROOM: Final = 2
+"""Why the loop stopped before its end."""
 
 _OPEN: Final = int(Kind.OPEN)
-(
-    _DONE,
-    _EXISTS,
-    _REPEATED,
-    _REUSED,
-    _EXPIRED,
-    _FUTURE,
-    _DIFFER,
-    _UNKNOWN,
-    _MISMATCH,
-    _INSUFFICIENT,
-    _LIMITED,
-    _OTHER_TERMS,
-) = (int(code) for code in list(Code)[:12])
+_TRANSFER: Final = int(Kind.TRANSFER)
+_EXPIRE: Final = int(Kind.EXPIRE)
+_DONE: Final = int(Code.DONE)
+_EXISTS: Final = int(Code.EXISTS)
+_REPEATED: Final = int(Code.REPEATED)
+_REUSED: Final = int(Code.ID_REUSED)
+_EXPIRED: Final = int(Code.ID_EXPIRED)
+_FUTURE: Final = int(Code.ID_IN_FUTURE)
+_DIFFER: Final = int(Code.PARTITIONS_DIFFER)
+_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
+_MISMATCH: Final = int(Code.ASSET_MISMATCH)
+_INSUFFICIENT: Final = int(Code.INSUFFICIENT_AVAILABLE)
+_LIMITED: Final = int(Code.BALANCE_LIMIT)
+_OTHER_TERMS: Final = int(Code.ACCOUNT_EXISTS)
+_PENDING: Final = int(Code.PENDING)
+_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
+_DEBIT_FROZEN: Final = int(Code.DEBIT_FROZEN)
+_CREDIT_FROZEN: Final = int(Code.CREDIT_FROZEN)
+_BATCH_REFUSED: Final = int(Code.BATCH_REFUSED)
+_NOT_RUN: Final = int(Code.NOT_RUN)
+_CLOSED_FLAG: Final = int(Flag.CLOSED)
+_DEBIT_FLAG: Final = int(Flag.DEBIT_FROZEN)
+_CREDIT_FLAG: Final = int(Flag.CREDIT_FROZEN)
 _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -78,13 +105,29 @@ def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
     return not (a == _WORLD_A and b == _WORLD_B) and a % partitions != partition
 
 
+@njit(cache=True, nogil=True)
+def _terms_code(rows, debit, credit, asset):  # type: ignore[no-untyped-def]
+    """Why one of two accounts is not simply an unflagged one of the asset (DONE when only flags of no matter here are set)."""
+    if asset_of(rows, debit) != asset or asset_of(rows, credit) != asset:
+        return _MISMATCH
+    gives, receives = rows[debit, FLAGS_AND_ASSET], rows[credit, FLAGS_AND_ASSET]
+    if (gives | receives) & _CLOSED_FLAG:
+        return _CLOSED
+    if gives & _DEBIT_FLAG:
+        return _DEBIT_FROZEN
+    return _CREDIT_FROZEN if receives & _CREDIT_FLAG else _DONE
+
+
 @njit(inline="always")
 def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
     """The code of a transfer between two looked-up accounts, and the debited one's available (`NOT_TOLD` if irrelevant)."""
     if debit < 0 or credit < 0:
         return _UNKNOWN, np.int64(_NO_FLOOR)
-    if asset_of(rows, debit) != asset or asset_of(rows, credit) != asset:
-        return _MISMATCH, np.int64(_NO_FLOOR)
+    unflagged = asset << ASSET_SHIFT
+    if rows[debit, FLAGS_AND_ASSET] != unflagged or rows[credit, FLAGS_AND_ASSET] != unflagged:
+        code = _terms_code(rows, debit, credit, asset)
+        if code != _DONE:
+            return code, np.int64(_NO_FLOOR)
     posted, floor = rows[debit, POSTED], rows[debit, FLOOR]
     if floor != _NO_FLOOR and posted - rows[debit, HELD] - floor < amount:
         return _INSUFFICIENT, posted - rows[debit, HELD] - floor
@@ -93,12 +136,12 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
     return _DONE, np.int64(_NO_FLOOR)
 
 
-@njit(inline="always")
+@njit(cache=True, nogil=True)
 def _open(accounts, lookup, systems, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here; the code."""
     rows, changed_at_us, touched = accounts
     slots, secret, partition, partitions = lookup
-    world, transit, world_keys, transit_keys = systems
+    world, transit, world_keys, transit_keys, _ = systems
     if _elsewhere(a, b, partition, partitions):
         return _DIFFER
     number = find_row(rows, slots, secret, a, b)
@@ -106,58 +149,46 @@ def _open(accounts, lookup, systems, opened, counts, command, a, b, floor, asset
         same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
         return _EXISTS if same else _OTHER_TERMS
     if world[asset] < 0:
-        world[asset] = counts[0]
-        transit[asset] = counts[0] + 1
+        world[asset] = counts[ACCOUNTS]
+        transit[asset] = counts[ACCOUNTS] + 1
         add_account(
-            rows, changed_at_us, touched, slots, secret, counts[0], _WORLD_A, _WORLD_B, asset, world_keys[asset],
+            rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS], _WORLD_A, _WORLD_B, asset, world_keys[asset],
             _NO_FLOOR, 0, at_us, True,
         )  # fmt: skip
         add_account(
-            rows, changed_at_us, touched, slots, secret, counts[0] + 1, _TRANSIT_A, _TRANSIT_B, asset,
+            rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS] + 1, _TRANSIT_A, _TRANSIT_B, asset,
             transit_keys[asset], _NO_FLOOR, 0, at_us, True,
         )  # fmt: skip
-        opened[counts[3]] = _NEW_WORLD - 2 * asset
-        opened[counts[3] + 1] = _NEW_TRANSIT - 2 * asset
-        counts[0] += 2
-        counts[3] += 2
+        opened[counts[OPENED]] = _NEW_WORLD - 2 * asset
+        opened[counts[OPENED] + 1] = _NEW_TRANSIT - 2 * asset
+        counts[ACCOUNTS] += 2
+        counts[OPENED] += 2
     add_account(
-        rows, changed_at_us, touched, slots, secret, counts[0], a, b, asset, row_key, floor, 0, at_us, False
+        rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS], a, b, asset, row_key, floor, 0, at_us, False
     )  # fmt: skip
-    opened[counts[3]] = command
-    counts[0] += 1
-    counts[3] += 1
+    opened[counts[OPENED]] = command
+    counts[ACCOUNTS] += 1
+    counts[OPENED] += 1
     return _DONE
 
 
-@njit(inline="always")
-def _note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untyped-def]
-    _, _, _, _, entry_outcome, entry_account, entry_posted, entry_version, _ = output
-    entry = counts[2]
-    entry_outcome[entry] = outcome
-    entry_account[entry] = number
-    entry_posted[entry] = rows[number, POSTED]
-    entry_version[entry] = rows[number, VERSION]
-    counts[2] = entry + 1
-
-
 @njit(cache=True, nogil=True)
-def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest, times, output, counts):  # type: ignore[no-untyped-def]
-    """Decide commands from `start` on; returns the index reached: all, or where the id table asks for a higher cut-off.
+def decide_loop(start, raised, commands, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
+    """Decide commands from `start` on; returns the index reached and why it stopped there: at the end 0, else
+    REACHED_IDS_MAX (a higher cut-off is wanted) or NO_ROOM (larger output is).
 
-    commands: kind uint8[n], id uint64[n, 2], debit_a, debit_b, credit_a, credit_b uint64[n], amount int64[n], asset int64[n],
-    fingerprint uint64[2, n], row_key uint64[n] (openings).  accounts: rows, changed_at_us, touched.
-    lookup: slots, secret, partition, partitions (uint64).
-    systems: world, transit int64[assets], their row keys uint64[assets].  ids: rows, slots, secret, ids_max.
-    times: created_at_us, sequence, refuse_ids_before_us.  output: code uint8[n], available int64[n], repeat_sequence,
-    repeat_row int64[n], entry outcome, account, posted, version int64[2n], opened int64[...] (command, or a negative for system).
-    counts: accounts, ids, entries, opened (int64[4], changed).  `raised`: the cut-off was just raised for `start`.
+    commands: kind uint8[n], id uint64[n, 2], debit_a, debit_b, credit_a, credit_b uint64[n], amount int64[n], asset int64[n]
+    (this process's number), fingerprint uint64[2, n], row_key uint64[n] (openings), chain int64[n],
+    order int64[n] (row in `orders`; -1 for an opening and a plain transfer inside the partition).  orders: see `orders.py`.  book: see `book.py`.
+    ids: rows, slots, secret, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
-    kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys = commands
+    kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
+    accounts, lookup, systems, table, digest, times, output, counts, _ = book
     slots, secret, partition, partitions = lookup
     world = systems[0]
     id_rows, id_slots, id_secret, ids_max = ids
-    at_us, sequence, refuse_before_us = times
-    codes, available, repeat_sequence, repeat_row, _, _, _, _, opened = output
+    at_us, sequence, refuse_before_us, _ = times
+    codes, available, repeat_sequence, repeat_row, opened = output[0], output[1], output[2], output[3], output[8]
     rows, changed_at_us, touched = accounts
     step = max(np.int64(1), ids_max // 16)
     for i in range(start, kind.size):
@@ -168,12 +199,26 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
             prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
             prefetch_account(rows, slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
             prefetch_account(rows, slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
+        if order[i] >= 0 and not has_room(
+            book, kind.size - i, kind[i], id_pairs[i, 0], id_pairs[i, 1], orders, order[i]
+        ):
+            return i, NO_ROOM
+        if kind[i] >= _EXPIRE:
+            codes[i], available[i] = decide_unasked(
+                book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), orders, order[i]
+            )
+            continue
+        enter_chain(chain_state, chain[i], i, counts[ENTRIES])
         asset = assets[i]
         amount = amounts[i]
         if kind[i] == _OPEN:
+            if is_chain_refused(chain_state):
+                codes[i] = _NOT_RUN
+                continue
             codes[i] = _open(
                 accounts, lookup, systems, opened, counts, i, debit_a[i], debit_b[i], amount, asset, row_keys[i], at_us
             )
+            end_chain_row(book, ids, commands, orders, chain_state, i, codes[i] == _OTHER_TERMS or codes[i] == _DIFFER)
             continue
 
         id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
@@ -181,53 +226,55 @@ def decide_loop(start, raised, commands, accounts, lookup, systems, ids, digest,
         if free >= 0:
             if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
                 codes[i] = _REPEATED
-                repeat_sequence[i] = np.int64(id_rows[free, SEQUENCE])
-                repeat_row[i] = np.int64(id_rows[free, ROW])
+                repeat_sequence[i] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
+                repeat_row[i] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
             else:
                 codes[i] = _REUSED
+            refused = codes[i] == _REUSED or np.int64(id_rows[free, AMOUNT]) == REFUSED
+            end_chain_row(book, ids, commands, orders, chain_state, i, refused)
             continue
         id_time_us = time_of_id(id_a, id_b, at_us)
-        if id_time_us < refuse_before_us:
-            codes[i] = _EXPIRED
+        if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
+            codes[i] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+            end_chain_row(book, ids, commands, orders, chain_state, i, True)
             continue
-        if id_time_us > at_us + ID_AHEAD_US:
-            codes[i] = _FUTURE
+        if is_chain_refused(chain_state) and chain[i] < 0:
+            codes[i] = _NOT_RUN
             continue
-        if counts[1] >= ids_max and (counts[1] - ids_max) % step == 0 and not (raised and i == start):
-            return i
+        if counts[IDS] >= ids_max and (counts[IDS] - ids_max) % step == 0 and not (raised and i == start):
+            return i, REACHED_IDS_MAX
+        id_row = counts[IDS]
         put_id(
-            id_rows,
-            id_slots,
-            id_secret,
-            free,
-            counts[1],
-            id_a,
-            id_b,
-            prints[0, i],
-            prints[1, i],
-            sequence,
-            i,
-            id_time_us,
-        )
+            id_rows, id_slots, id_secret, free, id_row, id_a, id_b, prints[0, i], prints[1, i],
+            (sequence << ROW_BITS) | i, id_time_us, REFUSED, 0,
+        )  # fmt: skip
         x, y = mix_id(id_a, id_b, id_time_us)
         digest[0] += x
         digest[1] += y
-        counts[1] += 1
+        counts[IDS] += 1
+        if is_chain_refused(chain_state):
+            codes[i] = _BATCH_REFUSED
+            continue
 
-        if _elsewhere(debit_a[i], debit_b[i], partition, partitions) or _elsewhere(
-            credit_a[i], credit_b[i], partition, partitions
-        ):
-            codes[i] = _DIFFER
+        if order[i] >= 0:
+            codes[i], available[i], became = decide_order(
+                book, ids, i, kind[i], np.int64(id_a), np.int64(id_b), np.int64(debit_a[i]), np.int64(debit_b[i]), amount,
+                chain[i], orders, order[i],
+            )  # fmt: skip
+            id_rows[id_row, AMOUNT] = np.uint64(became)
+            end_chain_row(book, ids, commands, orders, chain_state, i, codes[i] != _DONE and codes[i] != _PENDING)
             continue
         debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
         credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
         code, spendable = _transfer_code(rows, debit, credit, asset, amount)
         codes[i] = code
         available[i] = spendable
-        if code != _DONE:
-            continue
-        _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
-        _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
-        _note_entry(rows, output, counts, i, debit)
-        _note_entry(rows, output, counts, i, credit)
-    return kind.size
+        if code == _DONE:
+            id_rows[id_row, AMOUNT] = np.uint64(amount)
+            id_rows[id_row, PARTIES] = np.uint64((debit << 32) | credit)
+            _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
+            _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
+            note_entry(rows, output, counts, i, debit)
+            note_entry(rows, output, counts, i, credit)
+        end_chain_row(book, ids, commands, orders, chain_state, i, code != _DONE)
+    return kind.size, 0

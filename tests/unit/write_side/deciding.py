@@ -48,7 +48,7 @@ class DecidingPartition:
         """One record of commands, one block."""
         decision = decide(
             self.state,
-            CommandBatch.of(commands),
+            [CommandBatch.of(commands)],
             np.ones(len(commands), np.int64),
             np.arange(len(commands)),
             partitions=self.partitions,

@@ -1,0 +1,382 @@
+"""What is not over: open holds, transfers under way (processes), their steps at a participant, and reversals.
+
+State, never window entries: a row lives until what it stands for is over, whatever its age (DESIGN 5). Dense rows with an
+index over (id, what); the legs of a row lie together in a pool. A row that ends is replaced by the last one. Everything is
+kept in the state digest; deciding changes rows through the functions here, and folding writes the same rows from the block.
+"""
+
+from __future__ import annotations
+
+import secrets
+from enum import IntEnum
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.compiled import njit
+from write_side.contract.digest import mix_low, mix_words
+from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
+
+
+class What(IntEnum):
+    """What a row stands for, in the low 8 bits of its `what`; a step has its home in the next 16 and its number behind."""
+
+    HOLD = 1
+    PROCESS = 2
+    REVERSAL = 3
+    STEP = 4
+
+
+class Phase(IntEnum):
+    """The state of a process: where a transfer across partitions stands."""
+
+    TRYING = 1
+    DEBITING = 2
+    CREDITING = 3
+    CAPTURING = 4
+    PAYING = 5
+    RELEASING = 6
+    COMPENSATING = 7
+    CANCELLING = 8
+    DONE = 9
+    REFUSED = 10
+
+
+class StepState(IntEnum):
+    """The state of a step at its participant; NONE is no row."""
+
+    NONE = 0
+    HELD = 1
+    REJECTED = 2
+    DONE = 3
+    RELEASED = 4
+    FENCED = 5
+
+
+class Action(IntEnum):
+    """What the home partition asks of a participant."""
+
+    TRY = 0
+    CONFIRM = 1
+    CANCEL = 2
+
+
+class HoldState(IntEnum):
+    OPEN = 1
+    BUSY = 2  # a capture of it is on its way across partitions
+
+
+TCC_BIT: Final = 1
+FINAL_BIT: Final = 2
+FROM_HOLD_BIT: Final = 4
+CREDIT_BIT: Final = 8
+LAST_BIT: Final = 16
+KIND_SHIFT: Final = 8
+"""Bits of `option`; a process keeps the kind of its command in bits 8 to 15."""
+
+HOME_SHIFT: Final = 8
+STEP_SHIFT: Final = 24
+MASK_STEPS_MAX: Final = 62
+
+ID_A: Final = 0
+ID_B: Final = 1
+WHAT: Final = 2
+STATE: Final = 3
+OPTION: Final = 4
+DEADLINE_US: Final = 5
+BEGUN: Final = 6
+DEBITS: Final = 7
+STEPS: Final = 8
+CURSOR: Final = 9
+MASK: Final = 10
+CODE: Final = 11
+AVAILABLE: Final = 12
+LINK_A: Final = 13
+LINK_B: Final = 14
+FIRST_LEG: Final = 15
+LEG_COUNT: Final = 16
+AT_US: Final = 17
+_LANE_A: Final = 18
+_LANE_B: Final = 19
+WIDTH: Final = 20
+LOGGED: Final = (STATE, OPTION, DEADLINE_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
+"""The columns of `columns.PENDING` from `state` on, `low` and `legs` apart, in their order there."""
+
+LEG_KEY_A: Final = 0
+LEG_KEY_B: Final = 1
+LEG_ASSET: Final = 2
+LEG_AMOUNT: Final = 3
+LEG_STEP: Final = 4
+LEG_PARTITION: Final = 5
+LEG_IF_VERSION: Final = 6
+LEG_IF_AVAILABLE: Final = 7
+LEG_WIDTH: Final = 8
+
+RECORD_TRY_CODE: Final = 0
+RECORD_TRY_SEQUENCE: Final = 1
+RECORD_TRY_AT_US: Final = 2
+RECORD_END_ACTION: Final = 3
+RECORD_END_CODE: Final = 4
+RECORD_END_SEQUENCE: Final = 5
+RECORD_END_AT_US: Final = 6
+RECORD_PARTITION: Final = 7
+"""A step as its home remembers it, in the pool behind the legs: codes are kept + 1, 0 for not yet; no part of the digest."""
+
+_START_ROWS: Final = 256
+_START_LEGS: Final = 1024
+PARTITIONS_MAX: Final = 1024
+_STEP: Final = int(What.STEP)
+_REVERSAL: Final = int(What.REVERSAL)
+_TRY: Final = int(Action.TRY)
+
+
+@njit(inline="always")
+def step_what(home_partition, step):  # type: ignore[no-untyped-def]
+    """The `what` of a participant's row."""
+    return np.int64(_STEP) | (np.int64(home_partition) << HOME_SHIFT) | (np.int64(step) << STEP_SHIFT)
+
+
+@njit(inline="always")
+def _hash(a, b, what, secret):  # type: ignore[no-untyped-def]
+    return hash_words(np.uint64(a), np.uint64(b) ^ hash_words(np.uint64(what), secret, secret), secret)
+
+
+@njit(cache=True, nogil=True)
+def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
+    """The slot whose word points to the row of this key, or -1 - the free slot where it belongs."""
+    size = np.uint64(slots.size)
+    tag = _hash(a, b, what, secret) & TAG
+    slot = home(tag, size)
+    while True:
+        word = slots[slot]
+        if word == 0:
+            return -1 - np.int64(slot)
+        if (word & TAG) == tag:
+            row = np.int64(word & INDEX) - 1
+            if rows[row, ID_A] == a and rows[row, ID_B] == b and rows[row, WHAT] == what:
+                return np.int64(slot)
+        slot = following(slot, size)
+
+
+@njit(cache=True, nogil=True)
+def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
+    """The row of (id, what), or -1.  table: see `PendingTable.arrays`; a, b: int64 words of the id."""
+    rows, slots, _, _, _, secret = table
+    slot = _find_slot(rows, slots, secret, a, b, what)
+    return np.int64(-1) if slot < 0 else np.int64(slots[slot] & INDEX) - 1
+
+
+@njit(cache=True, nogil=True)
+def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
+    """A new row, all zero but its key and time, not yet in the digest (`take_in` does that). It must not be there."""
+    rows, slots, _, counts, _, secret = table
+    row = counts[0]
+    slot = _find_slot(rows, slots, secret, a, b, what)
+    slots[-1 - slot] = (_hash(a, b, what, secret) & TAG) | np.uint64(row + 1)
+    counts[0] = row + 1
+    for column in range(WIDTH):
+        rows[row, column] = 0
+    rows[row, ID_A] = a
+    rows[row, ID_B] = b
+    rows[row, WHAT] = what
+    rows[row, AT_US] = at_us
+    rows[row, FIRST_LEG] = counts[1]
+    return row
+
+
+@njit(cache=True, nogil=True)
+def add_leg(table, row, a, b, asset, amount, step, partition, if_version, if_available):  # type: ignore[no-untyped-def]
+    """Append a leg to the row that was added last."""
+    rows, _, legs, counts, _, _ = table
+    leg = counts[1]
+    legs[leg, LEG_KEY_A] = a
+    legs[leg, LEG_KEY_B] = b
+    legs[leg, LEG_ASSET] = asset
+    legs[leg, LEG_AMOUNT] = amount
+    legs[leg, LEG_STEP] = step
+    legs[leg, LEG_PARTITION] = partition
+    legs[leg, LEG_IF_VERSION] = if_version
+    legs[leg, LEG_IF_AVAILABLE] = if_available
+    counts[1] = leg + 1
+    rows[row, LEG_COUNT] += 1
+
+
+@njit(cache=True, nogil=True)
+def add_records(table, row, steps):  # type: ignore[no-untyped-def]
+    """Room for the records of a process's steps, behind the legs of the row that was added last."""
+    rows, _, legs, counts, _, _ = table
+    rows[row, STEPS] = steps
+    for record in range(counts[1], counts[1] + steps):
+        for column in range(LEG_WIDTH):
+            legs[record, column] = 0
+    counts[1] += steps
+
+
+@njit(cache=True, nogil=True)
+def record_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
+    """Note what became of a step's try, or of its confirm or cancel, and where."""
+    rows, _, legs, _, _, _ = table
+    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
+    legs[record, RECORD_PARTITION] = partition
+    first = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
+    if action != _TRY:
+        legs[record, RECORD_END_ACTION] = action
+    legs[record, first] = code + 1
+    legs[record, first + 1] = sequence
+    legs[record, first + 2] = at_us
+
+
+@njit(cache=True, nogil=True)
+def _lanes(rows, legs, row):  # type: ignore[no-untyped-def]
+    a, b = np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])
+    for column in range(WHAT, FIRST_LEG):
+        if column != BEGUN:  # it depends on where blocks begin
+            a, b = mix_words(a, b, rows[row, column])
+    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+        for column in range(LEG_WIDTH):
+            a, b = mix_words(a, b, legs[leg, column])
+    return a, b
+
+
+@njit(cache=True, nogil=True)
+def take_in(table, digest, row):  # type: ignore[no-untyped-def]
+    """Bring the digest from what the row was to what it is now."""
+    rows, _, legs, _, _, _ = table
+    a, b = _lanes(rows, legs, row)
+    digest[0] += a - np.uint64(rows[row, _LANE_A])
+    digest[1] += b - np.uint64(rows[row, _LANE_B])
+    rows[row, _LANE_A] = np.int64(a)
+    rows[row, _LANE_B] = np.int64(b)
+
+
+@njit(cache=True, nogil=True)
+def drop(table, digest, row):  # type: ignore[no-untyped-def]
+    """Remove a row; the last one takes its number. Its legs are left to `PendingTable.reserve`."""
+    rows, slots, _, counts, _, secret = table
+    digest[0] -= np.uint64(rows[row, _LANE_A])
+    digest[1] -= np.uint64(rows[row, _LANE_B])
+    take_out(slots, _find_slot(rows, slots, secret, rows[row, ID_A], rows[row, ID_B], rows[row, WHAT]))
+    last = counts[0] - 1
+    counts[0] = last
+    if row != last:
+        slot = _find_slot(rows, slots, secret, rows[last, ID_A], rows[last, ID_B], rows[last, WHAT])
+        slots[slot] = (slots[slot] & TAG) | np.uint64(row + 1)
+        for column in range(WIDTH):
+            rows[row, column] = rows[last, column]
+
+
+@njit(cache=True, nogil=True)
+def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-def]
+    """Note that home has no open process begun before its block `low`; `purge` at the end of the block drops their steps."""
+    _, _, _, counts, lows, _ = table
+    if low > lows[home_partition]:
+        a, b = mix_low(home_partition, lows[home_partition])
+        c, d = mix_low(home_partition, low)
+        if lows[home_partition] > 0:
+            digest[0] -= a
+            digest[1] -= b
+        digest[0] += c
+        digest[1] += d
+        lows[home_partition] = low
+        counts[2] = 1
+
+
+@njit(cache=True, nogil=True)
+def purge(table, digest):  # type: ignore[no-untyped-def]
+    """Drop the steps of processes that are over: once a block, when a home partition's low has risen in it."""
+    rows, _, _, counts, lows, _ = table
+    if counts[2] == 0:
+        return
+    counts[2] = 0
+    row = 0
+    while row < counts[0]:
+        what = rows[row, WHAT]
+        if (what & 255) == _STEP and rows[row, BEGUN] < lows[(what >> HOME_SHIFT) & 0xFFFF]:
+            drop(table, digest, row)
+        else:
+            row += 1
+
+
+@njit(cache=True, nogil=True)
+def forget_reversals(table, digest, cut_off_us):  # type: ignore[no-untyped-def]
+    """Drop the reversals of transfers whose ids are no longer remembered: they cannot be asked for again."""
+    rows, _, _, counts, _, _ = table
+    row = 0
+    while row < counts[0]:
+        if rows[row, WHAT] == _REVERSAL and rows[row, DEADLINE_US] < cut_off_us:
+            drop(table, digest, row)
+        else:
+            row += 1
+
+
+class PendingTable:
+    """rows int64[capacity, WIDTH] valid up to `count`; legs int64[capacity, LEG_WIDTH]; lows int64[partitions].
+
+    counts: int64[3]: rows, legs used in the pool, whether a low has risen. Ids are kept as signed words.
+    """
+
+    def __init__(self) -> None:
+        self.rows: npt.NDArray[np.int64] = np.zeros((_START_ROWS, WIDTH), np.int64)
+        self.legs: npt.NDArray[np.int64] = np.zeros((_START_LEGS, LEG_WIDTH), np.int64)
+        self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
+        self.lows: npt.NDArray[np.int64] = np.zeros(PARTITIONS_MAX, np.int64)
+        self.counts: npt.NDArray[np.int64] = np.zeros(3, np.int64)
+        self.secret = np.uint64(secrets.randbits(64))
+
+    @property
+    def count(self) -> int:
+        return int(self.counts[0])
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.uint64] | np.uint64, ...]:
+        """What the compiled functions take as `table`; to be asked again after `reserve`."""
+        return self.rows, self.slots, self.legs, self.counts, self.lows, self.secret
+
+    def reserve(self, more: int, more_legs: int) -> None:
+        """Make room for rows and legs; legs of rows that are gone are given back when the pool is full."""
+        needed = self.count + more
+        if needed > len(self.rows):
+            larger = np.zeros((max(needed, 2 * len(self.rows)), WIDTH), np.int64)
+            larger[: self.count] = self.rows[: self.count]
+            self.rows = larger
+        self.slots = with_room(self.slots, needed)
+        if int(self.counts[1]) + more_legs > len(self.legs):
+            self._gather_legs(more_legs)
+
+    def find(self, id16: bytes, what: int) -> int | None:
+        """The row of (id, what)."""
+        a, b = np.frombuffer(id16, "<i8")
+        row = int(find_pending(self.arrays, a, b, np.int64(what)))
+        return None if row < 0 else row
+
+    def legs_of(self, row: int) -> npt.NDArray[np.int64]:
+        """int64[legs, LEG_WIDTH] of a row, a view."""
+        first = int(self.rows[row, FIRST_LEG])
+        return self.legs[first : first + int(self.rows[row, LEG_COUNT])]
+
+    def first_due_us(self) -> npt.NDArray[np.int64]:
+        """The deadlines of open holds and of processes that try, int64[n]."""
+        rows = self.rows[: self.count]
+        due: npt.NDArray[np.int64] = rows[due_rows(rows), DEADLINE_US]
+        return due
+
+    def _gather_legs(self, more: int) -> None:
+        rows = self.rows[: self.count]
+        sizes = rows[:, LEG_COUNT] + rows[:, STEPS]  # a process has a record for each step behind its legs
+        ends = np.cumsum(sizes)
+        used = int(ends[-1]) if len(ends) else 0
+        legs = np.zeros((max(2 * (used + more), _START_LEGS), LEG_WIDTH), np.int64)
+        at = np.repeat(rows[:, FIRST_LEG] - (ends - sizes), sizes) + np.arange(used)
+        legs[:used] = self.legs[at]
+        rows[:, FIRST_LEG] = ends - sizes
+        self.legs = legs
+        self.counts[1] = used
+
+
+def due_rows(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which rows time can end: open holds with a deadline, and processes that still try."""
+    hold = (rows[:, WHAT] == What.HOLD) & (rows[:, STATE] == HoldState.OPEN)
+    trying = (rows[:, WHAT] == What.PROCESS) & (rows[:, STATE] == Phase.TRYING)
+    due: npt.NDArray[np.bool_] = (hold | trying) & (rows[:, DEADLINE_US] > 0)
+    return due

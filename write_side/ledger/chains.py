@@ -1,0 +1,90 @@
+"""Chains: lines of a batch that hang together. In an atomic one (positive numbers) a refusal refuses all, in one that stops
+(negative) it keeps those behind it from being run. Source: the linked events of TigerBeetle, with a mode more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.account_rows import POSTED, VERSION
+from write_side.contract.codes import Code
+from write_side.contract.columns import NOT_TOLD
+from write_side.contract.compiled import njit
+from write_side.contract.hash_index import find_row
+from write_side.contract.ids import AMOUNT, REFUSED
+from write_side.contract.pending import LEG_AMOUNT
+from write_side.contract.state import WORLD_KEY
+from write_side.ledger.book import ENTRIES
+from write_side.ledger.legs import number_of_leg
+from write_side.ledger.order_columns import FIRST, LAST
+
+CHAIN: Final = 0
+BEGAN: Final = 1
+FIRST_ENTRY: Final = 2
+FAILED: Final = 3
+STATE_WIDTH: Final = 4
+"""chain_state int64[4]: number of the chain being decided (0: none), its first row and entry, whether a row was refused."""
+
+_DONE: Final = int(Code.DONE)
+_BATCH_REFUSED: Final = int(Code.BATCH_REFUSED)
+_WORLD_A, _WORLD_B = WORLD_KEY
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+
+
+@njit(inline="always")
+def enter_chain(chain_state, chain, row, entries):  # type: ignore[no-untyped-def]
+    """A row is about to be decided: does a new chain begin with it?"""
+    if chain != chain_state[CHAIN]:
+        chain_state[CHAIN] = chain
+        chain_state[BEGAN] = row
+        chain_state[FIRST_ENTRY] = entries
+        chain_state[FAILED] = 0
+
+
+@njit(inline="always")
+def is_chain_refused(chain_state):  # type: ignore[no-untyped-def]
+    """Whether an earlier row of the chain being decided was refused."""
+    return chain_state[CHAIN] != 0 and chain_state[FAILED] != 0
+
+
+@njit(inline="always")
+def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # type: ignore[no-untyped-def]
+    """A row is decided: the first refusal in an atomic chain takes back what the rows before it did."""
+    if refused and chain_state[CHAIN] != 0 and chain_state[FAILED] == 0:
+        chain_state[FAILED] = 1
+        if chain_state[CHAIN] > 0:
+            _take_back(book, ids, commands, orders, chain_state, row)
+
+
+@njit(cache=True, nogil=True)
+def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
+    """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
+    accounts, lookup, systems, _, _, _, output, counts, _ = book
+    rows = accounts[0]
+    kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
+    for row in range(chain_state[BEGAN], end):
+        if output[0][row] != _DONE:
+            continue
+        if order[row] >= 0:
+            for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
+                number = number_of_leg(book, orders[1][leg])
+                rows[number, POSTED] -= orders[1][leg, LEG_AMOUNT]
+                rows[number, VERSION] -= 1
+        else:
+            for a, b, amount in (
+                (debit_a[row], debit_b[row], amounts[row]),
+                (credit_a[row], credit_b[row], -amounts[row]),
+            ):
+                if a == _WORLD_A and b == _WORLD_B:
+                    number = systems[0][assets[row]]
+                else:
+                    number = find_row(rows, lookup[0], lookup[1], a, b)
+                rows[number, POSTED] += amount
+                rows[number, VERSION] -= 1
+        output[0][row] = _BATCH_REFUSED
+        output[1][row] = _NOT_TOLD
+        id_row = find_row(ids[0], ids[1], ids[2], id_pairs[row, 0], id_pairs[row, 1])
+        ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
+    counts[ENTRIES] = chain_state[FIRST_ENTRY]

@@ -1,0 +1,286 @@
+"""Holds: authorise, capture, void, expiry. A hold is a pending row; its legs keep what is left of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.codes import Code, Kind
+from write_side.contract.columns import NOT_TOLD
+from write_side.contract.compiled import njit
+from write_side.contract.pending import (
+    DEADLINE_US,
+    FINAL_BIT,
+    FIRST_LEG,
+    FROM_HOLD_BIT,
+    LEG_AMOUNT,
+    LEG_ASSET,
+    LEG_COUNT,
+    LEG_IF_AVAILABLE,
+    LEG_IF_VERSION,
+    LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_STEP,
+    LEG_WIDTH,
+    LINK_A,
+    LINK_B,
+    OPTION,
+    STATE,
+    HoldState,
+    What,
+    add_leg,
+    add_pending,
+    find_pending,
+    take_in,
+)
+from write_side.ledger.across import begin
+from write_side.ledger.book import end_pending, keep_pending
+from write_side.ledger.legs import ANY_STEP, check_legs, is_world, legs_fit, move_legs
+
+_DONE: Final = int(Code.DONE)
+_PENDING: Final = int(Code.PENDING)
+_LIMITED: Final = int(Code.BALANCE_LIMIT)
+_SPANS: Final = int(Code.HOLD_SPANS_PARTITIONS)
+_PASSED: Final = int(Code.DEADLINE_PASSED)
+_UNKNOWN: Final = int(Code.HOLD_UNKNOWN)
+_BUSY: Final = int(Code.HOLD_BUSY)
+_EXCEEDED: Final = int(Code.HOLD_EXCEEDED)
+_CAPTURE: Final = int(Kind.CAPTURE)
+_HOLD: Final = int(What.HOLD)
+_OPEN_HOLD: Final = int(HoldState.OPEN)
+_BUSY_HOLD: Final = int(HoldState.BUSY)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+
+_NOTHING: Final = (0, 0, 0)
+_HOLDS: Final = (0, 1, 0)
+_LETS_GO: Final = (0, -1, 0)
+_GIVES_HELD: Final = (-1, -1, 0)
+_GIVES: Final = (-1, 0, 0)
+_RECEIVES: Final = (1, 0, 0)
+"""Factors of (posted, held, transit) for the legs of one partition."""
+
+
+@njit(inline="always")
+def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
+    """Whether a leg's account lives in another partition; `@world` lives in each."""
+    return (
+        not is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]) and np.uint64(leg[LEG_KEY_A]) % lookup[3] != lookup[2]
+    )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
+    """Whether one of the legs [first, last) is in another partition."""
+    for i in range(first, last):
+        if is_elsewhere(legs[i], lookup):
+            return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move legs of one partition, all or none: the code and its available."""
+    code, available = check_legs(book, legs, first, last, ANY_STEP, False, False)
+    if code != _DONE:
+        return code, available
+    if not legs_fit(book, legs, first, last, ANY_STEP, _GIVES, _RECEIVES):
+        return _LIMITED, _NOT_TOLD
+    move_legs(book, outcome, legs, first, last, ANY_STEP, _GIVES, _RECEIVES)
+    return _DONE, _NOT_TOLD
+
+
+@njit(cache=True, nogil=True)
+def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Authorise: the code and its available."""
+    _, lookup, _, table, _, times, _, _, _ = book
+    for i in range(first, last):
+        if legs[i, LEG_AMOUNT] < 0 and is_elsewhere(legs[i], lookup):
+            return _SPANS, _NOT_TOLD
+    if 0 < deadline_us <= times[0]:
+        return _PASSED, _NOT_TOLD
+    # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
+    for i in range(first, last):
+        legs[i, LEG_STEP] = 1 if is_elsewhere(legs[i], lookup) else 0
+    code, available = check_legs(book, legs, first, last, 0, False, False)
+    if code != _DONE:
+        return code, available
+    if not legs_fit(book, legs, first, last, 0, _GIVES, _RECEIVES) or not legs_fit(
+        book, legs, first, last, 0, _HOLDS, _NOTHING
+    ):
+        return _LIMITED, _NOT_TOLD
+    move_legs(book, outcome, legs, first, last, 0, _HOLDS, _NOTHING)
+    row = add_pending(table, id_a, id_b, np.int64(_HOLD), times[0])
+    rows = table[0]
+    rows[row, STATE] = _OPEN_HOLD
+    rows[row, OPTION] = option
+    rows[row, DEADLINE_US] = deadline_us
+    for i in range(first, last):
+        partition = np.int64(np.uint64(legs[i, LEG_KEY_A]) % lookup[3]) if legs[i, LEG_STEP] else np.int64(lookup[2])
+        add_leg(
+            table, row, legs[i, LEG_KEY_A], legs[i, LEG_KEY_B], legs[i, LEG_ASSET], legs[i, LEG_AMOUNT], 0, partition,
+            legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
+        )  # fmt: skip
+    keep_pending(book, outcome, row, np.int64(0), True)
+    return _DONE, _NOT_TOLD
+
+
+@njit(inline="always")
+def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
+    """The row of a hold, and the code that says why it cannot be used (DONE when it can). One past its deadline is over."""
+    table, times = book[3], book[5]
+    rows = table[0]
+    row = find_pending(table, a, b, np.int64(_HOLD))
+    if row < 0:
+        return row, _UNKNOWN
+    if rows[row, STATE] == _BUSY_HOLD:
+        return row, _BUSY
+    if 0 < rows[row, DEADLINE_US] <= times[0]:
+        return row, _UNKNOWN
+    return row, _DONE
+
+
+@njit(cache=True, nogil=True)
+def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped-def]
+    """The legs that a capture moves, int64[n, LEG_WIDTH], empty when the hold has not that much left.
+
+    amount, legs: as `commands.Capture` has them. Conditions of the hold were tested when it was made.
+    """
+    rows, pool = table[0], table[2]
+    start, count = rows[row, FIRST_LEG], rows[row, LEG_COUNT]
+    asked = np.zeros((count, LEG_WIDTH), np.int64)
+    n = 0
+    if amount > 0 and (count != 2 or last > first):
+        return asked[:0]
+    for i in range(count):
+        left = pool[start + i, LEG_AMOUNT]
+        wanted = left
+        if amount > 0:
+            wanted = amount if left > 0 else -amount
+        elif last > first:
+            wanted = np.int64(0)
+            for leg in range(first, last):
+                if (
+                    legs[leg, LEG_KEY_A] == pool[start + i, LEG_KEY_A]
+                    and legs[leg, LEG_KEY_B] == pool[start + i, LEG_KEY_B]
+                    and legs[leg, LEG_ASSET] == pool[start + i, LEG_ASSET]
+                ):
+                    wanted = legs[leg, LEG_AMOUNT]
+        if wanted == 0:
+            continue
+        if (wanted > 0) != (left > 0) or abs(wanted) > abs(left):
+            return asked[:0]
+        asked[n] = pool[start + i]
+        asked[n, LEG_AMOUNT] = wanted
+        asked[n, LEG_STEP] = 0
+        asked[n, LEG_IF_VERSION] = -1
+        asked[n, LEG_IF_AVAILABLE] = _NOT_TOLD
+        n += 1
+    if last > first and n != last - first:
+        return asked[:0]
+    return asked[:n]
+
+
+@njit(cache=True, nogil=True)
+def _take_from_hold(table, row, moved, sign):  # type: ignore[no-untyped-def]
+    """Lower (sign -1) or raise again (+1) what is left of a hold by these legs; `@world` may be shared out among them."""
+    rows, pool = table[0], table[2]
+    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+        for i in range(len(moved)):
+            if (
+                moved[i, LEG_KEY_A] == pool[leg, LEG_KEY_A]
+                and moved[i, LEG_KEY_B] == pool[leg, LEG_KEY_B]
+                and moved[i, LEG_ASSET] == pool[leg, LEG_ASSET]
+            ):
+                pool[leg, LEG_AMOUNT] += sign * moved[i, LEG_AMOUNT]
+
+
+@njit(cache=True, nogil=True)
+def _is_used_up(table, row):  # type: ignore[no-untyped-def]
+    rows, pool = table[0], table[2]
+    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+        if pool[leg, LEG_AMOUNT] != 0:
+            return False
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
+    """Let go what is left, and end the hold."""
+    table = book[3]
+    rows, pool = table[0], table[2]
+    first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
+    for leg in range(first, last):
+        # What receives has nothing held, and may live elsewhere.
+        pool[leg, LEG_STEP] = 0 if pool[leg, LEG_AMOUNT] < 0 else 1
+    move_legs(book, outcome, pool, first, last, 0, _LETS_GO, _NOTHING)
+    end_pending(book, outcome, row, np.int64(0))
+
+
+@njit(cache=True, nogil=True)
+def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
+    rows = book[3][0]
+    if final or _is_used_up(book[3], row):
+        _let_go(book, outcome, row)
+    else:
+        rows[row, STATE] = _OPEN_HOLD
+        keep_pending(book, outcome, row, np.int64(0), True)
+
+
+@njit(cache=True, nogil=True)
+def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
+    _, lookup, _, table, digest, _, _, _, _ = book
+    row, code = _find_hold(book, hold_a, hold_b)
+    if code != _DONE:
+        return code, _NOT_TOLD
+    moved = _captured(table, row, amount, legs, first, last)
+    if len(moved) == 0:
+        return _EXCEEDED, _NOT_TOLD
+    if any_elsewhere(moved, 0, len(moved), lookup):
+        code, available, process = begin(
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, moved, 0, len(moved)
+        )  # fmt: skip
+        if code == _PENDING:
+            table[0][process, LINK_A] = hold_a
+            table[0][process, LINK_B] = hold_b
+            take_in(table, digest, process)
+            _take_from_hold(table, row, moved, -1)
+            table[0][row, STATE] = _BUSY_HOLD
+            keep_pending(book, outcome, row, np.int64(0), True)
+    else:
+        code, available = check_legs(book, moved, 0, len(moved), ANY_STEP, False, True)
+        if code == _DONE and not legs_fit(book, moved, 0, len(moved), ANY_STEP, _GIVES_HELD, _RECEIVES):
+            code = _LIMITED
+        if code == _DONE:
+            move_legs(book, outcome, moved, 0, len(moved), ANY_STEP, _GIVES_HELD, _RECEIVES)
+            _take_from_hold(table, row, moved, -1)
+            _after_capture(book, outcome, row, option & FINAL_BIT)
+    return code, available
+
+
+@njit(cache=True, nogil=True)
+def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
+    """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
+    table = book[3]
+    rows, pool = table[0], table[2]
+    row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], np.int64(_HOLD))
+    if not done:
+        first = rows[process, FIRST_LEG]
+        _take_from_hold(table, row, pool[first : first + rows[process, LEG_COUNT]], 1)
+    _after_capture(book, outcome, row, done and (rows[process, OPTION] & FINAL_BIT) != 0)
+
+
+@njit(cache=True, nogil=True)
+def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
+    """Let a hold go; the code."""
+    row, code = _find_hold(book, hold_a, hold_b)
+    if code == _DONE:
+        _let_go(book, outcome, row)
+    return code
+
+
+@njit(cache=True, nogil=True)
+def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
+    """A hold's deadline has come."""
+    _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, np.int64(_HOLD)))

@@ -1,0 +1,195 @@
+"""Legs: the rules that every leg of a transfer is tested by, and how all of them move at once.
+
+A leg is a row as `pending.py` keeps it: account key, asset hash, signed amount, step, partition, conditions. A rule is tested
+on every leg before the next rule is looked at (`codes.PRECEDENCE`), so that the order of the legs never shows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION, asset_of
+from write_side.contract.atoms import LIMIT, NO_FLOOR
+from write_side.contract.codes import PRECEDENCE, Code, Flag, Kind
+from write_side.contract.columns import NOT_TOLD
+from write_side.contract.compiled import njit
+from write_side.contract.hash_index import find_row
+from write_side.contract.pending import (
+    LEG_AMOUNT,
+    LEG_ASSET,
+    LEG_IF_AVAILABLE,
+    LEG_IF_VERSION,
+    LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_STEP,
+)
+from write_side.contract.state import WORLD_KEY
+from write_side.ledger.book import change
+
+_LIMIT: Final = LIMIT
+_NO_FLOOR: Final = np.int64(NO_FLOOR)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+_WORLD_A: Final = np.int64(WORLD_KEY[0].view(np.int64))
+_WORLD_B: Final = np.int64(WORLD_KEY[1].view(np.int64))
+_DONE: Final = int(Code.DONE)
+_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
+_MISMATCH: Final = int(Code.ASSET_MISMATCH)
+_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
+_DEBIT_FROZEN: Final = int(Code.DEBIT_FROZEN)
+_CREDIT_FROZEN: Final = int(Code.CREDIT_FROZEN)
+_VERSION: Final = int(Code.VERSION_DIFFERS)
+_AVAILABLE: Final = int(Code.AVAILABLE_BELOW)
+_INSUFFICIENT: Final = int(Code.INSUFFICIENT_AVAILABLE)
+_LIMITED: Final = int(Code.BALANCE_LIMIT)
+_CLOSED_FLAG: Final = int(Flag.CLOSED)
+_DEBIT_FLAG: Final = int(Flag.DEBIT_FROZEN)
+_CREDIT_FLAG: Final = int(Flag.CREDIT_FROZEN)
+ANY_STEP: Final = -1
+"""All legs, whatever their step."""
+
+
+def _ranks() -> npt.NDArray[np.int64]:
+    ranks = np.full(256, 255, np.int64)
+    for rank, code in enumerate(PRECEDENCE[Kind.TRANSFER]):
+        ranks[code] = rank
+    return ranks
+
+
+_RANKS: Final = _ranks()
+
+
+@njit(inline="always")
+def is_world(a, b):  # type: ignore[no-untyped-def]
+    """Whether an account key (signed words) is that of `@world`."""
+    return a == _WORLD_A and b == _WORLD_B
+
+
+@njit(cache=True, nogil=True)
+def number_of_leg(book, leg):  # type: ignore[no-untyped-def]
+    """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
+    _, lookup, systems, _, _, _, _, _, _ = book
+    accounts = book[0]
+    if is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]):
+        hashes = systems[4]
+        for asset in range(hashes.size):
+            if hashes[asset] == leg[LEG_ASSET] and systems[0][asset] >= 0:
+                return systems[0][asset]
+        return np.int64(-1)
+    return find_row(accounts[0], lookup[0], lookup[1], np.uint64(leg[LEG_KEY_A]), np.uint64(leg[LEG_KEY_B]))
+
+
+@njit(inline="always")
+def _spendable(rows, number):  # type: ignore[no-untyped-def]
+    return rows[number, POSTED] - rows[number, HELD] - rows[number, FLOOR]
+
+
+@njit(cache=True, nogil=True)
+def _leg_code(book, leg, authorised):  # type: ignore[no-untyped-def]
+    """The code of one leg, its limits apart, and the available that explains it.
+
+    `authorised`: a hold has been made for what it gives, so that flags and available are not asked again.
+    """
+    rows, systems = book[0][0], book[2]
+    number = number_of_leg(book, leg)
+    if number < 0:
+        return _UNKNOWN, _NOT_TOLD
+    if systems[4][asset_of(rows, number)] != leg[LEG_ASSET]:
+        return _MISMATCH, _NOT_TOLD
+    flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
+    amount = leg[LEG_AMOUNT]
+    if flags & _CLOSED_FLAG:
+        return _CLOSED, _NOT_TOLD
+    if amount < 0 and flags & _DEBIT_FLAG and not authorised:
+        return _DEBIT_FROZEN, _NOT_TOLD
+    if amount > 0 and flags & _CREDIT_FLAG:
+        return _CREDIT_FROZEN, _NOT_TOLD
+    if leg[LEG_IF_VERSION] >= 0 and leg[LEG_IF_VERSION] != rows[number, VERSION]:
+        return _VERSION, _NOT_TOLD
+    if rows[number, FLOOR] != _NO_FLOOR:
+        if _spendable(rows, number) < leg[LEG_IF_AVAILABLE]:
+            return _AVAILABLE, _spendable(rows, number)
+        if amount < 0 and _spendable(rows, number) < -amount and not authorised:
+            return _INSUFFICIENT, _spendable(rows, number)
+    return _DONE, _NOT_TOLD
+
+
+@njit(inline="always")
+def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
+    after, held_after = rows[number, POSTED] + posted, rows[number, HELD] + held
+    return after > _LIMIT or after < -_LIMIT or held_after > _LIMIT or held_after < 0
+
+
+@njit(cache=True, nogil=True)
+def check_legs(book, legs, first, last, step, credits_only, authorised):  # type: ignore[no-untyped-def]
+    """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
+    code, available = _DONE, _NOT_TOLD
+    for i in range(first, last):
+        if (step != ANY_STEP and legs[i, LEG_STEP] != step) or (credits_only and legs[i, LEG_AMOUNT] < 0):
+            continue
+        found, spendable = _leg_code(book, legs[i], authorised)
+        if _RANKS[found] < _RANKS[code]:
+            code, available = found, spendable
+    return code, available
+
+
+@njit(cache=True, nogil=True)
+def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+    """Whether no limit is passed when the legs move by these factors of (posted, held, transit).
+
+    debit, credit: factors of |amount|, three integers, for legs that give and receive.  The accounts must be there.
+    """
+    rows, transit = book[0][0], book[2][1]
+    for i in range(first, last):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+            continue
+        amount = legs[i, LEG_AMOUNT]
+        factors = debit if amount < 0 else credit
+        size = abs(amount)
+        number = number_of_leg(book, legs[i])
+        if number < 0 or _passes_limit(rows, number, factors[0] * size, factors[1] * size):
+            return False
+        through = transit[asset_of(rows, number)]
+        total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+        if total > _LIMIT or total < -_LIMIT or _passes_limit(rows, through, total, 0):
+            return False
+    return True
+
+
+@njit(inline="always")
+def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore[no-untyped-def]
+    """What the transit account of an asset gets, saturated above the limit: the sum of many amounts may pass 64 bits."""
+    total = np.int64(0)
+    for i in range(first, last):
+        if (step == ANY_STEP or legs[i, LEG_STEP] == step) and legs[i, LEG_ASSET] == asset:
+            factors = debit if legs[i, LEG_AMOUNT] < 0 else credit
+            total += factors[2] * abs(legs[i, LEG_AMOUNT])
+            if abs(total) > _LIMIT:
+                return _LIMIT + np.int64(1)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+    """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
+    rows, transit = book[0][0], book[2][1]
+    for i in range(first, last):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+            continue
+        amount = legs[i, LEG_AMOUNT]
+        factors = debit if amount < 0 else credit
+        size = abs(amount)
+        number = number_of_leg(book, legs[i])
+        if factors[0] != 0 or factors[1] != 0:
+            change(book, outcome, number, factors[0] * size, factors[1] * size)
+        is_first = True
+        for j in range(first, i):
+            if (step == ANY_STEP or legs[j, LEG_STEP] == step) and legs[j, LEG_ASSET] == legs[i, LEG_ASSET]:
+                is_first = False
+                break
+        if is_first:
+            total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+            if total != 0:
+                change(book, outcome, transit[asset_of(rows, number)], total, 0)

@@ -1,0 +1,260 @@
+"""Orders decided: which rule a command with more to it goes by, and what becomes of its id."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.account_rows import FLAGS_AND_ASSET, HELD, POSTED
+from write_side.contract.codes import Code, Flag, Kind
+from write_side.contract.columns import NOT_TOLD
+from write_side.contract.compiled import njit
+from write_side.contract.hash_index import find_row
+from write_side.contract.ids import (
+    AMOUNT,
+    DONE_BY_LEGS,
+    DONE_OTHER,
+    PENDING_OTHER,
+    PENDING_TRANSFER,
+    REFUSED,
+    ROW_BITS,
+    TIME_US,
+    end_id,
+)
+from write_side.contract.pending import DEADLINE_US as ROW_DEADLINE_US
+from write_side.contract.pending import (
+    FINAL_BIT,
+    ID_A,
+    ID_B,
+    KIND_SHIFT,
+    LEG_COUNT,
+    LINK_A,
+    LINK_B,
+    TCC_BIT,
+    What,
+    add_pending,
+    find_pending,
+    take_in,
+)
+from write_side.contract.pending import OPTION as ROW_OPTION
+from write_side.contract.pending import STATE as ROW_STATE
+from write_side.contract.pending import STEPS as ROW_STEPS
+from write_side.ledger.across import begin, take_answer, take_step, time_out
+from write_side.ledger.book import (
+    ENTRIES,
+    HELD_ROWS,
+    PENDING_LEGS,
+    PENDING_ROWS,
+    STEP_ROWS,
+    change_flags,
+    end_pending,
+    keep_pending,
+    link,
+)
+from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
+from write_side.ledger.order_columns import (
+    ACTION,
+    AT_US,
+    AVAILABLE,
+    BEGUN,
+    CLEAR_SHIFT,
+    CODE,
+    DEADLINE_US,
+    FIRST,
+    HOME,
+    LAST,
+    LOW,
+    OPTION,
+    OTHER_A,
+    OTHER_B,
+    SEQUENCE,
+    SET_SHIFT,
+    STATE,
+    STEP,
+)
+
+_TRANSFER: Final = int(Kind.TRANSFER)
+_HOLD: Final = int(Kind.HOLD)
+_CAPTURE: Final = int(Kind.CAPTURE)
+_VOID: Final = int(Kind.VOID)
+_REVERSE: Final = int(Kind.REVERSE)
+_EXPIRE: Final = int(Kind.EXPIRE)
+_STEP: Final = int(Kind.STEP)
+_ANSWER: Final = int(Kind.ANSWER)
+_DONE: Final = int(Code.DONE)
+_PENDING: Final = int(Code.PENDING)
+_DIFFER: Final = int(Code.PARTITIONS_DIFFER)
+_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
+_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
+_NOT_EMPTY: Final = int(Code.NOT_EMPTY)
+_TRANSFER_UNKNOWN: Final = int(Code.TRANSFER_UNKNOWN)
+_ALREADY: Final = int(Code.ALREADY_REVERSED)
+_NOT_REVERSIBLE: Final = int(Code.NOT_REVERSIBLE)
+_CLOSED_FLAG: Final = int(Flag.CLOSED)
+_PROCESS: Final = int(What.PROCESS)
+_REVERSAL: Final = int(What.REVERSAL)
+_HOLD_ROW: Final = int(What.HOLD)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+_KIND_MASK: Final = 255
+
+
+@njit(cache=True, nogil=True)
+def has_room(book, left, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
+    """Whether the output has room for all that this order can say, and for `left` plain transfers behind it.
+
+    A leg is touched three times at most (try, its confirm or cancel, the rest of a hold let go), and its transit account with it.
+    """
+    table, output, counts = book[3], book[6], book[7]
+    row = orders[0][order]
+    legs = 2 * (row[LAST] - row[FIRST])
+    a, b = np.int64(id_a), np.int64(id_b)
+    if kind >= _STEP:
+        for what in (_PROCESS, _HOLD_ROW):
+            found = find_pending(table, a, b, np.int64(what))
+            if found >= 0:
+                legs += table[0][found, LEG_COUNT] + table[0][found, ROW_STEPS]
+        legs += 64
+    if kind == _CAPTURE or kind == _VOID or kind == _EXPIRE:
+        found = find_pending(table, row[OTHER_A], row[OTHER_B], np.int64(_HOLD_ROW))
+        if found < 0:
+            found = find_pending(table, a, b, np.int64(_HOLD_ROW))
+        if found >= 0:
+            legs += 3 * table[0][found, LEG_COUNT]
+    return (
+        counts[ENTRIES] + 8 * legs + 8 + 2 * left <= output[4].size
+        and counts[HELD_ROWS] + 8 * legs + 8 <= len(output[9])
+        and counts[PENDING_ROWS] + 8 <= len(output[11])
+        and counts[PENDING_LEGS] + 4 * legs + 8 <= len(output[12])
+        and counts[STEP_ROWS] + 4 * legs + 8 <= len(output[13])
+    )
+
+
+@njit(inline="always")
+def _became(code, reversible):  # type: ignore[no-untyped-def]
+    """What the id table keeps of an outcome, in its AMOUNT."""
+    if code == _DONE:
+        return DONE_BY_LEGS if reversible else DONE_OTHER
+    if code == _PENDING:
+        return PENDING_TRANSFER if reversible else PENDING_OTHER
+    return REFUSED
+
+
+@njit(cache=True, nogil=True)
+def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
+    """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
+    _, lookup, _, _, _, _, _, _, _ = book
+    row, legs = orders[0][order], orders[1]
+    first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
+    code, available = np.int64(_DONE), _NOT_TOLD
+    if kind == _TRANSFER:
+        if not any_elsewhere(legs, first, last, lookup):
+            code, available = transfer_legs(book, outcome, legs, first, last)
+        elif chain > 0:
+            code = np.int64(_DIFFER)
+        else:
+            code, available, _ = begin(book, outcome, id_a, id_b, kind, option, legs, first, last)
+    elif kind == _HOLD:
+        code, available = hold(book, outcome, id_a, id_b, row[DEADLINE_US], option, legs, first, last)
+    elif kind == _CAPTURE:
+        link(book, outcome, row[OTHER_A], row[OTHER_B])
+        code, available = capture(
+            book, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], amount, option, legs, first, last
+        )  # fmt: skip
+    elif kind == _VOID:
+        link(book, outcome, row[OTHER_A], row[OTHER_B])
+        code = np.int64(void(book, outcome, row[OTHER_A], row[OTHER_B]))
+    elif kind == _REVERSE:
+        link(book, outcome, row[OTHER_A], row[OTHER_B])
+        code, available = _reverse(
+            book, ids, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], option, legs, first, last
+        )  # fmt: skip
+    else:
+        flags = row[OPTION]
+        code = np.int64(_change(book, outcome, key_a, key_b, (flags >> SET_SHIFT) & 255, (flags >> CLEAR_SHIFT) & 255))
+    return code, available, np.int64(_became(code, kind == _TRANSFER or kind == _CAPTURE))
+
+
+@njit(cache=True, nogil=True)
+def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
+    """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
+    row, legs = orders[0][order], orders[1]
+    if kind == _EXPIRE:
+        expire(book, outcome, id_a, id_b)
+        return np.int64(_DONE), _NOT_TOLD
+    if kind == _STEP:
+        command = (row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
+        return np.int64(take_step(book, outcome, id_a, id_b, command, legs, row[FIRST], row[LAST])), _NOT_TOLD
+    if kind == _ANSWER:
+        code, process = take_answer(
+            book, outcome, id_a, id_b, row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[HOME]
+        )  # fmt: skip
+    else:
+        code, process = time_out(book, outcome, id_a, id_b)
+    if process >= 0 and code != _PENDING:
+        _end(book, ids, outcome, process, code)
+    return np.int64(code), _NOT_TOLD
+
+
+@njit(cache=True, nogil=True)
+def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
+    """A transfer across partitions is over: its hold or reversal, its id, its row."""
+    table, times = book[3], book[5]
+    rows = table[0]
+    a, b = rows[process, ID_A], rows[process, ID_B]
+    kind = (rows[process, ROW_OPTION] >> KIND_SHIFT) & _KIND_MASK
+    if kind == _CAPTURE:
+        end_capture(book, outcome, process, code == _DONE)
+    elif kind == _REVERSE and code != _DONE:
+        reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], np.int64(_REVERSAL))
+        if reversal >= 0:  # else the original's id is no longer remembered
+            end_pending(book, outcome, reversal, np.int64(0))
+    end_id(ids[0], ids[1], ids[2], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
+    end_pending(book, outcome, find_pending(table, a, b, np.int64(_PROCESS)), times[3])
+
+
+@njit(cache=True, nogil=True)
+def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move the legs of a done transfer the other way round, once: the code and its available."""
+    _, lookup, _, table, digest, times, _, _, _ = book
+    original = find_row(ids[0], ids[1], ids[2], np.uint64(other_a), np.uint64(other_b))
+    if original < 0:
+        return np.int64(_TRANSFER_UNKNOWN), _NOT_TOLD
+    became = np.int64(ids[0][original, AMOUNT])
+    if became <= 0 and became != DONE_BY_LEGS:
+        return np.int64(_NOT_REVERSIBLE), _NOT_TOLD
+    if find_pending(table, other_a, other_b, np.int64(_REVERSAL)) >= 0:
+        return np.int64(_ALREADY), _NOT_TOLD
+    if any_elsewhere(legs, first, last, lookup):
+        code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
+        if code == _PENDING:
+            table[0][process, LINK_A] = other_a
+            table[0][process, LINK_B] = other_b
+            take_in(table, digest, process)
+    else:
+        code, available = transfer_legs(book, outcome, legs, first, last)
+    if code == _DONE or code == _PENDING:
+        row = add_pending(table, other_a, other_b, np.int64(_REVERSAL), times[0])
+        table[0][row, ROW_STATE] = 1
+        table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][original, TIME_US])
+        table[0][row, LINK_A] = id_a
+        table[0][row, LINK_B] = id_b
+        keep_pending(book, outcome, row, np.int64(0), False)
+    return np.int64(code), available
+
+
+@njit(cache=True, nogil=True)
+def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
+    """Set and clear flags of an account; the code."""
+    accounts, lookup, _, _, _, _, _, _, _ = book
+    rows = accounts[0]
+    number = find_row(rows, lookup[0], lookup[1], np.uint64(key_a), np.uint64(key_b))
+    if number < 0:
+        return _UNKNOWN
+    flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
+    if flags & _CLOSED_FLAG and not to_clear & _CLOSED_FLAG:
+        return _CLOSED
+    if to_set & _CLOSED_FLAG and (rows[number, POSTED] != 0 or rows[number, HELD] != 0):
+        return _NOT_EMPTY
+    change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
+    return _DONE
