@@ -2,148 +2,143 @@
 
 The order: unknown fields, missing fields, each field by itself, then what two fields say together.  The first rule that
 is broken is the answer, as `Malformed` with a code of `write_side/contract/codes.py` and the name of a field of ours.
+Fields that several bodies share are in `body_fields.py`, legs in `leg_bodies.py`, holds in `hold_bodies.py`.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final
 
-from write_side.contract.atoms import (
-    Malformed,
-    format_transfer_id,
-    parse_account,
-    parse_amount,
-    parse_asset,
-    parse_floor,
-    parse_integer,
-    parse_transfer_id,
+from write_side.body_fields import NOTE, Members, check_names, command_id, given, note, protocol
+from write_side.contract.atoms import Malformed, parse_account, parse_asset, parse_floor, parse_transfer_id
+from write_side.contract.codes import Flag
+from write_side.hold_bodies import capture, hold, void
+from write_side.ledger.commands import (
+    Change,
+    Command,
+    LegsTransfer,
+    Note,
+    OpenAccount,
+    Protocol,
+    Reverse,
+    Rich,
+    Transfer,
 )
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.leg_bodies import LONG, SHORT, body_legs, has_conditions
 
-PRINCIPAL: Final = "anonymous"
-"""Who asks, until callers have names: all share one space of Idempotency-Keys."""
-
-KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-key")
-"""Never changes: the same key must make the same id for ever."""
-
-_KEY: Final = re.compile(r"[ -~]{1,255}\Z", re.ASCII)
 _OWNER: Final = re.compile(r"[!-~](?:[ -~]{0,253}[!-~])?\Z", re.ASCII)
 
 _OPEN: Final = frozenset({"asset", "floor", "owner"})
-_OPEN_ITEM: Final = _OPEN | {"account"}
-_SHORT: Final = frozenset({"id", "from", "to", "amount", "asset"})
-_LONG: Final = frozenset({"id", "legs", "asset"})
-_LEG: Final = frozenset({"account", "amount"})
+_TRANSFER: Final = NOTE | {"id", "protocol", "dry_run"}
+_REVERSE: Final = NOTE | {"id", "protocol", "dry_run"}
+_CHANGE: Final = frozenset({"id", "debit", "credit", "state", "dry_run"})
+
+_FLAG_WORDS: Final = {
+    "debit": ("frozen", "free", Flag.DEBIT_FROZEN),
+    "credit": ("frozen", "free", Flag.CREDIT_FROZEN),
+    "state": ("closed", "open", Flag.CLOSED),
+}
+"""Field of a change -> the word that sets its flag, the word that clears it, the flag."""
 
 
-def open_account(account: str, members: Mapping[str, object]) -> OpenAccount:
+def open_account(account: object, members: Members) -> OpenAccount:
     """The body of `PUT /v1/accounts/{account}`. Raises Malformed."""
-    _known(members, _OPEN)
+    check_names(members, _OPEN)
     return OpenAccount(
         parse_account(account),
-        parse_asset(_given(members, "asset")),
+        parse_asset(given(members, "asset")),
         parse_floor(members.get("floor", "0")),
         _owner(members["owner"]) if "owner" in members else "",
     )
 
 
-def transfer(members: Mapping[str, object], key: str | None = None) -> Transfer:
-    """The body of `POST /v1/transfers`; `key` is the Idempotency-Key header where there is one. Raises Malformed."""
+def transfer(members: Members, key: str | None = None) -> Transfer | LegsTransfer:
+    """The body of `POST /v1/transfers`; `key` is the Idempotency-Key header where there is one. Raises Malformed.
+
+    What can be said by the plain `Transfer` is one, however it was written: that is the command with a fast path.
+    """
     if "legs" in members:
-        return _of_legs(members, key)
-    _known(members, _SHORT)
-    id = _transfer_id(members, key)
-    debit = parse_account(_given(members, "from"), "from", system=True)
-    credit = parse_account(_given(members, "to"), "to", system=True)
-    amount = parse_amount(_given(members, "amount"))
-    asset = parse_asset(_given(members, "asset"))
-    return _between_two(Transfer(id, debit, credit, amount, asset), "to")
+        check_names(members, _TRANSFER | LONG, "unknown, or not possible together with legs")
+    else:
+        check_names(members, _TRANSFER | SHORT)
+    id = command_id(members, key)
+    legs = body_legs(members)
+    how, noted = protocol(members), note(members)
+    if len(legs) > 2 or how is not Protocol.SAGA or noted != Note() or has_conditions(legs):
+        return LegsTransfer(id, legs, how, noted)
+    giver, receiver = legs if legs[0].amount < 0 else legs[::-1]
+    return Transfer(id, giver.account, receiver.account, receiver.amount, receiver.asset)
 
 
-def batch_item(members: Mapping[str, object]) -> Command:
-    """One line of a batch: the body of a transfer, or `{"open": {"account": ..., ...}}`. Raises Malformed."""
-    if "open" not in members:
-        return transfer(members)
-    _known(members, frozenset({"open"}))
-    inner = members["open"]
-    if not isinstance(inner, dict):
-        raise Malformed("body_malformed", "open", "must be a JSON object")
-    _known(inner, _OPEN_ITEM)
-    account = parse_account(_given(inner, "account"))
-    return open_account(account, {name: value for name, value in inner.items() if name != "account"})
+def reverse(original: object, members: Members, key: str | None = None) -> Reverse:
+    """The body of `POST /v1/transfers/{original}/reverse`. Raises Malformed."""
+    check_names(members, _REVERSE)
+    id = command_id(members, key)
+    return Reverse(id, parse_transfer_id(original, "transfer"), (), protocol(members), note(members))
 
 
-def id_of_key(key: str) -> bytes:
-    """The transfer id that an Idempotency-Key stands for: UUIDv5 of principal and key. Raises Malformed."""
-    if not _KEY.match(key):
-        raise Malformed("idempotency_key_malformed", "Idempotency-Key", "must be 1 to 255 printable ASCII characters")
-    return uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}").bytes
+def change(account: object, members: Members, key: str | None = None) -> Change:
+    """The body of `PATCH /v1/accounts/{account}`. Raises Malformed."""
+    check_names(members, _CHANGE)
+    id = command_id(members, key)
+    if _FLAG_WORDS.keys().isdisjoint(members):
+        raise Malformed("field_missing", "body", f"needs at least one of {', '.join(_FLAG_WORDS)}")
+    name = parse_account(account)
+    to_set, to_clear = Flag(0), Flag(0)
+    for field, (sets, clears, flag) in _FLAG_WORDS.items():
+        if field not in members:
+            continue
+        word = members[field]
+        if word == sets:
+            to_set |= flag
+        elif word == clears:
+            to_clear |= flag
+        else:
+            raise Malformed("flags_malformed", field, f'must be "{sets}" or "{clears}"')
+    return Change(id, name, to_set, to_clear)
 
 
-def _transfer_id(members: Mapping[str, object], key: str | None) -> bytes:
-    if "id" not in members:
-        if key is None:
-            raise Malformed("field_missing", "id", "is needed, in the body or as an Idempotency-Key header")
-        return id_of_key(key)
-    id = parse_transfer_id(members["id"])
-    # A client may repeat the id itself as the key, for proxies that look at the header.
-    if key is not None and id_of_key(key) != id and key.lower() != format_transfer_id(id):
-        raise Malformed("ids_differ", "id", "must be the same as the Idempotency-Key when both are given")
-    return id
+def batch_item(members: Members) -> Command:
+    """One line of a batch: the body of a transfer, or an object with one of `_ITEMS`. Raises Malformed."""
+    for word, read in _ITEMS.items():
+        if word in members:
+            check_names(members, frozenset({word}))
+            inner = members[word]
+            if not isinstance(inner, dict):
+                raise Malformed("body_malformed", word, "must be a JSON object")
+            return read(_without_dry_run(inner))
+    return transfer(_without_dry_run(members))
 
 
-def _of_legs(members: Mapping[str, object], key: str | None) -> Transfer:
-    _known(members, _LONG, "unknown, or not possible together with legs")
-    id = _transfer_id(members, key)
-    legs = members["legs"]
-    if not isinstance(legs, list) or len(legs) < 2:
-        raise Malformed("legs_malformed", "legs", "must be a list of two objects with account and amount")
-    parsed = [_leg(leg) for leg in legs]
-    asset = parse_asset(_given(members, "asset"))
-    if len(parsed) > 2:
-        raise Malformed("legs_unsupported", "legs", "must be two: one account gives, one receives")
-    (debit, amount), (credit, _) = sorted(parsed, key=lambda leg: leg[1])
-    if parsed[0][1] + parsed[1][1] != 0:
-        raise Malformed("legs_malformed", "legs", "must sum to zero")
-    return _between_two(Transfer(id, debit, credit, -amount, asset), "legs")
+def _about(name: str, read: Callable[[object, Members], OpenAccount | Rich]) -> Callable[[Members], Command]:
+    """A body that names in its field `name` what the path of its own address names."""
+
+    def read_item(inner: Members) -> Command:
+        about = given(inner, name)
+        return read(about, {field: value for field, value in inner.items() if field != name})
+
+    return read_item
 
 
-def _leg(leg: object) -> tuple[str, int]:
-    if not isinstance(leg, dict):
-        raise Malformed("legs_malformed", "legs", "must be a list of two objects with account and amount")
-    _known(leg, _LEG)
-    account = parse_account(_given(leg, "account", "legs.account"), "legs.account", system=True)
-    amount = parse_integer(_given(leg, "amount", "legs.amount"), "legs.amount")
-    if amount == 0:
-        raise Malformed("amount_malformed", "legs.amount", "must not be zero")
-    return account, amount
+_ITEMS: Final[dict[str, Callable[[Members], Command]]] = {
+    "open": _about("account", open_account),
+    "hold": hold,
+    "capture": _about("hold", capture),
+    "void": _about("hold", void),
+    "reverse": _about("transfer", reverse),
+    "change": _about("account", change),
+}
 
 
-def _between_two(command: Transfer, field: str) -> Transfer:
-    if command.debit == command.credit:
-        raise Malformed("same_account_twice", field, "must name two different accounts")
-    return command
+def _without_dry_run(members: Members) -> Members:
+    if "dry_run" in members:
+        raise Malformed("field_unknown", "dry_run", "is not possible in a batch")
+    return members
 
 
 def _owner(text: object) -> str:
     if isinstance(text, str) and _OWNER.match(text):
         return text
     raise Malformed("owner_malformed", "owner", "must be 1 to 255 printable ASCII characters, no space at the ends")
-
-
-def _known(members: Mapping[str, object], names: frozenset[str], detail: str = "unknown") -> None:
-    if not members.keys() <= names:
-        # The name of the field is the client's own text, so only the names that would do are said.
-        raise Malformed(
-            "field_unknown", "body", f"has a field that is {detail}; known here: {', '.join(sorted(names))}"
-        )
-
-
-def _given(members: Mapping[str, object], name: str, field: str | None = None) -> object:
-    try:
-        return members[name]
-    except KeyError:
-        raise Malformed("field_missing", field or name, "is needed") from None

@@ -7,10 +7,12 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from write_side.contract.atoms import Malformed
 from write_side.contract.codes import PROBLEMS, problem_document
 
 JSON: Final = b"application/json"
 NDJSON: Final = b"application/x-ndjson"
+ARROW: Final = b"application/vnd.apache.arrow.stream"
 PROBLEM: Final = b"application/problem+json"
 
 RETRY_AFTER_SECONDS: Final = 1
@@ -38,6 +40,12 @@ def json_response(status: int, document: dict[str, object]) -> Response:
 def problem(word: str, **more: object) -> Response:
     """The refusal that `word` names in `write_side/contract/codes.py`, with its status."""
     return json_response(PROBLEMS[word].status, problem_document(word, **more))
+
+
+def malformed_document(refusal: Malformed) -> dict[str, object]:
+    """How malformed input is told: the field by its name, never by what it held."""
+    detail = f"{refusal.field} {refusal.detail}. {PROBLEMS[refusal.code].detail}"
+    return problem_document(refusal.code, field=refusal.field, detail=detail)
 
 
 async def send(send_message: Send, response: Response) -> None:

@@ -38,13 +38,11 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-async def read_body(headers: Headers, receive: Receive, *, media_type: bytes, bytes_max: int) -> bytes:
-    """The whole body of one request.
+async def read_body(headers: Headers, receive: Receive, *, bytes_max: int) -> bytes:
+    """The whole body of one request, whose type `media_type` has told.
 
-    Raises Malformed with `content_type_unsupported`, `body_too_large` (by content-length or by what came) or
-    `body_timeout`, and ClientGone.
+    Raises Malformed with `body_too_large` (by content-length or by what came) or `body_timeout`, and ClientGone.
     """
-    _check_type(headers, media_type)
     # A promise of too much is read to its end like any other body, but nothing of it is kept.
     kept_bytes_max = bytes_max if _declared_bytes(headers) <= bytes_max else -1
     message = await receive()
@@ -78,16 +76,20 @@ async def _gather(message: Message, receive: Receive, bytes_max: int) -> bytes |
     raise ClientGone
 
 
-def _check_type(headers: Headers, media_type: bytes) -> None:
-    given = headers.get(b"content-type", b"")
-    if given != media_type:
-        essence, _, parameter = given.lower().partition(b";")
-        if essence.strip() != media_type or parameter.strip() not in (b"", b"charset=utf-8", b'charset="utf-8"'):
-            raise Malformed("content_type_unsupported", "Content-Type", f"must be {media_type.decode()}, in UTF-8")
+def media_type(headers: Headers, *accepted: bytes) -> bytes:
+    """Which of the accepted types the body has. Raises Malformed with `content_type_unsupported`."""
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Malformed(
             "content_type_unsupported", "Content-Encoding", "must be left out: compressed bodies are not read"
         )
+    given = headers.get(b"content-type", b"")
+    if given in accepted:
+        return given
+    essence, _, parameter = given.lower().partition(b";")
+    if essence.strip() not in accepted or parameter.strip() not in (b"", b"charset=utf-8", b'charset="utf-8"'):
+        names = " or ".join(name.decode() for name in accepted)
+        raise Malformed("content_type_unsupported", "Content-Type", f"must be {names}, in UTF-8")
+    return essence.strip()
 
 
 def _declared_bytes(headers: Headers) -> int:

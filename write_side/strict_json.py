@@ -14,19 +14,25 @@ from write_side.contract.atoms import Malformed
 BRACKETS_MAX: Final = 256
 """Opening brackets in a body, inside strings too: no fewer than its depth, so parsing never comes near the stack's end.
 
-Far above any legal body (a transfer of two legs has four); a deeper or wider one is refused before it is parsed.
+Far above any legal body (a transfer of 32 legs has 35); a deeper or wider one is refused before it is parsed.
 """
 
 
+INTEGER_DIGITS_MAX: Final = 18
+"""Of versions, the only fields that are JSON numbers: more than any account will ever have."""
+
+
 class Number:
-    """Stands for every JSON number. No field takes one, so its digits are never converted, however many there are."""
+    """Stands for every other JSON number: its digits are never converted, however many there are."""
 
 
 NUMBER: Final = Number()
 
 
 def parse_object(body: bytes) -> dict[str, object]:
-    """The members of a body that is one JSON object; numbers come as `NUMBER`, strings may hold lone surrogates.
+    """The members of a body that is one JSON object; strings may hold lone surrogates.
+
+    Whole numbers of up to `INTEGER_DIGITS_MAX` digits come as int, all others as `NUMBER`.
 
     Raises Malformed (`body_malformed`) for anything but UTF-8 without a byte order mark, names that come twice, NaN and
     Infinity, control characters, text after the object, and more than `BRACKETS_MAX` brackets.
@@ -55,6 +61,10 @@ def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return members
 
 
+def _integer(digits: str) -> int | Number:
+    return int(digits) if len(digits) <= INTEGER_DIGITS_MAX else NUMBER
+
+
 def _number(_digits: str) -> Number:
     return NUMBER
 
@@ -64,5 +74,5 @@ def _constant(_name: str) -> NoReturn:
 
 
 _DECODER: Final = json.JSONDecoder(
-    object_pairs_hook=_members, parse_int=_number, parse_float=_number, parse_constant=_constant
+    object_pairs_hook=_members, parse_int=_integer, parse_float=_number, parse_constant=_constant
 )

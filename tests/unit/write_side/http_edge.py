@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from write_side.batch_door import BATCH_LINES_MAX
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import (
     LIMIT,
@@ -19,14 +20,54 @@ from write_side.contract.atoms import (
     parse_account,
     parse_asset,
 )
-from write_side.contract.codes import problem_document
-from write_side.http_api import BATCH_LINES_MAX, create_app
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.contract.codes import Flag, problem_document
+from write_side.http_api import create_app
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import (
+    ANY_AVAILABLE,
+    ANY_VERSION,
+    LEGS_MAX,
+    Capture,
+    Change,
+    Command,
+    Hold,
+    Leg,
+    LegsTransfer,
+    Mode,
+    Note,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Void,
+)
+from write_side.ledger.commands import Protocol as HowAcross
+from write_side.prefer_header import WAIT_SECONDS_MAX
 
 AT = "2026-01-01T00:00:00.000000Z"
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
 TRANSFER: dict[str, Any] = {"id": ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"}
 TERMS: dict[str, Any] = {"asset": "USD/2", "floor": "0"}
+OTHER_ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ac"
+LEGS: list[dict[str, Any]] = [
+    {"account": "alice", "amount": "-30"},
+    {"account": "bob", "amount": "20"},
+    {"account": "carol", "amount": "10"},
+]
+LEGS_TRANSFER: dict[str, Any] = {"id": ID, "legs": LEGS, "asset": "USD/2"}
+HOLD: dict[str, Any] = TRANSFER | {"deadline": "2027-01-01T00:00:00Z"}
+CAPTURE: dict[str, Any] = {"id": ID, "amount": "5"}
+ONLY_ID: dict[str, Any] = {"id": ID}
+FREEZE: dict[str, Any] = {"id": ID, "debit": "frozen"}
+DOORS: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/v1/transfers", TRANSFER),
+    ("POST", "/v1/transfers", LEGS_TRANSFER),
+    ("POST", f"/v1/transfers/{OTHER_ID}/reverse", ONLY_ID),
+    ("POST", "/v1/holds", HOLD),
+    ("POST", f"/v1/holds/{OTHER_ID}/capture", CAPTURE),
+    ("POST", f"/v1/holds/{OTHER_ID}/void", ONLY_ID),
+    ("PATCH", "/v1/accounts/alice", FREEZE),
+]
+"""Method, path and a good body of every address that takes one command with an id."""
 
 
 class MemoryIntake:
@@ -34,7 +75,12 @@ class MemoryIntake:
 
     def __init__(self) -> None:
         self.submissions: list[list[Command]] = []
+        self.dry_runs: list[Command] = []
+        self.modes: list[Mode] = []
+        self.waits: list[float | None] = []
         self.failure: Exception | None = None
+        self.pending = False
+        """Whether transfers of legs are under way when their answer is due."""
         self._terms: dict[str, OpenAccount] = {}
         self._posted: dict[str, int] = {}
         self._version: dict[str, int] = {}
@@ -43,14 +89,53 @@ class MemoryIntake:
     def commands(self) -> list[Command]:
         return [command for submission in self.submissions for command in submission]
 
-    async def submit(self, commands: Sequence[Command]) -> list[Answer]:
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
         if self.failure is not None:
             raise self.failure
         assert 0 < len(commands) <= BATCH_LINES_MAX
+        assert wait_s is None or 0 <= wait_s <= WAIT_SECONDS_MAX
         for command in commands:
-            check_range(command)
+            check_command(command)
         self.submissions.append(list(commands))
-        return [self._open(c) if isinstance(c, OpenAccount) else self._move(c) for c in commands]
+        self.modes.append(mode)
+        self.waits.append(wait_s)
+        return [self._answer(command) for command in commands]
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
+        raise NotImplementedError
+
+    async def dry_run(self, command: Command) -> Answer:
+        if self.failure is not None:
+            raise self.failure
+        check_command(command)
+        self.dry_runs.append(command)
+        status, document = self._answer(command)
+        return Answer(status, document | {"dry_run": True})
+
+    def _answer(self, command: Command) -> Answer:
+        match command:
+            case OpenAccount():
+                return self._open(command)
+            case Transfer():
+                return self._move(command)
+            case Change():
+                return _told(command.id, "changed", 200, accounts=[])
+            case Void():
+                return _told(command.id, "voided", hold=format_transfer_id(command.hold))
+            case Hold():
+                return _told(command.id, "held", accounts=[])
+            case Capture():
+                return _told(command.id, "done", hold=format_transfer_id(command.hold), accounts=[])
+            case Reverse():
+                return _told(command.id, "done", reverses=format_transfer_id(command.transfer), accounts=[])
+            case LegsTransfer() if self.pending:
+                return _told(command.id, "pending", 202, protocol="saga", phase="debiting")
+            case LegsTransfer():
+                step = {"step": 0, "action": "try", "partition": 0, "code": "done", "position": "0:1", "at": AT}
+                across: dict[str, Any] = {"protocol": "saga", "phase": "done", "position": "0:1,3:9", "steps": [step]}
+                return _told(command.id, "done", accounts=[], **across)
 
     def _open(self, command: OpenAccount) -> Answer:
         held = self._terms.setdefault(command.account, command)
@@ -76,27 +161,100 @@ class MemoryIntake:
             self._version[account] = self._version.get(account, 0) + 1
             posted = str(self._posted[account])
             state = {"account": account, "asset": command.asset, "posted": posted, "held": "0", "available": posted}
-            states.append(state | {"floor": "0", "version": self._version[account], "position": "0:1", "at": AT})
-        document = {"id": format_transfer_id(command.id), "result": "done", "position": "0:1", "at": AT}
-        return Answer(201, document | {"accounts": states})
+            states.append(
+                state | {"floor": "0", "version": self._version[account], "flags": [], "position": "0:1", "at": AT}
+            )
+        return _told(command.id, "done", accounts=states)
 
 
-def check_range(command: Command) -> None:
-    """What every command promises to the writer (`write_side/ledger/commands.py`)."""
-    parse_asset(command.asset)
+def _told(id: bytes, result: str, status: int = 201, **more: object) -> Answer:
+    return Answer(status, {"id": format_transfer_id(id), "result": result, "position": "0:1", "at": AT} | more)
+
+
+def check_command(command: Command) -> None:
+    """What every command promises to whoever is behind the doors (`write_side/ledger/commands.py`)."""
     if isinstance(command, OpenAccount):
         parse_account(command.account)
+        parse_asset(command.asset)
         assert command.floor == NO_FLOOR or abs(command.floor) <= LIMIT
         assert len(command.owner) <= 255
         assert command.owner.isascii()
         assert command.owner.isprintable()
         return
-    parse_account(command.debit, system=True)
-    parse_account(command.credit, system=True)
-    assert command.debit != command.credit
-    assert 1 <= command.amount <= LIMIT
-    assert len(command.id) == 16
-    assert command.id not in (bytes(16), b"\xff" * 16)
+    _check_id(command.id)
+    match command:
+        case Transfer():
+            parse_account(command.debit, system=True)
+            parse_account(command.credit, system=True)
+            parse_asset(command.asset)
+            assert command.debit != command.credit
+            assert 1 <= command.amount <= LIMIT
+        case LegsTransfer():
+            _check_legs(command.legs)
+            assert isinstance(command.protocol, HowAcross)
+            _check_note(command.note)
+        case Hold():
+            _check_legs(command.legs)
+            assert 0 <= command.deadline_us < 2**63
+            _check_note(command.note)
+        case Capture():
+            _check_id(command.hold)
+            assert 0 <= command.amount <= LIMIT
+            assert not (command.amount and command.legs)
+            if command.legs:
+                _check_legs(command.legs)
+                assert all((leg.if_version, leg.if_available) == (ANY_VERSION, ANY_AVAILABLE) for leg in command.legs)
+            assert isinstance(command.final, bool)
+            assert isinstance(command.protocol, HowAcross)
+            _check_note(command.note)
+        case Void():
+            _check_id(command.hold)
+        case Reverse():
+            _check_id(command.transfer)
+            assert command.legs == ()
+            assert isinstance(command.protocol, HowAcross)
+            _check_note(command.note)
+        case Change():
+            parse_account(command.account)
+            assert command.set | command.clear
+            assert not command.set & command.clear
+            assert (command.set | command.clear) in Flag.DEBIT_FROZEN | Flag.CREDIT_FROZEN | Flag.CLOSED
+
+
+def _check_id(id: bytes) -> None:
+    assert len(id) == 16
+    assert id not in (bytes(16), b"\xff" * 16)
+
+
+def _check_legs(legs: tuple[Leg, ...]) -> None:
+    assert 2 <= len(legs) <= LEGS_MAX
+    places = [(leg.account, leg.asset) for leg in legs]
+    assert places == sorted(set(places))
+    for asset in {leg.asset for leg in legs}:
+        amounts = [leg.amount for leg in legs if leg.asset == asset]
+        assert sum(amounts) == 0
+        assert sum(amount for amount in amounts if amount > 0) <= LIMIT
+    for leg in legs:
+        parse_account(leg.account, system=True)
+        parse_asset(leg.asset)
+        assert 1 <= abs(leg.amount) <= LIMIT
+        assert type(leg.if_version) is int
+        assert ANY_VERSION <= leg.if_version < 10**18
+        assert leg.if_available == ANY_AVAILABLE or abs(leg.if_available) <= LIMIT
+        if leg.account == WORLD:
+            assert (leg.if_version, leg.if_available) == (ANY_VERSION, ANY_AVAILABLE)
+
+
+def _check_note(note: Note) -> None:
+    assert len(note.reference) <= 128
+    assert note.reference.isascii()
+    assert not note.reference or note.reference.isprintable()
+    if note.metadata:
+        note.metadata.encode()  # no lone surrogates: it becomes a column of UTF-8
+        members = json.loads(note.metadata)
+        assert 1 <= len(members) <= 16
+        assert all(1 <= len(name) <= 64 and len(text) <= 256 for name, text in members.items())
+        assert note.metadata == json.dumps(members, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class Reply(NamedTuple):
@@ -143,6 +301,7 @@ class Edge:
         content_type: str | None = "application/json",
         headers: dict[str, str] | None = None,
         declared_bytes: int | None = None,
+        query: str = "",
     ) -> Reply:
         given = dict(headers or {})
         if content_type is not None:
@@ -150,7 +309,7 @@ class Edge:
         if declared_bytes is not None:
             given["content-length"] = str(declared_bytes)
         return await ask(
-            self.app, method, path, body, [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()]
+            self.app, method, path, body, [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()], query
         )
 
     async def transfer(self, document: object = TRANSFER, **more: Any) -> Reply:
@@ -158,6 +317,9 @@ class Edge:
 
     async def open(self, document: object = TERMS, account: str = "alice", **more: Any) -> Reply:
         return await self.call("PUT", f"/v1/accounts/{account}", as_bytes(document), **more)
+
+    async def ask(self, method: str, path: str, document: object, **more: Any) -> Reply:
+        return await self.call(method, path, as_bytes(document), **more)
 
     async def batch(self, *documents: object, **more: Any) -> Reply:
         body = b"\n".join(as_bytes(document) for document in documents)
@@ -169,7 +331,12 @@ def as_bytes(document: object) -> bytes:
 
 
 async def ask(
-    app: FastAPI, method: str, path: str, body: bytes | list[bytes], headers: list[tuple[bytes, bytes]]
+    app: FastAPI,
+    method: str,
+    path: str,
+    body: bytes | list[bytes],
+    headers: list[tuple[bytes, bytes]],
+    query: str = "",
 ) -> Reply:
     pieces = [body] if isinstance(body, bytes) else list(body)
     sent: list[Any] = []
@@ -191,7 +358,7 @@ async def ask(
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(errors="replace"),
-        "query_string": b"",
+        "query_string": query.encode(errors="replace"),
         "root_path": "",
         "headers": headers,
         "server": ("127.0.0.1", 8080),

@@ -13,9 +13,9 @@ from fastapi import FastAPI
 
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
 from write_side import request_body
-from write_side.command_bodies import KEY_NAMESPACE
+from write_side.batch_door import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
+from write_side.body_fields import KEY_NAMESPACE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.http_api import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
@@ -248,7 +248,9 @@ async def test_unknown_address_is_a_problem(edge: Edge, path: str) -> None:
     ("method", "path", "allowed"),
     [
         ("GET", "/v1/transfers", "POST"),
-        ("POST", "/v1/accounts/alice", "PUT"),
+        ("POST", "/v1/accounts/alice", "PATCH, PUT"),
+        ("GET", "/v1/holds", "POST"),
+        ("PUT", "/v1/holds/x/capture", "POST"),
         ("DELETE", "/v1/transfers:batch", "POST"),
     ],
 )

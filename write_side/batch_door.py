@@ -1,0 +1,164 @@
+"""Many commands in one request: lines of JSON or an Arrow stream in, as many results out, in the same order.
+
+What a line that cannot be read means for the others is the mode's to say, as if the ledger had refused it: nothing
+(`continue`), that those behind it are not run (`stop`), or that none is (`atomic`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
+
+from write_side.command_bodies import batch_item
+from write_side.contract.answers import Answer
+from write_side.contract.atoms import Malformed, format_transfer_id
+from write_side.contract.codes import problem_document
+from write_side.http_answers import ARROW, NDJSON, Response, encode_lines, malformed_document
+from write_side.http_metrics import HttpMetrics
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Command, Mode, OpenAccount
+from write_side.prefer_header import wait_preference
+from write_side.request_body import Receive, Scope, media_type, read_body, read_headers
+from write_side.strict_json import parse_object
+
+BODY_BYTES_MAX: Final = 16 * 1024
+"""One command: some 200 bytes, 14 KiB with 32 of the longest legs and all metadata. The rest is room for spaces and escapes."""
+
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+BATCH_LINES_MAX: Final = 8_192
+"""As many commands as a block holds: a larger batch would only wait in pieces. 8 MiB leaves 1 KiB a line."""
+
+LINES_A_TURN: Final = 256
+"""Lines of a batch parsed, or answers written, before other requests get a turn: some 2 ms."""
+
+_MODES: Final = {"continue": Mode.CONTINUE, "stop": Mode.STOP, "atomic": Mode.ATOMIC}
+
+Document = dict[str, object]
+
+
+class BatchIntake(Protocol):
+    """What this door needs of `write_side/intake.py`."""
+
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
+        """One answer per command, in order, from the log; `wait_s`: how long to wait for those across partitions.
+
+        Raises Overloaded, Stopping and OutcomeUnknown, and Malformed for an atomic batch that cannot be one.
+        """
+        ...
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
+        """The same for columns; gives the columns that `arrow_batch.encode_arrow` takes."""
+        ...
+
+
+class BatchDoor:
+    """`POST /v1/transfers:batch`."""
+
+    def __init__(self, intake: BatchIntake, metrics: HttpMetrics) -> None:
+        self._intake = intake
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive) -> Response:
+        headers = read_headers(scope["headers"])
+        given = media_type(headers, NDJSON, ARROW)
+        mode = _mode(scope.get("query_string", b""))
+        wait_s = wait_preference(scope["headers"])
+        body = await read_body(headers, receive, bytes_max=BATCH_BYTES_MAX)
+        if given == ARROW:
+            return await self._columns(body, mode, wait_s)
+        return await self._lines(body, mode, wait_s)
+
+    async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+        lines = _lines(body)
+        self._metrics.batch(len(lines))
+        items = _kept_back(await _parse(lines), mode)
+        commands = [item for item in items if not isinstance(item, dict)]
+        answers = iter(await self._intake.submit(commands, mode, wait_s) if commands else ())
+        return Response(200, NDJSON, await _render(items, answers))
+
+    async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+        from write_side.arrow_batch import decode_arrow, encode_arrow
+
+        batch = decode_arrow(body)
+        if len(batch) > BATCH_LINES_MAX:
+            raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} rows")
+        self._metrics.batch(len(batch))
+        return Response(200, ARROW, encode_arrow(await self._intake.submit_batch(batch, mode, wait_s)))
+
+
+def _mode(query: bytes) -> Mode:
+    """The query's `mode`, `continue` without one. Raises Malformed."""
+    parameters = urllib.parse.parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if any(name != "mode" for name, _ in parameters):
+        raise Malformed("parameter_malformed", "query", "has a parameter that is unknown; known here: mode")
+    words = [word for _, word in parameters] or ["continue"]
+    if len(words) > 1 or words[0] not in _MODES:
+        raise Malformed("mode_malformed", "mode", f"must be one of {', '.join(_MODES)}")
+    return _MODES[words[0]]
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """The lines of a batch; the last one may or may not end in a newline. Raises Malformed."""
+    lines = body.split(b"\n", BATCH_LINES_MAX + 1)
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise Malformed("body_malformed", "body", "must have at least one line")
+    if len(lines) > BATCH_LINES_MAX:
+        raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} lines")
+    return lines
+
+
+async def _parse(lines: list[bytes]) -> list[Command | Document]:
+    """The command of each line, or its refusal."""
+    items: list[Command | Document] = []
+    for number, line in enumerate(lines):
+        if number % LINES_A_TURN == LINES_A_TURN - 1:
+            await asyncio.sleep(0)
+        try:
+            items.append(_item(line))
+        except Malformed as refusal:
+            items.append(malformed_document(refusal))
+    return items
+
+
+def _item(line: bytes) -> Command:
+    if len(line) > BODY_BYTES_MAX:
+        raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
+    return batch_item(parse_object(line))
+
+
+def _kept_back(items: list[Command | Document], mode: Mode) -> list[Command | Document]:
+    """The same with a refusal for each command that must not run because another line cannot be read."""
+    unread = next((number for number, item in enumerate(items) if isinstance(item, dict)), None)
+    if unread is None or mode is Mode.CONTINUE:
+        return items
+    word, first = ("not_run", unread) if mode is Mode.STOP else ("batch_refused", 0)
+    return [
+        item if number < first or isinstance(item, dict) else _not_taken(word, item)
+        for number, item in enumerate(items)
+    ]
+
+
+def _not_taken(word: str, command: Command) -> Document:
+    if isinstance(command, OpenAccount):
+        return problem_document(word, account=command.account)
+    return problem_document(word, id=format_transfer_id(command.id))
+
+
+async def _render(items: list[Command | Document], answers: Iterator[Answer]) -> bytes:
+    """A result for each line: its refusal or the next answer, for there is one for each line that was not refused."""
+    pieces: list[bytes] = []
+    for first in range(0, len(items), LINES_A_TURN):
+        turn = items[first : first + LINES_A_TURN]
+        pieces.append(encode_lines([item if isinstance(item, dict) else _line(next(answers)) for item in turn]))
+        await asyncio.sleep(0)
+    return b"".join(pieces)
+
+
+def _line(answer: Answer) -> Document:
+    return {"status": answer.status} | answer.document
