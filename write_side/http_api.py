@@ -31,10 +31,10 @@ from write_side.hold_bodies import capture, hold, void
 from write_side.http_answers import JSON, Response, Send, json_response, malformed_document, problem, send
 from write_side.http_metrics import OTHER, HttpMetrics
 from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Command, Rich, Transfer
+from write_side.ledger.commands import LEGS_MAX, Command, Rich, Transfer
 from write_side.openapi import describe
 from write_side.outcomes import OutcomeUnknown
-from write_side.prefer_header import wait_preference
+from write_side.prefer_header import WAIT_SECONDS_MAX, wait_preference
 from write_side.request_body import ClientGone, Headers, Receive, Scope, media_type, read_body, read_headers
 from write_side.strict_json import parse_object
 
@@ -79,7 +79,13 @@ def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[
     def answer_metrics() -> Response:
         return Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(registry))
 
-    document = json_response(200, describe(body_bytes_max=BODY_BYTES_MAX, batch_lines_max=BATCH_LINES_MAX))
+    description = describe(
+        body_bytes_max=BODY_BYTES_MAX,
+        batch_lines_max=BATCH_LINES_MAX,
+        legs_max=LEGS_MAX,
+        wait_seconds_max=WAIT_SECONDS_MAX,
+    )
+    document = json_response(200, description)
     for path, methods, handle in (
         ("/v1/transfers", ["POST"], doors.transfer),
         ("/v1/transfers:batch", ["POST"], BatchDoor(intake, metrics)),

@@ -5,15 +5,14 @@ The tests send what it describes and compare what comes back, so it cannot drift
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-_UUID: Final = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
-_NIL_OR_MAX: Final = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+from write_side.openapi_schemas import Document, ref, schemas
 
-Document = dict[str, Any]
+_ID: Final = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
 
 
-def describe(*, body_bytes_max: int, batch_lines_max: int) -> Document:
+def describe(*, body_bytes_max: int, batch_lines_max: int, legs_max: int, wait_seconds_max: int) -> Document:
     """The whole document, OpenAPI 3.1."""
     return {
         "openapi": "3.1.0",
@@ -26,14 +25,18 @@ def describe(*, body_bytes_max: int, batch_lines_max: int) -> Document:
             ),
         },
         "paths": {
-            "/v1/accounts/{account}": {"put": _put_account()},
-            "/v1/transfers": {"post": _post_transfer()},
-            "/v1/transfers:batch": {"post": _post_batch()},
+            "/v1/accounts/{account}": {"put": _put_account(), "patch": _patch_account()},
+            "/v1/transfers": {"post": _post_transfer(wait_seconds_max)},
+            "/v1/transfers/{transfer}/reverse": {"post": _post_reverse(wait_seconds_max)},
+            "/v1/holds": {"post": _post_hold(wait_seconds_max)},
+            "/v1/holds/{hold}/capture": {"post": _post_capture(wait_seconds_max)},
+            "/v1/holds/{hold}/void": {"post": _post_void(wait_seconds_max)},
+            "/v1/transfers:batch": {"post": _post_batch(wait_seconds_max)},
             "/healthz": {"get": _probe("health", "This process runs.")},
             "/readyz": {"get": _probe("ready", "This process can take requests.")},
             "/metrics": {"get": _metrics()},
         },
-        "components": {"schemas": _schemas()},
+        "components": {"schemas": schemas(legs_max=legs_max)},
     }
 
 
@@ -41,7 +44,7 @@ def _put_account() -> Document:
     return {
         "operationId": "open_account",
         "summary": "Open an account, or find it open with the same terms",
-        "parameters": [{"name": "account", "in": "path", "required": True, "schema": _ref("AccountId")}],
+        "parameters": [_in_path("account", "AccountId")],
         "requestBody": _json_body("AccountTerms", {"asset": "USD/2", "floor": "0"}),
         "responses": {
             "200": _json("Opened", "It was there with the same terms."),
@@ -52,49 +55,141 @@ def _put_account() -> Document:
     }
 
 
-def _post_transfer() -> Document:
-    key = {
-        "name": "Idempotency-Key",
-        "in": "header",
-        "description": "Stands for the id (UUIDv5 of caller and key) where the body has none.",
-        "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
-    }
-    example = {
-        "id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab",
-        "from": "@world",
-        "to": "alice",
-        "amount": "1000",
-        "asset": "USD/2",
-    }
+def _patch_account() -> Document:
     return {
-        "operationId": "transfer",
-        "summary": "Move money between two accounts, at most once for each id",
-        "parameters": [key],
-        "requestBody": _json_body("Transfer", example),
+        "operationId": "change_account",
+        "summary": "Freeze, free, close or reopen an account",
+        "description": (
+            "A frozen account gives nothing (`debit`) or receives nothing (`credit`); what was held or begun before goes on. "
+            "Only an account at zero can be closed."
+        ),
+        "parameters": [_in_path("account", "AccountId"), _KEY],
+        "requestBody": _json_body("AccountChange", {"id": _ID, "debit": "frozen"}),
         "responses": {
-            "201": _json("Done", "The money has moved; the same answer again for the same transfer again."),
-            "409": _problem("Not possible beside what is there."),
+            "200": _json("Done", "The flags are as asked."),
             **_refusals("400", "408", "413", "415", "422", "500", "503"),
         },
     }
 
 
-def _post_batch() -> Document:
-    text = {"schema": {"type": "string"}}
+def _post_transfer(wait_seconds_max: int) -> Document:
+    example = {"id": _ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"}
+    return {
+        "operationId": "transfer",
+        "summary": "Move money between accounts, at most once for each id",
+        "description": (
+            "Between two accounts (`from`, `to`), or in legs that sum to zero in each asset, all or nothing. A leg may have "
+            "conditions, tested before anything moves. With accounts in different partitions it can take longer than the "
+            "answer: then 202, and `GET /v1/transfers/{id}` tells how far it is."
+        ),
+        **_command(
+            "Transfer", example, wait_seconds_max, done="The money has moved; the same answer again for a repeat."
+        ),
+    }
+
+
+def _post_reverse(wait_seconds_max: int) -> Document:
+    return {
+        "operationId": "reverse",
+        "summary": "Move a done transfer or capture the other way round, at most once",
+        **_command("Reverse", {"id": _ID}, wait_seconds_max, "transfer", done="The money is back."),
+    }
+
+
+def _post_hold(wait_seconds_max: int) -> Document:
+    example = {"id": _ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"}
+    return {
+        "operationId": "hold",
+        "summary": "Authorise: hold what is to be given until it is captured, voided, or its deadline comes",
+        **_command("Hold", example, wait_seconds_max, done="It is held: nobody can spend it meanwhile."),
+    }
+
+
+def _post_capture(wait_seconds_max: int) -> Document:
+    return {
+        "operationId": "capture",
+        "summary": "Move what a hold holds: all that is left, an amount of it, or these legs of it",
+        **_command("Capture", {"id": _ID, "amount": "600"}, wait_seconds_max, "hold", done="The money has moved."),
+    }
+
+
+def _post_void(wait_seconds_max: int) -> Document:
+    return {
+        "operationId": "void",
+        "summary": "Let a hold go",
+        **_command("Void", {"id": _ID}, wait_seconds_max, "hold", done="Nothing is held by it any more."),
+    }
+
+
+def _post_batch(wait_seconds_max: int) -> Document:
+    content = {
+        "application/x-ndjson": {"schema": {"type": "string"}},
+        "application/vnd.apache.arrow.stream": {"schema": {"type": "string", "format": "binary"}},
+    }
+    mode = {
+        "name": "mode",
+        "in": "query",
+        "description": (
+            "What a refused line means for the others: nothing, that those behind it are not run (their ids stay free), or "
+            "that none of them moves anything."
+        ),
+        "schema": {"enum": ["continue", "stop", "atomic"], "default": "continue"},
+    }
     return {
         "operationId": "transfer_batch",
         "summary": "Many commands in one request, one a line, answered line by line in the same order",
         "description": (
-            'A line is the body of a transfer with its id, or {"open": {"account": ..., "asset": ..., "floor": ...}}. '
+            "A line is the body of a transfer with its id, or one of "
+            '{"open": {"account": ..., "asset": ..., "floor": ...}}, {"hold": {...}}, {"capture": {"hold": ..., ...}}, '
+            '{"void": {"hold": ..., "id": ...}}, {"reverse": {"transfer": ..., ...}}, {"change": {"account": ..., ...}}. '
             "Line n of the answer tells line n of the request: its status and the document the single call would give. "
-            "A line that is refused does not stop the others."
+            "As an Arrow stream: columns id (16 bytes or text), from, to, amount (int64), asset; the answer has the columns "
+            "status, code and position. A dry run is not possible here."
         ),
-        "requestBody": {"required": True, "content": {"application/x-ndjson": text}},
+        "parameters": [mode, _prefer(wait_seconds_max)],
+        "requestBody": {"required": True, "content": content},
         "responses": {
-            "200": {"description": "A result for each line.", "content": {"application/x-ndjson": text}},
-            **_refusals("400", "408", "413", "415", "500", "503"),
+            "200": {"description": "A result for each line.", "content": content},
+            **_refusals("400", "408", "413", "415", "422", "500", "503"),
         },
     }
+
+
+def _command(body: str, example: Document, wait_seconds_max: int, about: str | None = None, *, done: str) -> Document:
+    """What all addresses of one command have in common; `about`: the id in the path."""
+    in_path = [] if about is None else [_in_path(about, "TransferId")]
+    return {
+        "parameters": [*in_path, _KEY, _prefer(wait_seconds_max)],
+        "requestBody": _json_body(body, example),
+        "responses": {
+            "201": _json("Done", done),
+            "202": _json("Pending", "It is under way between partitions."),
+            **_refusals("400", "408", "413", "415", "422", "500", "503"),
+        },
+    }
+
+
+_KEY: Final[Document] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Stands for the id (UUIDv5 of caller and key) where the body has none.",
+    "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+}
+
+
+def _prefer(wait_seconds_max: int) -> Document:
+    return {
+        "name": "Prefer",
+        "in": "header",
+        "description": (
+            f"`wait=N`: answer after N seconds, 0 to {wait_seconds_max}, even when a transfer across partitions is not over."
+        ),
+        "schema": {"type": "string", "examples": ["wait=5"]},  # other preferences are passed over (RFC 7240)
+    }
+
+
+def _in_path(name: str, schema: str) -> Document:
+    return {"name": name, "in": "path", "required": True, "schema": ref(schema)}
 
 
 def _probe(name: str, meaning: str) -> Document:
@@ -107,89 +202,16 @@ def _metrics() -> Document:
     return {"operationId": "metrics", "summary": "What this process counts", "responses": {"200": text}}
 
 
-def _schemas() -> Document:
-    id = {"type": "string", "pattern": f"^{_UUID}$", "not": {"enum": list(_NIL_OR_MAX)}}
-    amount = {"type": "string", "pattern": "^[1-9][0-9]{0,17}$", "description": "Minor units, 1 to 10^18."}
-    signed = {"type": "string", "pattern": "^-?[1-9][0-9]{0,17}$", "description": "Minor units, not zero."}
-    floor = {"type": ["string", "null"], "pattern": "^(0|-?[1-9][0-9]{0,17})$", "default": "0"}
-    owner = {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"}
-    balance = {"type": "string", "pattern": "^(0|-?[1-9][0-9]{0,18})$"}
-    moment = {"type": "string", "format": "date-time"}
-    position = {"type": "string", "pattern": "^[0-9]+:[0-9]+$", "examples": ["0:17"]}
-    place = {"position": position, "at": moment}
-    leg = _closed({"account": _ref("Party"), "amount": signed}, "account", "amount")
-    short = {"id": id, "from": _ref("Party"), "to": _ref("Party"), "amount": amount, "asset": _ref("Asset")}
-    long = {"id": id, "legs": {"type": "array", "items": leg, "minItems": 2, "maxItems": 2}, "asset": _ref("Asset")}
-    state = {
-        "account": _ref("AccountId"),
-        "asset": _ref("Asset"),
-        "posted": balance,
-        "held": balance,
-        "available": {"type": ["string", "null"]},
-        "floor": {"type": ["string", "null"]},
-        "version": {"type": "integer", "minimum": 0},
-    } | place
-    return {
-        "AccountId": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"},
-        "Party": {"type": "string", "pattern": "^([A-Za-z0-9][A-Za-z0-9_.:-]{0,63}|@world)$"},
-        "Asset": {"type": "string", "pattern": "^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$", "examples": ["USD/2"]},
-        "AccountTerms": _closed({"asset": _ref("Asset"), "floor": floor, "owner": owner}, "asset"),
-        "Transfer": {
-            "oneOf": [_closed(short, "from", "to", "amount", "asset"), _closed(long, "legs", "asset")],
-        },
-        "AccountState": {"type": "object", "properties": state, "required": ["account", "posted", "version"]},
-        "Opened": {
-            "type": "object",
-            "properties": {"account": _ref("AccountId"), "asset": _ref("Asset"), "result": {"type": "string"}} | place,
-            "required": ["account", "asset", "result", "position"],
-        },
-        "Done": {
-            "type": "object",
-            "properties": {
-                "id": id,
-                "result": {"const": "done"},
-                "accounts": {"type": "array", "items": _ref("AccountState"), "maxItems": 2},
-            }
-            | place,
-            "required": ["id", "result", "position", "accounts"],
-        },
-        "Problem": {
-            "type": "object",
-            "properties": {
-                "type": {"type": "string", "format": "uri"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "code": {"type": "string"},
-                "detail": {"type": "string"},
-            },
-            "required": ["type", "title", "status", "code", "detail"],
-        },
-    }
-
-
-def _closed(properties: Document, *required: str) -> Document:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _ref(name: str) -> Document:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 def _json_body(name: str, example: Document) -> Document:
-    return {"required": True, "content": {"application/json": {"schema": _ref(name), "example": example}}}
+    return {"required": True, "content": {"application/json": {"schema": ref(name), "example": example}}}
 
 
 def _json(name: str, description: str) -> Document:
-    return {"description": description, "content": {"application/json": {"schema": _ref(name)}}}
+    return {"description": description, "content": {"application/json": {"schema": ref(name)}}}
 
 
 def _problem(description: str) -> Document:
-    return {"description": description, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    return {"description": description, "content": {"application/problem+json": {"schema": ref("Problem")}}}
 
 
 _REFUSALS: Final = {
@@ -197,7 +219,7 @@ _REFUSALS: Final = {
     "408": "The body did not arrive in time. Nothing changed.",
     "413": "The body is too large. Nothing changed.",
     "415": "The content type is not taken. Nothing changed.",
-    "422": "Refused. No money moved.",
+    "422": "Refused. No money moved by it.",
     "500": "Something failed that should not.",
     "503": "Not taken, or the outcome is not known yet. Repeat with the same id.",
 }
