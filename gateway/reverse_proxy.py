@@ -18,12 +18,15 @@ from gateway.upstream import HOP_BY_HOP, Message, Receive, Scope, Send, Upstream
 
 Side = Literal["write", "read"]
 
-_SEGMENT: Final = r"(?!\.{1,2}\Z)[^/]+"
+_SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
 ROUTES: Final[list[tuple[str, dict[str, Side]]]] = [
-    (rf"/v1/accounts/{_SEGMENT}\Z", {"PUT": "write", "GET": "read"}),
-    (r"/v1/transfers\Z", {"POST": "write"}),
+    (rf"/v1/accounts/{_SEGMENT}\Z", {"PUT": "write", "PATCH": "write", "GET": "read"}),
+    (r"/v1/transfers\Z", {"POST": "write", "GET": "read"}),
     (r"/v1/transfers:batch\Z", {"POST": "write"}),
     (rf"/v1/transfers/{_SEGMENT}\Z", {"GET": "read"}),
+    (rf"/v1/transfers/{_SEGMENT}/reverse\Z", {"POST": "write"}),
+    (r"/v1/holds\Z", {"POST": "write"}),
+    (rf"/v1/holds/{_SEGMENT}/(?:capture|void)\Z", {"POST": "write"}),
     (r"/v1/system\Z", {"GET": "read"}),
 ]
 """Pattern of the decoded path, and the side of each method. What a path segment may be, the sides say."""

@@ -1,0 +1,85 @@
+"""What the sides get of a request, and the client of their answer: everything that means something, as it was."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.metrics import Metrics
+from gateway.reverse_proxy import ReverseProxy, route
+from gateway.upstream import InProcess, Message, Receive, Scope, Send
+from write_side.openapi import describe
+
+ARROW = b"application/vnd.apache.arrow.stream"
+
+
+async def _tell_what_came(scope: Scope, receive: Receive, send: Send) -> None:
+    """A side that answers with the request itself, in the type that it came in."""
+    body = (await receive())["body"]
+    headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+    told = {
+        "method": scope["method"],
+        "path": scope["path"],
+        "query": scope["query_string"].decode(),
+        "headers": headers,
+    }
+    answered = [(b"content-type", headers["content-type"].encode()), (b"preference-applied", b"wait")]
+    await send({"type": "http.response.start", "status": 202, "headers": answered})
+    await send({"type": "http.response.body", "body": json.dumps(told).encode() + b"\n" + body})
+
+
+async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
+    raise AssertionError("the other side was asked")
+
+
+async def _ask(
+    write: Any, read: Any, method: str, path: str, query: bytes, headers: list[Any], body: bytes
+) -> list[Message]:
+    proxy = ReverseProxy(InProcess(write, 1_000), InProcess(read, 1_000), Metrics(CollectorRegistry()), 1_000)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": method, "path": path, "query_string": query, "headers": headers}
+    await proxy(scope, receive, send)
+    return sent
+
+
+async def test_arrow_batches_pass_with_their_mode_their_preference_and_their_bytes() -> None:
+    body = bytes(range(256))
+    headers = [(b"content-type", ARROW), (b"prefer", b"wait=2"), (b"content-length", b"256")]
+    start, answer = await _ask(_tell_what_came, _nobody, "POST", "/v1/transfers:batch", b"mode=atomic", headers, body)
+    told, _, came = answer["body"].partition(b"\n")
+    assert came == body
+    assert json.loads(told)["query"] == "mode=atomic"
+    assert json.loads(told)["headers"] == {name.decode(): value.decode() for name, value in headers}
+    assert start["status"] == 202
+    assert (b"content-type", ARROW) in start["headers"]
+
+
+async def test_the_list_of_open_transfers_is_the_read_sides() -> None:
+    headers = [(b"content-type", b"application/json")]
+    _, answer = await _ask(_nobody, _tell_what_came, "GET", "/v1/transfers", b"phase=open&older_than=5", headers, b"")
+    assert json.loads(answer["body"])["query"] == "phase=open&older_than=5"
+
+
+DESCRIBED = [
+    (method.upper(), path)
+    for path, operations in describe(body_bytes_max=1, batch_lines_max=1, legs_max=32, wait_seconds_max=30)[
+        "paths"
+    ].items()
+    for method in operations
+    if path.startswith("/v1/")
+]
+
+
+@pytest.mark.parametrize(("method", "path"), DESCRIBED)
+def test_every_public_address_of_the_write_side_can_be_reached(method: str, path: str) -> None:
+    assert route(method, path) == "write"
