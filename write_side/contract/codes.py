@@ -112,6 +112,14 @@ class Flag(IntFlag):
     CLOSED = 4
 
 
+def flag_words(flags: int) -> list[str]:
+    """The words of an account's flags, as documents and frames have them: `["debit_frozen", "closed"]`."""
+    return [word for flag, word in _FLAG_WORDS if flags & flag]
+
+
+_FLAG_WORDS: Final = tuple((int(flag), str(flag.name).lower()) for flag in Flag)
+
+
 class Problem(NamedTuple):
     """How a refusal is told over HTTP: RFC 9457's status and title, and what it means for the money."""
 

@@ -327,7 +327,8 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     state.ids.reserve(size)
     count = _fold_ids(
         state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
-        outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
+        outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence,
+        header.created_at_us,
         header.refuse_ids_before_us,
     )  # fmt: skip
     if count < 0:

@@ -43,9 +43,10 @@ FAULTS: Final = {
 _STEP: Final = int(What.STEP)
 _PROCESS: Final = int(What.PROCESS)
 _REVERSAL: Final = int(What.REVERSAL)
-_LOGGED_COLUMNS: Final = (
+LOGGED_NAMES: Final = (
     "state", "option", "deadline_us", "begun", "debits", "steps", "cursor", "mask", "code", "available",
 )  # fmt: skip
+"""The names of `pending.LOGGED` in `columns.PENDING`."""
 
 
 def fold_pending(state: State, block: Block) -> str | None:
@@ -61,8 +62,8 @@ def fold_pending(state: State, block: Block) -> str | None:
         fault = _fold_rows(
             table.arrays, state.digest, block.header.created_at_us, block.pending["outcome"],
             np.array(block.pending["id"], order="C").view("<i8").reshape(-1, 2), block.pending["what"],
-            np.stack([block.pending[name] for name in _LOGGED_COLUMNS], axis=1), block.pending["low"],
-            block.pending["legs"], _legs(block), outcome_ids.copy(), links,
+            np.stack([block.pending[name] for name in LOGGED_NAMES], axis=1), block.pending["low"],
+            block.pending["legs"], pending_legs(block), outcome_ids.copy(), links,
         )  # fmt: skip
         if fault:
             return FAULTS[int(fault)]
@@ -76,7 +77,8 @@ def fold_pending(state: State, block: Block) -> str | None:
     return None
 
 
-def _legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """The legs of the block's pending rows, int64[legs, LEG_WIDTH], as the pool has them."""
     legs = block.pending_legs
     out = np.empty((len(legs["pending"]), LEG_WIDTH), np.int64)
     out[:, LEG_KEY_A : LEG_KEY_A + 2] = np.ascontiguousarray(legs["key"]).view("<i8").reshape(-1, 2)

@@ -30,7 +30,7 @@ _MANY: Final = 2**31
 
 
 def _carried() -> npt.NDArray[np.int64]:
-    """int64[kinds, codes, 6]: least and most rows in entries, legs and repeats of an outcome; -1: this kind never gets this code."""
+    """int64[kinds, codes, 6]: least and most rows in entries, legs, repeats of an outcome; -1: never of this kind."""
     table = np.full((max(Kind) + 1, max(Code) + 1, 6), -1, np.int64)
     for kind, codes in PRECEDENCE.items():
         for code in codes:

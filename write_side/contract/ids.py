@@ -34,8 +34,8 @@ DONE_BY_LEGS: Final = -1
 DONE_OTHER: Final = -2
 PENDING_TRANSFER: Final = -3
 PENDING_OTHER: Final = -4
-"""In AMOUNT: what a plain done transfer moved, PARTIES being its account numbers (debit << 32 | credit); or one of these: refused;
-done, its legs are in the log; done and not reversible; under way, and reversible or not when done."""
+"""In AMOUNT: what a plain done transfer moved, PARTIES being its account numbers (debit << 32 | credit); or one of these:
+refused; done, its legs are in the log; done and not reversible; under way, and reversible or not when done."""
 
 _START_ROWS: Final = 1024
 

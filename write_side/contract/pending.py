@@ -72,8 +72,10 @@ FINAL_BIT: Final = 2
 FROM_HOLD_BIT: Final = 4
 CREDIT_BIT: Final = 8
 LAST_BIT: Final = 16
+ASKS_BIT: Final = 32
 KIND_SHIFT: Final = 8
-"""Bits of `option`; a process keeps the kind of its command in bits 8 to 15."""
+"""Bits of `option`; a process keeps the kind of its command in bits 8 to 15. ASKS: the block that has the row so is the one that
+sends what its phase asks; later rows of the same phase only count answers."""
 
 HOME_SHIFT: Final = 8
 STEP_SHIFT: Final = 24

@@ -15,6 +15,7 @@ from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
 from write_side.contract.pending import (
+    ASKS_BIT,
     AVAILABLE,
     BEGUN,
     CODE,
@@ -55,7 +56,7 @@ from write_side.contract.pending import (
     record_step,
     step_what,
 )
-from write_side.ledger.book import STEP_ROWS, keep_pending
+from write_side.ledger.book import STEP_ROW, TAPE, keep_pending
 from write_side.ledger.coordinator import (
     ACTION,
     EVENT_TABLE,
@@ -72,37 +73,42 @@ from write_side.ledger.coordinator import (
 from write_side.ledger.legs import ANY_STEP, check_legs, is_world, legs_fit, move_legs
 from write_side.ledger.participant import MOVE_TABLE, Manner, Move, manner_of
 
+_ZERO: Final = np.int64(0)
+_ONE: Final = np.int64(1)
+"""Numbers that are no constants to the compiler: it would make every function again for each that it is called with."""
+_UNWRITTEN: Final = np.int64(1 << 20)
+"""On the code of a record that the block has not yet."""
 TRY_LIMIT_US: Final = 10_000_000
 """How long home waits for the tries of a tcc transfer before it cancels."""
 
-_DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
-_STALE: Final = int(Code.STALE)
-_LIMITED: Final = int(Code.BALANCE_LIMIT)
-_TIMED_OUT: Final = int(Code.TIMED_OUT)
+_DONE: Final = np.int64(Code.DONE)
+_PENDING: Final = np.int64(Code.PENDING)
+_STALE: Final = np.int64(Code.STALE)
+_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
+_TIMED_OUT: Final = np.int64(Code.TIMED_OUT)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
-_PROCESS: Final = int(What.PROCESS)
-_TRY, _CONFIRM, _CANCEL = (int(action) for action in Action)
-_TRYING: Final = int(Phase.TRYING)
-_DEBITING: Final = int(Phase.DEBITING)
-_COMPENSATING: Final = int(Phase.COMPENSATING)
-_CANCELLING: Final = int(Phase.CANCELLING)
-_ENDED_DONE: Final = int(Phase.DONE)
-_ENDED_REFUSED: Final = int(Phase.REFUSED)
-_COUNT: Final = int(Event.COUNT)
-_REFUSE: Final = int(Event.REFUSE)
-_HELD: Final = int(StepState.HELD)
-_REJECTED: Final = int(StepState.REJECTED)
-_STEP_DONE: Final = int(StepState.DONE)
-_RELEASED: Final = int(StepState.RELEASED)
-_FENCED: Final = int(StepState.FENCED)
-_NONE: Final = int(StepState.NONE)
-_REPEAT: Final = int(Move.REPEAT)
-_CHECK: Final = int(Move.CHECK)
-_MOVE_CONFIRM: Final = int(Move.CONFIRM)
-_MOVE_CANCEL: Final = int(Move.CANCEL)
-_FENCE: Final = int(Move.FENCE)
-_SAGA_LAST_CREDIT: Final = int(Manner.SAGA_LAST_CREDIT)
+_PROCESS: Final = np.int64(What.PROCESS)
+_TRY, _CONFIRM, _CANCEL = (np.int64(action) for action in Action)
+_TRYING: Final = np.int64(Phase.TRYING)
+_DEBITING: Final = np.int64(Phase.DEBITING)
+_COMPENSATING: Final = np.int64(Phase.COMPENSATING)
+_CANCELLING: Final = np.int64(Phase.CANCELLING)
+_ENDED_DONE: Final = np.int64(Phase.DONE)
+_ENDED_REFUSED: Final = np.int64(Phase.REFUSED)
+_COUNT: Final = np.int64(Event.COUNT)
+_REFUSE: Final = np.int64(Event.REFUSE)
+_HELD: Final = np.int64(StepState.HELD)
+_REJECTED: Final = np.int64(StepState.REJECTED)
+_STEP_DONE: Final = np.int64(StepState.DONE)
+_RELEASED: Final = np.int64(StepState.RELEASED)
+_FENCED: Final = np.int64(StepState.FENCED)
+_NONE: Final = np.int64(StepState.NONE)
+_REPEAT: Final = np.int64(Move.REPEAT)
+_CHECK: Final = np.int64(Move.CHECK)
+_MOVE_CONFIRM: Final = np.int64(Move.CONFIRM)
+_MOVE_CANCEL: Final = np.int64(Move.CANCEL)
+_FENCE: Final = np.int64(Move.FENCE)
+_SAGA_LAST_CREDIT: Final = np.int64(Manner.SAGA_LAST_CREDIT)
 
 
 @njit(inline="always")
@@ -117,7 +123,7 @@ def run_step(book, outcome, legs, first, last, step, option, action):  # type: i
     """Do an action to the legs of a step: the code (DONE, or the rule that forbids it) and the available that explains it."""
     factors = factors_of(book, option, action)
     if action == _TRY:
-        code, available = check_legs(book, legs, first, last, step, False, (option & FROM_HOLD_BIT) != 0)
+        code, available = check_legs(book, legs, first, last, step, _ZERO, option & FROM_HOLD_BIT)
         if code != _DONE:
             return code, available
         if factors[0] == 0 and factors[1] == 0:
@@ -130,45 +136,35 @@ def run_step(book, outcome, legs, first, last, step, option, action):  # type: i
     return _DONE, _NOT_TOLD
 
 
-@njit(inline="always")
-def _write_step(book, outcome, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
-    out, counts = book[6][13], book[7]
-    at = counts[STEP_ROWS]
-    out[at, 0] = outcome
-    out[at, 1] = step
-    out[at, 2] = partition
-    out[at, 3] = action
-    out[at, 4] = code
-    out[at, 5] = sequence
-    out[at, 6] = at_us
-    counts[STEP_ROWS] = at + 1
+@njit(cache=True, nogil=True)
+def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
+    """Remember what became of a step, to be written into the block with this outcome."""
+    rows, _, pool, _, _, _ = table
+    record_step(table, row, step, partition, action, code, sequence, at_us)
+    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
+    pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
 
 
 @njit(cache=True, nogil=True)
-def _note_step(book, outcome, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
-    record_step(book[3], row, step, partition, action, code, sequence, at_us)
-    _write_step(book, outcome, step, partition, action, code, sequence, at_us)
-
-
-@njit(cache=True, nogil=True)
-def _write_all_steps(book, outcome, row, first_row):  # type: ignore[no-untyped-def]
-    """The last outcome of a transfer has all its steps, so that one block tells the whole of it."""
-    rows, pool = book[3][0], book[3][2]
-    book[7][STEP_ROWS] = first_row
+def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
+    """Write the steps noted by this outcome; every step of the transfer by its last one, so that one block tells the whole."""
+    table, tape, counts = book[3], book[6][3], book[7]
+    rows, pool = table[0], table[2]
     for step in range(rows[row, STEPS]):
         record = pool[rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step]
-        for at, action in ((RECORD_TRY_CODE, np.int64(_TRY)), (RECORD_END_CODE, record[RECORD_END_ACTION])):
-            if record[at] > 0:
-                _write_step(
-                    book,
-                    outcome,
-                    step,
-                    record[RECORD_PARTITION],
-                    action,
-                    record[at] - 1,
-                    record[at + 1],
-                    record[at + 2],
-                )
+        for first in (RECORD_TRY_CODE, RECORD_END_CODE):
+            if record[first] & _UNWRITTEN or (every and record[first] > 0):
+                record[first] &= ~_UNWRITTEN
+                at = counts[TAPE]
+                tape[at, 0] = STEP_ROW
+                tape[at, 1] = outcome
+                tape[at, 2] = step
+                tape[at, 3] = record[RECORD_PARTITION]
+                tape[at, 4] = _TRY if first == RECORD_TRY_CODE else record[RECORD_END_ACTION]
+                tape[at, 5] = record[first] - 1
+                tape[at, 6] = record[first + 1]
+                tape[at, 7] = record[first + 2]
+                counts[TAPE] = at + 1
 
 
 @njit(cache=True, nogil=True)
@@ -185,6 +181,7 @@ def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
     """The phase has been done by this step."""
     if PLAN_TABLE[rows[row, STATE], IN_ORDER]:
         rows[row, CURSOR] += -1 if rows[row, STATE] == _COMPENSATING else 1
+        rows[row, OPTION] |= ASKS_BIT
     else:
         rows[row, MASK] |= np.int64(1) << step
 
@@ -232,7 +229,7 @@ def _do_own_steps(book, outcome, row):  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if code != _DONE and action != _TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
-        _note_step(book, outcome, row, step, here, action, code, times[1], times[0])
+        _note_step(table, row, step, here, action, code, times[1], times[0])
         moved = True
         if code == _DONE:
             _count_step(rows, row, step)
@@ -257,6 +254,7 @@ def enter_phase_after(rows, row):  # type: ignore[no-untyped-def]
     """The phase is done by all its steps: the next one."""
     rows[row, STATE] = PLAN_TABLE[rows[row, STATE], THEN]
     rows[row, MASK] = 0
+    rows[row, OPTION] |= ASKS_BIT
 
 
 @njit(cache=True, nogil=True)
@@ -268,8 +266,8 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
     _, lookup, _, table, _, times, _, _, _ = book
     rows, pool = table[0], table[2]
     partitions, here = lookup[3], np.int64(lookup[2])
-    row = add_pending(table, id_a, id_b, np.int64(_PROCESS), times[0])
-    rows[row, OPTION] = option | (np.int64(kind) << KIND_SHIFT)
+    row = add_pending(table, id_a, id_b, _PROCESS, times[0])
+    rows[row, OPTION] = option | ASKS_BIT | (np.int64(kind) << KIND_SHIFT)
     rows[row, BEGUN] = times[1]
     for i in range(first, last):
         if is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]):
@@ -331,9 +329,10 @@ def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
                 if other == partition:
                     pool[leg, LEG_STEP] = step
                     found = True
-                elif other != here and (partition == here or other > partition):
-                    if following < 0 or other < following:
-                        following = other
+                elif (
+                    other != here and (partition == here or other > partition) and (following < 0 or other < following)
+                ):
+                    following = other
             step += 1 if found else 0
             partition = following
         if sign < 0:
@@ -352,8 +351,8 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
     for step in range(rows[row, STEPS]):
         if _partition_of_step(table, row, step) != here:
             continue
-        authorised = step < rows[row, DEBITS] and (option & FROM_HOLD_BIT) != 0
-        code, available = check_legs(book, pool, first_leg, last_leg, step, False, authorised)
+        authorised = (option & FROM_HOLD_BIT) if step < rows[row, DEBITS] else _ZERO
+        code, available = check_legs(book, pool, first_leg, last_leg, step, _ZERO, authorised)
         if code == _DONE:
             factors = factors_of(book, step_option(rows, row, step), _TRY)
             if factors[0] == 0 and factors[1] == 0:
@@ -365,7 +364,8 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
             table[3][1] = first_leg
             return code, available, np.int64(-1)
     advance(book, outcome, row)
-    keep_pending(book, outcome, row, times[3], True)
+    keep_pending(book, outcome, row, times[3], _ONE)
+    _write_steps(book, outcome, row, _ZERO)
     return _PENDING, _NOT_TOLD, row
 
 
@@ -377,25 +377,28 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
     """
     _, _, _, table, _, _, _, _, _ = book
     rows = table[0]
-    row = find_pending(table, id_a, id_b, np.int64(_PROCESS))
+    row = find_pending(table, id_a, id_b, _PROCESS)
     if row < 0 or step < 0 or step >= rows[row, STEPS] or not is_waited_for(rows, row, step):
-        return np.int64(_STALE), np.int64(-1)
-    first_row = book[7][STEP_ROWS]
+        return _STALE, np.int64(-1)
     phase = rows[row, STATE]
+    asked = rows[row, OPTION] & ASKS_BIT
+    rows[row, OPTION] &= ~ASKS_BIT
     if state == _NONE:
         if not _do_own_steps(book, outcome, row):
-            return np.int64(_STALE), np.int64(-1)
+            rows[row, OPTION] |= asked
+            return _STALE, np.int64(-1)
     else:
         event = EVENT_TABLE[phase, state]
         if _partition_of_step(table, row, step) != partition or (event != _COUNT and event != _REFUSE):
-            return np.int64(_STALE), np.int64(-1)
-        said = code if event == _REFUSE else np.int64(_DONE)
-        _note_step(book, outcome, row, step, partition, PLAN_TABLE[phase, ACTION], said, sequence, at_us)
+            rows[row, OPTION] |= asked
+            return _STALE, np.int64(-1)
+        said = code if event == _REFUSE else _DONE
+        _note_step(table, row, step, partition, PLAN_TABLE[phase, ACTION], said, sequence, at_us)
         if event == _COUNT:
             _count_step(rows, row, step)
         else:
             _refuse(rows, row, step, code, available)
-    return _go_on(book, outcome, row, first_row)
+    return _go_on(book, outcome, row)
 
 
 @njit(cache=True, nogil=True)
@@ -403,22 +406,23 @@ def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
     table = book[3]
     rows = table[0]
-    row = find_pending(table, id_a, id_b, np.int64(_PROCESS))
-    first_row = book[7][STEP_ROWS]
+    row = find_pending(table, id_a, id_b, _PROCESS)
     rows[row, CODE] = _TIMED_OUT
     enter_phase(rows, row, _CANCELLING)
-    return _go_on(book, outcome, row, first_row)
+    return _go_on(book, outcome, row)
 
 
 @njit(cache=True, nogil=True)
-def _go_on(book, outcome, row, first_row):  # type: ignore[no-untyped-def]
+def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     rows, times = book[3][0], book[5]
     advance(book, outcome, row)
     if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
-        _write_all_steps(book, outcome, row, first_row)
+        _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
-    keep_pending(book, outcome, row, times[3], False)
-    return np.int64(_PENDING), row
+    # With its legs, so that the messages that follow can be made from this block alone.
+    keep_pending(book, outcome, row, times[3], _ONE)
+    _write_steps(book, outcome, row, _ZERO)
+    return _PENDING, row
 
 
 @njit(cache=True, nogil=True)
@@ -431,13 +435,13 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
     table = book[3]
     rows, pool, lows = table[0], table[2], table[4]
     if begun < lows[home]:
-        return np.int64(_STALE)
+        return _STALE
     row = find_pending(table, id_a, id_b, step_what(home, step))
-    state = np.int64(_NONE) if row < 0 else rows[row, STATE]
+    state = _NONE if row < 0 else rows[row, STATE]
     move = MOVE_TABLE[state, action]
     if move == _REPEAT:
-        _keep_step(book, outcome, row, home, low, False)
-        return np.int64(_STALE)
+        _keep_step(book, outcome, row, home, low, _ZERO)
+        return _STALE
     if move == _CHECK:
         code, available = run_step(book, outcome, legs, first, last, ANY_STEP, option, _TRY)
         held = code == _DONE and manner_of(option) != _SAGA_LAST_CREDIT
@@ -451,21 +455,21 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
                     table, row, legs[i, LEG_KEY_A], legs[i, LEG_KEY_B], legs[i, LEG_ASSET], legs[i, LEG_AMOUNT], 0, 0,
                     legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
                 )  # fmt: skip
-        _keep_step(book, outcome, row, home, low, True)
+        _keep_step(book, outcome, row, home, low, _ONE)
         return code
     if move == _FENCE:
         row = _add_step(book, id_a, id_b, home, step, option, begun)
         rows[row, STATE] = _FENCED
-        _keep_step(book, outcome, row, home, low, False)
-        return np.int64(_DONE)
-    if move == _MOVE_CONFIRM or move == _MOVE_CANCEL:
+        _keep_step(book, outcome, row, home, low, _ZERO)
+        return _DONE
+    if move in (_MOVE_CONFIRM, _MOVE_CANCEL):
         first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
         code, _ = run_step(book, outcome, pool, first_leg, last_leg, ANY_STEP, rows[row, OPTION], action)
         if code == _DONE:
             rows[row, STATE] = _STEP_DONE if move == _MOVE_CONFIRM else _RELEASED
-            _keep_step(book, outcome, row, home, low, False)
+            _keep_step(book, outcome, row, home, low, _ZERO)
         return code
-    return np.int64(_STALE)
+    return _STALE
 
 
 @njit(inline="always")

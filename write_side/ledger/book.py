@@ -1,26 +1,30 @@
 """The book: everything one partition's decision reads and writes, as the tuples of arrays that the compiled rules pass on.
 
-book      accounts, lookup, systems, table, digest, times, output, counts, effects
-accounts  rows, changed_at_us, touched (`account_rows.py`)
-lookup    slots, secret, partition, partitions (uint64)
-systems   world, transit int64[assets], their row keys uint64[assets], hashes of the assets int64[assets]
-table     the pending rows (`pending.py`)
-times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
-output    code uint8[n], available, repeat_sequence, repeat_row int64[n]; entry outcome, account, posted, version int64[e];
-          opened int64[...] (command, or a negative for a system account); held int64[e, 2], flags int64[n, 2] (entry, after);
-          pending int64[p, 17], pending_legs int64[l, 9], steps int64[s, 7], links int64[k, 3] as in `columns.py`
-counts    int64[10]: how many are used of each, by the names below
-effects   int64[manners, actions, 3] (`participant.EFFECTS`)
+    book      accounts, lookup, systems, table, digest, times, output, counts, effects
+    accounts  rows, changed_at_us, touched (`account_rows.py`)
+    lookup    slots, secret, partition, partitions (uint64)
+    systems   world, transit int64[assets], hashes of the assets int64[assets]
+    table     the pending rows (`pending.py`)
+    times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
+    output    outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome, account, posted,
+              version), opened int64[...] (outcome, or a negative for a system account), tape
+    counts    int64[5]: how many are used of each, by the names below
+    effects   int64[manners, actions, 3] (`participant.EFFECTS`)
+
+The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
+them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from write_side.contract.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, touch
-from write_side.contract.columns import NOT_TOLD
+import numpy as np
+
+from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, HELD, POSTED, VERSION, touch
 from write_side.contract.compiled import njit
 from write_side.contract.pending import (
+    BEGUN,
     FIRST_LEG,
     ID_A,
     ID_B,
@@ -37,29 +41,49 @@ ACCOUNTS: Final = 0
 IDS: Final = 1
 ENTRIES: Final = 2
 OPENED: Final = 3
-HELD_ROWS: Final = 4
-FLAG_ROWS: Final = 5
-PENDING_ROWS: Final = 6
-PENDING_LEGS: Final = 7
-STEP_ROWS: Final = 8
-LINKS: Final = 9
-COUNTS: Final = 10
+TAPE: Final = 4
+COUNTS: Final = 5
 
-PENDING_WIDTH: Final = 6 + len(LOGGED)
-"""outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
-_NOT_TOLD: Final = NOT_TOLD
-_BEGUN_AT: Final = LOGGED.index(6)
+CODE: Final = 0
+AVAILABLE: Final = 1
+REPEAT_SEQUENCE: Final = 2
+REPEAT_ROW: Final = 3
+OUTCOME_WIDTH: Final = 4
+ENTRY_WIDTH: Final = 4
+
+HELD_AFTER: Final = 1
+FLAGS_AFTER: Final = 2
+PENDING_ROW: Final = 3
+PENDING_LEG: Final = 4
+STEP_ROW: Final = 5
+LINK: Final = 6
+"""Sorts of tape rows."""
+TAPE_WIDTH: Final = 7 + len(LOGGED)
+"""A pending row is the widest: its sort, outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
 
 
 @njit(inline="always")
 def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untyped-def]
     """An entry of the block: the account as it is now."""
     entry = counts[ENTRIES]
-    output[4][entry] = outcome
-    output[5][entry] = number
-    output[6][entry] = rows[number, POSTED]
-    output[7][entry] = rows[number, VERSION]
+    entries = output[1]
+    entries[entry, 0] = outcome
+    entries[entry, 1] = number
+    entries[entry, 2] = rows[number, POSTED]
+    entries[entry, 3] = rows[number, VERSION]
     counts[ENTRIES] = entry + 1
+
+
+@njit(cache=True, nogil=True)
+def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
+    """A row of the tape with two values at most."""
+    tape, counts = book[6][3], book[7]
+    at = counts[TAPE]
+    tape[at, 0] = sort
+    tape[at, 1] = row
+    tape[at, 2] = a
+    tape[at, 3] = b
+    counts[TAPE] = at + 1
 
 
 @njit(cache=True, nogil=True)
@@ -72,73 +96,55 @@ def change(book, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     rows[number, HELD] += held
     rows[number, VERSION] += 1
     if held != 0:
-        output[9][counts[HELD_ROWS], 0] = counts[ENTRIES]
-        output[9][counts[HELD_ROWS], 1] = rows[number, HELD]
-        counts[HELD_ROWS] += 1
+        note(book, np.int64(HELD_AFTER), counts[ENTRIES], rows[number, HELD], np.int64(0))
     note_entry(rows, output, counts, outcome, number)
 
 
 @njit(cache=True, nogil=True)
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
-    accounts, _, _, _, _, _, output, counts, _ = book
-    rows = accounts[0]
-    output[10][counts[FLAG_ROWS], 0] = counts[ENTRIES]
-    output[10][counts[FLAG_ROWS], 1] = flags
-    counts[FLAG_ROWS] += 1
-    change(book, outcome, number, 0, 0)
-    rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] >> 32 << 32) | flags
+    rows = book[0][0]
+    note(book, np.int64(FLAGS_AFTER), book[7][ENTRIES], flags, np.int64(0))
+    change(book, outcome, number, np.int64(0), np.int64(0))
+    rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 
 @njit(cache=True, nogil=True)
-def _write_pending(book, outcome, row, low, legs):  # type: ignore[no-untyped-def]
-    _, _, _, table, _, _, output, counts, _ = book
-    rows, pool = table[0], table[2]
-    at = counts[PENDING_ROWS]
-    out = output[11]
-    out[at, 0] = outcome
-    out[at, 1] = rows[row, ID_A]
-    out[at, 2] = rows[row, ID_B]
-    out[at, 3] = rows[row, WHAT]
-    column = 4
-    for i in range(len(LOGGED)):
-        out[at, column] = rows[row, LOGGED[i]]
+def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped-def]
+    """Write a pending row into the block as it is now, into the digest too unless it ends (state 0).
+
+    with_legs: 1 when its legs are new or changed, and are all written again.
+    """
+    _, _, _, table, digest, _, output, counts, _ = book
+    rows, pool, tape = table[0], table[2], output[3]
+    if rows[row, STATE] != 0:
+        take_in(table, digest, row)
+    at = counts[TAPE]
+    tape[at, 0] = PENDING_ROW
+    tape[at, 1] = outcome
+    tape[at, 2] = rows[row, ID_A]
+    tape[at, 3] = rows[row, ID_B]
+    tape[at, 4] = rows[row, WHAT]
+    column = 5
+    for logged in LOGGED:
+        tape[at, column] = rows[row, logged]
         column += 1
-        if i == _BEGUN_AT:
-            out[at, column] = low
+        if logged == BEGUN:
+            tape[at, column] = low
             column += 1
-    out[at, column] = rows[row, LEG_COUNT] if legs else 0
-    if legs:
-        for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-            output[12][counts[PENDING_LEGS], 0] = at
-            for word in range(LEG_WIDTH):
-                output[12][counts[PENDING_LEGS], word + 1] = pool[leg, word]
-            counts[PENDING_LEGS] += 1
-    counts[PENDING_ROWS] = at + 1
-
-
-@njit(cache=True, nogil=True)
-def keep_pending(book, outcome, row, low, legs):  # type: ignore[no-untyped-def]
-    """Write a pending row into the block as it is now, with all its legs when they are new or changed, and into the digest."""
-    _, _, _, table, digest, _, _, _, _ = book
-    take_in(table, digest, row)
-    _write_pending(book, outcome, row, low, legs)
+    legs = rows[row, LEG_COUNT] if with_legs else 0
+    tape[at, column] = legs
+    for i in range(legs):
+        tape[at + 1 + i, 0] = PENDING_LEG
+        for word in range(LEG_WIDTH):
+            tape[at + 1 + i, 1 + word] = pool[rows[row, FIRST_LEG] + i, word]
+    counts[TAPE] = at + 1 + legs
 
 
 @njit(cache=True, nogil=True)
 def end_pending(book, outcome, row, low):  # type: ignore[no-untyped-def]
     """Write into the block that a pending row is over, and drop it."""
-    _, _, _, table, digest, _, _, _, _ = book
+    table, digest = book[3], book[4]
     table[0][row, STATE] = 0
-    _write_pending(book, outcome, row, low, False)
+    keep_pending(book, outcome, row, low, np.int64(0))
     drop(table, digest, row)
-
-
-@njit(inline="always")
-def link(book, outcome, a, b):  # type: ignore[no-untyped-def]
-    """Note the other id that an outcome is about."""
-    output, counts = book[6], book[7]
-    output[14][counts[LINKS], 0] = outcome
-    output[14][counts[LINKS], 1] = a
-    output[14][counts[LINKS], 2] = b
-    counts[LINKS] += 1

@@ -16,7 +16,7 @@ from write_side.contract.hash_index import find_row
 from write_side.contract.ids import AMOUNT, REFUSED
 from write_side.contract.pending import LEG_AMOUNT
 from write_side.contract.state import WORLD_KEY
-from write_side.ledger.book import ENTRIES
+from write_side.ledger.book import AVAILABLE, CODE, ENTRIES
 from write_side.ledger.legs import number_of_leg
 from write_side.ledger.order_columns import FIRST, LAST
 
@@ -27,8 +27,8 @@ FAILED: Final = 3
 STATE_WIDTH: Final = 4
 """chain_state int64[4]: number of the chain being decided (0: none), its first row and entry, whether a row was refused."""
 
-_DONE: Final = int(Code.DONE)
-_BATCH_REFUSED: Final = int(Code.BATCH_REFUSED)
+_DONE: Final = np.int64(Code.DONE)
+_BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
 _WORLD_A, _WORLD_B = WORLD_KEY
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
@@ -63,9 +63,9 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
     accounts, lookup, systems, _, _, _, output, counts, _ = book
     rows = accounts[0]
-    kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
+    _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
     for row in range(chain_state[BEGAN], end):
-        if output[0][row] != _DONE:
+        if output[0][row, CODE] != _DONE:
             continue
         if order[row] >= 0:
             for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
@@ -83,8 +83,8 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
                     number = find_row(rows, lookup[0], lookup[1], a, b)
                 rows[number, POSTED] += amount
                 rows[number, VERSION] -= 1
-        output[0][row] = _BATCH_REFUSED
-        output[1][row] = _NOT_TOLD
+        output[0][row, CODE] = _BATCH_REFUSED
+        output[0][row, AVAILABLE] = _NOT_TOLD
         id_row = find_row(ids[0], ids[1], ids[2], id_pairs[row, 0], id_pairs[row, 1])
         ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
     counts[ENTRIES] = chain_state[FIRST_ENTRY]

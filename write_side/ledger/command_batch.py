@@ -82,7 +82,7 @@ class CommandBatch:
     """n commands. kind uint8[n], ids uint8[n, 16], debit/credit/owner utf8[n], amount int64[n], asset int32[n] into `assets`.
 
     chain int32[n]: lines that hang together have a number of their own, positive when all or none of them is to be done, negative
-    when a refusal stops those behind it, 0 for a line by itself; they lie side by side.  details: see there; None when none has any.
+    when a refusal stops those behind it, 0 for a line by itself; they lie side by side.  details: None when none has any.
     """
 
     kind: npt.NDArray[np.uint8]
@@ -169,8 +169,8 @@ class CommandBatch:
         )
 
     def encode(self) -> bytes:
-        """The record of the command queue: an Arrow IPC stream of one batch, the asset names in its metadata; behind it, where there
-        are any, a stream of the details and one of their legs."""
+        """The record of the command queue: an Arrow IPC stream of one batch, the asset names in its metadata; behind it, where
+        there are any, a stream of the details and one of their legs."""
         schema = _SCHEMA.with_metadata({**_SCHEMA.metadata, b"assets": "\n".join(self.assets).encode()})
         arrays = [
             pa.array(self.kind),

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled import njit
 from write_side.contract.pending import (
+    ASKS_BIT,
     CREDIT_BIT,
     CURSOR,
     DEBITS,
@@ -105,18 +106,18 @@ IN_ORDER: Final = 1
 THEN: Final = 2
 ON_REFUSAL: Final = 3
 
-_CAPTURING: Final = int(Phase.CAPTURING)
-_PAYING: Final = int(Phase.PAYING)
-_RELEASING: Final = int(Phase.RELEASING)
-_DEBITING: Final = int(Phase.DEBITING)
-_COMPENSATING: Final = int(Phase.COMPENSATING)
+_CAPTURING: Final = np.int64(Phase.CAPTURING)
+_PAYING: Final = np.int64(Phase.PAYING)
+_RELEASING: Final = np.int64(Phase.RELEASING)
+_DEBITING: Final = np.int64(Phase.DEBITING)
+_COMPENSATING: Final = np.int64(Phase.COMPENSATING)
 
 
 @njit(inline="always")
 def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     """The steps [first, last) that the phase of a process asks, in rising order."""
     phase, debits, steps = rows[row, STATE], rows[row, DEBITS], rows[row, STEPS]
-    if phase == _CAPTURING or phase == _DEBITING:
+    if phase in (_CAPTURING, _DEBITING):
         return np.int64(0), debits
     if phase == _PAYING:
         return debits, steps
@@ -153,5 +154,6 @@ def enter_phase(rows, row, phase):  # type: ignore[no-untyped-def]
     """Go to a phase: nothing of it is done yet. COMPENSATING begins before the cursor, which points to what was refused."""
     rows[row, STATE] = phase
     rows[row, MASK] = 0
+    rows[row, OPTION] |= ASKS_BIT
     if phase == _COMPENSATING:
         rows[row, CURSOR] -= 1

@@ -88,15 +88,16 @@ class _Deciding:
         captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
         if orders:
             state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
-        more = 16 * legs + 4 * orders + _ROOM_MORE if orders else 0
+        more = 16 * legs + 8 * orders + _ROOM_MORE if orders else 0
         self.low = _low(state)
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
-        self.output: tuple[Any, ...] = (
-            np.empty(n, np.uint8), np.full(n, NOT_TOLD, np.int64), *(np.empty(n, np.int64) for _ in range(2)),
-            *(np.empty(2 * n + more, np.int64) for _ in range(4)), np.empty(3 * gathered.openings, np.int64),
-            *(np.empty((more, width), np.int64) for width in _WIDTHS),
+        outcomes = np.empty((n, used.OUTCOME_WIDTH), np.int64)
+        outcomes[:, used.AVAILABLE] = NOT_TOLD
+        self.output = (
+            outcomes, np.empty((2 * n + more, used.ENTRY_WIDTH), np.int64), np.empty(3 * gathered.openings, np.int64),
+            np.empty((more, used.TAPE_WIDTH), np.int64),
         )  # fmt: skip
-        self.touched = np.zeros(len(self.output[4]) + 3 * gathered.openings + 1, np.int64)
+        self.touched = np.zeros(len(self.output[1]) + 3 * gathered.openings + 1, np.int64)
         self.counts = np.zeros(used.COUNTS, np.int64)
         self.counts[used.ACCOUNTS], self.counts[used.IDS] = state.count, state.ids.count
         self.cut_off_us = state.chained.refuse_ids_before_us
@@ -120,7 +121,7 @@ class _Deciding:
         if self.at_us - ID_WINDOW_US - self.cut_off_us >= CUT_OFF_STEP_US:
             self._raise_cut_off(self.at_us - ID_WINDOW_US)
         asset_hashes = state.asset_hashes.view(np.int64)
-        systems = (state.world, state.transit, *self._system_keys(), asset_hashes)
+        systems, system_keys = (state.world, state.transit, asset_hashes), self._system_keys()
         chain_state = np.zeros(STATE_WIDTH, np.int64)
         reached, raised = 0, False
         while True:
@@ -130,7 +131,7 @@ class _Deciding:
                 times, self.output, self.counts, self.effects,
             )  # fmt: skip
             reached, why = decide_loop(
-                reached, raised, self.gathered.commands, (self.gathered.orders, self.gathered.legs), book,
+                reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
                 (state.ids.rows, state.ids.slots, state.ids.secret, self.ids_max), chain_state,
             )  # fmt: skip
             state.count, state.ids.count = int(self.counts[used.ACCOUNTS]), int(self.counts[used.IDS])
@@ -155,21 +156,15 @@ class _Deciding:
 
     def _make_room(self) -> None:
         """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
-        fixed = (*range(4), 8)
-        self.output = tuple(
-            column if at in fixed else _grown(column, 2 * len(column) + _ROOM_MORE)
-            for at, column in enumerate(self.output)
-        )
-        self.touched = _grown(self.touched, len(self.output[4]) + 3 * self.gathered.openings + 1)
+        outcomes, entries, opened, tape = self.output
+        self.output = (outcomes, _grown(entries, 2 * len(entries)), opened, _grown(tape, 2 * len(tape) + _ROOM_MORE))
+        self.touched = _grown(self.touched, len(self.output[1]) + 3 * self.gathered.openings + 1)
 
 
 _CAPTURE_LEGS: Final = 256
 """What the legs and steps of one capture across partitions take in the pool: a hold has `LEGS_MAX` legs, each with a record,
 and `@world` shared out at most as often."""
 _ROOM_MORE: Final = 4096
-
-_WIDTHS: Final = (2, 2, used.PENDING_WIDTH, 9, 7, 3)
-"""Columns of held, flags, pending, pending legs, steps and links in the output (`book.py`)."""
 
 
 def _grown(array: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:

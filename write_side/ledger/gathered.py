@@ -195,8 +195,8 @@ class _Clients:
             order_of[batch.details.row] = np.arange(len(batch.details))
         if partitions > 1:
             away = _to_elsewhere(
-                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], order_of >= 0, np.uint8(Kind.TRANSFER),
-                np.uint64(state.partition), self._partitions,
+                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], order_of >= 0,
+                np.uint8(Kind.TRANSFER), np.uint64(state.partition), self._partitions,
             )  # fmt: skip
             if away.size:
                 order_of[away] = len(self.orders) + np.arange(away.size)

@@ -38,26 +38,28 @@ from write_side.ledger.across import begin
 from write_side.ledger.book import end_pending, keep_pending
 from write_side.ledger.legs import ANY_STEP, check_legs, is_world, legs_fit, move_legs
 
-_DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
-_LIMITED: Final = int(Code.BALANCE_LIMIT)
-_SPANS: Final = int(Code.HOLD_SPANS_PARTITIONS)
-_PASSED: Final = int(Code.DEADLINE_PASSED)
-_UNKNOWN: Final = int(Code.HOLD_UNKNOWN)
-_BUSY: Final = int(Code.HOLD_BUSY)
-_EXCEEDED: Final = int(Code.HOLD_EXCEEDED)
-_CAPTURE: Final = int(Kind.CAPTURE)
-_HOLD: Final = int(What.HOLD)
-_OPEN_HOLD: Final = int(HoldState.OPEN)
-_BUSY_HOLD: Final = int(HoldState.BUSY)
+_DONE: Final = np.int64(Code.DONE)
+_PENDING: Final = np.int64(Code.PENDING)
+_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
+_SPANS: Final = np.int64(Code.HOLD_SPANS_PARTITIONS)
+_PASSED: Final = np.int64(Code.DEADLINE_PASSED)
+_UNKNOWN: Final = np.int64(Code.HOLD_UNKNOWN)
+_BUSY: Final = np.int64(Code.HOLD_BUSY)
+_EXCEEDED: Final = np.int64(Code.HOLD_EXCEEDED)
+_CAPTURE: Final = np.int64(Kind.CAPTURE)
+_HOLD: Final = np.int64(What.HOLD)
+_OPEN_HOLD: Final = np.int64(HoldState.OPEN)
+_BUSY_HOLD: Final = np.int64(HoldState.BUSY)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
-_NOTHING: Final = (0, 0, 0)
-_HOLDS: Final = (0, 1, 0)
-_LETS_GO: Final = (0, -1, 0)
-_GIVES_HELD: Final = (-1, -1, 0)
-_GIVES: Final = (-1, 0, 0)
-_RECEIVES: Final = (1, 0, 0)
+_ZERO: Final = np.int64(0)
+_ONE: Final = np.int64(1)
+_NOTHING: Final = (np.int64(0), np.int64(0), np.int64(0))
+_HOLDS: Final = (np.int64(0), np.int64(1), np.int64(0))
+_LETS_GO: Final = (np.int64(0), np.int64(-1), np.int64(0))
+_GIVES_HELD: Final = (np.int64(-1), np.int64(-1), np.int64(0))
+_GIVES: Final = (np.int64(-1), np.int64(0), np.int64(0))
+_RECEIVES: Final = (np.int64(1), np.int64(0), np.int64(0))
 """Factors of (posted, held, transit) for the legs of one partition."""
 
 
@@ -72,7 +74,7 @@ def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
     """Whether one of the legs [first, last) is in another partition."""
-    for i in range(first, last):
+    for i in range(first, last):  # noqa: SIM110 -- numba knows no any()
         if is_elsewhere(legs[i], lookup):
             return True
     return False
@@ -81,7 +83,7 @@ def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
-    code, available = check_legs(book, legs, first, last, ANY_STEP, False, False)
+    code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO, _ZERO)
     if code != _DONE:
         return code, available
     if not legs_fit(book, legs, first, last, ANY_STEP, _GIVES, _RECEIVES):
@@ -102,15 +104,15 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
     for i in range(first, last):
         legs[i, LEG_STEP] = 1 if is_elsewhere(legs[i], lookup) else 0
-    code, available = check_legs(book, legs, first, last, 0, False, False)
+    code, available = check_legs(book, legs, first, last, _ZERO, _ZERO, _ZERO)
     if code != _DONE:
         return code, available
-    if not legs_fit(book, legs, first, last, 0, _GIVES, _RECEIVES) or not legs_fit(
-        book, legs, first, last, 0, _HOLDS, _NOTHING
+    if not legs_fit(book, legs, first, last, _ZERO, _GIVES, _RECEIVES) or not legs_fit(
+        book, legs, first, last, _ZERO, _HOLDS, _NOTHING
     ):
         return _LIMITED, _NOT_TOLD
-    move_legs(book, outcome, legs, first, last, 0, _HOLDS, _NOTHING)
-    row = add_pending(table, id_a, id_b, np.int64(_HOLD), times[0])
+    move_legs(book, outcome, legs, first, last, _ZERO, _HOLDS, _NOTHING)
+    row = add_pending(table, id_a, id_b, _HOLD, times[0])
     rows = table[0]
     rows[row, STATE] = _OPEN_HOLD
     rows[row, OPTION] = option
@@ -121,7 +123,7 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
             table, row, legs[i, LEG_KEY_A], legs[i, LEG_KEY_B], legs[i, LEG_ASSET], legs[i, LEG_AMOUNT], 0, partition,
             legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
         )  # fmt: skip
-    keep_pending(book, outcome, row, np.int64(0), True)
+    keep_pending(book, outcome, row, _ZERO, _ONE)
     return _DONE, _NOT_TOLD
 
 
@@ -130,7 +132,7 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     """The row of a hold, and the code that says why it cannot be used (DONE when it can). One past its deadline is over."""
     table, times = book[3], book[5]
     rows = table[0]
-    row = find_pending(table, a, b, np.int64(_HOLD))
+    row = find_pending(table, a, b, _HOLD)
     if row < 0:
         return row, _UNKNOWN
     if rows[row, STATE] == _BUSY_HOLD:
@@ -198,7 +200,8 @@ def _take_from_hold(table, row, moved, sign):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _is_used_up(table, row):  # type: ignore[no-untyped-def]
     rows, pool = table[0], table[2]
-    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+    first = rows[row, FIRST_LEG]
+    for leg in range(first, first + rows[row, LEG_COUNT]):  # noqa: SIM110 -- numba knows no all()
         if pool[leg, LEG_AMOUNT] != 0:
             return False
     return True
@@ -213,8 +216,8 @@ def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     for leg in range(first, last):
         # What receives has nothing held, and may live elsewhere.
         pool[leg, LEG_STEP] = 0 if pool[leg, LEG_AMOUNT] < 0 else 1
-    move_legs(book, outcome, pool, first, last, 0, _LETS_GO, _NOTHING)
-    end_pending(book, outcome, row, np.int64(0))
+    move_legs(book, outcome, pool, first, last, _ZERO, _LETS_GO, _NOTHING)
+    end_pending(book, outcome, row, _ZERO)
 
 
 @njit(cache=True, nogil=True)
@@ -224,7 +227,7 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
         _let_go(book, outcome, row)
     else:
         rows[row, STATE] = _OPEN_HOLD
-        keep_pending(book, outcome, row, np.int64(0), True)
+        keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
 @njit(cache=True, nogil=True)
@@ -237,24 +240,24 @@ def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, fir
     moved = _captured(table, row, amount, legs, first, last)
     if len(moved) == 0:
         return _EXCEEDED, _NOT_TOLD
-    if any_elsewhere(moved, 0, len(moved), lookup):
+    if any_elsewhere(moved, _ZERO, np.int64(len(moved)), lookup):
         code, available, process = begin(
-            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, moved, 0, len(moved)
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, moved, _ZERO, np.int64(len(moved))
         )  # fmt: skip
         if code == _PENDING:
             table[0][process, LINK_A] = hold_a
             table[0][process, LINK_B] = hold_b
             take_in(table, digest, process)
-            _take_from_hold(table, row, moved, -1)
+            _take_from_hold(table, row, moved, -_ONE)
             table[0][row, STATE] = _BUSY_HOLD
-            keep_pending(book, outcome, row, np.int64(0), True)
+            keep_pending(book, outcome, row, _ZERO, _ONE)
     else:
-        code, available = check_legs(book, moved, 0, len(moved), ANY_STEP, False, True)
-        if code == _DONE and not legs_fit(book, moved, 0, len(moved), ANY_STEP, _GIVES_HELD, _RECEIVES):
+        code, available = check_legs(book, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _ZERO, _ONE)
+        if code == _DONE and not legs_fit(book, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _GIVES_HELD, _RECEIVES):
             code = _LIMITED
         if code == _DONE:
-            move_legs(book, outcome, moved, 0, len(moved), ANY_STEP, _GIVES_HELD, _RECEIVES)
-            _take_from_hold(table, row, moved, -1)
+            move_legs(book, outcome, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _GIVES_HELD, _RECEIVES)
+            _take_from_hold(table, row, moved, -_ONE)
             _after_capture(book, outcome, row, option & FINAL_BIT)
     return code, available
 
@@ -264,11 +267,11 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book[3]
     rows, pool = table[0], table[2]
-    row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], np.int64(_HOLD))
+    row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _HOLD)
     if not done:
         first = rows[process, FIRST_LEG]
-        _take_from_hold(table, row, pool[first : first + rows[process, LEG_COUNT]], 1)
-    _after_capture(book, outcome, row, done and (rows[process, OPTION] & FINAL_BIT) != 0)
+        _take_from_hold(table, row, pool[first : first + rows[process, LEG_COUNT]], _ONE)
+    _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
 
 
 @njit(cache=True, nogil=True)
@@ -283,4 +286,4 @@ def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """A hold's deadline has come."""
-    _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, np.int64(_HOLD)))
+    _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, _HOLD))

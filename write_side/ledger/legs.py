@@ -29,25 +29,25 @@ from write_side.contract.pending import (
 from write_side.contract.state import WORLD_KEY
 from write_side.ledger.book import change
 
-_LIMIT: Final = LIMIT
+_LIMIT: Final = np.int64(LIMIT)
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _WORLD_A: Final = np.int64(WORLD_KEY[0].view(np.int64))
 _WORLD_B: Final = np.int64(WORLD_KEY[1].view(np.int64))
-_DONE: Final = int(Code.DONE)
-_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
-_MISMATCH: Final = int(Code.ASSET_MISMATCH)
-_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
-_DEBIT_FROZEN: Final = int(Code.DEBIT_FROZEN)
-_CREDIT_FROZEN: Final = int(Code.CREDIT_FROZEN)
-_VERSION: Final = int(Code.VERSION_DIFFERS)
-_AVAILABLE: Final = int(Code.AVAILABLE_BELOW)
-_INSUFFICIENT: Final = int(Code.INSUFFICIENT_AVAILABLE)
-_LIMITED: Final = int(Code.BALANCE_LIMIT)
-_CLOSED_FLAG: Final = int(Flag.CLOSED)
-_DEBIT_FLAG: Final = int(Flag.DEBIT_FROZEN)
-_CREDIT_FLAG: Final = int(Flag.CREDIT_FROZEN)
-ANY_STEP: Final = -1
+_DONE: Final = np.int64(Code.DONE)
+_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
+_MISMATCH: Final = np.int64(Code.ASSET_MISMATCH)
+_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
+_DEBIT_FROZEN: Final = np.int64(Code.DEBIT_FROZEN)
+_CREDIT_FROZEN: Final = np.int64(Code.CREDIT_FROZEN)
+_VERSION: Final = np.int64(Code.VERSION_DIFFERS)
+_AVAILABLE: Final = np.int64(Code.AVAILABLE_BELOW)
+_INSUFFICIENT: Final = np.int64(Code.INSUFFICIENT_AVAILABLE)
+_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
+_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
+_DEBIT_FLAG: Final = np.int64(Flag.DEBIT_FROZEN)
+_CREDIT_FLAG: Final = np.int64(Flag.CREDIT_FROZEN)
+ANY_STEP: Final = np.int64(-1)
 """All legs, whatever their step."""
 
 
@@ -73,7 +73,7 @@ def number_of_leg(book, leg):  # type: ignore[no-untyped-def]
     _, lookup, systems, _, _, _, _, _, _ = book
     accounts = book[0]
     if is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]):
-        hashes = systems[4]
+        hashes = systems[2]
         for asset in range(hashes.size):
             if hashes[asset] == leg[LEG_ASSET] and systems[0][asset] >= 0:
                 return systems[0][asset]
@@ -96,7 +96,7 @@ def _leg_code(book, leg, authorised):  # type: ignore[no-untyped-def]
     number = number_of_leg(book, leg)
     if number < 0:
         return _UNKNOWN, _NOT_TOLD
-    if systems[4][asset_of(rows, number)] != leg[LEG_ASSET]:
+    if systems[2][asset_of(rows, number)] != leg[LEG_ASSET]:
         return _MISMATCH, _NOT_TOLD
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
     amount = leg[LEG_AMOUNT]
@@ -192,4 +192,4 @@ def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: i
         if is_first:
             total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
             if total != 0:
-                change(book, outcome, transit[asset_of(rows, number)], total, 0)
+                change(book, outcome, transit[asset_of(rows, number)], total, np.int64(0))

@@ -41,17 +41,7 @@ from write_side.contract.pending import OPTION as ROW_OPTION
 from write_side.contract.pending import STATE as ROW_STATE
 from write_side.contract.pending import STEPS as ROW_STEPS
 from write_side.ledger.across import begin, take_answer, take_step, time_out
-from write_side.ledger.book import (
-    ENTRIES,
-    HELD_ROWS,
-    PENDING_LEGS,
-    PENDING_ROWS,
-    STEP_ROWS,
-    change_flags,
-    end_pending,
-    keep_pending,
-    link,
-)
+from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
 from write_side.ledger.order_columns import (
     ACTION,
@@ -74,27 +64,29 @@ from write_side.ledger.order_columns import (
     STEP,
 )
 
-_TRANSFER: Final = int(Kind.TRANSFER)
-_HOLD: Final = int(Kind.HOLD)
-_CAPTURE: Final = int(Kind.CAPTURE)
-_VOID: Final = int(Kind.VOID)
-_REVERSE: Final = int(Kind.REVERSE)
-_EXPIRE: Final = int(Kind.EXPIRE)
-_STEP: Final = int(Kind.STEP)
-_ANSWER: Final = int(Kind.ANSWER)
-_DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
-_DIFFER: Final = int(Code.PARTITIONS_DIFFER)
-_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
-_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
-_NOT_EMPTY: Final = int(Code.NOT_EMPTY)
-_TRANSFER_UNKNOWN: Final = int(Code.TRANSFER_UNKNOWN)
-_ALREADY: Final = int(Code.ALREADY_REVERSED)
-_NOT_REVERSIBLE: Final = int(Code.NOT_REVERSIBLE)
-_CLOSED_FLAG: Final = int(Flag.CLOSED)
-_PROCESS: Final = int(What.PROCESS)
-_REVERSAL: Final = int(What.REVERSAL)
-_HOLD_ROW: Final = int(What.HOLD)
+_TRANSFER: Final = np.int64(Kind.TRANSFER)
+_HOLD: Final = np.int64(Kind.HOLD)
+_CAPTURE: Final = np.int64(Kind.CAPTURE)
+_VOID: Final = np.int64(Kind.VOID)
+_REVERSE: Final = np.int64(Kind.REVERSE)
+_EXPIRE: Final = np.int64(Kind.EXPIRE)
+_STEP: Final = np.int64(Kind.STEP)
+_ANSWER: Final = np.int64(Kind.ANSWER)
+_DONE: Final = np.int64(Code.DONE)
+_PENDING: Final = np.int64(Code.PENDING)
+_DIFFER: Final = np.int64(Code.PARTITIONS_DIFFER)
+_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
+_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
+_NOT_EMPTY: Final = np.int64(Code.NOT_EMPTY)
+_TRANSFER_UNKNOWN: Final = np.int64(Code.TRANSFER_UNKNOWN)
+_ALREADY: Final = np.int64(Code.ALREADY_REVERSED)
+_NOT_REVERSIBLE: Final = np.int64(Code.NOT_REVERSIBLE)
+_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
+_PROCESS: Final = np.int64(What.PROCESS)
+_REVERSAL: Final = np.int64(What.REVERSAL)
+_LINK: Final = np.int64(LINK)
+_ZERO: Final = np.int64(0)
+_HOLD_ROW: Final = np.int64(What.HOLD)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _KIND_MASK: Final = 255
 
@@ -115,18 +107,15 @@ def has_room(book, left, kind, id_a, id_b, orders, order):  # type: ignore[no-un
             if found >= 0:
                 legs += table[0][found, LEG_COUNT] + table[0][found, ROW_STEPS]
         legs += 64
-    if kind == _CAPTURE or kind == _VOID or kind == _EXPIRE:
-        found = find_pending(table, row[OTHER_A], row[OTHER_B], np.int64(_HOLD_ROW))
+    if kind in (_CAPTURE, _VOID, _EXPIRE):
+        found = find_pending(table, row[OTHER_A], row[OTHER_B], _HOLD_ROW)
         if found < 0:
-            found = find_pending(table, a, b, np.int64(_HOLD_ROW))
+            found = find_pending(table, a, b, _HOLD_ROW)
         if found >= 0:
             legs += 3 * table[0][found, LEG_COUNT]
-    return (
-        counts[ENTRIES] + 8 * legs + 8 + 2 * left <= output[4].size
-        and counts[HELD_ROWS] + 8 * legs + 8 <= len(output[9])
-        and counts[PENDING_ROWS] + 8 <= len(output[11])
-        and counts[PENDING_LEGS] + 4 * legs + 8 <= len(output[12])
-        and counts[STEP_ROWS] + 4 * legs + 8 <= len(output[13])
+    # A row of the tape for each entry (what is held), each leg of pending rows twice, and two for each step.
+    return counts[ENTRIES] + 8 * legs + 8 + 2 * left <= len(output[1]) and counts[TAPE] + 14 * legs + 32 <= len(
+        output[3]
     )
 
 
@@ -146,33 +135,33 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
     _, lookup, _, _, _, _, _, _, _ = book
     row, legs = orders[0][order], orders[1]
     first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
-    code, available = np.int64(_DONE), _NOT_TOLD
+    code, available = _DONE, _NOT_TOLD
     if kind == _TRANSFER:
         if not any_elsewhere(legs, first, last, lookup):
             code, available = transfer_legs(book, outcome, legs, first, last)
         elif chain > 0:
-            code = np.int64(_DIFFER)
+            code = _DIFFER
         else:
-            code, available, _ = begin(book, outcome, id_a, id_b, kind, option, legs, first, last)
+            code, available, _ = begin(book, outcome, id_a, id_b, np.int64(kind), option, legs, first, last)
     elif kind == _HOLD:
         code, available = hold(book, outcome, id_a, id_b, row[DEADLINE_US], option, legs, first, last)
     elif kind == _CAPTURE:
-        link(book, outcome, row[OTHER_A], row[OTHER_B])
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
         code, available = capture(
             book, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], amount, option, legs, first, last
         )  # fmt: skip
     elif kind == _VOID:
-        link(book, outcome, row[OTHER_A], row[OTHER_B])
-        code = np.int64(void(book, outcome, row[OTHER_A], row[OTHER_B]))
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
+        code = void(book, outcome, row[OTHER_A], row[OTHER_B])
     elif kind == _REVERSE:
-        link(book, outcome, row[OTHER_A], row[OTHER_B])
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
         code, available = _reverse(
             book, ids, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], option, legs, first, last
         )  # fmt: skip
     else:
         flags = row[OPTION]
         code = np.int64(_change(book, outcome, key_a, key_b, (flags >> SET_SHIFT) & 255, (flags >> CLEAR_SHIFT) & 255))
-    return code, available, np.int64(_became(code, kind == _TRANSFER or kind == _CAPTURE))
+    return code, available, np.int64(_became(code, kind in (_TRANSFER, _CAPTURE)))
 
 
 @njit(cache=True, nogil=True)
@@ -181,7 +170,7 @@ def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type
     row, legs = orders[0][order], orders[1]
     if kind == _EXPIRE:
         expire(book, outcome, id_a, id_b)
-        return np.int64(_DONE), _NOT_TOLD
+        return _DONE, _NOT_TOLD
     if kind == _STEP:
         command = (row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
         return np.int64(take_step(book, outcome, id_a, id_b, command, legs, row[FIRST], row[LAST])), _NOT_TOLD
@@ -206,11 +195,11 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     if kind == _CAPTURE:
         end_capture(book, outcome, process, code == _DONE)
     elif kind == _REVERSE and code != _DONE:
-        reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], np.int64(_REVERSAL))
+        reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
-            end_pending(book, outcome, reversal, np.int64(0))
+            end_pending(book, outcome, reversal, _ZERO)
     end_id(ids[0], ids[1], ids[2], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
-    end_pending(book, outcome, find_pending(table, a, b, np.int64(_PROCESS)), times[3])
+    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
 
 
 @njit(cache=True, nogil=True)
@@ -219,12 +208,12 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     _, lookup, _, table, digest, times, _, _, _ = book
     original = find_row(ids[0], ids[1], ids[2], np.uint64(other_a), np.uint64(other_b))
     if original < 0:
-        return np.int64(_TRANSFER_UNKNOWN), _NOT_TOLD
+        return _TRANSFER_UNKNOWN, _NOT_TOLD
     became = np.int64(ids[0][original, AMOUNT])
     if became <= 0 and became != DONE_BY_LEGS:
-        return np.int64(_NOT_REVERSIBLE), _NOT_TOLD
-    if find_pending(table, other_a, other_b, np.int64(_REVERSAL)) >= 0:
-        return np.int64(_ALREADY), _NOT_TOLD
+        return _NOT_REVERSIBLE, _NOT_TOLD
+    if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
+        return _ALREADY, _NOT_TOLD
     if any_elsewhere(legs, first, last, lookup):
         code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
         if code == _PENDING:
@@ -233,13 +222,13 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
             take_in(table, digest, process)
     else:
         code, available = transfer_legs(book, outcome, legs, first, last)
-    if code == _DONE or code == _PENDING:
-        row = add_pending(table, other_a, other_b, np.int64(_REVERSAL), times[0])
+    if code in (_DONE, _PENDING):
+        row = add_pending(table, other_a, other_b, _REVERSAL, times[0])
         table[0][row, ROW_STATE] = 1
         table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][original, TIME_US])
         table[0][row, LINK_A] = id_a
         table[0][row, LINK_B] = id_b
-        keep_pending(book, outcome, row, np.int64(0), False)
+        keep_pending(book, outcome, row, _ZERO, _ZERO)
     return np.int64(code), available
 
 

@@ -82,7 +82,9 @@ EFFECTS: Final = _effects()
 """int64[manners, actions, 3]: factors of (posted, held, transit)."""
 
 ACTIONS: Final = len(Action)
-_SAGA_DEBIT, _SAGA_CREDIT, _LAST_CREDIT, _TCC_DEBIT, _TCC_CREDIT, _SAGA_CAPTURE, _TCC_CAPTURE = (int(m) for m in Manner)
+_SAGA_DEBIT, _SAGA_CREDIT, _LAST_CREDIT, _TCC_DEBIT, _TCC_CREDIT, _SAGA_CAPTURE, _TCC_CAPTURE = (
+    np.int64(m) for m in Manner
+)
 
 
 @njit(inline="always")

@@ -43,7 +43,17 @@ from write_side.contract.ids import (
 )
 from write_side.contract.prefetch import AHEAD
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY
-from write_side.ledger.book import ACCOUNTS, ENTRIES, IDS, OPENED, note_entry
+from write_side.ledger.book import (
+    ACCOUNTS,
+    AVAILABLE,
+    CODE,
+    ENTRIES,
+    IDS,
+    OPENED,
+    REPEAT_ROW,
+    REPEAT_SEQUENCE,
+    note_entry,
+)
 from write_side.ledger.chains import end_chain_row, enter_chain, is_chain_refused
 from write_side.ledger.orders import decide_order, decide_unasked, has_room
 
@@ -137,11 +147,12 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _open(accounts, lookup, systems, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
+def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here; the code."""
     rows, changed_at_us, touched = accounts
     slots, secret, partition, partitions = lookup
-    world, transit, world_keys, transit_keys, _ = systems
+    world, transit, _ = systems
+    world_keys, transit_keys = system_keys
     if _elsewhere(a, b, partition, partitions):
         return _DIFFER
     number = find_row(rows, slots, secret, a, b)
@@ -173,22 +184,23 @@ def _open(accounts, lookup, systems, opened, counts, command, a, b, floor, asset
 
 
 @njit(cache=True, nogil=True)
-def decide_loop(start, raised, commands, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
+def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
     """Decide commands from `start` on; returns the index reached and why it stopped there: at the end 0, else
     REACHED_IDS_MAX (a higher cut-off is wanted) or NO_ROOM (larger output is).
 
     commands: kind uint8[n], id uint64[n, 2], debit_a, debit_b, credit_a, credit_b uint64[n], amount int64[n], asset int64[n]
     (this process's number), fingerprint uint64[2, n], row_key uint64[n] (openings), chain int64[n],
-    order int64[n] (row in `orders`; -1 for an opening and a plain transfer inside the partition).  orders: see `orders.py`.  book: see `book.py`.
+    order int64[n] (row in `orders`; -1 for an opening and a plain transfer inside the partition).
+    orders: see `order_columns.py`.  book: see `book.py`.  system_keys: row keys of `@world` and `@transit`, uint64[assets].
     ids: rows, slots, secret, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
     kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
-    accounts, lookup, systems, table, digest, times, output, counts, _ = book
-    slots, secret, partition, partitions = lookup
+    accounts, lookup, systems, _, digest, times, output, counts, _ = book
+    slots, secret = lookup[0], lookup[1]
     world = systems[0]
     id_rows, id_slots, id_secret, ids_max = ids
     at_us, sequence, refuse_before_us, _ = times
-    codes, available, repeat_sequence, repeat_row, opened = output[0], output[1], output[2], output[3], output[8]
+    outcomes, opened = output[0], output[2]
     rows, changed_at_us, touched = accounts
     step = max(np.int64(1), ids_max // 16)
     for i in range(start, kind.size):
@@ -204,7 +216,7 @@ def decide_loop(start, raised, commands, orders, book, ids, chain_state):  # typ
         ):
             return i, NO_ROOM
         if kind[i] >= _EXPIRE:
-            codes[i], available[i] = decide_unasked(
+            outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(
                 book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), orders, order[i]
             )
             continue
@@ -213,33 +225,53 @@ def decide_loop(start, raised, commands, orders, book, ids, chain_state):  # typ
         amount = amounts[i]
         if kind[i] == _OPEN:
             if is_chain_refused(chain_state):
-                codes[i] = _NOT_RUN
+                outcomes[i, CODE] = _NOT_RUN
                 continue
-            codes[i] = _open(
-                accounts, lookup, systems, opened, counts, i, debit_a[i], debit_b[i], amount, asset, row_keys[i], at_us
+            outcomes[i, CODE] = _open(
+                accounts,
+                lookup,
+                systems,
+                system_keys,
+                opened,
+                counts,
+                i,
+                debit_a[i],
+                debit_b[i],
+                amount,
+                asset,
+                row_keys[i],
+                at_us,
             )
-            end_chain_row(book, ids, commands, orders, chain_state, i, codes[i] == _OTHER_TERMS or codes[i] == _DIFFER)
+            end_chain_row(
+                book,
+                ids,
+                commands,
+                orders,
+                chain_state,
+                i,
+                outcomes[i, CODE] == _OTHER_TERMS or outcomes[i, CODE] == _DIFFER,
+            )
             continue
 
         id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
         free = find_row(id_rows, id_slots, id_secret, id_a, id_b)
         if free >= 0:
             if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
-                codes[i] = _REPEATED
-                repeat_sequence[i] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
-                repeat_row[i] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
+                outcomes[i, CODE] = _REPEATED
+                outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
+                outcomes[i, REPEAT_ROW] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
             else:
-                codes[i] = _REUSED
-            refused = codes[i] == _REUSED or np.int64(id_rows[free, AMOUNT]) == REFUSED
+                outcomes[i, CODE] = _REUSED
+            refused = outcomes[i, CODE] == _REUSED or np.int64(id_rows[free, AMOUNT]) == REFUSED
             end_chain_row(book, ids, commands, orders, chain_state, i, refused)
             continue
         id_time_us = time_of_id(id_a, id_b, at_us)
         if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
-            codes[i] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+            outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
             end_chain_row(book, ids, commands, orders, chain_state, i, True)
             continue
         if is_chain_refused(chain_state) and chain[i] < 0:
-            codes[i] = _NOT_RUN
+            outcomes[i, CODE] = _NOT_RUN
             continue
         if counts[IDS] >= ids_max and (counts[IDS] - ids_max) % step == 0 and not (raised and i == start):
             return i, REACHED_IDS_MAX
@@ -253,22 +285,30 @@ def decide_loop(start, raised, commands, orders, book, ids, chain_state):  # typ
         digest[1] += y
         counts[IDS] += 1
         if is_chain_refused(chain_state):
-            codes[i] = _BATCH_REFUSED
+            outcomes[i, CODE] = _BATCH_REFUSED
             continue
 
         if order[i] >= 0:
-            codes[i], available[i], became = decide_order(
+            outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_order(
                 book, ids, i, kind[i], np.int64(id_a), np.int64(id_b), np.int64(debit_a[i]), np.int64(debit_b[i]), amount,
                 chain[i], orders, order[i],
             )  # fmt: skip
             id_rows[id_row, AMOUNT] = np.uint64(became)
-            end_chain_row(book, ids, commands, orders, chain_state, i, codes[i] != _DONE and codes[i] != _PENDING)
+            end_chain_row(
+                book,
+                ids,
+                commands,
+                orders,
+                chain_state,
+                i,
+                outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING,
+            )
             continue
         debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
         credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
         code, spendable = _transfer_code(rows, debit, credit, asset, amount)
-        codes[i] = code
-        available[i] = spendable
+        outcomes[i, CODE] = code
+        outcomes[i, AVAILABLE] = spendable
         if code == _DONE:
             id_rows[id_row, AMOUNT] = np.uint64(amount)
             id_rows[id_row, PARTIES] = np.uint64((debit << 32) | credit)

@@ -26,27 +26,42 @@ _IS_REFUSAL: Final = np.array([code in REFUSALS for code in range(256)])
 
 def sections_of(state: State, gathered: Gathered, output: tuple[Any, ...], counts: Int64s) -> Sections:
     """The sections of a block. output, counts: as the loop left them (`book.py`)."""
-    code, available, repeat_sequence, repeat_row, *entries, opened, held, flags, pending, legs, steps, links = output
+    decided, entries, opened, tape = output
+    code, available = decided[:, used.CODE].astype(np.uint8), decided[:, used.AVAILABLE]
     repeated = np.flatnonzero(code == Code.REPEATED)
-    entries = [column[: counts[used.ENTRIES]] for column in entries]
-    outcomes = {"id": gathered.ids, "kind": gathered.kind, "code": code, "back": gathered.back, "row": gathered.row}
     sections: Sections = {
         "accounts": _opened(state, gathered, opened[: counts[used.OPENED]]),
-        "outcomes": outcomes,
-        "entries": dict(zip(("outcome", "account", "posted", "version"), entries, strict=True)),
-        "repeats": {"outcome": repeated, "sequence": repeat_sequence[repeated], "row": repeat_row[repeated]},
+        "outcomes": {
+            "id": gathered.ids,
+            "kind": gathered.kind,
+            "code": code,
+            "back": gathered.back,
+            "row": gathered.row,
+        },
+        "entries": _named(entries[: counts[used.ENTRIES]], ("outcome", "account", "posted", "version")),
+        "repeats": {"outcome": repeated} | _named(decided[repeated, used.REPEAT_SEQUENCE :], ("sequence", "row")),
     }
     sections |= _told_again(gathered, code, available)
     if len(gathered.orders):
-        sections |= {
-            "held": _named(held[: counts[used.HELD_ROWS]], ("entry", "held")),
-            "flags": _named(flags[: counts[used.FLAG_ROWS]], ("entry", "flags")),
-            "pending": _pending(pending[: counts[used.PENDING_ROWS]]),
-            "pending_legs": _pending_legs(legs[: counts[used.PENDING_LEGS]]),
-            "steps": _named(steps[: counts[used.STEP_ROWS]], _STEP_NAMES),
-            "links": {"outcome": links[: counts[used.LINKS], 0], "id": _ids(links[: counts[used.LINKS], 1:])},
-        }
+        sections |= _taped(tape[: counts[used.TAPE]])
     return sections
+
+
+def _taped(tape: Int64s) -> Sections:
+    """The sections that only orders fill."""
+    sort = tape[:, 0]
+    held, flags = tape[sort == used.HELD_AFTER], tape[sort == used.FLAGS_AFTER]
+    steps, links = tape[sort == used.STEP_ROW], tape[sort == used.LINK]
+    pending, legs = tape[sort == used.PENDING_ROW], tape[sort == used.PENDING_LEG]
+    of_pending = np.repeat(np.arange(len(pending)), pending[:, -1])
+    return {
+        "held": _named(held[:, 1:], ("entry", "held")),
+        "flags": _named(flags[:, 1:], ("entry", "flags")),
+        "pending": {"outcome": pending[:, 1], "id": _ids(pending[:, 2:4])} | _named(pending[:, 4:], _PENDING_NAMES[2:]),
+        "pending_legs": {"pending": of_pending, "key": _ids(legs[:, 1:3])} | _named(legs[:, 3:], _LEG_NAMES),
+        "steps": _named(steps[:, 1:], _STEP_NAMES),
+        "links": {"outcome": links[:, 1], "id": _ids(links[:, 2:4])},
+    }
 
 
 _STEP_NAMES: Final = ("outcome", "step", "partition", "action", "code", "sequence", "at_us")
@@ -60,15 +75,6 @@ def _named(rows: Int64s, names: tuple[str, ...]) -> dict[str, Any]:
 
 def _ids(words: Int64s) -> npt.NDArray[np.uint8]:
     return np.ascontiguousarray(words).view(np.uint8).reshape(-1, 16)
-
-
-def _pending(rows: Int64s) -> dict[str, Any]:
-    columns = dict(zip(_PENDING_NAMES[2:], rows.T[3:], strict=True))
-    return {"outcome": rows[:, 0], "id": _ids(rows[:, 1:3])} | columns
-
-
-def _pending_legs(rows: Int64s) -> dict[str, Any]:
-    return {"pending": rows[:, 0], "key": _ids(rows[:, 1:3])} | dict(zip(_LEG_NAMES, rows.T[3:], strict=True))
 
 
 def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
