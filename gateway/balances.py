@@ -44,6 +44,7 @@ class _Account(msgspec.Struct):
     available: Digits | None
     version: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
     at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\Z")]
+    flags: list[Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\Z")]] = []
 
 
 class _Answer(msgspec.Struct):
@@ -79,6 +80,6 @@ class ReadSideBalances:
             raise BalancesUnavailable("the read side's answer has another shape") from error
         found = (document for document in answer.accounts if document is not None)
         return {
-            each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at)
+            each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
             for each in found
         }, reached

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from write_side.contract.codes import flag_words
+
 Document = dict[str, Any]
 
 _UUID: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
@@ -128,6 +130,7 @@ def _schemas() -> Document:
         "available": optional,
         "floor": optional,
         "version": {"type": "integer", "minimum": 0},
+        "flags": {"type": "array", "items": {"enum": flag_words(~0)}, "description": "what it may not do"},
         "position": position,
         "at": moment,
     }

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-COLUMNS: Final = ("asset", "posted", "held", "floor", "version", "at_us")
+from read_side.contract.rows import NUMBERS
+
+COLUMNS: Final = ("asset", *NUMBERS)
 
 
 class Progress(NamedTuple):

@@ -4,6 +4,8 @@ import { format, formatWithSign } from "/console/money.js";
 
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
+const FLAGS = { debit_frozen: "Debits frozen", credit_frozen: "Credits frozen", closed: "Closed" };
+
 export class Cards {
   #list = document.getElementById("cards");
   #template = document.getElementById("card-template");
@@ -67,6 +69,9 @@ export class Cards {
     element.querySelector(".available").textContent = item.available === null ? "no limit" : format(item.available, asset);
     element.querySelector(".held").textContent = format(item.held, asset);
     element.querySelector(".held-row").hidden = item.held === "0";
+    const flags = (item.flags ?? []).map((word) => FLAGS[word] ?? word);
+    element.querySelector(".flags").textContent = flags.join(", ");
+    element.querySelector(".flags").hidden = flags.length === 0;
     element.querySelector(".version").textContent = `version ${item.v}`;
     const at = element.querySelector(".at");
     at.dateTime = item.at;

@@ -138,10 +138,13 @@ class Item(NamedTuple):
     tail: bytes
 
 
-def item(version: int, asset: str, posted: str, held: str, available: str | None, at: str) -> Item:
-    """Arguments are already checked text: digits, an asset, an RFC 3339 time; nothing in them needs escaping."""
+def item(
+    version: int, asset: str, posted: str, held: str, available: str | None, at: str, flags: Sequence[str] = ()
+) -> Item:
+    """Arguments are already checked text: digits, an asset, an RFC 3339 time, words; nothing in them needs escaping."""
     spendable = "null" if available is None else f'"{available}"'
-    tail = f'"v":{version},"posted":"{posted}","held":"{held}","available":{spendable},"at":"{at}"}}'
+    closed = ',"flags":["{}"]'.format('","'.join(flags)) if flags else ""
+    tail = f'"v":{version},"posted":"{posted}","held":"{held}","available":{spendable},"at":"{at}"{closed}}}'
     return Item(version, asset, tail.encode())
 
 

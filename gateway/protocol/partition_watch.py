@@ -24,6 +24,7 @@ from gateway.protocol.messages import Item, item
 from read_side.contract.rows import AccountRows
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available
+from write_side.contract.codes import flag_words
 
 if TYPE_CHECKING:
     from gateway.protocol.session import Session, Subscription
@@ -210,4 +211,5 @@ def item_of_row(rows: AccountRows, i: int) -> Item:
     posted, held, floor = int(rows.posted[i]), int(rows.held[i]), int(rows.floor[i])
     spendable = available(posted, held, floor)
     text = None if spendable is None else str(spendable)
-    return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, format_time(int(rows.at_us[i])))
+    at, flags = format_time(int(rows.at_us[i])), flag_words(int(rows.flags[i]))
+    return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, at, flags)

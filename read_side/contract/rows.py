@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.answers import account_document, format_time
+from write_side.contract.codes import flag_words
 
 Int64s = npt.NDArray[np.int64]
 
+NUMBERS: Final = ("posted", "held", "floor", "version", "at_us", "flags")
+"""The integer columns of a row, in the order in which stores and the feed keep them."""
+
 
 class AccountRow(NamedTuple):
-    """One account's state. Amounts are minor units; `floor` is `NO_FLOOR` for none; `at_us` is UTC microseconds."""
+    """One account's state. Amounts are minor units; `floor` is `NO_FLOOR` for none; `at_us` is UTC microseconds.
+
+    flags: what it may not do, bits of `codes.Flag`.
+    """
 
     account: str
     asset: str
@@ -23,10 +30,11 @@ class AccountRow(NamedTuple):
     floor: int
     version: int
     at_us: int
+    flags: int = 0
 
     def document(self, position: str) -> dict[str, object]:
         """The JSON answer of `GET /v1/accounts/{id}`, reflecting the log up to `position`."""
-        return account_document(
+        document = account_document(
             account=self.account,
             asset=self.asset,
             posted=self.posted,
@@ -36,13 +44,15 @@ class AccountRow(NamedTuple):
             position=position,
             at=format_time(self.at_us),
         )
+        document["flags"] = flag_words(self.flags)
+        return document
 
 
 @dataclass(frozen=True, slots=True)
 class AccountRows:
     """n accounts as columns; every account at most once. Amounts are int64 minor units, `at_us` UTC microseconds.
 
-    accounts, assets: n strings; posted, held, floor (`NO_FLOOR` = none), version, at_us: int64[n].
+    accounts, assets: n strings; posted, held, floor (`NO_FLOOR` = none), version, at_us, flags: int64[n].
     """
 
     accounts: list[str]
@@ -52,6 +62,7 @@ class AccountRows:
     floor: Int64s
     version: Int64s
     at_us: Int64s
+    flags: Int64s
 
     def __len__(self) -> int:
         return len(self.accounts)
@@ -65,6 +76,7 @@ class AccountRows:
             int(self.floor[i]),
             int(self.version[i]),
             int(self.at_us[i]),
+            int(self.flags[i]),
         )
 
     @staticmethod
@@ -77,7 +89,7 @@ class AccountRows:
         return AccountRows(
             [row.account for row in rows],
             [row.asset for row in rows],
-            *(column(name) for name in ("posted", "held", "floor", "version", "at_us")),
+            *(column(name) for name in NUMBERS),
         )
 
 

@@ -1,7 +1,7 @@
 """A feed batch as bytes: MessagePack around columns, so that nothing is done per row but writing its account id.
 
-generation, boot, after, upto, accounts, asset names, asset of each row (uint32), then posted, held, floor, version and
-at_us (int64), all numbers little endian.
+generation, boot, after, upto, accounts, asset names, asset of each row (uint32), then the columns of `rows.NUMBERS` (int64),
+all numbers little endian.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from read_side.contract.feed import FeedBatch
-from read_side.contract.rows import AccountRows, Int64s
+from read_side.contract.rows import NUMBERS, AccountRows, Int64s
 
 
 class _Columns(NamedTuple):
@@ -28,14 +28,13 @@ class _Columns(NamedTuple):
 
 _decoder = msgspec.msgpack.Decoder(_Columns)
 _encoder = msgspec.msgpack.Encoder()
-_NUMBERS = 5
 
 
 def encode_batch(batch: FeedBatch) -> bytes:
     rows = batch.rows
     names = {name: i for i, name in enumerate(dict.fromkeys(rows.assets))}
     assets = np.fromiter(map(names.__getitem__, rows.assets), "<u4", len(rows))
-    numbers = np.stack([rows.posted, rows.held, rows.floor, rows.version, rows.at_us]).astype("<i8", copy=False)
+    numbers = np.stack([getattr(rows, name) for name in NUMBERS]).astype("<i8", copy=False)
     return _encoder.encode(
         _Columns(
             batch.generation,
@@ -56,7 +55,7 @@ def decode_batch(partition: int, data: bytes) -> FeedBatch:
         columns = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise ValueError("not a feed batch") from error
-    numbers: Int64s = np.frombuffer(columns.numbers, "<i8").reshape(_NUMBERS, len(columns.accounts))
+    numbers: Int64s = np.frombuffer(columns.numbers, "<i8").reshape(len(NUMBERS), len(columns.accounts))
     names = columns.asset_names
     assets = [names[i] for i in np.frombuffer(columns.assets, "<u4").tolist()]
     if len(assets) != len(columns.accounts):

@@ -26,6 +26,7 @@ def rows_of(state: State, numbers: Int64s) -> AccountRows:
         state.floor[numbers],
         state.version[numbers],
         state.changed_at_us[numbers],
+        state.flags[numbers],
     )
 
 

@@ -11,11 +11,10 @@ from itertools import repeat
 
 import numpy as np
 
-from read_side.contract.rows import AccountRow, AccountRows, Int64s
+from read_side.contract.rows import NUMBERS, AccountRow, AccountRows, Int64s
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale
 
 _ROWS_AT_FIRST = 1024
-_NUMBERS = ("posted", "held", "floor", "version", "at_us")
 _MANY_ROWS = 16
 SCAN_ROWS = 10_000
 """Rows of one batch of `scan`: small enough that the event loop goes on between two."""
@@ -34,7 +33,7 @@ class _Generation:
         self.place: dict[str, int] = {}
         self.accounts: list[str] = []
         self.assets: list[str] = []
-        self.numbers: Int64s = np.empty((len(_NUMBERS), _ROWS_AT_FIRST), np.int64)
+        self.numbers: Int64s = np.empty((len(NUMBERS), _ROWS_AT_FIRST), np.int64)
 
     def write(self, rows: AccountRows) -> None:
         """Scatter a batch into the columns: one dict look-up a row, then one numpy assignment a column."""
@@ -44,7 +43,7 @@ class _Generation:
         new = np.flatnonzero(places < 0)
         if new.size:
             places[new] = self._append([rows.accounts[i] for i in new], [rows.assets[i] for i in new])
-        for k, name in enumerate(_NUMBERS):
+        for k, name in enumerate(NUMBERS):
             self.numbers[k, places] = getattr(rows, name)
 
     def _append(self, accounts: list[str], assets: list[str]) -> Int64s:
@@ -53,7 +52,7 @@ class _Generation:
         self.assets += assets
         self.place.update(zip(accounts, range(first, count), strict=True))
         if count > self.numbers.shape[1]:
-            grown = np.empty((len(_NUMBERS), max(count, 2 * self.numbers.shape[1])), np.int64)
+            grown = np.empty((len(NUMBERS), max(count, 2 * self.numbers.shape[1])), np.int64)
             grown[:, :first] = self.numbers[:, :first]
             self.numbers = grown
         return np.arange(first, count, dtype=np.int64)

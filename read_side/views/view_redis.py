@@ -1,10 +1,10 @@
 """A view store in Redis: any process reads it. Each atomic operation is one Lua script, in the file of its name.
 
-Keys of partition p, all with the hash tag {p} so that a cluster keeps them together:
-    fanfold:{p}:owners        hash: generation -> the owner's token
-    fanfold:{p}:checkpoints   hash: generation -> "sequence block_hash log_offset at_us"
-    fanfold:{p}:live          the live generation
-    fanfold:{p}:rows:G        hash: account -> posted, held, floor, version, at_us as int64 little endian, asset
+Keys of partition p, all with the hash tag {p} so that a cluster keeps them together, and the layout's number before it:
+    fanfold:2:{p}:owners        hash: generation -> the owner's token
+    fanfold:2:{p}:checkpoints   hash: generation -> "sequence block_hash log_offset at_us"
+    fanfold:2:{p}:live          the live generation
+    fanfold:2:{p}:rows:G        hash: account -> posted, held, floor, version, at_us, flags as int64 little endian, asset
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ from redis.backoff import ExponentialBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
-from read_side.contract.rows import AccountRow, AccountRows
+from read_side.contract.rows import NUMBERS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable
 
-_NUMBERS: Final = struct.Struct("<5q")
+LAYOUT: Final = 2
+"""What is packed into a row; part of every key, so that rows of another layout are never read: the view is made again from
+the log under the new keys. Those of layout 1 (without flags) have no number: `fanfold:{p}:...`."""
+_NUMBERS: Final = struct.Struct(f"<{len(NUMBERS)}q")
 ROWS_PER_LOAD: Final = 10_000
 """One call of `load`: about 20 ms of the server, so that readers are not kept waiting while a view is written."""
 SCAN_ROWS: Final = 5_000
@@ -160,7 +163,7 @@ class RedisViewStore:
         raise OwnerStale(stored) if verdict == b"stale" else CheckpointMismatch(stored)
 
     def _key(self, partition: int, name: str) -> str:
-        return f"{self._prefix}:{{{partition}}}:{name}"
+        return f"{self._prefix}:{LAYOUT}:{{{partition}}}:{name}"
 
     def _fence_keys(self, owner: Owner) -> list[str]:
         return [self._key(owner.partition, "owners"), self._key(owner.partition, "checkpoints")]
@@ -185,7 +188,7 @@ def _unavailable() -> Iterator[None]:
 
 def _pack_rows(rows: AccountRows) -> list[Any]:
     """account, row, account, row, ... as the scripts take them."""
-    columns = np.stack([rows.posted, rows.held, rows.floor, rows.version, rows.at_us], axis=1).astype("<i8", copy=False)
+    columns = np.stack([getattr(rows, name) for name in NUMBERS], axis=1).astype("<i8", copy=False)
     numbers, size = columns.tobytes(), _NUMBERS.size
     encoded = {asset: asset.encode() for asset in set(rows.assets)}
     packed: list[Any] = [None] * (2 * len(rows))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -19,7 +20,7 @@ from read_side.questions import NotFound, Rebuilding
 from read_side.rebuild import rebuild
 from read_side.view_owner import Displaced
 from read_side.views.view_redis import RedisViewStore
-from tests.servers import RedisServer
+from tests.servers import RedisServer, unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
@@ -211,3 +212,27 @@ async def test_a_redis_that_may_forget_rows_is_refused(redis_server: RedisServer
     with pytest.raises(ViewUnavailable, match="noeviction"):
         await RedisViewStore.connect(redis_server.url)
     await client.aclose()
+
+
+async def test_rows_of_the_layout_before_are_never_read(redis_server: RedisServer) -> None:
+    """Layout 1 had five numbers and then the asset: read as six, a balance would be nonsense that looks right."""
+    prefix = unique_name()
+    client = Redis.from_url(redis_server.url)
+    row = struct.pack("<5q", 10_000, 0, 0, 3, 1_760_000_000_000_000) + b"USD/2"
+    await client.hset(f"{prefix}:{{0}}:rows:1", "account-0", row)
+    await client.hset(f"{prefix}:{{0}}:checkpoints", "1", f"7 {'ab' * 32} 700 1760000000000000")
+    await client.hset(f"{prefix}:{{0}}:owners", "1", "somebody")
+    await client.set(f"{prefix}:{{0}}:live", "1")
+    view = await RedisViewStore.connect(redis_server.url, prefix)
+    feed = RedisFeed(redis_server.url, prefix)
+    try:
+        assert await view.read(0, ["account-0"]) == (None, [None])
+        stage = Stage(view, feed)
+        await stage.start()
+        assert await stage.right(), "the view is made again from the log"
+        assert stage.running is not None
+        stage.running.cancel()
+    finally:
+        await view.close()
+        await feed.close()
+        await client.aclose()

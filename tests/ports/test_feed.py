@@ -15,6 +15,7 @@ from read_side.feed.feed_memory import BATCHES_WAITING_MAX, MemoryFeed
 from read_side.feed.feed_redis import ENTRIES_MAX, RedisFeed
 from tests.servers import unique_name
 from write_side.contract.atoms import NO_FLOOR
+from write_side.contract.codes import Flag
 
 LIMIT_S = 20.0
 
@@ -33,7 +34,7 @@ async def feed(request: pytest.FixtureRequest) -> AsyncIterator[Feed]:
 ROWS = AccountRows.of(
     [
         AccountRow("alice", "USD/2", 10**18, 3, NO_FLOOR, 7, 1_700_000_000_000_000),
-        AccountRow("bob", "EUR/2", -5, 0, 0, 2**40, 1),
+        AccountRow("bob", "EUR/2", -5, 0, 0, 2**40, 1, Flag.DEBIT_FROZEN | Flag.CLOSED),
         AccountRow("@world:USD/2", "USD/2", -(10**18), 0, NO_FLOOR, 1, 2),
     ]
 )

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
+from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, OwnerStale, ViewStore
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
@@ -55,7 +55,7 @@ async def test_rows_and_checkpoint_are_read_together(view: ViewStore) -> None:
 
 async def test_every_value_of_a_row_survives(view: ViewStore) -> None:
     extreme = [
-        AccountRow("a" * 64, "A/0", 10**18, 10**18, NO_FLOOR, 2**62, 2**52),
+        AccountRow("a" * 64, "A/0", 10**18, 10**18, NO_FLOOR, 2**62, 2**52, 7),
         AccountRow("Z.9_:-", "ABCDEFGHIJ012345/18", -(10**18), 0, -(10**18), 0, 0),
         AccountRow("@world:USD/2", "USD/2", -1, 0, NO_FLOOR, 1, 1),
     ]
@@ -206,7 +206,7 @@ async def test_scan_gives_every_row_of_a_generation_once(view: ViewStore) -> Non
 async def test_a_large_batch_is_applied_and_read_whole(view: ViewStore) -> None:
     n = 20_000
     numbers = np.arange(n, dtype=np.int64)
-    big = AccountRows([f"a{i}" for i in range(n)], ["USD/2"] * n, numbers, numbers, numbers, numbers, numbers)
+    big = AccountRows([f"a{i}" for i in range(n)], ["USD/2"] * n, *([numbers] * len(NUMBERS)))
     owner = await view.claim(0, 1)
     await view.apply(owner, None, big, at(0))
     checkpoint, found = await view.read(0, big.accounts)

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from write_side.contract.block import encode, header_of
+from write_side.contract.codes import Flag
 from write_side.contract.log import Log
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands import Change, Command, OpenAccount, Transfer
 from write_side.ledger.decide import Decision, decide
 
 START_US = 1_760_000_000_000_000
+NO_FLAGS = Flag(0)
 
 
 class BlockMaker:
@@ -39,7 +41,7 @@ class BlockMaker:
         if n:
             decision = decide(
                 self.state,
-                CommandBatch.of(commands),
+                [CommandBatch.of(commands)],
                 np.ones(n, np.int64),
                 np.arange(n, dtype=np.int64),
                 partitions=self._log.partitions,
@@ -76,3 +78,7 @@ def opened(account: str, floor: int = 0, asset: str = "USD/2") -> OpenAccount:
 
 def moved(debit: str, credit: str, amount: int, transfer_id: uuid.UUID | None = None, asset: str = "USD/2") -> Transfer:
     return Transfer((transfer_id or uuid.uuid4()).bytes, debit, credit, amount, asset)
+
+
+def changed(account: str, set: Flag = NO_FLAGS, clear: Flag = NO_FLAGS) -> Change:
+    return Change(uuid.uuid4().bytes, account, set, clear)

@@ -92,7 +92,7 @@ async def test_a_balance_is_told_with_the_position_it_reflects(side: Side) -> No
     assert reply.headers["content-type"] == "application/json"
     assert reply.document == {
         "account": "alice", "asset": "USD/2", "posted": "70", "held": "0", "available": "70", "floor": "0",
-        "version": 2, "position": "0:3", "at": "2025-05-27T00:57:22.462000Z",
+        "version": 2, "flags": [], "position": "0:3", "at": "2025-05-27T00:57:22.462000Z",
     }  # fmt: skip
     bob = (await get(side, "/v1/accounts/bob")).document
     assert (bob["available"], bob["floor"]) == (None, None), "without a floor there is no bound on what can be spent"

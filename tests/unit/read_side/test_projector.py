@@ -15,8 +15,9 @@ from read_side.feed.feed_memory import MemoryFeed
 from read_side.projector import AHEAD_BEATS_MAX, Projector
 from read_side.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
-from tests.unit.read_side.block_maker import BlockMaker, moved, opened
+from tests.unit.read_side.block_maker import BlockMaker, changed, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
+from write_side.contract.codes import Flag
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 LIMIT_S = 20.0
@@ -81,6 +82,20 @@ async def batches(feed: AsyncIterator[FeedBatch], count: int) -> list[FeedBatch]
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
+
+
+async def test_frozen_and_closed_accounts_are_shown_as_such(stage: Stage) -> None:
+    await stage.open_two()
+    feed = stage.feed.subscribe(0)
+    async with stage.projector() as projector:
+        await stage.writer.append(changed("bob", Flag.DEBIT_FROZEN | Flag.CLOSED))
+        await reach(projector, stage.writer.state.chained.sequence)
+        _, rows = await stage.view.read(0, ["alice", "bob"])
+        assert [row and row.flags for row in rows] == [0, Flag.DEBIT_FROZEN | Flag.CLOSED]
+        [batch] = await batches(feed, 1)
+        assert [
+            (row.account, row.flags, row.version) for row in map(batch.rows.__getitem__, range(len(batch.rows)))
+        ] == [("bob", Flag.DEBIT_FROZEN | Flag.CLOSED, 1)]
 
 
 async def test_the_log_is_in_the_view_after_the_start(stage: Stage) -> None:

@@ -20,6 +20,7 @@ from read_side.rebuild_result import Progress
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
+from write_side.contract.codes import Flag
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 LIMIT_S = 20.0
@@ -154,6 +155,16 @@ async def test_a_wrong_row_is_told_and_nothing_is_switched(stage: Stage) -> None
         assert result.document()["verdict"] == "different"
         assert await stage.view.live(0) == 1
         assert await stage.view.generations(0) == [1], "the new generation that nobody wants is gone"
+
+
+async def test_flags_are_compared_too(stage: Stage) -> None:
+    await stage.fill()
+    async with stage.running():
+        _, [bob] = await stage.view.read(0, ["bob"])
+        assert bob is not None
+        await stage.spoil(bob._replace(flags=Flag.CLOSED))
+        [partition] = (await rebuild(stage.log, stage.view)).partitions
+        assert [(each.column, each.live, each.rebuilt) for each in partition.differences] == [("flags", Flag.CLOSED, 0)]
 
 
 async def test_a_row_of_an_account_that_the_log_does_not_have_is_a_difference(stage: Stage) -> None:

@@ -109,6 +109,13 @@ def test_an_account_that_does_not_exist_yet_is_acknowledged_with_its_code() -> N
     }
 
 
+def test_flags_are_in_an_item_only_when_there_are_some() -> None:
+    plain = messages.item(1, "USD/2", "5", "0", "5", "2026-01-01T00:00:00Z")
+    frozen = messages.item(2, "USD/2", "5", "0", "5", "2026-01-01T00:00:00Z", ["debit_frozen", "closed"])
+    assert "flags" not in json.loads(b"{" + plain.tail)
+    assert json.loads(b"{" + frozen.tail)["flags"] == ["debit_frozen", "closed"]
+
+
 def test_an_account_without_a_floor_has_no_bound_to_tell() -> None:
     assert (
         json.loads(b"{" + messages.item(1, "USD/2", "5", "0", None, "2026-01-01T00:00:00Z").tail)["available"] is None

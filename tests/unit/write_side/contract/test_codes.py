@@ -15,7 +15,9 @@ from write_side.contract.codes import (
     PROBLEMS,
     REFUSALS,
     Code,
+    Flag,
     Kind,
+    flag_words,
     problem_document,
     word_of,
 )
@@ -34,6 +36,12 @@ def test_every_code_has_its_place_in_the_order_of_precedence() -> None:
     for codes in PRECEDENCE.values():
         assert len(set(codes)) == len(codes)
         assert codes[-1] is Code.DONE
+
+
+def test_flags_are_told_as_words_in_the_order_of_their_bits() -> None:
+    assert flag_words(0) == []
+    assert flag_words(Flag.CLOSED | Flag.DEBIT_FROZEN) == ["debit_frozen", "closed"]
+    assert flag_words(Flag.CREDIT_FROZEN) == ["credit_frozen"]
 
 
 def test_an_id_that_never_ran_because_of_its_time_is_not_occupied() -> None:
