@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from write_side.arrow_batch import decode_arrow
 from write_side.command_bodies import batch_item
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import Malformed, format_transfer_id
@@ -19,6 +20,7 @@ from write_side.http_answers import ARROW, NDJSON, Response, encode_lines, malfo
 from write_side.http_metrics import HttpMetrics
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Mode, OpenAccount
+from write_side.outcome_columns import BatchOutcome
 from write_side.prefer_header import wait_preference
 from write_side.request_body import Receive, Scope, media_type, read_body, read_headers
 from write_side.strict_json import parse_object
@@ -50,8 +52,8 @@ class BatchIntake(Protocol):
         """
         ...
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
-        """The same for columns; gives the columns that `arrow_batch.encode_arrow` takes."""
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+        """The same for columns."""
         ...
 
 
@@ -81,13 +83,11 @@ class BatchDoor:
         return Response(200, NDJSON, await _render(items, answers))
 
     async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
-        from write_side.arrow_batch import decode_arrow, encode_arrow
-
         batch = decode_arrow(body)
         if len(batch) > BATCH_LINES_MAX:
             raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} rows")
         self._metrics.batch(len(batch))
-        return Response(200, ARROW, encode_arrow(await self._intake.submit_batch(batch, mode, wait_s)))
+        return Response(200, ARROW, (await self._intake.submit_batch(batch, mode, wait_s)).encode())
 
 
 def _mode(query: bytes) -> Mode:

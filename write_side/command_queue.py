@@ -1,4 +1,4 @@
-"""The command queue port: intake appends batches of commands, each partition's writer takes them in order.
+"""The command queue port: batches of commands from intakes and messages from relays, taken in order by each partition's writer.
 
 Adapters: `queue_memory.py` (embedded: lost with the process, which has then answered none of them) and `queue_kafka.py`.
 Offsets rise by at least one a record. A record is consumed whole by one block, and the block's `consumed_to` says where the next
@@ -10,13 +10,14 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.step_batch import StepBatch
 
 
 class Queued(NamedTuple):
     """One record. `batch` is None when it could not be read as commands: it is passed over and counted, never guessed at."""
 
     offset: int
-    batch: CommandBatch | None
+    batch: CommandBatch | StepBatch | None
 
 
 class QueueReader(Protocol):
@@ -32,7 +33,7 @@ class QueueFull(Exception):
 
 
 class CommandQueue(Protocol):
-    async def append(self, partition: int, batch: CommandBatch) -> int:
+    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         """Append one record; returns its offset. Raises QueueFull; LogFailed when it is unknown whether it was taken."""
         ...
 

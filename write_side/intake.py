@@ -1,32 +1,43 @@
-"""Intake: gathers commands that arrive at the same time into records, one lane a partition, and answers from the log.
+"""Intake: takes commands to the partitions that decide them, and answers from the log.
 
-Smart batching without a timer: on an idle partition a command leaves at once; while `RECORDS_IN_FLIGHT` records wait for their
-outcomes, newcomers gather and leave together as soon as one of them is answered.
+A transfer across partitions is answered when it has ended, or as pending when that takes longer than the caller waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import itertools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final
 
-from write_side.command_queue import CommandQueue, QueueFull
-from write_side.contract.answers import Answer
-from write_side.contract.atoms import WORLD, partition_of
-from write_side.contract.log import LogFailed
+import numpy as np
+
+from write_side.command_queue import CommandQueue
+from write_side.contract.answers import PENDING_STATUS, Answer
+from write_side.contract.atoms import Malformed, format_transfer_id
+from write_side.contract.codes import PROBLEMS, problem_document
+from write_side.dry_run import dry_run
+from write_side.earlier import Earlier
+from write_side.home import home_partition, is_inside
+from write_side.lane import Lane, Overloaded
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, Transfer
-from write_side.outcomes import Outcomes, OutcomeUnknown
+from write_side.ledger.commands import (
+    Capture,
+    Command,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Void,
+)
+from write_side.outcome_columns import BatchOutcome, outcome_columns
+from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
 
-RECORDS_IN_FLIGHT = 2
-"""One being made durable, one decided ahead: the writer's own depth, so that more would only wait there."""
-GATHERED_MAX = 65_536
+__all__ = ["Intake", "Overloaded", "Stopping"]
+
+GATHERED_MAX: Final = 65_536
 """Commands that may gather in one lane: some 100 ms of full load, and some 30 MB."""
-
-
-class Overloaded(Exception):
-    """Too many commands wait already; this one was not taken."""
 
 
 class Stopping(Exception):
@@ -46,118 +57,150 @@ class Intake:
         wait_s: float = 10.0,
     ) -> None:
         self._partitions = partitions
-        self._lanes = {p: _Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
+        self._wait_s = wait_s
+        self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
+        self._earlier = Earlier(outcomes)
         self._stopping = False
 
-    async def submit(self, commands: Sequence[Command]) -> list[Answer]:
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
         """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
 
-        Raises Overloaded or Stopping when none was taken, OutcomeUnknown when some may have been.
+        wait_s: how long to wait for the end of transfers across partitions.  Raises Overloaded or Stopping when none was taken,
+        OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
         """
         if self._stopping:
             raise Stopping
-        by_partition: dict[int, list[int]] = {}
-        for i, command in enumerate(commands):
-            by_partition.setdefault(home_partition(command, self._partitions), []).append(i)
-        if any(self._lanes[p].gathered + len(rows) > GATHERED_MAX for p, rows in by_partition.items()):
-            raise Overloaded
-        groups = [(rows, self._lanes[p].add([commands[i] for i in rows])) for p, rows in by_partition.items()]
-        results = await asyncio.gather(*(future for _, future in groups), return_exceptions=True)
-        answers: dict[int, Answer] = {}
-        for (rows, _), result in zip(groups, results, strict=True):
-            if isinstance(result, BaseException):
-                raise result if len(groups) == 1 else OutcomeUnknown() from result
-            answers.update(zip(rows, result, strict=True))
-        return [answers[i] for i in range(len(commands))]
+        routed = [await self._routed(command) for command in commands]
+        if mode is Mode.STOP:
+            return await self._in_order(routed, wait_s)
+        if mode is Mode.ATOMIC:
+            self._refuse_unless_atomic(routed)
+        return await self._submit(routed, mode, wait_s)
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+        """The same for the columns of plain transfers, without a Python object a row."""
+        if self._stopping:
+            raise Stopping
+        homes = batch.homes(self._partitions)
+        found = np.unique(homes)
+        if mode is Mode.ATOMIC and found.size > 1:
+            raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
+        if mode is Mode.STOP:
+            return await self._columns_in_order(batch, homes, wait_s)
+        rows = {int(p): np.flatnonzero(homes == p) for p in found}
+        parts = {p: batch.take(at).chained(mode) for p, at in rows.items()}
+        decided = await self._decided({p: [part] for p, part in parts.items()})
+        outcomes = [
+            await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), self._waits(wait_s))
+            for p, [each] in decided.items()
+        ]
+        return BatchOutcome.gathered(list(rows.values()), outcomes)
+
+    async def dry_run(self, command: Command) -> Answer:
+        """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Stopping."""
+        if self._stopping:
+            raise Stopping
+        home, routed = await self._routed(command)
+        states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
+        return await asyncio.to_thread(dry_run, states, home, routed, self._partitions)
 
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""
         self._stopping = True
         await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
 
+    async def _routed(self, command: Command) -> tuple[int, Command]:
+        """The partition that decides it, and the command with what the log knows of its subject."""
+        if isinstance(command, Capture | Void):
+            return await self._earlier.home_of_hold(command.hold), command
+        if isinstance(command, Reverse):
+            return await self._earlier.reversal(command)
+        return home_partition(command, self._partitions), command
 
-def home_partition(command: Command, partitions: int) -> int:
-    """Where a command is decided: the debited account's partition; the other leg's when that is `@world`."""
-    if isinstance(command, Transfer):
-        return partition_of(command.credit if command.debit == WORLD else command.debit, partitions)
-    return partition_of(command.account, partitions)
+    def _refuse_unless_atomic(self, routed: Sequence[tuple[int, Command]]) -> None:
+        if not all(isinstance(command, Transfer | LegsTransfer) for _, command in routed):
+            raise Malformed("batch_kind_unsupported", "body", "has a line that is no transfer")
+        if len({home for home, _ in routed}) > 1:
+            raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
+
+    async def _in_order(self, routed: Sequence[tuple[int, Command]], wait_s: float | None) -> list[Answer]:
+        """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
+        answers: list[Answer] = []
+        at = 0
+        while at < len(routed):
+            if any(answer.status >= 400 for answer in answers):
+                answers += [_not_run(command) for _, command in routed[at:]]
+                break
+            end = at + 1
+            while end < len(routed) and self._hangs_on(routed[at], routed[end]):
+                end += 1
+            answers += await self._submit(routed[at:end], Mode.STOP, wait_s)
+            at = end
+        return answers
+
+    def _hangs_on(self, first: tuple[int, Command], other: tuple[int, Command]) -> bool:
+        return first[0] == other[0] and all(
+            not isinstance(command, Capture | Void | Reverse) and is_inside(command, self._partitions)
+            for _, command in (first, other)
+        )
+
+    async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, wait_s: float | None) -> list[Answer]:
+        by_partition: dict[int, list[int]] = {}
+        for i, (home, _) in enumerate(routed):
+            by_partition.setdefault(home, []).append(i)
+        batches = {p: [CommandBatch.of([routed[i][1] for i in rows], mode)] for p, rows in by_partition.items()}
+        answers: dict[int, Answer] = {}
+        for p, [decided] in (await self._decided(batches)).items():
+            rows = by_partition[p]
+            found = await self._lanes[p].outcomes.answers(decided, range(len(rows)))
+            answers.update(zip(rows, found, strict=True))
+        deadline = asyncio.get_running_loop().time() + self._waits(wait_s)
+        for i, answer in answers.items():
+            if answer.status == PENDING_STATUS:
+                home, command = routed[i]
+                assert not isinstance(command, OpenAccount)
+                left_s = max(0.0, deadline - asyncio.get_running_loop().time())
+                answers[i] = await self._lanes[home].outcomes.ended(command.id, left_s) or answer
+        return [answers[i] for i in range(len(routed))]
+
+    def _waits(self, wait_s: float | None) -> float:
+        return self._wait_s if wait_s is None else wait_s
+
+    async def _decided(self, batches: Mapping[int, Sequence[CommandBatch]]) -> dict[int, list[Decided]]:
+        """Send batches to their partitions; the outcomes of each. Raises Overloaded, OutcomeUnknown."""
+        sizes = {p: sum(map(len, each)) for p, each in batches.items()}
+        if any(self._lanes[p].gathered + size > GATHERED_MAX for p, size in sizes.items()):
+            raise Overloaded
+        futures = {p: [self._lanes[p].add(batch) for batch in each] for p, each in batches.items()}
+        flat = [future for each in futures.values() for future in each]
+        results = await asyncio.gather(*flat, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result if len(flat) == 1 else OutcomeUnknown() from result
+        return {p: [future.result() for future in each] for p, each in futures.items()}
+
+    async def _columns_in_order(
+        self, batch: CommandBatch, homes: np.ndarray[tuple[int], np.dtype[np.int64]], wait_s: float | None
+    ) -> BatchOutcome:
+        away = batch.is_away(self._partitions)
+        cuts = np.flatnonzero((homes[1:] != homes[:-1]) | away[1:] | away[:-1]) + 1
+        bounds = [0, *cuts.tolist(), len(batch)]
+        outcomes: list[BatchOutcome] = []
+        for start, stop in itertools.pairwise(bounds):
+            if outcomes and outcomes[-1].refused:
+                outcomes.append(BatchOutcome.not_run(stop - start))
+                continue
+            part = batch.slice(start, stop).chained(Mode.STOP)
+            home = int(homes[start])
+            [decided] = (await self._decided({home: [part]}))[home]
+            outcomes.append(
+                await outcome_columns(self._lanes[home].outcomes, decided, stop - start, self._waits(wait_s))
+            )
+        return BatchOutcome.joined(outcomes)
 
 
-class _Gathered(NamedTuple):
-    commands: list[Command]
-    future: asyncio.Future[list[Answer]]
-
-
-class _Lane:
-    """One partition's commands on their way to its writer."""
-
-    def __init__(
-        self, partition: int, queue: CommandQueue, outcomes: Outcomes, record_commands_max: int, wait_s: float
-    ) -> None:
-        self.gathered = 0
-        self._partition = partition
-        self._queue = queue
-        self._outcomes = outcomes
-        self._record_commands_max = record_commands_max
-        self._wait_s = wait_s
-        self._waiting: deque[_Gathered] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
-        self._scheduled = False
-
-    def add(self, commands: list[Command]) -> asyncio.Future[list[Answer]]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Answer]] = loop.create_future()
-        self._waiting.append(_Gathered(commands, future))
-        self.gathered += len(commands)
-        if not self._scheduled:
-            self._scheduled = True
-            loop.call_soon(self._leave)
-        return future
-
-    async def idle(self) -> None:
-        while self._waiting or self._in_flight:
-            await asyncio.gather(*self._in_flight, return_exceptions=True)
-            await asyncio.sleep(0)
-
-    def _leave(self) -> None:
-        self._scheduled = False
-        while self._waiting and len(self._in_flight) < RECORDS_IN_FLIGHT:
-            leaving: list[_Gathered] = []
-            size = 0
-            while self._waiting and (not leaving or size + len(self._waiting[0].commands) <= self._record_commands_max):
-                leaving.append(self._waiting.popleft())
-                size += len(leaving[-1].commands)
-            self.gathered -= size
-            task = asyncio.get_running_loop().create_task(self._send(leaving))
-            self._in_flight.add(task)
-            task.add_done_callback(self._arrived)
-
-    def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
-        self._leave()
-
-    async def _send(self, leaving: list[_Gathered]) -> None:
-        try:
-            batch = CommandBatch.of([command for gathered in leaving for command in gathered.commands])
-            record = await self._queue.append(self._partition, batch)
-            decided = await self._outcomes.wait(record, self._wait_s)
-            first = 0
-            for gathered in leaving:
-                rows = range(first, first + len(gathered.commands))
-                answers = await self._outcomes.answers(decided, rows)
-                first += len(gathered.commands)
-                if not gathered.future.done():
-                    gathered.future.set_result(answers)
-        except Exception as error:
-            failure = _failure(error)
-            for gathered in leaving:
-                if not gathered.future.done():
-                    gathered.future.set_exception(failure)
-
-
-def _failure(error: Exception) -> Exception:
-    if isinstance(error, QueueFull):
-        return Overloaded()
-    if isinstance(error, LogFailed):
-        return OutcomeUnknown()
-    return error
+def _not_run(command: Command) -> Answer:
+    id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
+    return Answer(PROBLEMS["not_run"].status, problem_document("not_run", id=id16, result="refused"))

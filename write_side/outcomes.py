@@ -9,20 +9,29 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import NamedTuple
 
 import numpy as np
 
-from write_side.contract.answers import Answer, BlockAnswers
+from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.block import Block, decode
+from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
-from write_side.contract.state import Place
+from write_side.contract.state import Place, State
 
 RECENT_BLOCKS = 16
 """Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
 REMEMBERED_BLOCKS = 16
 """Decoded blocks kept for answering repeated commands: a client that retries does so soon."""
+
+
+CAUGHT_UP_S = 0.5
+CAUGHT_UP_LOOK_S = 0.005
+"""How long, and how often, it is looked whether a partition written elsewhere is folded up to the end of its log."""
+_ENDS = (Kind.ANSWER, Kind.TIMEOUT)
+_GOES_ON = (Code.PENDING, Code.STALE)
 
 
 class OutcomeUnknown(Exception):
@@ -47,6 +56,12 @@ class Outcomes:
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
         self._remembered: dict[int, BlockAnswers] = {}
         self._failure: Exception | None = None
+        self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
+
+    @property
+    def state(self) -> State:
+        """The partition's state; where it is written here, a block ahead of what is accepted."""
+        return self._replay.state
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
@@ -57,12 +72,15 @@ class Outcomes:
             future = self._waiting.pop(record)
             if not future.done():
                 future.set_result(Decided(answers, first_rows[record]))
+        if self._ending:
+            self._tell_ended(block, answers)
 
     def fail(self, failure: Exception) -> None:
         """The partition's writer ended: whoever waits, now or later, is told that the outcome is unknown."""
         self._failure = failure
-        waiting, self._waiting = self._waiting, {}
-        for future in waiting.values():
+        waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
+        self._waiting, self._ending = {}, {}
+        for future in waiting:
             if not future.done():
                 future.set_exception(OutcomeUnknown())
 
@@ -93,6 +111,55 @@ class Outcomes:
             found.append(answer)
         return found
 
+    async def ended(self, id16: bytes, timeout_s: float) -> Answer | None:
+        """How a transfer across partitions ended, None when it has not within `timeout_s`. Raises OutcomeUnknown."""
+        if self._failure is not None:
+            raise OutcomeUnknown
+        # Waited for before it is looked for: the block that ends it may be accepted at any await.
+        future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
+        self._ending.setdefault(id16, set()).add(future)
+        try:
+            place = self._replay.state.find_transfer(id16)
+            if place is not None and place.sequence < len(self._replay.offsets):
+                answer = (await self._block(place.sequence)).answer(place.row)
+                if isinstance(answer, Answer) and answer.status != PENDING_STATUS:
+                    return answer
+            decided = await asyncio.wait_for(future, timeout_s)
+        except TimeoutError:
+            return None
+        finally:
+            waiting = self._ending.get(id16)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._ending[id16]
+        [answer] = await self.answers(decided, (0,))
+        return answer
+
+    def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
+        ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
+        for row in np.flatnonzero(ended).tolist():
+            for future in self._ending.pop(block.outcomes["id"][row].tobytes(), ()):
+                if not future.done():
+                    future.set_result(Decided(answers, row))
+
+    async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
+        """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`."""
+        end = self._replay.last_offset
+        async with aclosing(self._log.read(self._partition, end)) as runs:
+            async for run in runs:
+                end = run[-1].offset
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._replay.last_offset < end:  # noqa: ASYNC110 -- records that are skipped tell nobody
+                    await asyncio.sleep(CAUGHT_UP_LOOK_S)
+        except TimeoutError:
+            raise OutcomeUnknown from None
+
+    async def block(self, sequence: int) -> Block:
+        """An accepted block of this partition."""
+        return (await self._block(sequence)).block
+
     async def _block(self, sequence: int) -> BlockAnswers:
         known = self._remembered.get(sequence)
         if known is None:
@@ -114,5 +181,6 @@ def _first_rows(block: Block) -> dict[int, int]:
     if len(back) == 0:
         return {}
     starts = np.concatenate(([0], np.flatnonzero(back[1:] != back[:-1]) + 1))
+    starts = starts[back[starts] > 0]  # what time decided has no command
     offsets = block.header.consumed_to - back[starts]
     return dict(zip(offsets.tolist(), starts.tolist(), strict=True))

@@ -13,6 +13,7 @@ from write_side.command_queue import Queued
 from write_side.contract.log import START, LogFailed
 from write_side.contract.log_kafka import KafkaLog
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
+from write_side.ledger.step_batch import StepBatch, decode_record
 
 READ_AHEAD_MAX = 131_072
 """Commands read and not yet decided: two of the largest blocks. Beyond it the reader waits and Kafka keeps the rest."""
@@ -45,7 +46,7 @@ class KafkaQueue:
             )
         return cls(records)
 
-    async def append(self, partition: int, batch: CommandBatch) -> int:
+    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         try:
             return await self._topic.append(partition, batch.encode())
         except LogFailed as failure:
@@ -126,8 +127,8 @@ def _rows(queued: Queued) -> int:
     return 0 if queued.batch is None else len(queued.batch)
 
 
-def _readable(data: bytes | memoryview) -> CommandBatch | None:
+def _readable(data: bytes | memoryview) -> CommandBatch | StepBatch | None:
     try:
-        return CommandBatch.decode(data)
+        return decode_record(data)
     except BatchMalformed:
         return None

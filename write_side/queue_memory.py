@@ -7,6 +7,7 @@ from collections import deque
 
 from write_side.command_queue import Queued, QueueFull
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.step_batch import StepBatch
 
 
 class MemoryQueue:
@@ -16,7 +17,7 @@ class MemoryQueue:
         self._commands_max = commands_max
         self._readers: dict[int, _MemoryReader] = {}
 
-    async def append(self, partition: int, batch: CommandBatch) -> int:
+    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         reader = self._readers.get(partition)
         if reader is None or reader.closed or reader.waiting + len(batch) > self._commands_max:
             raise QueueFull
@@ -39,7 +40,7 @@ class _MemoryReader:
         self._records: deque[Queued] = deque()
         self._filled = asyncio.Event()
 
-    def put(self, batch: CommandBatch) -> int:
+    def put(self, batch: CommandBatch | StepBatch) -> int:
         offset = self._next_offset
         self._next_offset += 1
         self._records.append(Queued(offset, batch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from write_side.clock import ClockStepped, SystemClock
 from write_side.command_queue import CommandQueue
+from write_side.contract.block import Block
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Log, LogFailed
@@ -25,6 +27,7 @@ from write_side.ledger.compile_ahead import compile_ahead
 from write_side.outcomes import Outcomes
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
+from write_side.relay import Relay
 from write_side.settings import WriteSettings
 from write_side.writer import Overtaken, Writer, WriterLimits
 from write_side.writer_metrics import WriterMetrics
@@ -94,22 +97,30 @@ class WriteSide:
             wait_s=settings.answer_wait_ms / 1000,
         )
         self._not_ready = ["the log is being folded"]
-        registry.register(WriterMetrics(self.writers))
+        self.relays = {writer.partition: Relay(writer.partition, queue, time.monotonic) for writer in self.writers}
+        registry.register(WriterMetrics(self.writers, self.relays))
         self.app: FastAPI = create_app(self.intake, registry=registry, ready=lambda: self._not_ready)
 
     def _accepted(self, partition: int) -> Callable[..., None]:
-        return lambda block, offset: self.outcomes[partition].accepted(block, offset)
+        def accepted(block: Block, offset: int) -> None:
+            self.outcomes[partition].accepted(block, offset)
+            if partition in self.relays:
+                self.relays[partition].accepted(block)
+
+        return accepted
 
     async def start(self) -> None:
         """Fold the logs and take the owned partitions over. Raises what `Writer.start` raises."""
         await asyncio.to_thread(compile_ahead)
         await _together(part.start() for part in self._parts)
+        for writer in self.writers:
+            self.relays[writer.partition].start(writer.state)
 
     async def run(self) -> None:
         """Decide until something fails: then whoever waits is told so, and the process must end."""
         self._not_ready = []
         try:
-            await _together(part.run() for part in self._parts)
+            await _together(part.run() for part in (*self._parts, *self.relays.values()))
         except Exception as failure:
             self._not_ready = [str(failure)]
             for outcomes in self.outcomes.values():

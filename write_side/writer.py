@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from write_side.clock import Clock, ClockStepped, SteppedClockGuard
-from write_side.command_queue import CommandQueue, Queued
+from write_side.command_queue import CommandQueue, Queued, QueueReader
 from write_side.contract.block import Block, Header, encode, header_of
 from write_side.contract.chain import NO_HEAD, Head, Skip, judge
 from write_side.contract.log import Log, Record
@@ -29,6 +29,9 @@ from write_side.ledger.fingerprint import fingerprints_of_block
 
 BLOCKS_AHEAD = 2
 """One block being appended, one decided ahead of it."""
+
+DUE_LOOK_S = 60.0
+"""A deadline is looked at again after this long: the machine's clock may have been slewed meanwhile."""
 
 OnAccepted = Callable[[Block, int], None]
 
@@ -65,6 +68,7 @@ class Writer:
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._on_accepted = on_accepted
         self._accepted = NO_HEAD
+        self._due_us: int | None = None
 
     async def start(self) -> None:
         """Fold the log to its end and take the partition over by an epoch block."""
@@ -82,6 +86,7 @@ class Writer:
             if self.state.chained.block_hash == own.block_hash:
                 break
         self._accepted = self.state.chained.head
+        self._due_us = self.state.pending.first_due_us()
 
     async def run(self) -> None:
         """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the process must end then."""
@@ -93,13 +98,25 @@ class Writer:
                 tasks.create_task(self._append_decided(decided, ahead))
                 while True:
                     await ahead.acquire()
-                    queued = await reader.take(self._limits.block_commands_max)
+                    queued = await self._take(reader)
                     decided.put_nowait(await asyncio.to_thread(self._decide, queued))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
             await reader.close()
             await self._tail.aclose()
+
+    async def _take(self, reader: QueueReader) -> Sequence[Queued]:
+        """The next commands, or none when a deadline comes before them: a hold's, or that of a transfer's tries."""
+        due_us = self._due_us
+        if due_us is None:
+            return await reader.take(self._limits.block_commands_max)
+        wait_s = min(max((due_us - self._clock.wall_us()) / 1e6, 0.0), DUE_LOOK_S)
+        try:
+            async with asyncio.timeout(wait_s):
+                return await reader.take(self._limits.block_commands_max)
+        except TimeoutError:
+            return () if self._clock.wall_us() >= due_us else await self._take(reader)
 
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -137,17 +154,19 @@ class Writer:
 
     def _decide(self, queued: Sequence[Queued]) -> bytes:
         """The block of these records; the state is then ahead of the log by it."""
-        consumed_to = queued[-1].offset + 1
+        consumed_to = queued[-1].offset + 1 if queued else self.state.chained.consumed_to
         readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
         self.unreadable_records += len(queued) - len(readable)
         created_at_us = self._now_us()
-        if readable:
+        if readable or not queued:
             sizes = [len(batch) for _, batch in readable]
             decision = decide(
                 self.state,
                 [batch for _, batch in readable],
-                np.repeat(np.array([consumed_to - offset for offset, _ in readable], np.int64), sizes),
-                np.concatenate([np.arange(size) for size in sizes]),
+                np.repeat(
+                    np.array([consumed_to - offset for offset, _ in readable], np.int64), np.array(sizes, np.int64)
+                ),
+                np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)]),
                 partitions=self._log.partitions,
                 created_at_us=created_at_us,
                 ids_max=self._limits.ids_max,
@@ -156,6 +175,7 @@ class Writer:
             decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
         block = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
         self.state.chained.advance(header_of(block))
+        self._due_us = self.state.pending.first_due_us()
         return block
 
     async def _append_decided(self, decided: asyncio.Queue[bytes], ahead: asyncio.Semaphore) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from write_side.contract.chain import Skip
+from write_side.relay import Relay
 from write_side.writer import Writer
 
 
 class WriterMetrics(Collector):
-    def __init__(self, writers: Sequence[Writer]) -> None:
+    def __init__(self, writers: Sequence[Writer], relays: Mapping[int, Relay]) -> None:
         self._writers = writers
+        self._relays = relays
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
@@ -37,4 +39,21 @@ class WriterMetrics(Collector):
             unreadable.add_metric(labels, writer.unreadable_records)
             for reason in Skip:
                 skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
+        sent = CounterMetricFamily("fanfold_relay_messages", "Messages sent to other partitions", labels=["partition"])
+        again = CounterMetricFamily("fanfold_relay_asked_again", "Messages sent again", labels=["partition"])
+        failed = CounterMetricFamily("fanfold_relay_failures", "Records of messages not sent", labels=["partition"])
+        open_transfers = GaugeMetricFamily(
+            "fanfold_open_transfers", "Transfers across partitions that are under way", labels=["partition"]
+        )
+        stuck = GaugeMetricFamily(
+            "fanfold_stuck_transfers", "Of those the ones that have not got on for 10 s", labels=["partition"]
+        )
+        for partition, relay in self._relays.items():
+            labels = [str(partition)]
+            sent.add_metric(labels, relay.sent)
+            again.add_metric(labels, relay.asked_again)
+            failed.add_metric(labels, relay.failures)
+            open_transfers.add_metric(labels, relay.open)
+            stuck.add_metric(labels, relay.stuck)
+        yield from (sent, again, failed, open_transfers, stuck)
         yield from (blocks, epoch, consumed, accounts, ids, skipped, unreadable)

@@ -106,7 +106,7 @@ HELD: Final = Section(
     6,
     "held",
     (
-        Column("entry", _U, np.int64),  # row in entries, rising: only where the held sum moves
+        Column("entry", _U, np.int64),  # row in entries, rising: where the held sum is not zero or moves
         Column("held", _U, np.int64),  # after
     ),
 )

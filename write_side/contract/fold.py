@@ -66,6 +66,7 @@ FAULTS: Final = {
     5: "the entries of an outcome do not sum to zero for an asset",
     6: "a transfer id is remembered twice",
     7: "the changes of an outcome pass 64 bits",
+    8: "an entry does not tell what is held",
 }
 
 
@@ -139,6 +140,8 @@ def _fold_entries(  # type: ignore[no-untyped-def]
             rows[number, HELD] = held_after[helds]
             helds += 1
             next_held = held_entry[helds] if helds < held_entry.size else -1
+        elif rows[number, HELD] != 0:
+            return 8
         if i == next_flags:
             rows[number, FLAGS_AND_ASSET] = (asset << ASSET_SHIFT) | flags_after[flaggeds]
             flaggeds += 1
@@ -345,7 +348,7 @@ def forget_before(state: State, cut_off_us: int) -> None:
 def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:
     """What the id table keeps of each outcome: amount and parties (`ids.AMOUNT`)."""
     kind, code, entries = block.outcomes["kind"], block.outcomes["code"], block.entries
-    reversible = (kind == Kind.TRANSFER) | (kind == Kind.CAPTURE)
+    reversible = kind == Kind.TRANSFER
     done = code == Code.DONE
     amounts = np.where(done, np.where(reversible, DONE_BY_LEGS, DONE_OTHER), REFUSED)
     pending = code == Code.PENDING

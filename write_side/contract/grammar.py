@@ -69,9 +69,9 @@ def _legs_of(kind: Kind, code: Code) -> tuple[int, int]:
         return (1, 1) if code in REFUSALS else (0, 0)
     if kind is Kind.TRANSFER:
         return (2, _MANY) if code in REFUSALS or code is Code.PENDING else (0, _MANY)
-    if kind in (Kind.HOLD, Kind.REVERSE):
+    if kind is Kind.HOLD:
         return 2, _MANY
-    if kind is Kind.CAPTURE:
+    if kind in (Kind.CAPTURE, Kind.REVERSE):
         return 0, _MANY
     if kind is Kind.CHANGE:
         return 1, 1

@@ -335,6 +335,13 @@ class PendingTable:
         """What the compiled functions take as `table`; to be asked again after `reserve`."""
         return self.rows, self.slots, self.legs, self.counts, self.lows, self.secret
 
+    def copy(self) -> PendingTable:
+        """The same rows, of their own."""
+        other = PendingTable()
+        other.rows, other.legs, other.slots = self.rows.copy(), self.legs.copy(), self.slots.copy()
+        other.lows, other.counts, other.secret = self.lows.copy(), self.counts.copy(), self.secret
+        return other
+
     def reserve(self, more: int, more_legs: int) -> None:
         """Make room for rows and legs; legs of rows that are gone are given back when the pool is full."""
         needed = self.count + more
@@ -357,11 +364,11 @@ class PendingTable:
         first = int(self.rows[row, FIRST_LEG])
         return self.legs[first : first + int(self.rows[row, LEG_COUNT])]
 
-    def first_due_us(self) -> npt.NDArray[np.int64]:
-        """The deadlines of open holds and of processes that try, int64[n]."""
+    def first_due_us(self) -> int | None:
+        """The earliest deadline of an open hold or of a process that tries; None when there is none."""
         rows = self.rows[: self.count]
-        due: npt.NDArray[np.int64] = rows[due_rows(rows), DEADLINE_US]
-        return due
+        due = rows[due_rows(rows), DEADLINE_US]
+        return int(due.min()) if due.size else None
 
     def _gather_legs(self, more: int) -> None:
         rows = self.rows[: self.count]

@@ -63,9 +63,20 @@ TAPE_WIDTH: Final = 7 + len(LOGGED)
 
 
 @njit(inline="always")
+def _note_held(tape, counts, entry, held):  # type: ignore[no-untyped-def]
+    at = counts[TAPE]
+    tape[at, 0] = HELD_AFTER
+    tape[at, 1] = entry
+    tape[at, 2] = held
+    counts[TAPE] = at + 1
+
+
+@njit(inline="always")
 def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untyped-def]
-    """An entry of the block: the account as it is now."""
+    """An entry of the block: the account as it is now, with its held sum where there is one."""
     entry = counts[ENTRIES]
+    if rows[number, HELD] != 0:
+        _note_held(output[3], counts, entry, rows[number, HELD])
     entries = output[1]
     entries[entry, 0] = outcome
     entries[entry, 1] = number
@@ -95,8 +106,8 @@ def change(book, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     rows[number, POSTED] += posted
     rows[number, HELD] += held
     rows[number, VERSION] += 1
-    if held != 0:
-        note(book, np.int64(HELD_AFTER), counts[ENTRIES], rows[number, HELD], np.int64(0))
+    if held != 0 and rows[number, HELD] == 0:
+        _note_held(output[3], counts, counts[ENTRIES], np.int64(0))
     note_entry(rows, output, counts, outcome, number)
 
 

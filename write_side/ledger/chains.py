@@ -16,16 +16,18 @@ from write_side.contract.hash_index import find_row
 from write_side.contract.ids import AMOUNT, REFUSED
 from write_side.contract.pending import LEG_AMOUNT
 from write_side.contract.state import WORLD_KEY
-from write_side.ledger.book import AVAILABLE, CODE, ENTRIES
+from write_side.ledger.book import AVAILABLE, CODE, ENTRIES, TAPE
 from write_side.ledger.legs import number_of_leg
 from write_side.ledger.order_columns import FIRST, LAST
 
 CHAIN: Final = 0
 BEGAN: Final = 1
 FIRST_ENTRY: Final = 2
-FAILED: Final = 3
-STATE_WIDTH: Final = 4
-"""chain_state int64[4]: number of the chain being decided (0: none), its first row and entry, whether a row was refused."""
+FIRST_TAPED: Final = 3
+FAILED: Final = 4
+STATE_WIDTH: Final = 5
+"""chain_state int64[5]: number of the chain being decided (0: none), its first row, entry and tape row, whether a row was
+refused."""
 
 _DONE: Final = np.int64(Code.DONE)
 _BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
@@ -34,12 +36,13 @@ _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
 @njit(inline="always")
-def enter_chain(chain_state, chain, row, entries):  # type: ignore[no-untyped-def]
+def enter_chain(chain_state, chain, row, counts):  # type: ignore[no-untyped-def]
     """A row is about to be decided: does a new chain begin with it?"""
     if chain != chain_state[CHAIN]:
         chain_state[CHAIN] = chain
         chain_state[BEGAN] = row
-        chain_state[FIRST_ENTRY] = entries
+        chain_state[FIRST_ENTRY] = counts[ENTRIES]
+        chain_state[FIRST_TAPED] = counts[TAPE]
         chain_state[FAILED] = 0
 
 
@@ -88,3 +91,4 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
         id_row = find_row(ids[0], ids[1], ids[2], id_pairs[row, 0], id_pairs[row, 1])
         ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
     counts[ENTRIES] = chain_state[FIRST_ENTRY]
+    counts[TAPE] = chain_state[FIRST_TAPED]

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from write_side.contract.atoms import LIMIT, NO_FLOOR, WORLD
 from write_side.contract.block import OUTCOMES_MAX
 from write_side.contract.codes import Kind
+from write_side.contract.state import string_keys
 from write_side.ledger.commands import (
     LEGS_MAX,
     Capture,
@@ -34,8 +35,8 @@ from write_side.ledger.commands import (
 )
 from write_side.ledger.details import NO_ASSET, Details
 
-_ACCOUNT_PATTERN: Final = r"^(@world|[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63})$"
-_ASSET_PATTERN: Final = r"^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$"
+ACCOUNT_PATTERN: Final = r"^(@world|[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63})$"
+ASSET_PATTERN: Final = r"^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$"
 OWNER_BYTES_MAX: Final = 255
 """What the doors let through (`command_bodies.py`): a record with a longer one would be passed over whole."""
 _SCHEMA: Final = pa.schema(
@@ -167,6 +168,45 @@ class CommandBatch:
             self.chain[start:stop],
             None if self.details is None else self.details.slice(start, stop),
         )
+
+    def take(self, rows: npt.NDArray[np.intp]) -> CommandBatch:
+        """These rows of a batch without details, in this order."""
+        assert self.details is None
+        at = pa.array(rows)
+        return CommandBatch(
+            self.kind[rows],
+            self.ids[rows],
+            self.debit.take(at),
+            self.credit.take(at),
+            self.amount[rows],
+            self.asset[rows],
+            self.assets,
+            self.owner.take(at),
+            self.chain[rows],
+        )
+
+    def chained(self, mode: Mode) -> CommandBatch:
+        """The same commands as one chain, where the mode makes one."""
+        return replace(self, chain=np.full(len(self), _CHAIN_OF_MODE[mode], np.int32))
+
+    def homes(self, partitions: int) -> npt.NDArray[np.int64]:
+        """The partition that decides each of these plain transfers, int64[n]."""
+        debit, credit = self._partitions(partitions)
+        return np.where(debit < 0, credit, debit)
+
+    def is_away(self, partitions: int) -> npt.NDArray[np.bool_]:
+        """Which of these plain transfers have accounts in two partitions."""
+        debit, credit = self._partitions(partitions)
+        away: npt.NDArray[np.bool_] = (debit != credit) & (debit >= 0) & (credit >= 0)
+        return away
+
+    def _partitions(self, partitions: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Where both accounts live; `@world`, which lives in each, has -1."""
+        found = []
+        for accounts in (self.debit, self.credit):
+            world = np.asarray(pc.equal(accounts, WORLD))
+            found.append(np.where(world, -1, (string_keys(accounts)[0] % np.uint64(partitions)).astype(np.int64)))
+        return found[0], found[1]
 
     def encode(self) -> bytes:
         """The record of the command queue: an Arrow IPC stream of one batch, the asset names in its metadata; behind it, where
@@ -336,9 +376,9 @@ def _check(batch: CommandBatch) -> None:
     if np.any(batch.asset[own] < 0) or np.any(batch.asset >= len(batch.assets)):
         raise BatchMalformed("an asset is out of range")
     debit = batch.debit.filter(pa.array(own | (batch.kind == Kind.CHANGE)))
-    if not _all_match(pa.array(batch.assets, pa.utf8()), _ASSET_PATTERN) or not _all_match(debit, _ACCOUNT_PATTERN):
+    if not _all_match(pa.array(batch.assets, pa.utf8()), ASSET_PATTERN) or not _all_match(debit, ACCOUNT_PATTERN):
         raise BatchMalformed("an asset or account is malformed")
-    if not _all_match(batch.credit.filter(pa.array(transfer)), _ACCOUNT_PATTERN):
+    if not _all_match(batch.credit.filter(pa.array(transfer)), ACCOUNT_PATTERN):
         raise BatchMalformed("an account is malformed")
     if pc.any(pc.and_(pc.equal(batch.debit, batch.credit), pa.array(transfer))).as_py():
         raise BatchMalformed("a transfer from an account to itself")
@@ -349,7 +389,8 @@ def _check(batch: CommandBatch) -> None:
 
 
 _WITH_DETAILS: Final = tuple(_KINDS.values())
-_WITH_LEGS: Final = (Kind.TRANSFER, Kind.HOLD, Kind.REVERSE)
+_WITH_LEGS: Final = (Kind.TRANSFER, Kind.HOLD)
+_MAY_HAVE_LEGS: Final = (*_WITH_LEGS, Kind.CAPTURE, Kind.REVERSE)
 _WITH_OTHER: Final = (Kind.CAPTURE, Kind.VOID, Kind.REVERSE)
 NOTE_BYTES_MAX: Final = 8 * 1024
 """Reference and metadata as the doors let them through take less."""
@@ -362,7 +403,7 @@ def _check_details(batch: CommandBatch, details: Details) -> None:
         raise BatchMalformed("the details do not rise with their commands")
     kind, sizes = batch.kind[row], np.diff(details.first_leg)
     wants_legs = np.isin(kind, _WITH_LEGS)
-    may_have_legs = wants_legs | (kind == Kind.CAPTURE)
+    may_have_legs = np.isin(kind, _MAY_HAVE_LEGS)
     if (
         not np.isin(kind, _WITH_DETAILS).all()
         or np.any(wants_legs & (sizes < 2))
@@ -381,7 +422,7 @@ def _check_details(batch: CommandBatch, details: Details) -> None:
     amount, asset = details.leg_amount, details.leg_asset
     if np.any(amount == 0) or np.any(np.abs(amount) > LIMIT) or np.any(asset < 0) or np.any(asset >= len(batch.assets)):
         raise BatchMalformed("the amount or asset of a leg is out of range")
-    if not _all_match(details.account, _ACCOUNT_PATTERN) or np.any(details.if_version < -1):
+    if not _all_match(details.account, ACCOUNT_PATTERN) or np.any(details.if_version < -1):
         raise BatchMalformed("the account or condition of a leg is malformed")
     of = np.repeat(np.arange(len(row)), sizes)
     # One leg an account and asset, and the sum of each asset zero: in Python's integers, for 32 amounts may pass 64 bits.

@@ -95,7 +95,7 @@ class _Deciding:
         outcomes[:, used.AVAILABLE] = NOT_TOLD
         self.output = (
             outcomes, np.empty((2 * n + more, used.ENTRY_WIDTH), np.int64), np.empty(3 * gathered.openings, np.int64),
-            np.empty((more, used.TAPE_WIDTH), np.int64),
+            np.empty((2 * n + more if orders or state.pending.count else 0, used.TAPE_WIDTH), np.int64),
         )  # fmt: skip
         self.touched = np.zeros(len(self.output[1]) + 3 * gathered.openings + 1, np.int64)
         self.counts = np.zeros(used.COUNTS, np.int64)

@@ -114,9 +114,11 @@ def has_room(book, left, kind, id_a, id_b, orders, order):  # type: ignore[no-un
         if found >= 0:
             legs += 3 * table[0][found, LEG_COUNT]
     # A row of the tape for each entry (what is held), each leg of pending rows twice, and two for each step.
-    return counts[ENTRIES] + 8 * legs + 8 + 2 * left <= len(output[1]) and counts[TAPE] + 14 * legs + 32 <= len(
-        output[3]
-    )
+    plain = 2 * left
+    return (
+        counts[ENTRIES] + 8 * legs + 8 + plain <= len(output[1])
+        and counts[TAPE] + 14 * legs + 32 + plain <= len(output[3])
+    )  # fmt: skip
 
 
 @njit(inline="always")
@@ -161,7 +163,7 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
     else:
         flags = row[OPTION]
         code = np.int64(_change(book, outcome, key_a, key_b, (flags >> SET_SHIFT) & 255, (flags >> CLEAR_SHIFT) & 255))
-    return code, available, np.int64(_became(code, kind in (_TRANSFER, _CAPTURE)))
+    return code, available, np.int64(_became(code, kind == _TRANSFER))
 
 
 @njit(cache=True, nogil=True)
@@ -210,7 +212,7 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     if original < 0:
         return _TRANSFER_UNKNOWN, _NOT_TOLD
     became = np.int64(ids[0][original, AMOUNT])
-    if became <= 0 and became != DONE_BY_LEGS:
+    if (became <= 0 and became != DONE_BY_LEGS) or first == last:
         return _NOT_REVERSIBLE, _NOT_TOLD
     if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
         return _ALREADY, _NOT_TOLD

@@ -56,6 +56,9 @@ _NONE: Final = np.int64(StepState.NONE)
 _TRY: Final = np.int64(Action.TRY)
 _TARGET, _KIND, _ID_A, _ID_B, _NUMBERS, _FIRST, _LAST = 0, 1, 2, 3, 4, 15, 16
 _WIDTH: Final = 17
+_NUMBER_NAMES: Final = (
+    "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low",
+)  # fmt: skip
 """Columns of a message: target partition, kind, id, the 11 numbers of `StepBatch` from home to low, and its legs."""
 
 
@@ -99,17 +102,18 @@ def _batch(table: Int64s, legs: Int64s) -> StepBatch:
     sizes = table[:, _LAST] - table[:, _FIRST]
     ends = np.cumsum(sizes)
     of = np.repeat(table[:, _FIRST] - (ends - sizes), sizes) + np.arange(int(ends[-1]))
-    columns = table[:, _NUMBERS:_FIRST].T
+    numbers = np.ascontiguousarray(table[:, _NUMBERS:_FIRST].T)
+    sent = np.ascontiguousarray(legs[of].T)
     return StepBatch(
-        table[:, _KIND].astype(np.uint8),
-        np.ascontiguousarray(table[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
-        *(np.ascontiguousarray(column) for column in columns),
-        np.concatenate(([0], ends)),
-        np.ascontiguousarray(legs[of, LEG_KEY_A : LEG_KEY_A + 2]).view(np.uint8).reshape(-1, 16),
-        *(
-            np.ascontiguousarray(legs[of, column])
-            for column in (LEG_ASSET, LEG_AMOUNT, LEG_IF_VERSION, LEG_IF_AVAILABLE)
-        ),
+        kind=table[:, _KIND].astype(np.uint8),
+        ids=np.ascontiguousarray(table[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
+        **dict(zip(_NUMBER_NAMES, numbers, strict=True)),
+        first_leg=np.concatenate(([0], ends)),
+        key=np.ascontiguousarray(sent[LEG_KEY_A : LEG_KEY_A + 2].T).view(np.uint8).reshape(-1, 16),
+        asset=sent[LEG_ASSET],
+        amount=sent[LEG_AMOUNT],
+        if_version=sent[LEG_IF_VERSION],
+        if_available=sent[LEG_IF_AVAILABLE],
     )
 
 

@@ -47,7 +47,6 @@ from write_side.ledger.book import (
     ACCOUNTS,
     AVAILABLE,
     CODE,
-    ENTRIES,
     IDS,
     OPENED,
     REPEAT_ROW,
@@ -220,7 +219,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
                 book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), orders, order[i]
             )
             continue
-        enter_chain(chain_state, chain[i], i, counts[ENTRIES])
+        enter_chain(chain_state, chain[i], i, counts)
         asset = assets[i]
         amount = amounts[i]
         if kind[i] == _OPEN:

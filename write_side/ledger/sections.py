@@ -42,7 +42,7 @@ def sections_of(state: State, gathered: Gathered, output: tuple[Any, ...], count
         "repeats": {"outcome": repeated} | _named(decided[repeated, used.REPEAT_SEQUENCE :], ("sequence", "row")),
     }
     sections |= _told_again(gathered, code, available)
-    if len(gathered.orders):
+    if counts[used.TAPE]:
         sections |= _taped(tape[: counts[used.TAPE]])
     return sections
 

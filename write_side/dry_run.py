@@ -1,0 +1,211 @@
+"""Dry run: what a command would do now, decided by the ledger itself on copies of the accounts it touches.
+
+Nothing of it is kept. The id is taken as a new one; everything else is as the states have it at this moment, so the answer
+equals the real one as long as nobody else changes these accounts in between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS_MASK
+from write_side.contract.answers import Answer, BlockAnswers
+from write_side.contract.atoms import WORLD, partition_of
+from write_side.contract.block import Block, decode, encode, header_of
+from write_side.contract.codes import Code, Kind
+from write_side.contract.hash_index import find_row, point_to
+from write_side.contract.pending import (
+    FIRST_LEG,
+    ID_A,
+    ID_B,
+    LEG_ASSET,
+    LEG_KEY_A,
+    LEG_WIDTH,
+    WHAT,
+    What,
+    add_leg,
+    add_pending,
+)
+from write_side.contract.position import Position
+from write_side.contract.state import State, name_key, word_hash
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Capture, Change, Command, OpenAccount, Reverse, Transfer, Void
+from write_side.ledger.decide import decide
+from write_side.ledger.outstanding import messages_of_block
+from write_side.ledger.step_batch import StepBatch
+
+ROUNDS_MAX: Final = 1_000
+"""Messages of one transfer: two for each of 62 steps and phases, several times over. More means that it waits for a limit."""
+
+Key = tuple[np.uint64, np.uint64]
+
+
+def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int) -> Answer:
+    """The answer that the command would get. states: of all partitions; each is locked while it is copied from."""
+    now_us = max(time.time_ns() // 1000, *(state.chained.created_at_us + 1 for state in states.values()))
+    copies = _Copies(states, home, command, partitions)
+    blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us))])
+    position = Position(home, states[home].chained.sequence)
+    answer: Answer | None = None
+    for _ in range(ROUNDS_MAX):
+        if not blocks:
+            break
+        partition, block = blocks.popleft()
+        if partition == home:
+            answer = _last_answer(block, copies.of(home)) or answer
+        for target, messages in messages_of_block(block).items():
+            blocks.append((target, _decided(copies.of(target), messages, partitions, now_us)))
+    assert answer is not None, "the first block answers"
+    document = {name: value for name, value in answer.document.items() if name not in ("steps", "phase")}
+    return Answer(answer.status, document | {"position": str(position), "dry_run": True})
+
+
+def _last_answer(block: Block, state: State) -> Answer | None:
+    """What a block of the home partition says of the command: begun or decided at once, or ended."""
+    for row in range(len(block.outcomes["kind"])):
+        kind, code = Kind(block.outcomes["kind"][row]), Code(block.outcomes["code"][row])
+        if kind is Kind.STEP or code is Code.STALE or (kind is Kind.ANSWER and code is Code.PENDING):
+            continue
+        answer = BlockAnswers(block, state).answer(row)
+        if isinstance(answer, Answer):
+            return answer
+    return None
+
+
+def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now_us: int) -> Block:
+    at_us = max(now_us, state.chained.created_at_us + 1)
+    n = len(batch)
+    decision = decide(
+        state, [batch], np.ones(n, np.int64), np.arange(n), partitions=partitions, created_at_us=at_us, ids_max=1 << 20
+    )
+    chained = state.chained
+    data = encode(
+        partition=state.partition,
+        epoch=chained.epoch,
+        sequence=chained.sequence + 1,
+        previous_hash=chained.block_hash,
+        consumed_to=chained.consumed_to + 1,
+        created_at_us=at_us,
+        refuse_ids_before_us=decision.refuse_ids_before_us,
+        digest=decision.digest,
+        sections=decision.sections,
+    )
+    chained.advance(header_of(data))
+    return decode(data)
+
+
+class _Copies:
+    """States with nothing in them but what a command may touch."""
+
+    def __init__(self, states: Mapping[int, State], home: int, command: Command, partitions: int) -> None:
+        self._states = states
+        self._copies: dict[int, State] = {}
+        self._hold = command.hold if isinstance(command, Capture | Void) else None
+        self._original = command.transfer if isinstance(command, Reverse) else None
+        self._keys: dict[int, list[Key]] = {partition: [] for partition in states}
+        self._assets: set[str] = set()
+        for account, asset in _accounts(command):
+            if asset:
+                self._assets.add(asset)
+            if account != WORLD:
+                self._keys[partition_of(account, partitions)].append(name_key(account))
+        if self._hold is not None:
+            self._add_legs_of_hold(states[home], self._hold, partitions)
+
+    def of(self, partition: int) -> State:
+        """The copy of one partition."""
+        if partition not in self._copies:
+            source = self._states[partition]
+            with source.lock:
+                self._copies[partition] = self._copy(source)
+        return self._copies[partition]
+
+    def _add_legs_of_hold(self, state: State, hold: bytes, partitions: int) -> None:
+        with state.lock:
+            row = state.pending.find(hold, What.HOLD)
+            legs = np.zeros((0, LEG_WIDTH), np.int64) if row is None else state.pending.legs_of(row).copy()
+            names = {int(word_hash(name).view(np.int64)): name for name in state.asset_names}
+        for leg in legs:
+            a, b = leg[LEG_KEY_A : LEG_KEY_A + 2].view(np.uint64)
+            self._keys[int(a % np.uint64(partitions))].append((a, b))
+            self._assets |= {names[int(leg[LEG_ASSET])]} if int(leg[LEG_ASSET]) in names else set()
+
+    def _copy(self, source: State) -> State:
+        copy = State(source.partition)
+        copy.chained = replace(source.chained)
+        numbers = [
+            int(find_row(source.rows, source.slots, source.secret, a, b)) for a, b in self._keys[source.partition]
+        ]
+        found = list(dict.fromkeys(number for number in numbers if number >= 0))
+        for asset in sorted(self._assets | {source.assets[number] for number in found}):
+            at = source.asset_number(asset)
+            if at >= 0 and source.world[at] >= 0:
+                copy.world[copy.intern_asset(asset)] = _copy_account(source, copy, int(source.world[at]))
+                copy.transit[copy.asset_number(asset)] = _copy_account(source, copy, int(source.transit[at]))
+        for number in found:
+            _copy_account(source, copy, number)
+        if self._original is not None:
+            _copy_id(source, copy, self._original)
+            _copy_pending(source, copy, self._original, What.REVERSAL)
+        if self._hold is not None:
+            _copy_pending(source, copy, self._hold, What.HOLD)
+        return copy
+
+
+def _accounts(command: Command) -> Iterable[tuple[str, str]]:
+    if isinstance(command, OpenAccount | Change):
+        return [(command.account, command.asset if isinstance(command, OpenAccount) else "")]
+    if isinstance(command, Transfer):
+        return [(command.debit, command.asset), (command.credit, command.asset)]
+    if isinstance(command, Void):
+        return []
+    return [(leg.account, leg.asset) for leg in command.legs]
+
+
+def _copy_account(source: State, copy: State, number: int) -> int:
+    copy.reserve_accounts(1)
+    at = copy.count
+    asset = copy.intern_asset(source.assets[number])
+    row = source.rows[number].copy()
+    row[FLAGS_AND_ASSET] = (row[FLAGS_AND_ASSET] & FLAGS_MASK) | (np.int64(asset) << ASSET_SHIFT)
+    copy.rows[at] = row
+    copy.changed_at_us[at] = 0
+    if not source.names[number].startswith("@"):
+        a, b = row.view(np.uint64)[:2]
+        point_to(copy.slots, find_row(copy.rows, copy.slots, copy.secret, a, b), at, a, b, copy.secret)
+    copy.names.append(source.names[number])
+    copy.assets.append(source.assets[number])
+    copy.owners.append(source.owners[number])
+    copy.count += 1
+    return at
+
+
+def _copy_id(source: State, copy: State, id16: bytes) -> None:
+    row = source.ids.find(id16)
+    if row is not None:
+        copy.ids.reserve(1)
+        copy.ids.rows[0] = source.ids.rows[row]
+        a, b = copy.ids.rows[0, :2]
+        free = find_row(copy.ids.rows, copy.ids.slots, copy.ids.secret, a, b)
+        point_to(copy.ids.slots, free, 0, a, b, copy.ids.secret)
+        copy.ids.count = 1
+
+
+def _copy_pending(source: State, copy: State, id16: bytes, what: What) -> None:
+    row = source.pending.find(id16, what)
+    if row is None:
+        return
+    values, legs = source.pending.rows[row].copy(), source.pending.legs_of(row)
+    copy.pending.reserve(1, len(legs))
+    table = copy.pending.arrays
+    at = add_pending(table, values[ID_A], values[ID_B], values[WHAT], np.int64(0))
+    for leg in legs:
+        add_leg(table, at, *leg)
+    values[FIRST_LEG] = copy.pending.rows[at, FIRST_LEG]
+    copy.pending.rows[at] = values
