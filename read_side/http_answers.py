@@ -79,12 +79,13 @@ def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:
 def wanted(found: dict[str, str]) -> Wanted:
     """`min_position`, `min_version` and `wait_ms` as values. Who wants nothing waits for nothing. Raises Malformed."""
     positions = parse_positions(found["min_position"]) if "min_position" in found else {}
-    version = _number(found["min_version"], "min_version", 2**62) if "min_version" in found else None
-    wait_ms = _number(found["wait_ms"], "wait_ms", WAIT_MS_MAX) if "wait_ms" in found else WAIT_MS_DEFAULT
+    version = number(found["min_version"], "min_version", 2**62) if "min_version" in found else None
+    wait_ms = number(found["wait_ms"], "wait_ms", WAIT_MS_MAX) if "wait_ms" in found else WAIT_MS_DEFAULT
     return Wanted(positions, version, wait_ms / 1000 if positions or version is not None else 0.0)
 
 
-def _number(text: str, field: str, most: int) -> int:
-    if text.isascii() and text.isdigit() and len(text) < 20 and (value := int(text)) <= most:
+def number(text: str, field: str, most: int, least: int = 0) -> int:
+    """A whole number in decimal digits. Raises Malformed."""
+    if text.isascii() and text.isdigit() and len(text) < 20 and least <= (value := int(text)) <= most:
         return value
-    raise Malformed("parameter_malformed", field, f"must be a number from 0 to {most}")
+    raise Malformed("parameter_malformed", field, f"must be a number from {least} to {most}")

@@ -31,6 +31,7 @@ from read_side.http_answers import (
     Scope,
     Send,
     json_response,
+    number,
     parameters,
     problem,
     send,
@@ -41,6 +42,7 @@ from read_side.queries import Balances
 from read_side.questions import Ambiguous, NotFound, NotReached, Rebuilding
 from read_side.read_metrics import OTHER, HttpMetrics
 from read_side.system_document import system_document
+from read_side.transfer_documents import OPEN, parse_phases
 from read_side.transfers import Transfers
 from write_side.contract.atoms import Malformed, parse_account, parse_asset, parse_transfer_id
 from write_side.contract.codes import PROBLEMS, problem_document
@@ -51,6 +53,11 @@ TRANSFERS: Final = "/v1/transfers/"
 BALANCES_MAX: Final = 10_000
 BALANCES_BYTES_MAX: Final = 1024 * 1024
 """A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""
+
+TRANSFERS_MAX: Final = 1_000
+TRANSFERS_DEFAULT: Final = 100
+OLDER_THAN_S_MAX: Final = 1_000_000_000
+"""Some 31 years, so that the subtraction from now stays a time."""
 
 Handle = Callable[[Scope, Receive], Awaitable[Response]]
 _log = structlog.get_logger(__name__)
@@ -82,10 +89,14 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     )
     metrics = HttpMetrics(registry)
     app.state.metrics = metrics
-    document = json_response(200, describe(balances_max=BALANCES_MAX))
+    document = json_response(
+        200,
+        describe(balances_max=BALANCES_MAX, transfers_default=TRANSFERS_DEFAULT, transfers_max=TRANSFERS_MAX),
+    )
     edge = _Edge(doors, registry)
     for path, method, handle in (
         (ACCOUNTS + "{account:path}", "GET", edge.account),
+        ("/v1/transfers", "GET", edge.transfers),
         (TRANSFERS + "{id:path}", "GET", edge.transfer),
         ("/v1/system", "GET", edge.system),
         ("/internal/balances", "POST", edge.balances),
@@ -157,6 +168,14 @@ class _Edge:
         # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
         return Response(200, JSON, msgspec.json.encode(answer.document))
 
+    async def transfers(self, scope: Scope, _receive: Receive) -> Response:
+        """Transfers across partitions that are under way, oldest first."""
+        found = parameters(scope, _TRANSFERS_PARAMETERS)
+        phases = parse_phases(found.get("phase", OPEN))
+        older_than_s = number(found.get("older_than", "0"), "older_than", OLDER_THAN_S_MAX)
+        limit = number(found.get("limit", str(TRANSFERS_DEFAULT)), "limit", TRANSFERS_MAX, least=1)
+        return json_response(200, await self._doors.transfers.under_way(phases, older_than_s, limit, wanted(found)))
+
     async def system(self, scope: Scope, _receive: Receive) -> Response:
         found = parameters(scope, _SYSTEM_PARAMETERS)
         asset = parse_asset(found.get("asset"))
@@ -194,6 +213,7 @@ class _Edge:
 
 
 _ACCOUNT_PARAMETERS: Final = WANTED | {"min_version"}
+_TRANSFERS_PARAMETERS: Final = WANTED | {"phase", "older_than", "limit"}
 _SYSTEM_PARAMETERS: Final = WANTED | {"asset"}
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from read_side.projections.phase_table import OPEN_PHASES
+from read_side.transfer_documents import OPEN, PHASE_WORDS
 from write_side.contract.codes import flag_words
+from write_side.contract.pending import Phase
 
 Document = dict[str, Any]
 
@@ -12,7 +15,7 @@ _UUID: Final = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-
 _POSITIONS: Final = "^(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})(,(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17}))*$"
 
 
-def describe(*, balances_max: int) -> Document:
+def describe(*, balances_max: int, transfers_default: int, transfers_max: int) -> Document:
     """The whole document, OpenAPI 3.1."""
     return {
         "openapi": "3.1.0",
@@ -26,6 +29,7 @@ def describe(*, balances_max: int) -> Document:
         },
         "paths": {
             "/v1/accounts/{account}": {"get": _get_account()},
+            "/v1/transfers": {"get": _get_transfers(transfers_default, transfers_max)},
             "/v1/transfers/{id}": {"get": _get_transfer()},
             "/v1/system": {"get": _get_system()},
             "/internal/balances": {"post": _post_balances(balances_max)},
@@ -61,12 +65,37 @@ def _get_account() -> Document:
 def _get_transfer() -> Document:
     return {
         "operationId": "get_transfer",
-        "summary": "The outcome of a transfer, as its POST answered it",
+        "summary": "The outcome of a transfer or hold, as its POST answered it, and what became of it since",
         "parameters": [_parameter("id", "path", {"type": "string", "pattern": _UUID}), *_waiting()],
         "responses": {
-            "200": _json("Outcome", "What became of it: `result` is done or refused."),
+            "200": _json(
+                "Outcome", "What became of it: `result` is done, refused, or pending with its phase and steps."
+            ),
             "404": _problem("No such transfer is remembered, up to `position`."),
             "409": _problem("The wanted position was not reached in time, or two partitions hold this id."),
+            **_refusals("400", "500", "503"),
+        },
+    }
+
+
+def _get_transfers(default: int, most: int) -> Document:
+    phases = ",".join(PHASE_WORDS[1:])
+    words = "|".join(PHASE_WORDS[1:])
+    phase = {"type": "string", "pattern": f"^({OPEN}|({words})(,({words}))*)$", "default": OPEN}
+    older_than = {"type": "integer", "minimum": 0, "maximum": 1_000_000_000, "default": 0}
+    limit = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return {
+        "operationId": "get_transfers",
+        "summary": "Transfers across partitions that are under way, oldest first",
+        "parameters": [
+            _parameter("phase", "query", phase, f"`{OPEN}` for all, or some of `{phases}`"),
+            _parameter("older_than", "query", older_than, "only those that began this many seconds ago or before"),
+            _parameter("limit", "query", limit),
+            *_waiting(),
+        ],
+        "responses": {
+            "200": _json("OpenTransfers", "What is under way, and what each waits for, as of `position`."),
+            "409": _problem("The wanted position was not reached in time."),
             **_refusals("400", "500", "503"),
         },
     }
@@ -134,13 +163,43 @@ def _schemas() -> Document:
         "position": position,
         "at": moment,
     }
+    action = {"enum": ["try", "confirm", "cancel"]}
+    waiting = {"step": {"type": "integer"}, "partition": {"type": "integer"}, "action": action}
+    step = waiting | {"code": {"type": "string"}, "position": position, "at": moment}
+    leg = {
+        "account": {"type": ["string", "null"]},
+        "amount": balance,
+        "asset": {"type": ["string", "null"]},
+        "step": {"type": "integer"},
+        "partition": {"type": "integer"},
+    }
     outcome = {
         "id": {"type": "string", "pattern": _UUID},
-        "result": {"enum": ["done", "refused"]},
+        "result": {"enum": ["done", "refused", "pending", "held", "voided", "changed", "expired"]},
         "code": {"type": "string", "description": "why it was refused"},
-        "position": position,
+        "position": {"type": "string", "pattern": _POSITIONS},
         "at": moment,
-        "accounts": {"type": "array", "items": _ref("Account")},
+        "accounts": {"type": "array", "items": _ref("State")},
+        "protocol": _ref("Protocol"),
+        "phase": {"enum": [phase.name.lower() for phase in Phase], "description": "of one that spans partitions"},
+        "steps": {"type": "array", "items": _object(step)},
+        "legs": {"type": "array", "items": _object(leg)},
+        "waiting_for": {"type": "array", "items": _object(waiting)},
+        "reversed_by": {"type": "string", "pattern": _UUID},
+        "reverses": {"type": "string", "pattern": _UUID},
+        "hold": {"type": "string", "pattern": _UUID, "description": "of a capture or void"},
+        "state": {"enum": ["open", "busy", "over"], "description": "of a hold, now"},
+        "left": {"type": "array", "items": _object({name: leg[name] for name in ("account", "amount", "asset")})},
+        "deadline": moment,
+    }
+    under_way = {
+        "id": {"type": "string", "pattern": _UUID},
+        "protocol": _ref("Protocol"),
+        "phase": {"enum": [phase.name.lower() for phase in OPEN_PHASES]},
+        "partition": {"type": "integer", "description": "its home"},
+        "begun": position,
+        "age_ms": {"type": "integer"},
+        "waiting_for": {"type": "array", "items": _object(waiting)},
     }
     partition = {
         "partition": {"type": "integer"},
@@ -161,7 +220,12 @@ def _schemas() -> Document:
         "AccountId": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$"},
         "Asset": {"type": "string", "pattern": "^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$", "examples": ["USD/2"]},
         "Account": _object(account),
+        "State": _object({name: schema for name, schema in account.items() if name != "flags"}),
+        "Protocol": {"enum": ["saga", "tcc"]},
         "Outcome": _object(outcome, "id", "result", "position", "at"),
+        "OpenTransfers": _object(
+            {"transfers": {"type": "array", "items": _object(under_way)}, "position": {"type": "string"}}
+        ),
         "System": _object(system),
         "Balances": _object({"positions": {"type": "string"}, "accounts": answers}),
         "Problem": _object(told | {"code": {"type": "string"}, "detail": {"type": "string"}}),

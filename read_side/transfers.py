@@ -1,18 +1,34 @@
-"""What became of a transfer: its place in the log from memory, its outcome from the log itself."""
+"""What became of a transfer: its place in the log from memory, its outcome from the log itself; and which are under way."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
+import numpy as np
+
+from read_side.projections.phase_table import (
+    Leg,
+    OpenHold,
+    OpenTransfer,
+    open_hold,
+    open_transfer,
+    open_transfers,
+    reversal_of,
+)
+from read_side.projections.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
 from read_side.projector import Projector
 from read_side.queries import Balances
 from read_side.questions import NOTHING_WANTED, Ambiguous, NotFound, NotReached, Rebuilding, Wanted, check_partitions
+from read_side.transfer_documents import hold_members, link_member, open_transfer_document, pending_document
 from write_side.contract.answers import Answer, BlockAnswers
-from write_side.contract.block import decode
+from write_side.contract.atoms import format_transfer_id
+from write_side.contract.block import Block, decode
+from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
+from write_side.contract.pending import Phase, What
 from write_side.contract.position import format_positions
 from write_side.contract.state import Place
 
@@ -21,22 +37,23 @@ BLOCKS_KEPT: Final = 16
 
 
 class Transfers:
-    """Outcomes of the transfers of the partitions that this process projects."""
+    """Transfers and holds of the partitions that this process projects. now_us: the wall clock, UTC microseconds."""
 
-    def __init__(self, projectors: Mapping[int, Projector], balances: Balances, log: Log) -> None:
+    def __init__(
+        self, projectors: Mapping[int, Projector], balances: Balances, log: Log, now_us: Callable[[], int]
+    ) -> None:
         self._projectors = projectors
         self._balances = balances
         self._log = log
+        self._now_us = now_us
         self._kept: OrderedDict[tuple[int, int], BlockAnswers] = OrderedDict()
 
     async def outcome(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> Answer:
-        """The answer that the transfer's POST got. Raises NotFound, Ambiguous, NotReached, Rebuilding, Malformed."""
-        check_partitions(wanted.positions, self._balances.partitions)
-        deadline = asyncio.get_running_loop().time() + wanted.wait_s
-        for partition, projector in self._projectors.items():
-            left_s = deadline - asyncio.get_running_loop().time()
-            if not await projector.visible.reach(wanted.positions.get(partition, -1), left_s):
-                raise NotReached("position_not_reached", self._positions())
+        """The answer that the command of this id got, and what has become of it since; of a transfer under way its phase.
+
+        Raises NotFound, Ambiguous, NotReached, Rebuilding, Malformed.
+        """
+        await self._reach(wanted)
         places = self._find(transfer_id)
         if not places:
             for partition, projector in self._projectors.items():
@@ -49,20 +66,84 @@ class Transfers:
         if not places:
             raise NotFound(self._positions())
         [(partition, place)] = places.items()
-        answer = (await self._answers(partition, place.sequence)).answer(place.row)
+        if isinstance(place, OpenTransfer):
+            names = await self._names(partition, place.begun, place.id, place.link, place.legs)
+            return Answer(202, pending_document(place, names, self._now_us()))
+        return await self._finished(partition, place, transfer_id)
+
+    async def under_way(
+        self, phases: Collection[Phase], older_than_s: int, limit: int, wanted: Wanted = NOTHING_WANTED
+    ) -> dict[str, Any]:
+        """The oldest transfers across partitions in one of these phases that began that long ago, oldest first.
+
+        Raises NotReached, Rebuilding, Malformed.
+        """
+        await self._reach(wanted)
+        now_us = self._now_us()
+        found: list[OpenTransfer] = []
+        for projector in self._projectors.values():
+            if not projector.ready:
+                raise Rebuilding
+            found += open_transfers(projector.fold.state, phases, now_us - older_than_s * 1_000_000, limit)
+        found.sort(key=lambda transfer: (transfer.begun_at_us, transfer.id))
+        documents = [open_transfer_document(transfer, now_us) for transfer in found[:limit]]
+        return {"transfers": documents, "position": self._positions()}
+
+    async def _reach(self, wanted: Wanted) -> None:
+        check_partitions(wanted.positions, self._balances.partitions)
+        deadline = asyncio.get_running_loop().time() + wanted.wait_s
+        for partition, projector in self._projectors.items():
+            left_s = deadline - asyncio.get_running_loop().time()
+            if not await projector.visible.reach(wanted.positions.get(partition, -1), left_s):
+                raise NotReached("position_not_reached", self._positions())
+
+    async def _finished(self, partition: int, place: Place, transfer_id: bytes) -> Answer:
+        """The outcome's own answer, and beside it what the outcome alone does not know."""
+        answers = await self._answers(partition, place.sequence)
+        answer = answers.answer(place.row)
         if isinstance(answer, Place):
             raise AssertionError("a remembered place is never that of a repeat")
-        return answer
+        outcomes, state = answers.block.outcomes, self._projectors[partition].fold.state
+        kind, code = Kind(int(outcomes["kind"][place.row])), Code(int(outcomes["code"][place.row]))
+        document = dict(answer.document)
+        if kind in (Kind.ANSWER, Kind.TIMEOUT):
+            sequence = _begun(answers.block, place.row)
+            begun = (await self._answers(partition, sequence)).block
+            legs, (asked, link) = process_legs(begun, transfer_id), command_of(begun, transfer_id)
+            document |= link_member(asked, link)
+            document["legs"] = leg_documents(legs, await self._names(partition, sequence, transfer_id, link, legs))
+        elif kind is Kind.HOLD and code is Code.DONE:
+            hold: OpenHold | None = open_hold(state, transfer_id)
+            document |= hold_members(hold, names_told(answers.block, transfer_id))
+        if code is Code.DONE and (reversal := reversal_of(state, transfer_id)) is not None:
+            document["reversed_by"] = format_transfer_id(reversal)
+        return Answer(answer.status, document)
 
-    def _find(self, transfer_id: bytes) -> dict[int, Place]:
-        places = {}
+    def _find(self, transfer_id: bytes) -> dict[int, Place | OpenTransfer]:
+        """Where the transfer is known. One under way is a row of its home, however old its id is."""
+        places: dict[int, Place | OpenTransfer] = {}
         for partition, projector in self._projectors.items():
             fold = projector.fold
-            place = fold.state.find_transfer(transfer_id)
             # A block has its offset once all its checks are made; before that its outcomes are not told.
-            if place is not None and place.sequence < len(fold.replay.offsets):
+            known = len(fold.replay.offsets)
+            pending = open_transfer(fold.state, transfer_id)
+            if pending is not None and pending.begun < known:
+                places[partition] = pending
+                continue
+            place = fold.state.find_transfer(transfer_id)
+            if place is not None and place.sequence < known:
                 places[partition] = place
         return places
+
+    async def _names(self, partition: int, begun: int, transfer_id: bytes, link: bytes, legs: tuple[Leg, ...]) -> Names:
+        """Who the legs are: by this partition's own accounts, the command, and of a capture of everything the hold's command."""
+        state = self._projectors[partition].fold.state
+        names = names_known(state, legs) | names_told((await self._answers(partition, begun)).block, transfer_id)
+        if any((leg.key, leg.asset_hash) not in names for leg in legs):
+            place = state.find_transfer(link)
+            if place is not None:
+                names |= names_told((await self._answers(partition, place.sequence)).block, link)
+        return names
 
     def _positions(self) -> str:
         reached = {p: projector.visible.value for p, projector in self._projectors.items()}
@@ -80,3 +161,9 @@ class Transfers:
         else:
             self._kept.move_to_end(key)
         return answers
+
+
+def _begun(block: Block, row: int) -> int:
+    """The sequence of the block that began the transfer that outcome `row` ends."""
+    ended = (block.pending["outcome"] == row) & (block.pending["what"] == What.PROCESS)
+    return int(block.pending["begun"][np.flatnonzero(ended)[0]])

@@ -84,7 +84,7 @@ class ReadSide:
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = Balances(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us)
-        doors = ReadDoors(balances, Transfers(by_partition, balances, log), self.health)
+        doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
 

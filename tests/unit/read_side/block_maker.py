@@ -14,6 +14,7 @@ from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Change, Command, OpenAccount, Transfer
 from write_side.ledger.decide import Decision, decide
+from write_side.ledger.step_batch import StepBatch
 
 START_US = 1_760_000_000_000_000
 NO_FLAGS = Flag(0)
@@ -27,25 +28,28 @@ class BlockMaker:
         self.blocks: list[bytes] = []
         self._log = log
         self._partition = partition
-        self._now_us = start_us
+        self.now_us = start_us
         self._consumed_to = 0
 
-    def make(self, commands: Sequence[Command]) -> bytes:
-        """The next block, decided and not appended."""
+    def make(self, commands: Sequence[Command], messages: Sequence[StepBatch] = ()) -> bytes:
+        """The next block, decided and not appended. messages: from other partitions, decided before the commands."""
         chained = self.state.chained
         previous = chained.sequence, chained.block_hash, chained.refuse_ids_before_us
-        self._now_us += 1000
+        self.now_us += 1000
         self._consumed_to += 1
-        n = len(commands)
+        batches: list[CommandBatch | StepBatch] = [*messages]
+        if commands:
+            batches.append(CommandBatch.of(commands))
+        n = sum(len(batch) for batch in batches)
         decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
         if n:
             decision = decide(
                 self.state,
-                [CommandBatch.of(commands)],
+                batches,
                 np.ones(n, np.int64),
                 np.arange(n, dtype=np.int64),
                 partitions=self._log.partitions,
-                created_at_us=self._now_us,
+                created_at_us=self.now_us,
                 ids_max=1_000_000,
             )
         block = encode(
@@ -54,7 +58,7 @@ class BlockMaker:
             sequence=previous[0] + 1,
             previous_hash=previous[1],
             consumed_to=self._consumed_to,
-            created_at_us=self._now_us,
+            created_at_us=self.now_us,
             refuse_ids_before_us=decision.refuse_ids_before_us,
             digest=decision.digest,
             sections=decision.sections,

@@ -53,7 +53,10 @@ class Side:
         health = Health(self.projectors, self.timer.wall_us)
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
-        return create_app(ReadDoors(balances, Transfers(by_partition, balances, self.log), health), registry=registry)
+        return create_app(
+            ReadDoors(balances, Transfers(by_partition, balances, self.log, self.timer.wall_us), health),
+            registry=registry,
+        )
 
     async def start(self) -> None:
         for projector in self.projectors:
