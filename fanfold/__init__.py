@@ -1,21 +1,45 @@
 """fanfold for Python programs: a client of the wallet service. The service itself is started by the command `fanfold`."""
 
-from fanfold.answers import AccountState, BalanceChange, ConnectionState, Moved, Opened, Refusal
-from fanfold.client import Client, NotAnswered, Open, Transfer
+from fanfold.answers import (
+    AccountState,
+    BalanceChange,
+    ConnectionState,
+    Moved,
+    Opened,
+    OpenTransfer,
+    Pending,
+    Refusal,
+    Step,
+    Waiting,
+)
+from fanfold.client import Client, NotAnswered
+from fanfold.commands import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
 from fanfold.ids import uuid7
 from fanfold.stream import StreamEnded
 
 __all__ = [
     "AccountState",
     "BalanceChange",
+    "Capture",
+    "Change",
     "Client",
     "ConnectionState",
+    "Hold",
+    "Leg",
+    "LegsTransfer",
     "Moved",
     "NotAnswered",
     "Open",
+    "OpenTransfer",
     "Opened",
+    "Pending",
     "Refusal",
+    "Reverse",
+    "Step",
     "StreamEnded",
     "Transfer",
+    "Void",
+    "Waiting",
+    "between",
     "uuid7",
 ]

@@ -17,7 +17,10 @@ class Refusal(NamedTuple):
 
 
 class AccountState(NamedTuple):
-    """An account at one version. Amounts in minor units; `available` and `floor` are None when there is no floor."""
+    """An account at one version. Amounts in minor units; `available` and `floor` are None when there is no floor.
+
+    flags: what it may not do (`debit_frozen`, `credit_frozen`, `closed`); told by reads only.
+    """
 
     account: str
     asset: str
@@ -28,6 +31,7 @@ class AccountState(NamedTuple):
     version: int
     position: str
     at: str
+    flags: tuple[str, ...] = ()
 
 
 class Opened(NamedTuple):
@@ -40,12 +44,63 @@ class Opened(NamedTuple):
     position: str
 
 
+class Step(NamedTuple):
+    """What one partition did for a transfer across partitions, in the order of its log."""
+
+    step: int
+    action: str
+    partition: int
+    code: str
+    position: str
+    at: str
+
+
 class Moved(NamedTuple):
-    """The money has moved: `accounts` as they were right after it. `position` is where the log says so."""
+    """It is done: `accounts` as they were right after it. `position` is where the log says so.
+
+    result: `done` when money has moved, `held`, `voided`, `changed`. hold, reverses: what it was about. dry_run: what would
+    have been; then nothing is in the log.
+    """
 
     id: str
     position: str
     accounts: tuple[AccountState, ...]
+    result: str = "done"
+    protocol: str | None = None
+    steps: tuple[Step, ...] = ()
+    hold: str | None = None
+    reverses: str | None = None
+    dry_run: bool = False
+
+
+class Pending(NamedTuple):
+    """A transfer is under way between partitions: it ends by itself, and `Client.transfer_outcome` tells how."""
+
+    id: str
+    protocol: str
+    phase: str
+    position: str
+    at: str
+
+
+class Waiting(NamedTuple):
+    """What an open transfer waits for: the answer of a partition to an action of a step."""
+
+    step: int
+    partition: int
+    action: str
+
+
+class OpenTransfer(NamedTuple):
+    """A transfer under way. begun: its position in its home partition's log."""
+
+    id: str
+    protocol: str
+    phase: str
+    partition: int
+    begun: str
+    age_ms: int
+    waiting_for: tuple[Waiting, ...]
 
 
 class BalanceChange(NamedTuple):
@@ -59,6 +114,7 @@ class BalanceChange(NamedTuple):
     available: int | None
     at: str
     snapshot: bool
+    flags: tuple[str, ...] = ()
 
 
 class ConnectionState(NamedTuple):
@@ -85,6 +141,7 @@ def state_of(document: Mapping[str, Any]) -> AccountState:
         document["version"],
         document["position"],
         document["at"],
+        tuple(document.get("flags", ())),
     )
 
 
@@ -98,8 +155,40 @@ def opened_of(document: Mapping[str, Any]) -> Opened:
     )
 
 
-def moved_of(document: Mapping[str, Any]) -> Moved:
-    return Moved(document["id"], document["position"], tuple(state_of(account) for account in document["accounts"]))
+def outcome_of(document: Mapping[str, Any]) -> Moved | Pending:
+    """From the answer to any command with an id that was not refused."""
+    if document["result"] == "pending":
+        return Pending(document["id"], document["protocol"], document["phase"], document["position"], document["at"])
+    return Moved(
+        document["id"],
+        document.get("position", ""),
+        tuple(state_of(account) for account in document.get("accounts", ())),
+        document["result"],
+        document.get("protocol"),
+        tuple(_step_of(step) for step in document.get("steps", ())),
+        document.get("hold"),
+        document.get("reverses"),
+        bool(document.get("dry_run", False)),
+    )
+
+
+def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:
+    return [
+        OpenTransfer(
+            found["id"],
+            found["protocol"],
+            found["phase"],
+            found["partition"],
+            found["begun"],
+            found["age_ms"],
+            tuple(Waiting(each["step"], each["partition"], each["action"]) for each in found["waiting_for"]),
+        )
+        for found in document["transfers"]
+    ]
+
+
+def _step_of(step: Mapping[str, Any]) -> Step:
+    return Step(step["step"], step["action"], step["partition"], step["code"], step["position"], step["at"])
 
 
 def optional_int(digits: str | None) -> int | None:

@@ -7,11 +7,11 @@ with the same id, which never runs twice.
 from __future__ import annotations
 
 import asyncio
+import datetime
 import random
-import urllib.parse
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, NamedTuple, Self, TypeVar
+from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -22,13 +22,30 @@ from fanfold.answers import (
     ConnectionState,
     Moved,
     Opened,
+    OpenTransfer,
+    Pending,
     Refusal,
-    moved_of,
+    open_transfers_of,
     opened_of,
+    outcome_of,
     refusal_of,
     state_of,
 )
-from fanfold.ids import uuid7
+from fanfold.commands import (
+    Capture,
+    Command,
+    Hold,
+    Open,
+    Reverse,
+    Transfer,
+    Void,
+    between,
+    line_of,
+    named,
+    quoted,
+    request_of,
+    terms_of,
+)
 from fanfold.stream import watch
 
 ATTEMPTS_MAX: Final = 7
@@ -42,30 +59,13 @@ REQUEST_SECONDS_MAX: Final = 30.0
 BATCH_ITEMS_MAX: Final = 8_192
 """What the service takes in one batch request."""
 
+BatchMode = Literal["continue", "stop", "atomic"]
+
 T = TypeVar("T")
 
 
 class NotAnswered(Exception):
     """The service gave no answer within all attempts. What was asked may have been done: asking again is safe."""
-
-
-class Open(NamedTuple):
-    """Open an account. `floor`: the lowest balance in minor units, 0 for no debts, None for no limit."""
-
-    account: str
-    asset: str
-    floor: int | None = 0
-    owner: str | None = None
-
-
-class Transfer(NamedTuple):
-    """Move `amount` minor units. `@world` as debit is a deposit, as credit a withdrawal. `id`: a UUID, made by default."""
-
-    debit: str
-    credit: str
-    amount: int
-    asset: str
-    id: str | None = None
 
 
 class Client:
@@ -90,28 +90,74 @@ class Client:
         self, account: str, asset: str, *, floor: int | None = 0, owner: str | None = None
     ) -> Opened | Refusal:
         """Open an account, or find it open with the same terms. Raises NotAnswered."""
-        body = _terms(Open(account, asset, floor, owner))
-        return await self._ask("PUT", f"/v1/accounts/{_quoted(account)}", opened_of, json=body)
+        body = terms_of(Open(account, asset, floor, owner))
+        return await self._ask("PUT", f"/v1/accounts/{quoted(account)}", opened_of, json=body)
+
+    async def ask(
+        self, command: Command, *, dry_run: bool = False, wait_seconds: int | None = None
+    ) -> Moved | Pending | Refusal:
+        """Any command with an id, such as `Hold(...)`. Raises NotAnswered.
+
+        dry_run: tell what would become of it, change nothing. wait_seconds: answer after so long, at most 30, even when a
+        transfer across partitions is not over (`Pending`); None leaves it to the service.
+        """
+        request = request_of(named(command))
+        more: dict[str, Any] = {"json": request.body | ({"dry_run": True} if dry_run else {})}
+        return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
 
     async def transfer(
         self, debit: str, credit: str, amount: int, asset: str, *, id: str | None = None
-    ) -> Moved | Refusal:
+    ) -> Moved | Pending | Refusal:
         """Move `amount` minor units from `debit` to `credit`; the same `id` never runs twice. Raises NotAnswered."""
-        body = _body(Transfer(debit, credit, amount, asset, id or str(uuid7())))
-        return await self._ask("POST", "/v1/transfers", moved_of, json=body)
+        return await self.ask(Transfer(debit, credit, amount, asset, id))
 
-    async def transfer_batch(self, items: Sequence[Open | Transfer]) -> list[Opened | Moved | Refusal]:
-        """Up to `BATCH_ITEMS_MAX` in one request, done in this order, one answer each. Raises NotAnswered."""
+    async def hold(
+        self,
+        debit: str,
+        credit: str,
+        amount: int,
+        asset: str,
+        *,
+        deadline: datetime.datetime | str | None = None,
+        id: str | None = None,
+    ) -> Moved | Pending | Refusal:
+        """Hold `amount` of `debit` for `credit`; the answer's `id` is what to capture or void. Raises NotAnswered."""
+        return await self.ask(Hold(between(debit, credit, amount, asset), id, deadline))
+
+    async def capture(
+        self, hold: str, amount: int | None = None, *, final: bool = False, id: str | None = None
+    ) -> Moved | Pending | Refusal:
+        """Move what is held, all that is left or `amount` of it; `final` lets the rest go. Raises NotAnswered."""
+        return await self.ask(Capture(hold, amount, final=final, id=id))
+
+    async def void(self, hold: str, *, id: str | None = None) -> Moved | Pending | Refusal:
+        """Let a hold go. Raises NotAnswered."""
+        return await self.ask(Void(hold, id))
+
+    async def reverse(self, transfer: str, *, id: str | None = None) -> Moved | Pending | Refusal:
+        """Move a done transfer the other way round, at most once. Raises NotAnswered."""
+        return await self.ask(Reverse(transfer, id))
+
+    async def transfer_batch(
+        self, items: Sequence[Open | Command], *, mode: BatchMode = "continue", wait_seconds: int | None = None
+    ) -> list[Opened | Moved | Pending | Refusal]:
+        """Up to `BATCH_ITEMS_MAX` in one request, done in this order, one answer each. Raises NotAnswered.
+
+        mode: what a refusal means for the others: nothing, that those behind it are not run, or that none is.
+        """
         if len(items) > BATCH_ITEMS_MAX:
             raise ValueError(f"a batch has at most {BATCH_ITEMS_MAX} items")
         if not items:
             return []
-        lines = [{"open": _terms(item, True)} if isinstance(item, Open) else _body(_named(item)) for item in items]
+        lines = [line_of(item if isinstance(item, Open) else named(item)) for item in items]
+        more = _waiting(wait_seconds)
+        more["headers"] = {"content-type": "application/x-ndjson"} | more.get("headers", {})
         answer = await self._send(
             "POST",
             "/v1/transfers:batch",
+            params={} if mode == "continue" else {"mode": mode},
             data=msgspec.json.Encoder().encode_lines(lines),
-            headers={"content-type": "application/x-ndjson"},
+            **more,
         )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
@@ -127,12 +173,21 @@ class Client:
             parameters["min_position"] = min_position
         if min_version is not None:
             parameters["min_version"] = str(min_version)
-        return await self._ask("GET", f"/v1/accounts/{_quoted(account)}", state_of, params=parameters)
+        return await self._ask("GET", f"/v1/accounts/{quoted(account)}", state_of, params=parameters)
 
-    async def transfer_outcome(self, id: str, *, min_position: str | None = None) -> Moved | Refusal:
-        """What became of a transfer. Raises NotAnswered."""
+    async def transfer_outcome(self, id: str, *, min_position: str | None = None) -> Moved | Pending | Refusal:
+        """What became of a transfer, or how far it is. Raises NotAnswered."""
         parameters = {} if min_position is None else {"min_position": min_position}
-        return await self._ask("GET", f"/v1/transfers/{_quoted(id)}", moved_of, params=parameters)
+        return await self._ask("GET", f"/v1/transfers/{quoted(id)}", outcome_of, params=parameters)
+
+    async def open_transfers(
+        self, *, phases: Sequence[str] = ("open",), older_than_seconds: int = 0, limit: int | None = None
+    ) -> list[OpenTransfer] | Refusal:
+        """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered."""
+        parameters = {"phase": ",".join(phases), "older_than": str(older_than_seconds)}
+        if limit is not None:
+            parameters["limit"] = str(limit)
+        return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`."""
@@ -182,29 +237,15 @@ def wait_seconds(attempt: int, chance: float) -> float:
     return most * (0.5 + chance / 2)
 
 
-def _named(item: Transfer) -> Transfer:
-    return item if item.id is not None else item._replace(id=str(uuid7()))
+def _waiting(seconds: int | None) -> dict[str, Any]:
+    """How a request says how long it waits, and that it must not be given up before."""
+    if seconds is None:
+        return {}
+    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX + seconds)
+    return {"headers": {"prefer": f"wait={seconds}"}, "timeout": timeout}
 
 
-def _body(item: Transfer) -> dict[str, Any]:
-    return {"id": item.id, "from": item.debit, "to": item.credit, "amount": str(item.amount), "asset": item.asset}
-
-
-def _terms(item: Open, named: bool = False) -> dict[str, Any]:
-    terms = {"asset": item.asset, "floor": None if item.floor is None else str(item.floor)}
-    if named:
-        terms["account"] = item.account
-    if item.owner is not None:
-        terms["owner"] = item.owner
-    return terms
-
-
-def _result(item: Open | Transfer, result: Mapping[str, Any]) -> Opened | Moved | Refusal:
+def _result(item: Open | Command, result: Mapping[str, Any]) -> Opened | Moved | Pending | Refusal:
     if result["status"] >= 400:
         return refusal_of(result, result["status"])
-    return opened_of(result) if isinstance(item, Open) else moved_of(result)
-
-
-def _quoted(segment: str) -> str:
-    """Ids have no character that a path needs quoted; anything else is quoted, for the service to refuse."""
-    return urllib.parse.quote(segment, safe="")
+    return opened_of(result) if isinstance(item, Open) else outcome_of(result)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from fanfold.client import Open, Transfer
+from fanfold.commands import Open, Transfer
 
 COLUMNS: Final = ("transaction", "account", "amount")
 WORLD: Final = "@world"

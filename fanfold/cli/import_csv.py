@@ -21,9 +21,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fanfold.answers import Moved, Opened, Refusal
+from fanfold.answers import Moved, Opened, Pending, Refusal
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
-from fanfold.client import Client, NotAnswered, Open, Transfer
+from fanfold.client import Client, NotAnswered
+from fanfold.commands import Open, Transfer
 from fanfold.rows import BadFile, Row, Skipped, rows
 
 ROWS_A_BATCH: Final = 4_096
@@ -145,17 +146,20 @@ def _commands(taken: list[Row]) -> list[Open | Transfer]:
     return commands
 
 
-def _settle(summary: Summary, row: Row, answers: Iterator[Opened | Moved | Refusal], sequences: dict[str, int]) -> None:
+def _settle(
+    summary: Summary, row: Row, answers: Iterator[Opened | Moved | Pending | Refusal], sequences: dict[str, int]
+) -> None:
     account = row.transfer.debit if row.transfer.credit.startswith("@") else row.transfer.credit
     opened: Opened | Refusal | None = None
     if row.opening is not None:
         answer = next(answers)
-        assert not isinstance(answer, Moved), "answers come in the order of the commands"
+        assert not isinstance(answer, Moved | Pending), "answers come in the order of the commands"
         opened = answer
         # A transfer lives in its account's partition, so the two sequences count the same blocks.
         sequences[account] = _sequence(opened.position) if isinstance(opened, Opened) else 0
     moved = next(answers)
-    assert not isinstance(moved, Opened), "answers come in the order of the commands"
+    # Every row is a deposit or a withdrawal, which one partition decides: never pending.
+    assert not isinstance(moved, Opened | Pending), "answers come in the order of the commands"
     summary.settle(row, opened, moved, sequences[account])
 
 

@@ -12,9 +12,29 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from fanfold.answers import AccountState, BalanceChange, ConnectionState, Moved, Opened, Refusal
+from fanfold.answers import AccountState, BalanceChange, ConnectionState, Opened, Refusal
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, money, run
+from fanfold.cli.moving import (
+    Amount,
+    Asset,
+    Credit,
+    Debit,
+    DryRun,
+    Id,
+    Legs,
+    Metadata,
+    Protocol,
+    Reference,
+    Wait,
+    ask_and_tell,
+    legs_of,
+    metadata_of,
+    protocol_of,
+    states_table,
+    whole_number,
+)
 from fanfold.client import Client
+from fanfold.commands import LegsTransfer
 
 REDRAWS_PER_SECOND = 10
 """More the eye does not see; the newest balance of an account replaces the one not drawn yet."""
@@ -35,7 +55,7 @@ def open_account(
 
       fanfold open house USD/2 --floor none
     """
-    lowest = None if floor == "none" else _whole_number(floor, "--floor")
+    lowest = None if floor == "none" else whole_number(floor, "--floor")
 
     async def ask() -> Opened | Refusal:
         async with Client(check_url(url)) as client:
@@ -51,38 +71,36 @@ def open_account(
 
 
 def transfer(
-    debit: Annotated[str, typer.Argument(metavar="FROM", help="account that gives; @world for a deposit")],
-    credit: Annotated[str, typer.Argument(metavar="TO", help="account that receives; @world for a withdrawal")],
-    amount: Annotated[str, typer.Argument(help="in minor units: 1000 of USD/2 is 10.00 dollars")],
-    asset: Annotated[str, typer.Argument(help="what is moved, such as USD/2")],
-    id: Annotated[
-        str | None, typer.Option(help="UUID of the transfer: it never runs twice (default: a new one)")
-    ] = None,
+    debit: Debit = None,
+    credit: Credit = None,
+    amount: Amount = None,
+    asset: Asset = None,
+    legs: Legs = None,
+    id: Id = None,
+    protocol: Protocol = None,
+    reference: Reference = None,
+    metadata: Metadata = None,
+    dry_run: DryRun = False,
+    wait: Wait = None,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
-    """Move money from one account to another. Ends with 1 when it is refused, with 2 when nobody knows.
+    """Move money from one account to another, or in legs, all or nothing.
+
+    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions.
 
     Examples:
 
       fanfold transfer @world alice 1000 USD/2
 
       fanfold transfer alice bob 250 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
+
+      fanfold transfer --leg alice=-250:USD/2 --leg bob=240:USD/2 --leg fees=10:USD/2 --protocol tcc
     """
-    minor_units = _whole_number(amount, "AMOUNT")
-
-    async def ask() -> Moved | Refusal:
-        async with Client(check_url(url)) as client:
-            return await client.transfer(debit, credit, minor_units, asset, id=id)
-
-    moved = run(ask())
-    if isinstance(moved, Refusal):
-        fail_refused(moved)
-    if as_json:
-        print(json.dumps(moved._asdict() | {"accounts": [state._asdict() for state in moved.accounts]}))
-        return
-    print(f"done, position {moved.position}, id {moved.id}")
-    Console().print(_states(list(moved.accounts)))
+    command = LegsTransfer(
+        legs_of(debit, credit, amount, asset, legs), id, protocol_of(protocol), reference, metadata_of(metadata)
+    )
+    ask_and_tell(url, command, dry_run=dry_run, wait=wait, as_json=as_json)
 
 
 def balance(
@@ -110,7 +128,7 @@ def balance(
         for state in states:
             print(json.dumps(state._asdict()))
     elif states:
-        Console().print(_states(states))
+        Console().print(states_table(states))
     for account, answer in zip(accounts, answers, strict=True):
         if isinstance(answer, Refusal):
             fail(f"{account}: {answer.title} ({answer.code}). {answer.detail}")
@@ -169,22 +187,3 @@ def _changes(accounts: list[str], newest: dict[str, BalanceChange], state: Conne
         amounts = (money(amount, now.asset) for amount in (now.posted, now.held, now.available))
         table.add_row(account, now.asset, *amounts, str(now.version), now.at)
     return table
-
-
-def _states(states: list[AccountState]) -> Table:
-    table = Table("account", "asset")
-    for name in ("posted", "held", "available", "floor", "version"):
-        table.add_column(name, justify="right")
-    table.add_column("position")
-    for state in states:
-        amounts = (state.posted, state.held, state.available, state.floor)
-        shown = (money(amount, state.asset) for amount in amounts)
-        table.add_row(state.account, state.asset, *shown, str(state.version), state.position)
-    return table
-
-
-def _whole_number(text: str, name: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
-        fail(f"{name} must be a whole number of minor units, such as 1000 for 10.00 of an asset with two decimals.", 2)
-    return int(text)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -20,12 +22,38 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from write_side.contract.answers import Answer, account_document
 from write_side.contract.atoms import NO_FLOOR, format_floor, format_transfer_id
-from write_side.contract.codes import REFUSALS, Code, problem_document
+from write_side.contract.codes import REFUSALS, Code, Flag, problem_document
 from write_side.http_api import create_app
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import (
+    Capture,
+    Change,
+    Command,
+    Hold,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Reverse,
+    Rich,
+    Transfer,
+    Void,
+)
 
 AT = "2026-01-01T00:00:00.000000Z"
 START_SECONDS_MAX = 20.0
+
+
+class _Book:
+    """Accounts, what is held, and what has moved; system accounts have no terms."""
+
+    def __init__(self) -> None:
+        self.terms: dict[str, OpenAccount] = {}
+        self.posted: defaultdict[str, int] = defaultdict(int)
+        self.held: defaultdict[str, int] = defaultdict(int)
+        self.version: defaultdict[str, int] = defaultdict(int)
+        self.flags: defaultdict[str, Flag] = defaultdict(lambda: Flag(0))
+        self.holds: dict[bytes, list[tuple[str, int]]] = {}
+        self.moved: dict[bytes, list[tuple[str, int]]] = {}
 
 
 class StubWallet:
@@ -38,47 +66,64 @@ class StubWallet:
         self.lose_next = 0
         self.requests = 0
         self.commands: list[Command] = []
+        self.modes: list[Mode] = []
+        self.waits: list[float | None] = []
+        self.pending_next = False
+        """Whether the next transfer of legs is still under way when its answer is due."""
         self.sockets = 0
         self.subscribed: list[dict[str, Any]] = []
-        self._terms: dict[str, OpenAccount] = {}
-        self._posted: dict[str, int] = {}
-        self._version: dict[str, int] = {}
+        self._book = _Book()
         self._answers: dict[bytes, Answer] = {}
         self._changed = asyncio.Condition()
         self._drop = False
         self.stopping = False
 
-    async def submit(self, commands: Sequence[Command]) -> list[Answer]:
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
         self.block += 1
         self.commands += commands
-        answers = [self._open(c) if isinstance(c, OpenAccount) else self._transfer(c) for c in commands]
+        self.modes.append(mode)
+        self.waits.append(wait_s)
+        answers = [self._open(c) if isinstance(c, OpenAccount) else self._once(c) for c in commands]
         async with self._changed:
             self._changed.notify_all()
         return answers
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
+        raise NotImplementedError
+
+    async def dry_run(self, command: Command) -> Answer:
+        assert not isinstance(command, OpenAccount)
+        kept, self._book = self._book, copy.deepcopy(self._book)
+        status, document = self._decide(command)
+        self._book = kept
+        return Answer(status, document | {"dry_run": True})
 
     def drop_sockets(self) -> None:
         """Ends every WebSocket as a restarting gateway does."""
         self._drop = True
 
     def state(self, account: str) -> dict[str, Any]:
-        terms = self._terms[account]
-        return account_document(
+        book = self._book
+        terms = book.terms[account]
+        document = account_document(
             account=account,
             asset=terms.asset,
-            posted=self._posted[account],
-            held=0,
+            posted=book.posted[account],
+            held=book.held[account],
             floor=terms.floor,
-            version=self._version[account],
+            version=book.version[account],
             position=f"0:{self.block}",
             at=AT,
         )
+        return document | {"flags": [str(flag.name).lower() for flag in book.flags[account]]}
 
     def _open(self, command: OpenAccount) -> Answer:
-        existed = command.account in self._terms
-        if self._terms.setdefault(command.account, command) != command:
+        existed = command.account in self._book.terms
+        if self._book.terms.setdefault(command.account, command) != command:
             return _refused(Code.ACCOUNT_EXISTS)
-        self._posted.setdefault(command.account, 0)
-        self._version.setdefault(command.account, 0)
+        self._book.version.setdefault(command.account, 0)
         document: dict[str, object] = {
             "account": command.account,
             "asset": command.asset,
@@ -90,31 +135,100 @@ class StubWallet:
         }
         return Answer(200 if existed else 201, document)
 
-    def _transfer(self, command: Transfer) -> Answer:
+    def _once(self, command: Transfer | Rich) -> Answer:
         if command.id not in self._answers:
-            self._answers[command.id] = self._move(command)
+            self._answers[command.id] = self._decide(command)
         return self._answers[command.id]
 
-    def _move(self, command: Transfer) -> Answer:
-        id = format_transfer_id(command.id)
-        moves = [(command.debit, -command.amount), (command.credit, command.amount)]
-        clients = [(account, amount) for account, amount in moves if not account.startswith("@")]
-        for account, amount in clients:
-            if account not in self._terms:
+    def _decide(self, command: Transfer | Rich) -> Answer:
+        book, id = self._book, format_transfer_id(command.id)
+        match command:
+            case LegsTransfer() if self.pending_next:
+                self.pending_next = False
+                how: dict[str, object] = {"protocol": command.protocol.name.lower(), "phase": "trying"}
+                return Answer(202, {"id": id, "result": "pending", "position": f"0:{self.block}", "at": AT} | how)
+            case Transfer() | LegsTransfer():
+                moves = _moves(command)
+                book.moved[command.id] = moves
+                return self._move(id, moves)
+            case Hold():
+                moves = _moves(command)
+                if refused := self._short(id, moves):
+                    return refused
+                book.holds[command.id] = moves
+                return self._hold(id, "held", moves, 1)
+            case Capture() | Void() if command.hold not in book.holds:
+                return _refused(Code.HOLD_UNKNOWN, id=id)
+            case Void():
+                return self._hold(id, "voided", book.holds.pop(command.hold), -1)
+            case Capture():
+                moves = book.holds.pop(command.hold)
+                self._hold(id, "voided", moves, -1)
+                if command.amount:
+                    left = [(account, amount - _signed(amount, command.amount)) for account, amount in moves]
+                    moves = [(account, _signed(amount, command.amount)) for account, amount in moves]
+                    if not command.final and any(amount for _, amount in left):
+                        book.holds[command.hold] = left
+                        self._hold(id, "held", left, 1)
+                return self._move(id, moves, hold=format_transfer_id(command.hold))
+            case Reverse():
+                moves = [(account, -amount) for account, amount in book.moved[command.transfer]]
+                return self._move(id, moves, reverses=format_transfer_id(command.transfer))
+            case Change():
+                book.flags[command.account] = (book.flags[command.account] | command.set) & ~command.clear
+                book.version[command.account] += 1
+                return self._told(id, "changed", [command.account], 200)
+
+    def _move(self, id: str, moves: list[tuple[str, int]], **more: Any) -> Answer:
+        if refused := self._short(id, moves):
+            return refused
+        for account, amount in moves:
+            self._book.posted[account] += amount
+            self._book.version[account] += 1
+        return self._told(id, "done", [account for account, _ in moves], **more)
+
+    def _hold(self, id: str, result: str, moves: list[tuple[str, int]], sign: int) -> Answer:
+        givers = [(account, -amount) for account, amount in moves if amount < 0]
+        for account, amount in givers:
+            self._book.held[account] += sign * amount
+            self._book.version[account] += 1
+        return self._told(id, result, [account for account, _ in givers])
+
+    def _short(self, id: str, moves: list[tuple[str, int]]) -> Answer | None:
+        for account, amount in moves:
+            if account.startswith("@"):
+                continue
+            if account not in self._book.terms:
                 return _refused(Code.ACCOUNT_UNKNOWN, id=id)
-            floor = self._terms[account].floor
-            if floor != NO_FLOOR and amount < 0 and self._posted[account] + amount < floor:
-                return _refused(Code.INSUFFICIENT_AVAILABLE, id=id, available=str(self._posted[account] - floor))
-        for account, amount in clients:
-            self._posted[account] += amount
-            self._version[account] += 1
-        position = f"0:{self.block}"
-        states = [self.state(account) for account, _ in clients]
-        return Answer(201, {"id": id, "result": "done", "position": position, "at": AT, "accounts": states})
+            if amount < 0 and Flag.DEBIT_FROZEN in self._book.flags[account]:
+                return _refused(Code.DEBIT_FROZEN, id=id)
+            floor = self._book.terms[account].floor
+            spendable = self._book.posted[account] - self._book.held[account] - floor
+            if floor != NO_FLOOR and spendable + amount < 0:
+                return _refused(Code.INSUFFICIENT_AVAILABLE, id=id, available=str(spendable))
+        return None
+
+    def _told(self, id: str, result: str, accounts: list[str], status: int = 201, **more: Any) -> Answer:
+        states = [self.state(account) for account in accounts if not account.startswith("@")]
+        told = {"id": id, "result": result, "position": f"0:{self.block}", "at": AT, "accounts": states}
+        return Answer(status, told | more)
+
+    async def read_open_transfers(self, request: Request) -> Response:
+        wanted = dict(request.query_params)
+        waiting = [{"step": 1, "partition": 2, "action": "try"}]
+        found: dict[str, Any] = {
+            "id": wanted["phase"],
+            "protocol": "tcc",
+            "phase": "trying",
+            "partition": 0,
+            "begun": "0:7",
+        }
+        age_ms = int(wanted["older_than"]) * 1000
+        return JSONResponse({"transfers": [found | {"age_ms": age_ms, "waiting_for": waiting}], "position": "0:9"})
 
     async def read_account(self, request: Request) -> Response:
         account = request.path_params["account"]
-        if account not in self._terms:
+        if account not in self._book.terms:
             return JSONResponse(problem_document("account_not_found"), 404)
         return JSONResponse(self.state(account))
 
@@ -133,14 +247,15 @@ class StubWallet:
             self.subscribed.append(message)
             wanted = [item["account"] for item in message["accounts"]]
             rows = [
-                {"account": name, "sub": sub, "version": self._version.get(name)} for sub, name in enumerate(wanted)
+                {"account": name, "sub": sub, "version": self._book.version.get(name)}
+                for sub, name in enumerate(wanted)
             ]
             await socket.send_json({"op": "ack", "id": message["id"], "accounts": rows})
             sent = {item["account"]: item["since"] for item in message["accounts"] if "since" in item}
             first = set(wanted)
             while not (self._drop or self.stopping):
                 for sub, account in enumerate(wanted):
-                    version = self._version.get(account, -1)
+                    version = self._book.version.get(account, -1)
                     if version > sent.get(account, -1):
                         sent[account] = version
                         await socket.send_json(
@@ -166,6 +281,7 @@ class StubWallet:
         write_side = create_app(self, registry=CollectorRegistry(), ready=list)
         routes = [
             Route("/v1/accounts/{account}", self.read_account, methods=["GET"]),
+            Route("/v1/transfers", self.read_open_transfers, methods=["GET"]),
             Route("/v1/transfers/{id}", self.read_transfer, methods=["GET"]),
             WebSocketRoute("/v1/stream", self.stream),
         ]
@@ -188,6 +304,16 @@ class StubWallet:
             await app(scope, receive, send)
 
         return serve
+
+
+def _moves(command: Transfer | LegsTransfer | Hold) -> list[tuple[str, int]]:
+    if isinstance(command, Transfer):
+        return [(command.debit, -command.amount), (command.credit, command.amount)]
+    return [(leg.account, leg.amount) for leg in command.legs]
+
+
+def _signed(like: int, amount: int) -> int:
+    return amount if like > 0 else -amount
 
 
 async def _nowhere(_message: Any) -> None:

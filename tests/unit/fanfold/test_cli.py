@@ -61,6 +61,63 @@ def test_transfer_with_an_id_runs_once(wallet: StubWallet) -> None:
     assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == -5
 
 
+def _rich(*accounts: str) -> None:
+    for account in accounts:
+        run("open", account, "USD/2")
+        run("transfer", "@world", account, "100", "USD/2")
+
+
+def test_hold_capture_and_void(wallet: StubWallet) -> None:
+    _rich("alice", "shop")
+    id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+    deadline = ("--deadline", "2030-01-01T00:00:00Z")
+    assert f"held, position 0:4, id {id}" in run("hold", "alice", "shop", "60", "USD/2", "--id", id, *deadline).stdout
+    captured = json.loads(run("capture", id, "25", "--reference", "order 7", "--json").stdout)
+    assert (captured["result"], captured["hold"]) == ("done", id)
+    assert "voided, position" in run("void", id).stdout
+    assert "hold_unknown" in run("capture", id, "--final", code=1).stderr
+
+
+def test_legs_move_together_and_back(wallet: StubWallet) -> None:
+    _rich("alice", "bob", "fees")
+    id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+    legs = ("--leg", "alice=-10:USD/2", "--leg", "bob=9:USD/2", "--leg", "fees=1:USD/2")
+    done = run("transfer", *legs, "--protocol", "tcc", "--metadata", "order=7", "--id", id, "--wait", "5").stdout
+    assert f"done, position 0:6, id {id}" in done
+    assert f"reverses {id}" in run("reverse", id).stdout
+    assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == 100
+
+
+def test_dry_run_says_so_and_changes_nothing(wallet: StubWallet) -> None:
+    _rich("alice")
+    assert (
+        "dry run: would be done; nothing has changed"
+        in run("transfer", "alice", "@world", "5", "USD/2", "--dry-run").stdout
+    )
+    assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == 100
+    assert "insufficient_available" in run("transfer", "alice", "@world", "101", "USD/2", "--dry-run", code=1).stderr
+
+
+def test_transfer_still_under_way_ends_with_3(wallet: StubWallet) -> None:
+    _rich("alice", "bob")
+    for form in ((), ("--json",)):
+        wallet.pending_next = True
+        told = run("transfer", "alice", "bob", "5", "USD/2", "--protocol", "tcc", "--wait", "0", *form, code=3).stdout
+        assert json.loads(told)["phase"] == "trying" if form else "under way (tcc, trying)" in told
+
+
+def test_flags_are_set_shown_and_cleared(wallet: StubWallet) -> None:
+    _rich("alice")
+    assert "debit_frozen, credit_frozen" in run("freeze", "alice").stdout
+    assert "account_frozen_for_debit" in run("transfer", "alice", "@world", "1", "USD/2", code=1).stderr
+    run("unfreeze", "alice", "--debit")
+    assert json.loads(run("balance", "alice", "--json").stdout)["flags"] == ["credit_frozen"]
+    run("unfreeze", "alice", "--credit")
+    run("close", "alice")
+    assert "closed" in run("balance", "alice").stdout
+    assert json.loads(run("reopen", "alice", "--json").stdout)["result"] == "changed"
+
+
 def test_refused_transfer_says_why_and_ends_with_1(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2")
     told = run("transfer", "alice", "@world", "5", "USD/2", code=1).stderr
@@ -99,6 +156,20 @@ def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
     [
         ("transfer", "a", "b", "1.50", "USD/2"),
         ("transfer", "a", "b", "1_000", "USD/2"),
+        ("transfer", "a", "b", "1"),
+        ("transfer",),
+        ("transfer", "a", "b", "0", "USD/2"),
+        ("transfer", "--", "a", "b", "-5", "USD/2"),
+        ("transfer", "a", "b", "1", "USD/2", "--leg", "a=1:USD/2"),
+        ("transfer", "--leg", "a=1", "--leg", "b=-1"),
+        ("transfer", "--leg", "a", "--leg", "b=-1:USD/2"),
+        ("transfer", "a", "b", "1", "USD/2", "--protocol", "xa"),
+        ("transfer", "a", "b", "1", "USD/2", "--metadata", "x"),
+        ("transfer", "a", "b", "1", "USD/2", "--wait", "31"),
+        ("hold", "a", "b"),
+        ("capture",),
+        ("capture", "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "1.5"),
+        ("freeze",),
         ("open", "a", "USD/2", "--floor", "low"),
         ("balance", "a", "--url", "localhost:8080"),
         ("balance",),
@@ -207,7 +278,9 @@ def test_list_of_commands_says_what_each_command_says_itself() -> None:
         assert name in listed
 
 
-@pytest.mark.parametrize("name", ["open", "transfer", "balance", "watch", "import"])
+@pytest.mark.parametrize(
+    "name", [name for name, command in COMMANDS.items() if command.file in ("money", "holds", "flags", "import_csv")]
+)
 def test_help_shows_examples(name: str) -> None:
     shown = run(name, "--help").stdout
     assert "Examples:" in shown
@@ -215,6 +288,7 @@ def test_help_shows_examples(name: str) -> None:
 
 
 def test_moving_money_does_not_load_the_service() -> None:
-    code = "import sys, fanfold.cli.main, fanfold.cli.money; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
+    modules = "fanfold.cli.main, fanfold.cli.money, fanfold.cli.holds, fanfold.cli.flags"
+    code = f"import sys, {modules}; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "False False"

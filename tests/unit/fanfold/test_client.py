@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -13,19 +14,32 @@ from hypothesis import strategies as st
 from fanfold import (
     AccountState,
     BalanceChange,
+    Capture,
+    Change,
     Client,
     ConnectionState,
+    Hold,
+    Leg,
+    LegsTransfer,
     Moved,
     NotAnswered,
     Open,
     Opened,
+    OpenTransfer,
+    Pending,
     Refusal,
+    Reverse,
     Transfer,
+    Void,
+    Waiting,
+    between,
     uuid7,
 )
 from fanfold import client as client_module
 from fanfold.client import WAIT_SECONDS_MAX, wait_seconds
+from fanfold.commands import request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+from write_side.ledger import commands
 from write_side.ledger.commands import Transfer as TransferCommand
 
 
@@ -85,6 +99,141 @@ async def test_batch_answers_each_item_in_order(wallet: StubWallet) -> None:
             "same_account_twice",
         ]
         assert await client.transfer_batch([]) == []
+
+
+async def _rich_in(client: Client, *accounts: str) -> None:
+    for account in accounts:
+        await client.open_account(account, "USD/2")
+        await client.transfer("@world", account, 100, "USD/2")
+
+
+async def test_hold_is_captured_in_parts_and_the_rest_let_go(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice", "shop")
+        deadline = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))
+        held = await client.hold("alice", "shop", 60, "USD/2", deadline=deadline)
+        assert isinstance(held, Moved)
+        assert (held.result, held.accounts[0].held, held.accounts[0].available) == ("held", 60, 40)
+        command = wallet.commands[-1]
+        assert isinstance(command, commands.Hold)
+        assert command.deadline_us == 1_893_452_400_000_000
+        part = await client.capture(held.id, 25)
+        assert isinstance(part, Moved)
+        assert (part.result, part.hold) == ("done", held.id)
+        let_go = await client.void(held.id)
+        assert isinstance(let_go, Moved)
+        assert let_go.result == "voided"
+        alice = await client.balance("alice")
+        assert isinstance(alice, AccountState)
+        assert (alice.posted, alice.held) == (75, 0)
+        again = await client.capture(held.id)
+        assert isinstance(again, Refusal)
+        assert again.code == "hold_unknown"
+
+
+async def test_legs_conditions_and_notes_reach_the_service(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice", "bob", "fees")
+        legs = [
+            Leg("alice", -10, "USD/2", if_version=1, if_available_at_least=50),
+            Leg("bob", 9, "USD/2"),
+            Leg("fees", 1, "USD/2"),
+        ]
+        moved = await client.ask(LegsTransfer(legs, None, "tcc", "order 7", {"b": "2", "a": "1"}), wait_seconds=5)
+        assert isinstance(moved, Moved)
+        assert [state.posted for state in moved.accounts] == [90, 109, 101]
+        command = wallet.commands[-1]
+        assert isinstance(command, commands.LegsTransfer)
+        assert command.protocol is commands.Protocol.TCC
+        assert command.note == commands.Note("order 7", '{"a":"1","b":"2"}')
+        assert (command.legs[0].if_version, command.legs[0].if_available) == (1, 50)
+        assert wallet.waits[-1] == 5.0
+
+
+async def test_transfer_under_way_is_pending_and_not_a_refusal(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice", "bob")
+        wallet.pending_next = True
+        begun = await client.ask(Transfer("alice", "bob", 5, "USD/2", protocol="tcc"), wait_seconds=0)
+        assert isinstance(begun, Pending)
+        assert (begun.protocol, begun.phase) == ("tcc", "trying")
+        assert await client.transfer_outcome(begun.id) == begun
+
+
+async def test_dry_run_changes_nothing(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice")
+        told = await client.ask(Transfer("alice", "@world", 30, "USD/2"), dry_run=True)
+        assert isinstance(told, Moved)
+        assert told.dry_run
+        assert told.accounts[0].posted == 70
+        assert isinstance(await client.ask(Transfer("alice", "@world", 101, "USD/2"), dry_run=True), Refusal)
+        alice = await client.balance("alice")
+        assert isinstance(alice, AccountState)
+        assert (alice.posted, alice.version) == (100, 1)
+
+
+async def test_transfer_is_reversed_and_names_the_first(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice", "bob")
+        first = await client.transfer("alice", "bob", 5, "USD/2")
+        assert isinstance(first, Moved)
+        back = await client.reverse(first.id)
+        assert isinstance(back, Moved)
+        assert (back.reverses, [state.posted for state in back.accounts]) == (first.id, [100, 100])
+
+
+async def test_frozen_account_says_so_and_gives_nothing(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice")
+        changed = await client.ask(Change("alice", debit="frozen"))
+        assert isinstance(changed, Moved)
+        assert (changed.result, changed.accounts[0].flags) == ("changed", ("debit_frozen",))
+        refused = await client.transfer("alice", "@world", 1, "USD/2")
+        assert isinstance(refused, Refusal)
+        assert refused.code == "account_frozen_for_debit"
+
+
+async def test_batch_of_every_kind_has_a_mode(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await _rich_in(client, "alice", "bob")
+        hold = str(uuid7())
+        first = str(uuid7())
+        answers = await client.transfer_batch(
+            [
+                Hold(between("alice", "bob", 10, "USD/2"), hold),
+                Capture(hold, 4, final=True),
+                LegsTransfer(between("alice", "bob", 3, "USD/2"), first),
+                Reverse(first),
+                Change("alice", credit="frozen"),
+                Void(hold),
+            ],
+            mode="stop",
+            wait_seconds=3,
+        )
+        assert [answer.result for answer in answers if isinstance(answer, Moved)] == [
+            "held", "done", "done", "done", "changed",
+        ]  # fmt: skip
+        assert isinstance(answers[5], Refusal)
+        assert (wallet.modes[-1], wallet.waits[-1]) == (commands.Mode.STOP, 3.0)
+
+
+async def test_open_transfers_are_asked_by_phase_and_age(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        found = await client.open_transfers(phases=["trying", "compensating"], older_than_seconds=60)
+        waiting = (Waiting(1, 2, "try"),)
+        assert found == [OpenTransfer("trying,compensating", "tcc", "trying", 0, "0:7", 60_000, waiting)]
+
+
+def test_amount_that_would_turn_a_transfer_round_is_an_error() -> None:
+    for amount in (0, -5):
+        with pytest.raises(ValueError):
+            between("alice", "bob", amount, "USD/2")
+
+
+def test_deadline_without_a_time_zone_is_an_error() -> None:
+    with pytest.raises(ValueError):
+        request_of(Hold(between("a", "b", 1, "USD/2"), None, datetime.datetime(2030, 1, 1)))  # noqa: DTZ001
 
 
 async def test_busy_service_is_asked_again_with_the_same_id(wallet: StubWallet) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.client import Open, Transfer
+from fanfold.commands import Open, Transfer
 from fanfold.rows import BadFile, Row, Skipped, row_id, rows
 
 HEADING = ["transaction", "account", "date", "amount"]
