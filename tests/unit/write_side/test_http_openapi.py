@@ -24,7 +24,7 @@ from tests.unit.write_side.http_edge import Edge
 EDGE = Edge()
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/vnd.apache.arrow.stream")
 def as_text(_context: Any, value: Any) -> Any:
     return str(value).encode(errors="replace") if not isinstance(value, bytes) else value
 
