@@ -117,6 +117,20 @@ class BalanceChange(NamedTuple):
     flags: tuple[str, ...] = ()
 
 
+class TransferPhase(NamedTuple):
+    """A transfer across partitions, of which the account is a leg, has gone to a phase."""
+
+    account: str
+    id: str
+    phase: str
+
+
+class PhasesMissed(NamedTuple):
+    """Phases of this account's transfers may have gone by untold."""
+
+    account: str
+
+
 class ConnectionState(NamedTuple):
     """Whether what was received is up to date. `live` False: balances may be old until it is True again."""
 

@@ -24,7 +24,9 @@ from fanfold.answers import (
     Opened,
     OpenTransfer,
     Pending,
+    PhasesMissed,
     Refusal,
+    TransferPhase,
     open_transfers_of,
     opened_of,
     outcome_of,
@@ -46,7 +48,7 @@ from fanfold.commands import (
     request_of,
     terms_of,
 )
-from fanfold.stream import watch
+from fanfold.stream import watch, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
 FIRST_WAIT_SECONDS: Final = 0.1
@@ -192,6 +194,12 @@ class Client:
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`."""
         return watch(self.url, accounts)
+
+    def watch_transfers(
+        self, accounts: Sequence[str]
+    ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
+        """As `watch`, and the phases of their transfers across partitions; see `fanfold.stream.watch_transfers`."""
+        return watch_transfers(self.url, accounts)
 
     async def _ask(self, method: str, path: str, read: Callable[[Mapping[str, Any]], T], **request: Any) -> T | Refusal:
         answer = await self._send(method, path, **request)

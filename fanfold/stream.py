@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Final
 
 import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from fanfold.answers import BalanceChange, ConnectionState, optional_int
+from fanfold.answers import BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 
 SUBPROTOCOL: Final = "wallet.v1"
 ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
@@ -40,6 +41,19 @@ async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChan
     An account that does not exist yet is watched all the same: its first state comes when it is opened.
     Raises StreamEnded.
     """
+    async with aclosing(watch_transfers(url, accounts, transfers=False)) as updates:
+        async for update in updates:
+            if not isinstance(update, TransferPhase | PhasesMissed):
+                yield update
+
+
+async def watch_transfers(
+    url: str, accounts: Sequence[str], *, transfers: bool = True
+) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
+    """As `watch`, and each phase that a transfer across partitions of these accounts goes to, newest only.
+
+    After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
+    """
     versions: dict[str, int] = {}
     assets: dict[str, str] = {}
     attempt = 0
@@ -54,7 +68,7 @@ async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChan
                 ping_timeout=PING_SECONDS,
                 max_size=FRAME_BYTES_MAX,
             ) as connection:
-                await _subscribe(connection, accounts, versions)
+                await _subscribe(connection, accounts, versions, transfers)
                 yield ConnectionState(True, "connected")
                 attempt = 0
                 async for update in _updates(connection, versions, assets):
@@ -78,19 +92,23 @@ async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChan
         attempt = min(attempt + 1, 10)
 
 
-async def _subscribe(connection: ClientConnection, accounts: Sequence[str], versions: Mapping[str, int]) -> None:
+async def _subscribe(
+    connection: ClientConnection, accounts: Sequence[str], versions: Mapping[str, int], transfers: bool
+) -> None:
     for number, first in enumerate(range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX)):
         wanted = [
             {"account": account, "since": versions[account]} if account in versions else {"account": account}
             for account in accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
         ]
-        message = {"op": "subscribe", "id": number, "accounts": wanted}
+        message: dict[str, Any] = {"op": "subscribe", "id": number, "accounts": wanted}
+        if transfers:
+            message["transfers"] = True
         await connection.send(msgspec.json.encode(message).decode())
 
 
 async def _updates(
     connection: ClientConnection, versions: dict[str, int], assets: dict[str, str]
-) -> AsyncIterator[BalanceChange | ConnectionState]:
+) -> AsyncIterator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState]:
     accounts: dict[int, str] = {}
     async for frame in connection:
         message: dict[str, Any] = msgspec.json.decode(frame)
@@ -104,6 +122,10 @@ async def _updates(
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
                         assets[account] = item["asset"]
                     yield _change(account, assets.get(account, ""), item)
+            case "transfer":
+                yield TransferPhase(accounts[message["sub"]], message["id"], message["phase"])
+            case "transfers_missed":
+                yield PhasesMissed(accounts[message["sub"]])
             case "status":
                 live = bool(message["live"])
                 yield ConnectionState(live, "up to date" if live else "the feed behind the gateway is silent")
@@ -123,4 +145,5 @@ def _change(account: str, asset: str, item: Mapping[str, Any]) -> BalanceChange:
         optional_int(item["available"]),
         item["at"],
         bool(item.get("snapshot", False)),
+        tuple(item.get("flags", ())),
     )

@@ -7,9 +7,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
+from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.projections.balances import rows_of
+from read_side.projections.phase_changes import PhaseChanges
 from write_side.contract.block import HASH_BYTES, ZERO_HASH, Block
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed, changed_accounts
@@ -21,9 +23,13 @@ Failure = ChainBroken | CheckFailed
 
 
 class FoldedRun(NamedTuple):
-    """What a run of records changed: each changed account once, as it is after the run. entries: how many were folded."""
+    """What a run of records changed: each changed account once, as it is after the run, and each change of phase.
+
+    entries: how many were folded.
+    """
 
     rows: AccountRows
+    phases: PhaseRows
     blocks: int
     entries: int
 
@@ -36,6 +42,7 @@ class PartitionFold:
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
+        self._phases: PhaseChanges | None = None
         self._hashes = bytearray()
 
     @property
@@ -59,11 +66,20 @@ class PartitionFold:
 
     def take(self, records: Sequence[Record]) -> FoldedRun:
         """Fold a run of records. Raises ChainBroken, CheckFailed; the state may then be ahead of what was told."""
-        blocks = [block for record in records if (block := self._take(record)) is not None]
+        # Replay never pushes: what moved on before the first run taken here is nobody's news.
+        if self._phases is None:
+            self._phases = PhaseChanges(self.state)
+        blocks = []
+        for record in records:
+            block = self._take(record)
+            if block is not None:
+                self._phases.take(block)
+                blocks.append(block)
         if not blocks:
-            return FoldedRun(EMPTY_ROWS, 0, 0)
+            return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0)
         entries = sum(len(block.entries["account"]) for block in blocks)
-        return FoldedRun(rows_of(self.state, changed_accounts(self.state, blocks)), len(blocks), entries)
+        rows = rows_of(self.state, changed_accounts(self.state, blocks))
+        return FoldedRun(rows, self._phases.told(), len(blocks), entries)
 
     def advance(self, records: Sequence[Record], until: int | None = None) -> int:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""

@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
+from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import ViewStore, ViewUnavailable
-from read_side.partition_fold import Failure, PartitionFold, fold_before, fold_log
+from read_side.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
 from read_side.timer import Timer
 from read_side.view_owner import ViewOfAnotherLog, ViewOwner
 from read_side.watermark import Watermark
@@ -140,16 +141,16 @@ class Projector:
                         self._tell_readers()
                         return
                     self.blocks += run.blocks
-                    await self._show(run.rows)
+                    await self._show(run)
 
-    async def _show(self, rows: AccountRows) -> None:
+    async def _show(self, run: FoldedRun) -> None:
         """Write a folded run to the view, then tell who waits and who watches."""
-        await self._until_available(lambda: self.owner.advance(rows))
+        await self._until_available(lambda: self.owner.advance(run.rows))
         self.commit_to_view_us = self._timer.wall_us() - self.fold.state.chained.created_at_us
         self._tell_readers()
         if self.fold.sequence > self._published:
             after, self._published = self._published, self.fold.sequence
-            await self._publish(after, rows)
+            await self._publish(after, run.rows, run.phases)
 
     async def _beat_for_ever(self) -> None:
         while True:
@@ -169,10 +170,10 @@ class Projector:
         if self._ahead_beats > AHEAD_BEATS_MAX:
             raise _another_log(self.owner)
         self._tell_readers()
-        await self._publish(self._published, EMPTY_ROWS)
+        await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
 
-    async def _publish(self, after: int, rows: AccountRows) -> None:
-        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows)
+    async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
+        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows, phases)
         try:
             await self._feed.publish(batch)
         except FeedUnavailable as error:

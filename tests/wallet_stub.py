@@ -6,7 +6,10 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from blake3 import blake3
+
 from read_side.contract.feed import FeedBatch
+from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.feed.feed_memory import MemoryFeed
 from write_side.contract.atoms import WORLD
@@ -40,6 +43,12 @@ class WalletStub:
             self.rows[name] = row._replace(posted=posted, version=row.version + 1, at_us=self.sequence)
         await self._publish(changed)
 
+    async def tell_phase(self, account: str, transfer: bytes, phase: str) -> None:
+        """A block in which a transfer across partitions went on and no balance changed."""
+        self.sequence += 1
+        phases = PhaseRows([blake3(account.encode()).digest(16)], [transfer], [phase])
+        await self._send(self.published, self.sequence, [], phases)
+
     async def heartbeat(self) -> None:
         await self._send(self.published, self.sequence, [])
 
@@ -47,10 +56,10 @@ class WalletStub:
         if not self.mute:
             await self._send(self.published, self.sequence, accounts)
 
-    async def _send(self, after: int, upto: int, accounts: list[str]) -> None:
+    async def _send(self, after: int, upto: int, accounts: list[str], phases: PhaseRows = NO_PHASES) -> None:
         rows = AccountRows.of([self.rows[name] for name in accounts])
         self.published = upto
-        await self.feed.publish(FeedBatch(0, 1, self.boot, after, upto, rows))
+        await self.feed.publish(FeedBatch(0, 1, self.boot, after, upto, rows, phases))
 
     # The ASGI application: both sides at once.
 

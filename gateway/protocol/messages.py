@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple, NoReturn
 
 import msgspec
 
-from write_side.contract.atoms import Malformed, parse_account
+from write_side.contract.atoms import Malformed, format_transfer_id, parse_account
 from write_side.contract.codes import PROBLEMS
 
 NUMBER_MAX: Final = 2**53 - 1
@@ -33,8 +33,11 @@ class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Subscribe(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="subscribe"):
+    """transfers: tell the phases of these accounts' transfers too."""
+
     id: Number
     accounts: list[Wanted]
+    transfers: bool = False
 
 
 class Unsubscribe(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="unsubscribe"):
@@ -150,6 +153,20 @@ def item(
 
 def balances_frame(items: Iterable[bytes]) -> bytes:
     return b'{"op":"balances","items":[' + b",".join(items) + b"]}"
+
+
+def transfer_frame(sub: int, transfer: bytes, phase: str) -> bytes:
+    """A transfer across partitions of this account has gone to a phase."""
+    return b'{"op":"transfer","sub":%d,"id":"%s","phase":"%s"}' % (
+        sub,
+        format_transfer_id(transfer).encode(),
+        phase.encode(),
+    )
+
+
+def transfers_missed_frame(sub: int) -> bytes:
+    """Phases of this account's transfers may have gone by unsent: whoever waits for one reads `GET /v1/transfers/{id}`."""
+    return b'{"op":"transfers_missed","sub":%d}' % sub
 
 
 class Acknowledged(NamedTuple):

@@ -1,7 +1,8 @@
 """What waits to be sent to one client. Its size is bounded by the client's subscriptions, however slow the client is.
 
-Answers (ack, pong, error, status) go out in order and first; of each subscription only the newest balance waits. Answers are
-bounded by what the client may still ask: the shell stops reading from a client that does not read.
+Answers (ack, pong, error, status) go out in order and first; of each subscription only the newest balance waits, and of its
+transfers a few, each with its newest phase. Answers are bounded by what the client may still ask: the shell stops reading from
+a client that does not read.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ if TYPE_CHECKING:
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_waiting")
+    __slots__ = ("_answers", "_phases", "_waiting")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
         self._waiting: dict[Subscription, None] = {}
+        self._phases: dict[Subscription, None] | None = None
+        """None until the client's first: most clients never ask for phases."""
 
     def __bool__(self) -> bool:
-        return bool(self._answers or self._waiting)
+        return bool(self._answers or self._waiting or self._phases)
 
     @property
     def waiting(self) -> int:
@@ -38,17 +41,31 @@ class Outbox:
         """Send `subscription.unsent` at the next flush, whatever it is by then."""
         self._waiting[subscription] = None
 
+    def put_phases(self, subscription: Subscription) -> None:
+        """Send the unsent phases of the subscription's transfers at the next flush."""
+        if self._phases is None:
+            self._phases = {}
+        self._phases[subscription] = None
+
     def withdraw(self, subscription: Subscription) -> None:
         self._waiting.pop(subscription, None)
+        if self._phases is not None:
+            self._phases.pop(subscription, None)
 
     def take(self) -> tuple[list[bytes], int]:
-        """The JSON frames to send now, at most one of them with balances, and how many balances that one has."""
+        """The JSON frames to send now, at most one of them with balances, and how many balances that one has.
+
+        Phases come behind the balances that they explain.
+        """
         frames, self._answers = self._answers, []
         count = len(self._waiting)
         if count:
             frames.append(balances_frame([subscription.encode_unsent() for subscription in self._waiting]))
             # A new dict instead of clear(), so that one burst does not keep its memory for the life of the client.
             self._waiting = {}
+        if self._phases:
+            phases, self._phases = self._phases, None
+            frames += [frame for subscription in phases for frame in subscription.encode_phases()]
         return frames, count
 
 

@@ -20,7 +20,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from blake3 import blake3
+
 from gateway.protocol.messages import Item, item
+from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available
@@ -85,6 +88,8 @@ class PartitionWatch:
         self._touched = touched
         self._cut_wait_ms = cut_wait_ms
         self._watched: dict[str, dict[Subscription, None]] = {}
+        self._by_key: dict[bytes, str] = {}
+        """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
         self._held: list[Read] = []
         self._furthest = -1
         self._repairing_since_ms: int | None = None
@@ -97,6 +102,8 @@ class PartitionWatch:
         """Feed these from now on (silently, until they are acknowledged and released) and say what to read."""
         for subscription in subscriptions:
             self._watched.setdefault(subscription.account, {})[subscription] = None
+            if subscription.transfers:
+                self._by_key[_key(subscription.account)] = subscription.account
         return Read(list(subscriptions), self._furthest, self.breaks)
 
     def forget(self, subscriptions: Sequence[Subscription]) -> None:
@@ -106,6 +113,8 @@ class PartitionWatch:
                 del watchers[subscription]
                 if not watchers:
                     del self._watched[subscription.account]
+                    if self._by_key:
+                        self._by_key.pop(_key(subscription.account), None)
 
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
@@ -118,6 +127,7 @@ class PartitionWatch:
                 self._break()
             if self._watched:
                 self._offer(batch.rows)
+                self._offer_phases(batch.phases)
                 self._release()
         return verdict
 
@@ -182,6 +192,7 @@ class PartitionWatch:
         self.repairing = bool(self._watched)
         for watchers in self._watched.values():
             for subscription in watchers:
+                subscription.miss_phases()
                 subscription.hold()
 
     def _offer(self, rows: AccountRows) -> None:
@@ -192,6 +203,14 @@ class PartitionWatch:
             for subscription in watched[rows.accounts[i]]:
                 subscription.offer(state)
                 self._touched[subscription.session] = None
+
+    def _offer_phases(self, phases: PhaseRows) -> None:
+        by_key = self._by_key
+        if by_key:
+            for i in [i for i, key in enumerate(phases.keys) if key in by_key]:
+                for subscription in self._watched[by_key[phases.keys[i]]]:
+                    subscription.offer_phase(phases.transfers[i], phases.phases[i])
+                    self._touched[subscription.session] = None
 
     def _release(self) -> None:
         """Nothing is let go during a repair: then the partition's accounts are not known at one position."""
@@ -204,6 +223,10 @@ class PartitionWatch:
             for read in ready:
                 # A later read of the same subscription may be due later: that one releases it then.
                 self._let_go(subscription for subscription in read.subscriptions if subscription.due <= position)
+
+
+def _key(account: str) -> bytes:
+    return blake3(account.encode()).digest(16)
 
 
 def item_of_row(rows: AccountRows, i: int) -> Item:

@@ -24,11 +24,16 @@ from gateway.protocol.messages import (
     error_frame,
     pong_frame,
     status_frame,
+    transfer_frame,
+    transfers_missed_frame,
 )
 from gateway.protocol.outbox import Outbox
 
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
+
+PHASES_UNSENT_MAX = 64
+"""Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
 
 ERRORS_MAX = 16
 """Refused messages before the connection ends: a client with a bug must not keep the gateway busy for ever."""
@@ -38,9 +43,13 @@ class Subscription:
     """One account watched by one client. `number` is the `sub` of its items; never used again in this session.
 
     newest: the newest version offered, or the client's `since`. due: the feed position at which it may be released.
+    transfers: whether the client wants to know the phases of its transfers; phases: those unsent, None for none.
     """
 
-    __slots__ = ("account", "due", "first", "live", "newest", "number", "open", "session", "unanswered", "unsent")
+    __slots__ = (
+        "account", "due", "first", "live", "missed", "newest", "number", "open", "phases", "session", "transfers", "unanswered",
+        "unsent",
+    )  # fmt: skip
 
     def __init__(self, session: Session, account: str, number: int) -> None:
         self.session = session
@@ -53,6 +62,9 @@ class Subscription:
         self.live = False
         self.unanswered = 0
         self.open = True
+        self.transfers = False
+        self.phases: dict[bytes, str] | None = None
+        self.missed = False
 
     def offer(self, item: Item) -> None:
         """State of this account from anywhere, in any order. Only what is newer counts; it replaces what is unsent."""
@@ -61,6 +73,24 @@ class Subscription:
             self.unsent = item
             if self.live:
                 self.session.outbox.put(self)
+
+    def offer_phase(self, transfer: bytes, phase: str) -> None:
+        """A transfer of this account has gone to a phase; the newest replaces what is unsent."""
+        if not self.transfers:
+            return
+        if self.phases is None:
+            self.phases = {}
+        self.phases.pop(transfer, None)
+        self.phases[transfer] = phase
+        if len(self.phases) > PHASES_UNSENT_MAX:
+            del self.phases[next(iter(self.phases))]
+            self.missed = True
+        if self.live:
+            self.session.outbox.put_phases(self)
+
+    def miss_phases(self) -> None:
+        """The feed broke: phases may have gone by."""
+        self.missed = self.transfers
 
     def hold(self) -> None:
         """Send nothing until `release`: this partition's state is being read again and is no cut at one position."""
@@ -73,6 +103,15 @@ class Subscription:
             self.live = True
             if self.unsent is not None:
                 self.session.outbox.put(self)
+            if self.phases or self.missed:
+                self.session.outbox.put_phases(self)
+
+    def encode_phases(self) -> list[bytes]:
+        """The frames of the unsent phases."""
+        frames = [transfers_missed_frame(self.number)] if self.missed else []
+        frames += [transfer_frame(self.number, transfer, phase) for transfer, phase in (self.phases or {}).items()]
+        self.phases, self.missed = None, False
+        return frames
 
     def encode_unsent(self) -> bytes:
         """The item for the frame. The first of a subscription says so, and names the asset."""
@@ -145,9 +184,11 @@ class Session:
         if self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
             return self._refuse(StreamError(message.id, "overloaded", "wait for the acks of the subscribes before"))
         self._unanswered += 1
-        return Watch(message.id, [self._open(wanted.account, wanted.since) for wanted in message.accounts])
+        return Watch(
+            message.id, [self._open(wanted.account, wanted.since, message.transfers) for wanted in message.accounts]
+        )
 
-    def _open(self, account: str, since: int | None) -> Subscription:
+    def _open(self, account: str, since: int | None, transfers: bool) -> Subscription:
         """A second subscribe to an account keeps its number and starts it again, never below what was sent."""
         known = self.by_account.get(account)
         newest = -1 if since is None else since
@@ -160,6 +201,9 @@ class Session:
             subscription.hold()
             newest = max(newest, subscription.newest - 1)
             subscription.unsent = None
+        subscription.transfers = transfers
+        if not transfers:
+            subscription.phases, subscription.missed = None, False
         subscription.first = True
         subscription.unanswered += 1
         subscription.newest = newest

@@ -1,11 +1,11 @@
 """The feed port: what projectors tell gateways. Adapters: `read_side/feed/feed_memory.py`, `feed_redis.py`.
 
 A batch says: between block `after` and block `upto` of this partition, exactly these accounts changed, and this is
-their state at `upto`.  Batches of one projector life (`boot`) are contiguous: each starts where the last ended.  An
-empty batch with `after == upto` is the heartbeat, once a second.  A reader that sees a gap, a new `boot` or a new
-`generation` has missed something and reads the balances it cares about again; it never guesses.  Delivery is at least
-once, in order per partition; a batch may come twice and a capped feed may forget old ones, so a reader never relies on
-having seen everything.
+their state at `upto`; and which transfers across partitions went to which phase.  Batches of one projector life (`boot`)
+are contiguous: each starts where the last ended.  An empty batch with `after == upto` is the heartbeat, once a second.
+A reader that sees a gap, a new `boot` or a new `generation` has missed something and reads the balances it cares about
+again; it never guesses.  Delivery is at least once, in order per partition; a batch may come twice and a capped feed may
+forget old ones, so a reader never relies on having seen everything.
 
 Source: the (offset, epoch) recovery of Centrifugo, and Kafka's rule that consumers own their position.
 """
@@ -16,12 +16,14 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import AccountRows
 
 
 @dataclass(frozen=True, slots=True)
 class FeedBatch:
-    """The interval (after, upto] of one partition. `rows` holds each changed account once, as it is at `upto`."""
+    """The interval (after, upto] of one partition. `rows` holds each changed account once, as it is at `upto`; `phases`
+    each transfer once for each of its accounts, in the newest phase that it went to."""
 
     partition: int
     generation: int
@@ -29,6 +31,7 @@ class FeedBatch:
     after: int
     upto: int
     rows: AccountRows
+    phases: PhaseRows = NO_PHASES
 
     @property
     def is_heartbeat(self) -> bool:

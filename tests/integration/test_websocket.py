@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import uuid
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import aiohttp
@@ -14,6 +16,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
+from fanfold.answers import BalanceChange, ConnectionState, TransferPhase
+from fanfold.stream import watch_transfers
 from gateway.protocol.close_codes import CloseCode
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
@@ -103,6 +107,32 @@ async def test_resume_sends_only_what_is_newer(served: Served, wallet: WalletStu
     async with connect(served.stream_url) as client:
         await subscribe(client, alice=1, bob=2)
         assert [(row["sub"], row["v"]) for row in (await receive(client))["items"]] == [(1, 3)]
+
+
+async def test_phases_of_an_accounts_transfers_are_pushed_to_who_asked(served: Served, wallet: WalletStub) -> None:
+    transfer = uuid.uuid4()
+    async with connect(served.stream_url) as client, connect(served.stream_url) as other:
+        await subscribe(other, "alice")
+        await receive(other)
+        await send(client, op="subscribe", id=1, accounts=[{"account": "alice"}], transfers=True)
+        assert (await receive(client))["op"] == "ack"
+        assert (await receive(client))["op"] == "balances"
+        await wallet.tell_phase("alice", transfer.bytes, "trying")
+        assert await receive(client) == {"op": "transfer", "sub": 1, "id": str(transfer), "phase": "trying"}
+        await wallet.tell_phase("bob", transfer.bytes, "held")
+        await wallet.tell_phase("alice", transfer.bytes, "paying")
+        assert (await receive(client))["phase"] == "paying"
+        await wallet.transfer("@world", "alice", 1)
+        assert (await receive(other))["op"] == "balances", "who did not ask hears of balances only"
+
+
+async def test_the_client_tells_phases_beside_balances(served: Served, wallet: WalletStub) -> None:
+    transfer = uuid.uuid4()
+    async with asyncio.timeout(WAIT_S), aclosing(watch_transfers(served.url, ["alice"])) as updates:
+        assert await anext(updates) == ConnectionState(True, "connected")
+        assert isinstance(await anext(updates), BalanceChange)
+        await wallet.tell_phase("alice", transfer.bytes, "done")
+        assert await anext(updates) == TransferPhase("alice", str(transfer), "done")
 
 
 async def test_a_lost_batch_is_repaired_unnoticed(served: Served, wallet: WalletStub) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from read_side.contract.feed import Feed, FeedBatch
+from read_side.contract.phases import NO_PHASES, WORDS, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.feed.batch_bytes import decode_batch, encode_batch
 from read_side.feed.feed_memory import BATCHES_WAITING_MAX, MemoryFeed
@@ -40,13 +41,17 @@ ROWS = AccountRows.of(
 )
 
 
+PHASES = PhaseRows([b"a" * 16, b"b" * 16, b"a" * 16], [b"1" * 16, b"1" * 16, b"2" * 16], ["trying", "held", "refused"])
+
+
 def batch(upto: int, after: int | None = None, partition: int = 0, rows: AccountRows = ROWS) -> FeedBatch:
-    return FeedBatch(partition, 1, "boot-1", upto - 1 if after is None else after, upto, rows)
+    phases = PHASES if len(rows) else NO_PHASES
+    return FeedBatch(partition, 1, "boot-1", upto - 1 if after is None else after, upto, rows, phases)
 
 
 def plain(some: FeedBatch) -> tuple[object, ...]:
     rows = [some.rows[i] for i in range(len(some.rows))]
-    return some.partition, some.generation, some.boot, some.after, some.upto, rows
+    return some.partition, some.generation, some.boot, some.after, some.upto, rows, some.phases
 
 
 async def take(batches: AsyncIterator[FeedBatch]) -> FeedBatch:
@@ -125,6 +130,12 @@ async def test_close_ends_every_subscription(feed: Feed) -> None:
 def test_the_bytes_of_a_batch_give_the_batch_back() -> None:
     for each in (batch(7, 3), batch(9, 9, rows=EMPTY_ROWS)):
         assert plain(decode_batch(0, encode_batch(each))) == plain(each)
+
+
+def test_every_word_of_a_phase_survives() -> None:
+    keys = [bytes([i]) * 16 for i in range(len(WORDS))]
+    sent = FeedBatch(0, 1, "boot-1", 0, 1, EMPTY_ROWS, PhaseRows(keys, keys[::-1], list(WORDS)))
+    assert decode_batch(0, encode_batch(sent)).phases == sent.phases
 
 
 def test_columns_after_decoding_are_int64() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import START_US, opened
@@ -196,3 +198,17 @@ async def test_a_reversed_transfer_names_its_reversal(bank: Bank) -> None:
     legs = tuple(sorted([Leg(bank.alice, 5, USD), Leg(bank.carol, -5, USD)]))
     await bank.partitions.say(0, Reverse(reversal.bytes, plain.bytes, legs))
     assert (await bank.transfer(plain))["reversed_by"] == str(reversal)
+
+
+async def test_the_feed_tells_a_change_of_phase_with_the_block_that_made_it(bank: Bank) -> None:
+    feeds = [bank.feed.subscribe(p) for p in range(2)]
+    id = await bank.send(30, Protocol.TCC)
+    await bank.partitions.carry(1)
+    for feed, account, phase in ((feeds[0], bank.alice, "trying"), (feeds[1], bank.bob, "held")):
+        batch = await asyncio.wait_for(anext(feed), 20.0)
+        told = batch.phases
+        assert (told.keys, told.transfers, told.phases) == (
+            [blake3(account.encode()).digest(16)],
+            [id.bytes],
+            [phase],
+        )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
+from blake3 import blake3
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,6 +15,7 @@ from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
 from gateway.protocol.session import Session, Watch
 from read_side.contract.feed import FeedBatch
+from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from write_side.contract.atoms import NO_FLOOR
 
@@ -380,3 +383,54 @@ def test_a_feed_that_breaks_all_the_time_does_not_silence_its_clients() -> None:
         watch.release_overdue(round * CUT_WAIT_MS // 10)
     [frame], _ = session.outbox.take()
     assert {row["posted"] for row in json.loads(frame)["items"]} == {"-11", "11"}
+
+
+def phases(*changes: tuple[str, int, str]) -> PhaseRows:
+    keys = [blake3(account.encode()).digest(16) for account, _, _ in changes]
+    return PhaseRows(keys, [bytes([number]) * 16 for _, number, _ in changes], [phase for _, _, phase in changes])
+
+
+def following(account: str) -> tuple[PartitionWatch, Session]:
+    """A client that wants the phases of one account's transfers, live at position 1."""
+    watch, session = PartitionWatch(0, {}, CUT_WAIT_MS), Session(10)
+    watch.take(FeedBatch(0, 0, "a", -1, 1, EMPTY_ROWS))
+    asked = {"op": "subscribe", "id": 1, "accounts": [{"account": account}], "transfers": True}
+    wish = session.receive(json.dumps(asked))
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {})
+    watch.finish(read, {}, 1, 0)
+    session.outbox.take()
+    return watch, session
+
+
+def test_a_phase_goes_to_those_who_watch_a_leg_of_the_transfer() -> None:
+    watch, session = following("a")
+    watch.take(FeedBatch(0, 0, "a", 1, 2, EMPTY_ROWS, phases(("b", 1, "trying"), ("a", 2, "crediting"))))
+    [frame], _ = session.outbox.take()
+    assert json.loads(frame) == {
+        "op": "transfer",
+        "sub": 1,
+        "id": str(uuid.UUID(bytes=b"\2" * 16)),
+        "phase": "crediting",
+    }
+
+
+def test_a_broken_feed_says_that_phases_may_have_gone_by() -> None:
+    watch, session = following("a")
+    watch.take(FeedBatch(0, 0, "a", 5, 6, EMPTY_ROWS, phases(("a", 1, "done"))))
+    assert session.outbox.take()[0] == [], "nothing before the repair"
+    repair = watch.begin_repair()
+    assert repair is not None
+    watch.finish(repair, {}, 6, 0)
+    missed, done = (json.loads(frame) for frame in session.outbox.take()[0])
+    assert missed == {"op": "transfers_missed", "sub": 1}
+    assert done["phase"] == "done"
+
+
+def test_nobody_is_told_phases_after_leaving() -> None:
+    watch, session = following("a")
+    watch.forget(session.end().subscriptions)
+    watch.take(FeedBatch(0, 0, "a", 1, 2, EMPTY_ROWS, phases(("a", 1, "done"))))
+    assert session.outbox.take()[0] == []
+    assert watch._by_key == {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.messages import Item, item
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import ERRORS_MAX, Close, Session, Subscription, Unwatch, Watch
+from gateway.protocol.session import ERRORS_MAX, PHASES_UNSENT_MAX, Close, Session, Subscription, Unwatch, Watch
 
 
 def state(version: int, posted: str = "5") -> Item:
@@ -24,16 +24,17 @@ def sent(session: Session) -> list[dict[str, Any]]:
     return [json.loads(frame) for frame in frames]
 
 
-def subscribe(session: Session, *accounts: str | tuple[str, int], id: int = 1) -> Watch:
+def subscribe(session: Session, *accounts: str | tuple[str, int], id: int = 1, transfers: bool = False) -> Watch:
     wanted = [{"account": a} if isinstance(a, str) else {"account": a[0], "since": a[1]} for a in accounts]
-    wish = session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": wanted}))
+    asked = {"op": "subscribe", "id": id, "accounts": wanted} | ({"transfers": True} if transfers else {})
+    wish = session.receive(json.dumps(asked))
     assert isinstance(wish, Watch)
     return wish
 
 
-def live(session: Session, account: str, version: int) -> Subscription:
+def live(session: Session, account: str, version: int, transfers: bool = False) -> Subscription:
     """A subscription that has been sent its snapshot."""
-    watch = subscribe(session, account)
+    watch = subscribe(session, account, transfers=transfers)
     [subscription] = watch.subscriptions
     subscription.offer(state(version))
     session.acknowledge(watch, {account: version})
@@ -210,3 +211,67 @@ def test_versions_only_rise_whatever_is_offered(steps: list[int | str]) -> None:
     for frame in sent(session):
         seen = frame["items"][0]["v"]
     assert seen == max([step for step in steps if isinstance(step, int)], default=0)
+
+
+ONE, TWO = bytes([1]) * 16, bytes([2]) * 16
+
+
+def test_phases_are_for_those_who_asked_for_them() -> None:
+    session = Session(10)
+    live(session, "alice", 1).offer_phase(ONE, "trying")
+    assert sent(session) == []
+    live(session, "bob", 1, transfers=True).offer_phase(ONE, "trying")
+    assert sent(session) == [
+        {"op": "transfer", "sub": 2, "id": "01010101-0101-0101-0101-010101010101", "phase": "trying"}
+    ]
+
+
+def test_the_newest_phase_of_a_transfer_replaces_the_unsent_one() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1, transfers=True)
+    for phase in ("trying", "capturing", "paying"):
+        subscription.offer_phase(ONE, phase)
+    subscription.offer_phase(TWO, "trying")
+    assert [(frame["id"][:2], frame["phase"]) for frame in sent(session)] == [("01", "paying"), ("02", "trying")]
+    assert sent(session) == []
+
+
+def test_phases_follow_the_balances_that_they_explain() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1, transfers=True)
+    subscription.offer_phase(ONE, "done")
+    subscription.offer(state(2))
+    assert [frame["op"] for frame in sent(session)] == ["balances", "transfer"]
+
+
+def test_a_slow_client_keeps_a_bounded_number_of_phases_and_hears_of_it() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1, transfers=True)
+    for number in range(PHASES_UNSENT_MAX + 5):
+        subscription.offer_phase(number.to_bytes(16, "big"), "trying")
+    missed, *frames = sent(session)
+    assert missed == {"op": "transfers_missed", "sub": 1}
+    assert len(frames) == PHASES_UNSENT_MAX
+    assert int(frames[-1]["id"].replace("-", ""), 16) == PHASES_UNSENT_MAX + 4
+
+
+def test_phases_wait_while_the_subscription_is_held_and_go_when_it_is_closed() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1, transfers=True)
+    subscription.hold()
+    subscription.offer_phase(ONE, "trying")
+    assert sent(session) == []
+    subscription.release()
+    assert [frame["op"] for frame in sent(session)] == ["transfer"]
+    subscription.offer_phase(ONE, "done")
+    session.receive('{"op":"unsubscribe","id":2,"subs":[1]}')
+    assert [frame["op"] for frame in sent(session)] == ["ack"]
+
+
+def test_a_second_subscribe_without_transfers_ends_them() -> None:
+    session = Session(10)
+    subscription = live(session, "alice", 1, transfers=True)
+    subscription.offer_phase(ONE, "trying")
+    session.acknowledge(subscribe(session, "alice", id=2), {"alice": 1})
+    subscription.release()
+    assert [frame["op"] for frame in sent(session)] == ["ack"]
