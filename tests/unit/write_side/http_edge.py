@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
@@ -41,6 +42,7 @@ from write_side.ledger.commands import (
     Void,
 )
 from write_side.ledger.commands import Protocol as HowAcross
+from write_side.outcome_columns import BatchOutcome
 from write_side.prefer_header import WAIT_SECONDS_MAX
 
 AT = "2026-01-01T00:00:00.000000Z"
@@ -75,6 +77,7 @@ class MemoryIntake:
 
     def __init__(self) -> None:
         self.submissions: list[list[Command]] = []
+        self.batches: list[CommandBatch] = []
         self.dry_runs: list[Command] = []
         self.modes: list[Mode] = []
         self.waits: list[float | None] = []
@@ -103,8 +106,16 @@ class MemoryIntake:
         self.waits.append(wait_s)
         return [self._answer(command) for command in commands]
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
-        raise NotImplementedError
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+        if self.failure is not None:
+            raise self.failure
+        # What a queue's other end would refuse must not get into one.
+        CommandBatch.decode(batch.encode())
+        self.batches.append(batch)
+        self.modes.append(mode)
+        self.waits.append(wait_s)
+        n = len(batch)
+        return BatchOutcome(np.full(n, 201, np.uint16), np.full(n, "done", object), np.full(n, "0:1", object))
 
     async def dry_run(self, command: Command) -> Answer:
         if self.failure is not None:
