@@ -5,53 +5,87 @@ The first start after an update takes some 20 s for this; later ones load what w
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
 
-from write_side.contract.block import ZERO_HASH, encode, header_of
+from write_side.contract.atoms import partition_of
+from write_side.contract.block import decode, encode, header_of
+from write_side.contract.fold import forget_before
 from write_side.contract.log import Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands import Command, Hold, Leg, OpenAccount, Transfer
 from write_side.ledger.decide import decide
 from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.ledger.outstanding import messages_again, messages_of_block
+from write_side.ledger.step_batch import StepBatch
 
 
 def compile_ahead() -> None:
-    """Decide, encode, decode and fold a few commands; takes milliseconds once everything is compiled."""
-    state, replay, reader = State(0), Replay(State(0), fingerprints_of_block), Replay(State(0))
-    first, refused = b"\x01" * 16, b"\x02" * 16
-    rounds: tuple[list[Command], ...] = (
-        [OpenAccount("a", "USD/2", 0, ""), OpenAccount("b", "USD/2", 0, "owner")],
-        [Transfer(first, "@world", "a", 5, "USD/2"), Transfer(refused, "b", "a", 5, "USD/2")],
-        [Transfer(first, "@world", "a", 5, "USD/2"), OpenAccount("a", "USD/2", 0, "")],
+    """Decide, encode, decode and fold a few commands in two partitions; takes milliseconds once everything is compiled."""
+    partitions = [_Partition(0), _Partition(1)]
+    first, refused, away, hold = (bytes((number,)) * 16 for number in range(1, 5))
+    near, far = (_account_in(partition) for partition in range(2))
+    rounds: tuple[tuple[int, list[Command]], ...] = (
+        (0, [OpenAccount(near, "USD/2", 0, ""), OpenAccount(near + "0", "USD/2", 0, "owner")]),
+        (1, [OpenAccount(far, "USD/2", 0, "")]),
+        (0, [Transfer(first, "@world", near, 5, "USD/2"), Transfer(refused, near, "@world", 9, "USD/2")]),
+        (0, [Transfer(first, "@world", near, 5, "USD/2"), OpenAccount(near, "USD/2", 0, "")]),
+        (0, [Transfer(away, near, far, 1, "USD/2"), Hold(hold, (Leg(near, -1, "USD/2"), Leg(far, 1, "USD/2")))]),
     )
-    for sequence, commands in enumerate(rounds):
+    waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque(
+        (p, CommandBatch.of(commands)) for p, commands in rounds
+    )
+    while waiting:
+        to, batch = waiting.popleft()
+        waiting += partitions[to].decide(batch).items()
+    reader = partitions[0].reader.state
+    reader.find_transfer(first)
+    reader.number_of(near)
+    reader.reserve_accounts(2048)
+    reader.ids.reserve(2048)
+    forget_before(reader, 2)
+    reader.pending.reserve(2048, 2048)
+    messages_again(reader.pending.rows[:1], reader.pending.legs, 0)
+
+
+class _Partition:
+    def __init__(self, partition: int) -> None:
+        self._state = State(partition)
+        self._writer = Replay(State(partition), fingerprints_of_block)
+        self.reader = Replay(State(partition))
+
+    def decide(self, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:
+        chained = self._state.chained
+        sequence = chained.sequence + 1
         decision = decide(
-            state,
-            [CommandBatch.of(commands)],
-            np.ones(len(commands), np.int64),
-            np.arange(len(commands)),
-            partitions=1,
+            self._state,
+            [batch],
+            np.ones(len(batch), np.int64),
+            np.arange(len(batch)),
+            partitions=2,
             created_at_us=sequence + 1,
             ids_max=1024,
         )
         block = encode(
-            partition=0,
+            partition=self._state.partition,
             epoch=1,
             sequence=sequence,
-            previous_hash=state.chained.block_hash if sequence else ZERO_HASH,
+            previous_hash=chained.block_hash,
             consumed_to=sequence + 1,
             created_at_us=sequence + 1,
             refuse_ids_before_us=decision.refuse_ids_before_us,
             digest=decision.digest,
             sections=decision.sections,
         )
-        state.chained.advance(header_of(block))
-        for each in (replay, reader):
+        chained.advance(header_of(block))
+        for each in (self._writer, self.reader):
             each.take(Record(sequence, block))
-    reader.state.find_transfer(first)
-    reader.state.number_of("a")
-    reader.state.reserve_accounts(2048)
-    reader.state.ids.reserve(2048)
-    reader.state.ids.forget_before(2, reader.state.digest)
+        return messages_of_block(decode(block))
+
+
+def _account_in(partition: int) -> str:
+    """Some account that lives in this one of two partitions."""
+    return next(name for name in map(str, range(64)) if partition_of(name, 2) == partition)

@@ -1,4 +1,4 @@
-"""Makes the golden blocks of format version 1: run once, from the root, and never again for this version.
+"""Makes the golden blocks of format version 2: run once, from the root, and never again for this version.
 
     python -m tests.data.golden.make_blocks
 
@@ -8,7 +8,9 @@ of its own beside them, and `tests/unit/write_side/contract/test_golden_blocks.p
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,107 @@ import numpy as np
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at, timeless_id
 from write_side.contract.atoms import NO_FLOOR, partition_of
-from write_side.contract.block import Block, decode
-from write_side.contract.columns import SECTIONS
-from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.contract.block import FORMAT_VERSION, Block, decode
+from write_side.contract.codes import Flag
+from write_side.contract.columns import SECTIONS, SECTIONS_OF_VERSION, ColumnType
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import (
+    Capture,
+    Change,
+    Command,
+    Hold,
+    Leg,
+    LegsTransfer,
+    Note,
+    OpenAccount,
+    Protocol,
+    Reverse,
+    Transfer,
+    Void,
+)
+from write_side.ledger.outstanding import messages_of_block
+from write_side.ledger.step_batch import StepBatch
 
 FOLDER = Path(__file__).parent
 WEEK_US = 7 * 24 * 3600 * 1_000_000
 
 
-def golden_partition() -> DecidingPartition:
-    """Two epochs, every kind and code of version 1, every integer width, a cut-off that rose, and a repeat across blocks."""
+USD = "USD/2"
+
+
+def golden_partitions() -> list[DecidingPartition]:
+    """Two partitions: the plain life of `_plain_life` in the second, then orders of every kind, and messages between the two."""
+    partitions = [DecidingPartition(0, 2), _plain_life()]
+    clock = itertools.count(partitions[1].state.chained.created_at_us + 1)
+    numbers = itertools.count(1_000)
+    base_us = partitions[1].state.chained.created_at_us
+
+    def new_id() -> bytes:
+        return id_at(base_us, next(numbers))
+
+    def run(partition: int, commands: list[Command], *, lose: int = 0) -> None:
+        """Decide, and carry every message that follows, but for the first few."""
+        waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque([(partition, CommandBatch.of(commands))])
+        while waiting:
+            to, batch = waiting.popleft()
+            block = partitions[to].decide_batch(batch, next(clock))
+            for each in messages_of_block(block).items():
+                if lose > 0:
+                    lose -= 1
+                else:
+                    waiting.append(each)
+
+    legs = (Leg("alice", -30, USD), Leg("bob", 10, USD), Leg("dave", 20, USD))
+    inside = (Leg("alice", -9, USD, if_version=0, if_available=5), Leg("dave", 9, USD))
+    partitions[0].open_epoch(next(clock))
+    run(0, [OpenAccount("bob", USD, 0, ""), OpenAccount("carol", USD, 0, "")])
+    many, plain, held = new_id(), new_id(), new_id()
+    run(1, [Transfer(plain, "alice", "bob", 5, USD), LegsTransfer(many, legs, note=Note("invoice 7", '{"a":"b"}'))])
+    run(
+        1,
+        [
+            LegsTransfer(new_id(), legs, Protocol.TCC),
+            LegsTransfer(new_id(), inside),
+            Transfer(new_id(), "dave", "nobody0", 1, USD),
+        ],
+    )
+    run(1, [LegsTransfer(new_id(), (Leg("alice", -5, USD), Leg("nobody0", 5, USD)), Protocol.TCC)])
+    run(1, [Reverse(new_id(), plain, (Leg("alice", 5, USD), Leg("bob", -5, USD))), Reverse(new_id(), many, ())])
+    run(1, [Hold(held, (Leg("alice", -100, USD), Leg("bob", 100, USD)), deadline_us=base_us + 60_000_000)])
+    run(1, [Capture(new_id(), held, 10), Capture(new_id(), held, 10), Void(new_id(), held)])
+    run(1, [Capture(new_id(), held, 200), Capture(new_id(), held, 20, final=True, protocol=Protocol.TCC)])
+    local = new_id()
+    run(
+        1,
+        [
+            Hold(local, (Leg("alice", -50, USD), Leg("dave", 50, USD))),
+            Capture(new_id(), local, legs=(Leg("alice", -20, USD), Leg("dave", 20, USD))),
+        ],
+    )
+    run(
+        1,
+        [
+            Change(new_id(), "alice", Flag.DEBIT_FROZEN, Flag(0)),
+            Change(new_id(), "alice", Flag.CLOSED, Flag(0)),
+            Void(new_id(), local),
+        ],
+    )
+    run(
+        1,
+        [
+            Change(new_id(), "alice", Flag(0), Flag.DEBIT_FROZEN),
+            Hold(new_id(), (Leg("alice", -7, USD), Leg("dave", 7, USD)), base_us + 1_000_000),
+        ],
+    )
+    lost = LegsTransfer(new_id(), (Leg("alice", -3, USD), Leg("bob", 3, USD)), Protocol.TCC)
+    run(1, [lost], lose=1)
+    clock = itertools.count(base_us + 30_000_000)
+    run(1, [Transfer(new_id(), "@world", "alice", 1, USD)])
+    return partitions
+
+
+def _plain_life() -> DecidingPartition:
+    """Two epochs, plain transfers with every code they had first, every integer width, a cut-off that rose, a repeat."""
     partition = DecidingPartition(partition=1, partitions=2)
     partition.open_epoch(NOON_US)
     partition.decide(
@@ -76,17 +169,17 @@ def _transfer(number: int, debit: str, credit: str, amount: int, at_us: int = NO
     return Transfer(id_at(at_us, number), debit, credit, amount, "USD/2")
 
 
-def described(block: Block) -> dict[str, Any]:
-    """A decoded block as JSON: bytes as hexadecimal digits."""
+def described(block: Block, version: int = FORMAT_VERSION) -> dict[str, Any]:
+    """A decoded block as JSON, with the sections of its format version: bytes as hexadecimal digits."""
     header = {
         name: value.hex() if isinstance(value, bytes) else value for name, value in block.header._asdict().items()
     }
     sections = {}
-    for section in SECTIONS:
+    for section in SECTIONS[: SECTIONS_OF_VERSION[version]]:
         columns = getattr(block, section.name)
         sections[section.name] = {
-            column.name: [bytes(row).hex() for row in columns["id"]]
-            if column.name == "id" and section.name == "outcomes"
+            column.name: [bytes(row).hex() for row in columns[column.name]]
+            if column.kind is ColumnType.ID
             else np.asarray(columns[column.name]).tolist()
             for column in section.columns
         }
@@ -94,11 +187,11 @@ def described(block: Block) -> dict[str, Any]:
 
 
 def main() -> None:
-    partition = golden_partition()
-    for sequence, data in enumerate(partition.blocks):
-        path = FOLDER / f"version-1-block-{sequence}.bin"
-        path.write_bytes(data)
-        path.with_suffix(".json").write_text(json.dumps(described(decode(data)), indent=1) + "\n")
+    for partition in golden_partitions():
+        for sequence, data in enumerate(partition.blocks):
+            path = FOLDER / f"version-{FORMAT_VERSION}-partition-{partition.state.partition}-block-{sequence:02}.bin"
+            path.write_bytes(data)
+            path.with_suffix(".json").write_text(json.dumps(described(decode(data))) + "\n")
 
 
 if __name__ == "__main__":

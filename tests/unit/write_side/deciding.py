@@ -8,12 +8,14 @@ import numpy as np
 
 from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.log import Record
+from write_side.contract.pending import FIRST_LEG, LEG_COUNT, STEPS, WHAT
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command
 from write_side.ledger.decide import Decision, decide
 from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.ledger.step_batch import StepBatch
 
 NOON_US = 1_760_000_000_000_500
 """Some moment. Ids carry milliseconds; the half one keeps blocks a few microseconds apart on the same side of every id."""
@@ -46,11 +48,15 @@ class DecidingPartition:
 
     def decide(self, commands: Sequence[Command], at_us: int) -> Block:
         """One record of commands, one block."""
+        return self.decide_batch(CommandBatch.of(commands), at_us)
+
+    def decide_batch(self, batch: CommandBatch | StepBatch, at_us: int) -> Block:
+        """One record of commands or of messages from other partitions, one block."""
         decision = decide(
             self.state,
-            [CommandBatch.of(commands)],
-            np.ones(len(commands), np.int64),
-            np.arange(len(commands)),
+            [batch],
+            np.ones(len(batch), np.int64),
+            np.arange(len(batch)),
             partitions=self.partitions,
             created_at_us=at_us,
             ids_max=self.ids_max,
@@ -96,7 +102,22 @@ def assert_same_state(one: State, other: State) -> None:
         row_name = f"{name}:{asset}" if name.startswith("@") else name
         assert one.number_of(row_name) == other.number_of(row_name) is not None
     assert np.array_equal(one.digest, other.digest)
+    assert pending_rows(one) == pending_rows(other)
+    assert np.array_equal(one.pending.lows, other.pending.lows)
     assert one.ids.count == other.ids.count
     assert np.array_equal(one.ids.rows[: one.ids.count], other.ids.rows[: one.ids.count])
     for row in one.ids.rows[: one.ids.count, :2]:
         assert one.find_transfer(row.tobytes()) == other.find_transfer(row.tobytes()) is not None
+
+
+def pending_rows(state: State) -> dict[bytes, tuple[list[int], list[list[int]], list[list[int]]]]:
+    """Every pending row by its key: its columns, legs and records of steps, wherever they happen to lie."""
+    table = state.pending
+    found = {}
+    for row in range(table.count):
+        columns = table.rows[row].tolist()
+        first, legs, steps = columns[FIRST_LEG], columns[LEG_COUNT], columns[STEPS]
+        del columns[FIRST_LEG]
+        pool = table.legs[first : first + legs + steps].tolist()
+        found[table.rows[row, : WHAT + 1].tobytes()] = (columns, pool[:legs], pool[legs:])
+    return found

@@ -164,7 +164,7 @@ def test_a_length_that_lies_is_refused_without_asking_for_memory(length: int) ->
         assert frame_length(lying) == HEADER_BYTES + length
 
 
-@pytest.mark.parametrize("fields", [{"magic": b"FANFOLD\x1b"}, {"version": 0}, {"version": 2}, {"zero": 1}])
+@pytest.mark.parametrize("fields", [{"magic": b"FANFOLD\x1b"}, {"version": 0}, {"version": 3}, {"zero": 1}])
 def test_another_format_is_refused_even_when_its_hash_is_right(fields: dict[str, Any]) -> None:
     with pytest.raises(Undecodable):
         decode(sealed(WHOLE, **fields))
@@ -206,8 +206,8 @@ def _section_starts() -> list[int]:
 STARTS = _section_starts()
 
 
-def test_the_block_of_these_tests_has_every_section() -> None:
-    assert [BODY[at] for at in STARTS] == [section.number for section in SECTIONS]
+def test_the_block_of_these_tests_has_every_section_of_plain_transfers() -> None:
+    assert [BODY[at] for at in STARTS] == [section.number for section in SECTIONS[:5]]
 
 
 def _patched(at: int, new: bytes) -> bytes:
@@ -218,7 +218,7 @@ HOSTILE_BODIES = {
     "sections out of order": BODY[STARTS[1] : STARTS[2]] + BODY[: STARTS[1]] + BODY[STARTS[2] :],
     "a section twice": BODY[: STARTS[1]] + BODY,
     "section number 0": _patched(0, b"\0"),
-    "section number 6": _patched(STARTS[4], b"\6"),
+    "section number 14": _patched(STARTS[4], b"\x0e"),
     "section number 255": _patched(0, b"\xff"),
     "a column more": _patched(1, b"\7"),
     "a column less": _patched(1, b"\5"),

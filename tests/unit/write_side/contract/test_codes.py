@@ -27,7 +27,13 @@ from write_side.ledger.commands import Command, OpenAccount, Transfer
 def test_every_code_that_refuses_has_a_word_of_its_own() -> None:
     words = [word_of(code) for code in Code if code in REFUSALS]
     assert len(set(words)) == len(words)
-    assert {code for code in Code if word_of(code) == "done"} == {Code.DONE, Code.EXISTS, Code.REPEATED}
+    assert {code for code in Code if word_of(code) == "done"} == {
+        Code.DONE,
+        Code.EXISTS,
+        Code.REPEATED,
+        Code.PENDING,
+        Code.STALE,
+    }
     assert set(words) <= set(PROBLEMS)
 
 
@@ -45,7 +51,8 @@ def test_flags_are_told_as_words_in_the_order_of_their_bits() -> None:
 
 
 def test_an_id_that_never_ran_because_of_its_time_is_not_occupied() -> None:
-    assert set(NOT_REMEMBERED) == set(PRECEDENCE[Kind.TRANSFER][:4])
+    assert set(NOT_REMEMBERED) == set(PRECEDENCE[Kind.TRANSFER][:5])
+    assert PRECEDENCE[Kind.TRANSFER][4] is Code.NOT_RUN
 
 
 @pytest.mark.parametrize("word", PROBLEMS)
@@ -82,7 +89,6 @@ TWISTS: dict[Code, Twist] = {
     Code.ID_REUSED: lambda transfer: transfer._replace(id=id_at(NOON_US, 1)),
     Code.ID_EXPIRED: lambda transfer: transfer._replace(id=id_at(NOON_US - 8 * DAY_US, 2)),
     Code.ID_IN_FUTURE: lambda transfer: transfer._replace(id=id_at(NOON_US + DAY_US, 3)),
-    Code.PARTITIONS_DIFFER: lambda transfer: transfer._replace(credit=FAR),
     Code.ACCOUNT_UNKNOWN: lambda transfer: transfer._replace(debit=UNKNOWN),
     Code.ASSET_MISMATCH: lambda transfer: transfer._replace(asset="EUR/2"),
     Code.INSUFFICIENT_AVAILABLE: lambda transfer: transfer._replace(
@@ -118,6 +124,13 @@ PLAIN = Transfer(id_at(NOON_US, 9), RICH, PLAIN_NAME, 5, "USD/2")
 
 def test_the_transfer_without_a_twist_is_done() -> None:
     assert _decided(PLAIN) is Code.DONE
+
+
+def test_a_transfer_to_another_partition_is_begun_unless_a_leg_of_its_own_partition_breaks_a_rule() -> None:
+    away = PLAIN._replace(credit=FAR)
+    assert _decided(away) is Code.PENDING
+    for code in (Code.ACCOUNT_UNKNOWN, Code.ASSET_MISMATCH, Code.INSUFFICIENT_AVAILABLE):
+        assert _decided(TWISTS[code](away)) is code
 
 
 @pytest.mark.parametrize("code", TWISTS)

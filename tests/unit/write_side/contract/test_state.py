@@ -54,7 +54,7 @@ class IndependentDigest:
             columns = (state.posted, state.held, state.version, state.floor, state.flags)
             rows.append(cls._row(row_key ^ cls.ACCOUNTS, number, *(int(column[number]) for column in columns)))
         for row in state.ids.rows[: state.ids.count].tolist():
-            rows.append(cls._row(cls.IDS, row[0], row[1], row[6]))
+            rows.append(cls._row(cls.IDS, row[0], row[1], row[5]))
         return b"".join((sum(row[lane] for row in rows) & MASK).to_bytes(8, "little") for lane in (0, 1))
 
 
@@ -164,7 +164,9 @@ def filled(times: list[int]) -> tuple[IdTable, npt.NDArray[np.uint64]]:
     for n, time_us in enumerate(times):
         a, b = split_id(timeless_id(n))
         free = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.rows, table.slots, table.secret, free, n, a, b, np.uint64(n), np.uint64(n), 7, n, time_us)
+        put_id(
+            table.rows, table.slots, table.secret, free, n, a, b, np.uint64(n), np.uint64(n), 7 << 16 | n, time_us, n, 0
+        )
         table.count += 1
     return table, digest
 
@@ -174,7 +176,7 @@ def test_forgetting_drops_what_is_older_keeps_the_order_of_the_rest_and_finds_it
     table, digest = filled(times)
     table.forget_before(1050, digest)
     kept = [n for n, time_us in enumerate(times) if time_us >= 1050]
-    assert table.rows[: table.count, 5].tolist() == kept
+    assert (table.rows[: table.count, 4] & 0xFFFF).tolist() == kept
     assert [table.find(timeless_id(n)) for n in kept] == list(range(len(kept)))
     assert all(table.find(timeless_id(n)) is None for n, time_us in enumerate(times) if time_us < 1050)
     assert table.median_time_us() == int(np.median([times[n] for n in kept]))
@@ -201,7 +203,7 @@ def test_ids_that_differ_in_two_bytes_only_do_not_pile_up(varied_byte: int) -> N
     for n, id16 in enumerate(chosen):
         a, b = split_id(id16)
         free = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, 0, n, 1)
+        put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, n, 1, 0, 0)
     full = np.concatenate((table.slots, table.slots)) != 0
     edges = np.flatnonzero(~full)
     assert int(np.diff(edges).max()) < 200
