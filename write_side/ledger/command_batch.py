@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from write_side.contract.atoms import LIMIT, NO_FLOOR, WORLD
-from write_side.contract.block import OUTCOMES_MAX
+from write_side.contract.atoms import WORLD
 from write_side.contract.codes import Kind
 from write_side.contract.state import string_keys
+from write_side.ledger.command_checks import check
 from write_side.ledger.commands import (
     LEGS_MAX,
     Capture,
@@ -34,11 +34,19 @@ from write_side.ledger.commands import (
     Void,
 )
 from write_side.ledger.details import NO_ASSET, Details
+from write_side.ledger.records import (
+    BatchMalformed,
+    Stream,
+    id_array,
+    id_bytes,
+    legs_bounds,
+    numbers_of,
+    read_streams,
+    write_streams,
+)
 
-ACCOUNT_PATTERN: Final = r"^(@world|[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63})$"
-ASSET_PATTERN: Final = r"^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$"
-OWNER_BYTES_MAX: Final = 255
-"""What the doors let through (`command_bodies.py`): a record with a longer one would be passed over whole."""
+__all__ = ["BatchMalformed", "CommandBatch"]
+
 _SCHEMA: Final = pa.schema(
     [
         ("kind", pa.uint8()),
@@ -52,6 +60,8 @@ _SCHEMA: Final = pa.schema(
     ],
     metadata={b"fanfold": b"commands-2"},
 )
+_SCHEMAS: Final = {b"commands-2": _SCHEMA, b"commands-1": pa.schema(list(_SCHEMA)[:-1])}
+"""By mark: records of the version before have no chains and no details."""
 _DETAILS: Final = pa.schema(
     [
         ("row", pa.int64()),
@@ -72,10 +82,6 @@ _LEGS: Final = pa.schema(
         ("if_available", pa.int64()),
     ]
 )
-
-
-class BatchMalformed(ValueError):
-    """The bytes of a command record are not a batch that an intake of this version made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +143,8 @@ class CommandBatch:
             table = np.array([*(numbers.setdefault(name, len(numbers)) for name in batch.assets), NO_ASSET], np.int32)
             moved.append(table[batch.asset])
             details.append((first, batch.details, table))
-            chains.append(batch.chain + np.sign(batch.chain) * np.int32(chained))
-            chained += int(np.abs(batch.chain).max(initial=0))
+            chains.append(_renumbered(batch.chain, chained))
+            chained += len(batch)
             first += len(batch)
         return CommandBatch(
             np.concatenate([batch.kind for batch in batches]),
@@ -214,7 +220,7 @@ class CommandBatch:
         schema = _SCHEMA.with_metadata({**_SCHEMA.metadata, b"assets": "\n".join(self.assets).encode()})
         arrays = [
             pa.array(self.kind),
-            _id_array(self.ids),
+            id_array(self.ids),
             self.debit,
             self.credit,
             pa.array(self.amount),
@@ -222,12 +228,11 @@ class CommandBatch:
             self.owner,
             pa.array(self.chain),
         ]
-        sink = pa.BufferOutputStream()
         parts = [(schema, arrays)]
         if (details := self.details) is not None:
             rows = [
                 pa.array(details.row),
-                _id_array(details.other),
+                id_array(details.other),
                 pa.array(details.option),
                 pa.array(details.deadline_us),
                 details.reference,
@@ -242,101 +247,68 @@ class CommandBatch:
                 pa.array(details.if_available),
             ]
             parts += [(_DETAILS, rows), (_LEGS, legs)]
-        for part, columns in parts:
-            with pa.ipc.new_stream(sink, part) as writer:
-                writer.write_batch(pa.RecordBatch.from_arrays(columns, schema=part))
-        return bytes(sink.getvalue())
+        return write_streams(parts)
 
     @staticmethod
     def decode(data: bytes | memoryview) -> CommandBatch:
         """The inverse of `encode`, checked value by value: a queue is an entrance too. Raises BatchMalformed."""
-        batches = _read_streams(data)
-        metadata, batch = batches[0]
+        commands, *rest = read_streams(data, 3)
+        schema = _SCHEMAS.get(commands.metadata.get(b"fanfold", b""))
+        if schema is None or len(rest) == 1:
+            raise BatchMalformed("another sort of record")
+        commands.expect(schema)
         try:
-            assets = metadata.get(b"assets", b"").decode().split("\n")
+            assets = commands.metadata.get(b"assets", b"").decode().split("\n")
         except UnicodeDecodeError as error:
             raise BatchMalformed("the assets are not text") from error
-        version = metadata.get(b"fanfold")
-        schema = {b"commands-2": _SCHEMA, b"commands-1": pa.schema(list(_SCHEMA)[:-1])}.get(version or b"")
-        if schema is None or not batch.schema.equals(schema):
-            raise BatchMalformed("another schema")
-        if not 0 < batch.num_rows <= OUTCOMES_MAX:
-            raise BatchMalformed("no rows, or too many")
-        kind, ids, debit, credit, amount, asset, owner, *chain = batch.columns
-        # Copies: for read-only arrays numba would compile the decision once more, in the middle of the traffic.
-        decoded = CommandBatch(
+        kind, ids, debit, credit, amount, asset, owner, *chain = commands.batch.columns
+        batch = CommandBatch(
             np.array(kind.to_numpy()),
-            _id_bytes(ids),
+            id_bytes(ids),
             debit,
             credit,
-            np.array(amount.to_numpy()),
+            numbers_of(amount),
             np.array(asset.to_numpy()),
             [] if assets == [""] else assets,
             owner,
-            np.array(chain[0].to_numpy()) if chain else np.zeros(batch.num_rows, np.int32),
+            np.array(chain[0].to_numpy()) if chain else np.zeros(len(kind), np.int32),
+            _decode_details(*rest) if rest else None,
         )
-        if len(batches) == 3:
-            decoded = replace(decoded, details=_decode_details(batches[1][1], batches[2][1]))
-        elif len(batches) != 1:
-            raise BatchMalformed("another number of streams")
-        _check(decoded)
-        return decoded
+        check(batch)
+        return batch
 
 
 _CHAIN_OF_MODE: Final = {Mode.CONTINUE: 0, Mode.STOP: -1, Mode.ATOMIC: 1}
 
 
-def _read_streams(data: bytes | memoryview) -> list[tuple[dict[bytes, bytes], pa.RecordBatch]]:
-    """Schema metadata and the one batch of each of the Arrow streams that lie one behind the other."""
-    source = pa.BufferReader(pa.py_buffer(data))
-    found: list[tuple[dict[bytes, bytes], pa.RecordBatch]] = []
-    try:
-        while source.tell() < source.size() and len(found) < 4:
-            with pa.ipc.open_stream(source) as reader:
-                batch = reader.read_next_batch()
-                batch.validate(full=True)
-                if reader.read_all().num_rows:
-                    raise BatchMalformed("a stream has more than one batch")
-                found.append((reader.schema.metadata or {}, batch))
-    except (pa.ArrowException, OSError, EOFError, StopIteration) as error:
-        raise BatchMalformed("not Arrow streams of one batch each") from error
-    if not found or any(column.null_count for _, batch in found for column in batch.columns):
-        raise BatchMalformed("empty, or with nulls")
-    return found
+def _renumbered(chain: npt.NDArray[np.int32], above: int) -> npt.NDArray[np.int32]:
+    """The same chains with the numbers behind `above`, at most one for each row."""
+    if not chain.any():
+        return chain
+    begins = np.concatenate(([True], chain[1:] != chain[:-1]))
+    numbers: npt.NDArray[np.int32] = (np.sign(chain) * (np.cumsum(begins) + above)).astype(np.int32)
+    return numbers
 
 
-def _decode_details(rows: pa.RecordBatch, legs: pa.RecordBatch) -> Details:
-    if not rows.schema.equals(_DETAILS) or not legs.schema.equals(_LEGS) or rows.num_rows == 0:
-        raise BatchMalformed("another schema")
-    row, other, option, deadline_us, reference, metadata, sizes = rows.columns
-    account, amount, asset, if_version, if_available = legs.columns
-    counts = np.array(sizes.to_numpy())
-    if counts.min() < 0 or counts.max() > LEGS_MAX or counts.sum() != legs.num_rows:
-        raise BatchMalformed("the legs are not those of the details")
+def _decode_details(rows: Stream, legs: Stream) -> Details:
+    rows.expect(_DETAILS)
+    legs.expect(_LEGS, empty=True)
+    row, other, option, deadline_us, reference, metadata, sizes = rows.batch.columns
+    account, amount, asset, if_version, if_available = legs.batch.columns
     return Details(
-        np.array(row.to_numpy()),
-        _id_bytes(other),
-        np.array(option.to_numpy()),
-        np.array(deadline_us.to_numpy()),
+        numbers_of(row),
+        id_bytes(other),
+        numbers_of(option),
+        numbers_of(deadline_us),
         reference,
         metadata,
-        np.concatenate(([0], np.cumsum(counts))),
+        legs_bounds(numbers_of(sizes), len(account), LEGS_MAX),
         account,
-        np.array(amount.to_numpy()),
+        numbers_of(amount),
         np.array(asset.to_numpy()),
-        np.array(if_version.to_numpy()),
-        np.array(if_available.to_numpy()),
+        numbers_of(if_version),
+        numbers_of(if_available),
     )
-
-
-def _id_array(ids: npt.NDArray[np.uint8]) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(ids), [None, pa.py_buffer(np.ascontiguousarray(ids))]
-    )
-
-
-def _id_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
-    return np.array(np.frombuffer(array.buffers()[1], np.uint8)[: len(array) * 16].reshape(-1, 16))
 
 
 _KINDS: Final = {
@@ -357,85 +329,3 @@ def _row(command: Command) -> tuple[Any, ...]:
     amount = command.amount if isinstance(command, Capture) else 0
     account = command.account if isinstance(command, Change) else ""
     return int(_KINDS[type(command)]), command.id, account, "", amount, "", ""
-
-
-def _check(batch: CommandBatch) -> None:
-    """Raises BatchMalformed."""
-    n = len(batch)
-    rich = np.zeros(n, np.bool_)
-    if batch.details is not None:
-        _check_details(batch, batch.details)
-        rich[batch.details.row] = True
-    transfer, opening = (batch.kind == Kind.TRANSFER) & ~rich, batch.kind == Kind.OPEN
-    floor_ok = (np.abs(batch.amount) <= LIMIT) | (batch.amount == NO_FLOOR)
-    amount_ok = (batch.amount > 0) & (batch.amount <= LIMIT)
-    of_none = rich & (batch.amount >= 0) & (batch.amount <= LIMIT) & (batch.asset == NO_ASSET)
-    if not np.all((transfer & amount_ok) | (opening & floor_ok) | of_none):
-        raise BatchMalformed("a kind, amount or floor is out of range")
-    own = ~rich
-    if np.any(batch.asset[own] < 0) or np.any(batch.asset >= len(batch.assets)):
-        raise BatchMalformed("an asset is out of range")
-    debit = batch.debit.filter(pa.array(own | (batch.kind == Kind.CHANGE)))
-    if not _all_match(pa.array(batch.assets, pa.utf8()), ASSET_PATTERN) or not _all_match(debit, ACCOUNT_PATTERN):
-        raise BatchMalformed("an asset or account is malformed")
-    if not _all_match(batch.credit.filter(pa.array(transfer)), ACCOUNT_PATTERN):
-        raise BatchMalformed("an account is malformed")
-    if pc.any(pc.and_(pc.equal(batch.debit, batch.credit), pa.array(transfer))).as_py():
-        raise BatchMalformed("a transfer from an account to itself")
-    if pc.max(pc.binary_length(batch.owner)).as_py() > OWNER_BYTES_MAX:
-        raise BatchMalformed("an owner is too long")
-    if WORLD in batch.debit.filter(pa.array(opening | (batch.kind == Kind.CHANGE))).to_pylist():
-        raise BatchMalformed("a system account is opened or changed")
-
-
-_WITH_DETAILS: Final = tuple(_KINDS.values())
-_WITH_LEGS: Final = (Kind.TRANSFER, Kind.HOLD)
-_MAY_HAVE_LEGS: Final = (*_WITH_LEGS, Kind.CAPTURE, Kind.REVERSE)
-_WITH_OTHER: Final = (Kind.CAPTURE, Kind.VOID, Kind.REVERSE)
-NOTE_BYTES_MAX: Final = 8 * 1024
-"""Reference and metadata as the doors let them through take less."""
-
-
-def _check_details(batch: CommandBatch, details: Details) -> None:
-    """Raises BatchMalformed."""
-    row = details.row
-    if row[0] < 0 or row[-1] >= len(batch) or np.any(row[1:] <= row[:-1]):
-        raise BatchMalformed("the details do not rise with their commands")
-    kind, sizes = batch.kind[row], np.diff(details.first_leg)
-    wants_legs = np.isin(kind, _WITH_LEGS)
-    may_have_legs = np.isin(kind, _MAY_HAVE_LEGS)
-    if (
-        not np.isin(kind, _WITH_DETAILS).all()
-        or np.any(wants_legs & (sizes < 2))
-        or np.any(~may_have_legs & (sizes > 0))
-    ):
-        raise BatchMalformed("a kind has details or legs that it cannot have")
-    if np.any(~details.other.any(axis=1) & np.isin(kind, _WITH_OTHER)):
-        raise BatchMalformed("a hold or transfer is not named")
-    if np.any(details.option < 0) or np.any(details.option >= 1 << 24) or np.any(details.deadline_us < 0):
-        raise BatchMalformed("an option or deadline is out of range")
-    for text in (details.reference, details.metadata):
-        if pc.max(pc.binary_length(text)).as_py() > NOTE_BYTES_MAX:
-            raise BatchMalformed("a reference or metadata is too long")
-    if sizes.sum() == 0:
-        return
-    amount, asset = details.leg_amount, details.leg_asset
-    if np.any(amount == 0) or np.any(np.abs(amount) > LIMIT) or np.any(asset < 0) or np.any(asset >= len(batch.assets)):
-        raise BatchMalformed("the amount or asset of a leg is out of range")
-    if not _all_match(details.account, ACCOUNT_PATTERN) or np.any(details.if_version < -1):
-        raise BatchMalformed("the account or condition of a leg is malformed")
-    of = np.repeat(np.arange(len(row)), sizes)
-    # One leg an account and asset, and the sum of each asset zero: in Python's integers, for 32 amounts may pass 64 bits.
-    sums: dict[tuple[int, int], int] = {}
-    seen: set[tuple[int, str, int]] = set()
-    for at, account, size, of_asset in zip(
-        of.tolist(), details.account.to_pylist(), amount.tolist(), asset.tolist(), strict=True
-    ):
-        sums[at, of_asset] = sums.get((at, of_asset), 0) + size
-        seen.add((at, account, of_asset))
-    if any(sums.values()) or len(seen) != len(of):
-        raise BatchMalformed("the legs of a command do not sum to zero, or name an account twice")
-
-
-def _all_match(texts: pa.Array, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(texts, pattern)).as_py() in (True, None))

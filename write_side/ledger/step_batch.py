@@ -14,20 +14,43 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from write_side.contract.atoms import LIMIT
-from write_side.contract.block import OUTCOMES_MAX
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import MASK_STEPS_MAX, PARTITIONS_MAX, Action, StepState
-from write_side.ledger.command_batch import BatchMalformed, CommandBatch
+from write_side.contract.pending import (
+    CREDIT_BIT,
+    FROM_HOLD_BIT,
+    LAST_BIT,
+    MASK_STEPS_MAX,
+    PARTITIONS_MAX,
+    TCC_BIT,
+    Action,
+    StepState,
+)
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.command_checks import check_conditions, is_beyond
 from write_side.ledger.commands import LEGS_MAX
+from write_side.ledger.records import (
+    BatchMalformed,
+    id_array,
+    id_bytes,
+    legs_bounds,
+    numbers_of,
+    read_mark,
+    read_streams,
+    write_streams,
+)
 
 Int64s = npt.NDArray[np.int64]
 
+_MARK: Final = b"steps-1"
+_SEQUENCE_MAX: Final = 2**62
+"""Of block sequences and microseconds: sums of two still fit."""
+_OPTION_BITS: Final = TCC_BIT | FROM_HOLD_BIT | CREDIT_BIT | LAST_BIT
 _NUMBERS: Final = (
     "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low", "legs",
 )  # fmt: skip
 _ROWS: Final = pa.schema(
     [("kind", pa.uint8()), ("id", pa.binary(16)), *((name, pa.int64()) for name in _NUMBERS)],
-    metadata={b"fanfold": b"steps-1"},
+    metadata={b"fanfold": _MARK},
 )
 _LEG_NUMBERS: Final = ("asset", "amount", "if_version", "if_available")
 _LEGS: Final = pa.schema([("key", pa.binary(16)), *((name, pa.int64()) for name in _LEG_NUMBERS)])
@@ -86,45 +109,28 @@ class StepBatch:
 
     def encode(self) -> bytes:
         """The record of the command queue: two Arrow IPC streams of one batch each, messages and legs."""
-        sink = pa.BufferOutputStream()
         numbers = [pa.array(getattr(self, name)) for name in _NUMBERS[:-1]]
-        rows = [pa.array(self.kind), _id_array(self.ids), *numbers, pa.array(np.diff(self.first_leg))]
-        legs = [_id_array(self.key), *(pa.array(getattr(self, name)) for name in _LEG_NUMBERS)]
-        for schema, arrays in ((_ROWS, rows), (_LEGS, legs)):
-            with pa.ipc.new_stream(sink, schema) as writer:
-                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        return bytes(sink.getvalue())
+        rows = [pa.array(self.kind), id_array(self.ids), *numbers, pa.array(np.diff(self.first_leg))]
+        legs = [id_array(self.key), *(pa.array(getattr(self, name)) for name in _LEG_NUMBERS)]
+        return write_streams(((_ROWS, rows), (_LEGS, legs)))
 
     @staticmethod
     def decode(data: bytes | memoryview) -> StepBatch:
         """The inverse of `encode`, checked value by value: a queue is an entrance too. Raises BatchMalformed."""
-        source = pa.BufferReader(pa.py_buffer(data))
-        try:
-            with pa.ipc.open_stream(source) as reader:
-                rows = reader.read_next_batch()
-                reader.read_all()
-            with pa.ipc.open_stream(source) as reader:
-                legs = reader.read_next_batch()
-            rows.validate(full=True)
-            legs.validate(full=True)
-        except (pa.ArrowException, OSError, EOFError, StopIteration) as error:
-            raise BatchMalformed("not two Arrow streams of one batch") from error
-        if not rows.schema.equals(_ROWS, check_metadata=True) or not legs.schema.equals(_LEGS):
-            raise BatchMalformed("another schema")
-        if not 0 < rows.num_rows <= OUTCOMES_MAX or any(column.null_count for column in (*rows.columns, *legs.columns)):
-            raise BatchMalformed("no rows, too many, or nulls")
-        kind, ids, *numbers, sizes = rows.columns
-        columns = {name: np.array(column.to_numpy()) for name, column in zip(_NUMBERS, numbers, strict=False)}
-        counts = np.array(sizes.to_numpy())
-        if counts.min() < 0 or counts.max() > 2 * LEGS_MAX or counts.sum() != legs.num_rows:
-            raise BatchMalformed("the legs are not those of the messages")
+        messages, *rest = read_streams(data, 2)
+        if messages.metadata.get(b"fanfold") != _MARK or not rest:
+            raise BatchMalformed("another sort of record")
+        messages.expect(_ROWS)
+        rest[0].expect(_LEGS, empty=True)
+        kind, ids, *numbers, sizes = messages.batch.columns
+        key, *leg_numbers = rest[0].batch.columns
         batch = StepBatch(
             kind=np.array(kind.to_numpy()),
-            ids=_id_bytes(ids),
-            first_leg=np.concatenate(([0], np.cumsum(counts))),
-            key=_id_bytes(legs.columns[0]),
-            **columns,
-            **{name: np.array(column.to_numpy()) for name, column in zip(_LEG_NUMBERS, legs.columns[1:], strict=True)},
+            ids=id_bytes(ids),
+            first_leg=legs_bounds(numbers_of(sizes), len(key), 2 * LEGS_MAX),
+            key=id_bytes(key),
+            **{name: numbers_of(column) for name, column in zip(_NUMBERS[:-1], numbers, strict=True)},
+            **{name: numbers_of(column) for name, column in zip(_LEG_NUMBERS, leg_numbers, strict=True)},
         )
         _check(batch)
         return batch
@@ -132,12 +138,7 @@ class StepBatch:
 
 def decode_record(data: bytes | memoryview) -> CommandBatch | StepBatch:
     """A record of the command queue, whichever it is. Raises BatchMalformed."""
-    try:
-        with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
-            metadata = reader.schema.metadata or {}
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise BatchMalformed("not an Arrow stream") from error
-    return StepBatch.decode(data) if metadata.get(b"fanfold") == b"steps-1" else CommandBatch.decode(data)
+    return StepBatch.decode(data) if read_mark(data) == _MARK else CommandBatch.decode(data)
 
 
 def _check(batch: StepBatch) -> None:
@@ -145,30 +146,27 @@ def _check(batch: StepBatch) -> None:
         (batch.home, 0, PARTITIONS_MAX - 1),
         (batch.step, 0, MASK_STEPS_MAX - 1),
         (batch.action, 0, max(Action)),
-        (batch.option, 0, 2**16),
         (batch.state, 0, max(StepState)),
         (batch.code, 0, max(Code)),
-        (batch.begun, 0, 2**62),
-        (batch.low, 0, 2**62),
-        (batch.sequence, 0, 2**62),
-        (batch.at_us, 0, 2**62),
+        (batch.begun, 0, _SEQUENCE_MAX),
+        (batch.low, 0, _SEQUENCE_MAX),
+        (batch.sequence, 0, _SEQUENCE_MAX),
+        (batch.at_us, 0, _SEQUENCE_MAX),
     )
     if any(column.min() < low or column.max() > high for column, low, high in bounds):
         raise BatchMalformed("a number is out of range")
-    if not np.isin(batch.kind, (Kind.STEP, Kind.ANSWER)).all():
+    if np.any(batch.option & ~_OPTION_BITS):
+        raise BatchMalformed("an option is unknown")
+    step = batch.kind == Kind.STEP
+    if not np.all(step | (batch.kind == Kind.ANSWER)):
         raise BatchMalformed("a kind is none of messages")
-    if np.any(np.abs(batch.amount) > LIMIT) or np.any(batch.amount == 0):
+    if not batch.ids.any(axis=1).all() or (batch.ids == 255).all(axis=1).any():
+        raise BatchMalformed("an id is malformed")
+    if np.any((np.diff(batch.first_leg) > 0) != (step & (batch.action == Action.TRY))):
+        raise BatchMalformed("a try has no legs, or another message has some")
+    if is_beyond(batch.amount, LIMIT) or np.any(batch.amount == 0):
         raise BatchMalformed("an amount is out of range")
-
-
-def _id_array(ids: npt.NDArray[np.uint8]) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(
-        pa.binary(16), len(ids), [None, pa.py_buffer(np.ascontiguousarray(ids))]
-    )
-
-
-def _id_bytes(array: pa.Array) -> npt.NDArray[np.uint8]:
-    return np.array(np.frombuffer(array.buffers()[1], np.uint8)[: len(array) * 16].reshape(-1, 16))
+    check_conditions(batch.if_version, batch.if_available)
 
 
 def _empty() -> StepBatch:
