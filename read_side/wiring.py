@@ -13,11 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.explain import explain
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.feed_redis import RedisFeed
 from read_side.health import Health
 from read_side.http_api import ReadDoors, create_app
 from read_side.projections.events import events_of
+from read_side.projections.explanation import Did, Happened, Step, document_of, word
 from read_side.projector import Projector
 from read_side.queries import Balances
 from read_side.read_metrics import ProjectorMetrics
@@ -35,17 +37,23 @@ from write_side.contract.log import Log
 
 __all__ = [
     "CannotRebuild",
+    "Did",
+    "Happened",
     "Progress",
     "ProjectorStopped",
     "ReadSide",
     "Rebuilt",
+    "Step",
     "Verdict",
     "build_read_side",
+    "document_of",
     "events_of",
+    "explain",
     "open_feed",
     "open_view",
     "rebuild",
     "verify_log",
+    "word",
 ]
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)

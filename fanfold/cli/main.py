@@ -33,6 +33,8 @@ COMMANDS: Final = {
     "balance": Command("money", "balance", "Show accounts as they are."),
     "watch": Command("money", "watch", "Watch balances live until Ctrl-C."),
     "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
+    "transfers": Command("transfers", "transfers", "List transfers under way, and what each waits for."),
+    "explain": Command("explain", "explain", "Tell what every partition did for a transfer, step by step."),
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
     "verify": Command("log", "verify", "Replay the log and check every block."),
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),

@@ -1,0 +1,105 @@
+"""The command `explain`: a transfer told from the log, step by step, with the balances after each."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, Sequence
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from deploy.services import open_log_to_read
+from fanfold.cli.asking import fail, money
+from fanfold.cli.told import UNREADABLE, told
+from read_side.wiring import Did, Happened, Step, document_of, word
+from read_side.wiring import explain as explain_from_log
+from write_side.contract.answers import format_time
+from write_side.contract.atoms import format_transfer_id, parse_transfer_id
+from write_side.contract.position import Position
+
+
+def explain(
+    transfer: Annotated[str, typer.Argument(help="id of a transfer, hold or other command", metavar="TRANSFER")],
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")] = False,
+) -> None:
+    """Tell what every partition did for a transfer, step by step, with the balances and the money in flight after each.
+
+    Reads the log of every partition from its beginning and changes nothing; may run beside the service. Of a hold its captures
+    and its end are told too, of a transfer its reversal. Ends with 1 when no partition knows the id.
+
+    Examples:
+
+      fanfold explain 0197b2a1-5c1e-7d7e-8f5a-0123456789ab
+
+      FANFOLD_LOG=kafka://localhost:9092 fanfold explain 0197b2a1-5c1e-7d7e-8f5a-0123456789ab --json
+    """
+    with told(UNREADABLE):
+        transfer_id = parse_transfer_id(transfer, "TRANSFER")
+        steps = asyncio.run(_explain(transfer_id))
+    if not steps:
+        fail("No partition knows this id. It may be mistyped; or the command was refused before it reached the log.")
+    if as_json:
+        print(json.dumps(document_of(transfer_id, steps)))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in lines(transfer_id, steps):
+        console.print(Text(line))
+
+
+async def _explain(transfer_id: bytes) -> list[Step]:
+    log = await open_log_to_read()
+    try:
+        return await explain_from_log(log, transfer_id)
+    finally:
+        await log.close()
+
+
+def lines(transfer_id: bytes, steps: Sequence[Step]) -> Iterator[str]:
+    """The explanation as text."""
+    yield f"{format_transfer_id(transfer_id)}"
+    for number, step in enumerate(steps, 1):
+        yield ""
+        yield from _step(number, step, transfer_id)
+
+
+def _step(number: int, step: Step, transfer_id: bytes) -> Iterator[str]:
+    happened = step.happened
+    position = Position(happened.partition, happened.sequence)
+    of = "" if happened.id == transfer_id else f" {format_transfer_id(happened.id)}"
+    phase = f", now {happened.phase}" if happened.phase is not None else ""
+    protocol = f" ({happened.protocol})" if happened.protocol is not None else ""
+    yield (
+        f"{number}. partition {happened.partition}  {position}  {format_time(happened.at_us)}  "
+        f"{happened.kind.name.lower()}{of}{protocol}: {word(happened.code)}{phase}"
+    )
+    yield from (f"     heard    {_did(each)} in partition {each.partition}" for each in happened.heard)
+    yield from (f"     did      {_did(each)}" for each in happened.did)
+    yield from _asks(happened)
+    for entry in happened.entries:
+        posted = _change(entry.posted_before, entry.posted, entry.asset)
+        held = _change(entry.held_before, entry.held, entry.asset)
+        yield f"     {entry.account}  posted {posted}, held {held}  ({entry.asset}, version {entry.version})"
+    for asset, amount in step.own.items():
+        yield (
+            f"     in flight {money(amount, asset)} {asset} of this transfer; "
+            f"{money(step.transit[asset], asset)} in the transit accounts of all partitions"
+        )
+
+
+def _asks(happened: Happened) -> Iterator[str]:
+    for each in happened.asks:
+        if each.partition != happened.partition:
+            yield f"     asks     partition {each.partition} to {each.action.name.lower()} step {each.step}"
+
+
+def _did(each: Did) -> str:
+    return f"{each.action.name.lower()} of step {each.step}: {word(each.code)}"
+
+
+def _change(before: int, after: int, asset: str) -> str:
+    if before == after:
+        return money(after, asset)
+    return f"{money(before, asset)} -> {money(after, asset)}"
