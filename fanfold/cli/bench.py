@@ -22,6 +22,7 @@ class Name(StrEnum):
 
 _BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768}
 _PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1}
+_CROSS_PARTITIONS = 4
 
 
 def bench(
@@ -30,6 +31,9 @@ def bench(
     accounts: Annotated[int, typer.Option(help="accounts in all")] = 100_000,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
+    cross: Annotated[
+        float, typer.Option(help="writes: share of the transfers that cross partitions", min=0, max=1)
+    ] = 0.0,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
     ] = None,
@@ -44,19 +48,21 @@ def bench(
 
       fanfold bench writes
 
-      fanfold bench writes --partitions 2 --transfers 8000000
+      fanfold bench writes --cross 0.1
     """
     try:
         benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
     with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
+        more = {"cross": cross} if name is Name.WRITES else {}
         line = benchmark.run(
             Path(scratch),
             transfers=transfers,
             accounts=accounts,
-            partitions=partitions or _PARTITIONS[name],
+            partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS[name]),
             block=block or _BLOCK[name],
+            **more,
         )
         try:
             print(asyncio.run(line))

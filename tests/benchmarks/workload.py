@@ -1,4 +1,7 @@
-"""The canonical load: transfers between 100,000 accounts, zipf 1.0, string ids, UUIDv7 transfer ids, all inside a partition."""
+"""The canonical load: transfers between 100,000 accounts, zipf 1.0, string ids, UUIDv7 transfer ids.
+
+All inside a partition, or a share of them (`cross`) to an account of another one.
+"""
 
 from __future__ import annotations
 
@@ -24,23 +27,43 @@ class Load(NamedTuple):
     transfers: list[CommandBatch]
 
 
-def loads(*, partitions: int, accounts: int, transfers: int, batch: int, now_us: int, seed: int = 1) -> list[Load]:
-    """A load per partition; `transfers` and `accounts` are totals. Made before the clock starts."""
+def loads(
+    *, partitions: int, accounts: int, transfers: int, batch: int, now_us: int, cross: float = 0.0, seed: int = 1
+) -> list[Load]:
+    """A load per partition; `transfers` and `accounts` are totals. Made before the clock starts.
+
+    cross: share of the transfers whose credited account lives in another partition.
+    """
     random = np.random.default_rng(seed)
     names: list[list[str]] = [[] for _ in range(partitions)]
     for i in range(accounts):
         name = f"account-{i:06d}"
         names[partition_of(name, partitions)].append(name)
     batches = -(-transfers // (batch * partitions))
-    return [_load(own, batches, batch, now_us, random) for own in names]
+    return [
+        _load(own, _others(names, own), batches, batch, now_us, cross if partitions > 1 else 0.0, random)
+        for own in names
+    ]
 
 
-def _load(names: list[str], batches: int, batch: int, now_us: int, random: np.random.Generator) -> Load:
+def _others(names: list[list[str]], own: list[str]) -> list[str]:
+    return [name for others in names if others is not own for name in others]
+
+
+def _load(
+    names: list[str],
+    others: list[str],
+    batches: int,
+    batch: int,
+    now_us: int,
+    cross: float,
+    random: np.random.Generator,
+) -> Load:
     openings = [
         CommandBatch.of([OpenAccount(name, ASSET, FLOOR, "") for name in names[i : i + batch]])
         for i in range(0, len(names), batch)
     ]
-    texts = pa.array(names)
+    texts = pa.array([*names, *others])
     weights = 1.0 / np.arange(1, len(names) + 1)
     shares = np.cumsum(weights / weights.sum())
     ranks = random.permutation(len(names))
@@ -53,6 +76,9 @@ def _load(names: list[str], batches: int, batch: int, now_us: int, random: np.ra
     for number in range(batches):
         debit, credit = accounts(), accounts()
         credit = np.where(credit == debit, (credit + 1) % len(names), credit)
+        if cross:
+            away = random.random(batch) < cross
+            credit = np.where(away, random.integers(len(names), len(texts), batch), credit)
         transfers.append(
             CommandBatch(
                 np.full(batch, Kind.TRANSFER, np.uint8),
@@ -63,6 +89,7 @@ def _load(names: list[str], batches: int, batch: int, now_us: int, random: np.ra
                 np.zeros(batch, np.int32),
                 [ASSET],
                 pa.array([""] * batch, pa.utf8()),
+                np.zeros(batch, np.int32),
             )
         )
     return Load(openings, transfers)

@@ -2,7 +2,8 @@
 
 Measured from the command queue (columnar records, as intake gathers them) to the accepted block: account keys and fingerprints
 hashed, decided with dedupe and digest, encoded, BLAKE3, one fdatasync a block, read back and decoded. Latency is from the
-record's append to the queue until its block counts.
+record's append to the queue until its block counts. A transfer across partitions counts when it has ended: its debit, its credit
+and the end of it are three outcomes in two logs.
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ import asyncio
 import time
 from pathlib import Path
 
+import numpy as np
+
 from tests.benchmarks import report, workload
 from write_side.clock import SystemClock
 from write_side.contract.block import Block
+from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.log_file import FileLog
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.compile_ahead import compile_ahead
 from write_side.queue_memory import MemoryQueue
+from write_side.relay import Relay
 from write_side.writer import Writer, WriterLimits
 
 RECORDS_AHEAD = 4
@@ -41,6 +46,8 @@ class Lane:
         self.writer = Writer(
             partition, log, queue, SystemClock(), WriterLimits(block_commands_max=block), self._on_accepted
         )
+        self.relay = Relay(partition, queue, time.monotonic)
+        self._open = 0
 
     async def feed(self, batches: list[CommandBatch]) -> None:
         """Append these records, and return when all are accepted."""
@@ -54,9 +61,21 @@ class Lane:
             self._idle.clear()
             await self._idle.wait()
 
+    async def ended(self) -> None:
+        """Return when every transfer that this partition began has ended."""
+        while self._open:
+            self._idle.clear()
+            await self._idle.wait()
+
     def _on_accepted(self, block: Block, offset: int) -> None:
         now = time.perf_counter()
-        self.accepted += len(block.outcomes["kind"])
+        self.relay.accepted(block)
+        kind, code = block.outcomes["kind"], block.outcomes["code"]
+        begun = int(np.count_nonzero((kind == Kind.TRANSFER) & (code == Code.PENDING)))
+        ended = int(np.count_nonzero((kind == Kind.ANSWER) & (code == Code.DONE)))
+        self._open += begun - ended
+        # A transfer counts when it is done: one across partitions by the block that ends it.
+        self.accepted += int(np.count_nonzero(kind <= Kind.TRANSFER)) - begun + ended
         self.bytes += block.header.body_bytes
         for record in [record for record in self._appended_at if record < block.header.consumed_to]:
             self.latencies_ms.append((now - self._appended_at.pop(record)) * 1000)
@@ -64,36 +83,52 @@ class Lane:
         self._idle.set()
 
 
-async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
-    """The report line over the file log. `folder` must be on the disk to be measured."""
+async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int, cross: float = 0.0) -> str:
+    """The report line over the file log. `folder` must be on the disk to be measured. cross: share across partitions."""
     log = await FileLog.open(folder, partitions)
     return await measure(
-        "writes", log, transfers=transfers, accounts=accounts, block=block, log_kind="file, fdatasync a block"
+        "writes",
+        log,
+        transfers=transfers,
+        accounts=accounts,
+        block=block,
+        cross=cross,
+        log_kind="file, fdatasync a block",
     )
 
 
-async def measure(name: str, log: Log, *, transfers: int, accounts: int, block: int, log_kind: str) -> str:
+async def measure(
+    name: str, log: Log, *, transfers: int, accounts: int, block: int, log_kind: str, cross: float = 0.0
+) -> str:
     """Drive a writer for every partition of the log with the canonical load; returns the report line. Closes the log."""
     partitions = log.partitions
     loads = workload.loads(
-        partitions=partitions, accounts=accounts, transfers=transfers, batch=block, now_us=time.time_ns() // 1000
+        partitions=partitions,
+        accounts=accounts,
+        transfers=transfers,
+        batch=block,
+        now_us=time.time_ns() // 1000,
+        cross=cross,
     )
     compile_ahead()
-    queue = MemoryQueue(commands_max=block * (RECORDS_AHEAD + 1))
+    # Room for the records of the load and for the messages that follow from them.
+    queue = MemoryQueue(commands_max=block * (4 * RECORDS_AHEAD + 1))
     lanes = [Lane(p, log, queue, load, block) for p, load in enumerate(loads)]
     for lane in lanes:
         await lane.writer.start()
-    running = [asyncio.create_task(lane.writer.run()) for lane in lanes]
+    running = [asyncio.create_task(part.run()) for lane in lanes for part in (lane.writer, lane.relay)]
     await asyncio.sleep(0)
     warm = max(1, len(loads[0].transfers) // 10)
     for lane in lanes:
         await lane.feed(lane.load.openings)
     await asyncio.gather(*(lane.feed(lane.load.transfers[:warm]) for lane in lanes))
+    await asyncio.gather(*(lane.ended() for lane in lanes))
     for lane in lanes:
         lane.accepted, lane.bytes = 0, 0
         lane.latencies_ms.clear()
     cpu, started = time.process_time(), time.perf_counter()
     await asyncio.gather(*(lane.feed(lane.load.transfers[warm:]) for lane in lanes))
+    await asyncio.gather(*(lane.ended() for lane in lanes))
     elapsed, cpu_used = time.perf_counter() - started, time.process_time() - cpu
     for task in running:
         task.cancel()
@@ -113,5 +148,6 @@ async def measure(name: str, log: Log, *, transfers: int, accounts: int, block: 
         partitions=partitions,
         accounts=accounts,
         block=block,
+        cross=cross,
         load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest",
     )

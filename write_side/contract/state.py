@@ -100,6 +100,20 @@ def word_hash(text: str) -> np.uint64:
     return np.uint64(int.from_bytes(blake3(text.encode()).digest(8), "little"))
 
 
+class Buffers:
+    """Arrays that every block needs again: fresh memory costs its pages anew each time, up to a millisecond a block here."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, npt.NDArray[np.int64]] = {}
+
+    def rows(self, name: str, rows: int, width: int) -> npt.NDArray[np.int64]:
+        """int64[rows, width] of whatever was in it; the same memory as the last one of this name."""
+        kept = self._kept.get(name)
+        if kept is None or kept.size < rows * width:
+            kept = self._kept[name] = np.empty(2 * rows * width, np.int64)
+        return kept[: rows * width].reshape(rows, width)
+
+
 class State:
     """One partition at one position.
 
@@ -117,6 +131,7 @@ class State:
         self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
         self.ids = IdTable()
         self.pending = PendingTable()
+        self.buffers = Buffers()
         self.count = 0
         self.names: list[str] = []
         self.assets: list[str] = []

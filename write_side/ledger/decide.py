@@ -36,7 +36,10 @@ CUT_OFF_STEP_US: Final = 3600 * 1_000_000
 
 
 class Decision(NamedTuple):
-    """The sections of the block decided, the cut-off after it, and the digest of the state after it."""
+    """The sections of the block decided, the cut-off after it, and the digest of the state after it.
+
+    The sections lie in buffers of the state: they are to be encoded before the next block is decided.
+    """
 
     sections: dict[str, dict[str, Any]]
     refuse_ids_before_us: int
@@ -91,13 +94,15 @@ class _Deciding:
         more = 16 * legs + 8 * orders + _ROOM_MORE if orders else 0
         self.low = _low(state)
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
-        outcomes = np.empty((n, used.OUTCOME_WIDTH), np.int64)
-        outcomes[:, used.AVAILABLE] = NOT_TOLD
+        taped = 2 * n + more if orders or state.pending.count else 0
+        buffers = state.buffers
         self.output = (
-            outcomes, np.empty((2 * n + more, used.ENTRY_WIDTH), np.int64), np.empty(3 * gathered.openings, np.int64),
-            np.empty((2 * n + more if orders or state.pending.count else 0, used.TAPE_WIDTH), np.int64),
+            buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
+            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", taped, used.TAPE_WIDTH),
         )  # fmt: skip
-        self.touched = np.zeros(len(self.output[1]) + 3 * gathered.openings + 1, np.int64)
+        self.output[0][:, used.AVAILABLE] = NOT_TOLD
+        self.touched = buffers.rows("touched", len(self.output[1]) + 3 * gathered.openings + 1, 1).reshape(-1)
+        self.touched[0] = 0
         self.counts = np.zeros(used.COUNTS, np.int64)
         self.counts[used.ACCOUNTS], self.counts[used.IDS] = state.count, state.ids.count
         self.cut_off_us = state.chained.refuse_ids_before_us

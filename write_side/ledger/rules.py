@@ -90,6 +90,9 @@ _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
 _TRANSIT_A, _TRANSIT_B = TRANSIT_KEY
+_ANSWERED: Final = np.int64(-1)
+_ANSWERED_REFUSED: Final = np.int64(-2)
+_FULL: Final = np.int64(-3)
 _NEW_WORLD: Final = -1
 _NEW_TRANSIT: Final = -2
 
@@ -182,6 +185,101 @@ def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b,
     return _DONE
 
 
+@njit(inline="always")
+def _take_id(i, named, ids, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
+    """Remember the id of row i as this block's: its row in the id table. Negative when there is nothing to decide:
+    _ANSWERED (the code is told), or _FULL (a higher cut-off is wanted first). not_run: a chain that stopped runs nothing new."""
+    id_pairs, prints = named
+    id_rows, id_slots, id_secret, ids_max = ids
+    at_us, sequence, refuse_before_us, _ = times
+    id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
+    free = find_row(id_rows, id_slots, id_secret, id_a, id_b)
+    if free >= 0:
+        if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
+            outcomes[i, CODE] = _REPEATED
+            outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
+            outcomes[i, REPEAT_ROW] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
+            # A repeated line counts in its chain as what it was the first time.
+            return _ANSWERED if np.int64(id_rows[free, AMOUNT]) != REFUSED else _ANSWERED_REFUSED
+        outcomes[i, CODE] = _REUSED
+        return _ANSWERED_REFUSED
+    id_time_us = time_of_id(id_a, id_b, at_us)
+    if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
+        outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+        return _ANSWERED_REFUSED
+    if not_run:
+        outcomes[i, CODE] = _NOT_RUN
+        return _ANSWERED_REFUSED
+    step = max(np.int64(1), ids_max // 16)
+    id_row = counts[IDS]
+    if id_row >= ids_max and (id_row - ids_max) % step == 0 and not raised:
+        return _FULL
+    put_id(
+        id_rows, id_slots, id_secret, free, id_row, id_a, id_b, prints[0, i], prints[1, i], (sequence << ROW_BITS) | i,
+        id_time_us, REFUSED, 0,
+    )  # fmt: skip
+    x, y = mix_id(id_a, id_b, id_time_us)
+    digest[0] += x
+    digest[1] += y
+    counts[IDS] = id_row + 1
+    return id_row
+
+
+@njit(inline="always")
+def _move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us):  # type: ignore[no-untyped-def]
+    """A plain transfer between two accounts of this partition: its code."""
+    debit_a, debit_b, credit_a, credit_b, amounts, assets = sides
+    slots, secret, world = found
+    rows, changed_at_us, touched = accounts
+    amount, asset = amounts[i], assets[i]
+    debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
+    credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
+    code, spendable = _transfer_code(rows, debit, credit, asset, amount)
+    output[0][i, CODE] = code
+    output[0][i, AVAILABLE] = spendable
+    if code == _DONE:
+        ids[0][id_row, AMOUNT] = np.uint64(amount)
+        ids[0][id_row, PARTIES] = np.uint64((debit << 32) | credit)
+        _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
+        _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
+        note_entry(rows, output, counts, i, debit)
+        note_entry(rows, output, counts, i, credit)
+    return code
+
+
+@njit(inline="always")
+def _prefetch(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped-def]
+    """Fetch what rows further on will need."""
+    id_pairs, _ = named
+    debit_a, debit_b, credit_a, credit_b, _, _ = sides
+    slots, secret, _ = found
+    ahead = i + 2 * AHEAD
+    if ahead < len(id_pairs):
+        prefetch_home(ids[1], id_pairs[ahead, 0], id_pairs[ahead, 1], ids[2])
+        prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
+        prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
+        prefetch_account(accounts[0], slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
+        prefetch_account(accounts[0], slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
+
+
+@njit(cache=True, nogil=True)
+def _plain_run(start, raised, kind, chain, order, named, sides, accounts, found, ids, digest, times, output, counts):  # type: ignore[no-untyped-def]
+    """Decide the plain transfers from `start` on, up to the first row that is something else, or wants a higher cut-off.
+
+    A loop of its own: what has more to it needs so many arrays that the processor's registers would be full of them.
+    """
+    for i in range(start, kind.size):
+        if kind[i] != _TRANSFER or order[i] >= 0 or chain[i] != 0:
+            return i
+        _prefetch(i, named, sides, ids, accounts, found)
+        id_row = _take_id(i, named, ids, digest, counts, output[0], times, raised and i == start, False)
+        if id_row == _FULL:
+            return i
+        if id_row >= 0:
+            _move(i, id_row, sides, accounts, found, ids, digest, output, counts, times[0])
+    return kind.size
+
+
 @njit(cache=True, nogil=True)
 def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
     """Decide commands from `start` on; returns the index reached and why it stopped there: at the end 0, else
@@ -195,21 +293,23 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
     """
     kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
     accounts, lookup, systems, _, digest, times, output, counts, _ = book
-    slots, secret = lookup[0], lookup[1]
-    world = systems[0]
-    id_rows, id_slots, id_secret, ids_max = ids
-    at_us, sequence, refuse_before_us, _ = times
-    outcomes, opened = output[0], output[2]
-    rows, changed_at_us, touched = accounts
-    step = max(np.int64(1), ids_max // 16)
-    for i in range(start, kind.size):
-        if i + 2 * AHEAD < kind.size:
-            ahead = i + 2 * AHEAD
-            prefetch_home(id_slots, id_pairs[ahead, 0], id_pairs[ahead, 1], id_secret)
-            prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
-            prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
-            prefetch_account(rows, slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
-            prefetch_account(rows, slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
+    outcomes = output[0]
+    named, sides = (id_pairs, prints), (debit_a, debit_b, credit_a, credit_b, amounts, assets)
+    found = (lookup[0], lookup[1], systems[0])
+    i = np.int64(start)
+    while i < kind.size:
+        if kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
+            raised_here = raised and i == start
+            first = i
+            i = np.int64(
+                _plain_run(
+                    i, raised_here, kind, chain, order, named, sides, accounts, found, ids, digest, times, output, counts
+                )
+            )
+            if i < kind.size and kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
+                return i, REACHED_IDS_MAX
+            assert i > first
+            continue
         if order[i] >= 0 and not has_room(
             book, kind.size - i, kind[i], id_pairs[i, 0], id_pairs[i, 1], orders, order[i]
         ):
@@ -218,102 +318,38 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
             outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(
                 book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), orders, order[i]
             )
+            i += 1
             continue
+        _prefetch(i, named, sides, ids, accounts, found)
         enter_chain(chain_state, chain[i], i, counts)
-        asset = assets[i]
-        amount = amounts[i]
+        chain_refused = is_chain_refused(chain_state)
         if kind[i] == _OPEN:
-            if is_chain_refused(chain_state):
+            if chain_refused:
                 outcomes[i, CODE] = _NOT_RUN
-                continue
-            outcomes[i, CODE] = _open(
-                accounts,
-                lookup,
-                systems,
-                system_keys,
-                opened,
-                counts,
-                i,
-                debit_a[i],
-                debit_b[i],
-                amount,
-                asset,
-                row_keys[i],
-                at_us,
-            )
-            end_chain_row(
-                book,
-                ids,
-                commands,
-                orders,
-                chain_state,
-                i,
-                outcomes[i, CODE] == _OTHER_TERMS or outcomes[i, CODE] == _DIFFER,
-            )
-            continue
-
-        id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
-        free = find_row(id_rows, id_slots, id_secret, id_a, id_b)
-        if free >= 0:
-            if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
-                outcomes[i, CODE] = _REPEATED
-                outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
-                outcomes[i, REPEAT_ROW] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
             else:
-                outcomes[i, CODE] = _REUSED
-            refused = outcomes[i, CODE] == _REUSED or np.int64(id_rows[free, AMOUNT]) == REFUSED
-            end_chain_row(book, ids, commands, orders, chain_state, i, refused)
-            continue
-        id_time_us = time_of_id(id_a, id_b, at_us)
-        if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
-            outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
-            end_chain_row(book, ids, commands, orders, chain_state, i, True)
-            continue
-        if is_chain_refused(chain_state) and chain[i] < 0:
-            outcomes[i, CODE] = _NOT_RUN
-            continue
-        if counts[IDS] >= ids_max and (counts[IDS] - ids_max) % step == 0 and not (raised and i == start):
-            return i, REACHED_IDS_MAX
-        id_row = counts[IDS]
-        put_id(
-            id_rows, id_slots, id_secret, free, id_row, id_a, id_b, prints[0, i], prints[1, i],
-            (sequence << ROW_BITS) | i, id_time_us, REFUSED, 0,
-        )  # fmt: skip
-        x, y = mix_id(id_a, id_b, id_time_us)
-        digest[0] += x
-        digest[1] += y
-        counts[IDS] += 1
-        if is_chain_refused(chain_state):
-            outcomes[i, CODE] = _BATCH_REFUSED
-            continue
-
-        if order[i] >= 0:
-            outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_order(
-                book, ids, i, kind[i], np.int64(id_a), np.int64(id_b), np.int64(debit_a[i]), np.int64(debit_b[i]), amount,
-                chain[i], orders, order[i],
-            )  # fmt: skip
-            id_rows[id_row, AMOUNT] = np.uint64(became)
-            end_chain_row(
-                book,
-                ids,
-                commands,
-                orders,
-                chain_state,
-                i,
-                outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING,
-            )
-            continue
-        debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
-        credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
-        code, spendable = _transfer_code(rows, debit, credit, asset, amount)
-        outcomes[i, CODE] = code
-        outcomes[i, AVAILABLE] = spendable
-        if code == _DONE:
-            id_rows[id_row, AMOUNT] = np.uint64(amount)
-            id_rows[id_row, PARTIES] = np.uint64((debit << 32) | credit)
-            _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
-            _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
-            note_entry(rows, output, counts, i, debit)
-            note_entry(rows, output, counts, i, credit)
-        end_chain_row(book, ids, commands, orders, chain_state, i, code != _DONE)
-    return kind.size, 0
+                outcomes[i, CODE] = _open(
+                    accounts, lookup, systems, system_keys, output[2], counts, i, debit_a[i], debit_b[i], amounts[i],
+                    assets[i], row_keys[i], times[0],
+                )  # fmt: skip
+            refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _EXISTS
+        else:
+            stopped = chain_refused and chain[i] < 0
+            id_row = _take_id(i, named, ids, digest, counts, outcomes, times, raised and i == start, stopped)
+            if id_row == _FULL:
+                return i, REACHED_IDS_MAX
+            refused = id_row == _ANSWERED_REFUSED
+            if id_row >= 0:
+                if chain_refused:
+                    outcomes[i, CODE] = _BATCH_REFUSED
+                elif order[i] >= 0:
+                    outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_order(
+                        book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), np.int64(debit_a[i]),
+                        np.int64(debit_b[i]), amounts[i], chain[i], orders, order[i],
+                    )  # fmt: skip
+                    ids[0][id_row, AMOUNT] = np.uint64(became)
+                else:
+                    _move(i, id_row, sides, accounts, found, ids, digest, output, counts, times[0])
+                refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING
+        end_chain_row(book, ids, commands, orders, chain_state, i, refused)
+        i += 1
+    return i, 0

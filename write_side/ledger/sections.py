@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, FLOOR
 from write_side.contract.atoms import NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.codes import REFUSALS, Code, Kind
 from write_side.contract.columns import NOT_TOLD, PENDING, empty_columns
@@ -95,7 +96,8 @@ def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
     state.assets += assets
     state.owners += owners
     columns = {"number": numbers, "id": names, "asset": assets, "owner": owners}
-    return columns | {"floor": state.floor[numbers], "flags": state.flags[numbers]}
+    rows = state.rows[numbers]
+    return columns | {"floor": rows[:, FLOOR], "flags": rows[:, FLAGS_AND_ASSET] & FLAGS_MASK}
 
 
 def _told_again(gathered: Gathered, code: npt.NDArray[np.uint8], available: Int64s) -> Sections:
