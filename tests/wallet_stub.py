@@ -28,6 +28,8 @@ class WalletStub:
         self.mute = False
         self.available = True
         self.requests: list[str] = []
+        self.transfers: dict[str, dict[str, Any]] = {}
+        """What is told of transfers, by id."""
 
     async def open(self, account: str, asset: str = "USD/2") -> None:
         self.sequence += 1
@@ -42,6 +44,12 @@ class WalletStub:
             posted = row.posted + (amount if name == target else -amount)
             self.rows[name] = row._replace(posted=posted, version=row.version + 1, at_us=self.sequence)
         await self._publish(changed)
+
+    async def flag(self, account: str, flags: int) -> None:
+        self.sequence += 1
+        row = self.rows[account]
+        self.rows[account] = row._replace(flags=flags, version=row.version + 1, at_us=self.sequence)
+        await self._publish([account])
 
     async def tell_phase(self, account: str, transfer: bytes, phase: str) -> None:
         """A block in which a transfer across partitions went on and no balance changed."""
@@ -102,6 +110,9 @@ class WalletStub:
                 }
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
+            case "GET", _ if path.startswith("/v1/transfers/"):
+                told = self.transfers.get(path.rpartition("/")[2])
+                return (404, problem_document("transfer_not_found")) if told is None else (200, told)
             case "PUT", _:
                 await self.open(path.rpartition("/")[2], json.loads(body)["asset"])
                 return 201, {"position": f"0:{self.sequence}"}

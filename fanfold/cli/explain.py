@@ -69,7 +69,7 @@ def _step(number: int, step: Step, transfer_id: bytes) -> Iterator[str]:
     happened = step.happened
     position = Position(happened.partition, happened.sequence)
     of = "" if happened.id == transfer_id else f" {format_transfer_id(happened.id)}"
-    phase = f", now {happened.phase}" if happened.phase is not None else ""
+    phase = f", now {happened.phase}" if happened.phase not in (None, word(happened.code)) else ""
     protocol = f" ({happened.protocol})" if happened.protocol is not None else ""
     yield (
         f"{number}. partition {happened.partition}  {position}  {format_time(happened.at_us)}  "

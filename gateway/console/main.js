@@ -4,6 +4,7 @@ import { Activity } from "/console/activity.js";
 import { Cards } from "/console/cards.js";
 import { formatWithSign, parse } from "/console/money.js";
 import { Stream } from "/console/stream.js";
+import { Timeline } from "/console/timeline.js";
 import { newTransferId, openAccount, transfer } from "/console/wallet_api.js";
 
 const STORED = "fanfold.watched";
@@ -11,6 +12,7 @@ const ACCOUNT = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
 const byId = (id) => document.getElementById(id);
 
 const activity = new Activity();
+const timeline = new Timeline();
 const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
@@ -23,6 +25,8 @@ const stream = new Stream(location.origin.replace(/^http/, "ws") + "/v1/stream",
   },
   balance: (account, item) => cards.show(account, item),
   absent: (account) => cards.absent(account),
+  transfer: (_account, id) => timeline.changed(id),
+  missed: () => timeline.again(),
   trouble: (title, detail) => activity.add("refused", title, detail),
 });
 
@@ -56,7 +60,9 @@ function remembered() {
 
 /** Tell an answer in words; `again` sends an unanswered request once more. */
 function tell(answer, done, failed, again) {
-  if (answer.kind === "done") {
+  if (answer.kind === "done" && answer.document.result === "pending") {
+    activity.add("unknown", `Under way: ${done}`, "It ends by itself; its steps are shown as they are done.");
+  } else if (answer.kind === "done") {
     activity.add("done", done, `In the log at position ${answer.document.position ?? "?"}.`);
   } else {
     const { title, detail } = answer.problem;
@@ -78,6 +84,8 @@ async function move(command) {
   if (available !== undefined) {
     answer.problem.detail = `No money moved. ${command.from} has ${formatWithSign(available, command.asset)} available.`;
   }
+  const { result, steps, protocol } = answer.document ?? answer.problem ?? {};
+  if (result === "pending" || steps !== undefined || protocol !== undefined) timeline.follow(command.id);
   return tell(answer, `Moved ${what}`, `${what} did not go through`, () => move(command));
 }
 
@@ -132,6 +140,11 @@ onSubmit(byId("transfer-form"), async ({ from, to, amount, asset }) => {
   if (await move({ id: newTransferId(), from, to, amount: amountOf(amount, asset, "amount"), asset })) {
     byId("transfer-form").elements.amount.value = "";
   }
+});
+
+onSubmit(byId("timeline-form"), async ({ id }) => {
+  const problem = await timeline.follow(id);
+  if (problem !== null) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
 });
 
 // The asset follows the account, once it is known.

@@ -9,7 +9,8 @@ const ACCOUNTS_AT_ONCE = 1_000;
 const isTerminal = (code) => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code <= 4999);
 
 /**
- * Watches accounts. `on` has: state(name, text), balance(account, item), absent(account), trouble(title, detail).
+ * Watches accounts. `on` has: state(name, text), balance(account, item), transfer(account, id, phase), missed(account),
+ * absent(account), trouble(title, detail).
  * A balance is passed on only when its version is newer than the one held.
  */
 export class Stream {
@@ -110,7 +111,7 @@ export class Stream {
         const version = this.#watched.get(account);
         return version === null ? { account } : { account, since: version };
       });
-      this.#send({ op: "subscribe", accounts: wanted });
+      this.#send({ op: "subscribe", accounts: wanted, transfers: true });
     }
   }
 
@@ -132,6 +133,12 @@ export class Stream {
         break;
       case "balances":
         for (const item of frame.items) this.#changed(item);
+        break;
+      case "transfer":
+        if (this.#names.has(frame.sub)) this.#on.transfer(this.#names.get(frame.sub), frame.id, frame.phase);
+        break;
+      case "transfers_missed":
+        if (this.#names.has(frame.sub)) this.#on.missed(this.#names.get(frame.sub));
         break;
       case "status":
         this.#live = frame.live;

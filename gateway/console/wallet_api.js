@@ -20,13 +20,17 @@ export function transfer(command) {
   return send("POST", "/v1/transfers", command);
 }
 
+/** What became of a transfer or hold, or where it stands now. Its result tells; a refused one is read as well as a done one. */
+export function readTransfer(id) {
+  return send("GET", `/v1/transfers/${encodeURIComponent(id)}`);
+}
+
 async function send(method, path, body) {
   let response, document;
   try {
     response = await fetch(path, {
       method,
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify(body),
+      ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(20_000),
     });
     document = await response.json();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.end_to_end import processes
 from tests.gateway_server import serving
 from tests.servers import free_port, unique_name
 from tests.wallet_stub import WalletStub
+from write_side.contract.codes import Flag
 
 pytestmark = pytest.mark.browser
 
@@ -48,7 +50,7 @@ async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 @asynccontextmanager
 async def stub_target() -> AsyncIterator[Target]:
     wallet = WalletStub()
-    async with serving(wallet, wallet.feed, cut_wait_ms=100) as served:
+    async with serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served:
 
         async def drop_streams() -> None:
             for stream in list(served.gateway.hub._streams.values()):
@@ -58,9 +60,13 @@ async def stub_target() -> AsyncIterator[Target]:
 
 
 @asynccontextmanager
-async def real_target(folder: Path) -> AsyncIterator[Target]:
+async def real_target(folder: Path, partitions: int = 1) -> AsyncIterator[Target]:
     """The embedded process; its streams are dropped as they are in life, by kill -9 and a new start over the same data."""
-    environment = {"FANFOLD_DATA": str(folder / "data"), "FANFOLD_PORT": str(free_port())}
+    environment = {
+        "FANFOLD_DATA": str(folder / "data"),
+        "FANFOLD_PORT": str(free_port()),
+        "FANFOLD_PARTITIONS": str(partitions),
+    }
     errors = folder / "errors.txt"
     service = await processes.start("up", environment=environment, errors=errors)
 
@@ -84,20 +90,26 @@ async def real_target(folder: Path) -> AsyncIterator[Target]:
         await service.kill()
 
 
-@pytest.fixture
-async def page(target: Target, chromium_path: str) -> AsyncIterator[Page]:
+@asynccontextmanager
+async def console(url: str, chromium_path: str) -> AsyncIterator[Page]:
     """The console, open; it may load nothing from elsewhere and raise nothing."""
     troubles: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         page = await browser.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: troubles.append(request.url) if target.url not in request.url else None)
-        await page.goto(target.url)
+        page.on("request", lambda request: troubles.append(request.url) if url not in request.url else None)
+        await page.goto(url)
         await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
         yield page
         await browser.close()
     assert troubles == []
+
+
+@pytest.fixture
+async def page(target: Target, chromium_path: str) -> AsyncIterator[Page]:
+    async with console(target.url, chromium_path) as page:
+        yield page
 
 
 async def shows(page: Page, account: str, text: str) -> None:
@@ -154,6 +166,90 @@ async def test_an_account_can_be_watched_before_it_is_opened_and_is_remembered(p
     await shows(page, "carol", "¥0")
     await page.get_by_role("button", name="Stop watching carol").click()
     await expect(page.locator("#welcome")).to_be_visible()
+
+
+async def watch(page: Page, account: str) -> None:
+    await page.locator("#watch-account").fill(account)
+    await page.get_by_role("button", name="Watch", exact=True).click()
+
+
+async def test_a_frozen_and_a_closed_account_say_so(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        await wallet.heartbeat()
+        await watch(page, "alice")
+        await shows(page, "alice", "$0.00")
+        flags = page.locator('.card[data-account="alice"] .flags')
+        await expect(flags).to_be_hidden()
+        await wallet.flag("alice", Flag.DEBIT_FROZEN | Flag.CLOSED)
+        await expect(flags).to_have_text("Debits frozen, Closed")
+        await wallet.flag("alice", 0)
+        await expect(flags).to_be_hidden()
+
+
+async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    id = uuid.uuid4()
+    first = {
+        "step": 0,
+        "action": "try",
+        "partition": 0,
+        "code": "done",
+        "position": "0:2",
+        "at": "2026-01-01T00:00:00.000001Z",
+    }
+    credit = first | {"step": 1, "partition": 1, "position": "1:7", "at": "2026-01-01T00:00:00.000002Z"}
+    legs = [
+        {"account": "alice", "amount": "-1250", "asset": "USD/2"},
+        {"account": None, "amount": "1250", "asset": None},
+    ]
+    told = {"id": str(id), "protocol": "saga", "legs": legs, "position": "0:2", "at": first["at"]}
+    waits = [{"step": 1, "partition": 1, "action": "try"}]
+    wallet.transfers[str(id)] = told | {
+        "result": "pending",
+        "phase": "crediting",
+        "steps": [first],
+        "waiting_for": waits,
+    }
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        await wallet.heartbeat()
+        await watch(page, "alice")
+        await shows(page, "alice", "$0.00")
+        await page.get_by_label("Transfer id").fill(str(id))
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.locator("#timeline-head")).to_have_text("Under way: crediting · saga")
+        await expect(page.locator("#timeline-legs li").first).to_have_text("alice −12.50 USD")  # noqa: RUF001
+        steps = page.locator("#timeline-steps li")
+        await expect(steps).to_have_count(2)
+        await expect(steps.last).to_contain_text("Waits for try of step 1")
+        wallet.transfers[str(id)] = told | {"result": "done", "phase": "done", "steps": [credit, first]}
+        await wallet.tell_phase("alice", id.bytes, "done")
+        await expect(page.locator("#timeline-head")).to_have_text("Result: done · saga")
+        await expect(steps).to_have_count(2)
+        await expect(steps.last).to_contain_text("partition 1 1:7")
+        await page.get_by_label("Transfer id").fill(str(uuid.uuid4()))
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.locator(".activity li.refused")).to_contain_text("No such transfer is remembered")
+
+
+async def test_a_transfer_between_partitions_shows_its_steps_by_itself(chromium_path: str, tmp_path: Path) -> None:
+    """alice and bob live in different ones of two partitions."""
+    async with real_target(tmp_path, partitions=2) as target, console(target.url, chromium_path) as page:
+        await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+        await expect(page.get_by_label("Amount")).to_have_value("12.50")
+        await page.get_by_role("button", name="Send").click()
+        await shows(page, "alice", "$87.50")
+        await shows(page, "bob", "$112.50")
+        await expect(page.locator("#timeline-head")).to_have_text("Result: done · saga")
+        await expect(page.locator("#timeline-steps li")).to_have_count(3)
 
 
 async def test_amounts_are_never_floating_point(page: Page) -> None:

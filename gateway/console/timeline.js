@@ -1,0 +1,84 @@
+// One transfer, step by step: what each partition did for it and when, from GET /v1/transfers/{id}.
+
+import { format } from "/console/money.js";
+import { readTransfer } from "/console/wallet_api.js";
+
+const ACTIONS = { try: "Try", confirm: "Confirm", cancel: "Cancel" };
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+});
+
+export class Timeline {
+  #box = document.getElementById("timeline");
+  #head = document.getElementById("timeline-head");
+  #legs = document.getElementById("timeline-legs");
+  #list = document.getElementById("timeline-steps");
+  #template = document.getElementById("timeline-template");
+  #id = null;
+  #asked = 0;
+
+  /** Show this transfer from now on. Returns its problem document when it cannot be shown, else null. */
+  async follow(id) {
+    this.#id = id.toLowerCase();
+    return this.#read();
+  }
+
+  /** The transfer went to another phase: read again, when it is the one shown. */
+  async changed(id) {
+    if (id === this.#id) await this.#read();
+  }
+
+  /** Phases may have gone by: read again what is shown. */
+  async again() {
+    if (this.#id !== null) await this.#read();
+  }
+
+  async #read() {
+    const asked = ++this.#asked; // phases may come faster than answers: only the newest answer counts
+    const answer = await readTransfer(this.#id);
+    if (asked !== this.#asked) return null;
+    if (answer.kind !== "done") return answer.problem;
+    this.#show(answer.document);
+    return null;
+  }
+
+  #show(transfer) {
+    const { result, phase, protocol, code, state } = transfer;
+    this.#box.dataset.result = result;
+    this.#box.dataset.id = transfer.id;
+    this.#box.hidden = false;
+    const stands = result === "pending" ? `Under way: ${phase}` : result === "refused" ? `Refused: ${code}` : `Result: ${state ?? result}`;
+    this.#head.textContent = protocol === undefined ? stands : `${stands} · ${protocol}`;
+    this.#legs.replaceChildren(...(transfer.legs ?? transfer.left ?? []).map(legLine));
+    const steps = [...(transfer.steps ?? [])].sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));
+    const lines = steps.map((step) =>
+      this.#line(step.code === "done" ? "done" : "refused", step.at, step.partition, stepText(step), step.position),
+    );
+    if (steps.length === 0) lines.push(this.#line(result, transfer.at, null, "Decided in one partition", transfer.position));
+    for (const wait of transfer.waiting_for ?? []) {
+      lines.push(this.#line("waiting", null, wait.partition, `Waits for ${wait.action} of step ${wait.step}`, ""));
+    }
+    this.#list.replaceChildren(...lines);
+  }
+
+  #line(kind, at, partition, what, position) {
+    const line = this.#template.content.firstElementChild.cloneNode(true);
+    line.classList.add(kind);
+    line.querySelector(".what").textContent = what;
+    const time = line.querySelector("time");
+    if (at === null) time.remove();
+    else [time.dateTime, time.title, time.textContent] = [at, at, clock.format(new Date(at))];
+    line.querySelector(".place").textContent = partition === null ? position : `partition ${partition} ${position}`.trim();
+    return line;
+  }
+}
+
+function stepText({ step, action, code }) {
+  return `${ACTIONS[action] ?? action} of step ${step}: ${code.replaceAll("_", " ")}`;
+}
+
+function legLine({ account, amount, asset }) {
+  const line = document.createElement("li");
+  line.textContent = `${account ?? "another account"} ${asset === null ? amount : format(amount, asset)} ${(asset ?? "").split("/")[0]}`;
+  return line;
+}
