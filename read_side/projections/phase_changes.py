@@ -47,17 +47,13 @@ class PhaseChanges:
         self._open: dict[tuple[bytes, int], _Open] = {}
         self._changed: dict[tuple[bytes, bytes], str] = {}
         pending = state.pending
-        for number, row in enumerate(pending.rows[: pending.count]):
-            if row[WHAT] == What.PROCESS or (row[WHAT] & 255 == What.STEP and row[STATE] == StepState.HELD):
-                here = (
-                    state.partition if row[WHAT] == What.PROCESS else 0
-                )  # legs of a step are all here, as partition 0
-                keys = [
-                    leg[LEG_KEY_A : LEG_KEY_B + 1].tobytes()
-                    for leg in pending.legs_of(number)
-                    if leg[LEG_PARTITION] == here
-                ]
-                self._open[row[ID_A : ID_B + 1].tobytes(), int(row[WHAT])] = _Open(_clients(keys), int(row[STATE]))
+        rows = pending.rows[: pending.count]
+        held = (rows[:, WHAT] & 255 == What.STEP) & (rows[:, STATE] == StepState.HELD)
+        for number in np.flatnonzero(held | (rows[:, WHAT] == What.PROCESS)).tolist():
+            row, legs = rows[number], pending.legs_of(number)
+            here = state.partition if row[WHAT] == What.PROCESS else 0  # legs of a step are all here, as partition 0
+            keys = [leg[LEG_KEY_A : LEG_KEY_B + 1].tobytes() for leg in legs if leg[LEG_PARTITION] == here]
+            self._open[row[ID_A : ID_B + 1].tobytes(), int(row[WHAT])] = _Open(_clients(keys), int(row[STATE]))
 
     def take(self, block: Block) -> None:
         """What a block, just folded, changed."""
