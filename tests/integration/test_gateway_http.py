@@ -104,7 +104,7 @@ async def test_a_body_without_a_length_passes_when_it_is_small_enough(served: Se
 
 async def test_a_method_that_an_address_does_not_take_is_named(served: Served) -> None:
     refused = await ask(served, "DELETE", "/v1/accounts/alice")
-    assert (refused.status, refused.headers["allow"]) == (405, "PUT, GET")
+    assert (refused.status, refused.headers["allow"]) == (405, "PUT, PATCH, GET")
     refused = await ask(served, "POST", "/healthz")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
 
