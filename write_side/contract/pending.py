@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.digest import mix_low, mix_words
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
 
@@ -130,6 +130,8 @@ _START_LEGS: Final = 1024
 PARTITIONS_MAX: Final = 1024
 _STEP: Final = int(What.STEP)
 _REVERSAL: Final = int(What.REVERSAL)
+_PROCESS: Final = int(What.PROCESS)
+_HELD: Final = int(StepState.HELD)
 _TRY: Final = int(Action.TRY)
 
 
@@ -144,7 +146,7 @@ def _hash(a, b, what, secret):  # type: ignore[no-untyped-def]
     return hash_words(np.uint64(a), np.uint64(b) ^ hash_words(np.uint64(what), secret, secret), secret)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
     """The slot whose word points to the row of this key, or -1 - the free slot where it belongs."""
     size = np.uint64(slots.size)
@@ -161,7 +163,7 @@ def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
         slot = following(slot, size)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
     """The row of (id, what), or -1.  table: see `PendingTable.arrays`; a, b: int64 words of the id."""
     rows, slots, _, _, _, secret = table
@@ -169,7 +171,7 @@ def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
     return np.int64(-1) if slot < 0 else np.int64(slots[slot] & INDEX) - 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     """A new row, all zero but its key and time, not yet in the digest (`take_in` does that). It must not be there."""
     rows, slots, _, counts, _, secret = table
@@ -187,7 +189,7 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     return row
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def add_leg(table, row, a, b, asset, amount, step, partition, if_version, if_available):  # type: ignore[no-untyped-def]
     """Append a leg to the row that was added last."""
     rows, _, legs, counts, _, _ = table
@@ -204,7 +206,7 @@ def add_leg(table, row, a, b, asset, amount, step, partition, if_version, if_ava
     rows[row, LEG_COUNT] += 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def add_records(table, row, steps):  # type: ignore[no-untyped-def]
     """Room for the records of a process's steps, behind the legs of the row that was added last."""
     rows, _, legs, counts, _, _ = table
@@ -215,7 +217,7 @@ def add_records(table, row, steps):  # type: ignore[no-untyped-def]
     counts[1] += steps
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def record_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Note what became of a step's try, or of its confirm or cancel, and where."""
     rows, _, legs, _, _, _ = table
@@ -229,7 +231,7 @@ def record_step(table, row, step, partition, action, code, sequence, at_us):  # 
     legs[record, first + 2] = at_us
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _lanes(rows, legs, row):  # type: ignore[no-untyped-def]
     a, b = np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])
     for column in range(WHAT, FIRST_LEG):
@@ -241,7 +243,7 @@ def _lanes(rows, legs, row):  # type: ignore[no-untyped-def]
     return a, b
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def take_in(table, digest, row):  # type: ignore[no-untyped-def]
     """Bring the digest from what the row was to what it is now."""
     rows, _, legs, _, _, _ = table
@@ -252,7 +254,7 @@ def take_in(table, digest, row):  # type: ignore[no-untyped-def]
     rows[row, _LANE_B] = np.int64(b)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def drop(table, digest, row):  # type: ignore[no-untyped-def]
     """Remove a row; the last one takes its number. Its legs are left to `PendingTable.reserve`."""
     rows, slots, _, counts, _, secret = table
@@ -268,7 +270,7 @@ def drop(table, digest, row):  # type: ignore[no-untyped-def]
             rows[row, column] = rows[last, column]
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-def]
     """Note that home has no open process begun before its block `low`; `purge` at the end of the block drops their steps."""
     _, _, _, counts, lows, _ = table
@@ -284,7 +286,7 @@ def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-de
         counts[2] = 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def purge(table, digest):  # type: ignore[no-untyped-def]
     """Drop the steps of processes that are over: once a block, when a home partition's low has risen in it."""
     rows, _, _, counts, lows, _ = table
@@ -300,7 +302,20 @@ def purge(table, digest):  # type: ignore[no-untyped-def]
             row += 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
+def is_on_its_way(table, key_a, key_b):  # type: ignore[no-untyped-def]
+    """Whether an account (its key, signed words) is a leg of a process or of a step that can still move money."""
+    rows, _, legs, counts, _, _ = table
+    for row in range(counts[0]):
+        what = rows[row, WHAT]
+        if what == _PROCESS or ((what & 255) == _STEP and rows[row, STATE] == _HELD):
+            for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+                if legs[leg, LEG_KEY_A] == key_a and legs[leg, LEG_KEY_B] == key_b:
+                    return True
+    return False
+
+
+@njit_borrowing
 def forget_reversals(table, digest, cut_off_us):  # type: ignore[no-untyped-def]
     """Drop the reversals of transfers whose ids are no longer remembered: they cannot be asked for again."""
     rows, _, _, counts, _, _ = table

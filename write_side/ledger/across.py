@@ -13,7 +13,7 @@ import numpy as np
 
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.pending import (
     ASKS_BIT,
     AVAILABLE,
@@ -118,11 +118,14 @@ def factors_of(book, option, action):  # type: ignore[no-untyped-def]
     return factors[0], factors[1], factors[2]
 
 
-@njit(cache=True, nogil=True)
-def run_step(book, outcome, legs, first, last, step, option, action):  # type: ignore[no-untyped-def]
-    """Do an action to the legs of a step: the code (DONE, or the rule that forbids it) and the available that explains it."""
+@njit_borrowing
+def run_step(book, outcome, legs, first, last, step, option, action, checked):  # type: ignore[no-untyped-def]
+    """Do an action to the legs of a step: the code (DONE, or the rule that forbids it) and the available that explains it.
+
+    checked: 1 when the rules have just been tested on these legs, and nothing has moved since.
+    """
     factors = factors_of(book, option, action)
-    if action == _TRY:
+    if action == _TRY and not checked:
         code, available = check_legs(book, legs, first, last, step, _ZERO, option & FROM_HOLD_BIT)
         if code != _DONE:
             return code, available
@@ -130,13 +133,13 @@ def run_step(book, outcome, legs, first, last, step, option, action):  # type: i
             # Nothing moves yet, but what is to be paid at the confirmation must fit.
             wanted = factors_of(book, option, _CONFIRM)
             return (_DONE if legs_fit(book, legs, first, last, step, wanted, wanted) else _LIMITED), _NOT_TOLD
-    if not legs_fit(book, legs, first, last, step, factors, factors):
+    if not checked and not legs_fit(book, legs, first, last, step, factors, factors):
         return _LIMITED, _NOT_TOLD
     move_legs(book, outcome, legs, first, last, step, factors, factors)
     return _DONE, _NOT_TOLD
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
     rows, _, pool, _, _, _ = table
@@ -145,7 +148,7 @@ def _note_step(table, row, step, partition, action, code, sequence, at_us):  # t
     pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     """Write the steps noted by this outcome; every step of the transfer by its last one, so that one block tells the whole."""
     table, tape, counts = book[3], book[6][3], book[7]
@@ -167,7 +170,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
                 counts[TAPE] = at + 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _partition_of_step(table, row, step):  # type: ignore[no-untyped-def]
     rows, pool = table[0], table[2]
     for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
@@ -196,7 +199,7 @@ def _refuse(rows, row, step, code, available):  # type: ignore[no-untyped-def]
         rows[row, MASK] = np.int64(1) << step
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _next_step(rows, row):  # type: ignore[no-untyped-def]
     """The first step at or behind `step` that the phase waits for; -1 when the phase is over."""
     first, last = steps_of_phase(rows, row)
@@ -208,8 +211,8 @@ def _next_step(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@njit(cache=True, nogil=True)
-def _do_own_steps(book, outcome, row):  # type: ignore[no-untyped-def]
+@njit_borrowing
+def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Do what the phase asks of home's own steps; whether any was done."""
     _, lookup, _, table, _, times, _, _, _ = book
     rows, pool = table[0], table[2]
@@ -225,7 +228,7 @@ def _do_own_steps(book, outcome, row):  # type: ignore[no-untyped-def]
             continue
         action = PLAN_TABLE[phase, ACTION]
         code, available = run_step(
-            book, outcome, pool, first_leg, last_leg, step, step_option(rows, row, step), action
+            book, outcome, pool, first_leg, last_leg, step, step_option(rows, row, step), action, checked
         )  # fmt: skip
         if code != _DONE and action != _TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
@@ -238,14 +241,14 @@ def _do_own_steps(book, outcome, row):  # type: ignore[no-untyped-def]
     return moved
 
 
-@njit(cache=True, nogil=True)
-def advance(book, outcome, row):  # type: ignore[no-untyped-def]
+@njit_borrowing
+def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Go on as far as home can by itself. The phase is then DONE, REFUSED, or one that waits for answers."""
     rows = book[3][0]
     while rows[row, STATE] != _ENDED_DONE and rows[row, STATE] != _ENDED_REFUSED:
         if _next_step(rows, row) < 0:
             enter_phase_after(rows, row)
-        elif not _do_own_steps(book, outcome, row):
+        elif not _do_own_steps(book, outcome, row, checked):
             return
 
 
@@ -257,7 +260,7 @@ def enter_phase_after(rows, row):  # type: ignore[no-untyped-def]
     rows[row, OPTION] |= ASKS_BIT
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
     """The row of a new process with its legs and steps, `@world` shared out so that its legs need no transit; not yet kept.
 
@@ -291,7 +294,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
     return row, first_leg, first_leg + rows[row, LEG_COUNT], pool
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _share_world(table, row, world):  # type: ignore[no-untyped-def]
     """A leg of `@world` in each partition, of what the other legs of its asset come to there."""
     rows, _, pool, _, _, _ = table
@@ -312,7 +315,7 @@ def _share_world(table, row, world):  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
     rows, _, pool, _, _, _ = table
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
@@ -340,7 +343,7 @@ def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
     rows[row, STEPS] = step
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Begin a transfer across partitions: PENDING and the row of its process, or at once the code of a rule that one of home's
     own legs breaks, and its available; nothing has moved then."""
@@ -363,13 +366,13 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
             drop(table, digest, row)
             table[3][1] = first_leg
             return code, available, np.int64(-1)
-    advance(book, outcome, row)
+    advance(book, outcome, row, _ONE)
     keep_pending(book, outcome, row, times[3], _ONE)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, _NOT_TOLD, row
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition):  # type: ignore[no-untyped-def]
     """Home takes a participant's answer: PENDING or how the transfer ended, and the row (to be ended by the caller then).
 
@@ -384,7 +387,7 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
     asked = rows[row, OPTION] & ASKS_BIT
     rows[row, OPTION] &= ~ASKS_BIT
     if state == _NONE:
-        if not _do_own_steps(book, outcome, row):
+        if not _do_own_steps(book, outcome, row, _ZERO):
             rows[row, OPTION] |= asked
             return _STALE, np.int64(-1)
     else:
@@ -401,7 +404,7 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
     return _go_on(book, outcome, row)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
     table = book[3]
@@ -412,10 +415,10 @@ def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     return _go_on(book, outcome, row)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     rows, times = book[3][0], book[5]
-    advance(book, outcome, row)
+    advance(book, outcome, row, _ZERO)
     if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
         _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
@@ -425,7 +428,7 @@ def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     return _PENDING, row
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: ignore[no-untyped-def]
     """A participant does one step of a transfer that another partition is home of; the code.
 
@@ -443,7 +446,7 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
         _keep_step(book, outcome, row, home, low, _ZERO)
         return _STALE
     if move == _CHECK:
-        code, available = run_step(book, outcome, legs, first, last, ANY_STEP, option, _TRY)
+        code, available = run_step(book, outcome, legs, first, last, ANY_STEP, option, _TRY, _ZERO)
         held = code == _DONE and manner_of(option) != _SAGA_LAST_CREDIT
         row = _add_step(book, id_a, id_b, home, step, option, begun)
         rows[row, STATE] = _HELD if held else (_STEP_DONE if code == _DONE else _REJECTED)
@@ -464,7 +467,7 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
         return _DONE
     if move in (_MOVE_CONFIRM, _MOVE_CANCEL):
         first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
-        code, _ = run_step(book, outcome, pool, first_leg, last_leg, ANY_STEP, rows[row, OPTION], action)
+        code, _ = run_step(book, outcome, pool, first_leg, last_leg, ANY_STEP, rows[row, OPTION], action, _ZERO)
         if code == _DONE:
             rows[row, STATE] = _STEP_DONE if move == _MOVE_CONFIRM else _RELEASED
             _keep_step(book, outcome, row, home, low, _ZERO)

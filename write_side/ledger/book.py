@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, HELD, POSTED, VERSION, touch
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.pending import (
     BEGUN,
     FIRST_LEG,
@@ -85,7 +85,7 @@ def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untype
     counts[ENTRIES] = entry + 1
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
     """A row of the tape with two values at most."""
     tape, counts = book[6][3], book[7]
@@ -97,12 +97,11 @@ def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
     counts[TAPE] = at + 1
 
 
-@njit(cache=True, nogil=True)
-def change(book, outcome, number, posted, held):  # type: ignore[no-untyped-def]
+@njit_borrowing
+def change(accounts, digest, output, counts, at_us, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     """Add to an account's sums, as its next version, and note the entry. The limits have been checked."""
-    accounts, _, _, _, digest, times, output, counts, _ = book
     rows, changed_at_us, touched = accounts
-    touch(rows, changed_at_us, touched, digest, number, times[0])
+    touch(rows, changed_at_us, touched, digest, number, at_us)
     rows[number, POSTED] += posted
     rows[number, HELD] += held
     rows[number, VERSION] += 1
@@ -111,16 +110,16 @@ def change(book, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     note_entry(rows, output, counts, outcome, number)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
     rows = book[0][0]
     note(book, np.int64(FLAGS_AFTER), book[7][ENTRIES], flags, np.int64(0))
-    change(book, outcome, number, np.int64(0), np.int64(0))
+    change(book[0], book[4], book[6], book[7], book[5][0], outcome, number, np.int64(0), np.int64(0))
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped-def]
     """Write a pending row into the block as it is now, into the digest too unless it ends (state 0).
 
@@ -152,7 +151,7 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
     counts[TAPE] = at + 1 + legs
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def end_pending(book, outcome, row, low):  # type: ignore[no-untyped-def]
     """Write into the block that a pending row is over, and drop it."""
     table, digest = book[3], book[4]

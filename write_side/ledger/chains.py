@@ -11,7 +11,7 @@ import numpy as np
 from write_side.contract.account_rows import POSTED, VERSION
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import AMOUNT, REFUSED
 from write_side.contract.pending import LEG_AMOUNT
@@ -61,7 +61,7 @@ def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # ty
             _take_back(book, ids, commands, orders, chain_state, row)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
     accounts, lookup, systems, _, _, _, output, counts, _ = book
@@ -72,7 +72,7 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
             continue
         if order[row] >= 0:
             for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
-                number = number_of_leg(book, orders[1][leg])
+                number = number_of_leg(book, orders[1], leg)
                 rows[number, POSTED] -= orders[1][leg, LEG_AMOUNT]
                 rows[number, VERSION] -= 1
         else:

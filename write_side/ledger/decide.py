@@ -21,6 +21,7 @@ from write_side.ledger import book as used
 from write_side.ledger.chains import STATE_WIDTH
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.gathered import Gathered, gather
+from write_side.ledger.orders import TAPE_MAX
 from write_side.ledger.participant import EFFECTS
 from write_side.ledger.rules import NO_ROOM, decide_loop
 from write_side.ledger.sections import sections_of
@@ -91,7 +92,7 @@ class _Deciding:
         captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
         if orders:
             state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
-        more = 16 * legs + 8 * orders + _ROOM_MORE if orders else 0
+        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders else 0
         self.low = _low(state)
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
         taped = 2 * n + more if orders or state.pending.count else 0
@@ -162,14 +163,13 @@ class _Deciding:
     def _make_room(self) -> None:
         """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
         outcomes, entries, opened, tape = self.output
-        self.output = (outcomes, _grown(entries, 2 * len(entries)), opened, _grown(tape, 2 * len(tape) + _ROOM_MORE))
+        self.output = (outcomes, _grown(entries, 2 * len(entries)), opened, _grown(tape, 2 * len(tape)))
         self.touched = _grown(self.touched, len(self.output[1]) + 3 * self.gathered.openings + 1)
 
 
 _CAPTURE_LEGS: Final = 256
 """What the legs and steps of one capture across partitions take in the pool: a hold has `LEGS_MAX` legs, each with a record,
 and `@world` shared out at most as often."""
-_ROOM_MORE: Final = 4096
 
 
 def _grown(array: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.pending import (
     DEADLINE_US,
     FINAL_BIT,
@@ -54,6 +54,8 @@ _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 _ZERO: Final = np.int64(0)
 _ONE: Final = np.int64(1)
+_BEHIND_A_PROCESS: Final = 128
+"""Rows of the pool that a process made meanwhile may take: 64 legs, `@world` shared out, and 62 records."""
 _NOTHING: Final = (np.int64(0), np.int64(0), np.int64(0))
 _HOLDS: Final = (np.int64(0), np.int64(1), np.int64(0))
 _LETS_GO: Final = (np.int64(0), np.int64(-1), np.int64(0))
@@ -71,7 +73,7 @@ def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
     """Whether one of the legs [first, last) is in another partition."""
     for i in range(first, last):  # noqa: SIM110 -- numba knows no any()
@@ -80,7 +82,7 @@ def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
     code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO, _ZERO)
@@ -92,7 +94,7 @@ def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-
     return _DONE, _NOT_TOLD
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Authorise: the code and its available."""
     _, lookup, _, table, _, times, _, _, _ = book
@@ -142,18 +144,19 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     return row, _DONE
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped-def]
-    """The legs that a capture moves, int64[n, LEG_WIDTH], empty when the hold has not that much left.
+    """Lay out the legs that a capture moves in the free end of the pool; where, first and last, empty when the hold has not
+    that much left.
 
     amount, legs: as `commands.Capture` has them. Conditions of the hold were tested when it was made.
     """
-    rows, pool = table[0], table[2]
+    rows, pool, counts = table[0], table[2], table[3]
     start, count = rows[row, FIRST_LEG], rows[row, LEG_COUNT]
-    asked = np.zeros((count, LEG_WIDTH), np.int64)
-    n = 0
+    at = counts[1] + _BEHIND_A_PROCESS
     if amount > 0 and (count != 2 or last > first):
-        return asked[:0]
+        return at, at
+    end = at
     for i in range(count):
         left = pool[start + i, LEG_AMOUNT]
         wanted = left
@@ -171,33 +174,34 @@ def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped
         if wanted == 0:
             continue
         if (wanted > 0) != (left > 0) or abs(wanted) > abs(left):
-            return asked[:0]
-        asked[n] = pool[start + i]
-        asked[n, LEG_AMOUNT] = wanted
-        asked[n, LEG_STEP] = 0
-        asked[n, LEG_IF_VERSION] = -1
-        asked[n, LEG_IF_AVAILABLE] = _NOT_TOLD
-        n += 1
-    if last > first and n != last - first:
-        return asked[:0]
-    return asked[:n]
+            return at, at
+        for word in range(LEG_WIDTH):
+            pool[end, word] = pool[start + i, word]
+        pool[end, LEG_AMOUNT] = wanted
+        pool[end, LEG_STEP] = 0
+        pool[end, LEG_IF_VERSION] = -1
+        pool[end, LEG_IF_AVAILABLE] = _NOT_TOLD
+        end += 1
+    if last > first and end - at != last - first:
+        return at, at
+    return at, end
 
 
-@njit(cache=True, nogil=True)
-def _take_from_hold(table, row, moved, sign):  # type: ignore[no-untyped-def]
-    """Lower (sign -1) or raise again (+1) what is left of a hold by these legs; `@world` may be shared out among them."""
+@njit_borrowing
+def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-def]
+    """Lower (sign -1) or raise again (+1) what is left of a hold by legs of the pool; `@world` may be shared out among them."""
     rows, pool = table[0], table[2]
     for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-        for i in range(len(moved)):
+        for i in range(first, last):
             if (
-                moved[i, LEG_KEY_A] == pool[leg, LEG_KEY_A]
-                and moved[i, LEG_KEY_B] == pool[leg, LEG_KEY_B]
-                and moved[i, LEG_ASSET] == pool[leg, LEG_ASSET]
+                pool[i, LEG_KEY_A] == pool[leg, LEG_KEY_A]
+                and pool[i, LEG_KEY_B] == pool[leg, LEG_KEY_B]
+                and pool[i, LEG_ASSET] == pool[leg, LEG_ASSET]
             ):
-                pool[leg, LEG_AMOUNT] += sign * moved[i, LEG_AMOUNT]
+                pool[leg, LEG_AMOUNT] += sign * pool[i, LEG_AMOUNT]
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _is_used_up(table, row):  # type: ignore[no-untyped-def]
     rows, pool = table[0], table[2]
     first = rows[row, FIRST_LEG]
@@ -207,7 +211,7 @@ def _is_used_up(table, row):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     """Let go what is left, and end the hold."""
     table = book[3]
@@ -220,7 +224,7 @@ def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     end_pending(book, outcome, row, _ZERO)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
     rows = book[3][0]
     if final or _is_used_up(book[3], row):
@@ -230,51 +234,52 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
         keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
     _, lookup, _, table, digest, _, _, _, _ = book
     row, code = _find_hold(book, hold_a, hold_b)
     if code != _DONE:
         return code, _NOT_TOLD
-    moved = _captured(table, row, amount, legs, first, last)
-    if len(moved) == 0:
+    pool = table[2]
+    start, end = _captured(table, row, amount, legs, first, last)
+    if start == end:
         return _EXCEEDED, _NOT_TOLD
-    if any_elsewhere(moved, _ZERO, np.int64(len(moved)), lookup):
+    if any_elsewhere(pool, start, end, lookup):
         code, available, process = begin(
-            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, moved, _ZERO, np.int64(len(moved))
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, pool, start, end
         )  # fmt: skip
         if code == _PENDING:
             table[0][process, LINK_A] = hold_a
             table[0][process, LINK_B] = hold_b
             take_in(table, digest, process)
-            _take_from_hold(table, row, moved, -_ONE)
+            _take_from_hold(table, row, start, end, -_ONE)
             table[0][row, STATE] = _BUSY_HOLD
             keep_pending(book, outcome, row, _ZERO, _ONE)
     else:
-        code, available = check_legs(book, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _ZERO, _ONE)
-        if code == _DONE and not legs_fit(book, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _GIVES_HELD, _RECEIVES):
+        code, available = check_legs(book, pool, start, end, ANY_STEP, _ZERO, _ONE)
+        if code == _DONE and not legs_fit(book, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES):
             code = _LIMITED
         if code == _DONE:
-            move_legs(book, outcome, moved, _ZERO, np.int64(len(moved)), ANY_STEP, _GIVES_HELD, _RECEIVES)
-            _take_from_hold(table, row, moved, -_ONE)
+            move_legs(book, outcome, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES)
+            _take_from_hold(table, row, start, end, -_ONE)
             _after_capture(book, outcome, row, option & FINAL_BIT)
     return code, available
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book[3]
-    rows, pool = table[0], table[2]
+    rows = table[0]
     row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _HOLD)
     if not done:
         first = rows[process, FIRST_LEG]
-        _take_from_hold(table, row, pool[first : first + rows[process, LEG_COUNT]], _ONE)
+        _take_from_hold(table, row, first, first + rows[process, LEG_COUNT], _ONE)
     _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """Let a hold go; the code."""
     row, code = _find_hold(book, hold_a, hold_b)
@@ -283,7 +288,7 @@ def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     return code
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """A hold's deadline has come."""
     _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, _HOLD))

@@ -15,7 +15,7 @@ from write_side.contract.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.hash_index import find_row
 from write_side.contract.pending import (
     LEG_AMOUNT,
@@ -67,18 +67,21 @@ def is_world(a, b):  # type: ignore[no-untyped-def]
     return a == _WORLD_A and b == _WORLD_B
 
 
-@njit(cache=True, nogil=True)
-def number_of_leg(book, leg):  # type: ignore[no-untyped-def]
+@njit_borrowing
+def _world_of(world, hashes, asset_hash):  # type: ignore[no-untyped-def]
+    for asset in range(hashes.size):
+        if hashes[asset] == asset_hash and world[asset] >= 0:
+            return world[asset]
+    return np.int64(-1)
+
+
+@njit(inline="always")
+def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
     """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
-    _, lookup, systems, _, _, _, _, _, _ = book
-    accounts = book[0]
-    if is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]):
-        hashes = systems[2]
-        for asset in range(hashes.size):
-            if hashes[asset] == leg[LEG_ASSET] and systems[0][asset] >= 0:
-                return systems[0][asset]
-        return np.int64(-1)
-    return find_row(accounts[0], lookup[0], lookup[1], np.uint64(leg[LEG_KEY_A]), np.uint64(leg[LEG_KEY_B]))
+    a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
+    if is_world(a, b):
+        return _world_of(book[2][0], book[2][2], legs[leg, LEG_ASSET])
+    return find_row(book[0][0], book[1][0], book[1][1], np.uint64(a), np.uint64(b))
 
 
 @njit(inline="always")
@@ -86,17 +89,15 @@ def _spendable(rows, number):  # type: ignore[no-untyped-def]
     return rows[number, POSTED] - rows[number, HELD] - rows[number, FLOOR]
 
 
-@njit(cache=True, nogil=True)
-def _leg_code(book, leg, authorised):  # type: ignore[no-untyped-def]
+@njit_borrowing
+def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped-def]
     """The code of one leg, its limits apart, and the available that explains it.
 
     `authorised`: a hold has been made for what it gives, so that flags and available are not asked again.
     """
-    rows, systems = book[0][0], book[2]
-    number = number_of_leg(book, leg)
     if number < 0:
         return _UNKNOWN, _NOT_TOLD
-    if systems[2][asset_of(rows, number)] != leg[LEG_ASSET]:
+    if hashes[asset_of(rows, number)] != leg[LEG_ASSET]:
         return _MISMATCH, _NOT_TOLD
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
     amount = leg[LEG_AMOUNT]
@@ -122,20 +123,20 @@ def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
     return after > _LIMIT or after < -_LIMIT or held_after > _LIMIT or held_after < 0
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def check_legs(book, legs, first, last, step, credits_only, authorised):  # type: ignore[no-untyped-def]
     """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
     code, available = _DONE, _NOT_TOLD
     for i in range(first, last):
         if (step != ANY_STEP and legs[i, LEG_STEP] != step) or (credits_only and legs[i, LEG_AMOUNT] < 0):
             continue
-        found, spendable = _leg_code(book, legs[i], authorised)
+        found, spendable = _leg_code(book[0][0], book[2][2], number_of_leg(book, legs, i), legs[i], authorised)
         if _RANKS[found] < _RANKS[code]:
             code, available = found, spendable
     return code, available
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
     """Whether no limit is passed when the legs move by these factors of (posted, held, transit).
 
@@ -148,7 +149,7 @@ def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-u
         amount = legs[i, LEG_AMOUNT]
         factors = debit if amount < 0 else credit
         size = abs(amount)
-        number = number_of_leg(book, legs[i])
+        number = number_of_leg(book, legs, i)
         if number < 0 or _passes_limit(rows, number, factors[0] * size, factors[1] * size):
             return False
         through = transit[asset_of(rows, number)]
@@ -171,19 +172,20 @@ def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
     rows, transit = book[0][0], book[2][1]
+    at_us, counts = book[5][0], book[7]
     for i in range(first, last):
         if step != ANY_STEP and legs[i, LEG_STEP] != step:
             continue
         amount = legs[i, LEG_AMOUNT]
         factors = debit if amount < 0 else credit
         size = abs(amount)
-        number = number_of_leg(book, legs[i])
+        number = number_of_leg(book, legs, i)
         if factors[0] != 0 or factors[1] != 0:
-            change(book, outcome, number, factors[0] * size, factors[1] * size)
+            change(book[0], book[4], book[6], counts, at_us, outcome, number, factors[0] * size, factors[1] * size)
         is_first = True
         for j in range(first, i):
             if (step == ANY_STEP or legs[j, LEG_STEP] == step) and legs[j, LEG_ASSET] == legs[i, LEG_ASSET]:
@@ -192,4 +194,5 @@ def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: i
         if is_first:
             total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
             if total != 0:
-                change(book, outcome, transit[asset_of(rows, number)], total, np.int64(0))
+                through = transit[asset_of(rows, number)]
+                change(book[0], book[4], book[6], counts, at_us, outcome, through, total, np.int64(0))

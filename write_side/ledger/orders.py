@@ -9,7 +9,7 @@ import numpy as np
 from write_side.contract.account_rows import FLAGS_AND_ASSET, HELD, POSTED
 from write_side.contract.codes import Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import (
     AMOUNT,
@@ -28,18 +28,17 @@ from write_side.contract.pending import (
     ID_A,
     ID_B,
     KIND_SHIFT,
-    LEG_COUNT,
     LINK_A,
     LINK_B,
     TCC_BIT,
     What,
     add_pending,
     find_pending,
+    is_on_its_way,
     take_in,
 )
 from write_side.contract.pending import OPTION as ROW_OPTION
 from write_side.contract.pending import STATE as ROW_STATE
-from write_side.contract.pending import STEPS as ROW_STEPS
 from write_side.ledger.across import begin, take_answer, take_step, time_out
 from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
@@ -91,33 +90,18 @@ _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _KIND_MASK: Final = 255
 
 
-@njit(cache=True, nogil=True)
-def has_room(book, left, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
-    """Whether the output has room for all that this order can say, and for `left` plain transfers behind it.
+ENTRIES_MAX: Final = 2_048
+TAPE_MAX: Final = 4_096
+"""What one order can say at most: 62 legs, each touched three times (try, its confirm or cancel, the rest of a hold let go), and
+its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
 
-    A leg is touched three times at most (try, its confirm or cancel, the rest of a hold let go), and its transit account with it.
-    """
-    table, output, counts = book[3], book[6], book[7]
-    row = orders[0][order]
-    legs = 2 * (row[LAST] - row[FIRST])
-    a, b = np.int64(id_a), np.int64(id_b)
-    if kind >= _STEP:
-        for what in (_PROCESS, _HOLD_ROW):
-            found = find_pending(table, a, b, np.int64(what))
-            if found >= 0:
-                legs += table[0][found, LEG_COUNT] + table[0][found, ROW_STEPS]
-        legs += 64
-    if kind in (_CAPTURE, _VOID, _EXPIRE):
-        found = find_pending(table, row[OTHER_A], row[OTHER_B], _HOLD_ROW)
-        if found < 0:
-            found = find_pending(table, a, b, _HOLD_ROW)
-        if found >= 0:
-            legs += 3 * table[0][found, LEG_COUNT]
-    # A row of the tape for each entry (what is held), each leg of pending rows twice, and two for each step.
-    plain = 2 * left
+
+@njit(inline="always")
+def has_room(output, counts, left):  # type: ignore[no-untyped-def]
+    """Whether the output has room for all that an order can say, and for `left` plain transfers behind it."""
     return (
-        counts[ENTRIES] + 8 * legs + 8 + plain <= len(output[1])
-        and counts[TAPE] + 14 * legs + 32 + plain <= len(output[3])
+        counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output[1])
+        and counts[TAPE] + TAPE_MAX + 2 * left <= len(output[3])
     )  # fmt: skip
 
 
@@ -131,7 +115,7 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
     return REFUSED
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
     """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     _, lookup, _, _, _, _, _, _, _ = book
@@ -166,7 +150,7 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
     return code, available, np.int64(_became(code, kind == _TRANSFER))
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
     """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
     row, legs = orders[0][order], orders[1]
@@ -187,7 +171,7 @@ def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type
     return np.int64(code), _NOT_TOLD
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     """A transfer across partitions is over: its hold or reversal, its id, its row."""
     table, times = book[3], book[5]
@@ -204,7 +188,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
     _, lookup, _, table, digest, times, _, _, _ = book
@@ -234,7 +218,7 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     return np.int64(code), available
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
     """Set and clear flags of an account; the code."""
     accounts, lookup, _, _, _, _, _, _, _ = book
@@ -245,7 +229,9 @@ def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-u
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
     if flags & _CLOSED_FLAG and not to_clear & _CLOSED_FLAG:
         return _CLOSED
-    if to_set & _CLOSED_FLAG and (rows[number, POSTED] != 0 or rows[number, HELD] != 0):
+    # Money that a transfer under way may still bring, or bring back, counts too.
+    empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
+    if to_set & _CLOSED_FLAG and not (empty and not is_on_its_way(book[3], key_a, key_b)):
         return _NOT_EMPTY
     change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
     return _DONE

@@ -27,7 +27,7 @@ from write_side.contract.account_rows import (
 )
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import Code, Flag, Kind
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.digest import mix_id
 from write_side.contract.fold import time_of_id
 from write_side.contract.hash_index import find_row, prefetch_home
@@ -148,7 +148,7 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
     return _DONE, np.int64(_NO_FLOOR)
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here; the code."""
     rows, changed_at_us, touched = accounts
@@ -262,7 +262,7 @@ def _prefetch(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped
         prefetch_account(accounts[0], slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def _plain_run(start, raised, kind, chain, order, named, sides, accounts, found, ids, digest, times, output, counts):  # type: ignore[no-untyped-def]
     """Decide the plain transfers from `start` on, up to the first row that is something else, or wants a higher cut-off.
 
@@ -280,7 +280,7 @@ def _plain_run(start, raised, kind, chain, order, named, sides, accounts, found,
     return kind.size
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
     """Decide commands from `start` on; returns the index reached and why it stopped there: at the end 0, else
     REACHED_IDS_MAX (a higher cut-off is wanted) or NO_ROOM (larger output is).
@@ -303,16 +303,27 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
             first = i
             i = np.int64(
                 _plain_run(
-                    i, raised_here, kind, chain, order, named, sides, accounts, found, ids, digest, times, output, counts
+                    i,
+                    raised_here,
+                    kind,
+                    chain,
+                    order,
+                    named,
+                    sides,
+                    accounts,
+                    found,
+                    ids,
+                    digest,
+                    times,
+                    output,
+                    counts,
                 )
             )
             if i < kind.size and kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
                 return i, REACHED_IDS_MAX
             assert i > first
             continue
-        if order[i] >= 0 and not has_room(
-            book, kind.size - i, kind[i], id_pairs[i, 0], id_pairs[i, 1], orders, order[i]
-        ):
+        if order[i] >= 0 and not has_room(output, counts, kind.size - i):
             return i, NO_ROOM
         if kind[i] >= _EXPIRE:
             outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(
