@@ -7,9 +7,12 @@ writer goes on. Delivery is at least once: a record may be there twice, and the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
+from write_side.contract.block import OUTCOMES_MAX
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.gathered import DUE_MAX
 from write_side.ledger.step_batch import StepBatch
 
 
@@ -20,9 +23,13 @@ class Queued(NamedTuple):
     batch: CommandBatch | StepBatch | None
 
 
+ROWS_MAX = OUTCOMES_MAX - DUE_MAX
+"""Rows that a block can take, beside what time decides."""
+
+
 class QueueReader(Protocol):
     async def take(self, commands_max: int) -> list[Queued]:
-        """At least one record, and as many more as are there and fit into `commands_max` commands. Waits for the first."""
+        """At least one record, and as many more as are there and fit into a block. Waits for the first (`how_many_fit`)."""
         ...
 
     async def close(self) -> None: ...
@@ -42,3 +49,22 @@ class CommandQueue(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def how_many_fit(records: Iterable[Queued], commands_max: int) -> int:
+    """How many records from the first one make a block: at most `commands_max` commands of clients, and messages between
+    partitions on top of them, for a block of messages alone would cost as much as one of commands."""
+    taken = commands = rows = 0
+    for record in records:
+        size = rows_of(record)
+        commands += 0 if isinstance(record.batch, StepBatch) else size
+        rows += size
+        if taken and (commands > commands_max or rows > ROWS_MAX):
+            break
+        taken += 1
+    return taken
+
+
+def rows_of(record: Queued) -> int:
+    """How many rows it brings to a block."""
+    return 0 if record.batch is None else len(record.batch)

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from contextlib import aclosing, suppress
 
-from write_side.command_queue import Queued
+from write_side.command_queue import Queued, how_many_fit, rows_of
 from write_side.contract.log import START, LogFailed
 from write_side.contract.log_kafka import KafkaLog
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
@@ -83,15 +83,8 @@ class _KafkaReader:
         await self._filled.wait()
         if self._failure is not None:
             raise self._failure
-        taken: list[Queued] = []
-        size = 0
-        while self._records:
-            rows = _rows(self._records[0])
-            if taken and size + rows > commands_max:
-                break
-            taken.append(self._records.popleft())
-            size += rows
-        self._waiting -= size
+        taken = [self._records.popleft() for _ in range(how_many_fit(self._records, commands_max))]
+        self._waiting -= sum(map(rows_of, taken))
         self._room.set()
         if not self._records:
             self._filled.clear()
@@ -114,17 +107,13 @@ class _KafkaReader:
                     for record in run:
                         queued = Queued(record.offset, _readable(record.data))
                         self._records.append(queued)
-                        self._waiting += _rows(queued)
+                        self._waiting += rows_of(queued)
                     self._filled.set()
                     while self._waiting > READ_AHEAD_MAX:
                         self._room.clear()
                         await self._room.wait()
         except Exception as failure:
             self.fail(failure)
-
-
-def _rows(queued: Queued) -> int:
-    return 0 if queued.batch is None else len(queued.batch)
 
 
 def _readable(data: bytes | memoryview) -> CommandBatch | StepBatch | None:

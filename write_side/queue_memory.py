@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from write_side.command_queue import Queued, QueueFull
+from write_side.command_queue import Queued, QueueFull, how_many_fit, rows_of
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.step_batch import StepBatch
 
@@ -50,16 +50,8 @@ class _MemoryReader:
 
     async def take(self, commands_max: int) -> list[Queued]:
         await self._filled.wait()
-        taken: list[Queued] = []
-        size = 0
-        while self._records:
-            batch = self._records[0].batch
-            rows = 0 if batch is None else len(batch)
-            if taken and size + rows > commands_max:
-                break
-            taken.append(self._records.popleft())
-            size += rows
-        self.waiting -= size
+        taken = [self._records.popleft() for _ in range(how_many_fit(self._records, commands_max))]
+        self.waiting -= sum(map(rows_of, taken))
         if not self._records:
             self._filled.clear()
         return taken

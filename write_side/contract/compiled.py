@@ -48,7 +48,8 @@ def njit_borrowing(function: Any) -> Any:
     Each of the tuples of arrays that the rules hand on would otherwise be counted up and down, array by array with locked
     instructions, in every call: about half of the time of a transfer across partitions.
     """
-    return njit(cache=True, nogil=True, _nrt=False)(function)
+    uncounted: Any = {"_nrt": False}  # an option that numba has and its types do not name
+    return njit(cache=True, nogil=True, **uncounted)(function)
 
 
 __all__ = ["DISABLED", "njit", "njit_borrowing"]
