@@ -1,35 +1,47 @@
 """The auditor: the rules once more in plain dictionaries, asked after every step. What it says wins.
 
-It decides every accepted block's commands again with `WalletModel`, which shares no code with the ledger; it has its own
-chain rule, sums and outcome words. From the product it takes what golden files pin down: the bytes of a block as columns.
+It decides every accepted block's commands and messages again with the model of a wallet, which shares no code with the
+ledger; it has its own chain rule, sums and outcome words. From the product it takes what golden files pin down: the bytes of a
+block as columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Outcome, WalletModel
+from tests.simulation.record_commands import items_of
+from tests.unit.write_side.ledger.model.wallet import Broken, Wallet
+from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Chain, Entry, Item, Outcome
 from write_side.contract.answers import format_time
 from write_side.contract.block import Block, decode
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, ROW, SEQUENCE, TIME_US
+from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, PLACE, TIME_US
 from write_side.contract.log import Record
+from write_side.contract.pending import LOGGED, PendingTable
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands import Capture, Command, OpenAccount, Reverse, Void
 from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.ledger.step_batch import StepBatch
 
 WORDS = (
     "done", "exists", "repeated", "id_reused_with_other_content", "id_expired", "id_in_future", "partitions_differ",
     "account_unknown", "asset_mismatch", "insufficient_available", "balance_limit_exceeded",
-    "account_exists_with_other_terms",
+    "account_exists_with_other_terms", "pending", "account_frozen_for_debit", "account_frozen_for_credit", "account_closed",
+    "account_not_empty", "version_differs", "available_below_condition", "hold_unknown", "capture_exceeds_hold",
+    "hold_busy", "transfer_unknown", "already_reversed", "not_reversible", "batch_refused", "not_run", "timed_out",
+    "deadline_passed", "hold_spans_partitions", "stale",
 )  # fmt: skip
 """Outcome codes by number: published, so they never change."""
+CHANGED = {"opened": "done", "held": "done", "voided": "done", "changed": "done"}
+"""How an answer calls what is done."""
+NOT_LASTING = ("pending", "id_reused_with_other_content", "id_expired", "id_in_future", "not_run")
+"""What may be answered to a command and later something else."""
 
 
 class Violation(AssertionError):
@@ -41,6 +53,7 @@ class Row(NamedTuple):
 
     asset: str
     posted: int
+    held: int
     floor: int
     version: int
     at_us: int
@@ -56,20 +69,29 @@ class Told(NamedTuple):
 
 DeciderOf = Callable[[bytes], str]
 """block -> the name of the process that made it."""
-CommandsAt = Callable[[bytes, int], CommandBatch | None]
+CommandsAt = Callable[[bytes, int], CommandBatch | StepBatch | None]
 """(block, queue offset) -> what the process that decided the block found there; None for an unreadable record."""
 
 
 class Auditor:
-    """One partition. `rows[s]`: every account after block s."""
+    """One partition of a wallet. `rows[s]`: every account after block s."""
 
-    def __init__(self, commands_at: CommandsAt, decider_of: DeciderOf, trace: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        partition: int,
+        wallet: Wallet,
+        commands_at: CommandsAt,
+        decider_of: DeciderOf,
+        trace: Callable[[str], None],
+    ) -> None:
+        self.partition = partition
+        self.wallet = wallet
         self._commands_at = commands_at
         self._decider_of = decider_of
         self._owners: dict[int, str] = {}
         self._trace = trace
-        self.model = WalletModel(0, 1, ids_max=1 << 24)
-        self.replay = Replay(State(0), fingerprints_of_block)
+        self.model = wallet.models[partition]
+        self.replay = Replay(State(partition), fingerprints_of_block)
         self.rows: list[dict[str, Row]] = []
         self.hashes: list[bytes] = []
         self._times_us: list[int] = []
@@ -80,6 +102,7 @@ class Auditor:
         self.looks = 0
         self.by_version: dict[tuple[str, int], Row] = {}
         self._names: list[str] = []
+        self._held: dict[int, int] = {}
         self._told: list[Told] = []
         self._told_of: dict[tuple[bytes | str, int], list[Told]] = {}
         self._moved: set[bytes] = set()
@@ -91,7 +114,7 @@ class Auditor:
 
     def require(self, holds: bool, rule: str) -> None:
         if not holds:
-            raise Violation(f"at block {self.sequence}: {rule}")
+            raise Violation(f"at block {self.partition}:{self.sequence}: {rule}")
 
     # The log.
 
@@ -105,7 +128,9 @@ class Auditor:
             and header.sequence == self.sequence + 1
             and header.previous_hash == (self.hashes[-1] if self.hashes else bytes(32))
         )
-        self._trace(f"record {self.records} {header.block_hash.hex()} {'counts' if counts else 'does not'}")
+        self._trace(
+            f"record {self.partition} {self.records} {header.block_hash.hex()} {'counts' if counts else 'does not'}"
+        )
         try:
             folded = self.replay.take(Record(self.records - 1, data))
         except (ChainBroken, CheckFailed) as stopped:
@@ -121,20 +146,28 @@ class Auditor:
 
     def _decide_again(self, data: bytes, block: Block) -> None:
         header = block.header
-        places, commands = self._consumed(data, block)
-        before = self.model.commands
-        expected = self.model.block(commands, header.created_at_us)
+        before = len(self._told)
+        places, items, batches = self._consumed(data, block)
+        is_epoch = header.epoch > self.epoch
+        # A block of unreadable records alone decides nothing; one of no records at all is what time asked for.
+        decides = not is_epoch and (batches > 0 or header.consumed_to == self.consumed_to)
+        self.require(decides or batches == 0, "an epoch block consumes")
+        try:
+            expected = (
+                self.wallet.block(self.partition, items, header.created_at_us, header.sequence) if decides else []
+            )
+        except Broken as broken:
+            raise Violation(f"at block {self.partition}:{self.sequence + 1}: {broken}") from broken
+        due = sum(outcome.unasked is not None and outcome.unasked.why in ("expire", "timeout") for outcome in expected)
         codes = block.outcomes["code"].tolist()
-        self.require(len(codes) == len(commands), "not every consumed command has one outcome")
+        self.require(len(codes) == len(expected), "not every consumed command has one outcome")
         self.require(
-            list(zip(block.outcomes["back"].tolist(), block.outcomes["row"].tolist(), strict=True)) == places,
+            list(zip(block.outcomes["back"].tolist(), block.outcomes["row"].tolist(), strict=True))
+            == [(0, 0)] * due + places,
             "outcomes are not in the order of their commands",
         )
         self._names += [_row_name(n, a) for n, a in zip(block.accounts["id"], block.accounts["asset"], strict=True)]
-        entries: dict[int, list[tuple[str, int, int]]] = {}
-        columns = (block.entries[name].tolist() for name in ("outcome", "account", "posted", "version"))
-        for outcome, account, posted, version in zip(*columns, strict=True):
-            entries.setdefault(outcome, []).append((self._names[account], posted, version))
+        entries = self._entries(block)
         first = dict(
             zip(
                 block.repeats["outcome"].tolist(),
@@ -142,78 +175,101 @@ class Auditor:
                 strict=True,
             )
         )
+        commands = [*[None] * due, *self._lines]
         for i, (command, wanted) in enumerate(zip(commands, expected, strict=True)):
-            got = (WORDS[codes[i]], tuple(entries.get(i, ())))
-            self.require(got == (wanted.word, wanted.entries), f"a command became {got}, the rules say {wanted}")
+            got = (WORDS[codes[i]], tuple(sorted(entries.get(i, ()))))
+            self.require(got == (wanted.word, wanted.entries), f"{command} became {got}, the rules say {wanted}")
             if wanted.first is not None:
                 again = self._told[wanted.first]
                 self.require(first[i][0] == again.sequence, "a repeat names another first outcome")
             self._tell(command, wanted, header.sequence)
-        self.require(self.model.commands - before == len(commands), "the model lost count")
+        self.require(self.model.commands == len(self._told) == before + len(expected), "the model lost count")
         self.hashes.append(header.block_hash)
         self._times_us.append(header.created_at_us)
         self.epoch, self.consumed_to = header.epoch, header.consumed_to
-        self._advance_rows(block)
+        self._advance_rows(block, entries)
 
-    def _consumed(self, data: bytes, block: Block) -> tuple[list[tuple[int, int]], list[Command]]:
-        """The places (back, row) and commands of the queue records that this block consumed."""
-        places, commands = list[tuple[int, int]](), list[Command]()
-        for offset in range(self.consumed_to, block.header.consumed_to):
+    def _consumed(self, data: bytes, block: Block) -> tuple[list[tuple[int, int]], Iterator[Item], int]:
+        """The places (back, row) of the queue records that this block consumed, what they ask, and how many were readable."""
+        consumed_to, batches = block.header.consumed_to, list[CommandBatch | StepBatch]()
+        places = list[tuple[int, int]]()
+        for offset in range(self.consumed_to, consumed_to):
             try:
                 batch = self._commands_at(data, offset)
             except LookupError:
                 raise Violation("a block consumed what was never in the queue") from None
             if batch is not None:
-                found = commands_of(batch)
-                commands += found
-                places += [(block.header.consumed_to - offset, row) for row in range(len(found))]
-        self.require(block.header.consumed_to >= self.consumed_to, "the place in the queue falls")
-        return places, commands
+                batches.append(batch)
+                places += [(consumed_to - offset, row) for row in range(len(batch))]
+        self.require(consumed_to >= self.consumed_to, "the place in the queue falls")
+        self._lines = list[Command | None]()
+        return places, self._items(batches), len(batches)
 
-    def _tell(self, command: Command, outcome: Outcome, sequence: int) -> None:
-        subject = command.id if isinstance(command, Transfer) else command.account
+    def _items(self, batches: list[CommandBatch | StepBatch]) -> Iterator[Item]:
+        """What these records ask, one after the other; `_lines` gets the command of each outcome."""
+        for batch in batches:
+            if isinstance(batch, StepBatch):
+                messages = self.wallet.heard(self.partition, batch)
+                self._lines += [None] * len(messages)
+                yield from messages
+                continue
+            for item in items_of(batch):
+                lines = item.commands if isinstance(item, Chain) else (item,)
+                for command in lines:
+                    home = self.wallet.home_of(command)
+                    about = isinstance(command, Capture | Void | Reverse)
+                    self.require(about or home == self.partition, "a command is decided where it does not belong")
+                self._lines += lines
+                yield item
+
+    def _entries(self, block: Block) -> dict[int, list[Entry]]:
+        found: dict[int, list[Entry]] = {}
+        held_after = dict(zip(block.held["entry"].tolist(), block.held["held"].tolist(), strict=True))
+        columns = (block.entries[name].tolist() for name in ("outcome", "account", "posted", "version"))
+        for at, (outcome, account, posted, version) in enumerate(zip(*columns, strict=True)):
+            held = self._held[account] = held_after.get(at, self._held.get(account, 0))
+            found.setdefault(outcome, []).append(Entry(self._names[account], posted, version, held))
+        return found
+
+    def _tell(self, command: Command | None, outcome: Outcome, sequence: int) -> None:
+        if command is None:
+            assert outcome.unasked is not None
+            subject: bytes | str = outcome.unasked.id
+        else:
+            subject = command.account if isinstance(command, OpenAccount) else command.id
         told = Told(subject, outcome, sequence)
         self._told.append(told)
         self._told_of.setdefault((subject, sequence), []).append(told)
-        if isinstance(command, Transfer) and outcome.entries:
-            self.require(command.id not in self._moved, "a transfer moved money twice")
-            self._moved.add(command.id)
+        if isinstance(subject, bytes) and command is not None and outcome.entries:
+            self.require(subject not in self._moved, "a command moved money twice")
+            self._moved.add(subject)
 
-    def _advance_rows(self, block: Block) -> None:
+    def _advance_rows(self, block: Block, entries: dict[int, list[Entry]]) -> None:
         at_us = block.header.created_at_us
         rows = dict(self.rows[-1]) if self.rows else {}
         new = zip(block.accounts["id"], block.accounts["asset"], block.accounts["floor"].tolist(), strict=True)
         for name, asset, floor in new:
             key = _row_name(name, asset)
-            rows[key] = self.by_version[key, 0] = Row(asset, 0, floor, 0, at_us)
-        columns = (block.entries[name].tolist() for name in ("account", "posted", "version"))
-        for account, posted, version in zip(*columns, strict=True):
-            name = self._names[account]
-            self.require(version == rows[name].version + 1, "a version is left out")
-            rows[name] = self.by_version[name, version] = Row(
-                rows[name].asset, posted, rows[name].floor, version, at_us
-            )
+            rows[key] = self.by_version[key, 0] = Row(asset, 0, 0, floor, 0, at_us)
+        for name, posted, version, held in (entry for each in entries.values() for entry in each):
+            was = rows[name]
+            self.require(version == was.version + 1, "a version is left out")
+            rows[name] = self.by_version[name, version] = Row(was.asset, posted, held, was.floor, version, at_us)
         self.rows.append(rows)
         sums: dict[str, int] = {}
         for row in rows.values():
             sums[row.asset] = sums.get(row.asset, 0) + row.posted
-            self.require(row.floor == NO_FLOOR_IN_COLUMN or row.posted >= row.floor, "available below zero")
+            self.require(row.floor == NO_FLOOR_IN_COLUMN or row.posted - row.held >= row.floor, "available below zero")
         self.require(not any(sums.values()), f"the balances of an asset do not sum to zero: {sums}")
-        balances = {name: (row.posted, row.version) for name, row in rows.items()}
-        self.require(balances == self.model.balances(), "the balances are not the model's")
+        balances = {name: (row.posted, row.held, row.version) for name, row in rows.items()}
+        modelled = {name: row[:3] for name, row in self.model.balances().items()}
+        self.require(balances == modelled, "the balances are not the model's")
 
     def _compare_with_fold(self) -> None:
         state = self.replay.state
-        numbers = range(state.count)
-        folded = dict(
-            zip(
-                map(state.row_name, numbers),
-                zip(state.posted[: state.count].tolist(), state.version[: state.count].tolist(), strict=True),
-                strict=True,
-            )
-        )
+        columns = (getattr(state, name)[: state.count].tolist() for name in ("posted", "held", "version", "flags"))
+        folded = {state.row_name(number): each for number, each in enumerate(zip(*columns, strict=True))}
         self.require(folded == self.model.balances(), "the fold is not the model")
-        self.require(state.held[: state.count].any() == False, "money is held")  # noqa: E712
 
     def same_state(self, state: State, whose: str, fingerprints: bool) -> None:
         """A live state is the replay, byte for byte. Only asked where both are at the same block.
@@ -232,8 +288,9 @@ class Auditor:
             equal = np.array_equal(getattr(state, column)[: mine.count], getattr(mine, column)[: mine.count])
             self.require(equal, rule + column)
         self.require(np.array_equal(state.digest, mine.digest), rule + "digest")
+        self.require(_pending(state.pending) == _pending(mine.pending), rule + "pending")
         kept = mine.ids.count
-        columns = [ID_A, ID_B, SEQUENCE, ROW, TIME_US] + [FINGERPRINT_A, FINGERPRINT_B] * fingerprints
+        columns = [ID_A, ID_B, PLACE, TIME_US] + [FINGERPRINT_A, FINGERPRINT_B] * fingerprints
         equal = np.array_equal(state.ids.rows[:kept, columns], mine.ids.rows[:kept, columns])
         self.require(state.ids.count == kept and equal, rule + "ids")
 
@@ -242,24 +299,20 @@ class Auditor:
     def answered(self, command: Command, document: Mapping[str, object]) -> None:
         """A client was told this. It must be in the accepted chain by now, and never differ from what it was told before."""
         self.acknowledged += 1
-        subject = command.id if isinstance(command, Transfer) else command.account
-        position = str(document["position"])
-        sequence = int(position.removeprefix("0:"))
-        self._trace(f"answer {subject!r} {document.get('code', document.get('result'))} {position}")
+        subject = command.account if isinstance(command, OpenAccount) else command.id
+        sequence = positions_of(str(document["position"]))[self.partition]
+        result = str(document.get("code", document["result"]))
+        self._trace(f"answer {subject!r} {result} {document['position']}")
         self.require(sequence <= self.sequence, "an answer was given before its block was in the log")
-        word = {"opened": "done"}.get(str(document["result"]), str(document.get("code", document["result"])))
-        states = tuple((str(each["account"]), int(each["posted"]), each["version"]) for each in _accounts(document))
+        word = CHANGED.get(result, result)
+        states = {(str(each["account"]), int(each["posted"]), each["version"]) for each in _accounts(document)}
+        told = [told.outcome for told in self._told_of.get((subject, sequence), ())]
         self.require(
-            any(
-                told.outcome.word == word and _shown(told.outcome) == states
-                for told in self._told_of.get((subject, sequence), ())
-            ),
-            f"the log does not say what was answered ({word} at {position})",
+            any(each.word == word and ("accounts" not in document or _shown(each) == states) for each in told),
+            f"the log does not say what was answered ({word} at {document['position']})",
         )
         self.require(document["at"] == format_time(self._times_us[sequence]), "the time is another block's")
-        if word in ("done", "account_unknown", "asset_mismatch", "insufficient_available") and isinstance(
-            command, Transfer
-        ):
+        if word not in NOT_LASTING and not isinstance(command, OpenAccount):
             self.require(self._answers.setdefault(command, document) == document, "one id has two answers")
 
     # Reads and pushes.
@@ -294,32 +347,20 @@ class Auditor:
         row = self.by_version.get((name, item["v"]))
         self.require(row is not None, f"a version was pushed that the log does not have: {name} {item['v']}")
         assert row is not None
-        available = None if row.floor == NO_FLOOR_IN_COLUMN else str(row.posted - row.floor)
-        self.require((item["posted"], item["available"]) == (str(row.posted), available), "a pushed balance is wrong")
+        available = None if row.floor == NO_FLOOR_IN_COLUMN else str(row.posted - row.held - row.floor)
+        pushed = (item["posted"], item["held"], item["available"])
+        self.require(pushed == (str(row.posted), str(row.held), available), "a pushed balance is wrong")
 
 
 def row_of(row: Any) -> Row | None:
-    """An `AccountRow` as the auditor keeps it; nothing is ever held today."""
-    if row is None:
-        return None
-    if row.held != 0:
-        raise Violation("money is held")
-    return Row(row.asset, row.posted, row.floor, row.version, row.at_us)
+    """An `AccountRow` as the auditor keeps it."""
+    return None if row is None else Row(row.asset, row.posted, row.held, row.floor, row.version, row.at_us)
 
 
-def commands_of(batch: CommandBatch) -> list[Command]:
-    """The commands of a queue record, one by one."""
-    assets = [batch.assets[number] for number in batch.asset.tolist()]
-    texts = (batch.debit.to_pylist(), batch.credit.to_pylist(), batch.owner.to_pylist())
-    found: list[Command] = []
-    for kind, id16, amount, asset, debit, credit, owner in zip(
-        batch.kind.tolist(), batch.ids, batch.amount.tolist(), assets, *texts, strict=True
-    ):
-        if kind == 1:
-            found.append(OpenAccount(debit, asset, amount, owner))
-        else:
-            found.append(Transfer(id16.tobytes(), debit, credit, amount, asset))
-    return found
+def positions_of(token: str) -> dict[int, int]:
+    """A position token, by partition."""
+    pairs = (each.split(":") for each in token.split(",") if each)
+    return {int(partition): int(sequence) for partition, sequence in pairs}
 
 
 def _row_name(name: str, asset: str) -> str:
@@ -332,6 +373,14 @@ def _accounts(document: Mapping[str, object]) -> list[Mapping[str, Any]]:
     return accounts
 
 
-def _shown(outcome: Outcome) -> tuple[tuple[str, int, int], ...]:
-    """The entries that an answer tells: not the system's."""
-    return tuple(entry for entry in outcome.entries if not entry[0].startswith("@"))
+def _shown(outcome: Outcome) -> set[tuple[str, int, int]]:
+    """The accounts that an answer tells, as they are after it: not the system's."""
+    after = {entry.account: entry for entry in sorted(outcome.entries, key=lambda entry: entry.version)}
+    return {(entry.account, entry.posted, entry.version) for name, entry in after.items() if not name.startswith("@")}
+
+
+def _pending(table: PendingTable) -> dict[tuple[int, ...], object]:
+    return {
+        tuple(table.rows[row, :3].tolist()): (table.rows[row, list(LOGGED)].tolist(), table.legs_of(row).tolist())
+        for row in range(table.count)
+    }

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from tests.simulation.virtual_time import OWNER
-from write_side.command_queue import CommandQueue, Queued, QueueReader
+from write_side.command_queue import CommandQueue, Queued, QueueFull, QueueReader
 from write_side.contract.log import START, LogFailed, Record
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.step_batch import StepBatch
 
 T = TypeVar("T")
 
@@ -176,14 +177,17 @@ class FaultyLog:
         await self._inner.close()
 
 
+Batch = CommandBatch | StepBatch
+
+
 class LastingQueue:
-    """The records of a command queue that outlives processes, one partition: offset -> batch. None: unreadable."""
+    """The records of one partition's command queue that outlives processes: offset -> batch. None: unreadable."""
 
     def __init__(self) -> None:
-        self.records: list[CommandBatch | None] = []
+        self.records: list[Batch | None] = []
         self.grown = asyncio.Event()
 
-    def put(self, batch: CommandBatch | None) -> int:
+    def put(self, batch: Batch | None) -> int:
         self.records.append(batch)
         self.grown.set()
         self.grown = asyncio.Event()
@@ -191,35 +195,45 @@ class LastingQueue:
 
 
 class LastingQueueOfLife:
-    """`CommandQueue` of one process over a `LastingQueue`: at least once, late, and sometimes nobody knows."""
+    """`CommandQueue` of one process over `LastingQueue`s, one a partition: at least once, late, and sometimes nobody knows."""
 
-    def __init__(self, life: Life, shared: LastingQueue) -> None:
+    def __init__(self, life: Life, shared: Sequence[LastingQueue]) -> None:
         self._life = life
         self._shared = shared
 
-    async def append(self, partition: int, batch: CommandBatch) -> int:
-        chaos = self._life.chaos
+    async def append(self, partition: int, batch: Batch) -> int:
+        chaos, shared = self._life.chaos, self._shared[partition]
+        what = "message" if isinstance(batch, StepBatch) else "command"
         await self._life.turn()
-        if chaos.strikes("command lost", 0.03):
+        await _may_crash(self._life, what, "before")
+        if chaos.strikes(f"{what} lost", 0.03):
             raise LogFailed("The broker did not answer.")
         if chaos.strikes("unreadable command record", 0.01):
-            self._shared.put(None)
-        if chaos.strikes("doubled command record", 0.05):
-            self._shared.put(batch)
-        offset = self._shared.put(batch)
-        if chaos.strikes("late command record", 0.03):
+            shared.put(None)
+        if chaos.strikes(f"doubled {what} record", 0.05):
+            shared.put(batch)
+        offset = shared.put(batch)
+        if chaos.strikes(f"late {what} record", 0.05):
             late_s = chaos.random.uniform(0, LATE_MAX_S)
-            asyncio.get_running_loop().call_later(late_s, self._shared.put, batch)
-        if chaos.strikes("command appended, nobody told", 0.03):
+            asyncio.get_running_loop().call_later(late_s, shared.put, batch)
+        if chaos.strikes(f"{what} appended, nobody told", 0.03):
             raise LogFailed("The broker did not answer.")
+        await _may_crash(self._life, what, "after")
         await self._life.turn()
         return offset
 
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         await self._life.turn()
-        return _LastingReader(self._life, self._shared, from_offset)
+        return _LastingReader(self._life, self._shared[partition], from_offset)
 
     async def close(self) -> None: ...
+
+
+async def _may_crash(life: Life, what: str, when: str) -> None:
+    """Around the append of a message between partitions, as around that of a block."""
+    if what == "message" and life.chaos.strikes(f"crash {when} a message", 0.01):
+        life.crash(f"{when} a message")
+        raise asyncio.CancelledError
 
 
 class _LastingReader:
@@ -239,18 +253,42 @@ class _LastingReader:
 
 
 class NotedQueue:
-    """`CommandQueue` that dies with its process (the embedded one), noting what was put where for the auditor."""
+    """`CommandQueue` that dies with its process (the embedded one), noting what was put where for the auditor.
+
+    Messages between partitions are lost, doubled and late here too: a copy that comes later than others reorders them.
+    """
 
     def __init__(self, life: Life, inner: CommandQueue) -> None:
         self._life = life
         self._inner = inner
-        self.records: dict[int, CommandBatch] = {}
+        self.records: dict[tuple[int, int], Batch] = {}
 
-    async def append(self, partition: int, batch: CommandBatch) -> int:
+    async def append(self, partition: int, batch: Batch) -> int:
+        chaos = self._life.chaos
         await self._life.turn()
-        offset = await self._inner.append(partition, batch)
-        self.records[offset] = batch
+        if isinstance(batch, StepBatch):
+            await _may_crash(self._life, "message", "before")
+            if chaos.strikes("message lost", 0.03):
+                raise QueueFull
+            if chaos.strikes("doubled message record", 0.05):
+                await self._put(partition, batch)
+            if chaos.strikes("late message record", 0.05):
+                self._life.start(self._put_late(partition, batch, chaos.random.uniform(0, LATE_MAX_S)))
+        offset = await self._put(partition, batch)
+        if isinstance(batch, StepBatch):
+            await _may_crash(self._life, "message", "after")
         return offset
+
+    async def _put(self, partition: int, batch: Batch) -> int:
+        offset = await self._inner.append(partition, batch)
+        self.records[partition, offset] = batch
+        return offset
+
+    async def _put_late(self, partition: int, batch: Batch, late_s: float) -> None:
+        await asyncio.sleep(late_s)
+        await self._life.turn()
+        with suppress(QueueFull):
+            await self._put(partition, batch)
 
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         await self._life.turn()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -18,7 +19,7 @@ from read_side.projector import Projector
 from read_side.queries import Balances
 from read_side.questions import NotFound, NotReached, Rebuilding, Wanted
 from read_side.views.view_memory import MemoryViewStore
-from tests.simulation.auditor import Auditor, row_of
+from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.faults import (
     Chaos,
     FaultyLog,
@@ -30,13 +31,14 @@ from tests.simulation.faults import (
 )
 from tests.simulation.read_faults import FaultyFeed, FaultyView, SharedFeed
 from write_side.contract.answers import format_time
-from write_side.contract.atoms import available
+from write_side.contract.atoms import available, partition_of
 from write_side.contract.block import Block
 from write_side.contract.log_memory import MemoryRecords
 from write_side.follower import Follower
 from write_side.intake import Intake
 from write_side.outcomes import Outcomes
 from write_side.queue_memory import MemoryQueue
+from write_side.relay import Relay
 from write_side.writer import Writer, WriterLimits
 
 T = TypeVar("T")
@@ -54,6 +56,7 @@ class Parts:
     queries: type[Balances] = Balances
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub
+    relay: type[Relay] = Relay
 
 
 @dataclass
@@ -63,10 +66,10 @@ class World:
     chaos: Chaos
     parts: Parts
     records: MemoryRecords
-    queue: LastingQueue | None
+    queues: list[LastingQueue] | None
     view: MemoryViewStore
     feed: SharedFeed
-    auditor: Auditor
+    auditors: list[Auditor]
     trace: Callable[[str], None]
     deciders: dict[bytes, Life] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
@@ -80,11 +83,23 @@ class World:
         self.started += 1
         return Life(f"{role} {self.started}", self.chaos, self.trace)
 
+    @property
+    def partitions(self) -> int:
+        return len(self.auditors)
+
+    def auditor_of(self, account: str) -> Auditor:
+        return self.auditors[partition_of(account, self.partitions)]
+
+    def live_generation(self, partition: int) -> Any:
+        """The content of the live view of a partition; None while it has none."""
+        number = self.view._live.get(partition)
+        return None if number is None else self.view._generations.get((partition, number))
+
     def check_view(self) -> None:
-        number = self.view._live.get(0)
-        generation = None if number is None else self.view._generations.get((0, number))
-        if generation is not None:
-            self.checked(lambda: self.auditor.stored(generation))
+        for auditor in self.auditors:
+            generation = self.live_generation(auditor.partition)
+            if generation is not None:
+                self.checked(partial(auditor.stored, generation))
 
     def checked(self, check: Callable[[], None]) -> None:
         """A violation ends the run, even where the product would catch it as one more error of its environment."""
@@ -109,52 +124,67 @@ async def ask(life: Life, work: Coroutine[Any, Any, T], wait_s: float = ASK_WAIT
 
 
 class WriteSide:
-    """Intake and writer of the one partition; `decides=False`: an intake alone, which follows what another process decides."""
+    """Writers of some partitions, followers of the others, and an intake; `owned` of none: an intake alone."""
 
-    def __init__(self, world: World, decides: bool = True) -> None:
+    def __init__(self, world: World, owned: Sequence[int]) -> None:
         self.world = world
-        self.life = life = world.life("writer" if decides else "intake")
+        self.owned = tuple(owned)
+        self.life = life = world.life(f"writer of {list(owned)}" if owned else "intake")
         self.clock = LifeClock()
         self.noted: NotedQueue | None = None
         self.ready = False
-        self._decides = decides
         log = FaultyLog(life, world.records, world.deciders)
         queue: NotedQueue | LastingQueueOfLife
-        if world.queue is None:
+        if world.queues is None:
             queue = self.noted = NotedQueue(life, MemoryQueue())
         else:
-            queue = LastingQueueOfLife(life, world.queue)
-        self.owner: Writer | Follower
-        if decides:
-            limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
-            self.owner = world.parts.writer(0, log, queue, self.clock, limits, self._accepted)
-        else:
-            self.owner = Follower(0, log, self._accepted)
-        self.outcomes = Outcomes(0, self.owner.replay, log)
-        self.intake = Intake(queue, {0: self.outcomes}, partitions=1, wait_s=ANSWER_WAIT_S)
+            queue = LastingQueueOfLife(life, world.queues)
+        self._parts: list[Writer | Follower] = []
+        self.outcomes: dict[int, Outcomes] = {}
+        self.relays: dict[int, Relay] = {}
+        for p in range(world.partitions):
+            part: Writer | Follower = Follower(p, log, self._accepted(p))
+            if p in owned:
+                limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
+                part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
+                self.relays[p] = world.parts.relay(p, queue, asyncio.get_running_loop().time)
+            self._parts.append(part)
+            self.outcomes[p] = Outcomes(p, part.replay, log)
+        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, wait_s=ANSWER_WAIT_S)
         life.start(self._live())
 
     async def _live(self) -> None:
         try:
-            await self.owner.start()
-            self.world.checked(self._compare)
+            await _together(part.start() for part in self._parts)
+            for part in self._parts:
+                self._compare(part.partition)
+                if part.partition in self.relays:
+                    self.relays[part.partition].start(part.state)
             self.ready = True
-            await self.owner.run()
+            await _together(part.run() for part in (*self._parts, *self.relays.values()))
         except Exception as failure:
-            self.outcomes.fail(failure)
+            for outcomes in self.outcomes.values():
+                outcomes.fail(failure)
             await asyncio.sleep(0)  # whoever waits is told before the process is gone
             self.life.crash(type(failure).__name__)
 
-    def _accepted(self, block: Block, offset: int) -> None:
-        self.outcomes.accepted(block, offset)
-        self.world.checked(self._compare)
+    def _accepted(self, partition: int) -> Callable[[Block, int], None]:
+        def accepted(block: Block, offset: int) -> None:
+            self.outcomes[partition].accepted(block, offset)
+            if partition in self.relays:
+                self.relays[partition].accepted(block)
+            self._compare(partition)
 
-    def _compare(self) -> None:
-        self.world.auditor.same_state(self.owner.state, self.life.name, fingerprints=self._decides)
+        return accepted
+
+    def _compare(self, partition: int) -> None:
+        state, decides = self._parts[partition].state, partition in self.owned
+        auditor = self.world.auditors[partition]
+        self.world.checked(lambda: auditor.same_state(state, self.life.name, fingerprints=decides))
 
 
 class ReadSide:
-    """A projector and the queries beside it; `projects=False`: a process that only reads the view that another one keeps."""
+    """Projectors and the queries beside them; `projects=False`: a process that only reads the view that another one keeps."""
 
     def __init__(self, world: World, projects: bool = True) -> None:
         self.world = world
@@ -162,45 +192,65 @@ class ReadSide:
         self.clock = LifeClock()
         log = FaultyLog(life, world.records, world.deciders)
         view = FaultyView(life, world.view, world.check_view)
-        self.projector: Projector | None = None
+        self.projectors: dict[int, Projector] = {}
         if projects:
             feed = FaultyFeed(life, world.feed)
-            self.projector = world.parts.projector(0, log, view, feed, self.clock, life.name)
-        self.queries = world.parts.queries(view, log, {} if self.projector is None else {0: self.projector})
-        self.served = -1
-        if self.projector is not None:
-            life.start(self._live(self.projector))
+            for p in range(world.partitions):
+                self.projectors[p] = world.parts.projector(p, log, view, feed, self.clock, life.name)
+        self.queries = world.parts.queries(view, log, self.projectors)
+        self.served: dict[int, int] = {}
+        if projects:
+            life.start(self._live())
 
-    async def _live(self, projector: Projector) -> None:
+    async def _live(self) -> None:
         try:
-            await projector.start()
-            await projector.run()
+            await _together(self._project(each) for each in self.projectors.values())
         except Exception as failure:
             self.life.crash(type(failure).__name__)
-        self.world.checked(lambda: self.world.auditor.require(projector.stopped is None, f"{projector.stopped}"))
+        for partition, projector in self.projectors.items():
+            stopped = projector.stopped
+            self.world.checked(partial(self.world.auditors[partition].require, stopped is None, f"{stopped}"))
+
+    async def _project(self, projector: Projector) -> None:
+        await projector.start()
+        await projector.run()
 
     async def read(
-        self, accounts: Sequence[str], min_position: int, wait_s: float
-    ) -> tuple[int, list[AccountRow | None]]:
-        """Audited. Raises NotReached, Rebuilding, ConnectionLost."""
-        auditor, before = self.world.auditor, self.served
-        there = auditor.rows[-1] if auditor.rows else {}
-        wanted = Wanted({0: min_position} if min_position >= 0 else {}, None, wait_s)
+        self, accounts: Sequence[str], min_positions: Mapping[int, int], wait_s: float
+    ) -> tuple[dict[int, int], list[AccountRow | None]]:
+        """The positions reached and the rows. Audited. Raises NotReached, Rebuilding, ConnectionLost."""
+        before = dict(self.served)
+        there = {name for auditor in self.world.auditors if auditor.rows for name in auditor.rows[-1]}
+        wanted = Wanted(min_positions, None, wait_s)
         answered, rows = await ask(self.life, self.queries.many(accounts, wanted))
-        position = int(answered.removeprefix("0:")) if answered else -1
-        self.served = max(self.served, position)
+        positions = positions_of(answered)
+        for partition, sequence in positions.items():
+            self.served[partition] = max(self.served.get(partition, -1), sequence)
         found = [None if row is None else row[0] for row in rows]
-        self.world.trace(f"{self.life.name} shows {position}")
+        self.world.trace(f"{self.life.name} shows {answered}")
 
         def check() -> None:
-            auditor.require(position >= before, "a read goes back below what was served")
-            auditor.require(position >= min_position, "a read is below the position that was asked for")
             for name, row in zip(accounts, found, strict=True):
+                auditor = self.world.auditor_of(name)
+                position = positions.get(auditor.partition, -1)
+                auditor.require(position >= before.get(auditor.partition, -1), "a read goes back below what was served")
+                least = min_positions.get(auditor.partition, -1)
+                auditor.require(position >= least, "a read is below the position that was asked for")
                 auditor.shown(name, row_of(row), position)
                 auditor.require(row is not None or name not in there, "an account that was there is called unknown")
 
         self.world.checked(check)
-        return position, found
+        return positions, found
+
+
+async def _together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all; the first failure ends the others and is raised as itself."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for part in parts:
+                tasks.create_task(part)
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 class _ReadsOfGateway:
@@ -217,10 +267,11 @@ class _ReadsOfGateway:
             raise BalancesUnavailable
         try:
             reader = self._world.chaos.random.choice(alive)
-            position, rows = await reader.read(accounts, min_position, wait_ms / 1000)
+            wanted = {partition: min_position} if min_position >= 0 else {}
+            positions, rows = await reader.read(accounts, wanted, wait_ms / 1000)
         except (ConnectionLost, NotReached, Rebuilding, NotFound) as away:
             raise BalancesUnavailable from away
-        return {row.account: _item_of(row) for row in rows if row is not None}, position
+        return {row.account: _item_of(row) for row in rows if row is not None}, positions.get(partition, -1)
 
 
 def _item_of(row: AccountRow) -> Item:
@@ -243,5 +294,5 @@ class Gateway:
             cut_wait_ms=1_000_000_000,  # the cut is never given up, so that it can be audited
             feed_silence_ms=5_000,
         )
-        self.hub.open(1)
+        self.hub.open(world.partitions)
         self.life.start(self.hub.run())

@@ -76,15 +76,16 @@ class FaultyView:
 
 
 class SharedFeed:
-    """What lies between projectors and gateways: one queue a subscriber, in order."""
+    """What lies between projectors and gateways: one queue a subscriber and partition, in order."""
 
     def __init__(self) -> None:
         self.subscribers: list[_FeedQueue] = []
 
 
 class _FeedQueue(AsyncIterator[FeedBatch]):
-    def __init__(self, life: Life) -> None:
+    def __init__(self, life: Life, partition: int) -> None:
         self.life = life
+        self.partition = partition
         self._queue: asyncio.Queue[FeedBatch] = asyncio.Queue()
 
     def put(self, batch: FeedBatch) -> None:
@@ -118,14 +119,17 @@ class FaultyFeed:
         if chaos.strikes("feed away", 0.03):
             raise FeedUnavailable("The feed did not answer.")
         for subscriber in self._shared.subscribers:
-            if subscriber.life.alive:
+            if subscriber.life.alive and subscriber.partition == batch.partition:
                 subscriber.put(batch)
         if chaos.strikes("feed took it, nobody told", 0.02):
             raise FeedUnavailable("The feed did not answer.")
 
     def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
-        queue = _FeedQueue(self._life)
-        self._shared.subscribers = [each for each in self._shared.subscribers if each.life is not self._life] + [queue]
+        queue = _FeedQueue(self._life, partition)
+        others = [
+            each for each in self._shared.subscribers if each.life is not self._life or each.partition != partition
+        ]
+        self._shared.subscribers = [*others, queue]
         return queue
 
     async def close(self) -> None: ...

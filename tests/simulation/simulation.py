@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import hashlib
+from collections import Counter
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,15 +16,18 @@ from structlog.testing import capture_logs
 
 from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
-from tests.simulation.auditor import Auditor, Violation
-from tests.simulation.faults import NOON_US, Chaos, LastingQueue, Life
+from tests.simulation.auditor import Auditor, Violation, positions_of
+from tests.simulation.clients import Asked
+from tests.simulation.faults import Batch, Chaos, LastingQueue, Life
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide, ask
 from tests.simulation.read_faults import SharedFeed
 from tests.simulation.watcher import Watcher
+from tests.unit.write_side.ledger.model.wallet import Wallet
+from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
+from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.contract.log_memory import MemoryRecords
 from write_side.intake import Overloaded, Stopping
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands import Command, LegsTransfer, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 CLIENTS = 4
@@ -31,34 +35,38 @@ COMMANDS_OF_CLIENT = 12
 STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
-ACCOUNTS = ("alice", "bob", "carol", "dave", "erin", "shop.eur")
-DAY_US = 86_400_000_000
+PARTITIONS = (1, 2, 2, 3, 4)
 
 
 class Story(NamedTuple):
-    """What a run was. `trace_hash` names every step with its time, so two equal ones are the same run."""
+    """What a run was. `trace_hash` names every step with its time, so two equal ones are the same run.
+
+    across: how the transfers across partitions ended, how many of each.
+    """
 
     seed: int
+    partitions: int
     trace_hash: str
     blocks: int
     answers: int
     looks: int
     pushes: int
+    across: dict[str, int]
     faults: dict[str, int]
 
 
 class _Records(MemoryRecords):
     """The log's records; the auditor looks at each one first."""
 
-    def __init__(self) -> None:
-        super().__init__(1)
+    def __init__(self, partitions: int) -> None:
+        super().__init__(partitions)
         self.world: World | None = None
 
     def append(self, partition: int, block: bytes) -> int:
         offset = super().append(partition, block)
         world = self.world
         assert world is not None
-        world.checked(lambda: world.auditor.appended(block))
+        world.checked(lambda: world.auditors[partition].appended(block))
         return offset
 
 
@@ -73,15 +81,25 @@ class _Run:
     def __init__(self, seed: int, chaos: Chaos, parts: Parts) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
-        records = _Records()
-        queue = LastingQueue() if chaos.random.random() < 0.5 else None
-        auditor = Auditor(self._commands_at, lambda block: self.world.deciders[block].name, self.trace)
+        partitions = chaos.random.choice(PARTITIONS)
+        records = _Records(partitions)
+        queues = [LastingQueue() for _ in range(partitions)] if chaos.random.random() < 0.5 else None
+        # A process for each partition, or one for all: the embedded queue lives and dies with the one.
+        apart = queues is not None and chaos.random.random() < 0.6
+        self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
+        self.wallet = Wallet(partitions)
+        auditors = [
+            Auditor(
+                p, self.wallet, partial(self._commands_at, p), lambda block: self.world.deciders[block].name, self.trace
+            )
+            for p in range(partitions)
+        ]
         self.world = records.world = World(
-            chaos, parts, records, queue, parts.view(), SharedFeed(), auditor, self.trace
+            chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace
         )
-        self.watcher = Watcher(self.world, ACCOUNTS)
-        self.sent: list[Command] = []
-        self.reached = -1
+        self.watcher = Watcher(self.world, tuple(ACCOUNTS))
+        self.asked = Asked(chaos.random)
+        self.reached: dict[int, int] = {}
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
 
@@ -90,12 +108,12 @@ class _Run:
         self.pushes += what.startswith("pushed")
         self._hash.update(f"{now_us} {what}\n".encode())
 
-    def _commands_at(self, block: bytes, offset: int) -> CommandBatch | None:
-        if self.world.queue is not None:
-            return self.world.queue.records[offset]
+    def _commands_at(self, partition: int, block: bytes, offset: int) -> Batch | None:
+        if self.world.queues is not None:
+            return self.world.queues[partition].records[offset]
         noted = next(each.noted for each in self.world.writers if each.life is self.world.deciders[block])
         assert noted is not None
-        return noted.records[offset]
+        return noted.records[partition, offset]
 
     async def run(self) -> Story:
         clients = [asyncio.create_task(self._client(n)) for n in range(CLIENTS)]
@@ -105,7 +123,7 @@ class _Run:
         while not whole.done():
             done, open_tasks = await asyncio.wait(open_tasks, return_when=asyncio.FIRST_COMPLETED, timeout=CALM_MAX_S)
             self._look()
-            self.world.auditor.require(bool(done), "what was asked never comes to an end")
+            self.world.auditors[0].require(bool(done), "what was asked never comes to an end")
             for task in done:
                 task.result()
         return whole.result()
@@ -123,25 +141,38 @@ class _Run:
         await asyncio.gather(*clients)
         if self.chaos.random.random() < 0.5:
             self._spoil_view()  # nothing is written any more that would show it to the projector
-        auditor = self.world.auditor
         while not self._is_settled():
             await asyncio.sleep(0.5)
             self._look()
+        self.world.checked(self.wallet.require_over)
         counts = dict(sorted(self.chaos.counts.items()))
         digest = self._hash.hexdigest()
         for life in list(self._lives()):
             life.crash("the end")
-        return Story(self.seed, digest, auditor.sequence + 1, auditor.acknowledged, auditor.looks, self.pushes, counts)
+        auditors = self.world.auditors
+        return Story(
+            self.seed,
+            len(auditors),
+            digest,
+            sum(each.sequence + 1 for each in auditors),
+            sum(each.acknowledged for each in auditors),
+            sum(each.looks for each in auditors),
+            self.pushes,
+            dict(sorted(Counter(self.wallet.finals.values()).items())),
+            counts,
+        )
 
     def _is_settled(self) -> bool:
-        """The view is at the log's end, and the client of the stream knows every balance."""
-        auditor = self.world.auditor
-        number = self.world.view._live.get(0)
-        generation = None if number is None else self.world.view._generations.get((0, number))
-        stored = None if generation is None else generation.checkpoint
-        if stored is None or stored.sequence != auditor.sequence:
+        """Every transfer has ended, the view is at the log's end, and the client of the stream knows every balance."""
+        if not self.wallet.is_over:
             return False
-        newest = {name: row.version for name, row in auditor.rows[-1].items() if not name.startswith("@")}
+        newest: dict[str, int] = {}
+        for auditor in self.world.auditors:
+            generation = self.world.live_generation(auditor.partition)
+            stored = None if generation is None else generation.checkpoint
+            if stored is None or stored.sequence != auditor.sequence:
+                return False
+            newest |= {name: row.version for name, row in auditor.rows[-1].items() if name in ACCOUNTS}
         return self.watcher.versions == newest
 
     def _lives(self) -> list[Life]:
@@ -157,12 +188,14 @@ class _Run:
         """Somebody awake in each role, now and then one too many. The reader without a projector is the second reader."""
         world = self.world
         while True:
-            self._keep(world.writers, WriteSide)
-            if world.queue is not None:
-                self._keep(world.intakes, lambda w: WriteSide(w, decides=False))
-            self._keep([each for each in world.readers if each.projector], ReadSide, world.readers)
+            for owned in self.owners:
+                there = [each for each in world.writers if each.owned == owned]
+                self._keep(there, partial(WriteSide, owned=owned), world.writers)
+            if world.queues is not None:
+                self._keep(world.intakes, partial(WriteSide, owned=()))
+            self._keep([each for each in world.readers if each.projectors], ReadSide, world.readers)
             self._keep(
-                [each for each in world.readers if not each.projector], lambda w: ReadSide(w, False), world.readers
+                [each for each in world.readers if not each.projectors], lambda w: ReadSide(w, False), world.readers
             )
             self._keep(world.gateways, Gateway)
             await asyncio.sleep(0.2 + self.chaos.random.random())
@@ -215,8 +248,10 @@ class _Run:
         random = self.chaos.random
         for n in range(COMMANDS_OF_CLIENT):
             await asyncio.sleep(random.uniform(0, 2.0))
-            commands = [self._command(n) for _ in range(random.choice((1, 1, 1, 2, 5)))]
-            self.sent += commands
+            opens = n < 3 or random.random() < 0.1
+            commands = [
+                self.asked.first() if opens else self.asked.next() for _ in range(random.choice((1, 1, 1, 2, 5)))
+            ]
             await self._until_answered(commands)
 
     async def _until_answered(self, commands: list[Command]) -> None:
@@ -242,39 +277,19 @@ class _Run:
         except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
             return False
         for command, answer in zip(commands, answers, strict=True):
-            self.world.checked(partial(self.world.auditor.answered, command, answer.document))
-            self.reached = max(self.reached, int(str(answer.document["position"]).removeprefix("0:")))
-        return True
+            self._answered(command, answer)
+        return all(answer.status != PENDING_STATUS for answer in answers)
 
-    def _command(self, n: int) -> Command:
-        random = self.chaos.random
-        chance = random.random()
-        if n < 2 or chance < 0.1:
-            return _opening(random.choice(ACCOUNTS), other_terms=random.random() < 0.05)
-        before = [command for command in self.sent if isinstance(command, Transfer)]
-        if before and chance < 0.25:
-            old = random.choice(before)
-            return old if random.random() < 0.7 else old._replace(amount=old.amount + 1)
-        debit, credit = random.sample([*ACCOUNTS[:5], "@world", "@world"], 2)
-        if debit == credit:
-            credit = "alice"
-        if random.random() < 0.05:
-            credit = random.choice(("nobody", "shop.eur"))
-        if debit == credit:
-            debit = "@world"
-        return Transfer(self._id(), debit, credit, random.randint(1, 1_000), "USD/2")
-
-    def _id(self) -> bytes:
-        """A UUIDv7 of now, mostly; sometimes one without a time, too old, or too far ahead."""
-        random = self.chaos.random
-        tail = bytearray(random.randbytes(16))
-        at_us = NOON_US + round(asyncio.get_running_loop().time() * 1e6)
-        at_us += random.choice((*[0] * 30, -8 * DAY_US, 600_000_000))
-        version = 4 if random.random() < 0.1 else 7
-        tail[:6] = (at_us // 1000).to_bytes(6, "big")
-        tail[6] = version << 4 | tail[6] & 0x0F
-        tail[8] = 0x80 | tail[8] & 0x3F
-        return bytes(tail)
+    def _answered(self, command: Command, answer: Answer) -> None:
+        """What a client was told; the home partition's position is the one of the outcome."""
+        positions = positions_of(str(answer.document["position"]))
+        home = self.wallet.home_of(command)
+        auditor = self.world.auditors[home if home in positions else min(positions)]
+        self.world.checked(partial(auditor.answered, command, answer.document))
+        for partition, sequence in positions.items():
+            self.reached[partition] = max(self.reached.get(partition, -1), sequence)
+        if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
+            self.asked.done.append(command.id)
 
     # Readers and the client of the stream.
 
@@ -286,7 +301,7 @@ class _Run:
             if not alive:
                 continue
             names = [*random.sample([*ACCOUNTS, "nobody"], 2)]
-            wanted = random.choice((-1, self.reached))
+            wanted = random.choice(({}, dict(self.reached)))
             try:
                 await random.choice(alive).read(names, wanted, random.choice((0.0, 2.0)))
             except (ConnectionLost, NotReached, Rebuilding):
@@ -299,17 +314,6 @@ class _Run:
             if self.watcher.lost and alive:
                 self.watcher.connect(self.chaos.random.choice(alive))
             self.watcher.subscribe()
-
-
-def _opening(account: str, other_terms: bool) -> OpenAccount:
-    no_floor, overdraft = -(2**63), -500
-    floor = {"dave": no_floor, "erin": overdraft}.get(account, 0)
-    return OpenAccount(
-        account,
-        "EUR/2" if account == "shop.eur" else "USD/2",
-        floor - 1 if other_terms and floor != no_floor else floor,
-        "",
-    )
 
 
 __all__ = ["Story", "Violation", "run_seed"]

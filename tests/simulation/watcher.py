@@ -9,6 +9,7 @@ from typing import Any
 
 from gateway.hub import Hub
 from gateway.protocol.session import Session, Watch
+from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
 
 
@@ -64,7 +65,6 @@ class Watcher:
             self.world.checked(partial(self._take, frame))
 
     def _take(self, frame: Any) -> None:
-        auditor = self.world.auditor
         if frame["op"] == "error":
             self.world.trace(f"stream refused {frame.get('code')}")
             self.leave()
@@ -74,16 +74,19 @@ class Watcher:
             return
         for each in frame["items"]:
             name = self._name_of[each["sub"]]
+            auditor = self.world.auditor_of(name)
             self.world.trace(f"pushed {name} {each['v']}")
             auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
             auditor.pushed(name, each)
             self.versions[name] = self._sent[name] = each["v"]
-        auditor.require(self._is_cut(), "what a client has been sent is at no one position")
+        for auditor in self.world.auditors:
+            auditor.require(self._is_cut(auditor), "what a client has been sent is at no one position")
 
-    def _is_cut(self) -> bool:
-        """Whether what this connection was sent is the state at one position. What it was not, it knows from `since`."""
-        known = self._sent.items()
-        return any(
+    def _is_cut(self, auditor: Auditor) -> bool:
+        """Whether what this connection was sent of a partition is its state at one position. What it was not, it knows from
+        `since`."""
+        known = [each for each in self._sent.items() if self.world.auditor_of(each[0]) is auditor]
+        return not known or any(
             all(name in rows and rows[name].version == version for name, version in known)
-            for rows in reversed(self.world.auditor.rows)
+            for rows in reversed(auditor.rows)
         )

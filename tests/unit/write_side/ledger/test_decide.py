@@ -12,49 +12,20 @@ import numpy as np
 import pytest
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
+from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
-from tests.unit.write_side.ledger.wallet_model import Outcome, WalletModel
+from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
 from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.block import Block
-from write_side.contract.codes import Code, word_of
-from write_side.contract.columns import NOT_TOLD
+from write_side.contract.codes import PRECEDENCE, Code, Kind
 from write_side.ledger.commands import Command, OpenAccount, Transfer
 
 ROOT = Path(__file__).resolve().parents[4]
-
-
-class DecidedOutcomes:
-    """What blocks say, in the words of the model."""
-
-    def __init__(self, partition: DecidingPartition) -> None:
-        self.partition = partition
-        self.outcomes: list[Outcome] = []
-        self._first: dict[tuple[int, int], int] = {}
-
-    def read(self, block: Block) -> list[Outcome]:
-        start = len(self.outcomes)
-        for row, code in enumerate(block.outcomes["code"].tolist()):
-            self._first[block.header.sequence, row] = start + row
-            self.outcomes.append(self._outcome(block, row, Code(code)))
-        return self.outcomes[start:]
-
-    def _outcome(self, block: Block, row: int, code: Code) -> Outcome:
-        state, entries, legs, repeats = self.partition.state, block.entries, block.legs, block.repeats
-        changed = tuple(
-            (
-                state.row_name(int(entries["account"][i])),
-                int(entries["posted"][i]),
-                int(entries["version"][i]),
-            )
-            for i in np.flatnonzero(entries["outcome"] == row)
-        )
-        told = [int(legs["available"][i]) for i in np.flatnonzero(legs["outcome"] == row)]
-        available = next((value for value in told if value != NOT_TOLD), None)
-        first = None
-        for i in np.flatnonzero(repeats["outcome"] == row):
-            first = self._first[int(repeats["sequence"][i]), int(repeats["row"][i])]
-        word = {Code.EXISTS: "exists", Code.REPEATED: "repeated"}.get(code, word_of(code))
-        return Outcome(word, changed, available, first)
+NEEDS_MORE = {
+    Code.DEBIT_FROZEN, Code.CREDIT_FROZEN, Code.ACCOUNT_CLOSED, Code.VERSION_DIFFERS, Code.AVAILABLE_BELOW,
+    Code.NOT_RUN, Code.BATCH_REFUSED,
+}  # fmt: skip
+"""What takes flags, conditions or chains to meet: `test_decide_rich.py`."""
+PLAIN = {*PRECEDENCE[Kind.OPEN], *PRECEDENCE[Kind.TRANSFER]} - NEEDS_MORE
 
 
 def decide_all(blocks: list[Segment], partition: DecidingPartition) -> list[Outcome]:
@@ -75,10 +46,7 @@ def test_every_outcome_is_the_models(seed: int) -> None:
         assert decided.read(partition.decide(commands, at_us)) == model.block(commands, at_us)
         assert partition.state.chained.refuse_ids_before_us == model.refuse_before_us
     assert {outcome.word for outcome in decided.outcomes} >= {"done", "repeated", "insufficient_available"}
-    assert model.balances() == {
-        partition.state.row_name(number): (int(partition.state.posted[number]), int(partition.state.version[number]))
-        for number in range(partition.state.count)
-    }
+    assert model.balances() == balances_of(partition)
     assert_same_state(partition.state, partition.replayed())
 
 
@@ -88,7 +56,7 @@ def test_the_streams_meet_every_code() -> None:
         model = WalletModel(0, 2, 1 << 24)
         for at_us, commands in random_stream(seed, segments=10, commands=150):
             words |= {outcome.word for outcome in model.block(commands, at_us)}
-    assert words == {"exists", "repeated"} | {word_of(code) for code in Code}
+    assert words == {word(code) for code in PLAIN}
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -165,7 +133,7 @@ def test_withdrawal_above_available_is_refused_and_says_what_is_available() -> N
     commands = [*opened("a"), moved(1, "@world", "a", 5), moved(2, "a", "@world", 6), moved(3, "a", "@world", 5)]
     outcomes = DecidedOutcomes(partition).read(partition.decide(commands, NOON_US))
     assert outcomes[2] == Outcome("insufficient_available", available=5)
-    assert outcomes[3] == Outcome("done", (("a", 0, 2), ("@world:USD/2", 0, 2)))
+    assert outcomes[3] == Outcome("done", (Entry("@world:USD/2", 0, 2), Entry("a", 0, 2)))
 
 
 def test_a_refused_transfer_keeps_its_refusal_when_there_is_enough_later() -> None:
@@ -304,7 +272,7 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     for n, batch in enumerate(batches):
         decision = decide(
             partition.state,
-            batch,
+            [batch],
             np.ones(len(batch), np.int64),
             np.arange(len(batch)),
             partitions=1,

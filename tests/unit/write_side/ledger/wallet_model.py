@@ -1,135 +1,267 @@
 """The rules of the money once more, in plain dictionaries, written from the design and sharing no code with the ledger.
 
-What it is compared with: `test_decide.py`.
+One partition; its parts are in `model/`. What it is compared with: `test_decide.py`, `test_decide_rich.py`, the simulation.
 """
 
 from __future__ import annotations
 
-import statistics
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
-from blake3 import blake3
+from tests.unit.write_side.ledger.model.accounts import Accounts, Delta, row_name
+from tests.unit.write_side.ledger.model.across import Ask, Coordinator, Participant, Process, Tell
+from tests.unit.write_side.ledger.model.holds import Holds
+from tests.unit.write_side.ledger.model.ids import Ids, Seen
+from tests.unit.write_side.ledger.model.steps import steps_of
+from tests.unit.write_side.ledger.model.values import (
+    NO_FLOOR_IN_COLUMN,
+    Chain,
+    Entry,
+    Outcome,
+    Refused,
+    Unasked,
+    legs_of,
+    turned,
+)
+from write_side.ledger.commands import (
+    Capture,
+    Change,
+    Command,
+    Hold,
+    Leg,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Protocol,
+    Reverse,
+    Transfer,
+    Void,
+)
 
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+Item = Command | Chain | Ask | Tell
+GOOD = ("done", "exists", "pending")
+"""What is no refusal."""
 
-TEN_TO_18 = 1_000_000_000_000_000_000
-NO_FLOOR_IN_COLUMN = -9_223_372_036_854_775_808
-SEVEN_DAYS_US = 604_800_000_000
-FIVE_MINUTES_US = 300_000_000
-TEN_SECONDS_US = 10_000_000
-HOUR_US = 3_600_000_000
-
-
-class Outcome(NamedTuple):
-    """word; entries (account, posted after, version after); available of a refused debit; of a repeat, which was the first."""
-
-    word: str
-    entries: tuple[tuple[str, int, int], ...] = ()
-    available: int | None = None
-    first: int | None = None
-
-
-class _Account:
-    def __init__(self, asset: str, floor: int | None, owner: str) -> None:
-        self.asset, self.floor, self.owner = asset, floor, owner
-        self.posted = self.version = 0
-
-
-class _Seen(NamedTuple):
-    content: object
-    time_us: int
-    command: int
+__all__ = ["NO_FLOOR_IN_COLUMN", "Ask", "Chain", "Entry", "Item", "Outcome", "Tell", "Unasked", "WalletModel"]
 
 
 class WalletModel:
-    """One partition. Commands are numbered as they come."""
+    """One partition. Outcomes are numbered as they come."""
 
     def __init__(self, partition: int, partitions: int, ids_max: int) -> None:
-        self.partition, self.partitions, self.ids_max = partition, partitions, ids_max
-        self.accounts: dict[str, _Account] = {}
-        self.seen: dict[bytes, _Seen] = {}
-        self.refuse_before_us = 0
+        self.accounts = Accounts(partition, partitions)
+        self.ids = Ids(ids_max)
+        self.holds = Holds(self.accounts)
+        self.coordinator = Coordinator(self.accounts)
+        self.participant = Participant(self.accounts)
         self.commands = 0
+        self.sequence = -1
 
-    def block(self, commands: list[Command], at_us: int) -> list[Outcome]:
-        if at_us - SEVEN_DAYS_US - self.refuse_before_us >= HOUR_US:
-            self._forget_before(at_us - SEVEN_DAYS_US)
-        outcomes = []
-        for command in commands:
-            outcomes.append(self._open(command) if isinstance(command, OpenAccount) else self._transfer(command, at_us))
-            self.commands += 1
+    @property
+    def refuse_before_us(self) -> int:
+        return self.ids.refuse_before_us
+
+    def block(self, items: Iterable[Item], at_us: int, sequence: int | None = None) -> list[Outcome]:
+        """The outcomes of one block: first of what time ends, then of each item. sequence: the block's, else the next."""
+        self.sequence = self.sequence + 1 if sequence is None else sequence
+        self.ids.forget_old(at_us)
+        outcomes = self._due(at_us)
+        for item in items:
+            if isinstance(item, Chain):
+                outcomes += self._chain(item, at_us)
+            elif isinstance(item, Ask):
+                outcomes.append(self._said(self.participant.take(item), Unasked("step", item.id)))
+            elif isinstance(item, Tell):
+                outcomes.append(self._went_on(self.coordinator.take(item), Unasked("answer", item.id)))
+            else:
+                outcomes.append(self._one(item, at_us))
         return outcomes
 
-    def balances(self) -> dict[str, tuple[int, int]]:
-        return {name: (account.posted, account.version) for name, account in self.accounts.items()}
+    def balances(self) -> dict[str, tuple[int, int, int, int]]:
+        """posted, held, version, flags of every account."""
+        return dict(self.accounts.rows())
 
-    def _forget_before(self, cut_off_us: int) -> None:
-        self.refuse_before_us = max(self.refuse_before_us, cut_off_us)
-        self.seen = {id: seen for id, seen in self.seen.items() if seen.time_us >= self.refuse_before_us}
+    def filled(self, command: Command) -> Command:
+        """With what the intake finds in the log: the legs of a reversal."""
+        if not isinstance(command, Reverse):
+            return command
+        original = self.ids.seen.get(command.transfer)
+        if original is None or original.word != "done":
+            return command._replace(legs=())
+        return command._replace(legs=tuple(sorted(turned(original.legs))))
 
-    def _lives_here(self, name: str) -> bool:
-        first_eight = blake3(name.encode()).digest()[:8]
-        return int.from_bytes(first_eight, "little") % self.partitions == self.partition
+    # Outcomes.
 
-    def _open(self, command: OpenAccount) -> Outcome:
-        floor = None if command.floor == NO_FLOOR_IN_COLUMN else command.floor
-        if not self._lives_here(command.account):
-            return Outcome("partitions_differ")
-        held = self.accounts.get(command.account)
-        if held is not None:
-            same = (held.asset, held.floor, held.owner) == (command.asset, floor, command.owner)
-            return Outcome("exists" if same else "account_exists_with_other_terms")
-        for system in ("@world", "@transit"):
-            self.accounts.setdefault(f"{system}:{command.asset}", _Account(command.asset, None, ""))
-        self.accounts[command.account] = _Account(command.asset, floor, command.owner)
-        return Outcome("done")
+    def _said(self, word: str, unasked: Unasked | None = None, available: int | None = None) -> Outcome:
+        self.commands += 1
+        return Outcome(word, tuple(sorted(self.accounts.taken_entries())), available, None, unasked)
 
-    def _transfer(self, command: Transfer, at_us: int) -> Outcome:
-        content = (command.debit, command.credit, command.amount, command.asset)
-        before = self.seen.get(command.id)
-        if before is not None:
-            if before.content == content:
-                return Outcome("repeated", first=before.command)
-            return Outcome("id_reused_with_other_content")
-        time_us = _time_of(command.id, at_us)
-        if time_us < self.refuse_before_us:
-            return Outcome("id_expired")
-        if time_us > at_us + FIVE_MINUTES_US:
-            return Outcome("id_in_future")
-        if not self._make_room(command.id, time_us, at_us):
-            return Outcome("id_expired")
-        self.seen[command.id] = _Seen(content, time_us, self.commands)
-        return self._move(command)
+    def _due(self, at_us: int) -> list[Outcome]:
+        due = [(*each, "expire") for each in self.holds.due(at_us)]
+        due += [(*each, "timeout") for each in self.coordinator.due(at_us)]
+        outcomes = []
+        for _, id, why in sorted(due):
+            if why == "expire":
+                self.holds.let_go(id)
+                outcomes.append(self._said("done", Unasked(why, id)))
+            else:
+                outcomes.append(self._went_on(self.coordinator.time_out(id), Unasked(why, id)))
+        return outcomes
 
-    def _make_room(self, id: bytes, time_us: int, at_us: int) -> bool:
-        """At the bound, and every sixteenth of it above: the older half of what is remembered goes."""
-        over = len(self.seen) - self.ids_max
-        if over >= 0 and over % max(1, self.ids_max // 16) == 0:
-            median = int(statistics.median(seen.time_us for seen in self.seen.values()))
-            self._forget_before(min(median, (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000))
-        return time_us >= self.refuse_before_us
+    def _chain(self, chain: Chain, at_us: int) -> list[Outcome]:
+        before = {name: (row.posted, row.version) for name, row in self.accounts.by_name.items()}
+        outcomes: list[Outcome] = []
+        is_refused = False
+        for command in chain.commands:
+            outcome = self._one(command, at_us, chain.mode, is_refused)
+            outcomes.append(outcome)
+            if not is_refused and self._is_refusal(command, outcome):
+                is_refused = True
+                if chain.mode is Mode.ATOMIC:
+                    for name, (posted, version) in before.items():
+                        self.accounts.by_name[name].posted, self.accounts.by_name[name].version = posted, version
+                    outcomes = [self._taken_back(*each) for each in zip(chain.commands, outcomes, strict=False)]
+        return outcomes
 
-    def _move(self, command: Transfer) -> Outcome:
-        ends = (command.debit, command.credit)
-        if any(name != "@world" and not self._lives_here(name) for name in ends):
-            return Outcome("partitions_differ")
-        names = [f"@world:{command.asset}" if name == "@world" else name for name in ends]
-        if any(name not in self.accounts for name in names):
-            return Outcome("account_unknown")
-        debit, credit = (self.accounts[name] for name in names)
-        if debit.asset != command.asset or credit.asset != command.asset:
-            return Outcome("asset_mismatch")
-        if debit.floor is not None and debit.posted - debit.floor < command.amount:
-            return Outcome("insufficient_available", available=debit.posted - debit.floor)
-        if debit.posted - command.amount < -TEN_TO_18 or credit.posted + command.amount > TEN_TO_18:
-            return Outcome("balance_limit_exceeded")
-        debit.posted -= command.amount
-        credit.posted += command.amount
-        debit.version += 1
-        credit.version += 1
-        return Outcome("done", ((names[0], debit.posted, debit.version), (names[1], credit.posted, credit.version)))
+    def _is_refusal(self, command: Command, outcome: Outcome) -> bool:
+        """A repeated line counts as what it was the first time."""
+        if outcome.word != "repeated":
+            return outcome.word not in GOOD
+        assert not isinstance(command, OpenAccount)
+        return self.ids.seen[command.id].word not in GOOD
 
+    def _taken_back(self, command: Command, outcome: Outcome) -> Outcome:
+        if outcome.word != "done":
+            return outcome
+        assert isinstance(command, Transfer | LegsTransfer)
+        seen = self.ids.seen.get(command.id)
+        if seen is not None:
+            seen.word, seen.legs = "batch_refused", ()
+        return Outcome("batch_refused")
 
-def _time_of(id: bytes, at_us: int) -> int:
-    is_v7 = id[6] >> 4 == 7 and id[8] >> 6 == 2
-    return int.from_bytes(id[:6], "big") * 1000 if is_v7 else at_us
+    # One command.
+
+    def _one(self, command: Command, at_us: int, mode: Mode = Mode.CONTINUE, is_refused: bool = False) -> Outcome:
+        if isinstance(command, OpenAccount):
+            return self._said(self.accounts.open(command, may_run=not is_refused))
+        number = self.commands
+        try:
+            before = self.ids.known(command, at_us)
+            if before is not None:
+                return self._said("repeated")._replace(first=before.number)
+            if command.id in self.holds.open or command.id in self.coordinator.open:
+                raise Refused("id_expired")  # forgotten, and still not over: it cannot run again beside itself
+            if is_refused and mode is Mode.STOP:
+                return self._said("not_run")
+            seen = self.ids.remember(command, at_us, number)
+        except Refused as refused:
+            return self._said(refused.word)
+        try:
+            if is_refused:
+                raise Refused("batch_refused")
+            seen.word = self._run(command, at_us, seen, mode is Mode.ATOMIC)
+        except Refused as refused:
+            seen.word = refused.word
+            return self._said(refused.word, None, refused.available)
+        return self._said(seen.word)
+
+    def _run(self, command: Command, at_us: int, seen: Seen, atomic: bool) -> str:
+        """done or pending. Raises Refused."""
+        match command:
+            case Transfer():
+                return self._move(command, legs_of(command), seen, at_us, atomic)
+            case LegsTransfer():
+                return self._move(command, command.legs, seen, at_us, atomic)
+            case Hold():
+                self.holds.authorise(command, at_us)
+            case Capture():
+                return self._capture(command, at_us, seen)
+            case Void():
+                self.holds.usable(command.hold, at_us)
+                self.holds.let_go(command.hold)
+            case Reverse():
+                return self._reverse(command, at_us, seen)
+            case Change():
+                name = command.account
+                is_on_its_way = self.coordinator.touches(name) or self.participant.touches(name)
+                self.accounts.change(command, is_on_its_way=is_on_its_way)
+        return "done"
+
+    def _move(
+        self,
+        command: Transfer | LegsTransfer | Reverse,
+        legs: tuple[Leg, ...],
+        seen: Seen,
+        at_us: int,
+        atomic: bool = False,
+    ) -> str:
+        if not all(self.accounts.lives_here(leg.account) for leg in legs):
+            if atomic:
+                raise Refused("partitions_differ")
+            return self._begin(command, legs, at_us)
+        self.accounts.check(legs)
+        deltas = [Delta(row_name(leg), leg.amount, 0) for leg in legs]
+        if not self.accounts.fits(deltas):
+            raise Refused("balance_limit_exceeded")
+        self.accounts.add(deltas)
+        seen.legs = legs
+        return "done"
+
+    def _capture(self, command: Capture, at_us: int, seen: Seen) -> str:
+        legs = self.holds.wanted(command, at_us)
+        hold = self.holds.open[command.hold]
+        if not all(self.accounts.lives_here(leg.account) for leg in legs):
+            word = self._begin(command, legs, at_us)
+            hold.take(legs)
+            hold.busy = True
+            return word
+        self.holds.move(legs)
+        hold.take(legs)
+        self.holds.settle(command.hold, command.final)
+        seen.legs = legs
+        return "done"
+
+    def _reverse(self, command: Reverse, at_us: int, seen: Seen) -> str:
+        original = self.ids.seen.get(command.transfer)
+        if original is None:
+            raise Refused("transfer_unknown")
+        if original.word != "done" or original.kind not in (Transfer, LegsTransfer):
+            raise Refused("not_reversible")
+        if not command.legs:  # it was not done yet when the intake looked for its legs
+            raise Refused("not_reversible")
+        if original.is_reversed:
+            raise Refused("already_reversed")
+        assert sorted(command.legs) == sorted(turned(original.legs)), "a reversal of other legs than were moved"
+        word = self._move(command, turned(original.legs), seen, at_us)
+        original.is_reversed = True
+        return word
+
+    # Transfers across partitions.
+
+    def _begin(self, command: Transfer | LegsTransfer | Capture | Reverse, legs: Sequence[Leg], at_us: int) -> str:
+        tcc = not isinstance(command, Transfer) and command.protocol is Protocol.TCC
+        accounts = self.accounts
+        steps = steps_of(
+            legs, accounts.partition, accounts.partitions, tcc=tcc, held=isinstance(command, Capture)
+        )  # fmt: skip
+        self.coordinator.begin(Process(command.id, steps, tcc, self.sequence, at_us, command, tuple(legs)))
+        return "pending"
+
+    def _went_on(self, process: Process | None, unasked: Unasked) -> Outcome:
+        if process is None:
+            return self._said("stale", unasked)
+        if not self.coordinator.is_over(process):
+            return self._said("pending", unasked)
+        del self.coordinator.open[process.id]
+        is_done, order = process.phase == "done", process.order
+        if isinstance(order, Capture):
+            hold = self.holds.open[order.hold]
+            hold.busy = False
+            if not is_done:
+                hold.give_back(process.legs)
+            self.holds.settle(order.hold, order.final and is_done)
+        if isinstance(order, Reverse) and not is_done and order.transfer in self.ids.seen:
+            self.ids.seen[order.transfer].is_reversed = False
+        seen = self.ids.seen.get(process.id)
+        if seen is not None:
+            seen.word, seen.legs, seen.number = process.word, process.legs if is_done else (), self.commands
+        return self._said(process.word, unasked)

@@ -1,0 +1,77 @@
+"""The ids that the model remembers, and what became of each."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+from tests.unit.write_side.ledger.model.values import (
+    FIVE_MINUTES_US,
+    HOUR_US,
+    SEVEN_DAYS_US,
+    TEN_SECONDS_US,
+    Refused,
+    time_of,
+)
+from write_side.ledger.commands import Leg, Reverse, Rich, Transfer
+
+
+@dataclass
+class Seen:
+    """kind, content: what was asked; number: of the outcome that a repeat names; word: what it became; legs: what it moved."""
+
+    kind: type
+    content: object
+    time_us: int
+    number: int
+    word: str = ""
+    legs: tuple[Leg, ...] = ()
+    is_reversed: bool = False
+
+
+class Ids:
+    def __init__(self, ids_max: int) -> None:
+        self._ids_max = ids_max
+        self.seen: dict[bytes, Seen] = {}
+        self.refuse_before_us = 0
+
+    def forget_old(self, at_us: int) -> None:
+        """At the beginning of a block."""
+        if at_us - SEVEN_DAYS_US - self.refuse_before_us >= HOUR_US:
+            self._forget_before(at_us - SEVEN_DAYS_US)
+
+    def known(self, command: Transfer | Rich, at_us: int) -> Seen | None:
+        """What this id was used for with the same content. Raises Refused when it can never run."""
+        before = self.seen.get(command.id)
+        if before is not None:
+            if (before.kind, before.content) == (type(command), content_of(command)):
+                return before
+            raise Refused("id_reused_with_other_content")
+        time_us = time_of(command.id, at_us)
+        if time_us < self.refuse_before_us:
+            raise Refused("id_expired")
+        if time_us > at_us + FIVE_MINUTES_US:
+            raise Refused("id_in_future")
+        return None
+
+    def remember(self, command: Transfer | Rich, at_us: int, number: int) -> Seen:
+        """Raises Refused: to make room, the id was declared too old."""
+        time_us = time_of(command.id, at_us)
+        over = len(self.seen) - self._ids_max
+        # At the bound, and every sixteenth of it above: the older half of what is remembered goes.
+        if over >= 0 and over % max(1, self._ids_max // 16) == 0:
+            median = int(statistics.median(seen.time_us for seen in self.seen.values()))
+            self._forget_before(min(median, (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000))
+        if time_us < self.refuse_before_us:
+            raise Refused("id_expired")
+        seen = self.seen[command.id] = Seen(type(command), content_of(command), time_us, number)
+        return seen
+
+    def _forget_before(self, cut_off_us: int) -> None:
+        self.refuse_before_us = max(self.refuse_before_us, cut_off_us)
+        self.seen = {id: seen for id, seen in self.seen.items() if seen.time_us >= self.refuse_before_us}
+
+
+def content_of(command: Transfer | Rich) -> object:
+    """What makes a command another one under the same id. A reversal's legs are the original's, not the client's."""
+    return command._replace(legs=()) if isinstance(command, Reverse) else command
