@@ -46,9 +46,13 @@ class Decided(NamedTuple):
 
 
 class Outcomes:
-    """One partition. `accepted` is called for each accepted block in order, on the event loop; `wait` by intakes."""
+    """One partition; `follows`: another process writes it.
 
-    def __init__(self, partition: int, replay: Replay, log: Log) -> None:
+    `accepted` is called for each accepted block in order, on the event loop; `wait` by intakes.
+    """
+
+    def __init__(self, partition: int, replay: Replay, log: Log, *, follows: bool = False) -> None:
+        self._follows = follows
         self._partition = partition
         self._replay = replay
         self._log = log
@@ -144,7 +148,12 @@ class Outcomes:
                     future.set_result(Decided(answers, row))
 
     async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
-        """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`."""
+        """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.
+
+        The state of a partition that is written here is ahead of its log.
+        """
+        if not self._follows:
+            return
         end = self._replay.last_offset
         async with aclosing(self._log.read(self._partition, end)) as runs:
             async for run in runs:

@@ -88,7 +88,7 @@ class WriteSide:
         self.followers = [Follower(p, log, self._accepted(p)) for p in range(log.partitions) if p not in owned]
         self._parts: list[Writer | Follower] = [*self.writers, *self.followers]
         for part in self._parts:
-            self.outcomes[part.partition] = Outcomes(part.partition, part.replay, log)
+            self.outcomes[part.partition] = Outcomes(part.partition, part.replay, log, follows=part in self.followers)
         self.intake = Intake(
             queue,
             self.outcomes,

@@ -100,6 +100,23 @@ def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[
 
 
 @njit(cache=True, nogil=True)
+def untouch(rows, changed_at_us, touched, digest, number, before_us):  # type: ignore[no-untyped-def]
+    """Undo the first `touch` of a row that is again as it was: it goes back into the digest, with the time of its last change.
+
+    Does nothing for a row that was not touched. It must be among the last touched ones: only later ones are looked at.
+    """
+    for i in range(touched[0], 0, -1):
+        if touched[i] == number:
+            touched[i] = touched[touched[0]]
+            touched[0] -= 1
+            changed_at_us[number] = before_us
+            a, b = _mix_row(rows, number)
+            digest[0] += a
+            digest[1] += b
+            return
+
+
+@njit(cache=True, nogil=True)
 def settle(rows, touched, digest):  # type: ignore[no-untyped-def]
     """Take every touched row, as it is now, into the digest: once a block, at its end."""
     for i in range(1, touched[0] + 1):

@@ -281,7 +281,14 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
             legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
         )  # fmt: skip
     for i in range(first, last):
-        if is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]):
+        if not is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]):
+            continue
+        if option & FROM_HOLD_BIT and legs[i, LEG_AMOUNT] < 0:  # what it gives is held here
+            add_leg(
+                table, row, legs[i, LEG_KEY_A], legs[i, LEG_KEY_B], legs[i, LEG_ASSET], legs[i, LEG_AMOUNT], 0, here,
+                legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
+            )  # fmt: skip
+        else:
             _share_world(table, row, legs[i])
     _number_steps(table, row, here)
     add_records(table, row, rows[row, STEPS])
@@ -354,7 +361,7 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
     for step in range(rows[row, STEPS]):
         if _partition_of_step(table, row, step) != here:
             continue
-        authorised = (option & FROM_HOLD_BIT) if step < rows[row, DEBITS] else _ZERO
+        authorised = (option & FROM_HOLD_BIT) if step == 0 else _ZERO
         code, available = check_legs(book, pool, first_leg, last_leg, step, _ZERO, authorised)
         if code == _DONE:
             factors = factors_of(book, step_option(rows, row, step), _TRY)

@@ -57,7 +57,8 @@ PENDING_ROW: Final = 3
 PENDING_LEG: Final = 4
 STEP_ROW: Final = 5
 LINK: Final = 6
-"""Sorts of tape rows."""
+BEFORE: Final = 7
+"""Sorts of tape rows. BEFORE is for nobody but an atomic chain that is taken back (`chains.py`)."""
 TAPE_WIDTH: Final = 7 + len(LOGGED)
 """A pending row is the widest: its sort, outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
 

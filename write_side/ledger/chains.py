@@ -8,15 +8,15 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.account_rows import POSTED, VERSION
+from write_side.contract.account_rows import POSTED, VERSION, untouch
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit, njit_borrowing
 from write_side.contract.hash_index import find_row
-from write_side.contract.ids import AMOUNT, REFUSED
+from write_side.contract.ids import AMOUNT, PARTIES, REFUSED
 from write_side.contract.pending import LEG_AMOUNT
 from write_side.contract.state import WORLD_KEY
-from write_side.ledger.book import AVAILABLE, CODE, ENTRIES, TAPE
+from write_side.ledger.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.legs import number_of_leg
 from write_side.ledger.order_columns import FIRST, LAST
 
@@ -29,6 +29,8 @@ STATE_WIDTH: Final = 5
 """chain_state int64[5]: number of the chain being decided (0: none), its first row, entry and tape row, whether a row was
 refused."""
 
+_BEFORE: Final = np.int64(BEFORE)
+_ZERO: Final = np.int64(0)
 _DONE: Final = np.int64(Code.DONE)
 _BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -62,9 +64,31 @@ def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # ty
 
 
 @njit_borrowing
+def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
+    """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
+    accounts, lookup, systems, _, _, times, _, _, _ = book
+    rows, changed_at_us, _ = accounts
+    _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, order = commands
+    if order[row] >= 0:
+        for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
+            number = number_of_leg(book, orders[1], leg)
+            if number >= 0 and changed_at_us[number] != times[0]:
+                note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+        return
+    for a, b in ((debit_a[row], debit_b[row]), (credit_a[row], credit_b[row])):
+        number = np.int64(-1)
+        if not (a == _WORLD_A and b == _WORLD_B):
+            number = find_row(rows, lookup[0], lookup[1], a, b)
+        elif assets[row] >= 0:
+            number = systems[0][assets[row]]
+        if number >= 0 and changed_at_us[number] != times[0]:
+            note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+
+
+@njit_borrowing
 def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
-    accounts, lookup, systems, _, _, _, output, counts, _ = book
+    accounts, lookup, systems, _, digest, _, output, counts, _ = book
     rows = accounts[0]
     _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
     for row in range(chain_state[BEGAN], end):
@@ -89,6 +113,12 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
         output[0][row, CODE] = _BATCH_REFUSED
         output[0][row, AVAILABLE] = _NOT_TOLD
         id_row = find_row(ids[0], ids[1], ids[2], id_pairs[row, 0], id_pairs[row, 1])
-        ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
+        if id_row >= 0:  # else the cut-off has passed it meanwhile
+            ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
+            ids[0][id_row, PARTIES] = np.uint64(0)
+    tape = output[3]
+    for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
+        if tape[at, 0] == _BEFORE:
+            untouch(rows, accounts[1], accounts[2], digest, tape[at, 1], tape[at, 2])
     counts[ENTRIES] = chain_state[FIRST_ENTRY]
     counts[TAPE] = chain_state[FIRST_TAPED]

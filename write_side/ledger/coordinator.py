@@ -144,7 +144,7 @@ def step_option(rows, row, step):  # type: ignore[no-untyped-def]
         option |= CREDIT_BIT
         if step == rows[row, STEPS] - 1:
             option |= LAST_BIT
-    else:
+    elif step == 0:  # home's own: what a hold holds is all there
         option |= rows[row, OPTION] & FROM_HOLD_BIT
     return option
 

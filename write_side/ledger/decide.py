@@ -92,10 +92,10 @@ class _Deciding:
         captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
         if orders:
             state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
-        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders else 0
+        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
         self.low = _low(state)
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
-        taped = 2 * n + more if orders or state.pending.count else 0
+        taped = 4 * n + more if more or state.pending.count else 0
         buffers = state.buffers
         self.output = (
             buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),

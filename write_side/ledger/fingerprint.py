@@ -62,23 +62,21 @@ def order_fingerprints(
     kind: npt.NDArray[np.uint8],
     numbers: npt.NDArray[np.int64],
     legs: npt.NDArray[np.int64],
-    first_leg: npt.NDArray[np.int64],
+    bounds: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]],
     notes: Sequence[tuple[str, str]],
 ) -> Uint64s:
     """Fingerprints of k commands with details, uint64[2, k].
 
     numbers: int64[k, ...], whatever the kind gives them besides legs and texts.  legs: int64[m, LEG_WIDTH], those of command i in
-    rows first_leg[i] to first_leg[i + 1].  notes: reference and metadata of each.
+    rows bounds[0][i] to bounds[1][i].  notes: reference and metadata of each.
     """
     found = np.empty((len(kind), 2), np.uint64)
     heads, leg_bytes = np.ascontiguousarray(numbers, "<i8").tobytes(), np.ascontiguousarray(legs, "<i8").tobytes()
     head, leg = numbers.shape[1] * 8, legs.shape[1] * 8
-    bounds = (first_leg * leg).tolist()
+    starts, ends = ((bound * leg).tolist() for bound in bounds)
     for i, note in enumerate(notes):
         texts = "\0".join(note).encode()
-        message = b"".join(
-            (bytes((kind[i],)), heads[i * head : (i + 1) * head], leg_bytes[bounds[i] : bounds[i + 1]], texts)
-        )
+        message = b"".join((bytes((kind[i],)), heads[i * head : (i + 1) * head], leg_bytes[starts[i] : ends[i]], texts))
         found[i] = np.frombuffer(blake3(message).digest(16), "<u8")
     return found.T
 

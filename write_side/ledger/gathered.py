@@ -237,7 +237,9 @@ class _Clients:
             (orders[:, : order.DEADLINE_US + 1], batch.amount[rows], *self._debit[:, rows].view(np.int64))
         )
         notes = list(zip(details.reference.to_pylist(), details.metadata.to_pylist(), strict=True))
-        return order_fingerprints(batch.kind[rows], said, legs, details.first_leg, notes)
+        # The legs of a reversal are the intake's, not the client's: it says only what it reverses.
+        ends = np.where(batch.kind[rows] == Kind.REVERSE, details.first_leg[:-1], details.first_leg[1:])
+        return order_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
 
     def _add_plain(self, away: Int64s, hashes: npt.NDArray[np.uint64]) -> None:
         """Orders and legs of plain transfers to another partition."""

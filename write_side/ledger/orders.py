@@ -98,10 +98,11 @@ its transit account with it; on the tape a row for each entry, each leg of pendi
 
 @njit(inline="always")
 def has_room(output, counts, left):  # type: ignore[no-untyped-def]
-    """Whether the output has room for all that an order can say, and for `left` plain transfers behind it."""
+    """Whether the output has room for all that an order can say, and for `left` plain transfers behind it, with
+    what is held of both accounts and, in an atomic chain, when they were changed before."""
     return (
         counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output[1])
-        and counts[TAPE] + TAPE_MAX + 2 * left <= len(output[3])
+        and counts[TAPE] + TAPE_MAX + 4 * left <= len(output[3])
     )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ from write_side.contract.ids import (
     ROW_BITS,
     put_id,
 )
+from write_side.contract.pending import What, find_pending
 from write_side.contract.prefetch import AHEAD
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY
 from write_side.ledger.book import (
@@ -53,7 +54,7 @@ from write_side.ledger.book import (
     REPEAT_SEQUENCE,
     note_entry,
 )
-from write_side.ledger.chains import end_chain_row, enter_chain, is_chain_refused
+from write_side.ledger.chains import end_chain_row, enter_chain, is_chain_refused, note_before
 from write_side.ledger.orders import decide_order, decide_unasked, has_room
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
@@ -93,6 +94,8 @@ _TRANSIT_A, _TRANSIT_B = TRANSIT_KEY
 _ANSWERED: Final = np.int64(-1)
 _ANSWERED_REFUSED: Final = np.int64(-2)
 _FULL: Final = np.int64(-3)
+_PROCESS: Final = np.int64(What.PROCESS)
+_HOLD: Final = np.int64(What.HOLD)
 _NEW_WORLD: Final = -1
 _NEW_TRANSIT: Final = -2
 
@@ -149,18 +152,25 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
 
 
 @njit_borrowing
-def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
-    """Open an account, and before it the system accounts of an asset that is new here; the code."""
-    rows, changed_at_us, touched = accounts
+def _standing(rows, lookup, a, b, floor, row_key):  # type: ignore[no-untyped-def]
+    """What an opening finds: DONE when the account can be opened."""
     slots, secret, partition, partitions = lookup
-    world, transit, _ = systems
-    world_keys, transit_keys = system_keys
     if _elsewhere(a, b, partition, partitions):
         return _DIFFER
     number = find_row(rows, slots, secret, a, b)
-    if number >= 0:
-        same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
-        return _EXISTS if same else _OTHER_TERMS
+    if number < 0:
+        return _DONE
+    same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
+    return _EXISTS if same else _OTHER_TERMS
+
+
+@njit_borrowing
+def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
+    """Open an account, and before it the system accounts of an asset that is new here."""
+    rows, changed_at_us, touched = accounts
+    slots, secret, _, _ = lookup
+    world, transit, _ = systems
+    world_keys, transit_keys = system_keys
     if world[asset] < 0:
         world[asset] = counts[ACCOUNTS]
         transit[asset] = counts[ACCOUNTS] + 1
@@ -182,11 +192,16 @@ def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b,
     opened[counts[OPENED]] = command
     counts[ACCOUNTS] += 1
     counts[OPENED] += 1
-    return _DONE
+
+
+@njit_borrowing
+def _is_open(table, a, b):  # type: ignore[no-untyped-def]
+    """Whether an id without a time, which the id table may have forgotten, is that of an open hold or transfer."""
+    return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
 
 
 @njit(inline="always")
-def _take_id(i, named, ids, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
+def _take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
     """Remember the id of row i as this block's: its row in the id table. Negative when there is nothing to decide:
     _ANSWERED (the code is told), or _FULL (a higher cut-off is wanted first). not_run: a chain that stopped runs nothing new."""
     id_pairs, prints = named
@@ -206,6 +221,9 @@ def _take_id(i, named, ids, digest, counts, outcomes, times, raised, not_run):  
     id_time_us = time_of_id(id_a, id_b, at_us)
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
         outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+        return _ANSWERED_REFUSED
+    if id_time_us == at_us and table[3][0] > 0 and _is_open(table, np.int64(id_a), np.int64(id_b)):
+        outcomes[i, CODE] = _EXPIRED
         return _ANSWERED_REFUSED
     if not_run:
         outcomes[i, CODE] = _NOT_RUN
@@ -263,7 +281,9 @@ def _prefetch(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped
 
 
 @njit_borrowing
-def _plain_run(start, raised, kind, chain, order, named, sides, accounts, found, ids, digest, times, output, counts):  # type: ignore[no-untyped-def]
+def _plain_run(  # type: ignore[no-untyped-def]
+    start, raised, kind, chain, order, named, sides, accounts, found, ids, table, digest, times, output, counts
+):
     """Decide the plain transfers from `start` on, up to the first row that is something else, or wants a higher cut-off.
 
     A loop of its own: what has more to it needs so many arrays that the processor's registers would be full of them.
@@ -272,7 +292,7 @@ def _plain_run(start, raised, kind, chain, order, named, sides, accounts, found,
         if kind[i] != _TRANSFER or order[i] >= 0 or chain[i] != 0:
             return i
         _prefetch(i, named, sides, ids, accounts, found)
-        id_row = _take_id(i, named, ids, digest, counts, output[0], times, raised and i == start, False)
+        id_row = _take_id(i, named, ids, table, digest, counts, output[0], times, raised and i == start, False)
         if id_row == _FULL:
             return i
         if id_row >= 0:
@@ -292,7 +312,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
     ids: rows, slots, secret, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
     kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
-    accounts, lookup, systems, _, digest, times, output, counts, _ = book
+    accounts, lookup, systems, table, digest, times, output, counts, _ = book
     outcomes = output[0]
     named, sides = (id_pairs, prints), (debit_a, debit_b, credit_a, credit_b, amounts, assets)
     found = (lookup[0], lookup[1], systems[0])
@@ -313,6 +333,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
                     accounts,
                     found,
                     ids,
+                    table,
                     digest,
                     times,
                     output,
@@ -323,7 +344,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
                 return i, REACHED_IDS_MAX
             assert i > first
             continue
-        if order[i] >= 0 and not has_room(output, counts, kind.size - i):
+        if (order[i] >= 0 or chain[i] > 0) and not has_room(output, counts, kind.size - i):
             return i, NO_ROOM
         if kind[i] >= _EXPIRE:
             outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(
@@ -335,20 +356,23 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
         enter_chain(chain_state, chain[i], i, counts)
         chain_refused = is_chain_refused(chain_state)
         if kind[i] == _OPEN:
-            if chain_refused:
+            outcomes[i, CODE] = _standing(accounts[0], lookup, debit_a[i], debit_b[i], amounts[i], row_keys[i])
+            if outcomes[i, CODE] == _DONE and chain_refused:
                 outcomes[i, CODE] = _NOT_RUN
-            else:
-                outcomes[i, CODE] = _open(
+            elif outcomes[i, CODE] == _DONE:
+                _open(
                     accounts, lookup, systems, system_keys, output[2], counts, i, debit_a[i], debit_b[i], amounts[i],
                     assets[i], row_keys[i], times[0],
                 )  # fmt: skip
             refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _EXISTS
         else:
             stopped = chain_refused and chain[i] < 0
-            id_row = _take_id(i, named, ids, digest, counts, outcomes, times, raised and i == start, stopped)
+            id_row = _take_id(i, named, ids, table, digest, counts, outcomes, times, raised and i == start, stopped)
             if id_row == _FULL:
                 return i, REACHED_IDS_MAX
             refused = id_row == _ANSWERED_REFUSED
+            if id_row >= 0 and chain[i] > 0 and not chain_refused:
+                note_before(book, commands, orders, i)
             if id_row >= 0:
                 if chain_refused:
                     outcomes[i, CODE] = _BATCH_REFUSED
