@@ -15,6 +15,7 @@ from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command
 from write_side.ledger.decide import Decision, decide
 from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.ledger.participant import EFFECTS
 from write_side.ledger.step_batch import StepBatch
 
 NOON_US = 1_760_000_000_000_500
@@ -43,6 +44,7 @@ class DecidingPartition:
         self.state = State(partition)
         self.partitions = partitions
         self.ids_max = ids_max
+        self.effects = EFFECTS
         self.blocks: list[bytes] = []
         self.next_offset = 0
 
@@ -60,6 +62,7 @@ class DecidingPartition:
             partitions=self.partitions,
             created_at_us=at_us,
             ids_max=self.ids_max,
+            effects=self.effects,
         )
         self.next_offset += 1
         return self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
