@@ -21,6 +21,14 @@ async def explain(log: Log, transfer_id: bytes) -> list[Step]:
     return explain_traces(traces)
 
 
+def explain_records(logs: Sequence[Sequence[Record]], transfer_id: bytes) -> list[Step]:
+    """As `explain`, of the records of every partition's log."""
+    traces = [PartitionTrace(partition, transfer_id) for partition in range(len(logs))]
+    for trace, records in zip(traces, logs, strict=True):
+        _take(trace, records)
+    return explain_traces(traces)
+
+
 async def _follow(log: Log, trace: PartitionTrace) -> None:
     async with aclosing(log.read(trace.partition)) as runs:
         async for records in runs:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
-from read_side.explain import explain
+from read_side.explain import explain, explain_records
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.feed_redis import RedisFeed
 from read_side.health import Health
@@ -49,6 +49,7 @@ __all__ = [
     "document_of",
     "events_of",
     "explain",
+    "explain_records",
     "open_feed",
     "open_view",
     "rebuild",

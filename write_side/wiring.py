@@ -20,9 +20,11 @@ from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_file import FileLog
 from write_side.contract.log_file_folder import recorded_partitions
 from write_side.contract.log_kafka import KafkaLog
+from write_side.demonstration import Fail, demonstrate
 from write_side.follower import Follower
 from write_side.http_api import create_app
 from write_side.intake import Intake
+from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
 from write_side.outcomes import Outcomes
 from write_side.queue_kafka import KafkaQueue
@@ -31,6 +33,8 @@ from write_side.relay import Relay
 from write_side.settings import WriteSettings
 from write_side.writer import Overtaken, Writer, WriterLimits
 from write_side.writer_metrics import WriterMetrics
+
+__all__ = ["Fail", "PartitionStopped", "Protocol", "WriteSide", "demonstrate", "open_log", "open_queue"]
 
 PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken)
 """What ends a writer, and with it its process. Each says in a sentence what happened and what to do."""

@@ -18,16 +18,17 @@ class Name(StrEnum):
     WRITES = "writes"
     REBUILD = "rebuild"
     KAFKA = "kafka"
+    CROSS = "cross"
 
 
-_BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768}
-_PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1}
+_BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768, Name.CROSS: 8_192}
+_PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1, Name.CROSS: 2}
 _CROSS_PARTITIONS = 4
 
 
 def bench(
     name: Annotated[Name, typer.Argument(help="what to measure")],
-    transfers: Annotated[int, typer.Option(help="transfers in all")] = 4_000_000,
+    transfers: Annotated[int | None, typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol)")] = None,
     accounts: Annotated[int, typer.Option(help="accounts in all")] = 100_000,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
@@ -42,6 +43,7 @@ def bench(
 
     writes: durable transfers through the embedded writers over the file log.
     rebuild: entries through a rebuild of the balance view from the file log, every check on.
+    cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 
     Examples:
@@ -58,7 +60,7 @@ def bench(
         more = {"cross": cross} if name is Name.WRITES else {}
         line = benchmark.run(
             Path(scratch),
-            transfers=transfers,
+            transfers=transfers or (500 if name is Name.CROSS else 4_000_000),
             accounts=accounts,
             partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS[name]),
             block=block or _BLOCK[name],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -14,16 +15,21 @@ from rich.text import Text
 from deploy.services import open_log_to_read
 from fanfold.cli.asking import fail, money
 from fanfold.cli.told import UNREADABLE, told
-from read_side.wiring import Did, Happened, Step, document_of, word
+from read_side.wiring import Did, Happened, Step, document_of, explain_records, word
 from read_side.wiring import explain as explain_from_log
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import format_transfer_id, parse_transfer_id
 from write_side.contract.position import Position
+from write_side.wiring import Fail, Protocol, demonstrate
 
 
 def explain(
-    transfer: Annotated[str, typer.Argument(help="id of a transfer, hold or other command", metavar="TRANSFER")],
+    transfer: Annotated[str, typer.Argument(help="id of a transfer, hold or other command", metavar="TRANSFER")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")] = False,
+    demo: Annotated[
+        DemoProtocol | None, typer.Option(help="explain a scripted transfer between two partitions")
+    ] = None,
+    fail_at: Annotated[Fail | None, typer.Option("--fail", help="with --demo: what goes wrong in it")] = None,
 ) -> None:
     """Tell what every partition did for a transfer, step by step, with the balances and the money in flight after each.
 
@@ -35,7 +41,14 @@ def explain(
       fanfold explain 0197b2a1-5c1e-7d7e-8f5a-0123456789ab
 
       FANFOLD_LOG=kafka://localhost:9092 fanfold explain 0197b2a1-5c1e-7d7e-8f5a-0123456789ab --json
+
+      fanfold explain --demo saga --fail credit
     """
+    if (demo is None) == (not transfer) or (fail_at is not None and demo is None):
+        raise typer.BadParameter("give either the id of a transfer, or --demo saga or tcc, with --fail if you like")
+    if demo is not None:
+        _demonstrate(demo, fail_at, as_json)
+        return
     with told(UNREADABLE):
         transfer_id = parse_transfer_id(transfer, "TRANSFER")
         steps = asyncio.run(_explain(transfer_id))
@@ -46,6 +59,44 @@ def explain(
         return
     console = Console(highlight=False, soft_wrap=True)
     for line in lines(transfer_id, steps):
+        console.print(Text(line))
+
+
+class DemoProtocol(StrEnum):
+    """The two protocols, as they are typed."""
+
+    SAGA = "saga"
+    TCC = "tcc"
+
+
+STORY: Final = {
+    DemoProtocol.SAGA: (
+        "Saga: the money leaves first and waits in @transit; then it arrives. What was done is taken back in reverse order when "
+        "a later step is refused. A reader sees the debit before the credit, and after a refusal both the debit and its "
+        "compensation; the transit accounts show the money meanwhile."
+    ),
+    DemoProtocol.TCC: (
+        "TC/C: every debit is held and every credit checked, all at once; then one decision is written, and only then money "
+        "moves. A reader sees less available and the same balance until the decision; after a refusal nothing but a hold "
+        "that came and went. It takes one round trip more than a saga."
+    ),
+}
+
+
+def _demonstrate(protocol: DemoProtocol, fail_at: Fail | None, as_json: bool) -> None:
+    shown = demonstrate(Protocol[protocol.name], fail_at)
+    steps = explain_records(shown.logs, shown.transfer)
+    if as_json:
+        print(json.dumps(document_of(shown.transfer, steps)))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    for line in (
+        STORY[protocol],
+        "",
+        *lines(shown.transfer, steps),
+        "",
+        f"{shown.messages} messages between the partitions, {len(steps)} outcomes in their logs.",
+    ):
         console.print(Text(line))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import kafka, rebuild, writes
+from tests.benchmarks import cross, kafka, rebuild, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -42,3 +42,19 @@ async def test_kafka_reports_what_it_wrote_and_read_back(
     told = json.loads(await kafka.run(tmp_path, transfers=2_000, accounts=100, partitions=1, block=500))
     assert told.keys() >= REPORTED
     assert told["durable"]
+
+
+async def test_writes_across_partitions_count_when_they_have_ended(tmp_path: Path) -> None:
+    told = json.loads(await writes.run(tmp_path, transfers=4_000, accounts=400, partitions=4, block=100, cross=0.3))
+    assert told["transfers"] == 3_600
+    assert told["cross"] == 0.3
+
+
+@pytest.mark.kafka
+async def test_cross_reports_both_protocols(
+    tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    told = json.loads(await cross.run(tmp_path, transfers=10, accounts=2, partitions=2, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "tcc_p50_ms", "tcc_p99_ms"}
+    assert told["transfers"] == 9

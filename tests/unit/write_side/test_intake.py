@@ -11,8 +11,9 @@ from tests.unit.write_side.running import RunningPartition
 from write_side.contract.atoms import partition_of
 from write_side.contract.block import decode
 from write_side.contract.log_memory import MemoryRecords
-from write_side.intake import GATHERED_MAX, Overloaded, Stopping, home_partition
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.home import Routed, home_partition
+from write_side.intake import GATHERED_MAX, Overloaded, Stopping
+from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 ALICE = OpenAccount("alice", "USD/2", 0, "")
@@ -124,7 +125,7 @@ def test_home_is_the_debited_accounts_partition_and_for_a_deposit_the_credited_o
     names = [f"n{n}" for n in range(20)]
     for name, other in zip(names, reversed(names), strict=True):
         home = partition_of(name, 5)
-        commands: list[Command] = [
+        commands: list[Routed] = [
             OpenAccount(name, "USD/2", 0, ""),
             Transfer(bytes(16), name, other, 1, "USD/2"),
             Transfer(bytes(16), name, "@world", 1, "USD/2"),
