@@ -29,7 +29,8 @@ class AcrossStream(RichStream):
         return self.chance.choice(tuple(Protocol))
 
     def _amount(self) -> int:
-        return self.chance.choice((*range(1, 13), 70))
+        amounts: tuple[int, ...] = (*range(1, 13), 70)
+        return self.chance.choice(amounts)
 
 
 class Partitions:
