@@ -14,6 +14,7 @@ import pytest
 import write_side.contract.chain
 import write_side.contract.replay
 import write_side.outcomes
+import write_side.relay
 import write_side.writer
 from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
@@ -29,6 +30,7 @@ from tests.simulation.simulation import run_seed
 from write_side.contract.block import Block, Header, decode, header_of
 from write_side.contract.chain import Head, Skip
 from write_side.ledger.decide import Decision, decide
+from write_side.ledger.participant import EFFECTS, Manner
 from write_side.writer import Writer
 
 SEEDS_MAX = 100
@@ -197,6 +199,23 @@ def tell_the_first_outcome_of_the_row_before(patch: Patch) -> None:
     patch.setattr(write_side.outcomes, "_first_rows", shifted)
 
 
+def credit_first(patch: Patch) -> None:
+    """Credits land spendable before the decision: a receiver may spend what a refusal elsewhere takes back."""
+    effects = EFFECTS.copy()
+    effects[Manner.SAGA_CREDIT] = ((1, 0, -1), (0, 0, 0), (-1, 0, 1))
+    effects[Manner.TCC_CREDIT] = ((1, 0, -1), (0, 0, 0), (-1, 0, 1))
+
+    def forced(*arguments: Any, **more: Any) -> Decision:
+        return decide(*arguments, **more, effects=effects)
+
+    patch.setattr(write_side.writer, "decide", forced)
+
+
+def never_ask_again(patch: Patch) -> None:
+    """A message that is lost is lost: nobody looks at the transfers that are still open."""
+    patch.setattr(write_side.relay, "LOOK_S", 1e9)
+
+
 BROKEN_PARTS = {
     "acknowledge before append": Parts(writer=AcknowledgeBeforeAppend),
     "answer without reading back": Parts(writer=AnswerWithoutReadingBack),
@@ -217,6 +236,8 @@ PATCHES: tuple[Callable[[Patch], None], ...] = (
     ignore_gaps_in_the_feed,
     let_reads_go_before_the_feed_is_there,
     tell_the_first_outcome_of_the_row_before,
+    credit_first,
+    never_ask_again,
 )
 
 
