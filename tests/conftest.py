@@ -19,6 +19,7 @@ from tests.servers import (
     shared_kafka,
     shared_redis,
 )
+from write_side.ledger.compile_ahead import compile_ahead
 
 T = TypeVar("T")
 
@@ -79,3 +80,9 @@ def chromium_path() -> str:
     with _missing_skips():
         return str(find_chromium())
     raise AssertionError("unreachable")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled() -> None:
+    """Compile the rules before the first test, not within the deadline of one: a minute or more after they have changed."""
+    compile_ahead()
