@@ -44,5 +44,8 @@ def test_every_answer_is_one_that_the_document_describes(case: Any) -> None:
         response_schema_conformance,
         unsupported_method,
     ]
-    # A line of a batch is refused by itself, inside of a 200.
-    case.call_and_validate(checks=checks if case.path.endswith(":batch") else [*checks, negative_data_rejection])
+    response = case.call()
+    # A line of a batch is refused by itself, inside of a 200; a body that is too large is refused whatever is in it.
+    if not case.path.endswith(":batch") and response.status_code != 413:
+        checks.append(negative_data_rejection)
+    case.validate_response(response, checks=checks)
