@@ -66,6 +66,11 @@ def _get_transfer() -> Document:
     return {
         "operationId": "get_transfer",
         "summary": "The outcome of a transfer or hold, as its POST answered it, and what became of it since",
+        "description": (
+            "Beside what the POST answers: the `legs` of a transfer across partitions, `reversed_by`, and of a hold what is left "
+            "of it. `accounts` are as the outcome left them, of a transfer across partitions those of its home partition only: "
+            "for a balance as it is now ask for the account."
+        ),
         "parameters": [_parameter("id", "path", {"type": "string", "pattern": _UUID}), *_waiting()],
         "responses": {
             "200": _json(
@@ -179,7 +184,9 @@ def _schemas() -> Document:
         "code": {"type": "string", "description": "why it was refused"},
         "position": {"type": "string", "pattern": _POSITIONS},
         "at": moment,
-        "accounts": {"type": "array", "items": _ref("State")},
+        "reference": {"type": "string"},
+        "metadata": {"type": "object", "additionalProperties": {"type": "string"}},
+        "accounts": {"type": "array", "items": _ref("State"), "description": "as the outcome left them"},
         "protocol": _ref("Protocol"),
         "phase": {"enum": [phase.name.lower() for phase in Phase], "description": "of one that spans partitions"},
         "steps": {"type": "array", "items": _object(step)},

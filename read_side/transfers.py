@@ -7,8 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-import numpy as np
-
 from read_side.projections.phase_table import (
     Leg,
     OpenHold,
@@ -19,16 +17,17 @@ from read_side.projections.phase_table import (
     reversal_of,
 )
 from read_side.projections.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
+from read_side.projections.whole_answer import earlier_at_home, told_whole
 from read_side.projector import Projector
 from read_side.queries import Balances
 from read_side.questions import NOTHING_WANTED, Ambiguous, NotFound, NotReached, Rebuilding, Wanted, check_partitions
-from read_side.transfer_documents import hold_members, link_member, open_transfer_document, pending_document
+from read_side.transfer_documents import hold_members, open_transfer_document, pending_document
 from write_side.contract.answers import Answer, BlockAnswers
 from write_side.contract.atoms import format_transfer_id
-from write_side.contract.block import Block, decode
+from write_side.contract.block import decode
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
-from write_side.contract.pending import Phase, What
+from write_side.contract.pending import Phase
 from write_side.contract.position import format_positions
 from write_side.contract.state import Place
 
@@ -107,11 +106,11 @@ class Transfers:
         kind, code = Kind(int(outcomes["kind"][place.row])), Code(int(outcomes["code"][place.row]))
         document = dict(answer.document)
         if kind in (Kind.ANSWER, Kind.TIMEOUT):
-            sequence = _begun(answers.block, place.row)
-            begun = (await self._answers(partition, sequence)).block
-            legs, (asked, link) = process_legs(begun, transfer_id), command_of(begun, transfer_id)
-            document |= link_member(asked, link)
-            document["legs"] = leg_documents(legs, await self._names(partition, sequence, transfer_id, link, legs))
+            earlier = earlier_at_home(answers.block, place.row)
+            blocks = [(await self._answers(partition, sequence)).block for sequence in earlier]
+            document = dict(told_whole(answer, transfer_id, (*blocks, answers.block), state).document)
+            legs, (_, link) = process_legs(blocks[0], transfer_id), command_of(blocks[0], transfer_id)
+            document["legs"] = leg_documents(legs, await self._names(partition, earlier[0], transfer_id, link, legs))
         elif kind is Kind.HOLD and code is Code.DONE:
             hold: OpenHold | None = open_hold(state, transfer_id)
             document |= hold_members(hold, names_told(answers.block, transfer_id))
@@ -161,9 +160,3 @@ class Transfers:
         else:
             self._kept.move_to_end(key)
         return answers
-
-
-def _begun(block: Block, row: int) -> int:
-    """The sequence of the block that began the transfer that outcome `row` ends."""
-    ended = (block.pending["outcome"] == row) & (block.pending["what"] == What.PROCESS)
-    return int(block.pending["begun"][np.flatnonzero(ended)[0]])

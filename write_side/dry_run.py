@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS_MASK
-from write_side.contract.answers import Answer, BlockAnswers
+from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import Code, Kind
@@ -39,6 +39,7 @@ from write_side.ledger.commands import Capture, Change, Command, OpenAccount, Re
 from write_side.ledger.decide import decide
 from write_side.ledger.outstanding import messages_of_block
 from write_side.ledger.step_batch import StepBatch
+from write_side.whole_answer import told_under_way, told_whole
 
 ROUNDS_MAX: Final = 1_000
 """Messages of one transfer: two for each of 62 steps and phases, several times over. More means that it waits for a limit."""
@@ -53,15 +54,23 @@ def dry_run(states: Mapping[int, State], home: int, command: Command, partitions
     blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us))])
     position = Position(home, states[home].chained.sequence)
     answer: Answer | None = None
+    at_home: list[Block] = []
     for _ in range(ROUNDS_MAX):
         if not blocks:
             break
         partition, block = blocks.popleft()
         if partition == home:
+            at_home.append(block)
             answer = _last_answer(block, copies.of(home)) or answer
         for target, messages in messages_of_block(block).items():
             blocks.append((target, _decided(copies.of(target), messages, partitions, now_us)))
     assert answer is not None, "the first block answers"
+    if "phase" in answer.document and not isinstance(command, OpenAccount):  # it goes across partitions
+        answer = (
+            told_under_way(answer, at_home[0], command.id)
+            if answer.status == PENDING_STATUS
+            else told_whole(answer, command.id, at_home, copies.of(home))
+        )
     document = {name: value for name, value in answer.document.items() if name not in ("steps", "phase")}
     return Answer(answer.status, document | {"position": str(position), "dry_run": True})
 

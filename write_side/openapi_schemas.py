@@ -14,6 +14,15 @@ _BALANCE: Final = {"type": "string", "pattern": "^(0|-?[1-9][0-9]{0,18})$"}
 _MOMENT: Final = {"type": "string", "format": "date-time"}
 _POSITION: Final = {"type": "string", "pattern": "^[0-9]+:[0-9]+(,[0-9]+:[0-9]+)*$", "examples": ["0:17", "0:19,3:9"]}
 _PLACE: Final = {"position": _POSITION, "at": _MOMENT}
+_SUBJECT: Final = {
+    "hold": {"$ref": "#/components/schemas/TransferId", "description": "of a capture or void: what it is about"},
+    "reverses": {"$ref": "#/components/schemas/TransferId", "description": "of a reversal: what it reverses"},
+}
+_ACCOUNTS: Final = (
+    "As they are after it. Of a transfer across partitions only the accounts of its home partition, as the transfer left them: "
+    "home is where the first account that gives lives, and its log does not know the accounts of other partitions. Ask for "
+    "those by `GET /v1/accounts/{account}` with the position of this answer as `min_position`."
+)
 
 
 def ref(name: str) -> Document:
@@ -124,16 +133,17 @@ def _answers() -> Document:
             begun
             | {
                 "result": {"enum": ["done", "held", "voided", "changed"]},
-                "hold": ref("TransferId"),
-                "reverses": ref("TransferId"),
+                **_SUBJECT,
                 "dry_run": {"const": True},
-                "accounts": {"type": "array", "items": ref("AccountState"), "description": "as they are after it"},
+                "reference": ref("Reference"),
+                "metadata": ref("Metadata"),
+                "accounts": {"type": "array", "items": ref("AccountState"), "description": _ACCOUNTS},
                 "steps": {"type": "array", "items": ref("Step"), "description": "of a transfer across partitions"},
             },
             "id",
             "result",
         ),
-        "Pending": _open(begun | {"result": {"const": "pending"}}, "id", "result"),
+        "Pending": _open(begun | _SUBJECT | {"result": {"const": "pending"}}, "id", "result"),
         "Problem": _open(
             {
                 "type": {"type": "string", "format": "uri"},
@@ -141,6 +151,7 @@ def _answers() -> Document:
                 "status": {"type": "integer"},
                 "code": {"type": "string"},
                 "detail": {"type": "string"},
+                **_SUBJECT,
             },
             "type",
             "title",

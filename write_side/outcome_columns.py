@@ -75,10 +75,11 @@ async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, wait_s: 
     found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object))
     deadline = asyncio.get_running_loop().time() + wait_s
     for row in np.flatnonzero((code == Code.REPEATED) | (code == Code.PENDING)).tolist():
-        [answer] = await outcomes.answers(decided, (row,))
+        [answer] = await outcomes.answers(decided, (row,), whole=False)
         if answer.status == PENDING_STATUS:
             left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-            ended = await outcomes.ended(block.outcomes["id"][rows.start + row].tobytes(), left_s)
+            id16 = block.outcomes["id"][rows.start + row].tobytes()
+            ended = await outcomes.ended(id16, left_s, whole=False)
             answer = ended or answer
         found.status[row], found.code[row], found.position[row] = _told(answer)
     return found

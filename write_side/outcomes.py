@@ -20,6 +20,7 @@ from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
 from write_side.contract.state import Place, State
+from write_side.whole_answer import earlier_at_home, told_under_way, told_whole
 
 RECENT_BLOCKS = 16
 """Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
@@ -105,18 +106,30 @@ class Outcomes:
         finally:
             self._waiting.pop(record, None)
 
-    async def answers(self, decided: Decided, rows: Sequence[int]) -> list[Answer]:
-        """The answers to these rows of the record; repeated commands get their first outcome again, read from the log."""
+    async def answers(self, decided: Decided, rows: Sequence[int], *, whole: bool = True) -> list[Answer]:
+        """The answers to these rows of the record; repeated commands get their first outcome again, read from the log.
+
+        whole: tell of transfers across partitions what earlier blocks know, too; without it the status, code and position are
+        the same, and nothing more is read.
+        """
         found: list[Answer] = []
         for row in rows:
-            answer = decided.answers.answer(decided.first_row + row)
+            answers, at = decided.answers, decided.first_row + row
+            answer = answers.answer(at)
             while isinstance(answer, Place):
-                answer = (await self._block(answer.sequence)).answer(answer.row)
-            found.append(answer)
+                answers, at = await self._block(answer.sequence), answer.row
+                answer = answers.answer(at)
+            # Only a transfer across partitions has phases.
+            found.append(
+                await self._whole(answer, answers.block, at) if whole and "phase" in answer.document else answer
+            )
         return found
 
-    async def ended(self, id16: bytes, timeout_s: float) -> Answer | None:
-        """How a transfer across partitions ended, None when it has not within `timeout_s`. Raises OutcomeUnknown."""
+    async def ended(self, id16: bytes, timeout_s: float, *, whole: bool = True) -> Answer | None:
+        """How a transfer across partitions ended, None when it has not within `timeout_s`. Raises OutcomeUnknown.
+
+        whole: as in `answers`.
+        """
         if self._failure is not None:
             raise OutcomeUnknown
         # Waited for before it is looked for: the block that ends it may be accepted at any await.
@@ -125,8 +138,9 @@ class Outcomes:
         try:
             place = self._replay.state.find_transfer(id16)
             if place is not None and place.sequence < len(self._replay.offsets):
-                answer = (await self._block(place.sequence)).answer(place.row)
-                if isinstance(answer, Answer) and answer.status != PENDING_STATUS:
+                at = Decided(await self._block(place.sequence), place.row)
+                [answer] = await self.answers(at, (0,), whole=whole)
+                if answer.status != PENDING_STATUS:
                     return answer
             decided = await asyncio.wait_for(future, timeout_s)
         except TimeoutError:
@@ -137,8 +151,16 @@ class Outcomes:
                 waiting.discard(future)
                 if not waiting:
                     del self._ending[id16]
-        [answer] = await self.answers(decided, (0,))
+        [answer] = await self.answers(decided, (0,), whole=whole)
         return answer
+
+    async def _whole(self, answer: Answer, block: Block, row: int) -> Answer:
+        """The answer to a transfer across partitions that outcome `row` begins or ends, with all that home's log knows of it."""
+        id16 = block.outcomes["id"][row].tobytes()
+        if answer.status == PENDING_STATUS:
+            return told_under_way(answer, block, id16)
+        earlier = [await self.block(sequence) for sequence in earlier_at_home(block, row)]
+        return told_whole(answer, id16, (*earlier, block), self._replay.state)
 
     def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
         ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
@@ -171,6 +193,9 @@ class Outcomes:
 
     async def _block(self, sequence: int) -> BlockAnswers:
         known = self._remembered.get(sequence)
+        if known is None:
+            # What began a transfer across partitions was mostly decided a moment ago.
+            known = next((each for _, _, each in self._recent if each.block.header.sequence == sequence), None)
         if known is None:
             if sequence >= len(
                 self._replay.offsets
