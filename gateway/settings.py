@@ -17,7 +17,12 @@ class GatewaySettings(BaseSettings):
     read_url: str = Field("http://127.0.0.1:8082", description="the read side, when it is another process")
     upstream_connect_ms: int = Field(2_000, ge=1, description="how long connecting to a side may take, milliseconds")
     upstream_silence_ms: int = Field(
-        30_000, ge=1, description="how long a side may say nothing during an answer, milliseconds"
+        45_000,
+        ge=1,
+        description=(
+            "how long a side may say nothing before and during an answer, milliseconds; longer than a client may let the write "
+            "side wait (`Prefer: wait=30`, and 10 s more for its own block), or a transfer under way would be told as no answer"
+        ),
     )
     request_bytes_max: int = Field(8 * 1024 * 1024, ge=1, description="largest body of a REST request, bytes")
     allowed_origins: Annotated[str, NoDecode] = Field(

@@ -67,34 +67,35 @@ class Intake:
     ) -> list[Answer]:
         """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
 
-        wait_s: how long to wait for the end of transfers across partitions.  Raises Overloaded or Stopping when none was taken,
-        OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
+        wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded or Stopping when none
+        was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
         """
         if self._stopping:
             raise Stopping
+        until_s = self._until(wait_s)
         routed = [await self._routed(command) for command in commands]
         if mode is Mode.STOP:
-            return await self._in_order(routed, wait_s)
+            return await self._in_order(routed, until_s)
         if mode is Mode.ATOMIC:
             self._refuse_unless_atomic(routed)
-        return await self._submit(routed, mode, wait_s)
+        return await self._submit(routed, mode, until_s)
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
         """The same for the columns of plain transfers, without a Python object a row."""
         if self._stopping:
             raise Stopping
+        until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
         if mode is Mode.STOP:
-            return await self._columns_in_order(batch, homes, wait_s)
+            return await self._columns_in_order(batch, homes, until_s)
         rows = {int(p): np.flatnonzero(homes == p) for p in found}
         parts = {p: batch.take(at).chained(mode) for p, at in rows.items()}
         decided = await self._decided({p: [part] for p, part in parts.items()})
         outcomes = [
-            await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), self._waits(wait_s))
-            for p, [each] in decided.items()
+            await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), until_s) for p, [each] in decided.items()
         ]
         return BatchOutcome.gathered(list(rows.values()), outcomes)
 
@@ -125,7 +126,7 @@ class Intake:
         if len({home for home, _ in routed}) > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
 
-    async def _in_order(self, routed: Sequence[tuple[int, Command]], wait_s: float | None) -> list[Answer]:
+    async def _in_order(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
         """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
         answers: list[Answer] = []
         at = 0
@@ -136,7 +137,7 @@ class Intake:
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1
-            answers += await self._submit(routed[at:end], Mode.STOP, wait_s)
+            answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             at = end
         return answers
 
@@ -146,7 +147,7 @@ class Intake:
             for _, command in (first, other)
         )
 
-    async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, wait_s: float | None) -> list[Answer]:
+    async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, until_s: float) -> list[Answer]:
         by_partition: dict[int, list[int]] = {}
         for i, (home, _) in enumerate(routed):
             by_partition.setdefault(home, []).append(i)
@@ -156,17 +157,16 @@ class Intake:
             rows = by_partition[p]
             found = await self._lanes[p].outcomes.answers(decided, range(len(rows)))
             answers.update(zip(rows, found, strict=True))
-        deadline = asyncio.get_running_loop().time() + self._waits(wait_s)
         for i, answer in answers.items():
             if answer.status == PENDING_STATUS:
                 home, command = routed[i]
                 assert not isinstance(command, OpenAccount)
-                left_s = max(0.0, deadline - asyncio.get_running_loop().time())
-                answers[i] = await self._lanes[home].outcomes.ended(command.id, left_s) or answer
+                answers[i] = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
         return [answers[i] for i in range(len(routed))]
 
-    def _waits(self, wait_s: float | None) -> float:
-        return self._wait_s if wait_s is None else wait_s
+    def _until(self, wait_s: float | None) -> float:
+        """When a request that comes now has waited enough: once, for all its transfers, or a batch could outlast every proxy."""
+        return asyncio.get_running_loop().time() + (self._wait_s if wait_s is None else wait_s)
 
     async def _decided(self, batches: Mapping[int, Sequence[CommandBatch]]) -> dict[int, list[Decided]]:
         """Send batches to their partitions; the outcomes of each. Raises Overloaded, OutcomeUnknown."""
@@ -182,7 +182,7 @@ class Intake:
         return {p: [future.result() for future in each] for p, each in futures.items()}
 
     async def _columns_in_order(
-        self, batch: CommandBatch, homes: np.ndarray[tuple[int], np.dtype[np.int64]], wait_s: float | None
+        self, batch: CommandBatch, homes: np.ndarray[tuple[int], np.dtype[np.int64]], until_s: float
     ) -> BatchOutcome:
         away = batch.is_away(self._partitions)
         cuts = np.flatnonzero((homes[1:] != homes[:-1]) | away[1:] | away[:-1]) + 1
@@ -195,9 +195,7 @@ class Intake:
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
             [decided] = (await self._decided({home: [part]}))[home]
-            outcomes.append(
-                await outcome_columns(self._lanes[home].outcomes, decided, stop - start, self._waits(wait_s))
-            )
+            outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 
 

@@ -182,7 +182,8 @@ def _prefer(wait_seconds_max: int) -> Document:
         "name": "Prefer",
         "in": "header",
         "description": (
-            f"`wait=N`: answer after N seconds, 0 to {wait_seconds_max}, even when a transfer across partitions is not over."
+            f"`wait=N`: answer after N seconds, 0 to {wait_seconds_max}, even when a transfer across partitions is not over. "
+            "A batch waits once for all its lines."
         ),
         "schema": {"type": "string", "examples": ["wait=5"]},  # other preferences are passed over (RFC 7240)
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -66,20 +65,21 @@ class BatchOutcome(NamedTuple):
         return bytes(sink.getvalue())
 
 
-async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, wait_s: float) -> BatchOutcome:
-    """What became of n commands. Repeated ones and those across partitions are few, and are asked for one by one."""
+async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, until_s: float) -> BatchOutcome:
+    """What became of n commands. Repeated ones and those across partitions are few, and are asked for one by one.
+
+    until_s: how long to wait for the end of those across partitions, in the loop's time.
+    """
     block = decided.answers.block
     rows = slice(decided.first_row, decided.first_row + n)
     code = block.outcomes["code"][rows]
     position = str(Position(block.header.partition, block.header.sequence))
     found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object))
-    deadline = asyncio.get_running_loop().time() + wait_s
     for row in np.flatnonzero((code == Code.REPEATED) | (code == Code.PENDING)).tolist():
         [answer] = await outcomes.answers(decided, (row,), whole=False)
         if answer.status == PENDING_STATUS:
-            left_s = max(0.0, deadline - asyncio.get_running_loop().time())
             id16 = block.outcomes["id"][rows.start + row].tobytes()
-            ended = await outcomes.ended(id16, left_s, whole=False)
+            ended = await outcomes.ended(id16, until_s, whole=False)
             answer = ended or answer
         found.status[row], found.code[row], found.position[row] = _told(answer)
     return found

@@ -125,8 +125,8 @@ class Outcomes:
             )
         return found
 
-    async def ended(self, id16: bytes, timeout_s: float, *, whole: bool = True) -> Answer | None:
-        """How a transfer across partitions ended, None when it has not within `timeout_s`. Raises OutcomeUnknown.
+    async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
+        """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown.
 
         whole: as in `answers`.
         """
@@ -142,7 +142,8 @@ class Outcomes:
                 [answer] = await self.answers(at, (0,), whole=whole)
                 if answer.status != PENDING_STATUS:
                     return answer
-            decided = await asyncio.wait_for(future, timeout_s)
+            async with asyncio.timeout_at(until_s):
+                decided = await future
         except TimeoutError:
             return None
         finally:

@@ -9,7 +9,8 @@ from typing import Final
 from write_side.contract.atoms import Malformed
 
 WAIT_SECONDS_MAX: Final = 30
-"""Longer than any transfer across partitions takes where nothing is down; a client asks again rather than hold on."""
+"""Longer than any transfer across partitions takes where nothing is down; a client asks again rather than hold on. The gateway
+waits longer for an answer (`upstream_silence_ms`), and a proxy in front of it must, too."""
 
 _SECONDS: Final = re.compile(rb'[ \t]*("?)([0-9]{1,2})\1[ \t]*\Z')
 

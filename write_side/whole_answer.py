@@ -54,7 +54,8 @@ def told_whole(answer: Answer, id16: bytes, blocks: Sequence[Block], state: Stat
 def _rows(block: Block, id16: bytes, kinds: Sequence[Kind]) -> list[int]:
     words, own = block.outcomes["id"].view("<u8"), np.frombuffer(id16, "<u8")
     rows = np.flatnonzero((words[:, 0] == own[0]) & (words[:, 1] == own[1]))
-    return [row for row in rows.tolist() if block.outcomes["kind"][row] in kinds]
+    kinds_there = block.outcomes["kind"][rows].tolist()  # plain integers: numpy's compare slowly with an enum
+    return [row for row, kind in zip(rows.tolist(), kinds_there, strict=True) if kind in kinds]
 
 
 def _command_row(begun: Block, id16: bytes) -> int:

@@ -6,14 +6,17 @@ import asyncio
 
 import pytest
 
+from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition
-from write_side.contract.atoms import partition_of
+from tests.unit.write_side.two_partitions import TwoPartitions, account
+from write_side.contract.atoms import NO_FLOOR, partition_of
 from write_side.contract.block import decode
 from write_side.contract.log_memory import MemoryRecords
 from write_side.home import Routed, home_partition
 from write_side.intake import GATHERED_MAX, Overloaded, Stopping
-from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Mode, OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 ALICE = OpenAccount("alice", "USD/2", 0, "")
@@ -97,6 +100,27 @@ async def test_no_outcome_in_time_is_unknown_and_asking_again_is_safe() -> None:
         await stuck.submit(ALICE)
     async with RunningPartition(records) as process:
         assert (await process.submit(ALICE))[0].status == 201
+
+
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+@pytest.mark.parametrize("as_columns", [False, True])
+def test_a_request_waits_once_however_many_of_its_transfers_do_not_end(mode: Mode, as_columns: bool) -> None:
+    async def waited_s() -> float:
+        async with TwoPartitions(carried=False) as bank:
+            alice, bob = account(0, "alice"), account(1, "bob")
+            await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (alice, bob)])
+            pairs = [(alice, bob), (bob, alice)] * 3  # homes in both partitions
+            batch = [Transfer(id_at(NOON_US, n), *pair, 1, "USD/2") for n, pair in enumerate(pairs)]
+            began_s = asyncio.get_running_loop().time()
+            if as_columns:
+                outcome = await bank.intake.submit_batch(CommandBatch.of(batch), mode, 30.0)
+                assert outcome.code.tolist() == ["pending"] * len(batch)
+            else:
+                answers = await bank.intake.submit(batch, mode, 30.0)
+                assert [answer.status for answer in answers] == [202] * len(batch)
+            return asyncio.get_running_loop().time() - began_s
+
+    assert 30.0 <= virtual_time.run(waited_s, lambda: 0.001) < 31.0
 
 
 async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:

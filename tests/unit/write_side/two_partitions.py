@@ -36,9 +36,13 @@ def transfer_id(number: int) -> str:
 
 
 class TwoPartitions:
-    """`async with`: started and running. `restart` ends the writing process as if it were killed, and starts another."""
+    """`async with`: started and running. `restart` ends the writing process as if it were killed, and starts another.
 
-    def __init__(self) -> None:
+    carried: whether messages go between the partitions; without, no transfer between them ends.
+    """
+
+    def __init__(self, *, carried: bool = True) -> None:
+        self._carried = carried
         self.reading = Side(PARTITIONS)
         self._log = self.reading.log
         self._running: list[asyncio.Task[None]] = []
@@ -85,12 +89,13 @@ class TwoPartitions:
         ]
         self._outcomes = {writer.partition: Outcomes(writer.partition, writer.replay, self._log) for writer in writers}
         self._relays = {p: Relay(p, queue, time.monotonic) for p in range(PARTITIONS)}
-        intake = Intake(queue, self._outcomes, partitions=PARTITIONS)
-        self.app = create_app(intake, registry=CollectorRegistry(), ready=list)
+        self.intake = Intake(queue, self._outcomes, partitions=PARTITIONS)
+        self.app = create_app(self.intake, registry=CollectorRegistry(), ready=list)
         for writer in writers:
             await writer.start()
             self._relays[writer.partition].start(writer.state)
-        runs = [*(writer.run() for writer in writers), *(relay.run() for relay in self._relays.values())]
+        runs = [writer.run() for writer in writers]
+        runs += [relay.run() for relay in self._relays.values()] if self._carried else []
         self._running = [asyncio.create_task(run) for run in runs]
         await asyncio.sleep(0)
 

@@ -1,0 +1,13 @@
+"""What the gateway does when nobody tells it otherwise."""
+
+from __future__ import annotations
+
+from gateway.settings import GatewaySettings
+from write_side.prefer_header import WAIT_SECONDS_MAX
+from write_side.settings import WriteSettings
+
+
+def test_the_longest_wait_that_the_write_side_grants_is_no_silence() -> None:
+    """It waits for the transfers to end as long as the client asked, and last for a block of its own."""
+    silence_ms = GatewaySettings.model_fields["upstream_silence_ms"].default
+    assert silence_ms > WAIT_SECONDS_MAX * 1000 + WriteSettings.model_fields["answer_wait_ms"].default
