@@ -6,18 +6,21 @@ import asyncio
 import random
 
 from tests.simulation.faults import NOON_US
-from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, FLOORS, RichStream
+from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
 from write_side.contract.atoms import NO_FLOOR
-from write_side.ledger.commands import Command, LegsTransfer, OpenAccount, Protocol, Rich, Transfer
+from write_side.ledger.commands import Command, Leg, LegsTransfer, OpenAccount, Protocol, Rich, Transfer
 
 DAY_US = 86_400_000_000
+ACROSS = 0.25
+"""How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
 
 
 class Asked(RichStream):
     """Commands of now. done: ids of transfers that a client has been told are done."""
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, partitions: int) -> None:
         super().__init__(chance)
+        self.partitions = partitions
         self.done: list[bytes] = []
 
     def first(self) -> Command:
@@ -32,7 +35,23 @@ class Asked(RichStream):
 
     def next(self) -> Command:
         self.at_us = _now_us()
+        if self.partitions > 1 and self.chance.random() < ACROSS:
+            across = LegsTransfer(self.id(), self._legs_across(), self.protocol())
+            self.sent = [*self.sent[-40:], across]
+            return across
         return self.command()
+
+    def _legs_across(self) -> tuple[Leg, ...]:
+        """Two to four accounts, mostly of several partitions: nothing but the state of the accounts is in the way."""
+        chance = self.chance
+        asset = chance.choice((DOLLARS, DOLLARS, EUROS))
+        names = [name for name, its in ACCOUNTS.items() if its == asset]
+        chosen = chance.sample(names, min(len(names), chance.choice((2, 3, 3, 4))))
+        amounts = [chance.choice((-1, 1)) * self._amount() for _ in chosen[1:]]
+        if sum(amounts) == 0:
+            amounts[0] += 1 if amounts[0] > 0 else -1
+        legs = [Leg(name, amount, asset) for name, amount in zip(chosen, (-sum(amounts), *amounts), strict=True)]
+        return tuple(sorted(legs))
 
     def protocol(self) -> Protocol:
         return self.chance.choice(tuple(Protocol))

@@ -1,4 +1,6 @@
-"""Everything that goes wrong, from one seed: what a simulated process sees instead of its log and queue.
+"""Everything that goes wrong, from one seed: what a simulated process sees instead of its log.
+
+Its queue is in `queue_faults.py`, its view and feed in `read_faults.py`.
 
 A process is a `Life`. Each of its ports asks the life first: a dead one does nothing any more, a paused one (a zombie) goes
 on when it wakes up. `Chaos` decides; once it is `calm` nothing fails, and only the delays remain.
@@ -9,15 +11,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from tests.simulation.virtual_time import OWNER
-from write_side.command_queue import CommandQueue, Queued, QueueFull, QueueReader
-from write_side.contract.log import START, LogFailed, Record
+from write_side.contract.log import START, Record
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.step_batch import StepBatch
 
 T = TypeVar("T")
 
@@ -172,127 +171,6 @@ class FaultyLog:
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         await self._life.turn()
         return await self._inner.fetch(partition, offset)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-Batch = CommandBatch | StepBatch
-
-
-class LastingQueue:
-    """The records of one partition's command queue that outlives processes: offset -> batch. None: unreadable."""
-
-    def __init__(self) -> None:
-        self.records: list[Batch | None] = []
-        self.grown = asyncio.Event()
-
-    def put(self, batch: Batch | None) -> int:
-        self.records.append(batch)
-        self.grown.set()
-        self.grown = asyncio.Event()
-        return len(self.records) - 1
-
-
-class LastingQueueOfLife:
-    """`CommandQueue` of one process over `LastingQueue`s, one a partition: at least once, late, and sometimes nobody knows."""
-
-    def __init__(self, life: Life, shared: Sequence[LastingQueue]) -> None:
-        self._life = life
-        self._shared = shared
-
-    async def append(self, partition: int, batch: Batch) -> int:
-        chaos, shared = self._life.chaos, self._shared[partition]
-        what = "message" if isinstance(batch, StepBatch) else "command"
-        await self._life.turn()
-        await _may_crash(self._life, what, "before")
-        if chaos.strikes(f"{what} lost", 0.03):
-            raise LogFailed("The broker did not answer.")
-        if chaos.strikes("unreadable command record", 0.01):
-            shared.put(None)
-        if chaos.strikes(f"doubled {what} record", 0.05):
-            shared.put(batch)
-        offset = shared.put(batch)
-        if chaos.strikes(f"late {what} record", 0.05):
-            late_s = chaos.random.uniform(0, LATE_MAX_S)
-            asyncio.get_running_loop().call_later(late_s, shared.put, batch)
-        if chaos.strikes(f"{what} appended, nobody told", 0.03):
-            raise LogFailed("The broker did not answer.")
-        await _may_crash(self._life, what, "after")
-        await self._life.turn()
-        return offset
-
-    async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
-        await self._life.turn()
-        return _LastingReader(self._life, self._shared[partition], from_offset)
-
-    async def close(self) -> None: ...
-
-
-async def _may_crash(life: Life, what: str, when: str) -> None:
-    """Around the append of a message between partitions, as around that of a block."""
-    if what == "message" and life.chaos.strikes(f"crash {when} a message", 0.01):
-        life.crash(f"{when} a message")
-        raise asyncio.CancelledError
-
-
-class _LastingReader:
-    def __init__(self, life: Life, shared: LastingQueue, from_offset: int) -> None:
-        self._life, self._shared, self._next = life, shared, from_offset
-
-    async def take(self, commands_max: int) -> list[Queued]:
-        while self._next >= len(self._shared.records):
-            await self._shared.grown.wait()
-        await self._life.turn()
-        end = min(len(self._shared.records), self._next + self._life.chaos.random.randint(1, 4))
-        taken = [Queued(offset, self._shared.records[offset]) for offset in range(self._next, end)]
-        self._next = end
-        return taken
-
-    async def close(self) -> None: ...
-
-
-class NotedQueue:
-    """`CommandQueue` that dies with its process (the embedded one), noting what was put where for the auditor.
-
-    Messages between partitions are lost, doubled and late here too: a copy that comes later than others reorders them.
-    """
-
-    def __init__(self, life: Life, inner: CommandQueue) -> None:
-        self._life = life
-        self._inner = inner
-        self.records: dict[tuple[int, int], Batch] = {}
-
-    async def append(self, partition: int, batch: Batch) -> int:
-        chaos = self._life.chaos
-        await self._life.turn()
-        if isinstance(batch, StepBatch):
-            await _may_crash(self._life, "message", "before")
-            if chaos.strikes("message lost", 0.03):
-                raise QueueFull
-            if chaos.strikes("doubled message record", 0.05):
-                await self._put(partition, batch)
-            if chaos.strikes("late message record", 0.05):
-                self._life.start(self._put_late(partition, batch, chaos.random.uniform(0, LATE_MAX_S)))
-        offset = await self._put(partition, batch)
-        if isinstance(batch, StepBatch):
-            await _may_crash(self._life, "message", "after")
-        return offset
-
-    async def _put(self, partition: int, batch: Batch) -> int:
-        offset = await self._inner.append(partition, batch)
-        self.records[partition, offset] = batch
-        return offset
-
-    async def _put_late(self, partition: int, batch: Batch, late_s: float) -> None:
-        await asyncio.sleep(late_s)
-        await self._life.turn()
-        with suppress(QueueFull):
-            await self._put(partition, batch)
-
-    async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
-        await self._life.turn()
-        return await self._inner.open_reader(partition, from_offset)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -20,15 +20,8 @@ from read_side.queries import Balances
 from read_side.questions import NotFound, NotReached, Rebuilding, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
-from tests.simulation.faults import (
-    Chaos,
-    FaultyLog,
-    LastingQueue,
-    LastingQueueOfLife,
-    Life,
-    LifeClock,
-    NotedQueue,
-)
+from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
+from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, SharedFeed
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available, partition_of
@@ -136,7 +129,7 @@ class WriteSide:
         log = FaultyLog(life, world.records, world.deciders)
         queue: NotedQueue | LastingQueueOfLife
         if world.queues is None:
-            queue = self.noted = NotedQueue(life, MemoryQueue())
+            queue = self.noted = NotedQueue(life, MemoryQueue(), world.partitions)
         else:
             queue = LastingQueueOfLife(life, world.queues)
         self._parts: list[Writer | Follower] = []

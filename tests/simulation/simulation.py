@@ -9,6 +9,7 @@ import asyncio
 import copy
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,8 +19,9 @@ from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
 from tests.simulation.auditor import Auditor, Violation, positions_of
 from tests.simulation.clients import Asked
-from tests.simulation.faults import Batch, Chaos, LastingQueue, Life
+from tests.simulation.faults import Chaos, Life
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide, ask
+from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
@@ -70,20 +72,23 @@ class _Records(MemoryRecords):
         return offset
 
 
-def run_seed(seed: int, parts: Parts | None = None) -> Story:
-    """Raises Violation (or what the product raised that nobody handled) when a rule does not hold."""
+def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> Story:
+    """Raises Violation (or what the product raised that nobody handled) when a rule does not hold.
+
+    partitions: how many there may be; the seed chooses.
+    """
     chaos = Chaos(seed)
     with capture_logs():
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts()).run(), chaos.delay_s)
+        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts) -> None:
+    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int]) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
-        partitions = chaos.random.choice(PARTITIONS)
+        partitions = chaos.random.choice(counts)
         records = _Records(partitions)
-        queues = [LastingQueue() for _ in range(partitions)] if chaos.random.random() < 0.5 else None
+        queues = [LastingQueue(chaos) for _ in range(partitions)] if chaos.random.random() < 0.5 else None
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
@@ -98,7 +103,7 @@ class _Run:
             chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace
         )
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
-        self.asked = Asked(chaos.random)
+        self.asked = Asked(chaos.random, partitions)
         self.reached: dict[int, int] = {}
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None

@@ -14,7 +14,6 @@ import pytest
 import write_side.contract.chain
 import write_side.contract.replay
 import write_side.outcomes
-import write_side.relay
 import write_side.writer
 from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
@@ -24,17 +23,12 @@ from read_side.projector import Projector
 from read_side.queries import Balances, Found
 from read_side.questions import Rebuilding
 from read_side.views.view_memory import MemoryViewStore, _Generation
-from tests.simulation.auditor import Violation
+from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
-from tests.simulation.simulation import run_seed
 from write_side.contract.block import Block, Header, decode, header_of
 from write_side.contract.chain import Head, Skip
 from write_side.ledger.decide import Decision, decide
-from write_side.ledger.participant import EFFECTS, Manner
 from write_side.writer import Writer
-
-SEEDS_MAX = 100
-"""Each mutation below is found within this many seeds: most of them in the first, the slowest so far within twenty."""
 
 Patch = pytest.MonkeyPatch
 
@@ -199,23 +193,6 @@ def tell_the_first_outcome_of_the_row_before(patch: Patch) -> None:
     patch.setattr(write_side.outcomes, "_first_rows", shifted)
 
 
-def credit_first(patch: Patch) -> None:
-    """Credits land spendable before the decision: a receiver may spend what a refusal elsewhere takes back."""
-    effects = EFFECTS.copy()
-    effects[Manner.SAGA_CREDIT] = ((1, 0, -1), (0, 0, 0), (-1, 0, 1))
-    effects[Manner.TCC_CREDIT] = ((1, 0, -1), (0, 0, 0), (-1, 0, 1))
-
-    def forced(*arguments: Any, **more: Any) -> Decision:
-        return decide(*arguments, **more, effects=effects)
-
-    patch.setattr(write_side.writer, "decide", forced)
-
-
-def never_ask_again(patch: Patch) -> None:
-    """A message that is lost is lost: nobody looks at the transfers that are still open."""
-    patch.setattr(write_side.relay, "LOOK_S", 1e9)
-
-
 BROKEN_PARTS = {
     "acknowledge before append": Parts(writer=AcknowledgeBeforeAppend),
     "answer without reading back": Parts(writer=AnswerWithoutReadingBack),
@@ -236,19 +213,7 @@ PATCHES: tuple[Callable[[Patch], None], ...] = (
     ignore_gaps_in_the_feed,
     let_reads_go_before_the_feed_is_there,
     tell_the_first_outcome_of_the_row_before,
-    credit_first,
-    never_ask_again,
 )
-
-
-def seeds_until_found(parts: Parts) -> int:
-    """How many seeds it took; fails the test when the mutation lived through all of them."""
-    for seed in range(SEEDS_MAX):
-        try:
-            run_seed(seed, parts)
-        except Violation:
-            return seed + 1
-    pytest.fail(f"not found within {SEEDS_MAX} seeds")
 
 
 @pytest.mark.parametrize("name", BROKEN_PARTS)
@@ -259,4 +224,4 @@ def test_a_broken_part_is_found(name: str) -> None:
 @pytest.mark.parametrize("mutate", PATCHES)
 def test_a_broken_function_is_found(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
-    assert seeds_until_found(Parts()) <= SEEDS_MAX
+    assert seeds_until_found() <= SEEDS_MAX

@@ -1,0 +1,24 @@
+"""How many stories it takes until a deliberate mistake is found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.simulation.auditor import Violation
+from tests.simulation.processes import Parts
+from tests.simulation.simulation import PARTITIONS, run_seed
+
+SEEDS_MAX = 100
+"""Every mistake is found within this many seeds: most of them in the first, the slowest so far within twenty."""
+
+
+def seeds_until_found(parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> int:
+    """How many seeds it took; fails the test when the mistake lived through all of them."""
+    for seed in range(SEEDS_MAX):
+        try:
+            run_seed(seed, parts, partitions)
+        except Violation:
+            return seed + 1
+    pytest.fail(f"not found within {SEEDS_MAX} seeds")
