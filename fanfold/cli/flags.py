@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import typer
 
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url
-from fanfold.cli.moving import DryRun, Id, ask_and_tell
+from fanfold.cli.moving import HowAsked
 from fanfold.commands import Change
 
 Account = Annotated[str, typer.Argument(help="id of the account")]
-OfDebit = Annotated[bool, typer.Option("--debit", help="what it gives (default: both)")]
-OfCredit = Annotated[bool, typer.Option("--credit", help="what it receives (default: both)")]
 
 
-def freeze(
-    account: Account,
-    debit: OfDebit = False,
-    credit: OfCredit = False,
-    id: Id = None,
-    dry_run: DryRun = False,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
+@dataclass(frozen=True)
+class Sides:
+    """Which sides of an account: both when neither is named."""
+
+    debit: Annotated[bool, typer.Option("--debit", help="what it gives (default: both)")] = False
+    credit: Annotated[bool, typer.Option("--credit", help="what it receives (default: both)")] = False
+
+    def change(self, account: str, word: Literal["frozen", "free"], id: str | None) -> Change:
+        both = not (self.debit or self.credit)
+        return Change(account, word if self.debit or both else None, word if self.credit or both else None, id=id)
+
+
+def freeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
     """Freeze an account: it gives nothing, or receives nothing, until it is unfrozen.
 
     Examples:
@@ -32,62 +34,34 @@ def freeze(
 
       fanfold freeze alice --debit
     """
-    _change(account, "frozen", debit, credit, id, dry_run, url, as_json)
+    asked.ask_and_tell(sides.change(account, "frozen", asked.id))
 
 
-def unfreeze(
-    account: Account,
-    debit: OfDebit = False,
-    credit: OfCredit = False,
-    id: Id = None,
-    dry_run: DryRun = False,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
+def unfreeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
     """Unfreeze an account.
 
     Examples:
 
       fanfold unfreeze alice --credit
     """
-    _change(account, "free", debit, credit, id, dry_run, url, as_json)
+    asked.ask_and_tell(sides.change(account, "free", asked.id))
 
 
-def close(
-    account: Account, id: Id = None, dry_run: DryRun = False, url: Url = DEFAULT_URL, as_json: AsJson = False
-) -> None:
+def close(account: Account, *, asked: HowAsked) -> None:
     """Close an account. Only one at zero, with nothing held, can be closed.
 
     Examples:
 
       fanfold close alice
     """
-    ask_and_tell(url, Change(account, state="closed", id=id), dry_run=dry_run, wait=None, as_json=as_json)
+    asked.ask_and_tell(Change(account, state="closed", id=asked.id))
 
 
-def reopen(
-    account: Account, id: Id = None, dry_run: DryRun = False, url: Url = DEFAULT_URL, as_json: AsJson = False
-) -> None:
+def reopen(account: Account, *, asked: HowAsked) -> None:
     """Reopen a closed account.
 
     Examples:
 
       fanfold reopen alice
     """
-    ask_and_tell(url, Change(account, state="open", id=id), dry_run=dry_run, wait=None, as_json=as_json)
-
-
-def _change(
-    account: str,
-    word: Literal["frozen", "free"],
-    debit: bool,
-    credit: bool,
-    id: str | None,
-    dry_run: bool,
-    url: str,
-    as_json: bool,
-) -> None:
-    """Of both sides when neither is named."""
-    both = not (debit or credit)
-    command = Change(account, word if debit or both else None, word if credit or both else None, id=id)
-    ask_and_tell(url, command, dry_run=dry_run, wait=None, as_json=as_json)
+    asked.ask_and_tell(Change(account, state="open", id=asked.id))

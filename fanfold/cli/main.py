@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 import typer
 from typer.core import TyperGroup
 
+from fanfold.cli.option_groups import flat
+
 
 class Command(NamedTuple):
     """A function of a file in this folder; `help` is the first line of its docstring."""
@@ -68,7 +70,7 @@ class _Commands(TyperGroup):
 
 def _single(name: str, function: Any, help: str | None) -> Any:
     alone = typer.Typer(add_completion=False)
-    alone.command(name, help=help)(function)
+    alone.command(name, help=help)(flat(function))
     command = typer.main.get_command(alone)
     command.name = name
     return command

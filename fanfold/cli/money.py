@@ -14,25 +14,7 @@ from rich.table import Table
 
 from fanfold.answers import AccountState, BalanceChange, ConnectionState, Opened, Refusal
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, money, run
-from fanfold.cli.moving import (
-    Amount,
-    Asset,
-    Credit,
-    Debit,
-    DryRun,
-    Id,
-    Legs,
-    Metadata,
-    Protocol,
-    Reference,
-    Wait,
-    ask_and_tell,
-    legs_of,
-    metadata_of,
-    protocol_of,
-    states_table,
-    whole_number,
-)
+from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, states_table, whole_number
 from fanfold.client import Client
 from fanfold.commands import LegsTransfer
 
@@ -70,21 +52,7 @@ def open_account(
         print(f"{opened.account} {'was open already' if opened.existed else 'is open'}, asset {opened.asset}")
 
 
-def transfer(
-    debit: Debit = None,
-    credit: Credit = None,
-    amount: Amount = None,
-    asset: Asset = None,
-    legs: Legs = None,
-    id: Id = None,
-    protocol: Protocol = None,
-    reference: Reference = None,
-    metadata: Metadata = None,
-    dry_run: DryRun = False,
-    wait: Wait = None,
-    url: Url = DEFAULT_URL,
-    as_json: AsJson = False,
-) -> None:
+def transfer(*, movement: Movement, across: HowAcross, note: Note, asked: HowAsked) -> None:
     """Move money from one account to another, or in legs, all or nothing.
 
     Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions.
@@ -97,10 +65,8 @@ def transfer(
 
       fanfold transfer --leg alice=-250:USD/2 --leg bob=240:USD/2 --leg fees=10:USD/2 --protocol tcc
     """
-    command = LegsTransfer(
-        legs_of(debit, credit, amount, asset, legs), id, protocol_of(protocol), reference, metadata_of(metadata)
-    )
-    ask_and_tell(url, command, dry_run=dry_run, wait=wait, as_json=as_json)
+    command = LegsTransfer(movement.to_legs(), asked.id, across.named(), note.reference, note.texts())
+    asked.ask_and_tell(command, across.wait)
 
 
 def balance(

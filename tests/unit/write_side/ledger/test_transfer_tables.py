@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
 from write_side.contract.codes import Code, Flag, Kind
 from write_side.contract.pending import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState, step_what
+from write_side.contract.state import word_hash
 from write_side.ledger.commands import Change, Command, Leg, LegsTransfer, Protocol
 from write_side.ledger.coordinator import EVENTS, PLANS, Event
 from write_side.ledger.participant import EFFECTS, MOVES, Manner, Move
@@ -42,14 +44,10 @@ def step(action: Action, option: int, amount: int = 10) -> StepBatch:
 
 
 def _key(name: str) -> bytes:
-    from blake3 import blake3
-
     return blake3(name.encode()).digest(16)
 
 
 def _asset_hash(asset: str) -> int:
-    from write_side.contract.state import word_hash
-
     return int(word_hash(asset).view(np.int64))
 
 
