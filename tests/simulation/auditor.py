@@ -7,25 +7,22 @@ block as columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
+from tests.simulation.live_state import difference
 from tests.simulation.record_commands import items_of
 from tests.unit.write_side.ledger.model.wallet import Broken, Wallet
-from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Chain, Entry, Item, Outcome
+from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Ask, Chain, Entry, Item, Outcome, Tell
 from write_side.contract.answers import format_time
 from write_side.contract.block import Block, decode
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, PLACE, TIME_US
 from write_side.contract.log import Record
-from write_side.contract.pending import LOGGED, PendingTable
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Capture, Command, OpenAccount, Reverse, Void
+from write_side.ledger.commands import Capture, Command, OpenAccount, Reverse, Rich, Transfer, Void
 from write_side.ledger.fingerprint import fingerprints_of_block
 from write_side.ledger.step_batch import StepBatch
 
@@ -67,6 +64,10 @@ class Told(NamedTuple):
     sequence: int
 
 
+Line = Command | Ask | Tell | None
+"""What an outcome answers; None: what time ends."""
+Rule = Callable[[Line, Outcome], None]
+"""A rule beside the model's, asked of every outcome in the order of the log. Raises Violation."""
 DeciderOf = Callable[[bytes], str]
 """block -> the name of the process that made it."""
 CommandsAt = Callable[[bytes, int], CommandBatch | StepBatch | None]
@@ -83,6 +84,7 @@ class Auditor:
         commands_at: CommandsAt,
         decider_of: DeciderOf,
         trace: Callable[[str], None],
+        rules: Sequence[Rule],
     ) -> None:
         self.partition = partition
         self.wallet = wallet
@@ -90,6 +92,7 @@ class Auditor:
         self._decider_of = decider_of
         self._owners: dict[int, str] = {}
         self._trace = trace
+        self._rules = rules
         self.model = wallet.models[partition]
         self.replay = Replay(State(partition), fingerprints_of_block)
         self.rows: list[dict[str, Row]] = []
@@ -104,7 +107,7 @@ class Auditor:
         self._names: list[str] = []
         self._held: dict[int, int] = {}
         self._told: list[Told] = []
-        self._told_of: dict[tuple[bytes | str, int], list[Told]] = {}
+        self._told_of: dict[bytes | str, list[Told]] = {}
         self._moved: set[bytes] = set()
         self._answers: dict[Command, Mapping[str, object]] = {}
 
@@ -175,14 +178,14 @@ class Auditor:
                 strict=True,
             )
         )
-        commands = [*[None] * due, *self._lines]
-        for i, (command, wanted) in enumerate(zip(commands, expected, strict=True)):
+        lines: list[Line] = [*[None] * due, *self._lines]
+        for i, (line, wanted) in enumerate(zip(lines, expected, strict=True)):
             got = (WORDS[codes[i]], tuple(sorted(entries.get(i, ()))))
-            self.require(got == (wanted.word, wanted.entries), f"{command} became {got}, the rules say {wanted}")
+            self.require(got == (wanted.word, wanted.entries), f"{line} became {got}, the rules say {wanted}")
             if wanted.first is not None:
                 again = self._told[wanted.first]
                 self.require(first[i][0] == again.sequence, "a repeat names another first outcome")
-            self._tell(command, wanted, header.sequence)
+            self._tell(line, wanted, header.sequence)
         self.require(self.model.commands == len(self._told) == before + len(expected), "the model lost count")
         self.hashes.append(header.block_hash)
         self._times_us.append(header.created_at_us)
@@ -202,15 +205,15 @@ class Auditor:
                 batches.append(batch)
                 places += [(consumed_to - offset, row) for row in range(len(batch))]
         self.require(consumed_to >= self.consumed_to, "the place in the queue falls")
-        self._lines = list[Command | None]()
+        self._lines = list[Line]()
         return places, self._items(batches), len(batches)
 
     def _items(self, batches: list[CommandBatch | StepBatch]) -> Iterator[Item]:
-        """What these records ask, one after the other; `_lines` gets the command of each outcome."""
+        """What these records ask, one after the other; `_lines` gets what each outcome answers."""
         for batch in batches:
             if isinstance(batch, StepBatch):
                 messages = self.wallet.heard(self.partition, batch)
-                self._lines += [None] * len(messages)
+                self._lines += messages
                 yield from messages
                 continue
             for item in items_of(batch):
@@ -231,18 +234,20 @@ class Auditor:
             found.setdefault(outcome, []).append(Entry(self._names[account], posted, version, held))
         return found
 
-    def _tell(self, command: Command | None, outcome: Outcome, sequence: int) -> None:
-        if command is None:
+    def _tell(self, line: Line, outcome: Outcome, sequence: int) -> None:
+        if line is None or isinstance(line, Ask | Tell):
             assert outcome.unasked is not None
             subject: bytes | str = outcome.unasked.id
         else:
-            subject = command.account if isinstance(command, OpenAccount) else command.id
+            subject = line.account if isinstance(line, OpenAccount) else line.id
         told = Told(subject, outcome, sequence)
         self._told.append(told)
-        self._told_of.setdefault((subject, sequence), []).append(told)
-        if isinstance(subject, bytes) and command is not None and outcome.entries:
-            self.require(subject not in self._moved, "a command moved money twice")
-            self._moved.add(subject)
+        self._told_of.setdefault(subject, []).append(told)
+        if isinstance(line, Transfer | Rich) and outcome.entries:
+            self.require(line.id not in self._moved, "a command moved money twice")
+            self._moved.add(line.id)
+        for rule in self._rules:
+            rule(line, outcome)
 
     def _advance_rows(self, block: Block, entries: dict[int, list[Entry]]) -> None:
         at_us = block.header.created_at_us
@@ -280,19 +285,8 @@ class Auditor:
         if state.chained.block_hash != mine.chained.block_hash:
             return
         self.looks += 1
-        rule = f"the live state of {whose} is not its replay: "
-        self.require(state.chained == mine.chained, rule + "head")
-        texts = (mine.count, mine.names, mine.assets, mine.owners)
-        self.require((state.count, state.names, state.assets, state.owners) == texts, rule + "names")
-        for column in ("key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "changed_at_us"):
-            equal = np.array_equal(getattr(state, column)[: mine.count], getattr(mine, column)[: mine.count])
-            self.require(equal, rule + column)
-        self.require(np.array_equal(state.digest, mine.digest), rule + "digest")
-        self.require(_pending(state.pending) == _pending(mine.pending), rule + "pending")
-        kept = mine.ids.count
-        columns = [ID_A, ID_B, PLACE, TIME_US] + [FINGERPRINT_A, FINGERPRINT_B] * fingerprints
-        equal = np.array_equal(state.ids.rows[:kept, columns], mine.ids.rows[:kept, columns])
-        self.require(state.ids.count == kept and equal, rule + "ids")
+        differs = difference(state, mine, fingerprints)
+        self.require(differs is None, f"the live state of {whose} is not its replay: {differs}")
 
     # Answers to writes.
 
@@ -306,9 +300,10 @@ class Auditor:
         self.require(sequence <= self.sequence, "an answer was given before its block was in the log")
         word = CHANGED.get(result, result)
         states = {(str(each["account"]), int(each["posted"]), each["version"]) for each in _accounts(document)}
-        told = [told.outcome for told in self._told_of.get((subject, sequence), ())]
+        told = [each for each in self._told_of.get(subject, ()) if each.sequence <= sequence]
         self.require(
-            any(each.word == word and ("accounts" not in document or _shown(each) == states) for each in told),
+            any(each.outcome.word == word and each.sequence == sequence for each in told)
+            and ("accounts" not in document or _shown(told) == states),
             f"the log does not say what was answered ({word} at {document['position']})",
         )
         self.require(document["at"] == format_time(self._times_us[sequence]), "the time is another block's")
@@ -373,14 +368,9 @@ def _accounts(document: Mapping[str, object]) -> list[Mapping[str, Any]]:
     return accounts
 
 
-def _shown(outcome: Outcome) -> set[tuple[str, int, int]]:
-    """The accounts that an answer tells, as they are after it: not the system's."""
-    after = {entry.account: entry for entry in sorted(outcome.entries, key=lambda entry: entry.version)}
-    return {(entry.account, entry.posted, entry.version) for name, entry in after.items() if not name.startswith("@")}
-
-
-def _pending(table: PendingTable) -> dict[tuple[int, ...], object]:
-    return {
-        tuple(table.rows[row, :3].tolist()): (table.rows[row, list(LOGGED)].tolist(), table.legs_of(row).tolist())
-        for row in range(table.count)
-    }
+def _shown(told: Sequence[Told]) -> set[tuple[str, int, int]]:
+    """The accounts that an answer tells, after all that the command did here: not the system's, and not another home's steps."""
+    at_home = [each.outcome for each in told if each.outcome.unasked is None or each.outcome.unasked.why != "step"]
+    entries = sorted((entry for each in at_home for entry in each.entries), key=lambda entry: entry.version)
+    after = {entry.account: entry for entry in entries if not entry.account.startswith("@")}
+    return {(entry.account, entry.posted, entry.version) for entry in after.values()}

@@ -5,23 +5,48 @@ from __future__ import annotations
 import asyncio
 import random
 
+from tests.simulation.batches import Request, own_ids
 from tests.simulation.faults import NOON_US
+from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
 from write_side.contract.atoms import NO_FLOOR
-from write_side.ledger.commands import Command, Leg, LegsTransfer, OpenAccount, Protocol, Rich, Transfer
+from write_side.ledger.commands import Command, Leg, LegsTransfer, Mode, OpenAccount, Protocol, Rich, Transfer
 
 DAY_US = 86_400_000_000
 ACROSS = 0.25
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
+BATCHES = 0.2
+"""How much is sent as a batch that is atomic, or stops: half and half."""
 
 
 class Asked(RichStream):
     """Commands of now. done: ids of transfers that a client has been told are done."""
 
-    def __init__(self, chance: random.Random, partitions: int) -> None:
+    def __init__(self, chance: random.Random, wallet: Wallet) -> None:
         super().__init__(chance)
-        self.partitions = partitions
+        self._wallet = wallet
+        self._used: set[bytes] = set()
         self.done: list[bytes] = []
+
+    def request(self, opens: bool) -> Request:
+        """What one client sends next."""
+        count = self.chance.choice((1, 1, 1, 2, 5))
+        if opens:
+            return Request([self.first() for _ in range(count)])
+        dice = self.chance.random()
+        if dice >= BATCHES:
+            return Request([self.next() for _ in range(count)])
+        self.at_us = _now_us()
+        # What is in a batch is no example for others before the batch is answered: its ids are its own until then.
+        lines = self._atomic_lines() if dice < BATCHES / 2 else self._lines_that_stop()
+        own = own_ids(lines, self._used)
+        self._used |= set(own)
+        return Request(lines, Mode.ATOMIC if dice < BATCHES / 2 else Mode.STOP, own)
+
+    def answered(self, request: Request) -> None:
+        """From now on others may ask for the same, or ask about it."""
+        if request.mode is not Mode.CONTINUE:
+            self.sent = [*self.sent[-40:], *(each for each in request.commands if not isinstance(each, OpenAccount))]
 
     def first(self) -> Command:
         """Accounts have to be there before anything can be asked of them."""
@@ -35,11 +60,43 @@ class Asked(RichStream):
 
     def next(self) -> Command:
         self.at_us = _now_us()
-        if self.partitions > 1 and self.chance.random() < ACROSS:
-            across = LegsTransfer(self.id(), self._legs_across(), self.protocol())
-            self.sent = [*self.sent[-40:], across]
-            return across
-        return self.command()
+        command = self.command()
+        self._used |= set(own_ids([command], self._used))
+        return command
+
+    def _command(self, reverses: bool) -> Command:
+        if self._wallet.partitions > 1 and self.chance.random() < ACROSS:
+            return LegsTransfer(self.id(), self._legs_across(), self.protocol())
+        return super()._command(reverses)
+
+    def _lines_that_stop(self) -> list[Command]:
+        lines = list[Command]()
+        while len(lines) < self.chance.choice((2, 3, 5)):
+            line = self._command(reverses=True)
+            if line not in lines:
+                lines.append(line)
+        return lines
+
+    def _atomic_lines(self) -> list[Command]:
+        """Transfers of one home, most of which can be done; now and then one that was asked before."""
+        chance = self.chance
+        home = self._wallet.home_of(self._plain())
+        known = [each for each in self.sent if isinstance(each, Transfer | LegsTransfer)]
+        lines = list[Command]()
+        for _ in range(100):  # some home in which nobody has a partner is asked for deposits and withdrawals
+            line: Transfer | LegsTransfer = self._plain()
+            dice = chance.random()
+            if dice < 0.1:
+                line = self._plain()._replace(amount=10_000)
+            elif dice < 0.2:
+                line = LegsTransfer(self.id(), self.legs())
+            elif dice < 0.3 and known:
+                line = chance.choice(known)
+            if self._wallet.home_of(line) == home and line not in lines:
+                lines.append(line)
+            if len(lines) == 4 or (len(lines) > 1 and chance.random() < 0.2):
+                break
+        return lines
 
     def _legs_across(self) -> tuple[Leg, ...]:
         """Two to four accounts, mostly of several partitions: nothing but the state of the accounts is in the way."""

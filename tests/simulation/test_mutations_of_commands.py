@@ -1,0 +1,65 @@
+"""The simulation bites where commands hang together, and where they are only tried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import write_side.intake
+import write_side.writer
+from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+from write_side.contract.state import State
+from write_side.intake import Intake
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Mode
+from write_side.ledger.decide import Decision, decide
+from write_side.ledger.step_batch import StepBatch
+
+Patch = pytest.MonkeyPatch
+Batch = CommandBatch | StepBatch
+
+
+def _decide_other_batches(patch: Patch, other: Callable[[CommandBatch], CommandBatch]) -> None:
+    """The writer decides something else than what is in the queue."""
+
+    def mistaken(state: State, batches: Sequence[Batch], *arguments: Any, **more: Any) -> Decision:
+        decided = [other(batch) if isinstance(batch, CommandBatch) else batch for batch in batches]
+        return decide(state, decided, *arguments, **more)
+
+    patch.setattr(write_side.writer, "decide", mistaken)
+
+
+def keep_what_was_done_before_the_refusal(patch: Patch) -> None:
+    """An atomic batch ends with its first refusal, and the lines before it stay."""
+    _decide_other_batches(patch, lambda batch: replace(batch, chain=-np.abs(batch.chain)))
+
+
+def go_on_behind_the_refusal(patch: Patch) -> None:
+    """A batch that stops goes on: its lines are decided as if each were alone."""
+    _decide_other_batches(patch, lambda batch: replace(batch, chain=np.maximum(batch.chain, 0)))
+
+
+def send_what_stops_all_at_once(patch: Patch) -> None:
+    """The lines of a batch that stops go to their partitions together: each partition stops for its own only."""
+
+    def at_once(self: Intake, routed: Any, *arguments: Any) -> Any:
+        return self._submit(routed, Mode.STOP, *arguments)
+
+    patch.setattr(write_side.intake.Intake, "_in_order", at_once)
+
+
+MISTAKES: tuple[Callable[[Patch], None], ...] = (
+    keep_what_was_done_before_the_refusal,
+    go_on_behind_the_refusal,
+    send_what_stops_all_at_once,
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_with_commands_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mistake(monkeypatch)
+    assert seeds_until_found() <= SEEDS_MAX
