@@ -1,4 +1,5 @@
-"""kill -9 of the embedded process in a loop during load: nothing acknowledged is lost, nothing is there twice."""
+"""kill -9 of the embedded process in a loop during load: nothing acknowledged is lost, nothing is there twice, and what was under
+way between its two partitions ends."""
 
 from __future__ import annotations
 
@@ -15,13 +16,17 @@ KILLS = 30
 
 
 async def test_every_acknowledged_transfer_survives_thirty_kills_and_is_there_once(tmp_path: Path) -> None:
-    environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "1"}
+    environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "2"}
     ledger = load.Ledger([f"account-{i}" for i in range(8)], random.Random(20))
     await load.kill_again_and_again(
         "up", environment, ledger, kills=KILLS, answers_max=400, errors=tmp_path / "errors.txt"
     )
 
     assert len(ledger.done) > KILLS * 10
+    assert ledger.followed > KILLS
+
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await load.settled(service.address)
     log = await FileLog.open_read_only(tmp_path / "data")
     found = await load.audit(log)
     await log.close()
