@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_inlined
 from write_side.contract.digest import mix_account
 from write_side.contract.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
 from write_side.contract.prefetch import AHEAD, prefetch_row
@@ -39,7 +39,7 @@ def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
     return raw[start : start + count * _LINE_BYTES].view(np.int64).reshape(count, WIDTH)
 
 
-@njit(inline="always")
+@njit_inlined
 def prefetch_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """Fetch the row that probing for key (a, b) looks at first; its slot should have been fetched before."""
     word = slots[home(hash_words(a, b, secret) & TAG, np.uint64(slots.size))]
@@ -47,13 +47,13 @@ def prefetch_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
         prefetch_row(rows, np.int64(word & INDEX) - 1)
 
 
-@njit(inline="always")
+@njit_inlined
 def asset_of(rows, number):  # type: ignore[no-untyped-def]
     """This process's number of the account's asset."""
     return rows[number, FLAGS_AND_ASSET] >> ASSET_SHIFT
 
 
-@njit(inline="always")
+@njit_inlined
 def _mix_row(rows, number):  # type: ignore[no-untyped-def]
     return mix_account(
         rows[number, ROW_KEY],
@@ -84,7 +84,7 @@ def add_account(rows, changed_at_us, touched, slots, secret, number, a, b, asset
     touched[touched[0]] = number
 
 
-@njit(inline="always")
+@njit_inlined
 def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[no-untyped-def]
     """To be called before a row changes: at its first change in the block of time `at_us` it leaves the digest.
 

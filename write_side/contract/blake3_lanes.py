@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_borrowing, njit_inlined
 
 MESSAGE_BYTES = 64
 """One compression takes one block; account ids are at most 64 characters for this reason."""
@@ -21,12 +21,12 @@ MESSAGE_BYTES = 64
 _CHUNK_START_END_ROOT = 1 | 2 | 8
 
 
-@njit(inline="always")
+@njit_inlined
 def _rotate(x, n):  # type: ignore[no-untyped-def]
     return np.uint32((x >> np.uint32(n)) | (x << np.uint32(32 - n)))
 
 
-@njit(inline="always")
+@njit_inlined
 def _quarter(a, b, c, d, x, y):  # type: ignore[no-untyped-def]
     a = np.uint32(a + b + x)
     d = _rotate(np.uint32(d ^ a), 16)
@@ -39,7 +39,7 @@ def _quarter(a, b, c, d, x, y):  # type: ignore[no-untyped-def]
     return a, b, c, d
 
 
-@njit(inline="always")
+@njit_inlined
 def _round(v, m):  # type: ignore[no-untyped-def]
     v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, va, vb, vc, vd, ve, vf = v
     v0, v4, v8, vc = _quarter(v0, v4, v8, vc, m[0], m[1])
@@ -53,12 +53,14 @@ def _round(v, m):  # type: ignore[no-untyped-def]
     return (v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, va, vb, vc, vd, ve, vf)
 
 
-@njit(inline="always")
+@njit(
+    inline="always"
+)  # as a call, even an inlined one, it keeps LLVM from making vectors of the loop: ten times slower
 def _permute(m):  # type: ignore[no-untyped-def]
     return (m[2], m[6], m[3], m[10], m[7], m[0], m[4], m[13], m[1], m[11], m[12], m[5], m[9], m[14], m[15], m[8])
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def hash_lanes(words, lengths, out):  # type: ignore[no-untyped-def]
     """First 16 bytes of BLAKE3 of each message.
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 from enum import Enum
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -277,13 +278,27 @@ def encode_section(section: Section, columns: Columns) -> bytes:
     )
 
 
-def empty_columns(section: Section) -> dict[str, Any]:
-    """A batch of no rows."""
+@cache
+def _blank(number: int) -> dict[str, Any]:
     blank: dict[ColumnType, Any] = {ColumnType.TEXT: [], ColumnType.ID: np.empty((0, 16), np.uint8)}
     return {
         column.name: np.empty(0, column.dtype) if column.dtype is not None else blank[column.kind]
-        for column in section.columns
+        for column in SECTIONS[number - 1].columns
     }
+
+
+def empty_columns(section: Section) -> dict[str, Any]:
+    """A batch of no rows. Most sections of most blocks are empty, so that making arrays for them would be a third of decoding."""
+    return _blank(section.number).copy()
+
+
+@lru_cache(maxsize=1024)
+def _schema(number: int, codes: bytes) -> pa.Schema:
+    """The schema of a section's batch by its width codes, which repeat from block to block. Raises SectionMalformed."""
+    columns = list(zip(SECTIONS[number - 1].columns, codes, strict=True))
+    if any(1 << code > (1 if column.dtype is None else np.dtype(column.dtype).itemsize) for column, code in columns):
+        raise SectionMalformed("a width code is unknown or too wide")
+    return pa.schema([(column.name, _arrow_type(column, code)) for column, code in columns])
 
 
 def _column_values(column: Column, array: pa.Array) -> Any:
@@ -323,10 +338,7 @@ def decode_sections(body: memoryview, sections_max: int = len(SECTIONS)) -> dict
 
 
 def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[str, Any]:
-    for column, code in zip(section.columns, codes, strict=True):
-        if 1 << code > (1 if column.dtype is None else np.dtype(column.dtype).itemsize):
-            raise SectionMalformed("a width code is unknown or too wide")
-    schema = pa.schema([(c.name, _arrow_type(c, code)) for c, code in zip(section.columns, codes, strict=True)])
+    schema = _schema(section.number, codes)
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)
         batch.validate(full=True)

@@ -42,14 +42,32 @@ DISABLED: bool = bool(getattr(config, "DISABLE_JIT"))  # noqa: B009 -- numba mak
 """Whether the loops run as plain Python."""
 
 
+def _borrowing(function: Any, **options: Any) -> Any:
+    uncounted: Any = {"_nrt": False}  # an option that numba has and its types do not name
+    return njit(cache=True, nogil=True, **options, **uncounted)(function)
+
+
 def njit_borrowing(function: Any) -> Any:
     """`njit` for functions that only use the arrays they are given and make none: nothing counts references to them.
 
     Each of the tuples of arrays that the rules hand on would otherwise be counted up and down, array by array with locked
     instructions, in every call: about half of the time of a transfer across partitions.
     """
-    uncounted: Any = {"_nrt": False}  # an option that numba has and its types do not name
-    return njit(cache=True, nogil=True, **uncounted)(function)
+    return _borrowing(function)
 
 
-__all__ = ["DISABLED", "njit", "njit_borrowing"]
+def njit_inner(function: Any) -> Any:
+    """As `njit_borrowing`, for functions that only compiled ones call: without the way in from Python, which for tuples of arrays
+    takes longer to compile than most of the functions themselves."""
+    return _borrowing(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def njit_inlined(function: Any) -> Any:
+    """As `njit_inner`, and LLVM puts the body in the place of the call.
+
+    numba's own `inline="always"` types the body again at every call, which compiles longer.
+    """
+    return _borrowing(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
+__all__ = ["DISABLED", "njit", "njit_borrowing", "njit_inlined", "njit_inner"]

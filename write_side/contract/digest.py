@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit_inlined
 
 _A = np.uint64(0xBF58476D1CE4E5B9)
 _B = np.uint64(0x94D049BB133111EB)
@@ -23,19 +23,19 @@ _S29 = np.uint64(29)
 _S31 = np.uint64(31)
 
 
-@njit(inline="always")
+@njit_inlined
 def _absorb_a(h, word):  # type: ignore[no-untyped-def]
     h = (h ^ np.uint64(word)) * _A
     return h ^ (h >> _S32)
 
 
-@njit(inline="always")
+@njit_inlined
 def _absorb_b(h, word):  # type: ignore[no-untyped-def]
     h = (h ^ np.uint64(word)) * _B
     return h ^ (h >> _S29)
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_account(row_key, number, posted, held, version, floor, flags):  # type: ignore[no-untyped-def]
     """One accounts row, two lanes. `row_key` stands for id, asset and owner (see `state.py`)."""
     a = _absorb_a(np.uint64(row_key) ^ _ACCOUNTS, number)
@@ -53,7 +53,7 @@ def mix_account(row_key, number, posted, held, version, floor, flags):  # type: 
     return (a ^ (a >> _S31)) * _B, (b ^ (b >> _S31)) * _A
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_id(id_a, id_b, time_us):  # type: ignore[no-untyped-def]
     """One remembered transfer id, two lanes. Its place is left out: it depends on where blocks begin."""
     a = _absorb_a(_absorb_a(_absorb_a(_IDS, id_a), id_b), time_us)
@@ -61,7 +61,7 @@ def mix_id(id_a, id_b, time_us):  # type: ignore[no-untyped-def]
     return (a ^ (a >> _S31)) * _B, (b ^ (b >> _S31)) * _A
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_cut_off(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     """The cut-off of the id table, two lanes."""
     a = _absorb_a(_CUT_OFFS, refuse_ids_before_us)
@@ -69,19 +69,19 @@ def mix_cut_off(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     return (a ^ (a >> _S31)) * _B, (b ^ (b >> _S31)) * _A
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_identity(key_a, key_b, asset_hash, owner_hash):  # type: ignore[no-untyped-def]
     """The row key of an account: its id's hash, its asset's and its owner's, as one word."""
     return np.uint64(_absorb_a(_absorb_b(_absorb_a(np.uint64(key_a), key_b), asset_hash), owner_hash))
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_words(a, b, word):  # type: ignore[no-untyped-def]
     """Absorb one more word of a pending row into its two lanes."""
     return _absorb_a(a ^ _PENDING, word), _absorb_b(b ^ _PENDING, word)
 
 
-@njit(inline="always")
+@njit_inlined
 def mix_low(home_partition, low):  # type: ignore[no-untyped-def]
     """What a partition knows of a home partition's finished processes, two lanes."""
     a = _absorb_a(_absorb_a(_LOWS, home_partition), low)

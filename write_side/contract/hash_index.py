@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_inlined
 from write_side.contract.prefetch import prefetch_row
 
 TAG: Final = np.uint64(0xFFFFFFFF00000000)
@@ -24,7 +24,7 @@ _SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX: Final = np.uint64(0xD6E8FEB86659FD93)
 
 
-@njit(inline="always")
+@njit_inlined
 def hash_words(a, b, secret):  # type: ignore[no-untyped-def]
     """Every bit of the two words reaches every bit of the slot, twice through the secret: one round less, and words that
     differ in their last byte only, or in two bits that cancel out, would pile up in one run of slots, whatever the secret is."""
@@ -35,13 +35,13 @@ def hash_words(a, b, secret):  # type: ignore[no-untyped-def]
     return h ^ (h >> _S29)
 
 
-@njit(inline="always")
+@njit_inlined
 def home(tag, size):  # type: ignore[no-untyped-def]
     """The slot where probing begins. tag: uint64 with its low half zero; size: uint64 below 2^32."""
     return ((tag >> _S32) * size) >> _S32
 
 
-@njit(inline="always")
+@njit_inlined
 def following(slot, size):  # type: ignore[no-untyped-def]
     """The next slot to probe."""
     after = slot + _ONE
@@ -65,13 +65,13 @@ def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
         slot = following(slot, size)
 
 
-@njit(inline="always")
+@njit_inlined
 def point_to(slots, free, row, a, b, secret):  # type: ignore[no-untyped-def]
     """Write the word of row number `row` with key (a, b) at `free`, as told by `find_row`."""
     slots[-1 - free] = (hash_words(a, b, secret) & TAG) | np.uint64(row + 1)
 
 
-@njit(inline="always")
+@njit_inlined
 def prefetch_home(slots, a, b, secret):  # type: ignore[no-untyped-def]
     """Fetch the cache line where the words (a, b) will be looked for."""
     prefetch_row(slots, home(hash_words(a, b, secret) & TAG, np.uint64(slots.size)))

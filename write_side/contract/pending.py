@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.digest import mix_low, mix_words
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
 
@@ -135,13 +135,13 @@ _HELD: Final = int(StepState.HELD)
 _TRY: Final = int(Action.TRY)
 
 
-@njit(inline="always")
+@njit_borrowing
 def step_what(home_partition, step):  # type: ignore[no-untyped-def]
     """The `what` of a participant's row."""
     return np.int64(_STEP) | (np.int64(home_partition) << HOME_SHIFT) | (np.int64(step) << STEP_SHIFT)
 
 
-@njit(inline="always")
+@njit_inlined
 def _hash(a, b, what, secret):  # type: ignore[no-untyped-def]
     return hash_words(np.uint64(a), np.uint64(b) ^ hash_words(np.uint64(what), secret, secret), secret)
 
@@ -381,6 +381,8 @@ class PendingTable:
 
     def first_due_us(self) -> int | None:
         """The earliest deadline of an open hold or of a process that tries; None when there is none."""
+        if self.count == 0:
+            return None
         rows = self.rows[: self.count]
         due = rows[due_rows(rows), DEADLINE_US]
         return int(due.min()) if due.size else None

@@ -12,7 +12,7 @@ from numba.core import cgutils as untyped_cgutils
 from numba.core import types
 from numba.extending import intrinsic as untyped_intrinsic
 
-from write_side.contract.compiled import DISABLED, njit
+from write_side.contract.compiled import DISABLED, njit_inlined
 
 # numba has types for these two that do not say what they take.
 cgutils: Any = untyped_cgutils
@@ -49,7 +49,7 @@ if DISABLED:
 
 else:
 
-    @njit(inline="always")
+    @njit_inlined
     def prefetch_row(array: Any, row: Any) -> None:
         """Fetch the cache line where `array[row]` begins. The row must exist."""
         _prefetch_row(array, row)

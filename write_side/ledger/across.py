@@ -13,7 +13,7 @@ import numpy as np
 
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.pending import (
     ASKS_BIT,
     AVAILABLE,
@@ -111,14 +111,14 @@ _FENCE: Final = np.int64(Move.FENCE)
 _SAGA_LAST_CREDIT: Final = np.int64(Manner.SAGA_LAST_CREDIT)
 
 
-@njit(inline="always")
+@njit_inlined
 def factors_of(book, option, action):  # type: ignore[no-untyped-def]
     """What an action adds to (posted, held, transit) per unit of amount, for a step with these option bits."""
     factors = book[8][manner_of(option), action]
     return factors[0], factors[1], factors[2]
 
 
-@njit_borrowing
+@njit_inner
 def run_step(book, outcome, legs, first, last, step, option, action, checked):  # type: ignore[no-untyped-def]
     """Do an action to the legs of a step: the code (DONE, or the rule that forbids it) and the available that explains it.
 
@@ -139,7 +139,7 @@ def run_step(book, outcome, legs, first, last, step, option, action, checked):  
     return _DONE, _NOT_TOLD
 
 
-@njit_borrowing
+@njit_inner
 def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
     rows, _, pool, _, _, _ = table
@@ -148,7 +148,7 @@ def _note_step(table, row, step, partition, action, code, sequence, at_us):  # t
     pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
 
 
-@njit_borrowing
+@njit_inner
 def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     """Write the steps noted by this outcome; every step of the transfer by its last one, so that one block tells the whole."""
     table, tape, counts = book[3], book[6][3], book[7]
@@ -170,7 +170,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
                 counts[TAPE] = at + 1
 
 
-@njit_borrowing
+@njit_inner
 def _partition_of_step(table, row, step):  # type: ignore[no-untyped-def]
     rows, pool = table[0], table[2]
     for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
@@ -179,7 +179,7 @@ def _partition_of_step(table, row, step):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@njit(inline="always")
+@njit_inlined
 def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
     """The phase has been done by this step."""
     if PLAN_TABLE[rows[row, STATE], IN_ORDER]:
@@ -189,7 +189,7 @@ def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
         rows[row, MASK] |= np.int64(1) << step
 
 
-@njit(inline="always")
+@njit_inlined
 def _refuse(rows, row, step, code, available):  # type: ignore[no-untyped-def]
     """A try was refused: the decision is made. The step itself has nothing to take back."""
     rows[row, CODE] = code
@@ -199,7 +199,7 @@ def _refuse(rows, row, step, code, available):  # type: ignore[no-untyped-def]
         rows[row, MASK] = np.int64(1) << step
 
 
-@njit_borrowing
+@njit_inner
 def _next_step(rows, row):  # type: ignore[no-untyped-def]
     """The first step at or behind `step` that the phase waits for; -1 when the phase is over."""
     first, last = steps_of_phase(rows, row)
@@ -211,7 +211,7 @@ def _next_step(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@njit_borrowing
+@njit_inner
 def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Do what the phase asks of home's own steps; whether any was done."""
     _, lookup, _, table, _, times, _, _, _ = book
@@ -241,7 +241,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     return moved
 
 
-@njit_borrowing
+@njit_inner
 def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Go on as far as home can by itself. The phase is then DONE, REFUSED, or one that waits for answers."""
     rows = book[3][0]
@@ -252,7 +252,7 @@ def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
             return
 
 
-@njit(inline="always")
+@njit_inlined
 def enter_phase_after(rows, row):  # type: ignore[no-untyped-def]
     """The phase is done by all its steps: the next one."""
     rows[row, STATE] = PLAN_TABLE[rows[row, STATE], THEN]
@@ -260,7 +260,7 @@ def enter_phase_after(rows, row):  # type: ignore[no-untyped-def]
     rows[row, OPTION] |= ASKS_BIT
 
 
-@njit_borrowing
+@njit_inner
 def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
     """The row of a new process with its legs and steps, `@world` shared out so that its legs need no transit; not yet kept.
 
@@ -301,7 +301,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
     return row, first_leg, first_leg + rows[row, LEG_COUNT], pool
 
 
-@njit_borrowing
+@njit_inner
 def _share_world(table, row, world):  # type: ignore[no-untyped-def]
     """A leg of `@world` in each partition, of what the other legs of its asset come to there."""
     rows, _, pool, _, _, _ = table
@@ -322,7 +322,7 @@ def _share_world(table, row, world):  # type: ignore[no-untyped-def]
             )  # fmt: skip
 
 
-@njit_borrowing
+@njit_inner
 def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
     rows, _, pool, _, _, _ = table
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
@@ -350,7 +350,7 @@ def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
     rows[row, STEPS] = step
 
 
-@njit_borrowing
+@njit_inner
 def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Begin a transfer across partitions: PENDING and the row of its process, or at once the code of a rule that one of home's
     own legs breaks, and its available; nothing has moved then."""
@@ -379,7 +379,7 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
     return _PENDING, _NOT_TOLD, row
 
 
-@njit_borrowing
+@njit_inner
 def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition):  # type: ignore[no-untyped-def]
     """Home takes a participant's answer: PENDING or how the transfer ended, and the row (to be ended by the caller then).
 
@@ -411,7 +411,7 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
     return _go_on(book, outcome, row)
 
 
-@njit_borrowing
+@njit_inner
 def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
     table = book[3]
@@ -422,7 +422,7 @@ def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     return _go_on(book, outcome, row)
 
 
-@njit_borrowing
+@njit_inner
 def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     rows, times = book[3][0], book[5]
     advance(book, outcome, row, _ZERO)
@@ -435,7 +435,7 @@ def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     return _PENDING, row
 
 
-@njit_borrowing
+@njit_inner
 def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: ignore[no-untyped-def]
     """A participant does one step of a transfer that another partition is home of; the code.
 
@@ -482,13 +482,13 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
     return _STALE
 
 
-@njit(inline="always")
+@njit_inlined
 def _keep_step(book, outcome, row, home, low, legs):  # type: ignore[no-untyped-def]
     raise_low(book[3], book[4], home, low)
     keep_pending(book, outcome, row, low, legs)
 
 
-@njit(inline="always")
+@njit_inlined
 def _add_step(book, id_a, id_b, home, step, option, begun):  # type: ignore[no-untyped-def]
     table, times = book[3], book[5]
     row = add_pending(table, id_a, id_b, step_what(home, step), times[0])

@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, HELD, POSTED, VERSION, touch
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.pending import (
     BEGUN,
     FIRST_LEG,
@@ -63,7 +63,7 @@ TAPE_WIDTH: Final = 7 + len(LOGGED)
 """A pending row is the widest: its sort, outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
 
 
-@njit(inline="always")
+@njit_inlined
 def _note_held(tape, counts, entry, held):  # type: ignore[no-untyped-def]
     at = counts[TAPE]
     tape[at, 0] = HELD_AFTER
@@ -72,7 +72,7 @@ def _note_held(tape, counts, entry, held):  # type: ignore[no-untyped-def]
     counts[TAPE] = at + 1
 
 
-@njit(inline="always")
+@njit_inlined
 def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untyped-def]
     """An entry of the block: the account as it is now, with its held sum where there is one."""
     entry = counts[ENTRIES]
@@ -86,7 +86,7 @@ def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untype
     counts[ENTRIES] = entry + 1
 
 
-@njit_borrowing
+@njit_inner
 def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
     """A row of the tape with two values at most."""
     tape, counts = book[6][3], book[7]
@@ -98,7 +98,7 @@ def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
     counts[TAPE] = at + 1
 
 
-@njit_borrowing
+@njit_inner
 def change(accounts, digest, output, counts, at_us, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     """Add to an account's sums, as its next version, and note the entry. The limits have been checked."""
     rows, changed_at_us, touched = accounts
@@ -111,7 +111,7 @@ def change(accounts, digest, output, counts, at_us, outcome, number, posted, hel
     note_entry(rows, output, counts, outcome, number)
 
 
-@njit_borrowing
+@njit_inner
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
     rows = book[0][0]
@@ -120,7 +120,7 @@ def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 
-@njit_borrowing
+@njit_inner
 def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped-def]
     """Write a pending row into the block as it is now, into the digest too unless it ends (state 0).
 
@@ -152,7 +152,7 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
     counts[TAPE] = at + 1 + legs
 
 
-@njit_borrowing
+@njit_inner
 def end_pending(book, outcome, row, low):  # type: ignore[no-untyped-def]
     """Write into the block that a pending row is over, and drop it."""
     table, digest = book[3], book[4]

@@ -11,7 +11,7 @@ import numpy as np
 from write_side.contract.account_rows import POSTED, VERSION, untouch
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import AMOUNT, PARTIES, REFUSED
 from write_side.contract.pending import LEG_AMOUNT
@@ -37,7 +37,7 @@ _WORLD_A, _WORLD_B = WORLD_KEY
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
-@njit(inline="always")
+@njit_inlined
 def enter_chain(chain_state, chain, row, counts):  # type: ignore[no-untyped-def]
     """A row is about to be decided: does a new chain begin with it?"""
     if chain != chain_state[CHAIN]:
@@ -48,13 +48,13 @@ def enter_chain(chain_state, chain, row, counts):  # type: ignore[no-untyped-def
         chain_state[FAILED] = 0
 
 
-@njit(inline="always")
+@njit_inlined
 def is_chain_refused(chain_state):  # type: ignore[no-untyped-def]
     """Whether an earlier row of the chain being decided was refused."""
     return chain_state[CHAIN] != 0 and chain_state[FAILED] != 0
 
 
-@njit(inline="always")
+@njit_inlined
 def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # type: ignore[no-untyped-def]
     """A row is decided: the first refusal in an atomic chain takes back what the rows before it did."""
     if refused and chain_state[CHAIN] != 0 and chain_state[FAILED] == 0:
@@ -63,7 +63,7 @@ def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # ty
             _take_back(book, ids, commands, orders, chain_state, row)
 
 
-@njit_borrowing
+@njit_inner
 def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
     """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
     accounts, lookup, systems, _, _, times, _, _, _ = book
@@ -85,7 +85,7 @@ def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
             note(book, _BEFORE, number, changed_at_us[number], _ZERO)
 
 
-@njit_borrowing
+@njit_inner
 def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
     accounts, lookup, systems, _, digest, _, output, counts, _ = book

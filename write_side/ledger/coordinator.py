@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit_inlined
 from write_side.contract.pending import (
     ASKS_BIT,
     CREDIT_BIT,
@@ -113,7 +113,7 @@ _DEBITING: Final = np.int64(Phase.DEBITING)
 _COMPENSATING: Final = np.int64(Phase.COMPENSATING)
 
 
-@njit(inline="always")
+@njit_inlined
 def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     """The steps [first, last) that the phase of a process asks, in rising order."""
     phase, debits, steps = rows[row, STATE], rows[row, DEBITS], rows[row, STEPS]
@@ -126,7 +126,7 @@ def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(0), steps
 
 
-@njit(inline="always")
+@njit_inlined
 def is_waited_for(rows, row, step):  # type: ignore[no-untyped-def]
     """Whether the phase of a process still waits for this step (remote or at home)."""
     phase = rows[row, STATE]
@@ -136,7 +136,7 @@ def is_waited_for(rows, row, step):  # type: ignore[no-untyped-def]
     return first <= step < last and (rows[row, MASK] >> step) & 1 == 0
 
 
-@njit(inline="always")
+@njit_inlined
 def step_option(rows, row, step):  # type: ignore[no-untyped-def]
     """The option bits that a step of a process goes by."""
     option = rows[row, OPTION] & TCC_BIT
@@ -149,7 +149,7 @@ def step_option(rows, row, step):  # type: ignore[no-untyped-def]
     return option
 
 
-@njit(inline="always")
+@njit_inlined
 def enter_phase(rows, row, phase):  # type: ignore[no-untyped-def]
     """Go to a phase: nothing of it is done yet. COMPENSATING begins before the cursor, which points to what was refused."""
     rows[row, STATE] = phase

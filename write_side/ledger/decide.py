@@ -180,6 +180,8 @@ def _grown(array: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
 
 def _low(state: State) -> int:
     """The first block of this partition that began a process still open; the next block when none is."""
+    if state.pending.count == 0:
+        return state.chained.sequence + 1
     rows = state.pending.rows[: state.pending.count]
     begun = rows[rows[:, WHAT] == What.PROCESS, BEGUN]
     return int(begun.min()) if begun.size else state.chained.sequence + 1

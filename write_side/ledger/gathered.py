@@ -124,6 +124,8 @@ def gather(
 
 def _due(state: State, created_at_us: int) -> npt.NDArray[np.intp]:
     """Rows of the pending table that time ends now, in (deadline, id) order."""
+    if state.pending.count == 0:
+        return np.arange(0)
     rows = state.pending.rows[: state.pending.count]
     due = np.flatnonzero(due_rows(rows) & (rows[:, DEADLINE_US] <= created_at_us))
     if due.size < 2:

@@ -8,7 +8,7 @@ import numpy as np
 
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.pending import (
     DEADLINE_US,
     FINAL_BIT,
@@ -65,7 +65,7 @@ _RECEIVES: Final = (np.int64(1), np.int64(0), np.int64(0))
 """Factors of (posted, held, transit) for the legs of one partition."""
 
 
-@njit(inline="always")
+@njit_inlined
 def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
     """Whether a leg's account lives in another partition; `@world` lives in each."""
     return (
@@ -73,7 +73,7 @@ def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit_borrowing
+@njit_inner
 def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
     """Whether one of the legs [first, last) is in another partition."""
     for i in range(first, last):  # noqa: SIM110 -- numba knows no any()
@@ -82,7 +82,7 @@ def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
     return False
 
 
-@njit_borrowing
+@njit_inner
 def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
     code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO, _ZERO)
@@ -94,7 +94,7 @@ def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-
     return _DONE, _NOT_TOLD
 
 
-@njit_borrowing
+@njit_inner
 def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Authorise: the code and its available."""
     _, lookup, _, table, _, times, _, _, _ = book
@@ -129,7 +129,7 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     return _DONE, _NOT_TOLD
 
 
-@njit(inline="always")
+@njit_inlined
 def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     """The row of a hold, and the code that says why it cannot be used (DONE when it can). One past its deadline is over."""
     table, times = book[3], book[5]
@@ -144,7 +144,7 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     return row, _DONE
 
 
-@njit_borrowing
+@njit_inner
 def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped-def]
     """Lay out the legs that a capture moves in the free end of the pool; where, first and last, empty when the hold has not
     that much left.
@@ -187,7 +187,7 @@ def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped
     return at, end
 
 
-@njit_borrowing
+@njit_inner
 def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-def]
     """Lower (sign -1) or raise again (+1) what is left of a hold by legs of the pool; `@world` may be shared out among them."""
     rows, pool = table[0], table[2]
@@ -201,7 +201,7 @@ def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-d
                 pool[leg, LEG_AMOUNT] += sign * pool[i, LEG_AMOUNT]
 
 
-@njit_borrowing
+@njit_inner
 def _is_used_up(table, row):  # type: ignore[no-untyped-def]
     rows, pool = table[0], table[2]
     first = rows[row, FIRST_LEG]
@@ -211,7 +211,7 @@ def _is_used_up(table, row):  # type: ignore[no-untyped-def]
     return True
 
 
-@njit_borrowing
+@njit_inner
 def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     """Let go what is left, and end the hold."""
     table = book[3]
@@ -224,7 +224,7 @@ def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     end_pending(book, outcome, row, _ZERO)
 
 
-@njit_borrowing
+@njit_inner
 def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
     rows = book[3][0]
     if final or _is_used_up(book[3], row):
@@ -234,7 +234,7 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
         keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
-@njit_borrowing
+@njit_inner
 def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
     _, lookup, _, table, digest, _, _, _, _ = book
@@ -267,7 +267,7 @@ def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, fir
     return code, available
 
 
-@njit_borrowing
+@njit_inner
 def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book[3]
@@ -279,7 +279,7 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
 
 
-@njit_borrowing
+@njit_inner
 def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """Let a hold go; the code."""
     row, code = _find_hold(book, hold_a, hold_b)
@@ -288,7 +288,7 @@ def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     return code
 
 
-@njit_borrowing
+@njit_inner
 def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """A hold's deadline has come."""
     _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, _HOLD))

@@ -15,7 +15,7 @@ from write_side.contract.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
 from write_side.contract.pending import (
     LEG_AMOUNT,
@@ -61,13 +61,13 @@ def _ranks() -> npt.NDArray[np.int64]:
 _RANKS: Final = _ranks()
 
 
-@njit(inline="always")
+@njit_inlined
 def is_world(a, b):  # type: ignore[no-untyped-def]
     """Whether an account key (signed words) is that of `@world`."""
     return a == _WORLD_A and b == _WORLD_B
 
 
-@njit_borrowing
+@njit_inner
 def _world_of(world, hashes, asset_hash):  # type: ignore[no-untyped-def]
     for asset in range(hashes.size):
         if hashes[asset] == asset_hash and world[asset] >= 0:
@@ -75,7 +75,7 @@ def _world_of(world, hashes, asset_hash):  # type: ignore[no-untyped-def]
     return np.int64(-1)
 
 
-@njit(inline="always")
+@njit_inlined
 def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
     """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
     a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
@@ -84,12 +84,12 @@ def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
     return find_row(book[0][0], book[1][0], book[1][1], np.uint64(a), np.uint64(b))
 
 
-@njit(inline="always")
+@njit_inlined
 def _spendable(rows, number):  # type: ignore[no-untyped-def]
     return rows[number, POSTED] - rows[number, HELD] - rows[number, FLOOR]
 
 
-@njit_borrowing
+@njit_inner
 def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped-def]
     """The code of one leg, its limits apart, and the available that explains it.
 
@@ -117,13 +117,13 @@ def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped
     return _DONE, _NOT_TOLD
 
 
-@njit(inline="always")
+@njit_inlined
 def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
     after, held_after = rows[number, POSTED] + posted, rows[number, HELD] + held
     return after > _LIMIT or after < -_LIMIT or held_after > _LIMIT or held_after < 0
 
 
-@njit_borrowing
+@njit_inner
 def check_legs(book, legs, first, last, step, credits_only, authorised):  # type: ignore[no-untyped-def]
     """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
     code, available = _DONE, _NOT_TOLD
@@ -136,7 +136,7 @@ def check_legs(book, legs, first, last, step, credits_only, authorised):  # type
     return code, available
 
 
-@njit_borrowing
+@njit_inner
 def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
     """Whether no limit is passed when the legs move by these factors of (posted, held, transit).
 
@@ -159,7 +159,7 @@ def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-u
     return True
 
 
-@njit(inline="always")
+@njit_inlined
 def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore[no-untyped-def]
     """What the transit account of an asset gets, saturated above the limit: the sum of many amounts may pass 64 bits."""
     total = np.int64(0)
@@ -172,7 +172,7 @@ def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore
     return total
 
 
-@njit_borrowing
+@njit_inner
 def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
     rows, transit = book[0][0], book[2][1]

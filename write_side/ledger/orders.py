@@ -9,7 +9,7 @@ import numpy as np
 from write_side.contract.account_rows import FLAGS_AND_ASSET, HELD, POSTED
 from write_side.contract.codes import Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import (
     AMOUNT,
@@ -96,7 +96,7 @@ TAPE_MAX: Final = 4_096
 its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
 
 
-@njit(inline="always")
+@njit_inlined
 def has_room(output, counts, left):  # type: ignore[no-untyped-def]
     """Whether the output has room for all that an order can say, and for `left` plain transfers behind it, with
     what is held of both accounts and, in an atomic chain, when they were changed before."""
@@ -106,7 +106,7 @@ def has_room(output, counts, left):  # type: ignore[no-untyped-def]
     )  # fmt: skip
 
 
-@njit(inline="always")
+@njit_inlined
 def _became(code, reversible):  # type: ignore[no-untyped-def]
     """What the id table keeps of an outcome, in its AMOUNT."""
     if code == _DONE:
@@ -116,7 +116,7 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
     return REFUSED
 
 
-@njit_borrowing
+@njit_inner
 def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
     """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     _, lookup, _, _, _, _, _, _, _ = book
@@ -151,7 +151,7 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
     return code, available, np.int64(_became(code, kind == _TRANSFER))
 
 
-@njit_borrowing
+@njit_inner
 def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
     """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
     row, legs = orders[0][order], orders[1]
@@ -172,7 +172,7 @@ def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type
     return np.int64(code), _NOT_TOLD
 
 
-@njit_borrowing
+@njit_inner
 def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     """A transfer across partitions is over: its hold or reversal, its id, its row."""
     table, times = book[3], book[5]
@@ -189,7 +189,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
 
 
-@njit_borrowing
+@njit_inner
 def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
     _, lookup, _, table, digest, times, _, _, _ = book
@@ -219,7 +219,7 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     return np.int64(code), available
 
 
-@njit_borrowing
+@njit_inner
 def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
     """Set and clear flags of an account; the code."""
     accounts, lookup, _, _, _, _, _, _, _ = book

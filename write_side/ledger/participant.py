@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit_inlined
 from write_side.contract.pending import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, Action, StepState
 
 
@@ -87,7 +87,7 @@ _SAGA_DEBIT, _SAGA_CREDIT, _LAST_CREDIT, _TCC_DEBIT, _TCC_CREDIT, _SAGA_CAPTURE,
 )
 
 
-@njit(inline="always")
+@njit_inlined
 def manner_of(option):  # type: ignore[no-untyped-def]
     """The manner of a step with these option bits (`pending.py`)."""
     if option & CREDIT_BIT:

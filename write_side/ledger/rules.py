@@ -27,7 +27,7 @@ from write_side.contract.account_rows import (
 )
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import Code, Flag, Kind
-from write_side.contract.compiled import njit, njit_borrowing
+from write_side.contract.compiled import njit, njit_borrowing, njit_inlined, njit_inner
 from write_side.contract.digest import mix_id
 from write_side.contract.fold import time_of_id
 from write_side.contract.hash_index import find_row, prefetch_home
@@ -100,14 +100,14 @@ _NEW_WORLD: Final = -1
 _NEW_TRANSIT: Final = -2
 
 
-@njit(inline="always")
+@njit_inlined
 def _change(rows, changed_at_us, touched, digest, number, delta, at_us):  # type: ignore[no-untyped-def]
     touch(rows, changed_at_us, touched, digest, number, at_us)
     rows[number, POSTED] += delta
     rows[number, VERSION] += 1
 
 
-@njit(inline="always")
+@njit_inlined
 def _number(rows, slots, secret, world, a, b, asset):  # type: ignore[no-untyped-def]
     """The account's number, negative when there is none; `@world` is the one of the asset."""
     if a == _WORLD_A and b == _WORLD_B:
@@ -115,7 +115,7 @@ def _number(rows, slots, secret, world, a, b, asset):  # type: ignore[no-untyped
     return find_row(rows, slots, secret, a, b)
 
 
-@njit(inline="always")
+@njit_inlined
 def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
     return not (a == _WORLD_A and b == _WORLD_B) and a % partitions != partition
 
@@ -133,7 +133,7 @@ def _terms_code(rows, debit, credit, asset):  # type: ignore[no-untyped-def]
     return _CREDIT_FROZEN if receives & _CREDIT_FLAG else _DONE
 
 
-@njit(inline="always")
+@njit_inlined
 def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
     """The code of a transfer between two looked-up accounts, and the debited one's available (`NOT_TOLD` if irrelevant)."""
     if debit < 0 or credit < 0:
@@ -151,7 +151,7 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
     return _DONE, np.int64(_NO_FLOOR)
 
 
-@njit_borrowing
+@njit_inner
 def _standing(rows, lookup, a, b, floor, row_key):  # type: ignore[no-untyped-def]
     """What an opening finds: DONE when the account can be opened."""
     slots, secret, partition, partitions = lookup
@@ -164,7 +164,7 @@ def _standing(rows, lookup, a, b, floor, row_key):  # type: ignore[no-untyped-de
     return _EXISTS if same else _OTHER_TERMS
 
 
-@njit_borrowing
+@njit_inner
 def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here."""
     rows, changed_at_us, touched = accounts
@@ -194,13 +194,13 @@ def _open(accounts, lookup, systems, system_keys, opened, counts, command, a, b,
     counts[OPENED] += 1
 
 
-@njit_borrowing
+@njit_inner
 def _is_open(table, a, b):  # type: ignore[no-untyped-def]
     """Whether an id without a time, which the id table may have forgotten, is that of an open hold or transfer."""
     return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
 
 
-@njit(inline="always")
+@njit_inlined
 def _take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
     """Remember the id of row i as this block's: its row in the id table. Negative when there is nothing to decide:
     _ANSWERED (the code is told), or _FULL (a higher cut-off is wanted first). not_run: a chain that stopped runs nothing new."""
@@ -243,7 +243,7 @@ def _take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_
     return id_row
 
 
-@njit(inline="always")
+@njit_inlined
 def _move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us):  # type: ignore[no-untyped-def]
     """A plain transfer between two accounts of this partition: its code."""
     debit_a, debit_b, credit_a, credit_b, amounts, assets = sides
@@ -265,7 +265,7 @@ def _move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us)
     return code
 
 
-@njit(inline="always")
+@njit_inlined
 def _prefetch(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped-def]
     """Fetch what rows further on will need."""
     id_pairs, _ = named
@@ -280,7 +280,7 @@ def _prefetch(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped
         prefetch_account(accounts[0], slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
 
 
-@njit_borrowing
+@njit_inner
 def _plain_run(  # type: ignore[no-untyped-def]
     start, raised, kind, chain, order, named, sides, accounts, found, ids, table, digest, times, output, counts
 ):

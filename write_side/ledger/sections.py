@@ -106,6 +106,8 @@ def _told_again(gathered: Gathered, code: npt.NDArray[np.uint8], available: Int6
     details = gathered.batch.details
     if details is None:
         rows = np.flatnonzero(told & (gathered.client >= 0))
+        if not rows.size:
+            return {}
         return {"legs": _by_outcome(rows, gathered, available, *_plain_legs(gathered, rows))[0]}
     told |= (gathered.client >= 0) & (code != Code.REPEATED) & (code != Code.EXISTS)
     at = np.flatnonzero(gathered.client >= 0)[details.row]  # the outcomes of the commands with details
