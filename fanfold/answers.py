@@ -58,6 +58,7 @@ class Step(NamedTuple):
 class Moved(NamedTuple):
     """It is done: `accounts` as they were right after it. `position` is where the log says so.
 
+    Of a transfer across partitions `accounts` are only those of its home partition: ask for the others with `position`.
     result: `done` when money has moved, `held`, `voided`, `changed`. hold, reverses: what it was about. dry_run: what would
     have been; then nothing is in the log.
     """
@@ -141,7 +142,10 @@ class ConnectionState(NamedTuple):
 def refusal_of(document: Mapping[str, Any], status: int) -> Refusal:
     """From a problem document; from anything else that came with a status of 400 and above, as good as it gets."""
     code, title, detail = (str(document.get(name, "")) for name in ("code", "title", "detail"))
-    return Refusal(status, code or f"http_{status}", title or "The service refused this", detail, document)
+    if not code:  # a proxy's own page, say, or another service
+        code, title = f"http_{status}", title or "The service refused this"
+        detail = detail or "It does not say why, or whether it is a wallet service: is the address right?"
+    return Refusal(status, code, title, detail, document)
 
 
 def state_of(document: Mapping[str, Any]) -> AccountState:

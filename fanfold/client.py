@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
 
@@ -67,7 +68,14 @@ T = TypeVar("T")
 
 
 class NotAnswered(Exception):
-    """The service gave no answer within all attempts. What was asked may have been done: asking again is safe."""
+    """The service gave no answer within all attempts. What was asked may have been done: asking again with the same ids is safe.
+
+    ids: of the commands that were asked, in their order. Without its id a command asked again is another one.
+    """
+
+    def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.ids = tuple(ids)
 
 
 class Client:
@@ -103,9 +111,11 @@ class Client:
         dry_run: tell what would become of it, change nothing. wait_seconds: answer after so long, at most 30, even when a
         transfer across partitions is not over (`Pending`); None leaves it to the service.
         """
-        request = request_of(named(command))
+        asked = named(command)
+        request = request_of(asked)
         more: dict[str, Any] = {"json": request.body | ({"dry_run": True} if dry_run else {})}
-        return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
+        with _naming([asked]):
+            return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
 
     async def transfer(
         self, debit: str, credit: str, amount: int, asset: str, *, id: str | None = None
@@ -151,16 +161,17 @@ class Client:
             raise ValueError(f"a batch has at most {BATCH_ITEMS_MAX} items")
         if not items:
             return []
-        lines = [line_of(item if isinstance(item, Open) else named(item)) for item in items]
+        asked = [item if isinstance(item, Open) else named(item) for item in items]
         more = _waiting(wait_seconds)
         more["headers"] = {"content-type": "application/x-ndjson"} | more.get("headers", {})
-        answer = await self._send(
-            "POST",
-            "/v1/transfers:batch",
-            params={} if mode == "continue" else {"mode": mode},
-            data=msgspec.json.Encoder().encode_lines(lines),
-            **more,
-        )
+        with _naming(asked):
+            answer = await self._send(
+                "POST",
+                "/v1/transfers:batch",
+                params={} if mode == "continue" else {"mode": mode},
+                data=msgspec.json.Encoder().encode_lines([line_of(item) for item in asked]),
+                **more,
+            )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
         results = msgspec.json.Decoder().decode_lines(answer.body)
@@ -243,6 +254,16 @@ def wait_seconds(attempt: int, chance: float) -> float:
     """Before attempt 1, 2, ...: doubling up to the maximum, at least half of it. `chance` 0..1 spreads clients apart."""
     most = min(WAIT_SECONDS_MAX, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
     return most * (0.5 + chance / 2)
+
+
+@contextmanager
+def _naming(asked: Sequence[Open | Command]) -> Iterator[None]:
+    """Who gets no answer gets the ids, also those that were made here."""
+    try:
+        yield
+    except NotAnswered as failure:
+        ids = [item.id for item in asked if not isinstance(item, Open) and item.id is not None]
+        raise NotAnswered(str(failure), ids) from None
 
 
 def _waiting(seconds: int | None) -> dict[str, Any]:

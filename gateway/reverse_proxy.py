@@ -82,16 +82,19 @@ class _Guard:
         self._left = bytes_max
         self.too_large = False
         self.ended = False
+        self.cut = False
+        """The body will not end: the client went away in it, or it is too large. No side is to blame for what follows."""
         self.status = 0
 
     async def receive(self) -> Message:
         if self.too_large:
             return {"type": "http.disconnect"}
         message = await self.unread()
+        self.cut = self.cut or (message["type"] == "http.disconnect" and not self.ended)
         self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self._left -= len(message.get("body", b""))
         if self._left < 0:
-            self.too_large = True
+            self.too_large = self.cut = True
             return {"type": "http.disconnect"}
         return message
 
@@ -106,6 +109,10 @@ class _Guard:
 DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 DISCARD_SECONDS_MAX: Final = 30
 """A refused body is read on up to here: longer ones are no client's mistake."""
+
+
+ONLY_READ: Final = "This was only a question: no money is affected. Ask again soon."
+"""For what the read side does not answer: the table's words are for writes, which may have been made."""
 
 
 class ReverseProxy:
@@ -140,7 +147,8 @@ class ReverseProxy:
                 _log.info("upstream_back", side=side)
         except UpstreamUnavailable as gone:
             word = "upstream_unavailable"
-            if side not in self._away:  # once, not for every request of an outage: the metrics count those
+            # Once, not for every request of an outage: the metrics count those.
+            if not guard.cut and side not in self._away:
                 self._away.add(side)
                 _log.warning("upstream_unavailable", side=side, reason=str(gone))
         except Exception:
@@ -150,7 +158,8 @@ class ReverseProxy:
         if not guard.status and (word is not None or guard.too_large):
             if not guard.ended:
                 await _discard(guard.unread)
-            await send_problem(send, "body_too_large" if guard.too_large else word or "internal")
+            detail = ONLY_READ if side == "read" else None
+            await send_problem(send, "body_too_large" if guard.too_large else word or "internal", detail=detail)
         self._metrics.requests.labels(side, str(guard.status or "none")).inc()
 
 

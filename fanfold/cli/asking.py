@@ -27,20 +27,26 @@ INTERRUPTED: Final = 130
 """Exit codes: the service said no; nobody knows (2 is also a command that was typed wrongly); Ctrl-C."""
 
 
-def run(asked: Coroutine[Any, Any, T]) -> T:
-    """What came of it; failures end the command with a sentence and an exit code, never with a traceback."""
+def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
+    """What came of it; failures end the command with a sentence and an exit code, never with a traceback.
+
+    may_be_done: what to tell a person who gets no answer or stops waiting, of something that may have changed money; None when
+    nothing was asked to change.
+    """
     try:
         return asyncio.run(asked)
     except NotAnswered as failure:
         fail(
             f"No answer. {failure}\n"
             "Is the service running? `fanfold up` starts one; --url or FANFOLD_URL names another address.\n"
-            "What was asked may have been done. Ask again: the same id never runs twice.",
+            f"{may_be_done or 'Nothing was asked to change.'}",
             NOT_ANSWERED,
         )
     except StreamEnded as ended:
         fail(str(ended), NOT_ANSWERED)
     except KeyboardInterrupt:
+        if may_be_done is not None:
+            fail(f"Interrupted. {may_be_done}", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -50,8 +56,9 @@ def fail(sentence: str, code: int = REFUSED) -> NoReturn:
 
 
 def fail_refused(refusal: Refusal) -> NoReturn:
-    extra = "".join(f" {name} {refusal.document[name]}." for name in ("available",) if name in refusal.document)
-    fail(f"Refused ({refusal.code}): {refusal.title}. {refusal.detail}{extra}")
+    available = refusal.document.get("available")
+    known = "" if available is None else f" There is {available} available, in minor units."
+    fail(f"Refused ({refusal.code}): {refusal.title}. {refusal.detail}{known}")
 
 
 def check_url(url: str) -> str:

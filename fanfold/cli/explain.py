@@ -110,7 +110,7 @@ async def _explain(transfer_id: bytes) -> list[Step]:
 
 def lines(transfer_id: bytes, steps: Sequence[Step]) -> Iterator[str]:
     """The explanation as text."""
-    yield f"{format_transfer_id(transfer_id)}"
+    yield format_transfer_id(transfer_id)
     for number, step in enumerate(steps, 1):
         yield ""
         yield from _step(number, step, transfer_id)

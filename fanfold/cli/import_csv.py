@@ -101,7 +101,8 @@ def import_csv(
     try:
         with _open(file) as text, _progress(file, quiet=as_json) as progress:
             task = progress.add_task("importing", total=_count_rows(file))
-            summary = run(_import(url, rows(csv.reader(text), asset=asset, floor=floor), progress, task))
+            importing = _import(url, rows(csv.reader(text), asset=asset, floor=floor), progress, task)
+            summary = run(importing, may_be_done="Import the file again: rows that are in move nothing twice.")
     except OSError as error:
         fail(f"{file} cannot be read: {error.strerror or 'it is not what its name says'}.")
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error):
@@ -125,7 +126,7 @@ async def _import(url: str, source: Iterator[Row | Skipped], progress: Progress,
             try:
                 answers = iter(await client.transfer_batch(_commands(taken)))
             except NotAnswered as failure:
-                raise NotAnswered(f"{failure} {summary.rows} rows are in; import the file again to go on.") from None
+                raise NotAnswered(f"{failure} {summary.rows} rows are in, and perhaps some more.") from None
             for row in batch:
                 if isinstance(row, Skipped):
                     summary.skip(row)

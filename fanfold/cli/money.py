@@ -43,7 +43,7 @@ def open_account(
         async with Client(check_url(url)) as client:
             return await client.open_account(account, asset, floor=lowest)
 
-    opened = run(ask())
+    opened = run(ask(), may_be_done="It may be open. Ask again: with the same terms it is opened once.")
     if isinstance(opened, Refusal):
         fail_refused(opened)
     if as_json:
@@ -95,9 +95,13 @@ def balance(
             print(json.dumps(state._asdict()))
     elif states:
         Console().print(states_table(states))
-    for account, answer in zip(accounts, answers, strict=True):
-        if isinstance(answer, Refusal):
-            fail(f"{account}: {answer.title} ({answer.code}). {answer.detail}")
+    refused = [
+        f"{account}: {answer.title} ({answer.code}). {answer.detail}"
+        for account, answer in zip(accounts, answers, strict=True)
+        if isinstance(answer, Refusal)
+    ]
+    if refused:
+        fail("\n".join(refused))
 
 
 def watch(

@@ -14,7 +14,7 @@ from rich.table import Table
 from fanfold.answers import AccountState, Moved, Pending, Refusal
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, money, run
 from fanfold.client import Client
-from fanfold.commands import Across, Command, Leg, between
+from fanfold.commands import Across, Command, Leg, between, named
 
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
@@ -104,11 +104,14 @@ class HowAsked:
         if wait is not None and not 0 <= wait <= 30:
             fail_typed("--wait must be 0 to 30 seconds.")
 
+        # Who gets no answer needs the id: typed again without it, the command would be another one and move money twice.
+        asked = named(command)
+
         async def ask() -> Moved | Pending | Refusal:
             async with Client(check_url(self.url)) as client:
-                return await client.ask(command, dry_run=self.dry_run, wait_seconds=wait)
+                return await client.ask(asked, dry_run=self.dry_run, wait_seconds=wait)
 
-        answer = run(ask())
+        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(asked.id)}")
         if isinstance(answer, Refusal):
             fail_refused(answer)
         print(json.dumps(_document(answer))) if self.as_json else _tell(answer)
@@ -154,6 +157,7 @@ def states_table(states: Sequence[AccountState]) -> Table:
 def _tell(answer: Moved | Pending) -> None:
     if isinstance(answer, Pending):
         print(f"under way ({answer.protocol}, {answer.phase}), position {answer.position}, id {answer.id}")
+        print(f"It ends by itself. {_asked_again(answer.id)}")
         return
     about = "".join(
         f", {word} {id}" for word, id in (("hold", answer.hold), ("reverses", answer.reverses)) if id is not None
@@ -164,6 +168,10 @@ def _tell(answer: Moved | Pending) -> None:
         print(f"{answer.result}, position {answer.position}, id {answer.id}{about}")
     if answer.accounts:
         Console().print(states_table(answer.accounts))
+
+
+def _asked_again(id: str | None) -> str:
+    return f"The same command with --id {id} tells what became of it, and never runs twice."
 
 
 def _document(answer: Moved | Pending) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +104,11 @@ def test_transfer_still_under_way_ends_with_3(wallet: StubWallet) -> None:
     for form in ((), ("--json",)):
         wallet.pending_next = True
         told = run("transfer", "alice", "bob", "5", "USD/2", "--protocol", "tcc", "--wait", "0", *form, code=3).stdout
-        assert json.loads(told)["phase"] == "trying" if form else "under way (tcc, trying)" in told
+        if form:
+            assert json.loads(told)["phase"] == "trying"
+        else:
+            assert "under way (tcc, trying)" in told
+            assert "The same command with --id" in told
 
 
 def test_flags_are_set_shown_and_cleared(wallet: StubWallet) -> None:
@@ -125,11 +130,11 @@ def test_refused_transfer_says_why_and_ends_with_1(wallet: StubWallet) -> None:
     assert "No money moved" in told
 
 
-def test_balance_shows_those_that_are_there_and_names_the_one_that_is_not(wallet: StubWallet) -> None:
+def test_balance_shows_those_that_are_there_and_names_those_that_are_not(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2")
-    result = run("balance", "alice", "nobody", code=1)
+    result = run("balance", "alice", "nobody", "nothing", code=1)
     assert "alice" in result.stdout
-    assert "nobody" in result.stderr
+    assert all(name in result.stderr for name in ("nobody", "nothing"))
 
 
 @pytest.mark.parametrize(
@@ -149,6 +154,37 @@ def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
     assert "fanfold up" in told
     assert "FANFOLD_URL" in told
     assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("transfer", "@world", "alice", "5", "USD/2"),
+        ("hold", "alice", "bob", "5", "USD/2"),
+        ("freeze", "alice"),
+    ],
+)
+def test_who_gets_no_answer_is_told_the_id_to_ask_again_with(
+    wallet: StubWallet, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Typed again without it the command would be another one, and could move money twice."""
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    told = run(*arguments, "--url", NOBODY, code=2).stderr
+    assert "may have been done" in told
+    id = told.partition("--id ")[2].split()[0]
+    assert str(uuid.UUID(id)) == id
+
+
+@pytest.mark.parametrize(
+    "arguments", [("balance", "alice"), ("transfers",), ("transfer", "a", "b", "5", "USD/2", "--dry-run")]
+)
+def test_who_asked_for_no_change_is_told_that_nothing_was_changed(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    told = run(*arguments, "--url", NOBODY, code=2).stderr
+    assert "Nothing was asked to change." in told
+    assert "may have been done" not in told
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,29 @@ async def test_service_that_never_answers_is_said_after_all_attempts(wallet: Stu
         assert wallet.requests == client_module.ATTEMPTS_MAX
 
 
+async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
+    wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    async with Client(wallet.url) as client:
+        await client.open_account("alice", "USD/2")
+        wallet.fail_next = 1_000
+        with pytest.raises(NotAnswered) as lost:
+            await client.transfer("@world", "alice", 5, "USD/2")
+        [id] = lost.value.ids
+        transfers = [Transfer("@world", "alice", amount, "USD/2") for amount in (1, 2)]
+        batch: list[Open | Transfer] = [Open("bob", "USD/2"), *transfers]
+        with pytest.raises(NotAnswered) as lost_batch:
+            await client.transfer_batch(batch)
+        assert len(set(lost_batch.value.ids)) == 2
+        wallet.fail_next = 0
+        for _ in range(2):
+            assert isinstance(await client.transfer("@world", "alice", 5, "USD/2", id=id), Moved)
+        state = await client.balance("alice")
+        assert isinstance(state, AccountState)
+        assert state.posted == 5
+
+
 async def test_watch_begins_with_the_state_and_goes_on_after_the_connection_was_lost(wallet: StubWallet) -> None:
     async with Client(wallet.url) as client:
         await client.open_account("alice", "USD/2")

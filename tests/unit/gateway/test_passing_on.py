@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
+import structlog
 from prometheus_client import CollectorRegistry
 
 from gateway.metrics import Metrics
 from gateway.reverse_proxy import ReverseProxy, route
-from gateway.upstream import InProcess, Message, Receive, Scope, Send
+from gateway.upstream import InProcess, Message, OverHttp, Receive, Scope, Send, UpstreamUnavailable
 from write_side.openapi import describe
 
 ARROW = b"application/vnd.apache.arrow.stream"
@@ -83,3 +86,55 @@ DESCRIBED = [
 @pytest.mark.parametrize(("method", "path"), DESCRIBED)
 def test_every_public_address_of_the_write_side_can_be_reached(method: str, path: str) -> None:
     assert route(method, path) == "write"
+
+
+@pytest.mark.parametrize("bytes_max", [1_000, 5])
+async def test_a_body_that_is_cut_is_not_told_as_a_side_that_is_away(bytes_max: int) -> None:
+    """Its client went away in the middle, or sent more than may be."""
+
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        gone.set()
+
+    gone = asyncio.Event()
+    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
+    write_side = OverHttp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1_000, 1_000)
+    proxy = ReverseProxy(write_side, InProcess(_nobody, 1_000), Metrics(CollectorRegistry()), bytes_max)
+    messages: list[Message] = [
+        {"type": "http.disconnect"},
+        {"type": "http.request", "body": b"0123456789", "more_body": True},
+    ]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else {"type": "http.disconnect"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"transfer-encoding", b"chunked"), (b"content-type", b"application/json")]
+    path = "/v1/transfers"
+    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+    with structlog.testing.capture_logs() as told:
+        await proxy(scope | {"headers": headers}, receive, send)
+    assert told == []
+    assert sent[0]["status"] == (413 if bytes_max == 5 else 503)
+    await write_side.close()
+    await asyncio.wait_for(gone.wait(), 20.0)
+    server.close()
+
+
+@pytest.mark.parametrize(("method", "may_be_made"), [("GET", False), ("POST", True)])
+async def test_only_a_write_that_is_not_answered_may_have_been_made(method: str, may_be_made: bool) -> None:
+    async def away(scope: Scope, receive: Receive, send: Send) -> None:
+        raise UpstreamUnavailable("it is away")
+
+    start, answer = await _ask(away, away, method, "/v1/transfers", b"", [], b"")
+    assert start["status"] == 503
+    detail = json.loads(answer["body"])["detail"]
+    assert ("may have been made" in detail, "no money is affected" in detail) == (may_be_made, not may_be_made)
