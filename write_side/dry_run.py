@@ -14,12 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS_MASK
+from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS_MASK, add_account
 from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import Code, Kind
-from write_side.contract.hash_index import find_row, point_to
+from write_side.contract.hash_index import find_row
+from write_side.contract.ids import put_id
 from write_side.contract.pending import (
     FIRST_LEG,
     ID_A,
@@ -183,11 +184,14 @@ def _copy_account(source: State, copy: State, number: int) -> int:
     asset = copy.intern_asset(source.assets[number])
     row = source.rows[number].copy()
     row[FLAGS_AND_ASSET] = (row[FLAGS_AND_ASSET] & FLAGS_MASK) | (np.int64(asset) << ASSET_SHIFT)
+    a, b = row.view(np.uint64)[:2]
+    # Written as a new account to get its place in the index, then with what it has. Nobody settles this list of touched rows.
+    zero, hidden = np.int64(0), source.names[number].startswith("@")
+    add_account(
+        copy.rows, copy.changed_at_us, np.zeros(2, np.int64), copy.slots, copy.secret, np.int64(at), a, b, zero, zero, zero,
+        zero, zero, hidden,
+    )  # fmt: skip
     copy.rows[at] = row
-    copy.changed_at_us[at] = 0
-    if not source.names[number].startswith("@"):
-        a, b = row.view(np.uint64)[:2]
-        point_to(copy.slots, find_row(copy.rows, copy.slots, copy.secret, a, b), at, a, b, copy.secret)
     copy.names.append(source.names[number])
     copy.assets.append(source.assets[number])
     copy.owners.append(source.owners[number])
@@ -199,10 +203,9 @@ def _copy_id(source: State, copy: State, id16: bytes) -> None:
     row = source.ids.find(id16)
     if row is not None:
         copy.ids.reserve(1)
-        copy.ids.rows[0] = source.ids.rows[row]
-        a, b = copy.ids.rows[0, :2]
-        free = find_row(copy.ids.rows, copy.ids.slots, copy.ids.secret, a, b)
-        point_to(copy.ids.slots, free, 0, a, b, copy.ids.secret)
+        columns = source.ids.rows[row]
+        free = find_row(copy.ids.rows, copy.ids.slots, copy.ids.secret, columns[0], columns[1])
+        put_id(copy.ids.rows, copy.ids.slots, copy.ids.secret, np.int64(free), np.int64(0), *columns)
         copy.ids.count = 1
 
 

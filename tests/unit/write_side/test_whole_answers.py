@@ -3,6 +3,7 @@ after it of the accounts that its home knows."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -30,14 +31,26 @@ pytestmark = pytest.mark.parametrize("protocol", ["saga", "tcc"])
 
 @pytest.fixture
 async def bank() -> AsyncIterator[TwoPartitions]:
-    """alice and carol in one partition, bob and dave in the other; alice and bob have 100."""
     async with TwoPartitions() as found:
-        for number, name in enumerate((ALICE, BOB, CAROL, DAVE)):
-            await found.done("PUT", f"/v1/accounts/{name}", {"asset": USD})
-            if name in (ALICE, BOB):
-                deposit = {"id": transfer_id(90 + number), "from": "@world", "to": name, "amount": "100", "asset": USD}
-                await found.done("POST", TRANSFERS, deposit)
+        await _fill(found)
         yield found
+
+
+@pytest.fixture
+async def bank_of_today() -> AsyncIterator[TwoPartitions]:
+    """A dry run looks at the clock itself: what is remembered must be of these days."""
+    async with TwoPartitions(at_us=time.time_ns() // 1000) as found:
+        await _fill(found)
+        yield found
+
+
+async def _fill(bank: TwoPartitions) -> None:
+    """alice and carol in one partition, bob and dave in the other; alice and bob have 100."""
+    for name in (ALICE, BOB, CAROL, DAVE):
+        await bank.done("PUT", f"/v1/accounts/{name}", {"asset": USD})
+        if name in (ALICE, BOB):
+            deposit = {"id": str(uuid.uuid4()), "from": "@world", "to": name, "amount": "100", "asset": USD}
+            await bank.done("POST", TRANSFERS, deposit)
 
 
 async def _everywhere(bank: TwoPartitions, path: str, command: dict[str, Any]) -> dict[str, Any]:
@@ -126,11 +139,30 @@ async def test_what_is_under_way_says_what_it_is_about(bank: TwoPartitions, prot
     assert (reply.status, reply.document["result"], reply.document["hold"]) == (202, "pending", HOLD)
 
 
-async def test_a_dry_run_tells_what_the_answer_would(bank: TwoPartitions, protocol: str) -> None:
-    await bank.done("POST", "/v1/holds", {"id": HOLD, "from": ALICE, "to": BOB, "amount": "50", "asset": USD})
-    path, timeless = f"/v1/holds/{HOLD}/capture", str(uuid.UUID(int=uuid.UUID(ID).int, version=4))
-    capture = {"id": timeless, "amount": "20", "final": True, "protocol": protocol}
-    dry = await bank.done("POST", path, capture | {"dry_run": True})
-    real = await bank.done("POST", path, capture)
-    assert _states(dry) == _states(real)
-    assert (dry["result"], dry["hold"]) == (real["result"], HOLD)
+async def test_a_dry_run_of_a_capture_tells_what_the_answer_would(bank_of_today: TwoPartitions, protocol: str) -> None:
+    hold = await bank_of_today.done(
+        "POST", "/v1/holds", {"id": str(uuid.uuid4()), "from": ALICE, "to": BOB, "amount": "50", "asset": USD}
+    )
+    told = await _dry_and_real(
+        bank_of_today, f"/v1/holds/{hold['id']}/capture", {"amount": "20", "final": True, "protocol": protocol}
+    )
+    assert told["hold"] == hold["id"]
+
+
+@pytest.mark.parametrize("receiver", [BOB, CAROL])
+async def test_a_dry_run_of_a_reversal_tells_what_the_answer_would(
+    bank_of_today: TwoPartitions, protocol: str, receiver: str
+) -> None:
+    done = await bank_of_today.done("POST", TRANSFERS, PAYMENT | {"id": str(uuid.uuid4()), "to": receiver})
+    told = await _dry_and_real(bank_of_today, f"/v1/transfers/{done['id']}/reverse", {"protocol": protocol})
+    assert told["reverses"] == done["id"]
+
+
+async def _dry_and_real(bank: TwoPartitions, path: str, command: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a dry run, once the command itself is answered alike."""
+    named = command | {"id": str(uuid.uuid4())}
+    dry = await bank.done("POST", path, named | {"dry_run": True})
+    real = await bank.done("POST", path, named)
+    assert _states(dry) == _states(real) != {}
+    assert dry["result"] == real["result"] == "done"
+    return dry

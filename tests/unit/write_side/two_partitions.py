@@ -38,11 +38,12 @@ def transfer_id(number: int) -> str:
 class TwoPartitions:
     """`async with`: started and running. `restart` ends the writing process as if it were killed, and starts another.
 
-    carried: whether messages go between the partitions; without, no transfer between them ends.
+    carried: whether messages go between the partitions; without, no transfer between them ends. at_us: what time it is.
     """
 
-    def __init__(self, *, carried: bool = True) -> None:
+    def __init__(self, *, carried: bool = True, at_us: int = NOON_US) -> None:
         self._carried = carried
+        self._at_us = at_us
         self.reading = Side(PARTITIONS)
         self._log = self.reading.log
         self._running: list[asyncio.Task[None]] = []
@@ -82,7 +83,7 @@ class TwoPartitions:
         return reply.document
 
     async def _start(self) -> None:
-        queue, clock = MemoryQueue(), SimulatedClock()
+        queue, clock = MemoryQueue(), SimulatedClock(self._at_us)
         writers = [
             Writer(p, self._log, queue, clock, WriterLimits(), lambda block, at: self._accepted(block, at))
             for p in range(PARTITIONS)
