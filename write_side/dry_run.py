@@ -218,6 +218,6 @@ def _copy_pending(source: State, copy: State, id16: bytes, what: What) -> None:
     table = copy.pending.arrays
     at = add_pending(table, values[ID_A], values[ID_B], values[WHAT], np.int64(0))
     for leg in legs:
-        add_leg(table, at, *leg)
+        add_leg(table, at, leg)
     values[FIRST_LEG] = copy.pending.rows[at, FIRST_LEG]
     copy.pending.rows[at] = values

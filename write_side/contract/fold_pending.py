@@ -110,18 +110,7 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
         if is_new:
             row = add_pending(table, a, b, what, at_us)
             for k in range(leg, leg + counts[i]):
-                add_leg(
-                    table,
-                    row,
-                    legs[k, 0],
-                    legs[k, 1],
-                    legs[k, 2],
-                    legs[k, 3],
-                    legs[k, 4],
-                    legs[k, 5],
-                    legs[k, 6],
-                    legs[k, 7],
-                )
+                add_leg(table, row, legs[k])
             if kind == _PROCESS:
                 add_records(table, row, logged[i, 5])
                 rows[row, LINK_A] = links[outcomes[i], 0]

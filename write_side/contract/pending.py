@@ -190,20 +190,24 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
 
 
 @njit_borrowing
-def add_leg(table, row, a, b, asset, amount, step, partition, if_version, if_available):  # type: ignore[no-untyped-def]
-    """Append a leg to the row that was added last."""
+def add_leg(table, row, leg):  # type: ignore[no-untyped-def]
+    """Append a copy of a leg, int64[LEG_WIDTH], to the row that was added last; where in the pool it is."""
     rows, _, legs, counts, _, _ = table
-    leg = counts[1]
-    legs[leg, LEG_KEY_A] = a
-    legs[leg, LEG_KEY_B] = b
-    legs[leg, LEG_ASSET] = asset
-    legs[leg, LEG_AMOUNT] = amount
-    legs[leg, LEG_STEP] = step
-    legs[leg, LEG_PARTITION] = partition
-    legs[leg, LEG_IF_VERSION] = if_version
-    legs[leg, LEG_IF_AVAILABLE] = if_available
-    counts[1] = leg + 1
+    at = counts[1]
+    for word in range(LEG_WIDTH):
+        legs[at, word] = leg[word]
+    counts[1] = at + 1
     rows[row, LEG_COUNT] += 1
+    return at
+
+
+@njit_borrowing
+def partition_of_step(rows, legs, row, step):  # type: ignore[no-untyped-def]
+    """The partition in which the legs of a process's step live."""
+    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+        if legs[leg, LEG_STEP] == step:
+            return legs[leg, LEG_PARTITION]
+    return np.int64(-1)
 
 
 @njit_borrowing

@@ -21,6 +21,7 @@ from write_side.contract.pending import (
     LEG_IF_VERSION,
     LEG_KEY_A,
     LEG_KEY_B,
+    LEG_PARTITION,
     LEG_STEP,
     LEG_WIDTH,
     LINK_A,
@@ -85,7 +86,7 @@ def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
 @njit_inner
 def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
-    code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO, _ZERO)
+    code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO)
     if code != _DONE:
         return code, available
     if not legs_fit(book, legs, first, last, ANY_STEP, _GIVES, _RECEIVES):
@@ -106,7 +107,7 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
     for i in range(first, last):
         legs[i, LEG_STEP] = 1 if is_elsewhere(legs[i], lookup) else 0
-    code, available = check_legs(book, legs, first, last, _ZERO, _ZERO, _ZERO)
+    code, available = check_legs(book, legs, first, last, _ZERO, _ZERO)
     if code != _DONE:
         return code, available
     if not legs_fit(book, legs, first, last, _ZERO, _GIVES, _RECEIVES) or not legs_fit(
@@ -120,11 +121,10 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     rows[row, OPTION] = option
     rows[row, DEADLINE_US] = deadline_us
     for i in range(first, last):
-        partition = np.int64(np.uint64(legs[i, LEG_KEY_A]) % lookup[3]) if legs[i, LEG_STEP] else np.int64(lookup[2])
-        add_leg(
-            table, row, legs[i, LEG_KEY_A], legs[i, LEG_KEY_B], legs[i, LEG_ASSET], legs[i, LEG_AMOUNT], 0, partition,
-            legs[i, LEG_IF_VERSION], legs[i, LEG_IF_AVAILABLE],
-        )  # fmt: skip
+        leg = add_leg(table, row, legs[i])
+        elsewhere = legs[i, LEG_STEP] == 1
+        table[2][leg, LEG_STEP] = 0
+        table[2][leg, LEG_PARTITION] = np.int64(np.uint64(legs[i, LEG_KEY_A]) % lookup[3] if elsewhere else lookup[2])
     keep_pending(book, outcome, row, _ZERO, _ONE)
     return _DONE, _NOT_TOLD
 
@@ -257,7 +257,7 @@ def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, fir
             table[0][row, STATE] = _BUSY_HOLD
             keep_pending(book, outcome, row, _ZERO, _ONE)
     else:
-        code, available = check_legs(book, pool, start, end, ANY_STEP, _ZERO, _ONE)
+        code, available = check_legs(book, pool, start, end, ANY_STEP, _ONE)
         if code == _DONE and not legs_fit(book, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES):
             code = _LIMITED
         if code == _DONE:

@@ -43,7 +43,6 @@ _CREDIT_FROZEN: Final = np.int64(Code.CREDIT_FROZEN)
 _VERSION: Final = np.int64(Code.VERSION_DIFFERS)
 _AVAILABLE: Final = np.int64(Code.AVAILABLE_BELOW)
 _INSUFFICIENT: Final = np.int64(Code.INSUFFICIENT_AVAILABLE)
-_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
 _CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
 _DEBIT_FLAG: Final = np.int64(Flag.DEBIT_FROZEN)
 _CREDIT_FLAG: Final = np.int64(Flag.CREDIT_FROZEN)
@@ -124,11 +123,11 @@ def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def check_legs(book, legs, first, last, step, credits_only, authorised):  # type: ignore[no-untyped-def]
+def check_legs(book, legs, first, last, step, authorised):  # type: ignore[no-untyped-def]
     """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
     code, available = _DONE, _NOT_TOLD
     for i in range(first, last):
-        if (step != ANY_STEP and legs[i, LEG_STEP] != step) or (credits_only and legs[i, LEG_AMOUNT] < 0):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
             continue
         found, spendable = _leg_code(book[0][0], book[2][2], number_of_leg(book, legs, i), legs[i], authorised)
         if _RANKS[found] < _RANKS[code]:

@@ -39,7 +39,7 @@ from write_side.contract.pending import (
 )
 from write_side.contract.pending import OPTION as ROW_OPTION
 from write_side.contract.pending import STATE as ROW_STATE
-from write_side.ledger.across import begin, take_answer, take_step, time_out
+from write_side.ledger.across import begin, take_answer, time_out
 from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
 from write_side.ledger.order_columns import (
@@ -62,6 +62,7 @@ from write_side.ledger.order_columns import (
     STATE,
     STEP,
 )
+from write_side.ledger.steps import take_step
 
 _TRANSFER: Final = np.int64(Kind.TRANSFER)
 _HOLD: Final = np.int64(Kind.HOLD)
@@ -85,10 +86,8 @@ _PROCESS: Final = np.int64(What.PROCESS)
 _REVERSAL: Final = np.int64(What.REVERSAL)
 _LINK: Final = np.int64(LINK)
 _ZERO: Final = np.int64(0)
-_HOLD_ROW: Final = np.int64(What.HOLD)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _KIND_MASK: Final = 255
-
 
 ENTRIES_MAX: Final = 2_048
 TAPE_MAX: Final = 4_096

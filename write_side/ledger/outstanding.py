@@ -30,7 +30,6 @@ from write_side.contract.pending import (
     LEG_IF_AVAILABLE,
     LEG_IF_VERSION,
     LEG_KEY_A,
-    LEG_PARTITION,
     LEG_STEP,
     LOGGED,
     OPTION,
@@ -42,6 +41,7 @@ from write_side.contract.pending import (
     Action,
     StepState,
     What,
+    partition_of_step,
 )
 from write_side.ledger.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
 from write_side.ledger.step_batch import StepBatch
@@ -118,14 +118,6 @@ def _batch(table: Int64s, legs: Int64s) -> StepBatch:
 
 
 @njit(cache=True, nogil=True)
-def _partition_of(rows, legs, row, step):  # type: ignore[no-untyped-def]
-    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-        if legs[leg, LEG_STEP] == step:
-            return legs[leg, LEG_PARTITION]
-    return np.int64(-1)
-
-
-@njit(cache=True, nogil=True)
 def _make(rows, legs, lows, here, sequence, at_us, again):  # type: ignore[no-untyped-def]
     """int64[messages, _WIDTH], int64[legs, LEG_WIDTH]: the messages of all rows, in their order."""
     wanted = 0
@@ -153,7 +145,7 @@ def _make(rows, legs, lows, here, sequence, at_us, again):  # type: ignore[no-un
         for step in range(rows[row, STEPS]):
             if not is_waited_for(rows, row, step):
                 continue
-            target = _partition_of(rows, legs, row, step)
+            target = partition_of_step(rows, legs, row, step)
             if target == here and not again:
                 continue
             out[n, _TARGET] = target
