@@ -17,7 +17,6 @@ from read_side.projections.phase_table import (
     reversal_of,
 )
 from read_side.projections.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
-from read_side.projections.whole_answer import earlier_at_home, told_whole
 from read_side.projector import Projector
 from read_side.queries import Balances
 from read_side.questions import NOTHING_WANTED, Ambiguous, NotFound, NotReached, Rebuilding, Wanted, check_partitions
@@ -30,6 +29,7 @@ from write_side.contract.log import Log
 from write_side.contract.pending import Phase
 from write_side.contract.position import format_positions
 from write_side.contract.state import Place
+from write_side.contract.whole_answer import earlier_at_home, told_whole
 
 BLOCKS_KEPT: Final = 16
 """Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""

@@ -35,12 +35,12 @@ from write_side.contract.pending import (
 )
 from write_side.contract.position import Position
 from write_side.contract.state import State, name_key, word_hash
+from write_side.contract.whole_answer import told_under_way, told_whole
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Capture, Change, Command, OpenAccount, Reverse, Transfer, Void
 from write_side.ledger.decide import decide
 from write_side.ledger.outstanding import messages_of_block
 from write_side.ledger.step_batch import StepBatch
-from write_side.whole_answer import told_under_way, told_whole
 
 ROUNDS_MAX: Final = 1_000
 """Messages of one transfer: two for each of 62 steps and phases, several times over. More means that it waits for a limit."""

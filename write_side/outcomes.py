@@ -20,7 +20,7 @@ from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
 from write_side.contract.state import Place, State
-from write_side.whole_answer import earlier_at_home, told_under_way, told_whole
+from write_side.contract.whole_answer import earlier_at_home, told_under_way, told_whole
 
 RECENT_BLOCKS = 16
 """Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""

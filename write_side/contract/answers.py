@@ -81,8 +81,8 @@ class BlockAnswers:
     def _done(self, row: int, kind: Kind) -> Answer:
         document: dict[str, object] = {"id": self._id(row), "result": RESULTS[kind], **self._place()}
         if kind in (Kind.CAPTURE, Kind.VOID, Kind.REVERSE):
-            document["reverses" if kind is Kind.REVERSE else "hold"] = self._link(row)
-        return Answer(_CREATED.get(kind, 201), document | self._note(row) | {"accounts": self._accounts(row)})
+            document["reverses" if kind is Kind.REVERSE else "hold"] = link_of(self.block, row)
+        return Answer(_CREATED.get(kind, 201), document | note_of(self.block, row) | {"accounts": self._accounts(row)})
 
     def _ended(self, row: int, code: Code) -> Answer:
         """How a transfer across partitions ended, with all its steps."""
@@ -125,20 +125,6 @@ class BlockAnswers:
             }
             for i in np.flatnonzero(steps["outcome"] == row)
         ]
-
-    def _link(self, row: int) -> str | None:
-        at = np.flatnonzero(self.block.links["outcome"] == row)
-        return format_transfer_id(self.block.links["id"][at[0]].tobytes()) if at.size else None
-
-    def _note(self, row: int) -> dict[str, object]:
-        """Reference and metadata, where the client gave some."""
-        details = self.block.details
-        at = np.flatnonzero(details["outcome"] == row)
-        if not at.size:
-            return {}
-        reference, metadata = details["reference"][at[0]], details["metadata"][at[0]]
-        note: dict[str, object] = {"reference": reference} if reference else {}
-        return note | ({"metadata": json.loads(metadata)} if metadata else {})
 
     def _accounts(self, row: int) -> list[dict[str, object]]:
         """The state after it of every account that the outcome changed, each once."""
@@ -219,6 +205,22 @@ class BlockAnswers:
     @cached_property
     def _entry_versions(self) -> list[int]:
         return list(self.block.entries["version"].tolist())
+
+
+def link_of(block: Block, row: int) -> str | None:
+    """The other id that an outcome names: the hold that it captures or voids, the transfer that it reverses."""
+    at = np.flatnonzero(block.links["outcome"] == row)
+    return format_transfer_id(block.links["id"][at[0]].tobytes()) if at.size else None
+
+
+def note_of(block: Block, row: int) -> dict[str, object]:
+    """Reference and metadata of an outcome, where the client gave some."""
+    at = np.flatnonzero(block.details["outcome"] == row)
+    if not at.size:
+        return {}
+    reference, metadata = block.details["reference"][at[0]], block.details["metadata"][at[0]]
+    note: dict[str, object] = {"reference": reference} if reference else {}
+    return note | ({"metadata": json.loads(metadata)} if metadata else {})
 
 
 def account_document(

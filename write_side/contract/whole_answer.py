@@ -6,14 +6,12 @@ Pure. The states of accounts in other partitions are not told: home's log does n
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from write_side.contract.answers import Answer, account_document, format_time
-from write_side.contract.atoms import format_transfer_id
+from write_side.contract.answers import Answer, account_document, format_time, link_of, note_of
 from write_side.contract.block import Block
 from write_side.contract.codes import Code, Kind
 from write_side.contract.pending import What
@@ -47,7 +45,7 @@ def told_whole(answer: Answer, id16: bytes, blocks: Sequence[Block], state: Stat
         accounts: dict[str, Any] = {}
         for block in blocks:
             accounts |= _states(block, id16, state)
-        document |= _note(blocks[0], command) | {"accounts": list(accounts.values())}
+        document |= note_of(blocks[0], command) | {"accounts": list(accounts.values())}
     return Answer(answer.status, document)
 
 
@@ -65,20 +63,7 @@ def _command_row(begun: Block, id16: bytes) -> int:
 def _subject(begun: Block, row: int) -> dict[str, object]:
     """The hold that is captured, the transfer that is reversed."""
     kind = Kind(int(begun.outcomes["kind"][row]))
-    if kind not in _SUBJECTS:
-        return {}
-    [link] = np.flatnonzero(begun.links["outcome"] == row)
-    return {_SUBJECTS[kind]: format_transfer_id(begun.links["id"][link].tobytes())}
-
-
-def _note(begun: Block, row: int) -> dict[str, object]:
-    """Reference and metadata, where the client gave some."""
-    at = np.flatnonzero(begun.details["outcome"] == row)
-    if not at.size:
-        return {}
-    reference, metadata = begun.details["reference"][at[0]], begun.details["metadata"][at[0]]
-    note: dict[str, object] = {"reference": reference} if reference else {}
-    return note | ({"metadata": json.loads(metadata)} if metadata else {})
+    return {_SUBJECTS[kind]: link_of(begun, row)} if kind in _SUBJECTS else {}
 
 
 def _states(block: Block, id16: bytes, state: State) -> dict[str, Any]:

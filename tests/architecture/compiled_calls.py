@@ -1,0 +1,57 @@
+"""Who calls a compiled function that has no way in from Python (`write_side/contract/compiled.py`): only compiled code may.
+
+numba would not refuse such a call from Python: it ends the process.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+
+NO_WAY_IN = frozenset({"njit_inner", "njit_inlined"})
+COMPILED = NO_WAY_IN | {"njit", "njit_borrowing", "intrinsic"}
+
+
+def calls_from_python(sources: Mapping[str, str]) -> list[str]:
+    """`path:line name` of every call of a function without a way in that stands outside compiled code. sources: path to text."""
+    trees = {path: ast.parse(text) for path, text in sources.items()}
+    inner = {
+        (_module(path), node.name)
+        for path, tree in trees.items()
+        for node in _functions(tree)
+        if _decorators(node) & NO_WAY_IN
+    }
+    return [f"{path}:{call}" for path, tree in trees.items() for call in _calls(_module(path), tree, inner)]
+
+
+def _module(path: str) -> str:
+    return path.removesuffix(".py").replace("/", ".")
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def _decorators(function: ast.FunctionDef) -> set[str]:
+    """Names of decorators, called or not: `@njit` and `@njit(cache=True)`."""
+    named = (each.func if isinstance(each, ast.Call) else each for each in function.decorator_list)
+    return {each.id for each in named if isinstance(each, ast.Name)}
+
+
+def _calls(module: str, tree: ast.Module, inner: set[tuple[str, str]]) -> Iterator[str]:
+    known = {name for place, name in inner if place == module}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name for alias in node.names if (node.module or "", alias.name) in inner}
+    compiled = {
+        id(node) for function in _functions(tree) if _decorators(function) & COMPILED for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and id(node) not in compiled:
+            called = node.func
+            if isinstance(called, ast.Name) and called.id in known:
+                yield f"{node.lineno} {called.id}"
+            elif isinstance(called, ast.Attribute) and any(
+                name == called.attr and place.rpartition(".")[2] == ast.unparse(called.value) for place, name in inner
+            ):
+                yield f"{node.lineno} {called.attr}"
