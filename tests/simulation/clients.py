@@ -13,10 +13,12 @@ from write_side.contract.atoms import NO_FLOOR
 from write_side.ledger.commands import Command, Leg, LegsTransfer, Mode, OpenAccount, Protocol, Rich, Transfer
 
 DAY_US = 86_400_000_000
-ACROSS = 0.25
+ACROSS = 0.35
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
 BATCHES = 0.2
 """How much is sent as a batch that is atomic, or stops: half and half."""
+DRY_RUNS = 0.12
+"""How often something is only tried out before something else is sent."""
 
 
 class Asked(RichStream):
@@ -42,6 +44,14 @@ class Asked(RichStream):
         own = own_ids(lines, self._used)
         self._used |= set(own)
         return Request(lines, Mode.ATOMIC if dice < BATCHES / 2 else Mode.STOP, own)
+
+    def fresh(self) -> Command:
+        """Something that was never asked, under an id that nobody uses."""
+        self.at_us = _now_us()
+        while True:
+            command = self._command(reverses=True)
+            if isinstance(command, OpenAccount) or own_ids([command], self._used):
+                return command
 
     def answered(self, request: Request) -> None:
         """From now on others may ask for the same, or ask about it."""
@@ -113,12 +123,19 @@ class Asked(RichStream):
     def protocol(self) -> Protocol:
         return self.chance.choice(tuple(Protocol))
 
+    def new_id(self) -> bytes:
+        """An id of now that nothing is wrong with."""
+        self.at_us = _now_us()
+        return self._id(7, 0)
+
     def id(self) -> bytes:
         """A UUIDv7 of now, mostly; sometimes one without a time, too old, or too far ahead."""
-        tail = bytearray(self.chance.randbytes(16))
-        at_us = self.at_us + self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000))
         version = 4 if self.chance.random() < 0.1 else 7
-        tail[:6] = (at_us // 1000).to_bytes(6, "big")
+        return self._id(version, self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000)))
+
+    def _id(self, version: int, apart_us: int) -> bytes:
+        tail = bytearray(self.chance.randbytes(16))
+        tail[:6] = ((self.at_us + apart_us) // 1000).to_bytes(6, "big")
         tail[6] = version << 4 | tail[6] & 0x0F
         tail[8] = 0x80 | tail[8] & 0x3F
         return bytes(tail)

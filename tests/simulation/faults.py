@@ -40,8 +40,12 @@ class Chaos:
         """Whether this fault happens now."""
         if self.calm or self.random.random() >= probability * self.rate:
             return False
-        self.counts[what] = self.counts.get(what, 0) + 1
+        self.count(what)
         return True
+
+    def count(self, what: str) -> None:
+        """Note that something rare has come to pass."""
+        self.counts[what] = self.counts.get(what, 0) + 1
 
     def delay_s(self) -> float:
         return self.random.choice((0.0, 0.0, 0.3, 1.0, 3.0)) * self.slow_s * self.random.random()
@@ -116,9 +120,9 @@ class LifeClock:
 
 
 class FaultyLog:
-    """`Log` of one process. `deciders` notes which process made which block."""
+    """`Log` of one process. `deciders` notes which processes made which block."""
 
-    def __init__(self, life: Life, records: MemoryRecords, deciders: dict[bytes, Life]) -> None:
+    def __init__(self, life: Life, records: MemoryRecords, deciders: dict[bytes, list[Life]]) -> None:
         self._life = life
         self._records = records
         self._inner = MemoryLog(records)
@@ -130,7 +134,7 @@ class FaultyLog:
 
     async def append(self, partition: int, block: bytes) -> int:
         life, chaos = self._life, self._life.chaos
-        self._deciders[block] = life
+        self._deciders.setdefault(block, []).append(life)
         if chaos.strikes("zombie", 0.03):
             life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
         await life.turn()

@@ -64,7 +64,7 @@ class World:
     feed: SharedFeed
     auditors: list[Auditor]
     trace: Callable[[str], None]
-    deciders: dict[bytes, Life] = field(default_factory=dict)
+    deciders: dict[bytes, list[Life]] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
     intakes: list[WriteSide] = field(default_factory=list)
     readers: list[ReadSide] = field(default_factory=list)

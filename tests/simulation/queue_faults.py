@@ -17,6 +17,8 @@ Batch = CommandBatch | StepBatch
 
 DOUBLED = {"command": 0.05, "message": 0.2}
 """Messages are few beside commands, and what a participant remembers of them is only asked by copies."""
+SLOW = 0.2
+"""Messages that take their time leave transfers open for long enough to be met by others."""
 BEHIND_MAX_S = 1.0
 """How long after the message that overtook it a message may come: both in one block, or each in its own."""
 
@@ -57,6 +59,9 @@ class LastingQueueOfLife:
             goes_on, behind = shared.held_back.pass_through(batch)
             for late in behind:
                 asyncio.get_running_loop().call_later(chaos.random.uniform(0, BEHIND_MAX_S), shared.put, late)
+        if isinstance(goes_on, StepBatch) and chaos.strikes("slow message record", SLOW):
+            asyncio.get_running_loop().call_later(chaos.random.uniform(0, LATE_MAX_S), shared.put, goes_on)
+            goes_on = None
         offset = len(shared.records) if goes_on is None else self._put(shared, goes_on, what)
         if chaos.strikes(f"{what} appended, nobody told", 0.03):
             raise LogFailed("The broker did not answer.")
@@ -135,6 +140,9 @@ class NotedQueue:
             await self._put(partition, batch)
         if chaos.strikes("late message record", 0.05):
             self._life.start(self._put_late(partition, batch, chaos.random.uniform(0, LATE_MAX_S)))
+        if chaos.strikes("slow message record", SLOW):
+            self._life.start(self._put_late(partition, batch, chaos.random.uniform(0, LATE_MAX_S)))
+            return -1
         return await self._put(partition, batch)
 
     async def _put(self, partition: int, batch: Batch) -> int:

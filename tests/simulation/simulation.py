@@ -12,15 +12,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from structlog.testing import capture_logs
 
+import write_side.dry_run
 from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
 from tests.simulation.auditor import Auditor, Violation, positions_of
 from tests.simulation.batches import Batches, Request
-from tests.simulation.clients import Asked
+from tests.simulation.clients import DRY_RUNS, Asked
+from tests.simulation.dry_runs import DryRuns, VirtualTime
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.meddling import Meddling
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide, ask
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -33,8 +37,8 @@ from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import Command, LegsTransfer, Transfer
 from write_side.outcomes import OutcomeUnknown
 
-CLIENTS = 4
-COMMANDS_OF_CLIENT = 12
+CLIENTS = 8
+COMMANDS_OF_CLIENT = 6
 STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
@@ -75,7 +79,7 @@ def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = 
     partitions: how many there may be; the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs():
+    with capture_logs(), patch.object(write_side.dry_run, "time", VirtualTime):
         return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
 
 
@@ -90,21 +94,23 @@ class _Run:
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
         self.wallet, self.batches = Wallet(partitions), Batches()
+        self.asked = Asked(chaos.random, self.wallet)
+        self.dry_runs = DryRuns(self.wallet, self.asked)
+        self.meddling = Meddling(self.wallet, chaos)
         auditors = [
             Auditor(
                 p,
                 self.wallet,
                 partial(self._commands_at, p),
-                lambda block: self.world.deciders[block].name,
+                lambda block: {life.name for life in self.world.deciders[block]},
                 self.trace,
-                (self.batches.told,),
+                (self.batches.told, self.dry_runs.told, self.meddling.told),
             )
             for p in range(partitions)
         ]
         self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
-        self.asked = Asked(chaos.random, self.wallet)
         self.reached: dict[int, int] = {}
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
@@ -121,14 +127,21 @@ class _Run:
     def _commands_at(self, partition: int, block: bytes, offset: int) -> Batch | None:
         if self.world.queues is not None:
             return self.world.queues[partition].records[offset]
-        noted = next(each.noted for each in self.world.writers if each.life is self.world.deciders[block])
+        noted = next(each.noted for each in self.world.writers if each.life is self.world.deciders[block][-1])
         assert noted is not None
         return noted.records[partition, offset]
 
     async def run(self) -> Story:
         clients = [asyncio.create_task(self._client(n)) for n in range(CLIENTS)]
         whole = asyncio.create_task(self._to_the_end(clients))
-        endless = (self._supervise(), self._storm(), self._watch(), self._read_for_ever(), self._read_for_ever())
+        endless = (
+            self._supervise(),
+            self._storm(),
+            self._meddle(),
+            self._watch(),
+            self._read_for_ever(),
+            self._read_for_ever(),
+        )
         open_tasks = {whole, *clients, *map(asyncio.create_task, endless)}
         while not whole.done():
             done, open_tasks = await asyncio.wait(open_tasks, return_when=asyncio.FIRST_COMPLETED, timeout=CALM_MAX_S)
@@ -258,20 +271,24 @@ class _Run:
         random = self.chaos.random
         for n in range(COMMANDS_OF_CLIENT):
             await asyncio.sleep(random.uniform(0, 2.0))
-            opens = n < 3 or random.random() < 0.1
+            opens = n < 2 or random.random() < 0.1
             request = self.asked.request(opens)
             self.batches.asked(request)
             await self._until_answered(request)
             self.batches.over(request)
             self.asked.answered(request)
+            if random.random() < DRY_RUNS and (alive := self._asked_processes()):
+                await self.dry_runs.try_out(self.world, random.choice(alive))
+
+    def _asked_processes(self) -> list[WriteSide]:
+        return [each for each in self.world.writers + self.world.intakes if each.life.alive and each.ready]
 
     async def _until_answered(self, request: Request) -> None:
         """Send until an answer comes; sometimes to two processes at once, or once more after the answer."""
         random = self.chaos.random
         again = self.chaos.strikes("asked again", 0.1)
         while True:
-            alive = [each for each in self.world.writers + self.world.intakes if each.life.alive and each.ready]
-            if alive:
+            if alive := self._asked_processes():
                 two = self.chaos.strikes("sent twice", 0.1)
                 sending = [asyncio.create_task(self._send(random.choice(alive), request)) for _ in range(1 + two)]
                 if any(await asyncio.gather(*sending)):
@@ -309,6 +326,18 @@ class _Run:
             self.reached[partition] = max(self.reached.get(partition, -1), sequence)
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self.asked.done.append(command.id)
+
+    async def _meddle(self) -> None:
+        """Be quick where a step is open, and set it right some time later."""
+        random = self.chaos.random
+        while True:
+            await self.meddling.opened.wait()
+            self.meddling.opened.clear()
+            change, alive = self.meddling.in_the_way(self.asked.new_id()), self._asked_processes()
+            if change is not None and alive and random.random() < 0.5:
+                await self._send(random.choice(alive), Request([change]))
+                await asyncio.sleep(random.uniform(0, 2.0))
+                await self._until_answered(Request([self.meddling.thaw(self.asked.new_id(), change.account)]))
 
     # Readers and the client of the stream.
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 import write_side.contract.fold_pending
@@ -12,9 +14,26 @@ import write_side.ledger.decide
 import write_side.relay
 import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side.contract.pending import STATE, WHAT, StepState, What, drop, purge
+from write_side.contract.codes import Kind
+from write_side.contract.hash_index import find_row
+from write_side.contract.pending import (
+    LEG_KEY_A,
+    LEG_KEY_B,
+    MASK_STEPS_MAX,
+    STATE,
+    WHAT,
+    Action,
+    StepState,
+    What,
+    drop,
+    purge,
+    step_what,
+)
+from write_side.contract.state import State
+from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.decide import Decision, decide
 from write_side.ledger.participant import EFFECTS, Manner
+from write_side.ledger.step_batch import StepBatch
 
 Patch = pytest.MonkeyPatch
 
@@ -58,12 +77,60 @@ def credit_first(patch: Patch) -> None:
     patch.setattr(write_side.writer, "decide", forced)
 
 
+def let_a_freeze_stop_a_confirm(patch: Patch) -> None:
+    """A participant does not confirm or cancel what it holds while the account is frozen."""
+
+    def stopped(state: State, batches: Sequence[CommandBatch | StepBatch], *arguments: Any, **more: Any) -> Decision:
+        heeded = [_without_frozen(state, batch) if isinstance(batch, StepBatch) else batch for batch in batches]
+        return decide(state, heeded, *arguments, **more)
+
+    patch.setattr(write_side.writer, "decide", stopped)
+
+
+def _without_frozen(state: State, batch: StepBatch) -> StepBatch:
+    steps = batch.step.copy()
+    for row in np.flatnonzero((batch.kind == Kind.STEP) & (batch.action != Action.TRY)):
+        held = state.pending.find(batch.ids[row].tobytes(), int(step_what(batch.home[row], batch.step[row])))
+        if held is None:
+            continue
+        keys = state.pending.legs_of(held)[:, LEG_KEY_A : LEG_KEY_B + 1].view(np.uint64)
+        numbers = [find_row(state.rows, state.slots, state.secret, a, b) for a, b in keys]
+        if any(state.flags[number] for number in numbers if number >= 0):
+            steps[row] = MASK_STEPS_MAX - 1  # one that there is not
+    return replace(batch, step=steps)
+
+
+def close_on_its_way(patch: Patch) -> None:
+    """An empty account is closed although a transfer under way still has a step on it."""
+
+    def blind(state: State, batches: Sequence[CommandBatch | StepBatch], *arguments: Any, **more: Any) -> Decision:
+        due_us = state.pending.first_due_us()
+        nothing_else = all((batch.kind == Kind.CHANGE).all() for batch in batches)
+        if not nothing_else or (due_us is not None and due_us <= more["created_at_us"]):  # their legs are needed
+            return decide(state, batches, *arguments, **more)
+        legs = state.pending.legs[:, LEG_KEY_A].copy()
+        state.pending.legs[:, LEG_KEY_A] = 0
+        try:
+            return decide(state, batches, *arguments, **more)
+        finally:
+            state.pending.legs[: len(legs), LEG_KEY_A] = legs
+
+    patch.setattr(write_side.writer, "decide", blind)
+
+
 def never_ask_again(patch: Patch) -> None:
     """A message that is lost is lost: nobody looks at the transfers that are still open."""
     patch.setattr(write_side.relay, "LOOK_S", 1e9)
 
 
-MISTAKES: tuple[Callable[[Patch], None], ...] = (drop_the_fence, forget_the_steps, credit_first, never_ask_again)
+MISTAKES: tuple[Callable[[Patch], None], ...] = (
+    drop_the_fence,
+    forget_the_steps,
+    credit_first,
+    let_a_freeze_stop_a_confirm,
+    close_on_its_way,
+    never_ask_again,
+)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

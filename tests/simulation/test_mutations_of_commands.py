@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+import write_side.dry_run
 import write_side.intake
 import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+from write_side.contract.answers import Answer
 from write_side.contract.state import State
 from write_side.intake import Intake
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Mode
+from write_side.ledger.commands import Command, Mode
 from write_side.ledger.decide import Decision, decide
 from write_side.ledger.step_batch import StepBatch
 
@@ -52,10 +54,27 @@ def send_what_stops_all_at_once(patch: Patch) -> None:
     patch.setattr(write_side.intake.Intake, "_in_order", at_once)
 
 
+def try_out_for_real(patch: Patch) -> None:
+    """A dry run is decided like any other command."""
+
+    async def submitted(self: Intake, command: Command) -> Answer:
+        [answer] = await self.submit([command])
+        return answer
+
+    patch.setattr(write_side.intake.Intake, "dry_run", submitted)
+
+
+def try_out_without_the_holds(patch: Patch) -> None:
+    """The copies that a dry run is decided on have the accounts, and nothing that is open."""
+    patch.setattr(write_side.dry_run, "_copy_pending", lambda *arguments: None)
+
+
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     keep_what_was_done_before_the_refusal,
     go_on_behind_the_refusal,
     send_what_stops_all_at_once,
+    try_out_for_real,
+    try_out_without_the_holds,
 )
 
 

@@ -1,0 +1,97 @@
+"""Dry runs: each says what the rules say at the position it was made at, and leaves no trace."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tests.simulation.auditor import CHANGED, Line, Violation, accounts_of, shown_by
+from tests.simulation.clients import Asked
+from tests.simulation.faults import NOON_US
+from tests.simulation.foretold import foretold
+from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.unit.write_side.ledger.model.values import legs_of
+from tests.unit.write_side.ledger.model.wallet import Wallet
+from tests.unit.write_side.ledger.wallet_model import Outcome
+from write_side.contract.answers import Answer
+from write_side.intake import Stopping
+from write_side.ledger.commands import Command, LegsTransfer, OpenAccount, Rich, Transfer
+from write_side.outcomes import OutcomeUnknown
+
+
+class VirtualTime:
+    """Stands where `dry_run.py` asks the machine for the time."""
+
+    @staticmethod
+    def time_ns() -> int:
+        return _now_us() * 1000
+
+
+class DryRuns:
+    """Those of a story."""
+
+    def __init__(self, wallet: Wallet, asked: Asked) -> None:
+        self._wallet = wallet
+        self._asked = asked
+        self._tried: set[bytes] = set()
+
+    def told(self, line: Line, outcome: Outcome) -> None:
+        """One of the auditor's rules."""
+        if isinstance(line, Transfer | Rich) and line.id in self._tried:
+            raise Violation(f"a dry run is in the log: {line}")
+
+    async def try_out(self, world: World, process: WriteSide) -> None:
+        """Ask a process what would become of a command that is never sent."""
+        command = self._asked.fresh()
+        if isinstance(
+            command, Transfer
+        ):  # a plain one makes no room for what is held of its accounts: memory is overwritten
+            command = LegsTransfer(command.id, tuple(sorted(legs_of(command))))
+        if not isinstance(command, OpenAccount):
+            self._tried.add(command.id)
+        before, at_us = _positions(world, process), _now_us()
+        try:
+            answer = await ask(process.life, process.intake.dry_run(command))
+        except (ConnectionLost, OutcomeUnknown, Stopping):
+            return
+        except AssertionError as early:  # as in `simulation.py`
+            if "not accepted yet" not in str(early):
+                raise
+            return
+        if before is not None and before == _positions(world, process):
+            world.chaos.count("dry run compared")
+            world.checked(lambda: self._compare(command, answer, at_us))
+
+    def _compare(self, command: Command, answer: Answer, at_us: int) -> None:
+        home = self._wallet.home_of(command)
+        outcomes = foretold(self._wallet.models, home, command, at_us)
+        if outcomes is None:
+            return
+        document = answer.document
+        result = str(document.get("code", document["result"]))
+        said, word = CHANGED.get(result, result), outcomes[-1].word
+        _require(said == word, f"a dry run of {command} says {said}, the rules say {word}")
+        states = {(str(each["account"]), int(each["posted"]), each["version"]) for each in accounts_of(document)}
+        _require(
+            "accounts" not in document or states == shown_by(outcomes),
+            f"a dry run of {command} shows {states}, the rules say {shown_by(outcomes)}",
+        )
+
+
+def _positions(world: World, process: WriteSide) -> list[int] | None:
+    """Where the states of a process are; None when one of them is not where the log is."""
+    found = []
+    for auditor in world.auditors:
+        chained = process.outcomes[auditor.partition].state.chained
+        if chained.sequence != auditor.sequence or chained.block_hash != auditor.hashes[-1]:
+            return None
+        found.append(chained.sequence)
+    return found
+
+
+def _now_us() -> int:
+    return NOON_US + round(asyncio.get_running_loop().time() * 1e6)
+
+
+def _require(holds: bool, rule: str) -> None:
+    if not holds:
+        raise Violation(rule)
