@@ -17,8 +17,6 @@ ACROSS = 0.35
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
 BATCHES = 0.2
 """How much is sent as a batch that is atomic, or stops: half and half."""
-DRY_RUNS = 0.12
-"""How often something is only tried out before something else is sent."""
 
 
 class Asked(RichStream):

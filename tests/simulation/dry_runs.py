@@ -53,7 +53,7 @@ class DryRuns:
             answer = await ask(process.life, process.intake.dry_run(command))
         except (ConnectionLost, OutcomeUnknown, Stopping):
             return
-        except AssertionError as early:  # as in `simulation.py`
+        except AssertionError as early:  # as in `asking.py`
             if "not accepted yet" not in str(early):
                 raise
             return

@@ -19,26 +19,19 @@ from structlog.testing import capture_logs
 import write_side.dry_run
 from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
-from tests.simulation.auditor import Auditor, Violation, positions_of
-from tests.simulation.batches import Batches, Request
-from tests.simulation.clients import DRY_RUNS, Asked
-from tests.simulation.dry_runs import DryRuns, VirtualTime
+from tests.simulation.asking import Clients
+from tests.simulation.auditor import Auditor, Violation
+from tests.simulation.dry_runs import VirtualTime
 from tests.simulation.faults import Chaos, Life
-from tests.simulation.meddling import Meddling
-from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide, ask
+from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
-from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.contract.log_memory import MemoryRecords
-from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Command, LegsTransfer, Transfer
-from write_side.outcomes import OutcomeUnknown
 
 CLIENTS = 8
-COMMANDS_OF_CLIENT = 6
 STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
@@ -93,10 +86,8 @@ class _Run:
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
-        self.wallet, self.batches = Wallet(partitions), Batches()
-        self.asked = Asked(chaos.random, self.wallet)
-        self.dry_runs = DryRuns(self.wallet, self.asked)
-        self.meddling = Meddling(self.wallet, chaos)
+        self.wallet = Wallet(partitions)
+        self.clients = Clients(self.wallet, chaos)
         auditors = [
             Auditor(
                 p,
@@ -104,14 +95,14 @@ class _Run:
                 partial(self._commands_at, p),
                 lambda block: {life.name for life in self.world.deciders[block]},
                 self.trace,
-                (self.batches.told, self.dry_runs.told, self.meddling.told),
+                self.clients.rules,
             )
             for p in range(partitions)
         ]
         self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
+        self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
-        self.reached: dict[int, int] = {}
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
 
@@ -122,7 +113,7 @@ class _Run:
 
     def _appended(self, partition: int, block: bytes) -> None:
         self.world.checked(partial(self.world.auditors[partition].appended, block))
-        self.world.checked(self.batches.at_end_of_block)
+        self.world.checked(self.clients.batches.at_end_of_block)
 
     def _commands_at(self, partition: int, block: bytes, offset: int) -> Batch | None:
         if self.world.queues is not None:
@@ -132,12 +123,12 @@ class _Run:
         return noted.records[partition, offset]
 
     async def run(self) -> Story:
-        clients = [asyncio.create_task(self._client(n)) for n in range(CLIENTS)]
+        clients = [asyncio.create_task(self.clients.client()) for _ in range(CLIENTS)]
         whole = asyncio.create_task(self._to_the_end(clients))
         endless = (
             self._supervise(),
             self._storm(),
-            self._meddle(),
+            self.clients.meddle(),
             self._watch(),
             self._read_for_ever(),
             self._read_for_ever(),
@@ -265,80 +256,6 @@ class _Run:
             self.trace("the view is set back")
             view._generations, view._live = copy.deepcopy(self._copy)
 
-    # Clients.
-
-    async def _client(self, number: int) -> None:
-        random = self.chaos.random
-        for n in range(COMMANDS_OF_CLIENT):
-            await asyncio.sleep(random.uniform(0, 2.0))
-            opens = n < 2 or random.random() < 0.1
-            request = self.asked.request(opens)
-            self.batches.asked(request)
-            await self._until_answered(request)
-            self.batches.over(request)
-            self.asked.answered(request)
-            if random.random() < DRY_RUNS and (alive := self._asked_processes()):
-                await self.dry_runs.try_out(self.world, random.choice(alive))
-
-    def _asked_processes(self) -> list[WriteSide]:
-        return [each for each in self.world.writers + self.world.intakes if each.life.alive and each.ready]
-
-    async def _until_answered(self, request: Request) -> None:
-        """Send until an answer comes; sometimes to two processes at once, or once more after the answer."""
-        random = self.chaos.random
-        again = self.chaos.strikes("asked again", 0.1)
-        while True:
-            if alive := self._asked_processes():
-                two = self.chaos.strikes("sent twice", 0.1)
-                sending = [asyncio.create_task(self._send(random.choice(alive), request)) for _ in range(1 + two)]
-                if any(await asyncio.gather(*sending)):
-                    if not again:
-                        return
-                    again = False
-            await asyncio.sleep(random.uniform(0.05, 1.0))
-
-    async def _send(self, process: WriteSide, request: Request) -> bool:
-        if self.chaos.strikes("late command", 0.1):
-            await asyncio.sleep(self.chaos.random.uniform(0, 6.0))
-        try:
-            answers = await ask(process.life, process.intake.submit(request.commands, request.mode))
-        except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
-            return False
-        except (
-            AssertionError
-        ) as early:  # `earlier.py` reads the legs of a transfer that is decided, but not accepted yet
-            if "not accepted yet" not in str(early):
-                raise
-            return False
-        self.world.checked(partial(self.batches.answered, request, answers))
-        for command, answer in zip(request.commands, answers, strict=True):
-            if "position" in answer.document:  # else no partition was asked
-                self._answered(command, answer)
-        return all(answer.status != PENDING_STATUS for answer in answers)
-
-    def _answered(self, command: Command, answer: Answer) -> None:
-        """What a client was told; the home partition's position is the one of the outcome."""
-        positions = positions_of(str(answer.document["position"]))
-        home = self.wallet.home_of(command)
-        auditor = self.world.auditors[home if home in positions else min(positions)]
-        self.world.checked(partial(auditor.answered, command, answer.document))
-        for partition, sequence in positions.items():
-            self.reached[partition] = max(self.reached.get(partition, -1), sequence)
-        if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
-            self.asked.done.append(command.id)
-
-    async def _meddle(self) -> None:
-        """Be quick where a step is open, and set it right some time later."""
-        random = self.chaos.random
-        while True:
-            await self.meddling.opened.wait()
-            self.meddling.opened.clear()
-            change, alive = self.meddling.in_the_way(self.asked.new_id()), self._asked_processes()
-            if change is not None and alive and random.random() < 0.5:
-                await self._send(random.choice(alive), Request([change]))
-                await asyncio.sleep(random.uniform(0, 2.0))
-                await self._until_answered(Request([self.meddling.thaw(self.asked.new_id(), change.account)]))
-
     # Readers and the client of the stream.
 
     async def _read_for_ever(self) -> None:
@@ -349,7 +266,7 @@ class _Run:
             if not alive:
                 continue
             names = [*random.sample([*ACCOUNTS, "nobody"], 2)]
-            wanted = random.choice(({}, dict(self.reached)))
+            wanted = random.choice(({}, dict(self.clients.reached)))
             try:
                 await random.choice(alive).read(names, wanted, random.choice((0.0, 2.0)))
             except (ConnectionLost, NotReached, Rebuilding):

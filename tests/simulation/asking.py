@@ -1,0 +1,110 @@
+"""The clients of a story: each sends what it asks until it is answered, tries something out, or gets in the way of a step."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from tests.simulation.auditor import positions_of
+from tests.simulation.batches import Batches, Request
+from tests.simulation.clients import Asked
+from tests.simulation.dry_runs import DryRuns
+from tests.simulation.faults import Chaos
+from tests.simulation.meddling import Meddling
+from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.unit.write_side.ledger.model.wallet import Wallet
+from write_side.contract.answers import PENDING_STATUS, Answer
+from write_side.intake import Overloaded, Stopping
+from write_side.ledger.commands import Command, LegsTransfer, Transfer
+from write_side.outcomes import OutcomeUnknown
+
+REQUESTS_OF_CLIENT = 6
+DRY_RUNS = 0.12
+"""How often something is tried out behind a request."""
+
+
+class Clients:
+    """All of them. reached: the positions that they have been told, by partition; rules: what the auditors ask of outcomes."""
+
+    world: World
+
+    def __init__(self, wallet: Wallet, chaos: Chaos) -> None:
+        self._wallet, self._chaos = wallet, chaos
+        self._asked = Asked(chaos.random, wallet)
+        self._dry_runs = DryRuns(wallet, self._asked)
+        self._meddling = Meddling(wallet, chaos)
+        self.batches = Batches()
+        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
+        self.reached: dict[int, int] = {}
+
+    async def client(self) -> None:
+        """One client from its first request to its last answer."""
+        random = self._chaos.random
+        for n in range(REQUESTS_OF_CLIENT):
+            await asyncio.sleep(random.uniform(0, 2.0))
+            opens = n < 2 or random.random() < 0.1
+            request = self._asked.request(opens)
+            self.batches.asked(request)
+            await self._until_answered(request)
+            self.batches.over(request)
+            self._asked.answered(request)
+            if random.random() < DRY_RUNS and (alive := self._processes()):
+                await self._dry_runs.try_out(self.world, random.choice(alive))
+
+    async def meddle(self) -> None:
+        """For ever: be quick where a step is open, and set it right some time later."""
+        random, meddling = self._chaos.random, self._meddling
+        while True:
+            await meddling.opened.wait()
+            meddling.opened.clear()
+            change, alive = meddling.in_the_way(self._asked.new_id()), self._processes()
+            if change is not None and alive and random.random() < 0.5:
+                await self._send(random.choice(alive), Request([change]))
+                await asyncio.sleep(random.uniform(0, 2.0))
+                await self._until_answered(Request([meddling.thaw(self._asked.new_id(), change.account)]))
+
+    def _processes(self) -> list[WriteSide]:
+        return [each for each in self.world.writers + self.world.intakes if each.life.alive and each.ready]
+
+    async def _until_answered(self, request: Request) -> None:
+        """Send until an answer comes; sometimes to two processes at once, or once more after the answer."""
+        random = self._chaos.random
+        again = self._chaos.strikes("asked again", 0.1)
+        while True:
+            if alive := self._processes():
+                two = self._chaos.strikes("sent twice", 0.1)
+                sending = [asyncio.create_task(self._send(random.choice(alive), request)) for _ in range(1 + two)]
+                if any(await asyncio.gather(*sending)):
+                    if not again:
+                        return
+                    again = False
+            await asyncio.sleep(random.uniform(0.05, 1.0))
+
+    async def _send(self, process: WriteSide, request: Request) -> bool:
+        if self._chaos.strikes("late command", 0.1):
+            await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
+        try:
+            answers = await ask(process.life, process.intake.submit(request.commands, request.mode))
+        except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
+            return False
+        except AssertionError as early:
+            # A reversal reads the legs of a transfer that is decided, but not accepted yet (`earlier.py`).
+            if "not accepted yet" not in str(early):
+                raise
+            return False
+        self.world.checked(partial(self.batches.answered, request, answers))
+        for command, answer in zip(request.commands, answers, strict=True):
+            if "position" in answer.document:  # else no partition was asked
+                self._answered(command, answer)
+        return all(answer.status != PENDING_STATUS for answer in answers)
+
+    def _answered(self, command: Command, answer: Answer) -> None:
+        """What a client was told; the home partition's position is the one of the outcome."""
+        positions = positions_of(str(answer.document["position"]))
+        home = self._wallet.home_of(command)
+        auditor = self.world.auditors[home if home in positions else min(positions)]
+        self.world.checked(partial(auditor.answered, command, answer.document))
+        for partition, sequence in positions.items():
+            self.reached[partition] = max(self.reached.get(partition, -1), sequence)
+        if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
+            self._asked.done.append(command.id)
