@@ -15,9 +15,13 @@ from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_sa
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
 from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
+from write_side.contract import fold, grammar
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Kind
+from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.decide import decide
+from write_side.ledger.rules import decide_loop
 
 ROOT = Path(__file__).resolve().parents[4]
 NEEDS_MORE = {
@@ -257,11 +261,6 @@ def test_a_plain_transfer_takes_at_most_seventy_bytes_in_a_full_block() -> None:
 
 def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     """A second version would be compiled in the middle of the traffic: tens of seconds in which nothing is answered."""
-    from write_side.contract import fold, grammar
-    from write_side.ledger.command_batch import CommandBatch
-    from write_side.ledger.decide import decide
-    from write_side.ledger.rules import decide_loop
-
     partition = DecidingPartition()
     partition.open_epoch(NOON_US)
     batches = [CommandBatch.of([*opened("a", "b"), moved(1, "@world", "a", 5), moved(2, "a", "b", 1)])]
