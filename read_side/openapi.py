@@ -7,7 +7,7 @@ from typing import Any, Final
 from read_side.projections.phase_table import OPEN_PHASES
 from read_side.transfer_documents import OPEN, PHASE_WORDS
 from write_side.contract.codes import flag_words
-from write_side.contract.pending import Phase
+from write_side.contract.pending_columns import Phase
 
 Document = dict[str, Any]
 

@@ -10,7 +10,7 @@ from read_side.projections.transfer_legs import Names, leg_documents
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import Malformed, format_transfer_id
 from write_side.contract.codes import Kind, word_of
-from write_side.contract.pending import Phase
+from write_side.contract.pending_columns import Phase
 from write_side.contract.position import Position, format_positions
 
 OPEN: Final = "open"

@@ -26,7 +26,7 @@ from write_side.contract.atoms import format_transfer_id
 from write_side.contract.block import decode
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
-from write_side.contract.pending import Phase
+from write_side.contract.pending_columns import Phase
 from write_side.contract.position import format_positions
 from write_side.contract.state import Place
 from write_side.contract.whole_answer import earlier_at_home, told_whole

@@ -12,7 +12,7 @@ from write_side.contract.atoms import partition_of
 from write_side.contract.block import decode, encode, header_of
 from write_side.contract.codes import Flag
 from write_side.contract.log import Record
-from write_side.contract.pending import WHAT, What
+from write_side.contract.pending_columns import WHAT, What
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch

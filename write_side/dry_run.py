@@ -21,18 +21,8 @@ from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import Code, Kind
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import put_id
-from write_side.contract.pending import (
-    FIRST_LEG,
-    ID_A,
-    ID_B,
-    LEG_ASSET,
-    LEG_KEY_A,
-    LEG_WIDTH,
-    WHAT,
-    What,
-    add_leg,
-    add_pending,
-)
+from write_side.contract.pending import add_leg, add_pending
+from write_side.contract.pending_columns import FIRST_LEG, ID_A, ID_B, LEG_ASSET, LEG_KEY_A, LEG_WIDTH, WHAT, What
 from write_side.contract.position import Position
 from write_side.contract.state import State, name_key, word_hash
 from write_side.contract.whole_answer import told_under_way, told_whole

@@ -9,7 +9,7 @@ import numpy as np
 from write_side.contract.block import Block
 from write_side.contract.codes import Code
 from write_side.contract.ids import AMOUNT, DONE_BY_LEGS, PARTIES
-from write_side.contract.pending import What
+from write_side.contract.pending_columns import What
 from write_side.contract.state import Place, State
 from write_side.ledger.commands import Leg, Reverse
 from write_side.outcomes import Outcomes

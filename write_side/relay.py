@@ -22,7 +22,7 @@ from write_side.contract.block import Block
 from write_side.contract.fold import CheckFailed
 from write_side.contract.fold_pending import fold_pending
 from write_side.contract.log import LogFailed
-from write_side.contract.pending import FIRST_LEG, ID_A, ID_B, STATE, WHAT, Phase, What
+from write_side.contract.pending_columns import FIRST_LEG, ID_A, ID_B, STATE, WHAT, Phase, What
 from write_side.contract.state import State
 from write_side.ledger.outstanding import messages_again, messages_of_block
 from write_side.ledger.step_batch import StepBatch

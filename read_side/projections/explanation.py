@@ -20,7 +20,7 @@ from write_side.contract.atoms import TRANSIT, format_transfer_id
 from write_side.contract.block import Block
 from write_side.contract.codes import REFUSALS, Code, Kind, word_of
 from write_side.contract.log import Record
-from write_side.contract.pending import (
+from write_side.contract.pending_columns import (
     CREDIT_BIT,
     LAST_BIT,
     STEP_SHIFT,

@@ -14,7 +14,7 @@ from read_side.contract.phases import HOME_WORDS, STEP_WORDS, PhaseRows
 from write_side.contract.account_rows import KEY_A, KEY_B
 from write_side.contract.block import Block
 from write_side.contract.codes import Code
-from write_side.contract.pending import (
+from write_side.contract.pending_columns import (
     ID_A,
     ID_B,
     LEG_KEY_A,

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import (
+from write_side.contract.pending import PendingTable
+from write_side.contract.pending_columns import (
     AT_US,
     BEGUN,
     CURSOR,
@@ -43,7 +44,6 @@ from write_side.contract.pending import (
     WHAT,
     Action,
     HoldState,
-    PendingTable,
     Phase,
     What,
 )

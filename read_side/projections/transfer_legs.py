@@ -11,7 +11,7 @@ import numpy as np
 from read_side.projections.phase_table import Leg
 from write_side.contract.block import Block
 from write_side.contract.codes import REMEMBERED_KINDS, Kind
-from write_side.contract.pending import What
+from write_side.contract.pending_columns import What
 from write_side.contract.state import State, string_keys, word_hash
 
 

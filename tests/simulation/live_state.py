@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, PLACE, TIME_US
-from write_side.contract.pending import LOGGED, PendingTable
+from write_side.contract.pending import PendingTable
+from write_side.contract.pending_columns import LOGGED
 from write_side.contract.state import State
 
 _COLUMNS = ("key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "changed_at_us")

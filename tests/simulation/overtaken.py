@@ -14,7 +14,7 @@ import numpy as np
 
 from tests.simulation.faults import Chaos
 from write_side.contract.codes import Kind
-from write_side.contract.pending import TCC_BIT, Action
+from write_side.contract.pending_columns import TCC_BIT, Action
 from write_side.ledger.step_batch import StepBatch
 
 Transfer = tuple[int, bytes]

@@ -16,7 +16,8 @@ import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.codes import Kind
 from write_side.contract.hash_index import find_row
-from write_side.contract.pending import (
+from write_side.contract.pending import drop, purge, step_what
+from write_side.contract.pending_columns import (
     LEG_KEY_A,
     LEG_KEY_B,
     MASK_STEPS_MAX,
@@ -25,9 +26,6 @@ from write_side.contract.pending import (
     Action,
     StepState,
     What,
-    drop,
-    purge,
-    step_what,
 )
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch

@@ -16,7 +16,7 @@ from write_side.contract.atoms import NO_FLOOR, available, format_floor, format_
 from write_side.contract.block import Block
 from write_side.contract.codes import REFUSALS, Code, Kind, problem_document, word_of
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.pending import TCC_BIT, Action, Phase, What
+from write_side.contract.pending_columns import TCC_BIT, Action, Phase, What
 from write_side.contract.position import Position, format_positions
 from write_side.contract.state import Place, State
 

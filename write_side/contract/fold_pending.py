@@ -9,19 +9,7 @@ import numpy as np
 from write_side.contract.block import Block
 from write_side.contract.compiled import njit
 from write_side.contract.pending import (
-    FIRST_LEG,
-    HOME_SHIFT,
-    LEG_COUNT,
-    LEG_KEY_A,
-    LEG_WIDTH,
-    LINK_A,
-    LINK_B,
-    LOGGED,
-    MASK_STEPS_MAX,
     PARTITIONS_MAX,
-    STATE,
-    STEPS,
-    What,
     add_leg,
     add_pending,
     add_records,
@@ -31,6 +19,20 @@ from write_side.contract.pending import (
     raise_low,
     record_step,
     take_in,
+)
+from write_side.contract.pending_columns import (
+    FIRST_LEG,
+    HOME_SHIFT,
+    LEG_COUNT,
+    LEG_KEY_A,
+    LEG_WIDTH,
+    LINK_A,
+    LINK_B,
+    LOGGED,
+    MASK_STEPS_MAX,
+    STATE,
+    STEPS,
+    What,
 )
 from write_side.contract.state import State
 

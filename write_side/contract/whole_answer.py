@@ -14,7 +14,7 @@ import numpy as np
 from write_side.contract.answers import Answer, account_document, format_time, link_of, note_of
 from write_side.contract.block import Block
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import What
+from write_side.contract.pending_columns import What
 from write_side.contract.position import Position
 from write_side.contract.state import State
 

@@ -13,7 +13,8 @@ import numpy as np
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import (
+from write_side.contract.pending import drop, find_pending, partition_of_step, record_step
+from write_side.contract.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
     CODE,
@@ -33,10 +34,6 @@ from write_side.contract.pending import (
     Phase,
     StepState,
     What,
-    drop,
-    find_pending,
-    partition_of_step,
-    record_step,
 )
 from write_side.ledger.book import STEP_ROW, TAPE, keep_pending
 from write_side.ledger.coordinator import (

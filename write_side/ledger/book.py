@@ -23,19 +23,8 @@ import numpy as np
 
 from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, HELD, POSTED, VERSION, touch
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import (
-    BEGUN,
-    FIRST_LEG,
-    ID_A,
-    ID_B,
-    LEG_COUNT,
-    LEG_WIDTH,
-    LOGGED,
-    STATE,
-    WHAT,
-    drop,
-    take_in,
-)
+from write_side.contract.pending import drop, take_in
+from write_side.contract.pending_columns import BEGUN, FIRST_LEG, ID_A, ID_B, LEG_COUNT, LEG_WIDTH, LOGGED, STATE, WHAT
 
 ACCOUNTS: Final = 0
 IDS: Final = 1

@@ -14,7 +14,7 @@ from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import AMOUNT, PARTIES, REFUSED
-from write_side.contract.pending import LEG_AMOUNT
+from write_side.contract.pending_columns import LEG_AMOUNT
 from write_side.contract.state import WORLD_KEY
 from write_side.ledger.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.legs import number_of_leg

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.compiled import njit_inlined
-from write_side.contract.pending import (
+from write_side.contract.pending_columns import (
     ASKS_BIT,
     CREDIT_BIT,
     CURSOR,

@@ -16,7 +16,8 @@ from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
 from write_side.contract.fold import id_words, row_keys_of
 from write_side.contract.hash_index import find_row
-from write_side.contract.pending import (
+from write_side.contract.pending import due_rows
+from write_side.contract.pending_columns import (
     DEADLINE_US,
     LEG_AMOUNT,
     LEG_ASSET,
@@ -27,7 +28,6 @@ from write_side.contract.pending import (
     LEG_WIDTH,
     WHAT,
     What,
-    due_rows,
 )
 from write_side.contract.state import WORLD_KEY, State, string_keys, word_hash
 from write_side.ledger import order_columns as order

@@ -9,7 +9,8 @@ import numpy as np
 from write_side.contract.codes import Code, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import (
+from write_side.contract.pending import add_leg, add_pending, find_pending, take_in
+from write_side.contract.pending_columns import (
     DEADLINE_US,
     FINAL_BIT,
     FIRST_LEG,
@@ -30,10 +31,6 @@ from write_side.contract.pending import (
     STATE,
     HoldState,
     What,
-    add_leg,
-    add_pending,
-    find_pending,
-    take_in,
 )
 from write_side.ledger.across import begin
 from write_side.ledger.book import end_pending, keep_pending

@@ -20,7 +20,8 @@ from write_side.contract.ids import (
     ROW_BITS,
     put_id,
 )
-from write_side.contract.pending import What, find_pending
+from write_side.contract.pending import find_pending
+from write_side.contract.pending_columns import What
 from write_side.ledger.book import CODE, IDS, REPEAT_ROW, REPEAT_SEQUENCE
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000

@@ -17,7 +17,7 @@ from write_side.contract.codes import PRECEDENCE, Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
-from write_side.contract.pending import (
+from write_side.contract.pending_columns import (
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_IF_AVAILABLE,

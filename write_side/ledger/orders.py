@@ -22,23 +22,11 @@ from write_side.contract.ids import (
     TIME_US,
     end_id,
 )
-from write_side.contract.pending import DEADLINE_US as ROW_DEADLINE_US
-from write_side.contract.pending import (
-    FINAL_BIT,
-    ID_A,
-    ID_B,
-    KIND_SHIFT,
-    LINK_A,
-    LINK_B,
-    TCC_BIT,
-    What,
-    add_pending,
-    find_pending,
-    is_on_its_way,
-    take_in,
-)
-from write_side.contract.pending import OPTION as ROW_OPTION
-from write_side.contract.pending import STATE as ROW_STATE
+from write_side.contract.pending import add_pending, find_pending, is_on_its_way, take_in
+from write_side.contract.pending_columns import DEADLINE_US as ROW_DEADLINE_US
+from write_side.contract.pending_columns import FINAL_BIT, ID_A, ID_B, KIND_SHIFT, LINK_A, LINK_B, TCC_BIT, What
+from write_side.contract.pending_columns import OPTION as ROW_OPTION
+from write_side.contract.pending_columns import STATE as ROW_STATE
 from write_side.ledger.across import begin, take_answer, time_out
 from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void

@@ -15,7 +15,8 @@ from write_side.contract.block import Block
 from write_side.contract.codes import Kind
 from write_side.contract.compiled import njit
 from write_side.contract.fold_pending import LOGGED_NAMES, pending_legs
-from write_side.contract.pending import (
+from write_side.contract.pending import partition_of_step
+from write_side.contract.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
     BEGUN,
@@ -41,7 +42,6 @@ from write_side.contract.pending import (
     Action,
     StepState,
     What,
-    partition_of_step,
 )
 from write_side.ledger.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
 from write_side.ledger.step_batch import StepBatch

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.compiled import njit_inlined
-from write_side.contract.pending import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, Action, StepState
+from write_side.contract.pending_columns import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, Action, StepState
 
 
 class Move(IntEnum):

@@ -7,7 +7,8 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled import njit_inner
-from write_side.contract.pending import (
+from write_side.contract.pending import add_leg, add_pending, add_records
+from write_side.contract.pending_columns import (
     ASKS_BIT,
     BEGUN,
     DEADLINE_US,
@@ -28,9 +29,6 @@ from write_side.contract.pending import (
     TCC_BIT,
     Phase,
     What,
-    add_leg,
-    add_pending,
-    add_records,
 )
 from write_side.ledger.legs import is_world
 

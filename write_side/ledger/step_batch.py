@@ -15,12 +15,12 @@ import pyarrow as pa
 
 from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import (
+from write_side.contract.pending import PARTITIONS_MAX
+from write_side.contract.pending_columns import (
     CREDIT_BIT,
     FROM_HOLD_BIT,
     LAST_BIT,
     MASK_STEPS_MAX,
-    PARTITIONS_MAX,
     TCC_BIT,
     Action,
     StepState,

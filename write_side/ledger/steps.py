@@ -11,7 +11,8 @@ import numpy as np
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import (
+from write_side.contract.pending import add_leg, add_pending, find_pending, raise_low, step_what
+from write_side.contract.pending_columns import (
     AVAILABLE,
     BEGUN,
     CODE,
@@ -24,11 +25,6 @@ from write_side.contract.pending import (
     STATE,
     Action,
     StepState,
-    add_leg,
-    add_pending,
-    find_pending,
-    raise_low,
-    step_what,
 )
 from write_side.ledger.book import keep_pending
 from write_side.ledger.legs import ANY_STEP, check_legs, legs_fit, move_legs

@@ -8,7 +8,7 @@ import numpy as np
 
 from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.log import Record
-from write_side.contract.pending import FIRST_LEG, LEG_COUNT, STEPS, WHAT
+from write_side.contract.pending_columns import FIRST_LEG, LEG_COUNT, STEPS, WHAT
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from read_side.projections.phase_table import OPEN_PHASES, waited_steps, waiting_for
-from write_side.contract.pending import CURSOR, DEBITS, MASK, STATE, STEPS, WIDTH, Phase
+from write_side.contract.pending_columns import CURSOR, DEBITS, MASK, STATE, STEPS, WIDTH, Phase
 from write_side.ledger.coordinator import PLANS, is_waited_for, steps_of_phase
 
 

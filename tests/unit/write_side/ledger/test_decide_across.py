@@ -13,7 +13,7 @@ from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, FLOORS, RichStream
 from tests.unit.write_side.ledger.test_decide_rich import pending_of
 from tests.unit.write_side.ledger.wallet_model import Chain, Item, Outcome
-from write_side.contract.pending import WHAT, What
+from write_side.contract.pending_columns import WHAT, What
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, OpenAccount, Protocol, Transfer
 from write_side.ledger.outstanding import messages_again, messages_of_block

@@ -20,7 +20,8 @@ from tests.unit.write_side.ledger.wallet_model import Chain, Item, Outcome, Wall
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.block import decode
 from write_side.contract.codes import Code
-from write_side.contract.pending import LEG_AMOUNT, LEG_KEY_A, LEG_KEY_B, LOGGED, PendingTable
+from write_side.contract.pending import PendingTable
+from write_side.contract.pending_columns import LEG_AMOUNT, LEG_KEY_A, LEG_KEY_B, LOGGED
 from write_side.ledger.commands import Command
 
 ROOT = Path(__file__).resolve().parents[4]

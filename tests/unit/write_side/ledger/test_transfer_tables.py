@@ -11,7 +11,8 @@ from blake3 import blake3
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
 from write_side.contract.codes import Code, Flag, Kind
-from write_side.contract.pending import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState, step_what
+from write_side.contract.pending import step_what
+from write_side.contract.pending_columns import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState
 from write_side.contract.state import word_hash
 from write_side.ledger.commands import Change, Command, Leg, LegsTransfer, Protocol
 from write_side.ledger.coordinator import EVENTS, PLANS, Event

@@ -8,7 +8,7 @@ from collections import deque
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from write_side.contract.atoms import partition_of
 from write_side.contract.block import Block
-from write_side.contract.pending import WHAT, Phase, What
+from write_side.contract.pending_columns import WHAT, Phase, What
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, OpenAccount, Transfer
 from write_side.ledger.outstanding import messages_again, messages_of_block

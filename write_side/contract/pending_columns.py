@@ -1,0 +1,116 @@
+"""What rows of the pending table and their legs are made of: states, bits, and where each number stands.
+
+The states are numbers in blocks, and never change their meaning.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+
+class What(IntEnum):
+    """What a row stands for, in the low 8 bits of its `what`; a step has its home in the next 16 and its number behind."""
+
+    HOLD = 1
+    PROCESS = 2
+    REVERSAL = 3
+    STEP = 4
+
+
+class Phase(IntEnum):
+    """The state of a process: where a transfer across partitions stands."""
+
+    TRYING = 1
+    DEBITING = 2
+    CREDITING = 3
+    CAPTURING = 4
+    PAYING = 5
+    RELEASING = 6
+    COMPENSATING = 7
+    CANCELLING = 8
+    DONE = 9
+    REFUSED = 10
+
+
+class StepState(IntEnum):
+    """The state of a step at its participant; NONE is no row."""
+
+    NONE = 0
+    HELD = 1
+    REJECTED = 2
+    DONE = 3
+    RELEASED = 4
+    FENCED = 5
+
+
+class Action(IntEnum):
+    """What the home partition asks of a participant."""
+
+    TRY = 0
+    CONFIRM = 1
+    CANCEL = 2
+
+
+class HoldState(IntEnum):
+    OPEN = 1
+    BUSY = 2  # a capture of it is on its way across partitions
+
+
+TCC_BIT: Final = 1
+FINAL_BIT: Final = 2
+FROM_HOLD_BIT: Final = 4
+CREDIT_BIT: Final = 8
+LAST_BIT: Final = 16
+ASKS_BIT: Final = 32
+KIND_SHIFT: Final = 8
+"""Bits of `option`; a process keeps the kind of its command in bits 8 to 15. ASKS: the block that has the row so is the one that
+sends what its phase asks; later rows of the same phase only count answers."""
+
+HOME_SHIFT: Final = 8
+STEP_SHIFT: Final = 24
+MASK_STEPS_MAX: Final = 62
+
+ID_A: Final = 0
+ID_B: Final = 1
+WHAT: Final = 2
+STATE: Final = 3
+OPTION: Final = 4
+DEADLINE_US: Final = 5
+BEGUN: Final = 6
+DEBITS: Final = 7
+STEPS: Final = 8
+CURSOR: Final = 9
+MASK: Final = 10
+CODE: Final = 11
+AVAILABLE: Final = 12
+LINK_A: Final = 13
+LINK_B: Final = 14
+FIRST_LEG: Final = 15
+LEG_COUNT: Final = 16
+AT_US: Final = 17
+LANE_A: Final = 18
+LANE_B: Final = 19
+WIDTH: Final = 20
+LOGGED: Final = (STATE, OPTION, DEADLINE_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
+"""The columns of `columns.PENDING` from `state` on, `low` and `legs` apart, in their order there."""
+
+LEG_KEY_A: Final = 0
+LEG_KEY_B: Final = 1
+LEG_ASSET: Final = 2
+LEG_AMOUNT: Final = 3
+LEG_STEP: Final = 4
+LEG_PARTITION: Final = 5
+LEG_IF_VERSION: Final = 6
+LEG_IF_AVAILABLE: Final = 7
+LEG_WIDTH: Final = 8
+
+RECORD_TRY_CODE: Final = 0
+RECORD_TRY_SEQUENCE: Final = 1
+RECORD_TRY_AT_US: Final = 2
+RECORD_END_ACTION: Final = 3
+RECORD_END_CODE: Final = 4
+RECORD_END_SEQUENCE: Final = 5
+RECORD_END_AT_US: Final = 6
+RECORD_PARTITION: Final = 7
+"""A step as its home remembers it, in the pool behind the legs: codes are kept + 1, 0 for not yet; no part of the digest."""
