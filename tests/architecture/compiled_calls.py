@@ -1,6 +1,6 @@
-"""Who calls a compiled function that has no way in from Python (`write_side/contract/compiled.py`): only compiled code may.
+"""Who names a compiled function that has no way in from Python (`write_side/contract/compiled.py`): only compiled code may.
 
-numba would not refuse such a call from Python: it ends the process.
+numba would not refuse a call from Python: it ends the process.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ NO_WAY_IN = frozenset({"njit_inner", "njit_inlined"})
 COMPILED = NO_WAY_IN | {"njit", "njit_borrowing", "intrinsic"}
 
 
-def calls_from_python(sources: Mapping[str, str]) -> list[str]:
-    """`path:line name` of every call of a function without a way in that stands outside compiled code. sources: path to text."""
+def uses_from_python(sources: Mapping[str, str]) -> list[str]:
+    """`path:line name` of every use of a function without a way in that stands outside compiled code. sources: path to text."""
     trees = {path: ast.parse(text) for path, text in sources.items()}
     inner = {
         (_module(path), node.name)
@@ -21,7 +21,7 @@ def calls_from_python(sources: Mapping[str, str]) -> list[str]:
         for node in _functions(tree)
         if _decorators(node) & NO_WAY_IN
     }
-    return [f"{path}:{call}" for path, tree in trees.items() for call in _calls(_module(path), tree, inner)]
+    return [f"{path}:{use}" for path, tree in trees.items() for use in _uses(_module(path), tree, inner)]
 
 
 def _module(path: str) -> str:
@@ -38,7 +38,7 @@ def _decorators(function: ast.FunctionDef) -> set[str]:
     return {each.id for each in named if isinstance(each, ast.Name)}
 
 
-def _calls(module: str, tree: ast.Module, inner: set[tuple[str, str]]) -> Iterator[str]:
+def _uses(module: str, tree: ast.Module, inner: set[tuple[str, str]]) -> Iterator[str]:
     known = {name for place, name in inner if place == module}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
@@ -47,11 +47,11 @@ def _calls(module: str, tree: ast.Module, inner: set[tuple[str, str]]) -> Iterat
         id(node) for function in _functions(tree) if _decorators(function) & COMPILED for node in ast.walk(function)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and id(node) not in compiled:
-            called = node.func
-            if isinstance(called, ast.Name) and called.id in known:
-                yield f"{node.lineno} {called.id}"
-            elif isinstance(called, ast.Attribute) and any(
-                name == called.attr and place.rpartition(".")[2] == ast.unparse(called.value) for place, name in inner
-            ):
-                yield f"{node.lineno} {called.attr}"
+        if id(node) in compiled:
+            continue
+        if isinstance(node, ast.Name) and node.id in known:
+            yield f"{node.lineno} {node.id}"
+        elif isinstance(node, ast.Attribute) and any(
+            name == node.attr and place.rpartition(".")[2] == ast.unparse(node.value) for place, name in inner
+        ):
+            yield f"{node.lineno} {node.attr}"

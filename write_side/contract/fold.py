@@ -25,23 +25,12 @@ from write_side.contract.account_rows import (
 )
 from write_side.contract.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.block import Block
-from write_side.contract.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
+from write_side.contract.codes import Code, Kind
 from write_side.contract.compiled import njit
-from write_side.contract.digest import mix_id
+from write_side.contract.fold_ids import id_words, remember
 from write_side.contract.fold_pending import fold_pending
 from write_side.contract.grammar import grammar_fault
-from write_side.contract.hash_index import find_row, prefetch_home
-from write_side.contract.ids import (
-    DONE_BY_LEGS,
-    DONE_OTHER,
-    PENDING_OTHER,
-    PENDING_TRANSFER,
-    REFUSED,
-    ROW_BITS,
-    end_id,
-    put_id,
-)
-from write_side.contract.pending import forget_reversals
+from write_side.contract.hash_index import find_row
 from write_side.contract.prefetch import AHEAD, prefetch_row
 from write_side.contract.state import State, identity_keys, string_keys, word_hash
 
@@ -51,22 +40,14 @@ Fingerprints = Callable[[State, Block, Int64s], npt.NDArray[np.uint64]]
 """(state with the block's accounts opened, block, delta of each entry) -> uint64[2, outcomes]."""
 
 _LIMIT: Final = LIMIT
-_REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
-_KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
-_ANSWER: Final = int(Kind.ANSWER)
-_TIMEOUT: Final = int(Kind.TIMEOUT)
-_DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
-_STALE: Final = int(Code.STALE)
 
 FAULTS: Final = {
     2: "an entry names an account that does not exist",
     3: "an entry's version is not the held one + 1",
     4: "an entry's balance passes 10^18",
     5: "the entries of an outcome do not sum to zero for an asset",
-    6: "a transfer id is remembered twice",
-    7: "the changes of an outcome pass 64 bits",
-    8: "an entry does not tell what is held",
+    6: "the changes of an outcome pass 64 bits",
+    7: "an entry does not tell what is held",
 }
 
 
@@ -129,7 +110,7 @@ def _fold_entries(  # type: ignore[no-untyped-def]
         asset = asset_of(rows, number)
         total = sums[asset] + delta
         if (sums[asset] ^ total) & (delta ^ total) < 0:
-            return 7
+            return 6
         sums[asset] = total
         touch(rows, changed_at_us, touched, digest, number, at_us)
         rows[number, POSTED] = after
@@ -141,7 +122,7 @@ def _fold_entries(  # type: ignore[no-untyped-def]
             helds += 1
             next_held = held_entry[helds] if helds < held_entry.size else -1
         elif rows[number, HELD] != 0:
-            return 8
+            return 7
         if i == next_flags:
             rows[number, FLAGS_AND_ASSET] = (asset << ASSET_SHIFT) | flags_after[flaggeds]
             flaggeds += 1
@@ -152,52 +133,6 @@ def _fold_entries(  # type: ignore[no-untyped-def]
                     return 5
             first = i + 1
     return 0
-
-
-@njit(cache=True, nogil=True)
-def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
-    """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7), or `at_us` for an id without a time."""
-    if ((id_a >> np.uint64(52)) & np.uint64(15)) == 7 and ((id_b >> np.uint64(6)) & np.uint64(3)) == 2:
-        milliseconds = np.int64(0)
-        for i in range(6):
-            milliseconds = (milliseconds << 8) | np.int64((id_a >> np.uint64(8 * i)) & np.uint64(255))
-        return milliseconds * 1000
-    return np.int64(at_us)
-
-
-@njit(cache=True, nogil=True)
-def _fold_ids(  # type: ignore[no-untyped-def]
-    rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
-):
-    """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2].
-
-    remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
-    """
-    of_kind, of_code = remembered
-    amounts, parties = became
-    for i in range(kind.size):
-        if i + AHEAD < kind.size:
-            prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
-        a, b = ids[i, 0], ids[i, 1]
-        place = (np.int64(sequence) << ROW_BITS) | i
-        if of_kind[kind[i]] and of_code[code[i]]:
-            time_us = time_of_id(a, b, at_us)
-            if time_us < cut_off_us:
-                continue
-            free = find_row(rows, slots, secret, a, b)
-            if free >= 0:
-                return -1
-            put_id(
-                rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i],
-                parties[i],
-            )  # fmt: skip
-            x, y = mix_id(a, b, time_us)
-            digest[0] += x
-            digest[1] += y
-            count += 1
-        elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
-            end_id(rows, slots, secret, a, b, place, code[i] == _DONE)
-    return count
 
 
 @njit(cache=True, nogil=True)
@@ -268,7 +203,8 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
         prints = None if fingerprints is None else fingerprints(state, block, deltas)
     except ValueError as error:
         raise fail("a leg's account id is too long") from error
-    remember(state, block, prints, deltas)
+    if fault := remember(state, block, prints, deltas):
+        raise fail(fault)
     if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
         raise fail("the state digest is not the header's")
     state.chained.advance(header)
@@ -316,57 +252,6 @@ def row_keys_of(
     out = np.empty(len(owners), np.uint64)
     identity_keys(keys[0], keys[1], asset_hashes, np.array([owner_hash[owner] for owner in owners], np.uint64), out)
     return out
-
-
-def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> None:
-    """Forget the ids below the header's cut-off, then keep those of the block's transfers. Raises CheckFailed."""
-    outcomes, header = block.outcomes, block.header
-    if header.refuse_ids_before_us > state.chained.refuse_ids_before_us:
-        forget_before(state, header.refuse_ids_before_us)
-    size = len(outcomes["kind"])
-    if size == 0:
-        return
-    prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
-    state.ids.reserve(size)
-    count = _fold_ids(
-        state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
-        outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence,
-        header.created_at_us,
-        header.refuse_ids_before_us,
-    )  # fmt: skip
-    if count < 0:
-        raise CheckFailed(state.partition, header.sequence, FAULTS[6])
-    state.ids.count = int(count)
-
-
-def forget_before(state: State, cut_off_us: int) -> None:
-    """Forget the ids below a cut-off, and which of them are reversed."""
-    state.ids.forget_before(cut_off_us, state.digest)
-    forget_reversals(state.pending.arrays, state.digest, cut_off_us)
-
-
-def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:
-    """What the id table keeps of each outcome: amount and parties (`ids.AMOUNT`)."""
-    kind, code, entries = block.outcomes["kind"], block.outcomes["code"], block.entries
-    reversible = kind == Kind.TRANSFER
-    done = code == Code.DONE
-    amounts = np.where(done, np.where(reversible, DONE_BY_LEGS, DONE_OTHER), REFUSED)
-    pending = code == Code.PENDING
-    amounts = np.where(pending, np.where(reversible, PENDING_TRANSFER, PENDING_OTHER), amounts)
-    parties = np.zeros(len(kind), np.int64)
-    plain = done & (kind == Kind.TRANSFER)
-    plain[block.details["outcome"]] = False
-    rows = np.flatnonzero(plain)
-    if rows.size:
-        first = np.searchsorted(entries["outcome"], rows)
-        amounts[rows] = deltas[first + 1]
-        parties[rows] = (entries["account"][first] << 32) | entries["account"][first + 1]
-    return amounts, parties
-
-
-def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
-    """uint8[n, 16] as uint64[n, 2], little endian; a copy, so that the loops always meet the same kind of array."""
-    return np.array(ids, order="C").view("<u8").reshape(-1, 2)
 
 
 class _Failure:

@@ -11,7 +11,7 @@ import numpy as np
 
 from write_side.contract.atoms import partition_of
 from write_side.contract.block import decode, encode, header_of
-from write_side.contract.fold import forget_before
+from write_side.contract.fold_ids import forget_before
 from write_side.contract.log import Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit_inlined
+from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.pending_columns import (
     ASKS_BIT,
     CREDIT_BIT,
@@ -113,7 +113,7 @@ _DEBITING: Final = np.int64(Phase.DEBITING)
 _COMPENSATING: Final = np.int64(Phase.COMPENSATING)
 
 
-@njit_inlined
+@njit_borrowing
 def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     """The steps [first, last) that the phase of a process asks, in rising order."""
     phase, debits, steps = rows[row, STATE], rows[row, DEBITS], rows[row, STEPS]
@@ -126,7 +126,7 @@ def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     return np.int64(0), steps
 
 
-@njit_inlined
+@njit_borrowing
 def is_waited_for(rows, row, step):  # type: ignore[no-untyped-def]
     """Whether the phase of a process still waits for this step (remote or at home)."""
     phase = rows[row, STATE]

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from write_side.contract.account_rows import settle
 from write_side.contract.codes import Kind
 from write_side.contract.columns import NOT_TOLD
-from write_side.contract.fold import forget_before, row_keys_of
+from write_side.contract.fold import row_keys_of
+from write_side.contract.fold_ids import forget_before
 from write_side.contract.pending import purge
 from write_side.contract.pending_columns import BEGUN, WHAT, What
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State

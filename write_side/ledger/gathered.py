@@ -14,7 +14,8 @@ import pyarrow as pa
 from write_side.contract.codes import Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
-from write_side.contract.fold import id_words, row_keys_of
+from write_side.contract.fold import row_keys_of
+from write_side.contract.fold_ids import id_words
 from write_side.contract.hash_index import find_row
 from write_side.contract.pending import due_rows
 from write_side.contract.pending_columns import (

@@ -9,7 +9,7 @@ import numpy as np
 from write_side.contract.codes import Code
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.digest import mix_id
-from write_side.contract.fold import time_of_id
+from write_side.contract.fold_ids import time_of_id
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import (
     AMOUNT,

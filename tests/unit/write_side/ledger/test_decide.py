@@ -15,7 +15,7 @@ from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_sa
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
 from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
-from write_side.contract import fold, grammar
+from write_side.contract import fold, fold_ids, grammar
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Kind
 from write_side.ledger.command_batch import CommandBatch
@@ -281,7 +281,7 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
         partition.next_offset += 1
         partition.append(decision, NOON_US + 1 + n, epoch=1)
     partition.replayed()
-    loops: list[Any] = [decide_loop, fold._fold_entries, fold._fold_ids, fold._add_accounts, grammar._walk]
+    loops: list[Any] = [decide_loop, fold._fold_entries, fold_ids._fold_ids, fold._add_accounts, grammar._walk]
     assert [len(loop.signatures) for loop in loops] == [1] * len(loops)
 
 
