@@ -6,7 +6,6 @@ equals the real one as long as nobody else changes these accounts in between.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -21,8 +20,19 @@ from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import Code, Kind
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import put_id
-from write_side.contract.pending import add_leg, add_pending
-from write_side.contract.pending_columns import FIRST_LEG, ID_A, ID_B, LEG_ASSET, LEG_KEY_A, LEG_WIDTH, WHAT, What
+from write_side.contract.pending import add_leg, add_pending, on_its_way
+from write_side.contract.pending_columns import (
+    FIRST_LEG,
+    ID_A,
+    ID_B,
+    LEG_ASSET,
+    LEG_COUNT,
+    LEG_KEY_A,
+    LEG_WIDTH,
+    STEPS,
+    WHAT,
+    What,
+)
 from write_side.contract.position import Position
 from write_side.contract.state import State, name_key, word_hash
 from write_side.contract.whole_answer import told_under_way, told_whole
@@ -38,9 +48,12 @@ ROUNDS_MAX: Final = 1_000
 Key = tuple[np.uint64, np.uint64]
 
 
-def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int) -> Answer:
-    """The answer that the command would get. states: of all partitions; each is locked while it is copied from."""
-    now_us = max(time.time_ns() // 1000, *(state.chained.created_at_us + 1 for state in states.values()))
+def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int) -> Answer:
+    """The answer that the command would get. states: of all partitions; each is locked while it is copied from.
+
+    wall_us: the time, UTC microseconds; no earlier than the last block's is taken.
+    """
+    now_us = max(wall_us, *(state.chained.created_at_us + 1 for state in states.values()))
     copies = _Copies(states, home, command, partitions)
     blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us))])
     position = Position(home, states[home].chained.sequence)
@@ -107,6 +120,7 @@ class _Copies:
         self._states = states
         self._copies: dict[int, State] = {}
         self._hold = command.hold if isinstance(command, Capture | Void) else None
+        self._changes = isinstance(command, Change)
         self._original = command.transfer if isinstance(command, Reverse) else None
         self._keys: dict[int, list[Key]] = {partition: [] for partition in states}
         self._assets: set[str] = set()
@@ -155,6 +169,11 @@ class _Copies:
             _copy_pending(source, copy, self._original, What.REVERSAL)
         if self._hold is not None:
             _copy_pending(source, copy, self._hold, What.HOLD)
+        if self._changes:  # money that is on its way to an account keeps it from being closed
+            for a, b in self._keys[source.partition]:
+                _copy_pending_row(
+                    source, copy, int(on_its_way(source.pending.arrays, a.view(np.int64), b.view(np.int64)))
+                )
         return copy
 
 
@@ -201,13 +220,21 @@ def _copy_id(source: State, copy: State, id16: bytes) -> None:
 
 def _copy_pending(source: State, copy: State, id16: bytes, what: What) -> None:
     row = source.pending.find(id16, what)
-    if row is None:
+    _copy_pending_row(source, copy, -1 if row is None else row)
+
+
+def _copy_pending_row(source: State, copy: State, row: int) -> None:
+    if row < 0:
         return
-    values, legs = source.pending.rows[row].copy(), source.pending.legs_of(row)
-    copy.pending.reserve(1, len(legs))
+    values = source.pending.rows[row].copy()
+    first, count = (
+        int(values[FIRST_LEG]),
+        int(values[LEG_COUNT] + values[STEPS]),
+    )  # a process has a record a step behind its legs
+    copy.pending.reserve(1, count)
     table = copy.pending.arrays
     at = add_pending(table, values[ID_A], values[ID_B], values[WHAT], np.int64(0))
-    for leg in legs:
+    for leg in source.pending.legs[first : first + count]:
         add_leg(table, at, leg)
     values[FIRST_LEG] = copy.pending.rows[at, FIRST_LEG]
     copy.pending.rows[at] = values

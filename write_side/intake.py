@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from write_side.clock import Clock
 from write_side.command_queue import CommandQueue
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.contract.atoms import Malformed, format_transfer_id
@@ -45,7 +46,8 @@ class Stopping(Exception):
 
 
 class Intake:
-    """`outcomes`: by partition. record_commands_max: commands a record. wait_s: how long an answer is waited for."""
+    """`outcomes`: by partition. record_commands_max: commands a record. wait_s: how long an answer is waited for.
+    clock: what dry runs go by."""
 
     def __init__(
         self,
@@ -53,11 +55,13 @@ class Intake:
         outcomes: Mapping[int, Outcomes],
         *,
         partitions: int,
+        clock: Clock,
         record_commands_max: int = 8_192,
         wait_s: float = 10.0,
     ) -> None:
         self._partitions = partitions
         self._wait_s = wait_s
+        self._clock = clock
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
         self._earlier = Earlier(outcomes)
         self._stopping = False
@@ -105,7 +109,7 @@ class Intake:
             raise Stopping
         home, routed = await self._routed(command)
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
-        return await asyncio.to_thread(dry_run, states, home, routed, self._partitions)
+        return await asyncio.to_thread(dry_run, states, home, routed, self._partitions, self._clock.wall_us())
 
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""

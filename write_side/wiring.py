@@ -97,6 +97,7 @@ class WriteSide:
             queue,
             self.outcomes,
             partitions=log.partitions,
+            clock=SystemClock(),
             record_commands_max=settings.block_commands_max,
             wait_s=settings.answer_wait_ms / 1000,
         )

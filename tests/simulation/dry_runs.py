@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.simulation.auditor import CHANGED, Line, Violation, accounts_of, shown_by
 from tests.simulation.clients import Asked
-from tests.simulation.faults import NOON_US
 from tests.simulation.foretold import foretold
 from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
-from tests.unit.write_side.ledger.model.values import legs_of
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.wallet_model import Outcome
 from write_side.contract.answers import Answer
 from write_side.intake import Stopping
-from write_side.ledger.commands import Command, LegsTransfer, OpenAccount, Rich, Transfer
+from write_side.ledger.commands import Command, OpenAccount, Rich, Transfer
 from write_side.outcomes import OutcomeUnknown
-
-
-class VirtualTime:
-    """Stands where `dry_run.py` asks the machine for the time."""
-
-    @staticmethod
-    def time_ns() -> int:
-        return _now_us() * 1000
 
 
 class DryRuns:
@@ -42,20 +30,12 @@ class DryRuns:
     async def try_out(self, world: World, process: WriteSide) -> None:
         """Ask a process what would become of a command that is never sent."""
         command = self._asked.fresh()
-        if isinstance(
-            command, Transfer
-        ):  # a plain one makes no room for what is held of its accounts: memory is overwritten
-            command = LegsTransfer(command.id, tuple(sorted(legs_of(command))))
         if not isinstance(command, OpenAccount):
             self._tried.add(command.id)
-        before, at_us = _positions(world, process), _now_us()
+        before, at_us = _positions(world, process), process.clock.wall_us()
         try:
             answer = await ask(process.life, process.intake.dry_run(command))
         except (ConnectionLost, OutcomeUnknown, Stopping):
-            return
-        except AssertionError as early:  # as in `asking.py`
-            if "not accepted yet" not in str(early):
-                raise
             return
         if before is not None and before == _positions(world, process):
             world.chaos.count("dry run compared")
@@ -86,10 +66,6 @@ def _positions(world: World, process: WriteSide) -> list[int] | None:
             return None
         found.append(chained.sequence)
     return found
-
-
-def _now_us() -> int:
-    return NOON_US + round(asyncio.get_running_loop().time() * 1e6)
 
 
 def _require(holds: bool, rule: str) -> None:

@@ -143,7 +143,7 @@ class WriteSide:
                 self.relays[p] = world.parts.relay(p, queue, asyncio.get_running_loop().time)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
-        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, wait_s=ANSWER_WAIT_S)
+        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, clock=self.clock, wait_s=ANSWER_WAIT_S)
         life.start(self._live())
 
     async def _live(self) -> None:

@@ -230,16 +230,16 @@ def purge(table, digest):  # type: ignore[no-untyped-def]
 
 
 @njit_borrowing
-def is_on_its_way(table, key_a, key_b):  # type: ignore[no-untyped-def]
-    """Whether an account (its key, signed words) is a leg of a process or of a step that can still move money."""
+def on_its_way(table, key_a, key_b):  # type: ignore[no-untyped-def]
+    """The row of a process, or of a step that can still move money, with a leg of this account (its key, signed words); or -1."""
     rows, _, legs, counts, _, _ = table
     for row in range(counts[0]):
         what = rows[row, WHAT]
         if what == _PROCESS or ((what & 255) == _STEP and rows[row, STATE] == _HELD):
             for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
                 if legs[leg, LEG_KEY_A] == key_a and legs[leg, LEG_KEY_B] == key_b:
-                    return True
-    return False
+                    return row
+    return np.int64(-1)
 
 
 @njit_borrowing

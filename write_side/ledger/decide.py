@@ -97,11 +97,10 @@ class _Deciding:
         more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
         self.low = _low(state)
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
-        taped = 4 * n + more if more or state.pending.count else 0
         buffers = state.buffers
         self.output = (
             buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
-            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", taped, used.TAPE_WIDTH),
+            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, used.TAPE_WIDTH),
         )  # fmt: skip
         self.output[0][:, used.AVAILABLE] = NOT_TOLD
         self.touched = buffers.rows("touched", len(self.output[1]) + 3 * gathered.openings + 1, 1).reshape(-1)

@@ -22,7 +22,7 @@ from write_side.contract.ids import (
     TIME_US,
     end_id,
 )
-from write_side.contract.pending import add_pending, find_pending, is_on_its_way, take_in
+from write_side.contract.pending import add_pending, find_pending, on_its_way, take_in
 from write_side.contract.pending_columns import DEADLINE_US as ROW_DEADLINE_US
 from write_side.contract.pending_columns import FINAL_BIT, ID_A, ID_B, KIND_SHIFT, LINK_A, LINK_B, TCC_BIT, What
 from write_side.contract.pending_columns import OPTION as ROW_OPTION
@@ -219,7 +219,7 @@ def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-u
         return _CLOSED
     # Money that a transfer under way may still bring, or bring back, counts too.
     empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
-    if to_set & _CLOSED_FLAG and not (empty and not is_on_its_way(book[3], key_a, key_b)):
+    if to_set & _CLOSED_FLAG and not (empty and on_its_way(book[3], key_a, key_b) < 0):
         return _NOT_EMPTY
     change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
     return _DONE

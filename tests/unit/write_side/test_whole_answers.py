@@ -3,7 +3,6 @@ after it of the accounts that its home knows."""
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,14 +31,6 @@ pytestmark = pytest.mark.parametrize("protocol", ["saga", "tcc"])
 @pytest.fixture
 async def bank() -> AsyncIterator[TwoPartitions]:
     async with TwoPartitions() as found:
-        await _fill(found)
-        yield found
-
-
-@pytest.fixture
-async def bank_of_today() -> AsyncIterator[TwoPartitions]:
-    """A dry run looks at the clock itself: what is remembered must be of these days."""
-    async with TwoPartitions(at_us=time.time_ns() // 1000) as found:
         await _fill(found)
         yield found
 
@@ -139,22 +130,22 @@ async def test_what_is_under_way_says_what_it_is_about(bank: TwoPartitions, prot
     assert (reply.status, reply.document["result"], reply.document["hold"]) == (202, "pending", HOLD)
 
 
-async def test_a_dry_run_of_a_capture_tells_what_the_answer_would(bank_of_today: TwoPartitions, protocol: str) -> None:
-    hold = await bank_of_today.done(
+async def test_a_dry_run_of_a_capture_tells_what_the_answer_would(bank: TwoPartitions, protocol: str) -> None:
+    hold = await bank.done(
         "POST", "/v1/holds", {"id": str(uuid.uuid4()), "from": ALICE, "to": BOB, "amount": "50", "asset": USD}
     )
     told = await _dry_and_real(
-        bank_of_today, f"/v1/holds/{hold['id']}/capture", {"amount": "20", "final": True, "protocol": protocol}
+        bank, f"/v1/holds/{hold['id']}/capture", {"amount": "20", "final": True, "protocol": protocol}
     )
     assert told["hold"] == hold["id"]
 
 
 @pytest.mark.parametrize("receiver", [BOB, CAROL])
 async def test_a_dry_run_of_a_reversal_tells_what_the_answer_would(
-    bank_of_today: TwoPartitions, protocol: str, receiver: str
+    bank: TwoPartitions, protocol: str, receiver: str
 ) -> None:
-    done = await bank_of_today.done("POST", TRANSFERS, PAYMENT | {"id": str(uuid.uuid4()), "to": receiver})
-    told = await _dry_and_real(bank_of_today, f"/v1/transfers/{done['id']}/reverse", {"protocol": protocol})
+    done = await bank.done("POST", TRANSFERS, PAYMENT | {"id": str(uuid.uuid4()), "to": receiver})
+    told = await _dry_and_real(bank, f"/v1/transfers/{done['id']}/reverse", {"protocol": protocol})
     assert told["reverses"] == done["id"]
 
 

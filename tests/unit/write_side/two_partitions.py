@@ -38,12 +38,11 @@ def transfer_id(number: int) -> str:
 class TwoPartitions:
     """`async with`: started and running. `restart` ends the writing process as if it were killed, and starts another.
 
-    carried: whether messages go between the partitions; without, no transfer between them ends. at_us: what time it is.
+    carried: whether messages go between the partitions; without, no transfer between them ends.
     """
 
-    def __init__(self, *, carried: bool = True, at_us: int = NOON_US) -> None:
+    def __init__(self, *, carried: bool = True) -> None:
         self._carried = carried
-        self._at_us = at_us
         self.reading = Side(PARTITIONS)
         self._log = self.reading.log
         self._running: list[asyncio.Task[None]] = []
@@ -83,14 +82,14 @@ class TwoPartitions:
         return reply.document
 
     async def _start(self) -> None:
-        queue, clock = MemoryQueue(), SimulatedClock(self._at_us)
+        queue, clock = MemoryQueue(), SimulatedClock()
         writers = [
             Writer(p, self._log, queue, clock, WriterLimits(), lambda block, at: self._accepted(block, at))
             for p in range(PARTITIONS)
         ]
         self._outcomes = {writer.partition: Outcomes(writer.partition, writer.replay, self._log) for writer in writers}
         self._relays = {p: Relay(p, queue, time.monotonic) for p in range(PARTITIONS)}
-        self.intake = Intake(queue, self._outcomes, partitions=PARTITIONS)
+        self.intake = Intake(queue, self._outcomes, partitions=PARTITIONS, clock=clock)
         self.app = create_app(self.intake, registry=CollectorRegistry(), ready=list)
         for writer in writers:
             await writer.start()
