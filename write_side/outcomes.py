@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
@@ -30,7 +30,7 @@ REMEMBERED_BLOCKS = 16
 
 CAUGHT_UP_S = 0.5
 CAUGHT_UP_LOOK_S = 0.005
-"""How long, and how often, it is looked whether a partition written elsewhere is folded up to the end of its log."""
+"""How long, and how often, it is looked whether what is in the log already is folded here."""
 _ENDS = (Kind.ANSWER, Kind.TIMEOUT)
 _GOES_ON = (Code.PENDING, Code.STALE)
 
@@ -181,15 +181,11 @@ class Outcomes:
         async with aclosing(self._log.read(self._partition, end)) as runs:
             async for run in runs:
                 end = run[-1].offset
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self._replay.last_offset < end:  # noqa: ASYNC110 -- records that are skipped tell nobody
-                    await asyncio.sleep(CAUGHT_UP_LOOK_S)
-        except TimeoutError:
-            raise OutcomeUnknown from None
+        await _until(lambda: self._replay.last_offset >= end, timeout_s)
 
     async def block(self, sequence: int) -> Block:
-        """An accepted block of this partition."""
+        """A block of this partition; one that is decided and not yet accepted is waited for. Raises OutcomeUnknown."""
+        await _until(lambda: sequence < len(self._replay.offsets), CAUGHT_UP_S)
         return (await self._block(sequence)).block
 
     async def _block(self, sequence: int) -> BlockAnswers:
@@ -208,6 +204,16 @@ class Outcomes:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
         return known
+
+
+async def _until(holds: Callable[[], bool], timeout_s: float) -> None:
+    """Look until it holds. Raises OutcomeUnknown after `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110 -- records that are skipped tell nobody
+                await asyncio.sleep(CAUGHT_UP_LOOK_S)
+    except TimeoutError:
+        raise OutcomeUnknown from None
 
 
 def _first_rows(block: Block) -> dict[int, int]:

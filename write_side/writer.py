@@ -80,10 +80,13 @@ class Writer:
         while True:
             block = self._encode_epoch()
             own = header_of(block)
-            await self._log.append(self.partition, block)
+            offset, folded = await self._log.append(self.partition, block), -1
             while self.state.chained.sequence < own.sequence:
-                self.replay.take(await anext(self._tail))
-            if self.state.chained.block_hash == own.block_hash:
+                record = await anext(self._tail)
+                folded = record.offset
+                self.replay.take(record)
+            # By its place, not its bytes: two that start together from one log may make the same block, and one of them owns it.
+            if folded == offset:
                 break
         self._accepted = self.state.chained.head
         self._due_us = self.state.pending.first_due_us()

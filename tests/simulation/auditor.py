@@ -68,8 +68,8 @@ Line = Command | Ask | Tell | None
 """What an outcome answers; None: what time ends."""
 Rule = Callable[[Line, Outcome], None]
 """A rule beside the model's, asked of every outcome in the order of the log. Raises Violation."""
-DecidersOf = Callable[[bytes], set[str]]
-"""block -> the names of the processes that have made it by now."""
+DeciderOf = Callable[[bytes], str]
+"""block -> the name of the process whose record of it landed first."""
 CommandsAt = Callable[[bytes, int], CommandBatch | StepBatch | None]
 """(block, queue offset) -> what the process that decided the block found there; None for an unreadable record."""
 
@@ -82,15 +82,15 @@ class Auditor:
         partition: int,
         wallet: Wallet,
         commands_at: CommandsAt,
-        deciders_of: DecidersOf,
+        decider_of: DeciderOf,
         trace: Callable[[str], None],
         rules: Sequence[Rule],
     ) -> None:
         self.partition = partition
         self.wallet = wallet
         self._commands_at = commands_at
-        self._deciders_of = deciders_of
-        self._began: dict[int, bytes] = {}
+        self._decider_of = decider_of
+        self._owners: dict[int, str] = {}
         self._trace = trace
         self._rules = rules
         self.model = wallet.models[partition]
@@ -142,9 +142,8 @@ class Auditor:
         if not counts:
             self.require(header.epoch < self.epoch or header.sequence <= self.sequence + 1, "the log has a hole")
             return
-        # Two that take over at once from one whose clock was ahead may begin their epoch with the same block, byte for byte.
-        owners = self._deciders_of(self._began.setdefault(header.epoch, data))
-        self.require(bool(owners & self._deciders_of(data)), "two processes write in one epoch")
+        decider = self._decider_of(data)
+        self.require(self._owners.setdefault(header.epoch, decider) == decider, "two processes write in one epoch")
         self._decide_again(data, block)
         self._compare_with_fold()
 

@@ -120,7 +120,7 @@ class LifeClock:
 
 
 class FaultyLog:
-    """`Log` of one process. `deciders` notes which processes made which block."""
+    """`Log` of one process. `deciders` notes whose records of a block landed, in this order."""
 
     def __init__(self, life: Life, records: MemoryRecords, deciders: dict[bytes, list[Life]]) -> None:
         self._life = life
@@ -133,8 +133,7 @@ class FaultyLog:
         return self._inner.partitions
 
     async def append(self, partition: int, block: bytes) -> int:
-        life, chaos = self._life, self._life.chaos
-        self._deciders.setdefault(block, []).append(life)
+        life, chaos, lands = self._life, self._life.chaos, True
         if chaos.strikes("zombie", 0.03):
             life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
         await life.turn()
@@ -142,12 +141,15 @@ class FaultyLog:
             life.crash("before an append")
         elif chaos.strikes("record lands after the crash", 0.02):
             late_s = chaos.random.uniform(0, LATE_MAX_S)
-            asyncio.get_running_loop().call_later(late_s, self._records.append, partition, block)
+            asyncio.get_running_loop().call_later(late_s, self._land_late, partition, block)
             life.crash("with a record on its way")
         elif chaos.strikes("failed append", 0.02):
-            self._inner.fail_next_append(record_is_there=chaos.random.random() < 0.5)
+            lands = chaos.random.random() < 0.5
+            self._inner.fail_next_append(record_is_there=lands)
         if not life.alive:
             raise asyncio.CancelledError
+        if lands:
+            self._note(block)
         offset = await self._inner.append(partition, block)
         if chaos.strikes("doubled record", 0.03):
             self._records.append(partition, block)
@@ -157,6 +159,13 @@ class FaultyLog:
             life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
         await life.turn()
         return offset
+
+    def _note(self, block: bytes) -> None:
+        self._deciders.setdefault(block, []).append(self._life)
+
+    def _land_late(self, partition: int, block: bytes) -> None:
+        self._note(block)
+        self._records.append(partition, block)
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         async with aclosing(self._inner.read(partition, after)) as runs:

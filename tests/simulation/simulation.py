@@ -12,16 +12,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from unittest.mock import patch
 
 from structlog.testing import capture_logs
 
-import write_side.dry_run
 from read_side.questions import NotReached, Rebuilding
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
-from tests.simulation.dry_runs import VirtualTime
 from tests.simulation.faults import Chaos, Life
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
@@ -72,7 +69,7 @@ def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = 
     partitions: how many there may be; the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs(), patch.object(write_side.dry_run, "time", VirtualTime):
+    with capture_logs():
         return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
 
 
@@ -93,7 +90,7 @@ class _Run:
                 p,
                 self.wallet,
                 partial(self._commands_at, p),
-                lambda block: {life.name for life in self.world.deciders[block]},
+                lambda block: self.world.deciders[block][0].name,
                 self.trace,
                 self.clients.rules,
             )

@@ -90,6 +90,28 @@ async def test_writers_that_start_at_the_same_time_leave_one_owner() -> None:
         await process.kill()
 
 
+async def test_writers_that_start_with_the_same_block_own_an_epoch_each() -> None:
+    """Behind a log whose time is ahead of their clocks, they make the same block byte for byte."""
+    records = MemoryRecords(1)
+    async with RunningPartition(records, clock=SimulatedClock(NOON_US + 1_000_000)) as first:
+        await first.submit(ALICE)
+    processes = [RunningPartition(records, clock=SimulatedClock(NOON_US)) for _ in range(5)]
+    await asyncio.gather(*(process.__aenter__() for process in processes))
+    assert len(set(records.blocks[0])) < len(records.blocks[0])
+    assert len({process.writer.state.chained.epoch for process in processes}) == len(processes)
+    for process in processes:
+        await process.kill()
+
+
+async def test_a_block_that_is_decided_and_not_yet_accepted_is_waited_for() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        coming = asyncio.create_task(process.outcomes.block(1))
+        await asyncio.sleep(0)
+        assert not coming.done()
+        await process.submit(ALICE)
+        assert (await coming).header.sequence == 1
+
+
 @pytest.mark.parametrize("jump_us", [YEAR_US, -YEAR_US, 6_000_000, -6_000_000])
 async def test_a_clock_that_jumps_stops_the_writer_before_a_block_is_stamped_with_it(jump_us: int) -> None:
     records = MemoryRecords(1)
