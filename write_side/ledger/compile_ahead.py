@@ -5,6 +5,7 @@ The first start after an update takes a minute or more for this; later ones load
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 
 import numpy as np
@@ -49,6 +50,9 @@ def compile_ahead() -> None:
     forget_before(reader, 2)
     reader.pending.reserve(2048, 2048)
     messages_again(reader.pending.rows[:1], reader.pending.legs, 0)
+    # What was loaded for this lives as long as the process: a twentieth of the processor went into looking for garbage in it.
+    gc.collect()
+    gc.freeze()
 
 
 class _Partition:
