@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import structlog
 
+from write_side.clock import Clock
 from write_side.command_queue import CommandQueue, QueueFull
 from write_side.contract.atoms import format_transfer_id
 from write_side.contract.block import Block
 from write_side.contract.fold import CheckFailed
 from write_side.contract.fold_pending import fold_pending
 from write_side.contract.log import LogFailed
-from write_side.contract.pending_columns import FIRST_LEG, ID_A, ID_B, STATE, WHAT, Phase, What
+from write_side.contract.pending_columns import CHANGED_US, ID_A, ID_B, STATE, WHAT, Phase, What
 from write_side.contract.state import State
 from write_side.ledger.outstanding import messages_again, messages_of_block
 from write_side.ledger.step_batch import StepBatch
@@ -30,22 +31,27 @@ from write_side.ledger.step_batch import StepBatch
 LOOK_S: Final = 1.0
 """How often open transfers are looked at: a round trip takes milliseconds, so one that is open for so long has lost something."""
 AGAIN_S_MAX: Final = 30.0
-"""Back-off doubles up to this: a partition that comes back is asked within half a minute."""
+"""Back-off doubles up to this: a partition that comes back is asked within a minute."""
 STUCK_S: Final = 10.0
 """From then on an open transfer is counted as stuck, and named in the log each time it is asked again."""
 NAMED_MAX: Final = 10
 """Stuck transfers named in one line of the log."""
+RECORD_SIZE_MAX: Final = 16_384
+"""Messages and legs a record, some 2 MB: a block takes records whole, and has room for 57,344 of their messages."""
 WAITING_MAX: Final = 1_024
 """Blocks whose messages wait for a queue; what does not fit is asked again later from the state."""
+
+Int64s = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 _log = structlog.get_logger(__name__)
 
 
 class Relay:
     """One partition's. `start` with its writer's state once that is all accepted, `accepted` for each block from then on, `run`
-    for ever.  clock_s: monotonic seconds.  stuck: open transfers that have stood still for `STUCK_S`."""
+    for ever.  open, stuck: transfers under way, and those of them that have stood still for `STUCK_S` by the times of the log."""
 
-    def __init__(self, partition: int, queue: CommandQueue, clock_s: Callable[[], float]) -> None:
+    def __init__(self, partition: int, queue: CommandQueue, clock: Clock) -> None:
         self.sent = 0
         self.asked_again = 0
         self.failures = 0
@@ -53,10 +59,10 @@ class Relay:
         self.stuck = 0
         self._accepted = State(partition)
         self._queue = queue
-        self._clock_s = clock_s
+        self._clock = clock
+        self._looked_us = clock.wall_us()
         self._waiting: deque[dict[int, StepBatch]] = deque()
         self._filled = asyncio.Event()
-        self._open: dict[bytes, _Open] = {}
 
     def start(self, state: State) -> None:
         """Begin with what is pending in a state that the log has accepted whole, and ask for all of it again."""
@@ -95,17 +101,20 @@ class Relay:
             self._filled.clear()
 
     async def _send(self, messages: dict[int, StepBatch]) -> None:
-        results = await asyncio.gather(
-            *(self._queue.append(partition, batch) for partition, batch in messages.items()), return_exceptions=True
-        )
-        for (partition, batch), result in zip(messages.items(), results, strict=True):
-            if isinstance(result, QueueFull | LogFailed):
-                self.failures += 1
-                _log.warning("messages not sent", to=partition, messages=len(batch), reason=str(result) or "queue full")
-            elif isinstance(result, BaseException):
-                raise result
-            else:
-                self.sent += len(batch)
+        await asyncio.gather(*(self._send_to(partition, batch) for partition, batch in messages.items()))
+
+    async def _send_to(self, partition: int, batch: StepBatch) -> None:
+        sent = 0
+        try:
+            for part in batch.parts(RECORD_SIZE_MAX):
+                await self._queue.append(partition, part)
+                sent += len(part)
+        except (QueueFull, LogFailed) as failure:
+            self.failures += 1
+            _log.warning(
+                "messages not sent", to=partition, messages=len(batch) - sent, reason=str(failure) or "queue full"
+            )
+        self.sent += sent
 
     async def _ask_again(self) -> None:
         while True:
@@ -116,50 +125,34 @@ class Relay:
                 await self._send(messages)
 
     def _due(self) -> dict[int, StepBatch]:
-        """What open transfers wait for, of those that have stood still for their back-off."""
+        """What open transfers wait for, of those that have stood still for their back-off since the last look."""
         table = self._accepted.pending
         rows = table.rows[: table.count]
         rows = rows[rows[:, WHAT] == What.PROCESS]
-        now_s = self._clock_s()
-        known, self._open = self._open, {}
-        due = np.zeros(len(rows), np.bool_)
-        for at, row in enumerate(rows):
-            id16 = row[ID_A : ID_B + 1].tobytes()
-            progress = row[STATE:FIRST_LEG].tobytes()
-            was = known.get(id16)
-            if was is None or was.progress != progress:
-                was = _Open(progress, now_s)
-            due[at] = was.is_due(now_s)
-            self._open[id16] = was
-        self.open = len(self._open)
-        self.stuck = sum(now_s - each.since_s > STUCK_S for each in self._open.values())
-        self._name_stuck(rows[due], now_s)
+        now_us = self._clock.wall_us()
+        stood_s, before_s = (now_us - rows[:, CHANGED_US]) / 1e6, (self._looked_us - rows[:, CHANGED_US]) / 1e6
+        self._looked_us = now_us
+        due = times_asked(stood_s, rows[:, ID_A]) > times_asked(before_s, rows[:, ID_A])
+        self.open, self.stuck = len(rows), int(np.count_nonzero(stood_s > STUCK_S))
+        self._name_stuck(rows[due & (stood_s > STUCK_S)])
         return messages_again(rows[due], table.legs, self._accepted.partition) if due.any() else {}
 
-    def _name_stuck(self, rows: np.ndarray[tuple[int, int], np.dtype[np.int64]], now_s: float) -> None:
-        named = []
-        for row in rows:
-            id16 = row[ID_A : ID_B + 1].tobytes()
-            if now_s - self._open[id16].since_s > STUCK_S:
-                named.append(f"{format_transfer_id(id16)} {Phase(row[STATE]).name.lower()}")
-        if named:
-            _log.warning(
-                "transfers do not get on", partition=self._accepted.partition, count=len(named), first=named[:NAMED_MAX]
-            )
+    def _name_stuck(self, rows: Int64s) -> None:
+        if len(rows):
+            first = [
+                f"{format_transfer_id(row[ID_A : ID_B + 1].tobytes())} {Phase(row[STATE]).name.lower()}"
+                for row in rows[:NAMED_MAX]
+            ]
+            _log.warning("transfers do not get on", partition=self._accepted.partition, count=len(rows), first=first)
 
 
-class _Open:
-    """An open transfer as it was seen last: since when it stands still, and when it is asked again."""
+def times_asked(stood_s: Floats, word: Int64s) -> Int64s:
+    """How often transfers that have stood still for so long have been asked again: after 1, 3, 7, 15, 31 seconds, then every 30.
 
-    def __init__(self, progress: bytes, now_s: float) -> None:
-        self.progress = progress
-        self.since_s = now_s
-        self._wait_s = LOOK_S
-        self._next_s = now_s + LOOK_S
-
-    def is_due(self, now_s: float) -> bool:
-        if now_s < self._next_s:
-            return False
-        self._wait_s = min(2 * self._wait_s, AGAIN_S_MAX)
-        self._next_s = now_s + self._wait_s
-        return True
+    word: of their ids. It spreads the later questions over their half minute: what stands still mostly does so together.
+    """
+    spread_s = (word & 0xFFFF) / 0x10000 * AGAIN_S_MAX
+    doubling = np.floor(np.log2(np.clip(stood_s / LOOK_S, 0, 31) + 1))
+    later = np.floor(np.maximum(stood_s - 31 * LOOK_S - spread_s, -AGAIN_S_MAX) / AGAIN_S_MAX) + 1
+    times: Int64s = (doubling + later).astype(np.int64)
+    return times

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ class WriteSide:
             wait_s=settings.answer_wait_ms / 1000,
         )
         self._not_ready = ["the log is being folded"]
-        self.relays = {writer.partition: Relay(writer.partition, queue, time.monotonic) for writer in self.writers}
+        self.relays = {writer.partition: Relay(writer.partition, queue, SystemClock()) for writer in self.writers}
         registry.register(WriterMetrics(self.writers, self.relays))
         self.app: FastAPI = create_app(self.intake, registry=registry, ready=lambda: self._not_ready)
 

@@ -46,7 +46,7 @@ class Lane:
         self.writer = Writer(
             partition, log, queue, SystemClock(), WriterLimits(block_commands_max=block), self._on_accepted
         )
-        self.relay = Relay(partition, queue, time.monotonic)
+        self.relay = Relay(partition, queue, SystemClock())
         self._open = 0
 
     async def feed(self, batches: list[CommandBatch]) -> None:

@@ -140,7 +140,7 @@ class WriteSide:
             if p in owned:
                 limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
                 part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
-                self.relays[p] = world.parts.relay(p, queue, asyncio.get_running_loop().time)
+                self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
         self.intake = Intake(queue, self.outcomes, partitions=world.partitions, clock=self.clock, wait_s=ANSWER_WAIT_S)

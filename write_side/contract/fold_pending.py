@@ -21,6 +21,7 @@ from write_side.contract.pending import (
     take_in,
 )
 from write_side.contract.pending_columns import (
+    CHANGED_US,
     FIRST_LEG,
     HOME_SHIFT,
     LEG_COUNT,
@@ -129,6 +130,7 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
         leg += counts[i]
         for column in range(len(LOGGED)):
             rows[row, LOGGED[column]] = logged[i, column]
+        rows[row, CHANGED_US] = at_us
         take_in(table, digest, row)
     return 0
 

@@ -19,6 +19,7 @@ from write_side.contract.hash_index import INDEX, TAG, following, hash_words, ho
 from write_side.contract.pending_columns import (
     AT_US,
     BEGUN,
+    CHANGED_US,
     DEADLINE_US,
     FIRST_LEG,
     HOME_SHIFT,
@@ -108,6 +109,7 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     rows[row, ID_B] = b
     rows[row, WHAT] = what
     rows[row, AT_US] = at_us
+    rows[row, CHANGED_US] = at_us
     rows[row, FIRST_LEG] = counts[1]
     return row
 

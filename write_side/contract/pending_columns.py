@@ -89,9 +89,10 @@ LINK_B: Final = 14
 FIRST_LEG: Final = 15
 LEG_COUNT: Final = 16
 AT_US: Final = 17
-LANE_A: Final = 18
-LANE_B: Final = 19
-WIDTH: Final = 20
+CHANGED_US: Final = 18
+LANE_A: Final = 19
+LANE_B: Final = 20
+WIDTH: Final = 21
 LOGGED: Final = (STATE, OPTION, DEADLINE_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
 """The columns of `columns.PENDING` from `state` on, `low` and `legs` apart, in their order there."""
 

@@ -24,7 +24,18 @@ import numpy as np
 from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, HELD, POSTED, VERSION, touch
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.pending import drop, take_in
-from write_side.contract.pending_columns import BEGUN, FIRST_LEG, ID_A, ID_B, LEG_COUNT, LEG_WIDTH, LOGGED, STATE, WHAT
+from write_side.contract.pending_columns import (
+    BEGUN,
+    CHANGED_US,
+    FIRST_LEG,
+    ID_A,
+    ID_B,
+    LEG_COUNT,
+    LEG_WIDTH,
+    LOGGED,
+    STATE,
+    WHAT,
+)
 
 ACCOUNTS: Final = 0
 IDS: Final = 1
@@ -115,8 +126,9 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
 
     with_legs: 1 when its legs are new or changed, and are all written again.
     """
-    _, _, _, table, digest, _, output, counts, _ = book
+    _, _, _, table, digest, times, output, counts, _ = book
     rows, pool, tape = table[0], table[2], output[3]
+    rows[row, CHANGED_US] = times[0]
     if rows[row, STATE] != 0:
         take_in(table, digest, row)
     at = counts[TAPE]

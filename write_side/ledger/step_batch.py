@@ -5,7 +5,7 @@ All numbers: accounts are named by their keys and assets by their hashes, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -106,6 +106,27 @@ class StepBatch:
         }
         sizes = np.concatenate([np.diff(batch.first_leg) for batch in batches])
         return StepBatch(first_leg=np.concatenate(([0], np.cumsum(sizes))), **columns)
+
+    def parts(self, size_max: int) -> Iterator[StepBatch]:
+        """The same in order, in batches of at most `size_max` messages and legs together (one message at least)."""
+        ends = self.first_leg[1:] + np.arange(1, len(self) + 1)
+        first = taken = 0
+        while first < len(self):
+            last = max(first + 1, int(np.searchsorted(ends, taken + size_max, "right")))
+            yield self._between(first, last)
+            first, taken = last, int(ends[last - 1])
+
+    def _between(self, first: int, last: int) -> StepBatch:
+        if (first, last) == (0, len(self)):
+            return self
+        legs = slice(int(self.first_leg[first]), int(self.first_leg[last]))
+        of_legs = ("key", *_LEG_NUMBERS)
+        columns = {
+            field.name: getattr(self, field.name)[legs if field.name in of_legs else slice(first, last)]
+            for field in fields(StepBatch)
+            if field.name != "first_leg"
+        }
+        return StepBatch(first_leg=self.first_leg[first : last + 1] - self.first_leg[first], **columns)
 
     def encode(self) -> bytes:
         """The record of the command queue: two Arrow IPC streams of one batch each, messages and legs."""

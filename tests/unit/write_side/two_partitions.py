@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from types import TracebackType
 from typing import Any
 
@@ -88,7 +87,7 @@ class TwoPartitions:
             for p in range(PARTITIONS)
         ]
         self._outcomes = {writer.partition: Outcomes(writer.partition, writer.replay, self._log) for writer in writers}
-        self._relays = {p: Relay(p, queue, time.monotonic) for p in range(PARTITIONS)}
+        self._relays = {p: Relay(p, queue, clock) for p in range(PARTITIONS)}
         self.intake = Intake(queue, self._outcomes, partitions=PARTITIONS, clock=clock)
         self.app = create_app(self.intake, registry=CollectorRegistry(), ready=list)
         for writer in writers:

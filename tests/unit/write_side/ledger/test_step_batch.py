@@ -109,6 +109,13 @@ def test_joined_batches_hold_the_same_messages(groups: list[list[Any]]) -> None:
     assert messages_of(StepBatch.decode(joined.encode())) == together
 
 
+@given(MESSAGES, st.integers(1, 20))
+def test_parts_hold_the_same_messages_and_none_is_larger_than_asked(messages: list[Any], size_max: int) -> None:
+    parts = list(batch_of(messages).parts(size_max))
+    assert [each for part in parts for each in messages_of(part)] == messages
+    assert all(len(part) == 1 or len(part) + len(part.amount) <= size_max for part in parts)
+
+
 def test_no_batches_are_joined_to_an_empty_one() -> None:
     assert len(StepBatch.concatenated([])) == 0
     assert messages_of(StepBatch.concatenated([EMPTY_STEPS, GOOD, EMPTY_STEPS])) == messages_of(GOOD)
