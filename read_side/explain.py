@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from read_side.projections.explanation import PartitionTrace, Step
+from read_side.projections.explanation import PartitionTrace, Step, linked_ids
 from read_side.projections.explanation import explain as explain_traces
 from write_side.contract.log import Log, Record
 
@@ -18,15 +18,25 @@ async def explain(log: Log, transfer_id: bytes) -> list[Step]:
     """
     traces = [PartitionTrace(partition, transfer_id) for partition in range(log.partitions)]
     await asyncio.gather(*(_follow(log, trace) for trace in traces))
+    if linked := linked_ids(traces):  # each is told from its own first outcome on, so the logs are read once more
+        traces = [PartitionTrace(partition, transfer_id, linked) for partition in range(log.partitions)]
+        await asyncio.gather(*(_follow(log, trace) for trace in traces))
     return explain_traces(traces)
 
 
 def explain_records(logs: Sequence[Sequence[Record]], transfer_id: bytes) -> list[Step]:
     """As `explain`, of the records of every partition's log."""
-    traces = [PartitionTrace(partition, transfer_id) for partition in range(len(logs))]
+    traces = _taken(logs, transfer_id, frozenset())
+    if linked := linked_ids(traces):
+        traces = _taken(logs, transfer_id, linked)
+    return explain_traces(traces)
+
+
+def _taken(logs: Sequence[Sequence[Record]], transfer_id: bytes, linked: frozenset[bytes]) -> list[PartitionTrace]:
+    traces = [PartitionTrace(partition, transfer_id, linked) for partition in range(len(logs))]
     for trace, records in zip(traces, logs, strict=True):
         _take(trace, records)
-    return explain_traces(traces)
+    return traces
 
 
 async def _follow(log: Log, trace: PartitionTrace) -> None:

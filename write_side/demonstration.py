@@ -39,8 +39,10 @@ class Fail(StrEnum):
 
 
 class Demonstration(NamedTuple):
-    """The id of the transfer, the records of both partitions' logs, and how many messages went between the two."""
+    """What was asked and what goes wrong, in words; the id of the transfer, the records of both partitions' logs, and how many
+    messages went between the two."""
 
+    asked: tuple[str, ...]
     transfer: bytes
     logs: tuple[tuple[Record, ...], ...]
     messages: int
@@ -79,7 +81,9 @@ class _Story:
             to, batch = waiting.popleft()
             self._messages += len(batch)
             waiting += self._take(to, batch).items()
-        return Demonstration(TRANSFER, tuple(tuple(log) for log in self._logs), self._messages)
+        return Demonstration(
+            _asked(alice, bob, carol, fail), TRANSFER, tuple(tuple(log) for log in self._logs), self._messages
+        )
 
     def _id(self) -> bytes:
         self._number += 1
@@ -125,6 +129,23 @@ class _Story:
         table = replay.state.pending
         rows = table.rows[: table.count]
         return messages_again(rows[rows[:, WHAT] == What.PROCESS], table.legs, partition)
+
+
+def _asked(alice: str, bob: str, carol: str, fail: Fail | None) -> tuple[str, ...]:
+    """The transfer in words, its steps by number."""
+    wealth = f"{alice} in partition 0 has 100.00; {bob} and {carol} in partition 1 have nothing. Partition 0 is asked:"
+    frozen = ", but his account is frozen for credits: it is going to be refused" if fail is Fail.CREDIT else ""
+    steps = [f"step 0: {alice} gives 30.00", f"step 1: {bob} receives 30.00{frozen}"]
+    if fail is Fail.DEBIT:
+        steps[1:] = [
+            f"step 1: {carol} gives 20.00, which she has not: it is going to be refused",
+            f"step 2: {bob} receives 50.00",
+        ]
+    crash = (
+        "Behind its first block partition 0 crashes: its memory and the message to partition 1 are lost. A second later it "
+        "starts again, finds the transfer open in its log, and asks again."
+    )
+    return (wealth, *(f"  {step}" for step in steps), *((crash,) if fail is Fail.CRASH else ()))
 
 
 def _names() -> tuple[str, str, str]:

@@ -1,7 +1,7 @@
 """Dry run: what a command would do now, decided by the ledger itself on copies of the accounts it touches.
 
-Nothing of it is kept. The id is taken as a new one; everything else is as the states have it at this moment, so the answer
-equals the real one as long as nobody else changes these accounts in between.
+Nothing of it is kept. Everything is as the states have it at this moment, so the answer equals the real one as long as nobody
+else changes these accounts in between. An id that was used before gets what it would get: its first outcome, or a refusal.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS
 from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.block import Block, decode, encode, header_of
-from write_side.contract.codes import Code, Kind
+from write_side.contract.codes import PROBLEMS, Code, Kind
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import put_id
 from write_side.contract.pending import add_leg, add_pending, on_its_way
@@ -34,7 +34,7 @@ from write_side.contract.pending_columns import (
     What,
 )
 from write_side.contract.position import Position
-from write_side.contract.state import State, name_key, word_hash
+from write_side.contract.state import Place, State, name_key, word_hash
 from write_side.contract.whole_answer import told_under_way, told_whole
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Capture, Change, Command, OpenAccount, Reverse, Transfer, Void
@@ -48,8 +48,10 @@ ROUNDS_MAX: Final = 1_000
 Key = tuple[np.uint64, np.uint64]
 
 
-def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int) -> Answer:
-    """The answer that the command would get. states: of all partitions; each is locked while it is copied from.
+def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int) -> Answer | Place:
+    """The answer that the command would get, or where its first outcome lies.
+
+    states: of all partitions; each is locked while it is copied from.
 
     wall_us: the time, UTC microseconds; no earlier than the last block's is taken.
     """
@@ -57,7 +59,7 @@ def dry_run(states: Mapping[int, State], home: int, command: Command, partitions
     copies = _Copies(states, home, command, partitions)
     blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us))])
     position = Position(home, states[home].chained.sequence)
-    answer: Answer | None = None
+    answer: Answer | Place | None = None
     at_home: list[Block] = []
     for _ in range(ROUNDS_MAX):
         if not blocks:
@@ -69,6 +71,8 @@ def dry_run(states: Mapping[int, State], home: int, command: Command, partitions
         for target, messages in messages_of_block(block).items():
             blocks.append((target, _decided(copies.of(target), messages, partitions, now_us)))
     assert answer is not None, "the first block answers"
+    if isinstance(answer, Place):
+        return answer
     if "phase" in answer.document and not isinstance(command, OpenAccount):  # it goes across partitions
         answer = (
             told_under_way(answer, at_home[0], command.id)
@@ -76,18 +80,19 @@ def dry_run(states: Mapping[int, State], home: int, command: Command, partitions
             else told_whole(answer, command.id, at_home, copies.of(home))
         )
     document = {name: value for name, value in answer.document.items() if name not in ("steps", "phase")}
+    if "code" in document:  # no id keeps the answer of a dry run
+        document["detail"] = PROBLEMS[str(document["code"])].detail
     return Answer(answer.status, document | {"position": str(position), "dry_run": True})
 
 
-def _last_answer(block: Block, state: State) -> Answer | None:
+def _last_answer(block: Block, state: State) -> Answer | Place | None:
     """What a block of the home partition says of the command: begun or decided at once, or ended."""
     for row in range(len(block.outcomes["kind"])):
         kind, code = Kind(block.outcomes["kind"][row]), Code(block.outcomes["code"][row])
         if kind is Kind.STEP or code is Code.STALE or (kind is Kind.ANSWER and code is Code.PENDING):
             continue
-        answer = BlockAnswers(block, state).answer(row)
-        if isinstance(answer, Answer):
-            return answer
+        if kind is not Kind.EXPIRE:
+            return BlockAnswers(block, state).answer(row)
     return None
 
 
@@ -122,6 +127,8 @@ class _Copies:
         self._hold = command.hold if isinstance(command, Capture | Void) else None
         self._changes = isinstance(command, Change)
         self._original = command.transfer if isinstance(command, Reverse) else None
+        own = () if isinstance(command, OpenAccount) else (command.id,)
+        self._ids = own if self._original is None else tuple({*own, self._original})
         self._keys: dict[int, list[Key]] = {partition: [] for partition in states}
         self._assets: set[str] = set()
         for account, asset in _accounts(command):
@@ -164,8 +171,10 @@ class _Copies:
                 copy.transit[copy.asset_number(asset)] = _copy_account(source, copy, int(source.transit[at]))
         for number in found:
             _copy_account(source, copy, number)
+        copy.ids.reserve(2)
+        for id16 in self._ids:
+            _copy_id(source, copy, id16)
         if self._original is not None:
-            _copy_id(source, copy, self._original)
             _copy_pending(source, copy, self._original, What.REVERSAL)
         if self._hold is not None:
             _copy_pending(source, copy, self._hold, What.HOLD)
@@ -211,11 +220,10 @@ def _copy_account(source: State, copy: State, number: int) -> int:
 def _copy_id(source: State, copy: State, id16: bytes) -> None:
     row = source.ids.find(id16)
     if row is not None:
-        copy.ids.reserve(1)
         columns = source.ids.rows[row]
         free = find_row(copy.ids.rows, copy.ids.slots, copy.ids.secret, columns[0], columns[1])
-        put_id(copy.ids.rows, copy.ids.slots, copy.ids.secret, np.int64(free), np.int64(0), *columns)
-        copy.ids.count = 1
+        put_id(copy.ids.rows, copy.ids.slots, copy.ids.secret, np.int64(free), np.int64(copy.ids.count), *columns)
+        copy.ids.count += 1
 
 
 def _copy_pending(source: State, copy: State, id16: bytes, what: What) -> None:

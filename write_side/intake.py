@@ -109,7 +109,11 @@ class Intake:
             raise Stopping
         home, routed = await self._routed(command)
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
-        return await asyncio.to_thread(dry_run, states, home, routed, self._partitions, self._clock.wall_us())
+        said = await asyncio.to_thread(dry_run, states, home, routed, self._partitions, self._clock.wall_us())
+        if isinstance(said, Answer):
+            return said
+        first = await self._lanes[home].outcomes.first(said)
+        return Answer(first.status, first.document | {"dry_run": True})
 
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""
@@ -136,7 +140,7 @@ class Intake:
         at = 0
         while at < len(routed):
             if any(answer.status >= 400 for answer in answers):
-                answers += [_not_run(command) for _, command in routed[at:]]
+                answers += await self._behind_refusal(routed[at:], until_s)
                 break
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
@@ -144,6 +148,17 @@ class Intake:
             answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             at = end
         return answers
+
+    async def _behind_refusal(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
+        """Lines that are not to be run; those that ran before, by this batch or another request, get their outcome again."""
+        ran = [at for at, (home, command) in enumerate(routed) if self._is_known(home, command)]
+        answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
+        return [answers.get(at) or _not_run(command) for at, (_, command) in enumerate(routed)]
+
+    def _is_known(self, home: int, command: Command) -> bool:
+        """Whether its id is remembered, so that asking runs nothing."""
+        state = self._lanes[home].outcomes.state
+        return not isinstance(command, OpenAccount) and state.find_transfer(command.id) is not None
 
     def _hangs_on(self, first: tuple[int, Command], other: tuple[int, Command]) -> bool:
         return first[0] == other[0] and all(

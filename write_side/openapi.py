@@ -91,7 +91,7 @@ def _post_transfer(wait_seconds_max: int) -> Document:
 def _post_reverse(wait_seconds_max: int) -> Document:
     return {
         "operationId": "reverse",
-        "summary": "Move a done transfer or capture the other way round, at most once",
+        "summary": "Move a done transfer the other way round, at most once",
         **_command("Reverse", {"id": _ID}, wait_seconds_max, "transfer", done="The money is back."),
     }
 

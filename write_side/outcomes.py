@@ -125,6 +125,12 @@ class Outcomes:
             )
         return found
 
+    async def first(self, place: Place) -> Answer:
+        """What a repeated command is answered. Raises OutcomeUnknown."""
+        await self.block(place.sequence)
+        [answer] = await self.answers(Decided(await self._block(place.sequence), place.row), (0,))
+        return answer
+
     async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
         """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown.
 

@@ -19,6 +19,7 @@ from read_side.wiring import Did, Happened, Step, document_of, explain_records, 
 from read_side.wiring import explain as explain_from_log
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import format_transfer_id, parse_transfer_id
+from write_side.contract.codes import Code
 from write_side.contract.position import Position
 from write_side.wiring import Fail, Protocol, demonstrate
 
@@ -93,6 +94,8 @@ def _demonstrate(protocol: DemoProtocol, fail_at: Fail | None, as_json: bool) ->
     for line in (
         STORY[protocol],
         "",
+        *shown.asked,
+        "",
         *lines(shown.transfer, steps),
         "",
         f"{shown.messages} messages between the partitions, {len(steps)} outcomes in their logs.",
@@ -126,6 +129,8 @@ def _step(number: int, step: Step, transfer_id: bytes) -> Iterator[str]:
         f"{number}. partition {happened.partition}  {position}  {format_time(happened.at_us)}  "
         f"{happened.kind.name.lower()}{of}{protocol}: {word(happened.code)}{phase}"
     )
+    if happened.code is Code.STALE:
+        yield "     nothing waited for it any more: it came again, or after the decision, and changes nothing"
     yield from (f"     heard    {_did(each)} in partition {each.partition}" for each in happened.heard)
     yield from (f"     did      {_did(each)}" for each in happened.did)
     yield from _asks(happened)

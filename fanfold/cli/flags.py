@@ -26,7 +26,7 @@ class Sides:
 
 
 def freeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
-    """Freeze an account: it gives nothing, or receives nothing, until it is unfrozen.
+    """Freeze an account: it gives nothing, or receives nothing, until it is unfrozen. What is held already may still be captured.
 
     Examples:
 

@@ -70,7 +70,7 @@ def void(hold: HoldId, *, asked: HowAsked) -> None:
 
 
 def reverse(
-    transfer: Annotated[str, typer.Argument(metavar="TRANSFER", help="id of the transfer or capture")],
+    transfer: Annotated[str, typer.Argument(metavar="TRANSFER", help="id of the transfer")],
     *,
     across: HowAcross,
     note: Note,

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from fanfold.answers import OpenTransfer, Refusal
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail_refused, run
@@ -56,7 +56,7 @@ async def _open_transfers(url: str, phase: str, age: int, limit: int) -> list[Op
 
 
 def _table(found: list[OpenTransfer]) -> Table:
-    table = Table("transfer", "protocol", "phase", "begun", "age", "waits for")
+    table = Table(Column("transfer", no_wrap=True, min_width=36), "protocol", "phase", "begun", "age", "waits for")
     for each in found:
         waits = ", ".join(f"{w.action} of step {w.step} in partition {w.partition}" for w in each.waiting_for)
         table.add_row(each.id, each.protocol, each.phase, each.begun, _age(each.age_ms), waits or "-")

@@ -90,10 +90,14 @@ class Transit(NamedTuple):
 
 @dataclass
 class PartitionTrace:
-    """One partition's part. `take` every record of its log, in order; raises as `Replay.take`."""
+    """One partition's part. `take` every record of its log, in order; raises as `Replay.take`.
+
+    linked: ids of commands about this one (captures of a hold, a reversal), which are told in full too.
+    """
 
     partition: int
     id: bytes
+    linked: frozenset[bytes] = frozenset()
     happened: list[Happened] = field(default_factory=list)
     transit: list[Transit] = field(default_factory=list)
 
@@ -104,7 +108,8 @@ class PartitionTrace:
     def take(self, record: Record) -> None:
         state = self._replay.state
         # Ids lie in a block as they are, so a block without these 16 bytes has nothing to tell and is only folded.
-        mentions = self.id in bytes(record.data)
+        data = bytes(record.data)
+        mentions = any(id in data for id in (self.id, *self.linked))
         before = (state.posted[: state.count].copy(), state.held[: state.count].copy()) if mentions else None
         folded = self._replay.take(record)
         if folded is None:
@@ -122,8 +127,9 @@ class PartitionTrace:
 
     def _tell(self, block: Block, posted: Int64s, held: Int64s) -> None:
         own = np.frombuffer(self.id, np.uint8)
-        rows = set(np.flatnonzero((block.outcomes["id"] == own).all(axis=1)).tolist())
-        rows |= set(block.links["outcome"][(block.links["id"] == own).all(axis=1)].tolist())
+        rows = set(block.links["outcome"][(block.links["id"] == own).all(axis=1)].tolist())
+        for id in (self.id, *self.linked):
+            rows |= set(np.flatnonzero((block.outcomes["id"] == np.frombuffer(id, np.uint8)).all(axis=1)).tolist())
         rows = {row for row in rows if block.outcomes["kind"][row] != Kind.OPEN}
         entries = self._entries(block, rows, posted, held)
         self.happened += [self._outcome(block, row, entries[row]) for row in sorted(rows)]
@@ -213,6 +219,11 @@ class Step(NamedTuple):
     happened: Happened
     own: dict[str, int]
     transit: dict[str, int]
+
+
+def linked_ids(traces: Sequence[PartitionTrace]) -> frozenset[bytes]:
+    """The ids of the commands about the explained one."""
+    return frozenset(each.id for trace in traces for each in trace.happened if each.id != trace.id)
 
 
 def explain(traces: Sequence[PartitionTrace]) -> list[Step]:

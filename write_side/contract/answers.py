@@ -14,7 +14,7 @@ import numpy as np
 
 from write_side.contract.atoms import NO_FLOOR, available, format_floor, format_transfer_id
 from write_side.contract.block import Block
-from write_side.contract.codes import REFUSALS, Code, Kind, problem_document, word_of
+from write_side.contract.codes import KEPT_BY_ID, NOT_REMEMBERED, REFUSALS, Code, Kind, problem_document, word_of
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.pending_columns import TCC_BIT, Action, Phase, What
 from write_side.contract.position import Position, format_positions
@@ -147,8 +147,10 @@ class BlockAnswers:
 
     def _refused(self, row: int, code: Code, kind: Kind, spendable: int) -> Answer:
         word, problem = REFUSALS[code]
+        keeps = kind is not Kind.OPEN and code not in NOT_REMEMBERED
         document = problem_document(
             word,
+            detail=problem.detail + KEPT_BY_ID if keeps else None,
             id=self._id(row) if kind is not Kind.OPEN else None,
             result="refused",
             available=None if spendable == NOT_TOLD else str(spendable),

@@ -150,7 +150,7 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
         Problem(
             422,
             "A line of an atomic batch spans partitions",
-            "No money moved. Send it alone: it is all or nothing by itself.",
+            "No money moved. Send it alone, with a new id: it is all or nothing by itself.",
         ),
     ),
     Code.ACCOUNT_UNKNOWN: (
@@ -210,7 +210,7 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
         Problem(
             422,
             "A capture of this hold is under way",
-            "No money moved by this one. Wait for the other; use a new id then.",
+            "No money moved by this one. Wait until the other has ended.",
         ),
     ),
     Code.TRANSFER_UNKNOWN: (
@@ -231,19 +231,23 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.BATCH_REFUSED: (
         "batch_refused",
-        Problem(422, "Another line of this atomic batch was refused", "No money moved by any line of it."),
+        Problem(422, "Another line of this atomic batch was refused", "No line of this request moved money."),
     ),
     Code.NOT_RUN: (
         "not_run",
-        Problem(422, "An earlier line of this batch was refused", "This line was not run; its id is still free."),
+        Problem(
+            422,
+            "An earlier line of this batch was refused",
+            "This request did not run this line. If its id was asked for before, what was answered then holds.",
+        ),
     ),
     Code.TIMED_OUT: (
         "timed_out",
-        Problem(422, "A partition did not answer in time", "No money moved: what was held is let go. Use a new id."),
+        Problem(422, "A partition did not answer in time", "No money moved: what was held is let go."),
     ),
     Code.DEADLINE_PASSED: (
         "deadline_passed",
-        Problem(422, "The hold's deadline has passed", "Nothing is held. Use a new id and a later deadline."),
+        Problem(422, "The hold's deadline has passed", "Nothing is held. Ask for a later deadline."),
     ),
     Code.HOLD_SPANS_PARTITIONS: (
         "hold_spans_partitions",
@@ -297,7 +301,11 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     "transfer_not_found": Problem(
         404, "No such transfer is remembered", "The position tells up to where this is true."
     ),
-    "id_ambiguous": Problem(409, "Two partitions hold a transfer with this id", "Ask by account instead."),
+    "id_ambiguous": Problem(
+        409,
+        "Two partitions hold a transfer with this id",
+        "Each has done what it was asked: read the accounts to see both. Use an id once only, in all partitions.",
+    ),
     "position_not_reached": Problem(409, "The view has not reached that position", "Try again, or read what is held."),
     "version_not_reached": Problem(409, "The account has not reached that version", "Try again, or read what is held."),
     "view_rebuilding": Problem(
@@ -328,6 +336,10 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
 def word_of(code: Code) -> str:
     """The stable word of a refusal, `done` for what changed something or was already so."""
     return REFUSALS[code][0] if code in REFUSALS else "done"
+
+
+KEPT_BY_ID: Final = " This id keeps this answer: to try again, use a new one."
+"""Said behind the detail of a refusal that the log remembers."""
 
 
 def problem_document(word: str, **more: object) -> dict[str, object]:
