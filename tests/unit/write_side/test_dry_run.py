@@ -16,7 +16,7 @@ from tests.unit.write_side.ledger.wallet_model import Chain, WalletModel
 from tests.unit.write_side.two_partitions import TwoPartitions, account
 from write_side.contract.answers import Answer, BlockAnswers
 from write_side.contract.block import Block
-from write_side.contract.codes import Code, Kind
+from write_side.contract.codes import KEPT_BY_ID, Code, Kind
 from write_side.dry_run import dry_run
 from write_side.home import home_partition
 from write_side.ledger.command_batch import CommandBatch
@@ -24,7 +24,7 @@ from write_side.ledger.commands import Capture, Command, Hold, Leg, OpenAccount,
 from write_side.ledger.outstanding import messages_of_block
 from write_side.ledger.step_batch import StepBatch
 
-OF_THE_MOMENT = ("position", "at", "phase", "steps", "dry_run", "hold", "reverses", "reference", "metadata")
+OF_THE_MOMENT = ("position", "at", "phase", "steps", "dry_run", "detail", "hold", "reverses", "reference", "metadata")
 """What the answer to a command does not have in common with its dry run, or not in one block."""
 
 
@@ -123,7 +123,13 @@ def test_a_dry_run_says_what_reality_then_says(partitions: int, seed: int) -> No
         for partition, was in zip(wallet.partitions, before, strict=False):
             assert_same_state(partition.state, was)
         real = wallet.do(home, command, stream.at_us)
-        if is_new and real is not None and not str(real.document.get("code", "")).startswith("id_"):
+        assert isinstance(dry, Answer) or not is_new
+        if (
+            isinstance(dry, Answer)
+            and is_new
+            and real is not None
+            and not str(real.document.get("code", "")).startswith("id_")
+        ):
             compared += 1
             assert (dry.status, _told(dry.document)) == (real.status, _told(real.document))
             for account in _accounts(dry):
@@ -155,6 +161,28 @@ async def test_an_account_that_money_is_on_its_way_to_is_not_closed_in_a_dry_run
         assert dry.document["code"] == real.document["code"] == "account_not_empty"
 
 
+async def test_a_dry_run_of_an_id_that_was_used_says_what_asking_again_would() -> None:
+    async with TwoPartitions() as bank:
+        for name in (ALICE, BOB):
+            await bank.done("PUT", f"/v1/accounts/{name}", {"asset": "USD/2"})
+        paid = {"id": str(uuid.uuid4()), "from": "@world", "to": ALICE, "amount": "5", "asset": "USD/2"}
+        first = await bank.done("POST", "/v1/transfers", paid)
+        again = await bank.done("POST", "/v1/transfers", paid | {"dry_run": True})
+        assert again == first | {"dry_run": True}
+        other = await bank.ask("POST", "/v1/transfers", paid | {"amount": "6", "dry_run": True})
+        assert (other.status, other.document["code"]) == (422, "id_reused_with_other_content")
+
+
+async def test_a_refusal_says_that_its_id_keeps_it_and_a_dry_run_does_not() -> None:
+    async with TwoPartitions() as bank:
+        await bank.done("PUT", f"/v1/accounts/{ALICE}", {"asset": "USD/2"})
+        asked = {"id": str(uuid.uuid4()), "from": ALICE, "to": "@world", "amount": "5", "asset": "USD/2"}
+        dry = await bank.ask("POST", "/v1/transfers", asked | {"dry_run": True})
+        real = await bank.ask("POST", "/v1/transfers", asked)
+        assert dry.document["code"] == real.document["code"] == "insufficient_available"
+        assert real.document["detail"] == dry.document["detail"] + KEPT_BY_ID
+
+
 def test_a_plain_transfer_of_an_account_that_holds_money_has_room_for_what_is_held() -> None:
     """Compiled loops write behind an array's end without a word: what is held is noted beside the entries."""
     wallet = Wallet(1)
@@ -166,6 +194,7 @@ def test_a_plain_transfer_of_an_account_that_holds_money_has_room_for_what_is_he
     dry = dry_run(
         {0: wallet.partitions[0].state}, 0, Transfer(timeless_id(3), "ann", "bob", 1, "USD/2"), 1, NOON_US + 9
     )
+    assert isinstance(dry, Answer)
     assert [(each["account"], each["posted"], each["held"]) for each in _accounts(dry)] == [
         ("ann", "8", "3"),
         ("bob", "1", "0"),

@@ -123,6 +123,24 @@ def test_a_request_waits_once_however_many_of_its_transfers_do_not_end(mode: Mod
     assert 30.0 <= virtual_time.run(waited_s, lambda: 0.001) < 31.0
 
 
+async def test_a_line_behind_a_refusal_that_ran_before_is_told_what_became_of_it() -> None:
+    """ "Not run" of a payment that was made would have its client pay twice."""
+    async with TwoPartitions() as bank:
+        alice, bob, carol = account(0, "alice"), account(1, "bob"), account(1, "carol")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (alice, bob, carol)])
+        away = Transfer(id_at(NOON_US, 1), alice, account(1, "missing"), 1, "USD/2")
+        ran, other, new = (Transfer(id_at(NOON_US, n), bob, carol, 1, "USD/2") for n in (2, 3, 4))
+        [done] = await bank.intake.submit([ran])
+        reused = Transfer(ran.id, bob, carol, 2, "USD/2")
+        answers = await bank.intake.submit([away, other, ran, reused, new], Mode.STOP)
+        assert [answer.document.get("code", answer.document["result"]) for answer in answers] == [
+            "account_unknown", "not_run", "done", "id_reused_with_other_content", "not_run",
+        ]  # fmt: skip
+        assert answers[2] == done
+        [still_free] = await bank.intake.submit([other])
+        assert still_free.status == 201
+
+
 async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:
     async with RunningPartition(MemoryRecords(1)) as process:
         taken = asyncio.create_task(process.submit(ALICE, deposit(1)))

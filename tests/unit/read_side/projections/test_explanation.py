@@ -170,3 +170,23 @@ async def test_the_document_has_words_and_digit_strings(told: Told) -> None:
     }  # fmt: skip
     assert (first["in_flight"], first["transit"]) == ({USD: "30"}, {USD: "30"})
     assert "heard" not in first
+
+
+async def test_a_hold_is_told_with_its_captures_across_partitions_to_their_end(told: Told) -> None:
+    hold = Hold(told.id, told.legs(50))
+    await told.settled(hold)
+    for amount, final in ((20, False), (10, True)):
+        await told.settled(Capture(new_id(), told.id, amount, final=final))
+    steps = await explain(told.log, told.id)
+    assert moves(steps[-1].happened) == [("alice", 70, 70, 20, 0)]
+    assert [each[2] for step in steps for each in moves(step.happened) if each[0] == "bob"] == [20, 30]
+    assert (steps[-1].own, steps[-1].transit) == ({USD: 0}, {USD: 0})
+
+
+async def test_a_transfer_is_told_with_its_reversal_across_partitions_to_its_end(told: Told) -> None:
+    await told.settled(LegsTransfer(told.id, told.legs(30)))
+    back = tuple(leg._replace(amount=-leg.amount) for leg in told.legs(30))
+    await told.settled(Reverse(new_id(), told.id, back))
+    steps = await explain(told.log, told.id)
+    assert [each[2] for step in steps for each in moves(step.happened) if each[0] == "alice"][-1] == 100
+    assert (steps[-1].own, steps[-1].transit) == ({USD: 0}, {USD: 0})
