@@ -19,7 +19,7 @@ class Refusal(NamedTuple):
 class AccountState(NamedTuple):
     """An account at one version. Amounts in minor units; `available` and `floor` are None when there is no floor.
 
-    flags: what it may not do (`debit_frozen`, `credit_frozen`, `closed`); told by reads only.
+    flags: what it may not do (`debit_frozen`, `credit_frozen`, `closed`); None in answers to commands that do not change them.
     """
 
     account: str
@@ -31,7 +31,7 @@ class AccountState(NamedTuple):
     version: int
     position: str
     at: str
-    flags: tuple[str, ...] = ()
+    flags: tuple[str, ...] | None = None
 
 
 class Opened(NamedTuple):
@@ -159,7 +159,7 @@ def state_of(document: Mapping[str, Any]) -> AccountState:
         document["version"],
         document["position"],
         document["at"],
-        tuple(document.get("flags", ())),
+        tuple(document["flags"]) if "flags" in document else None,
     )
 
 

@@ -6,6 +6,7 @@ What a client sent is never echoed and never logged.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
@@ -106,7 +107,11 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
         ("/openapi.json", "GET", _always(document)),
     ):
         route = path.replace(":path", "")
-        app.router.routes.append(Route(path, _Endpoint(route, handle, metrics), methods=[method]))
+        found = Route(path, _Endpoint(route, handle, metrics), methods=[method])
+        found.path_regex = re.compile(
+            found.path_regex.pattern, re.DOTALL
+        )  # a line break is a malformed id, not another address
+        app.router.routes.append(found)
     return app
 
 

@@ -7,6 +7,7 @@ Plain ASGI endpoints on a FastAPI application: a request costs one read, one str
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -99,8 +100,11 @@ def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[
         ("/metrics", ["GET"], _answering(answer_metrics)),
         ("/openapi.json", ["GET"], _answering(lambda: document)),
     ):
-        route = path.replace(":path", "")
-        app.router.routes.append(Route(path, _Endpoint(route, handle, metrics), methods=methods))
+        route = Route(path, _Endpoint(path.replace(":path", ""), handle, metrics), methods=methods)
+        route.path_regex = re.compile(
+            route.path_regex.pattern, re.DOTALL
+        )  # a line break is a malformed id, not another address
+        app.router.routes.append(route)
     return app
 
 

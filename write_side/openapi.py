@@ -130,8 +130,9 @@ def _post_batch(wait_seconds_max: int) -> Document:
         "name": "mode",
         "in": "query",
         "description": (
-            "What a refused line means for the others: nothing, that those behind it are not run (their ids stay free), or "
-            "that none of them moves anything."
+            "What a refused line means for the others: nothing, that those behind it are not run by this request (one that ran "
+            "before is answered as it was then), or that none of them moves anything. A line that is still under way (202) has "
+            "not been refused, and those behind it are run."
         ),
         "schema": {"enum": ["continue", "stop", "atomic"], "default": "continue"},
     }

@@ -149,7 +149,7 @@ def states_table(states: Sequence[AccountState]) -> Table:
     for state in states:
         amounts = (state.posted, state.held, state.available, state.floor)
         shown = (money(amount, state.asset) for amount in amounts)
-        flags = [", ".join(state.flags)] if flagged else []
+        flags = [", ".join(state.flags or ())] if flagged else []
         table.add_row(state.account, state.asset, *shown, str(state.version), state.position, *flags)
     return table
 

@@ -14,7 +14,16 @@ import numpy as np
 
 from write_side.contract.atoms import NO_FLOOR, available, format_floor, format_transfer_id
 from write_side.contract.block import Block
-from write_side.contract.codes import KEPT_BY_ID, NOT_REMEMBERED, REFUSALS, Code, Kind, problem_document, word_of
+from write_side.contract.codes import (
+    KEPT_BY_ID,
+    NOT_REMEMBERED,
+    REFUSALS,
+    Code,
+    Kind,
+    flag_words,
+    problem_document,
+    word_of,
+)
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.pending_columns import TCC_BIT, Action, Phase, What
 from write_side.contract.position import Position, format_positions
@@ -143,6 +152,8 @@ class BlockAnswers:
                 position=self._position,
                 at=self._at,
             )
+            if entry in self._flags:
+                accounts[number]["flags"] = flag_words(self._flags[entry])
         return list(accounts.values())
 
     def _refused(self, row: int, code: Code, kind: Kind, spendable: int) -> Answer:
@@ -189,6 +200,12 @@ class BlockAnswers:
     def _first_entry(self) -> list[int]:
         rows = np.arange(len(self._codes) + 1)
         return list(np.searchsorted(self.block.entries["outcome"], rows).tolist())
+
+    @cached_property
+    def _flags(self) -> dict[int, int]:
+        """Flags after, by entry: only where they were changed."""
+        flags = self.block.flags
+        return dict(zip(flags["entry"].tolist(), flags["flags"].tolist(), strict=True))
 
     @cached_property
     def _held(self) -> dict[int, int]:

@@ -288,6 +288,7 @@ async def test_every_field_of_a_transfer_is_needed(field: str) -> None:
         "%ff",
         "a%00b",
         "alice%0a",
+        "%0aalice",
         "a%20b",
         "a%2Fb",
         "a/b",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -12,11 +13,12 @@ from tests.unit.write_side.running import RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account
 from write_side.contract.atoms import NO_FLOOR, partition_of
 from write_side.contract.block import decode
+from write_side.contract.codes import Flag
 from write_side.contract.log_memory import MemoryRecords
 from write_side.home import Routed, home_partition
 from write_side.intake import GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Mode, OpenAccount, Transfer
+from write_side.ledger.commands import Change, Mode, OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 ALICE = OpenAccount("alice", "USD/2", 0, "")
@@ -121,6 +123,15 @@ def test_a_request_waits_once_however_many_of_its_transfers_do_not_end(mode: Mod
             return asyncio.get_running_loop().time() - began_s
 
     assert 30.0 <= virtual_time.run(waited_s, lambda: 0.001) < 31.0
+
+
+async def test_a_change_is_answered_with_the_flags_after_it() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        freeze = Change(id_at(NOON_US, 1), "alice", Flag.DEBIT_FROZEN, Flag(0))
+        thaw = Change(id_at(NOON_US, 2), "alice", Flag(0), Flag.DEBIT_FROZEN)
+        _, *answers = await process.submit(ALICE, freeze, thaw, deposit(3))
+        told: list[Any] = [answer.document["accounts"] for answer in answers]
+        assert [each[0].get("flags") for each in told] == [["debit_frozen"], [], None]
 
 
 async def test_a_line_behind_a_refusal_that_ran_before_is_told_what_became_of_it() -> None:
