@@ -24,9 +24,11 @@ STREAM: Final[Document] = {
             '"held": "0", "available": "900", "at": "2026-01-01T00:00:00.000000Z"}]}\n\n'
             "Every item is the whole balance, never a difference. `since` is the newest version you have: after a lost "
             "connection you get only what changed. Versions never go back. `unsubscribe` takes `subs`, `ping` is "
-            'answered by `pong`. With `"transfers": true` in a subscribe you also hear '
-            'in which phase its transfers across partitions are: `{"op": "transfer", "sub": 1, "id": …, "phase": …}`, and '
-            "`transfers_missed` when some may have gone by. `status` with `live: false` says that balances may be old for now."
+            'answered by `pong`. With `"transfers": true` in a subscribe you also hear from then on when '
+            'one of its transfers across partitions goes to a phase: `{"op": "transfer", "sub": 1, "id": …, "phase": …}`, and '
+            "`transfers_missed` when some may have gone by. The transfer's home tells `debiting` to `done` or `refused`, another "
+            "partition what its part is: `held`, then `done` or `released`. `status` with "
+            "`live: false` says that balances may be old for now."
         ),
         "responses": {
             "101": {"description": "The stream is open."},
