@@ -74,6 +74,8 @@ _ENDED_REFUSED: Final = np.int64(Phase.REFUSED)
 _COUNT: Final = np.int64(Event.COUNT)
 _REFUSE: Final = np.int64(Event.REFUSE)
 _NONE: Final = np.int64(StepState.NONE)
+_HELD: Final = np.int64(StepState.HELD)
+_REJECTED: Final = np.int64(StepState.REJECTED)
 
 
 @njit_inner
@@ -230,8 +232,13 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
             return _STALE, np.int64(-1)
     else:
         event = EVENT_TABLE[phase, state]
-        if partition_of_step(rows, table[2], row, step) != partition or (event != _COUNT and event != _REFUSE):
+        if partition_of_step(rows, table[2], row, step) != partition:
             rows[row, OPTION] |= asked
+            return _STALE, np.int64(-1)
+        _note_late_try(table, row, step, state, code, sequence, at_us, partition)
+        if event != _COUNT and event != _REFUSE:
+            rows[row, OPTION] |= asked
+            _write_steps(book, outcome, row, _ZERO)
             return _STALE, np.int64(-1)
         said = code if event == _REFUSE else _DONE
         _note_step(table, row, step, partition, PLAN_TABLE[phase, ACTION], said, sequence, at_us)
@@ -240,6 +247,15 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
         else:
             _refuse(rows, row, step, code, available)
     return _go_on(book, outcome, row)
+
+
+@njit_inner
+def _note_late_try(table, row, step, state, code, sequence, at_us, partition):  # type: ignore[no-untyped-def]
+    """A try that is answered behind the decision decides nothing any more; what became of it is told with the other steps."""
+    rows, pool = table[0], table[2]
+    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
+    if rows[row, STATE] == _CANCELLING and state in (_HELD, _REJECTED) and pool[record, RECORD_TRY_CODE] == 0:
+        _note_step(table, row, step, partition, _TRY, code, sequence, at_us)
 
 
 @njit_inner

@@ -7,7 +7,9 @@ import itertools
 import pytest
 
 from read_side.explain import explain_records
+from write_side.contract.block import decode
 from write_side.contract.codes import Code
+from write_side.contract.pending_columns import Action
 from write_side.demonstration import Fail, demonstrate
 from write_side.ledger.commands import Protocol
 
@@ -32,3 +34,10 @@ def test_a_demonstration_ends_with_nothing_in_flight(protocol: Protocol, fail: F
 
 def test_tcc_takes_one_round_trip_more() -> None:
     assert [demonstrate(protocol, None).messages for protocol in (Protocol.SAGA, Protocol.TCC)] == [2, 4]
+
+
+def test_a_try_that_is_answered_behind_the_decision_is_told_with_the_other_steps() -> None:
+    shown = demonstrate(Protocol.TCC, Fail.DEBIT)
+    steps = decode(shown.logs[0][-1].data).steps
+    told = {(Action(action), step) for action, step in zip(steps["action"], steps["step"], strict=True)}
+    assert told == {(Action.TRY, 0), (Action.TRY, 1), (Action.TRY, 2), (Action.CANCEL, 0), (Action.CANCEL, 2)}
