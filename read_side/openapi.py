@@ -67,8 +67,8 @@ def _get_transfer() -> Document:
         "operationId": "get_transfer",
         "summary": "The outcome of a transfer or hold, as its POST answered it, and what became of it since",
         "description": (
-            "Beside what the POST answers: the `legs` of a transfer across partitions, `reversed_by`, and of a hold what is left "
-            "of it. `accounts` are as the outcome left them, of a transfer across partitions those of its home partition only: "
+            "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, "
+            "`reversed_by`, and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its home partition only: "
             "for a balance as it is now ask for the account."
         ),
         "parameters": [_parameter("id", "path", {"type": "string", "pattern": _UUID}), *_waiting()],
@@ -178,6 +178,7 @@ def _schemas() -> Document:
         "step": {"type": "integer"},
         "partition": {"type": "integer"},
     }
+    after = {"account": {"type": "string"}, "asset": _ref("Asset"), "posted": balance, "held": balance}
     outcome = {
         "id": {"type": "string", "pattern": _UUID},
         "result": {"enum": ["done", "refused", "pending", "held", "voided", "changed", "expired"]},
@@ -190,6 +191,11 @@ def _schemas() -> Document:
         "protocol": _ref("Protocol"),
         "phase": {"enum": [phase.name.lower() for phase in Phase], "description": "of one that spans partitions"},
         "steps": {"type": "array", "items": _object(step)},
+        "step_accounts": {
+            "type": "array",
+            "items": {"type": "array", "items": _object(after)},
+            "description": "of each step the accounts that it touched, as they were after it, `@transit` with them",
+        },
         "legs": {"type": "array", "items": _object(leg)},
         "waiting_for": {"type": "array", "items": _object(waiting)},
         "reversed_by": {"type": "string", "pattern": _UUID},

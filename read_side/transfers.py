@@ -16,6 +16,7 @@ from read_side.projections.phase_table import (
     open_transfers,
     reversal_of,
 )
+from read_side.projections.step_accounts import accounts_after
 from read_side.projections.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
 from read_side.projector import Projector
 from read_side.queries import Balances
@@ -67,8 +68,23 @@ class Transfers:
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
             names = await self._names(partition, place.begun, place.id, place.link, place.legs)
-            return Answer(202, pending_document(place, names, self._now_us()))
-        return await self._finished(partition, place, transfer_id)
+            return await self._with_accounts(Answer(202, pending_document(place, names, self._now_us())), transfer_id)
+        return await self._with_accounts(await self._finished(partition, place, transfer_id), transfer_id)
+
+    async def _with_accounts(self, answer: Answer, transfer_id: bytes) -> Answer:
+        """With the accounts after each step, as far as this process projects their partitions."""
+        document: dict[str, Any] = dict(answer.document)
+        if "steps" in document:
+            document["step_accounts"] = [await self._accounts_after(step, transfer_id) for step in document["steps"]]
+        return Answer(answer.status, document)
+
+    async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]]:
+        partition, sequence = (int(part) for part in step["position"].split(":"))
+        projector = self._projectors.get(partition)
+        if projector is None or sequence >= len(projector.fold.replay.offsets):
+            return []
+        block = (await self._answers(partition, sequence)).block
+        return accounts_after(block, transfer_id, step["step"], projector.fold.state)
 
     async def under_way(
         self, phases: Collection[Phase], older_than_s: int, limit: int, wanted: Wanted = NOTHING_WANTED

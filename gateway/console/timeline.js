@@ -1,4 +1,4 @@
-// One transfer, step by step: what each partition did for it and when, from GET /v1/transfers/{id}.
+// One transfer, step by step: what each partition did for it and when, and the accounts after it, from GET /v1/transfers/{id}.
 
 import { format } from "/console/money.js";
 import { readTransfer } from "/console/wallet_api.js";
@@ -50,9 +50,10 @@ export class Timeline {
     const stands = result === "pending" ? `Under way: ${phase}` : result === "refused" ? `Refused: ${code}` : `Result: ${state ?? result}`;
     this.#head.textContent = protocol === undefined ? stands : `${stands} · ${protocol}`;
     this.#legs.replaceChildren(...(transfer.legs ?? transfer.left ?? []).map(legLine));
-    const steps = [...(transfer.steps ?? [])].sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));
+    const after = transfer.step_accounts ?? [];
+    const steps = (transfer.steps ?? []).map((step, at) => ({ ...step, after: after[at] ?? [] })).sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));
     const lines = steps.map((step) =>
-      this.#line(step.code === "done" ? "done" : "refused", step.at, step.partition, stepText(step), step.position),
+      this.#line(step.code === "done" ? "done" : "refused", step.at, step.partition, stepText(step), step.position, step.after),
     );
     if (steps.length === 0) lines.push(this.#line(result, transfer.at, null, "Decided in one partition", transfer.position));
     for (const wait of transfer.waiting_for ?? []) {
@@ -61,7 +62,7 @@ export class Timeline {
     this.#list.replaceChildren(...lines);
   }
 
-  #line(kind, at, partition, what, position) {
+  #line(kind, at, partition, what, position, after = []) {
     const line = this.#template.content.firstElementChild.cloneNode(true);
     line.classList.add(kind);
     line.querySelector(".what").textContent = what;
@@ -69,8 +70,22 @@ export class Timeline {
     if (at === null) time.remove();
     else [time.dateTime, time.title, time.textContent] = [at, at, clock.format(new Date(at))];
     line.querySelector(".place").textContent = partition === null ? position : `partition ${partition} ${position}`.trim();
+    if (after.length > 0) line.append(afterText(after));
     return line;
   }
+}
+
+/** The accounts after a step: what a reader could see then. */
+function afterText(accounts) {
+  const text = document.createElement("p");
+  text.className = "after";
+  text.textContent = accounts
+    .map(({ account, asset, posted, held }) => {
+      const name = account === "@transit" ? "in transit" : account;
+      return `${name} ${format(posted, asset)}${held === "0" ? "" : `, held ${format(held, asset)}`}`;
+    })
+    .join(" · ");
+  return text;
 }
 
 function stepText({ step, action, code }) {

@@ -250,6 +250,8 @@ async def test_a_transfer_between_partitions_shows_its_steps_by_itself(chromium_
         await shows(page, "bob", "$112.50")
         await expect(page.locator("#timeline-head")).to_have_text("Result: done · saga")
         await expect(page.locator("#timeline-steps li")).to_have_count(3)
+        await expect(page.locator("#timeline-steps li").nth(0)).to_contain_text("alice 87.50 · in transit 12.50")
+        await expect(page.locator("#timeline-steps li").nth(1)).to_contain_text("bob 112.50 · in transit −12.50")  # noqa: RUF001
 
 
 async def test_amounts_are_never_floating_point(page: Page) -> None:

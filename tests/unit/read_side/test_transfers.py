@@ -83,6 +83,12 @@ async def test_a_saga_under_way_tells_its_phase_and_every_step(bank: Bank) -> No
         "id": str(id), "result": "pending", "protocol": "saga", "phase": "crediting", "partition": 0, "begun": "0:2",
         "age_ms": 0, "position": "0:2", "at": at,
         "steps": [{"step": 0, "action": "try", "partition": 0, "code": "done", "position": "0:2", "at": at}],
+        "step_accounts": [
+            [
+                {"account": bank.alice, "asset": USD, "posted": "70", "held": "0"},
+                {"account": "@transit", "asset": USD, "posted": "30", "held": "0"},
+            ]
+        ],
         "waiting_for": [{"step": 1, "partition": 1, "action": "try"}],
         "legs": [
             {"account": bank.alice, "amount": "-30", "asset": USD, "step": 0, "partition": 0},
@@ -117,6 +123,13 @@ async def test_a_transfer_that_is_over_has_the_answer_of_its_last_outcome_and_it
     assert (told["result"], told["phase"], told["protocol"]) == ("done", "done", protocol.name.lower())
     assert [(leg["account"], leg["amount"]) for leg in told["legs"]] == [(bank.alice, "-30"), (bank.bob, "30")]
     assert {step["partition"] for step in told["steps"]} == {0, 1}
+    after = [
+        (each["account"], each["posted"], each["held"])
+        for step, accounts in zip(told["steps"], told["step_accounts"], strict=True)
+        for each in accounts
+        if step["partition"] == 1
+    ]
+    assert after == [(bank.bob, "30", "0"), ("@transit", "-30", "0")]
     assert await bank.under_way() == []
 
 

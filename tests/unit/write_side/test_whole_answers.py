@@ -22,8 +22,8 @@ PARTLY_AT_HOME = [
     {"account": BOB, "amount": "20", "asset": USD},
     {"account": CAROL, "amount": "10", "asset": USD},
 ]
-NOT_OF_THE_OUTCOME = ("legs", "reversed_by")
-"""What GET adds: the legs of the command, and what became of the transfer later."""
+NOT_OF_THE_OUTCOME = ("legs", "step_accounts", "reversed_by")
+"""What GET adds: the legs of the command, the accounts after each step, and what became of the transfer later."""
 
 pytestmark = pytest.mark.parametrize("protocol", ["saga", "tcc"])
 
