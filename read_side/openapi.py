@@ -68,8 +68,8 @@ def _get_transfer() -> Document:
         "summary": "The outcome of a transfer or hold, as its POST answered it, and what became of it since",
         "description": (
             "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, "
-            "`reversed_by`, and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its home partition only: "
-            "for a balance as it is now ask for the account."
+            "`reversed_by`, and of a hold what is left of it. `accounts` are as the outcome left them, "
+            "of a transfer across partitions those of its home partition only: for a balance as it is now ask for the account."
         ),
         "parameters": [_parameter("id", "path", {"type": "string", "pattern": _UUID}), *_waiting()],
         "responses": {
