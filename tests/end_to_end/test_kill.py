@@ -19,7 +19,7 @@ async def test_every_acknowledged_transfer_survives_thirty_kills_and_is_there_on
     environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "2"}
     ledger = load.Ledger([f"account-{i}" for i in range(8)], random.Random(20))
     await load.kill_again_and_again(
-        "up", environment, ledger, kills=KILLS, answers_max=400, errors=tmp_path / "errors.txt"
+        "up", environment, ledger, kills=KILLS, answers_max=120, errors=tmp_path / "errors.txt"
     )
 
     assert len(ledger.done) > KILLS * 10
