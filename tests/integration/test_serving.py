@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX
 from deploy.serving import listen, serve
 
@@ -34,7 +35,7 @@ async def port() -> AsyncIterator[int]:
 
     with listen("127.0.0.1", 0) as bound:
         serving = asyncio.create_task(
-            serve(hello, bound, work=[until_the_end], drain=drain, on_started=ready.set, ws="none")
+            serve(hello, bound, work=[until_the_end], drain=drain, on_started=ready.set, hosts=AllowedHosts())
         )
         async with asyncio.timeout(LIMIT_S):
             await ready.wait()
@@ -49,7 +50,7 @@ async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
     answer = b""
     # A client that goes on sending may get the reset before it has read the answer.
     with suppress(ConnectionError):
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * READ_BYTES)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * READ_BYTES)
         writer.write(b"a" * READ_BYTES)
         async with asyncio.timeout(LIMIT_S):
             answer = await reader.read()
@@ -61,7 +62,7 @@ async def test_requests_one_after_the_other_are_counted_each_for_itself(port: in
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = b"b" * HEAD_BYTES_MAX
     for _ in range(3):
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
         writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
     writer.close()
