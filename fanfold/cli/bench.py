@@ -35,6 +35,7 @@ def bench(
     cross: Annotated[
         float, typer.Option(help="writes: share of the transfers that cross partitions", min=0, max=1)
     ] = 0.0,
+    open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
     ] = None,
@@ -51,13 +52,15 @@ def bench(
       fanfold bench writes
 
       fanfold bench writes --cross 0.1
+
+      fanfold bench writes --open 1000000 --partitions 1
     """
     try:
         benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
     with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
-        more = {"cross": cross} if name is Name.WRITES else {}
+        more = {"cross": cross, "open_holds": open_holds} if name is Name.WRITES else {}
         line = benchmark.run(
             Path(scratch),
             transfers=transfers or (500 if name is Name.CROSS else 4_000_000),
