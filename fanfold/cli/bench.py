@@ -19,17 +19,22 @@ class Name(StrEnum):
     REBUILD = "rebuild"
     KAFKA = "kafka"
     CROSS = "cross"
+    DEPLOYED = "deployed"
 
 
-_BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768, Name.CROSS: 8_192}
-_PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1, Name.CROSS: 2}
+_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000}
+_ACCOUNTS = {Name.DEPLOYED: 100}
+_BLOCK = {Name.KAFKA: 32_768}
+_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1}
 _CROSS_PARTITIONS = 4
 
 
 def bench(
     name: Annotated[Name, typer.Argument(help="what to measure")],
-    transfers: Annotated[int | None, typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol)")] = None,
-    accounts: Annotated[int, typer.Option(help="accounts in all")] = 100_000,
+    transfers: Annotated[
+        int | None, typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000)")
+    ] = None,
+    accounts: Annotated[int | None, typer.Option(help="accounts in all (100,000; deployed: 100)")] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
     cross: Annotated[
@@ -44,6 +49,7 @@ def bench(
     writes: durable transfers through the embedded writers over the file log.
     rebuild: entries through a rebuild of the balance view from the file log, every check on.
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
+    deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 
     Examples:
@@ -60,10 +66,10 @@ def bench(
         more = {"cross": cross} if name is Name.WRITES else {}
         line = benchmark.run(
             Path(scratch),
-            transfers=transfers or (500 if name is Name.CROSS else 4_000_000),
-            accounts=accounts,
-            partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS[name]),
-            block=block or _BLOCK[name],
+            transfers=transfers or _TRANSFERS.get(name, 4_000_000),
+            accounts=accounts or _ACCOUNTS.get(name, 100_000),
+            partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS.get(name, 2)),
+            block=block or _BLOCK.get(name, 8_192),
             **more,
         )
         try:

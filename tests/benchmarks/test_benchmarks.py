@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, kafka, rebuild, writes
+from tests.benchmarks import cross, deployed, kafka, rebuild, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -57,4 +57,17 @@ async def test_cross_reports_both_protocols(
     monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
     told = json.loads(await cross.run(tmp_path, transfers=10, accounts=2, partitions=2, block=100))
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "tcc_p50_ms", "tcc_p99_ms"}
+    assert told["transfers"] == 9
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+async def test_deployed_reports_a_lone_get_and_a_lone_post(
+    tmp_path: Path, kafka_bootstrap: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    told = json.loads(await deployed.run(tmp_path, transfers=10, accounts=2, partitions=1, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "get_p50_ms", "get_p99_ms"}
+    assert told["durable"]
     assert told["transfers"] == 9

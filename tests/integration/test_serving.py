@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from deploy.bounded_http import HEAD_BYTES_MAX
-from deploy.serving import listen, serve
+from deploy.serving import listen, run, serve
 
 LIMIT_S = 10
 READ_BYTES = 1024 * 1024
@@ -65,3 +68,29 @@ async def test_requests_one_after_the_other_are_counted_each_for_itself(port: in
         writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
     writer.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_accepted_connection_sends_at_once_on_any_loop(host: str) -> None:
+    with listen(host, 0) as bound, socket.create_connection(bound.getsockname()[:2]):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert accepted.proto == socket.IPPROTO_TCP  # what asyncio asks before it turns the delay off itself
+
+
+def test_what_serves_runs_on_uvloop() -> None:
+    loops = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    run(main())
+    assert isinstance(loops[0], uvloop.Loop)
+
+
+def test_no_serving_command_makes_a_loop_of_its_own() -> None:
+    top = Path(__file__).parents[2]
+    sources = [top / "fanfold" / "cli" / "services.py", *(top / "deploy").glob("*.py")]
+    assert [source.name for source in sources if "asyncio.run(" in source.read_text()] == []
+    assert [source.name for source in sources if "asyncio.Runner(" in source.read_text()] == ["serving.py"]
