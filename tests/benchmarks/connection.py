@@ -7,8 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import socket
 from typing import Any
 from urllib.parse import urlsplit
+
+
+def connecting(address: str) -> socket.socket:
+    """A socket whose first packet has left: many of these are a burst, which a client on an event loop never makes."""
+    place = urlsplit(address)
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    client.setblocking(False)
+    client.connect_ex((place.hostname, place.port))
+    return client
 
 
 class Connection:
@@ -22,9 +33,16 @@ class Connection:
     @classmethod
     async def open(cls, address: str) -> Connection:
         """address: `http://host:port`."""
-        place = urlsplit(address)
-        reader, writer = await asyncio.open_connection(place.hostname, place.port)
-        return cls(reader, writer, place.netloc)
+        return await cls.over(connecting(address), address)
+
+    @classmethod
+    async def over(cls, client: socket.socket, address: str) -> Connection:
+        """Over a socket that `connecting` made, once it is connected."""
+        await _writable(client)
+        if failure := client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            raise OSError(failure, os.strerror(failure))
+        reader, writer = await asyncio.open_connection(sock=client)
+        return cls(reader, writer, urlsplit(address).netloc)
 
     async def ask(self, method: str, path: str, document: Any = None) -> tuple[int, bytes]:
         """Status and body. Raises ConnectionError, IncompleteReadError when the service goes away."""
@@ -48,3 +66,18 @@ class Connection:
             body += (await self._reader.readexactly(size + 2))[:-2]
         await self._reader.readexactly(2)
         return body
+
+
+async def _writable(client: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    connected: asyncio.Future[None] = loop.create_future()
+
+    def tell() -> None:
+        if not connected.done():
+            connected.set_result(None)
+
+    loop.add_writer(client, tell)
+    try:
+        await connected
+    finally:
+        loop.remove_writer(client)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, deployed, kafka, rebuild, writes
+from tests.benchmarks import cross, deployed, kafka, rebuild, requests, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -71,3 +71,12 @@ async def test_deployed_reports_a_lone_get_and_a_lone_post(
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "get_p50_ms", "get_p99_ms"}
     assert told["durable"]
     assert told["transfers"] == 9
+
+
+async def test_requests_reports_the_longest_waits(tmp_path: Path) -> None:
+    told = json.loads(
+        await requests.run(tmp_path, transfers=20, accounts=2, partitions=1, block=100, clients=2, in_flight=2)
+    )
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "first_answer_max_ms", "service_cpu_ms"}
+    assert told["durable"]
+    assert told["transfers"] >= 20
