@@ -164,7 +164,8 @@ class _Copies:
             int(find_row(source.rows, source.slots, source.secret, a, b)) for a, b in self._keys[source.partition]
         ]
         found = list(dict.fromkeys(number for number in numbers if number >= 0))
-        for asset in sorted(self._assets | {source.assets[number] for number in found}):
+        others = {other for asset in self._assets if (other := source.colliding(asset)) is not None}
+        for asset in sorted(self._assets | others | {source.assets[number] for number in found}):
             at = source.asset_number(asset)
             if at >= 0 and source.world[at] >= 0:
                 copy.world[copy.intern_asset(asset)] = _copy_account(source, copy, int(source.world[at]))

@@ -36,8 +36,6 @@ STUCK_S: Final = 10.0
 """From then on an open transfer is counted as stuck, and named in the log each time it is asked again."""
 NAMED_MAX: Final = 10
 """Stuck transfers named in one line of the log."""
-RECORD_SIZE_MAX: Final = 16_384
-"""Messages and legs a record, some 2 MB: a block takes records whole, and has room for 57,344 of their messages."""
 WAITING_MAX: Final = 1_024
 """Blocks whose messages wait for a queue; what does not fit is asked again later from the state."""
 
@@ -106,7 +104,7 @@ class Relay:
     async def _send_to(self, partition: int, batch: StepBatch) -> None:
         sent = 0
         try:
-            for part in batch.parts(RECORD_SIZE_MAX):
+            for part in batch.parts():
                 await self._queue.append(partition, part)
                 sent += len(part)
         except (QueueFull, LogFailed) as failure:

@@ -8,8 +8,8 @@ import numpy as np
 
 from write_side.contract.block import Block
 from write_side.contract.compiled import njit
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending import (
-    PARTITIONS_MAX,
     add_leg,
     add_pending,
     add_records,

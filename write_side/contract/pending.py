@@ -16,6 +16,7 @@ import numpy.typing as npt
 from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.digest import mix_low, mix_words
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import (
     AT_US,
     BEGUN,
@@ -51,7 +52,6 @@ from write_side.contract.pending_columns import (
 
 _START_ROWS: Final = 256
 _START_LEGS: Final = 1024
-PARTITIONS_MAX: Final = 1024
 _STEP: Final = int(What.STEP)
 _REVERSAL: Final = int(What.REVERSAL)
 _PROCESS: Final = int(What.PROCESS)

@@ -276,7 +276,8 @@ def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
         _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
-    # With its legs, so that the messages that follow can be made from this block alone.
-    keep_pending(book, outcome, row, times[3], _ONE)
+    # With its legs where it asks, so that the messages that follow can be made from this block alone. What only counts an answer
+    # leaves them out: a transfer of many legs would write them all with each of its steps.
+    keep_pending(book, outcome, row, times[3], rows[row, OPTION] & ASKS_BIT)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, row

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from write_side.contract.block import Block, decode, encode, header_of
+from write_side.contract.limits import DUE_BYTES_MAX, FRAME_BYTES
 from write_side.contract.log import Record
 from write_side.contract.pending_columns import FIRST_LEG, LEG_COUNT, STEPS, WHAT
 from write_side.contract.replay import Replay
@@ -53,7 +54,9 @@ class DecidingPartition:
         return self.decide_batch(CommandBatch.of(commands), at_us)
 
     def decide_batch(self, batch: CommandBatch | StepBatch, at_us: int) -> Block:
-        """One record of commands or of messages from other partitions, one block."""
+        """One record of commands or of messages from other partitions, one block, no heavier than it may become."""
+        bound = batch.weight(self.state.pending)
+        assert bound <= batch.weight(), "what is known of the state makes no batch heavier"
         decision = decide(
             self.state,
             [batch],
@@ -65,7 +68,11 @@ class DecidingPartition:
             effects=self.effects,
         )
         self.next_offset += 1
-        return self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+        block = self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+        assert block.header.body_bytes <= FRAME_BYTES // 4 + bound + DUE_BYTES_MAX * int(
+            (block.outcomes["back"] == 0).any()
+        )
+        return block
 
     def open_epoch(self, at_us: int) -> Block:
         decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
@@ -73,6 +80,7 @@ class DecidingPartition:
 
     def append(self, decision: Decision, at_us: int, *, epoch: int) -> Block:
         data = encode(
+            partitions=self.partitions,
             partition=self.state.partition,
             epoch=epoch,
             sequence=self.state.chained.sequence + 1,
