@@ -72,7 +72,12 @@ class ViewUnavailable(Exception):
 
 
 class ViewStore(Protocol):
-    """One instance per process, all partitions."""
+    """One instance per process, all partitions.
+
+    shared: whether projectors of other processes write it too; otherwise what this process does not project is never in it.
+    """
+
+    shared: bool
 
     async def claim(self, partition: int, generation: int) -> Owner:
         """Become the owner of a generation (there or not yet); every earlier owner of it is stale from now on."""

@@ -82,6 +82,8 @@ class _Generation:
 class MemoryViewStore:
     """`ViewStore` (read_side/contract/view.py) for readers and writers on one event loop."""
 
+    shared = False
+
     def __init__(self) -> None:
         self._generations: dict[tuple[int, int], _Generation] = {}
         self._live: dict[int, int] = {}

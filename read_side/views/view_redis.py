@@ -44,6 +44,8 @@ RETRIES: Final = 2
 class RedisViewStore:
     """`ViewStore` (read_side/contract/view.py). Make one with `connect`."""
 
+    shared = True
+
     def __init__(self, client: Redis, prefix: str = "fanfold") -> None:
         self._client = client
         self._prefix = prefix

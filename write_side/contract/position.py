@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from write_side.contract.atoms import Malformed
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)
-TOKEN_PARTITIONS_MAX = 64
-"""A token names the partitions one client has touched; longer ones are nonsense or an attack."""
+PARTITIONS_MAX: Final = 1_024
+"""Of a log. Whatever is bounded by the number of partitions derives from this."""
+TOKEN_PARTITIONS_MAX: Final = PARTITIONS_MAX
+"""A read of every partition is answered with all of them, so a token that was handed out is taken again."""
+TOKEN_BYTES_MAX: Final = TOKEN_PARTITIONS_MAX * len("1023:100000000000000000,")
 
 
 class Position(NamedTuple):

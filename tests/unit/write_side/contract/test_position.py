@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from write_side.contract.atoms import Malformed
-from write_side.contract.position import TOKEN_PARTITIONS_MAX, Position, format_positions, parse_positions
+from write_side.contract.pending import PARTITIONS_MAX as PENDING_PARTITIONS_MAX
+from write_side.contract.position import (
+    PARTITIONS_MAX,
+    TOKEN_BYTES_MAX,
+    TOKEN_PARTITIONS_MAX,
+    Position,
+    format_positions,
+    parse_positions,
+)
 
 
 @given(st.dictionaries(st.integers(0, 99_999), st.integers(0, 10**18 - 1), min_size=1, max_size=TOKEN_PARTITIONS_MAX))
@@ -40,3 +48,11 @@ def test_anything_else_is_malformed(text: str) -> None:
 def test_a_token_may_name_as_many_partitions_as_its_bound() -> None:
     text = ",".join(f"{n}:{n}" for n in range(TOKEN_PARTITIONS_MAX))
     assert len(parse_positions(text)) == TOKEN_PARTITIONS_MAX
+
+
+def test_a_token_of_every_partition_of_the_largest_log_is_taken_again() -> None:
+    positions = dict.fromkeys(range(PARTITIONS_MAX), 10**18 - 1)
+    text = format_positions(positions)
+    assert len(text) <= TOKEN_BYTES_MAX
+    assert parse_positions(text) == positions
+    assert PARTITIONS_MAX == TOKEN_PARTITIONS_MAX == PENDING_PARTITIONS_MAX
