@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -500,3 +500,37 @@ async def test_a_view_that_was_left_long_ago_still_gets_only_what_changed_since(
     async with stage.projector("boot-2") as projector:
         await stage.expect_right(projector)
         assert view.sizes == [2]
+
+
+class ClaimedWhileLoading(MemoryViewStore):
+    """While the first part is loaded, something else happens."""
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        await super().load(owner, rows)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+
+async def test_a_new_projector_that_is_still_loading_is_not_ousted_by_the_old_one(stage: Stage) -> None:
+    stage.view = view = ClaimedWhileLoading()
+    await stage.open_two()
+    old = Projector(0, stage.log, view, stage.feed, stage.timer, "old")
+    await old.start()
+    running = asyncio.ensure_future(old.run())
+    generation = view._generations[0, 1]
+    assert generation.checkpoint is not None
+    generation.checkpoint = generation.checkpoint._replace(block_hash=b"x" * 32)  # so that the new one loads everything
+
+    async def news() -> None:
+        await stage.writer.append(moved("alice", "bob", 30))
+        with pytest.raises(Displaced):
+            await asyncio.wait_for(running, LIMIT_S)
+
+    view.meanwhile = news
+    async with stage.projector("new") as new:
+        await reach(new, 3)
+        await stage.expect_right(new)
+    assert view.meanwhile is None
