@@ -14,6 +14,7 @@ from fanfold.answers import (
     TransferPhase,
     Waiting,
 )
+from fanfold.asked import Asked
 from fanfold.client import Client, NotAnswered
 from fanfold.commands import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
 from fanfold.ids import uuid7
@@ -21,6 +22,7 @@ from fanfold.stream import StreamEnded
 
 __all__ = [
     "AccountState",
+    "Asked",
     "BalanceChange",
     "Capture",
     "Change",

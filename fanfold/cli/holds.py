@@ -29,7 +29,7 @@ def hold(
 
       fanfold hold --leg alice=-2500:USD/2 --leg shop=2400:USD/2 --leg fees=100:USD/2
     """
-    asked.ask_and_tell(Hold(movement.to_legs(), asked.id, deadline, note.reference, note.texts()))
+    asked.ask_and_tell(Hold(movement.to_legs(), asked.command_id(), deadline, note.reference, note.texts()))
 
 
 def capture(
@@ -54,7 +54,7 @@ def capture(
         fail_typed("Give either AMOUNT or --leg, not both.")
     part = None if amount is None else whole_number(amount, "AMOUNT")
     command = Capture(
-        hold, part, legs_of(legs or ()), final, asked.id, across.named(), note.reference, note.texts()
+        hold, part, legs_of(legs or ()), final, asked.command_id(), across.named(), note.reference, note.texts()
     )  # fmt: skip
     asked.ask_and_tell(command, across.wait)
 
@@ -66,7 +66,7 @@ def void(hold: HoldId, *, asked: HowAsked) -> None:
 
       fanfold void 01970f3e-7b1a-7c3e-8a2b-1234567890ab
     """
-    asked.ask_and_tell(Void(hold, asked.id))
+    asked.ask_and_tell(Void(hold, asked.command_id()))
 
 
 def reverse(
@@ -82,4 +82,4 @@ def reverse(
 
       fanfold reverse 01970f3e-7b1a-7c3e-8a2b-1234567890ab --reference "wrong account"
     """
-    asked.ask_and_tell(Reverse(transfer, asked.id, across.named(), note.reference, note.texts()), across.wait)
+    asked.ask_and_tell(Reverse(transfer, asked.command_id(), across.named(), note.reference, note.texts()), across.wait)

@@ -65,7 +65,7 @@ def transfer(*, movement: Movement, across: HowAcross, note: Note, asked: HowAsk
 
       fanfold transfer --leg alice=-250:USD/2 --leg bob=240:USD/2 --leg fees=10:USD/2 --protocol tcc
     """
-    command = LegsTransfer(movement.to_legs(), asked.id, across.named(), note.reference, note.texts())
+    command = LegsTransfer(movement.to_legs(), asked.command_id(), across.named(), note.reference, note.texts())
     asked.ask_and_tell(command, across.wait)
 
 

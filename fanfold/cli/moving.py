@@ -14,7 +14,8 @@ from rich.table import Table
 from fanfold.answers import AccountState, Moved, Pending, Refusal
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, money, run
 from fanfold.client import Client
-from fanfold.commands import Across, Command, Leg, between, named
+from fanfold.commands import Across, Command, Leg, between
+from fanfold.ids import new_id
 
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
@@ -99,19 +100,19 @@ class HowAsked:
     url: Url = DEFAULT_URL
     as_json: AsJson = False
 
+    def command_id(self) -> str:
+        return new_id() if self.id is None else self.id
+
     def ask_and_tell(self, command: Command, wait: int | None = None) -> None:
         """Ask the service and print what came of it; ends with 1 when it is refused, with 3 when it is not over."""
         if wait is not None and not 0 <= wait <= 30:
             fail_typed("--wait must be 0 to 30 seconds.")
 
-        # Who gets no answer needs the id: typed again without it, the command would be another one and move money twice.
-        asked = named(command)
-
         async def ask() -> Moved | Pending | Refusal:
             async with Client(check_url(self.url)) as client:
-                return await client.ask(asked, dry_run=self.dry_run, wait_seconds=wait)
+                return await client.ask(command, dry_run=self.dry_run, wait_seconds=wait)
 
-        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(asked.id)}")
+        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(command.id)}")
         if isinstance(answer, Refusal):
             fail_refused(answer)
         print(json.dumps(_document(answer))) if self.as_json else _tell(answer)

@@ -57,13 +57,15 @@ class _Book:
 
 
 class StubWallet:
-    """State and faults. `fail_next`: so many requests are answered 503. `block`: the sequence of the newest answer."""
+    """State and faults. `fail_next`: so many requests are answered 503; `lose_next`: the answer is lost; `silent_next`: it never
+    comes, though the connection stays. `block`: the sequence of the newest answer."""
 
     def __init__(self) -> None:
         self.url = ""
         self.block = -1
         self.fail_next = 0
         self.lose_next = 0
+        self.silent_next = 0
         self.requests = 0
         self.commands: list[Command] = []
         self.modes: list[Mode] = []
@@ -301,6 +303,12 @@ class StubWallet:
                 self.lose_next -= 1
                 await app(scope, receive, _nowhere)
                 raise ConnectionResetError("the answer is lost on the way")
+            if self.silent_next > 0:
+                self.silent_next -= 1
+                await app(scope, receive, _nowhere)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
             await app(scope, receive, send)
 
         return serve
