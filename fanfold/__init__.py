@@ -11,6 +11,8 @@ from fanfold.answers import (
     PhasesMissed,
     Refusal,
     Step,
+    SystemPart,
+    SystemState,
     TransferPhase,
     Waiting,
 )
@@ -42,6 +44,8 @@ __all__ = [
     "Reverse",
     "Step",
     "StreamEnded",
+    "SystemPart",
+    "SystemState",
     "Transfer",
     "TransferPhase",
     "Void",

@@ -27,12 +27,14 @@ from fanfold.answers import (
     Pending,
     PhasesMissed,
     Refusal,
+    SystemState,
     TransferPhase,
     open_transfers_of,
     opened_of,
     outcome_of,
     refusal_of,
     state_of,
+    system_of,
 )
 from fanfold.asked import Asked
 from fanfold.commands import (
@@ -204,6 +206,11 @@ class Client:
         if limit is not None:
             parameters["limit"] = str(limit)
         return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
+
+    async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
+        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered."""
+        parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
+        return await self._ask("GET", "/v1/system", system_of, params=parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`.

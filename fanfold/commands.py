@@ -194,7 +194,7 @@ def terms_of(item: Open) -> dict[str, Any]:
 
 def quoted(segment: str) -> str:
     """Ids have no character that a path needs quoted; anything else is quoted, for the service to refuse."""
-    return urllib.parse.quote(segment, safe="")
+    return urllib.parse.quote(segment, safe="", errors="backslashreplace")
 
 
 def _plain(command: Transfer) -> dict[str, Any]:
