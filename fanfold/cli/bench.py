@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from fanfold.cli.saying import say
+
 
 class Name(StrEnum):
     """What can be measured; each is a file of `tests/benchmarks`."""
@@ -89,6 +91,6 @@ def bench(
             **more,
         )
         try:
-            print(asyncio.run(line))
+            say(asyncio.run(line))
         except servers.ServerMissing as missing:  # it says what to install
             raise typer.BadParameter(str(missing)) from None
