@@ -8,8 +8,8 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from deploy.allowed_hosts import AllowedHosts
 from deploy import serving
+from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
