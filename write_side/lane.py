@@ -11,7 +11,7 @@ from collections import deque
 from typing import NamedTuple
 
 from write_side.command_queue import CommandQueue, QueueFull
-from write_side.contract.limits import COMMANDS_BYTES_MAX
+from write_side.contract import limits
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
 from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
@@ -75,7 +75,7 @@ class Lane:
             while self._waiting:
                 batch = self._waiting[0].batch
                 weight += batch.weight()
-                if leaving and (size + len(batch) > self._record_commands_max or weight > COMMANDS_BYTES_MAX):
+                if leaving and (size + len(batch) > self._record_commands_max or weight > limits.COMMANDS_BYTES_MAX):
                     break
                 leaving.append(self._waiting.popleft())
                 size += len(batch)

@@ -21,6 +21,7 @@ from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
+from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, SharedFeed
 from write_side.contract.answers import format_time
@@ -32,7 +33,7 @@ from write_side.intake import Intake
 from write_side.outcomes import Outcomes
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Writer
 
 T = TypeVar("T")
 
@@ -138,8 +139,7 @@ class WriteSide:
         for p in range(world.partitions):
             part: Writer | Follower = Follower(p, log, self._accepted(p))
             if p in owned:
-                limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
-                part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
+                part = world.parts.writer(p, log, queue, self.clock, writer_limits(world.chaos), self._accepted(p))
                 self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)

@@ -20,6 +20,7 @@ from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.limits import limits_of
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -63,18 +64,20 @@ class _Records(MemoryRecords):
         return offset
 
 
-def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> Story:
+def run_seed(
+    seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS, small: bool | None = None
+) -> Story:
     """Raises Violation (or what the product raised that nobody handled) when a rule does not hold.
 
-    partitions: how many there may be; the seed chooses.
+    partitions: how many there may be; the seed chooses.  small: whether the log is a small one; None: the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs():
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
+    with capture_logs(), limits_of(chaos, small) as floods:
+        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions, floods).run(), chaos.delay_s)
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int]) -> None:
+    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
         partitions = chaos.random.choice(counts)
@@ -84,7 +87,7 @@ class _Run:
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
         self.wallet = Wallet(partitions)
-        self.clients = Clients(self.wallet, chaos)
+        self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
             Auditor(
                 p,

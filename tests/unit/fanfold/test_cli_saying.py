@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,9 @@ def test_who_ends_a_command_that_waits_is_told_the_id(number: signal.Signals) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "fanfold.cli.main", *CHANGES["transfer"], "--url", url]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        # A test run in the background may have been told to ignore it, and who starts a process hands that on.
+        heeds = partial(signal.signal, number, signal.SIG_DFL)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heeds) as process:
             connection, _ = silent.accept()
             with connection:
                 assert connection.recv(16)
