@@ -20,7 +20,7 @@ from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
 from write_side.home import home_partition, is_inside
-from write_side.lane import Lane, Overloaded
+from write_side.lane import Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
     Capture,
@@ -167,7 +167,22 @@ class Intake:
             for _, command in (first, other)
         )
 
+    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+        """As `_submit` for one that comes by itself, without columns of its own."""
+        lane = self._lanes[home]
+        if lane.gathered >= GATHERED_MAX:
+            raise Overloaded
+        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        if answer.status == PENDING_STATUS:
+            assert not isinstance(command, OpenAccount)
+            return await lane.outcomes.ended(command.id, until_s) or answer
+        return answer
+
     async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, until_s: float) -> list[Answer]:
+        if len(routed) == 1 and mode is Mode.CONTINUE:
+            home, command = routed[0]
+            if isinstance(command, Lone):
+                return [await self._alone(home, command, until_s)]
         by_partition: dict[int, list[int]] = {}
         for i, (home, _) in enumerate(routed):
             by_partition.setdefault(home, []).append(i)
