@@ -23,7 +23,7 @@ from write_side.contract.block import Block
 from write_side.contract.fold import CheckFailed
 from write_side.contract.fold_pending import fold_pending
 from write_side.contract.log import LogFailed
-from write_side.contract.pending_columns import CHANGED_US, ID_A, ID_B, STATE, WHAT, Phase, What
+from write_side.contract.pending_columns import CHANGED_US, ID_A, ID_B, STATE, Phase
 from write_side.contract.state import State
 from write_side.ledger.outstanding import messages_again, messages_of_block
 from write_side.ledger.step_batch import StepBatch
@@ -65,8 +65,8 @@ class Relay:
     def start(self, state: State) -> None:
         """Begin with what is pending in a state that the log has accepted whole, and ask for all of it again."""
         self._accepted.pending = state.pending.copy()
-        rows = state.pending.rows[: state.pending.count]
-        messages = messages_again(rows[rows[:, WHAT] == What.PROCESS], state.pending.legs, state.partition)
+        rows = state.pending.rows[state.pending.processes()]
+        messages = messages_again(rows, state.pending.legs, state.partition)
         if messages:
             self._waiting.append(messages)
             self._filled.set()
@@ -125,8 +125,7 @@ class Relay:
     def _due(self) -> dict[int, StepBatch]:
         """What open transfers wait for, of those that have stood still for their back-off since the last look."""
         table = self._accepted.pending
-        rows = table.rows[: table.count]
-        rows = rows[rows[:, WHAT] == What.PROCESS]
+        rows = table.rows[table.processes()]
         now_us = self._clock.wall_us()
         stood_s, before_s = (now_us - rows[:, CHANGED_US]) / 1e6, (self._looked_us - rows[:, CHANGED_US]) / 1e6
         self._looked_us = now_us

@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from fanfold.cli.saying import say
+
 
 class Name(StrEnum):
     """What can be measured; each is a file of `tests/benchmarks`."""
@@ -44,6 +46,7 @@ def bench(
     cross: Annotated[
         float, typer.Option(help="writes: share of the transfers that cross partitions", min=0, max=1)
     ] = 0.0,
+    open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
     clients: Annotated[int, typer.Option(help="requests: clients at once", min=1)] = 64,
     in_flight: Annotated[int, typer.Option(help="requests: how many each client keeps in flight", min=1)] = 1,
     folder: Annotated[
@@ -65,6 +68,8 @@ def bench(
 
       fanfold bench writes --cross 0.1
 
+      fanfold bench writes --open 1000000 --partitions 1
+
       fanfold bench requests --clients 64 --in-flight 40
     """
     try:
@@ -74,7 +79,7 @@ def bench(
     with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
         more: dict[str, float] = {}
         if name is Name.WRITES:
-            more = {"cross": cross}
+            more = {"cross": cross, "open_holds": open_holds}
         elif name is Name.REQUESTS:
             more = {"clients": clients, "in_flight": in_flight}
         line = benchmark.run(
@@ -86,6 +91,6 @@ def bench(
             **more,
         )
         try:
-            print(asyncio.run(line))
+            say(asyncio.run(line))
         except servers.ServerMissing as missing:  # it says what to install
             raise typer.BadParameter(str(missing)) from None

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from deploy import one_process, services, serving
 from deploy.settings import ProcessSettings
+from fanfold.cli.saying import complain, write
 from fanfold.cli.told import STOPPED, told
 
 
@@ -30,8 +30,8 @@ def up(
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
 
     def ready(address: str) -> None:
-        print(f"fanfold is ready: {address}", flush=True)
-        Console(stderr=True).print("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
+        write(f"fanfold is ready: {address}")  # a service does not end because nobody can read this
+        complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
     _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), ready))
 
@@ -68,7 +68,10 @@ def gateway() -> None:
 
 
 def _tell(name: str) -> Callable[[str], None]:
-    return lambda address: print(f"fanfold {name} is ready: {address}", flush=True)
+    def tell(address: str) -> None:
+        write(f"fanfold {name} is ready: {address}")
+
+    return tell
 
 
 def _run(serve: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import RedisError
 
 from read_side.contract.rows import NUMBERS, AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
 
 LAYOUT: Final = 2
 """What is packed into a row; part of every key, so that rows of another layout are never read: the view is made again from
@@ -44,10 +44,13 @@ RETRIES: Final = 2
 class RedisViewStore:
     """`ViewStore` (read_side/contract/view.py). Make one with `connect`."""
 
+    shared = True
+
     def __init__(self, client: Redis, prefix: str = "fanfold") -> None:
         self._client = client
         self._prefix = prefix
         fence = _script("fence")
+        self._claim = client.register_script(_script("claim"))
         self._apply = client.register_script(fence + _script("apply"))
         self._load = client.register_script(fence + _script("load"))
         self._clear = client.register_script(fence + _script("clear"))
@@ -76,10 +79,11 @@ class RedisViewStore:
 
     async def claim(self, partition: int, generation: int) -> Owner:
         await self._check_policy()
-        token = secrets.token_hex(16)
         with _unavailable():
-            await self._client.hset(self._key(partition, "owners"), str(generation), token)
-        return Owner(partition, generation, token)
+            token = await self._claim(
+                keys=[self._key(partition, "owners")], args=[str(generation), secrets.token_hex(16)]
+            )
+        return Owner(partition, generation, token.decode())
 
     async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
         stored, _ = await self.read(partition, [], generation)
@@ -158,9 +162,12 @@ class RedisViewStore:
         verdict, *more = answer
         if verdict == b"done":
             return more[0] if more else None
-        number = int(more[1]) if len(more) > 1 and more[1] is not None else owner.generation
-        stored = _checkpoint(number, more[0]) if more and more[0] is not None else None
-        raise OwnerStale(stored) if verdict == b"stale" else CheckpointMismatch(stored)
+        told = more[1] if len(more) > 1 else None
+        if verdict == b"stale":
+            stored = _checkpoint(owner.generation, more[0]) if more[0] is not None else None
+            raise OwnerStale(stored, claimed_at((told or b"").decode()) > claimed_at(owner.token))
+        number = owner.generation if told is None else int(told)
+        raise CheckpointMismatch(_checkpoint(number, more[0]) if more and more[0] is not None else None)
 
     def _key(self, partition: int, name: str) -> str:
         return f"{self._prefix}:{LAYOUT}:{{{partition}}}:{name}"

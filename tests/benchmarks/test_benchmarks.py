@@ -21,6 +21,14 @@ async def test_writes_reports_what_it_wrote_durably(tmp_path: Path) -> None:
     assert told["transfers"] == 1_800  # a tenth warms up
 
 
+async def test_writes_with_open_holds_reports_them(tmp_path: Path) -> None:
+    told = json.loads(
+        await writes.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100, open_holds=20_000)
+    )
+    assert told["open_holds"] == 20_000
+    assert told["transfers"] == 1_800
+
+
 async def test_a_plain_transfer_takes_at_most_70_bytes_of_log(tmp_path: Path) -> None:
     told = json.loads(await writes.run(tmp_path, transfers=32_768, accounts=10_000, partitions=1, block=8_192))
     assert told["bytes_per_transfer"] <= 70

@@ -17,7 +17,7 @@ from gateway.protocol.messages import Item, item
 from read_side.contract.rows import AccountRow
 from read_side.projector import Projector
 from read_side.queries import Balances
-from read_side.questions import NotFound, NotReached, Rebuilding, Wanted
+from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
@@ -211,16 +211,19 @@ class ReadSide:
     async def read(
         self, accounts: Sequence[str], min_positions: Mapping[int, int], wait_s: float
     ) -> tuple[dict[int, int], list[AccountRow | None]]:
-        """The positions reached and the rows. Audited. Raises NotReached, Rebuilding, ConnectionLost."""
+        """The positions reached and the rows. Audited. Raises NotReached, Unanswerable, ConnectionLost."""
         before = dict(self.served)
         there = {name for auditor in self.world.auditors if auditor.rows for name in auditor.rows[-1]}
         wanted = Wanted(min_positions, None, wait_s)
-        answered, rows = await ask(self.life, self.queries.many(accounts, wanted))
-        positions = positions_of(answered)
+        answered = await ask(self.life, self.queries.many(accounts, wanted))
+        if answered.failed:
+            raise answered.failed[0]
+        rows, undecided = answered.rows, {accounts[place] for place in answered.undecided}
+        positions = positions_of(answered.positions)
         for partition, sequence in positions.items():
             self.served[partition] = max(self.served.get(partition, -1), sequence)
         found = [None if row is None else row[0] for row in rows]
-        self.world.trace(f"{self.life.name} shows {answered}")
+        self.world.trace(f"{self.life.name} shows {answered.positions}")
 
         def check() -> None:
             for name, row in zip(accounts, found, strict=True):
@@ -230,7 +233,10 @@ class ReadSide:
                 least = min_positions.get(auditor.partition, -1)
                 auditor.require(position >= least, "a read is below the position that was asked for")
                 auditor.shown(name, row_of(row), position)
-                auditor.require(row is not None or name not in there, "an account that was there is called unknown")
+                auditor.require(
+                    row is not None or name not in there or name in undecided,
+                    "an account that was there is called unknown",
+                )
 
         self.world.checked(check)
         return positions, found
@@ -262,7 +268,7 @@ class _ReadsOfGateway:
             reader = self._world.chaos.random.choice(alive)
             wanted = {partition: min_position} if min_position >= 0 else {}
             positions, rows = await reader.read(accounts, wanted, wait_ms / 1000)
-        except (ConnectionLost, NotReached, Rebuilding, NotFound) as away:
+        except (ConnectionLost, NotReached, Unanswerable, NotFound) as away:
             raise BalancesUnavailable from away
         return {row.account: _item_of(row) for row in rows if row is not None}, positions.get(partition, -1)
 

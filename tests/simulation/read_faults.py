@@ -18,6 +18,8 @@ T = TypeVar("T")
 class FaultyView:
     """`ViewStore` of one process over a store that outlives it. `written(store)` is told after every change."""
 
+    shared = True
+
     def __init__(self, life: Life, store: MemoryViewStore, written: Callable[[], None]) -> None:
         self._life = life
         self._store = store

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from structlog.testing import capture_logs
 
-from read_side.questions import NotReached, Rebuilding
+from read_side.questions import NotReached, Unanswerable
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
@@ -266,7 +266,7 @@ class _Run:
             wanted = random.choice(({}, dict(self.clients.reached)))
             try:
                 await random.choice(alive).read(names, wanted, random.choice((0.0, 2.0)))
-            except (ConnectionLost, NotReached, Rebuilding):
+            except (ConnectionLost, NotReached, Unanswerable):
                 continue
 
     async def _watch(self) -> None:

@@ -323,7 +323,24 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     "position_not_reached": Problem(409, "The view has not reached that position", "Try again, or read what is held."),
     "version_not_reached": Problem(409, "The account has not reached that version", "Try again, or read what is held."),
     "view_rebuilding": Problem(
-        503, "The view is being made again from the log", "No money is affected. Try again soon."
+        503,
+        "The view is being made right from the log",
+        "Nothing is said rather than something old, and what was done is in the log. Try again soon.",
+    ),
+    "starting": Problem(
+        503,
+        "The log is being folded since the start",
+        "Nothing is said before it is folded, and what was done is in the log. /readyz tells how far it is. Try again soon.",
+    ),
+    "partition_elsewhere": Problem(
+        503,
+        "This process does not project that partition",
+        "What was done there is in the log, and was not looked at here. Ask a read side that projects the partition.",
+    ),
+    "partition_unavailable": Problem(
+        503,
+        "One partition cannot be read now",
+        "What was done there is in the log, and other partitions are answered. The reason says what is the matter.",
     ),
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", "Nothing changed."),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from write_side.contract.atoms import Malformed
 from write_side.contract.limits import PARTITIONS_MAX
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)
+TOKEN_BYTES_MAX: Final = PARTITIONS_MAX * len("1023:100000000000000000,")
+"""A read of every partition is answered with all of them, and a token that was handed out is taken again."""
 
 
 class Position(NamedTuple):

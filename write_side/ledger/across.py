@@ -81,7 +81,7 @@ _REJECTED: Final = np.int64(StepState.REJECTED)
 @njit_inner
 def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
-    rows, _, pool, _, _, _ = table
+    rows, _, pool, _, _, _, _, _, _, _ = table
     record_step(table, row, step, partition, action, code, sequence, at_us)
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN

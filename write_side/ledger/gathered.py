@@ -18,9 +18,7 @@ from write_side.contract.fold import row_keys_of
 from write_side.contract.fold_ids import id_words
 from write_side.contract.hash_index import find_row
 from write_side.contract.limits import DUE_BYTES_MAX, DUE_MAX
-from write_side.contract.pending import due_rows
 from write_side.contract.pending_columns import (
-    DEADLINE_US,
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_IF_AVAILABLE,
@@ -122,17 +120,10 @@ def gather(
     )  # fmt: skip
 
 
-def _due(state: State, created_at_us: int) -> npt.NDArray[np.intp]:
+def _due(state: State, created_at_us: int) -> Int64s:
     """Rows of the pending table that time ends now, in (deadline, id) order."""
-    if state.pending.count == 0:
-        return np.arange(0)
-    rows = state.pending.rows[: state.pending.count]
-    due = np.flatnonzero(due_rows(rows) & (rows[:, DEADLINE_US] <= created_at_us))
-    if due.size < 2:
-        return due
-    words = rows[due, :2].astype("<i8").view(">u8")  # big endian: as the bytes of the ids compare
-    due = due[np.lexsort((words[:, 1], words[:, 0], rows[due, DEADLINE_US]))][:DUE_MAX]
-    return due[: first_fitting(due_weights(rows[due]), DUE_BYTES_MAX)]
+    due = state.pending.due(created_at_us, DUE_MAX)
+    return due[: first_fitting(due_weights(state.pending.rows[due]), DUE_BYTES_MAX)] if due.size else due
 
 
 def _places(due: int, batches: Sequence[CommandBatch | StepBatch]) -> tuple[npt.NDArray[np.intp], ...]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from write_side.contract.atoms import Malformed
 from write_side.contract.limits import PARTITIONS_MAX
-from write_side.contract.position import Position, format_positions, parse_positions
+from write_side.contract.position import TOKEN_BYTES_MAX, Position, format_positions, parse_positions
 
 
 @given(st.dictionaries(st.integers(0, 99_999), st.integers(0, 10**18 - 1), min_size=1, max_size=PARTITIONS_MAX))
@@ -41,3 +41,10 @@ def test_anything_else_is_malformed(text: str) -> None:
 def test_a_token_may_name_as_many_partitions_as_its_bound() -> None:
     text = ",".join(f"{n}:{n}" for n in range(PARTITIONS_MAX))
     assert len(parse_positions(text)) == PARTITIONS_MAX
+
+
+def test_a_token_of_every_partition_of_the_largest_log_is_taken_again() -> None:
+    positions = dict.fromkeys(range(PARTITIONS_MAX), 10**18 - 1)
+    text = format_positions(positions)
+    assert len(text) <= TOKEN_BYTES_MAX
+    assert parse_positions(text) == positions
