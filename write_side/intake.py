@@ -152,14 +152,15 @@ class Intake:
 
     async def _behind_refusal(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
         """Lines that are not to be run; those that ran before, by this batch or another request, get their outcome again."""
-        ran = [at for at, (home, command) in enumerate(routed) if self._is_known(home, command)]
+        ran = [at for at, (home, command) in enumerate(routed) if await self._is_known(home, command)]
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
         return [answers.get(at) or _not_run(command) for at, (_, command) in enumerate(routed)]
 
-    def _is_known(self, home: int, command: Command) -> bool:
+    async def _is_known(self, home: int, command: Command) -> bool:
         """Whether its id is remembered, so that asking runs nothing."""
-        state = self._lanes[home].outcomes.state
-        return not isinstance(command, OpenAccount) and state.find_transfer(command.id) is not None
+        if isinstance(command, OpenAccount):
+            return False
+        return await self._lanes[home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
 
     def _hangs_on(self, first: tuple[int, Command], other: tuple[int, Command]) -> bool:
         return first[0] == other[0] and all(
