@@ -34,32 +34,25 @@ class Earlier:
         return home, command._replace(legs=tuple(sorted(leg._replace(amount=-leg.amount) for leg in legs)))
 
     async def _find(self, id16: bytes) -> int:
-        found = self._where(id16)
+        found = await self._where(id16)
         if found is None:
             # Nobody is told that it is unknown by a partition that has not folded what was there when he asked.
             for outcomes in self._outcomes.values():
                 await outcomes.caught_up()
-            found = self._where(id16)
+            found = await self._where(id16)
         return min(self._outcomes) if found is None else found
 
-    def _where(self, id16: bytes) -> int | None:
+    async def _where(self, id16: bytes) -> int | None:
         for partition, outcomes in self._outcomes.items():
-            state = outcomes.state
-            if state.find_transfer(id16) is not None or _has_hold(state, id16):
+            if await outcomes.ask(lambda state: state.find_transfer(id16) is not None or _has_hold(state, id16)):
                 return partition
         return None
 
     async def _legs(self, outcomes: Outcomes, id16: bytes) -> list[Leg]:
-        state = outcomes.state
-        with state.lock:
-            row = state.ids.find(id16)
-            amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
-            parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
-        if amount > 0:
-            debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
-            asset = state.assets[debit]
-            return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
-        place = state.find_transfer(id16)
+        told = await outcomes.ask(lambda state: _told(state, id16))
+        if isinstance(told, list):
+            return told
+        amount, place = told
         if amount != DONE_BY_LEGS or place is None:
             return []
         block = await outcomes.block(place.sequence)
@@ -68,6 +61,19 @@ class Earlier:
             block = await outcomes.block(int(block.pending["begun"][began[0]]))
             place = _beginning(block, id16)
         return _legs_at(block, place.row)
+
+
+def _told(state: State, id16: bytes) -> list[Leg] | tuple[int, Place | None]:
+    """The legs of a plain done transfer; else what the id table has as its amount, and where its outcome lies."""
+    with state.lock:
+        row = state.ids.find(id16)
+        amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
+        parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
+        if amount <= 0:
+            return amount, state.find_transfer(id16)
+        debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
+        asset = state.assets[debit]
+        return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
 
 
 def _has_hold(state: State, id16: bytes) -> bool:

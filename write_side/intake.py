@@ -20,7 +20,7 @@ from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
 from write_side.home import home_partition, is_inside
-from write_side.lane import Lane, Overloaded
+from write_side.lane import Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
     Capture,
@@ -152,14 +152,15 @@ class Intake:
 
     async def _behind_refusal(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
         """Lines that are not to be run; those that ran before, by this batch or another request, get their outcome again."""
-        ran = [at for at, (home, command) in enumerate(routed) if self._is_known(home, command)]
+        ran = [at for at, (home, command) in enumerate(routed) if await self._is_known(home, command)]
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
         return [answers.get(at) or _not_run(command) for at, (_, command) in enumerate(routed)]
 
-    def _is_known(self, home: int, command: Command) -> bool:
+    async def _is_known(self, home: int, command: Command) -> bool:
         """Whether its id is remembered, so that asking runs nothing."""
-        state = self._lanes[home].outcomes.state
-        return not isinstance(command, OpenAccount) and state.find_transfer(command.id) is not None
+        if isinstance(command, OpenAccount):
+            return False
+        return await self._lanes[home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
 
     def _hangs_on(self, first: tuple[int, Command], other: tuple[int, Command]) -> bool:
         return first[0] == other[0] and all(
@@ -167,7 +168,22 @@ class Intake:
             for _, command in (first, other)
         )
 
+    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+        """As `_submit` for one that comes by itself, without columns of its own."""
+        lane = self._lanes[home]
+        if lane.gathered >= GATHERED_MAX:
+            raise Overloaded
+        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        if answer.status == PENDING_STATUS:
+            assert not isinstance(command, OpenAccount)
+            return await lane.outcomes.ended(command.id, until_s) or answer
+        return answer
+
     async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, until_s: float) -> list[Answer]:
+        if len(routed) == 1 and mode is Mode.CONTINUE:
+            home, command = routed[0]
+            if isinstance(command, Lone):
+                return [await self._alone(home, command, until_s)]
         by_partition: dict[int, list[int]] = {}
         for i, (home, _) in enumerate(routed):
             by_partition.setdefault(home, []).append(i)

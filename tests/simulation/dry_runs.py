@@ -62,7 +62,7 @@ def _positions(world: World, process: WriteSide) -> list[int] | None:
     found = []
     for auditor in world.auditors:
         chained = process.outcomes[auditor.partition].state.chained
-        if not auditor.hashes or chained.sequence != auditor.sequence or chained.block_hash != auditor.hashes[-1]:
+        if chained.sequence != auditor.sequence or auditor.hashes[-1:] != [chained.block_hash]:
             return None
         found.append(chained.sequence)
     return found
