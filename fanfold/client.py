@@ -179,8 +179,9 @@ class Client:
             )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
-        results = msgspec.json.Decoder().decode_lines(answer.body)
-        return [_result(item, result) for item, result in zip(items, results, strict=True)]
+        with _naming(items), self._understanding():
+            results = msgspec.json.Decoder().decode_lines(answer.body)
+            return [_result(item, result) for item, result in zip(items, results, strict=True)]
 
     async def balance(
         self, account: str, *, min_position: str | None = None, min_version: int | None = None
@@ -233,7 +234,16 @@ class Client:
         document = answer.document()
         if answer.status >= 400 or document.get("result") == "refused":
             return refusal_of(document, int(document.get("status", answer.status)))
-        return read(document)
+        with self._understanding():
+            return read(document)
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """An answer that is no wallet service's (a proxy's own page, say) says nothing about what was asked."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.DecodeError):
+            raise NotAnswered(f"{self.url}: its answer is not a wallet service's.") from None
 
     async def _send(self, method: str, path: str, **request: Any) -> _Reply:
         """One request, sent again with the same content while there is no answer or only a 5xx."""

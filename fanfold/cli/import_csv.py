@@ -127,7 +127,7 @@ async def _import(
     sequences: dict[str, int] = {}
     async with Client(url) as client:
         await _refuse_other_ids(client, sample, former)
-        while batch := list(itertools.islice(source, ROWS_A_BATCH)):
+        while batch := _next_batch(source, summary):
             taken = [row for row in batch if isinstance(row, Row)]
             try:
                 answers = iter(await client.transfer_batch(_commands(taken)))
@@ -142,6 +142,16 @@ async def _import(
     summary.seconds = round(time.monotonic() - started, 3)
     summary.rows_per_second = round(summary.rows / max(summary.seconds, 0.001), 1)
     return summary
+
+
+def _next_batch(source: Iterator[Row | Skipped], summary: Summary) -> list[Row | Skipped]:
+    try:
+        return list(itertools.islice(source, ROWS_A_BATCH))
+    except BadFile:
+        raise BadFile(
+            f"It changed while it was read, or cannot be read again. {summary.rows} rows are in. Import it again when it "
+            "is whole: rows that are in move nothing twice."
+        ) from None
 
 
 async def _refuse_other_ids(client: Client, sample: Sequence[str], former: bool) -> None:

@@ -123,8 +123,12 @@ def sheet_of(rows: list[Skipped]) -> Sheet:
 
 
 def sequence_of(opened: Opened | Refusal) -> int:
-    """From where on answers of the account's partition are those of this import. 0: not known."""
-    return _sequence(opened.position) if isinstance(opened, Opened) else 0
+    """From where on answers of the account's partition are those of this import; one that is refused stands there too.
+
+    0 where it did not come to the log: then nothing of the account did.
+    """
+    position = opened.position if isinstance(opened, Opened) else str(opened.document.get("position", ""))
+    return _sequence(position) if position else 0
 
 
 def _sequence(position: str) -> int:

@@ -125,7 +125,7 @@ class StubWallet:
     def _open(self, command: OpenAccount) -> Answer:
         existed = command.account in self._book.terms
         if self._book.terms.setdefault(command.account, command) != command:
-            return _refused(Code.ACCOUNT_EXISTS)
+            return _refused(Code.ACCOUNT_EXISTS, position=f"0:{self.block}")
         self._book.version.setdefault(command.account, 0)
         document: dict[str, object] = {
             "account": command.account,

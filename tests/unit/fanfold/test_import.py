@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fanfold import client
+from fanfold.cli import import_csv
 from fanfold.cli.main import app
 from fanfold.rows import former_row_id
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -341,3 +342,27 @@ def test_an_import_that_cannot_be_told_is_no_refusal(wallet: StubWallet, tmp_pat
         assert "Traceback" not in done.stderr
         if "2>" not in shell:
             assert "2 rows: 2 done" in done.stderr
+
+
+def test_repeated_rows_are_told_though_the_account_has_other_terms(wallet: StubWallet, tmp_path: Path) -> None:
+    run("open", "a", "USD/2")
+    assert _imported(tmp_path, PAID)["done"] == 2
+    again = _imported(tmp_path, PAID)
+    assert (again["done"], again["repeated"]) == (0, 2)
+
+
+def test_a_file_that_changes_while_it_is_read_says_how_much_is_in(
+    wallet: StubWallet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text(PAID)
+    checked = import_csv._checked
+
+    def changed_afterwards(*given: Any) -> tuple[int, list[str]]:
+        found = checked(*given)
+        path.write_text(PAID.replace("2,b", '2,"b'))
+        return found
+
+    monkeypatch.setattr(import_csv, "_checked", changed_afterwards)
+    told = run("import", str(path), "--asset", "USD/2", "--minor", code=1).stderr
+    assert "It changed while it was read, or cannot be read again. 0 rows are in." in told
