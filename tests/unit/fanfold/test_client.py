@@ -321,6 +321,25 @@ async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> No
                 await read
 
 
+@pytest.mark.parametrize("status", sorted(client_module.ASKED_AGAIN))
+async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have passed the request on: asked again, and unknown in the end."""
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    bodies: list[bytes] = []
+
+    async def late(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(status=status, text="too late")
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", late)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        with pytest.raises(NotAnswered):
+            await client.transfer("@world", "alice", 5, "USD/2")
+    assert len(bodies) == client_module.ATTEMPTS_MAX
+    assert len(set(bodies)) == 1
+
+
 COMMANDS = {
     Transfer: ("alice", "bob", 1, "USD/2"),
     LegsTransfer: (between("alice", "bob", 1, "USD/2"),),
