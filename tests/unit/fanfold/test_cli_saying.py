@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 
 from fanfold.cli.saying import NOT_TOLD, complain, say
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -179,3 +181,20 @@ def test_control_characters_of_a_service_are_shown_and_not_obeyed(capsys: pytest
     out, errors = capsys.readouterr()
     assert out == "a\\x1b[2Jb\n"
     assert errors == "c\\x07d\n"
+
+
+class _NobodyReads(io.StringIO):
+    """A pipe that is full, as under `| less`, until the person presses Ctrl-C."""
+
+    def flush(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_nobody_reads_the_output_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", _NobodyReads())
+    with pytest.raises(typer.Exit) as ended:
+        say(f"done, id {ID}", changed=True)
+    assert ended.value.exit_code == NOT_TOLD
+    assert ID in capsys.readouterr().err
