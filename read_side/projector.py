@@ -17,6 +17,7 @@ from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.log_watch import LogWatch
 from read_side.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
 from read_side.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.timer import Timer
@@ -99,6 +100,7 @@ class Projector:
         self._timer = timer
         self._published = -1
         self._ahead_beats = 0
+        self._watch = LogWatch(self.look_at_log)
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -152,6 +154,7 @@ class Projector:
                 if following.done():
                     await beating  # what is good is served and kept right until somebody stops us
         finally:
+            self._watch.stop()
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
@@ -226,7 +229,10 @@ class Projector:
         if self._ahead_beats > AHEAD_BEATS_MAX:
             raise _another_log(self.owner)
         self._tell_readers()
-        if self.stopped is None:  # a heartbeat says that all is told up to here; of a damaged log nobody knows that
+        if self.stopped is None:
+            self.log_away = self._watch.beat(self.fold.replay.last_offset, self.log_away)
+        if self.stopped is None and self.log_away is None:
+            # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
             await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:

@@ -12,6 +12,7 @@ import pytest
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
 from read_side.keeper import Keeper
+from read_side.log_watch import QUIET_BEATS, SILENT_BEATS
 from read_side.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import Reply, ask
@@ -32,6 +33,7 @@ class AwayLog(MemoryLog):
         super().__init__(records)
         self.away: set[int] = set()
         self.hangs = False
+        self.returned = asyncio.Event()
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         await self._answer(partition)
@@ -47,7 +49,8 @@ class AwayLog(MemoryLog):
     async def _answer(self, partition: int) -> None:
         if partition in self.away:
             if self.hangs:
-                await asyncio.Event().wait()
+                await self.returned.wait()
+                return
             raise LogFailed("The brokers are away.")
 
 
@@ -143,6 +146,29 @@ async def test_a_log_that_says_nothing_holds_up_nobody_who_asks_for_something_un
         nobody = next(n for i in range(100) if partition_of(n := f"nobody{i}", 2) == 0)
         reply = await asyncio.wait_for(kept.get(f"/v1/accounts/{nobody}"), LIMIT_S)
         assert (reply.status, reply.code) == (503, "partition_unavailable")
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_quiet_log_that_is_away_is_noticed_named_and_no_heartbeat_says_that_it_lives(
+    kept: Kept, hangs: bool
+) -> None:
+    async with kept.running():
+        kept.log.away, kept.log.hangs = {0}, hangs
+        for _ in range(QUIET_BEATS + SILENT_BEATS + 3):
+            await kept.timer.tick()
+        ready = await kept.get("/readyz")
+        assert (ready.status, len(ready.document["degraded"])) == (200, 1)
+        assert await kept.posted(0) == "10", "what was shown is still shown, with its position"
+        feed = kept.feed.subscribe(0)
+        waiting = asyncio.ensure_future(anext(feed))
+        await kept.timer.tick()
+        assert not waiting.done()
+        kept.log.away, kept.log.hangs = set(), False
+        kept.log.returned.set()
+        while (await kept.get("/readyz")).document["degraded"]:
+            await kept.timer.tick()
+        await kept.timer.tick()
+        assert (await asyncio.wait_for(waiting, LIMIT_S)).is_heartbeat
 
 
 async def test_a_partition_with_a_damaged_block_keeps_nothing_from_the_others(kept: Kept) -> None:
