@@ -2,7 +2,7 @@
 
 | what failed | what becomes of the partition |
 |---|---|
-| the log does not answer (`log_watch.py` asks a quiet one) | asked again every `RETRY_S`, as long as it takes; the view is still served |
+| the log does not answer (`log_watch.py`) | asked again every `RETRY_S`, as long as it takes; the view is still served |
 | the view store does not answer | the projector itself tries again, for as long as it takes |
 | the log is damaged | what is good is served, and nothing beyond (`Projector.stopped`) |
 | another projector owns the view now | given up: that one answers, and a shared view is read as it writes it |
