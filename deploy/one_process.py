@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from deploy import serving
 from deploy.control_socket import ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
@@ -60,8 +60,5 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
 
 
 def main(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
-    """`run` on uvloop."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(process, on_ready))
+    """`run` on the loop that serves."""
+    serving.run(run(process, on_ready))

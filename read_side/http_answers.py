@@ -11,7 +11,8 @@ import msgspec
 from read_side.questions import Wanted
 from write_side.contract.atoms import Malformed
 from write_side.contract.codes import PROBLEMS, problem_document
-from write_side.contract.position import TOKEN_BYTES_MAX, TOKEN_PARTITIONS_MAX, parse_positions
+from write_side.contract.limits import PARTITIONS_MAX
+from write_side.contract.position import TOKEN_BYTES_MAX, parse_positions
 
 JSON: Final = b"application/json"
 NDJSON: Final = b"application/x-ndjson"
@@ -22,7 +23,7 @@ RETRY_AFTER_SECONDS: Final = 1
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
 """A reader that waits longer is better off asking again: proxies between begin to cut connections."""
-QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * TOKEN_PARTITIONS_MAX
+QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
 """A position token with its colons and commas percent-encoded, and whatever else may be asked."""
 WANTED: Final = frozenset(("min_position", "wait_ms"))
 

@@ -145,6 +145,7 @@ class Intake:
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1
+            end = at + len(next(CommandBatch.of([command for _, command in routed[at:end]]).parts()))
             answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             at = end
         return answers
@@ -170,12 +171,21 @@ class Intake:
         by_partition: dict[int, list[int]] = {}
         for i, (home, _) in enumerate(routed):
             by_partition.setdefault(home, []).append(i)
-        batches = {p: [CommandBatch.of([routed[i][1] for i in rows], mode)] for p, rows in by_partition.items()}
+        batches = {
+            p: list(CommandBatch.of([routed[i][1] for i in rows], mode).parts()) for p, rows in by_partition.items()
+        }
+        if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
+            raise Malformed(
+                "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
+            )
         answers: dict[int, Answer] = {}
-        for p, [decided] in (await self._decided(batches)).items():
-            rows = by_partition[p]
-            found = await self._lanes[p].outcomes.answers(decided, range(len(rows)))
-            answers.update(zip(rows, found, strict=True))
+        for p, decided in (await self._decided(batches)).items():
+            found = [
+                answer
+                for part, each in zip(batches[p], decided, strict=True)
+                for answer in await self._lanes[p].outcomes.answers(each, range(len(part)))
+            ]
+            answers.update(zip(by_partition[p], found, strict=True))
         for i, answer in answers.items():
             if answer.status == PENDING_STATUS:
                 home, command = routed[i]

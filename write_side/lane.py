@@ -10,18 +10,14 @@ import asyncio
 from collections import deque
 from typing import NamedTuple
 
-from write_side.command_queue import CommandQueue, QueueFull, text_bytes_of
+from write_side.command_queue import CommandQueue, QueueFull
+from write_side.contract.limits import COMMANDS_BYTES_MAX
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
 from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
 
 RECORDS_IN_FLIGHT = 2
 """One being made durable, one decided ahead: the writer's own depth, so that more would only wait there."""
-
-
-TEXT_BYTES_MAX = 4 * 1024 * 1024
-"""Legs, references and metadata a record, unless one request alone brings more (the door lets 8 MiB in): a queue's record may
-have 16 MiB, and one that is too large would be refused with everything that was gathered into it."""
 
 
 class Overloaded(Exception):
@@ -34,7 +30,9 @@ class _Gathered(NamedTuple):
 
 
 class Lane:
-    """`add` commands that belong together: they leave in one record. gathered: commands that have not left yet."""
+    """`add` commands that belong together, and fit into a block: they leave in one record.
+
+    gathered: commands that have not left yet."""
 
     def __init__(
         self, partition: int, queue: CommandQueue, outcomes: Outcomes, record_commands_max: int, wait_s: float
@@ -73,15 +71,14 @@ class Lane:
         self._scheduled = False
         while self._waiting and len(self._in_flight) < RECORDS_IN_FLIGHT:
             leaving: list[_Gathered] = []
-            size = texts = 0
+            size = weight = 0
             while self._waiting:
                 batch = self._waiting[0].batch
-                more = text_bytes_of(batch)
-                if leaving and (size + len(batch) > self._record_commands_max or texts + more > TEXT_BYTES_MAX):
+                weight += batch.weight()
+                if leaving and (size + len(batch) > self._record_commands_max or weight > COMMANDS_BYTES_MAX):
                     break
                 leaving.append(self._waiting.popleft())
                 size += len(batch)
-                texts += more
             self.gathered -= size
             task = asyncio.get_running_loop().create_task(self._send(leaving))
             self._in_flight.add(task)

@@ -19,10 +19,11 @@ from typing import IO, Annotated, Final
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from fanfold.answers import Moved, Opened, Pending, Refusal
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
+from fanfold.cli.saying import laid_out, say
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client, NotAnswered
 from fanfold.commands import Open, Transfer
 from fanfold.rows import BadFile, Row, Skipped, rows
@@ -111,7 +112,7 @@ def import_csv(
         )
     except BadFile as bad:
         fail(str(bad))
-    print(json.dumps(summary.document())) if as_json else _print(summary)
+    say(json.dumps(summary.document()) if as_json else _told(summary), changed=True)
     if summary.refused:
         raise typer.Exit(REFUSED)
 
@@ -198,17 +199,22 @@ def _progress(file: Path, *, quiet: bool) -> Progress:
     return Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
 
 
-def _print(summary: Summary) -> None:
-    print(
+COLUMNS: Final = (Column("line", right=True), Column("code"), Column("what it means", folds=True))
+
+
+def _told(summary: Summary) -> str:
+    lines = [
         f"{summary.rows:,} rows: {summary.done:,} done, {summary.repeated:,} repeated, {summary.refused:,} refused, "
         f"{summary.skipped_zero:,} of amount 0 skipped; {summary.accounts_opened:,} accounts opened; "
         f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
-    )
-    if not summary.refused:
-        return
-    table = Table(
-        "line", "code", "what it means", title=f"first refusals ({len(summary.refusals)} of {summary.refused})"
-    )
-    for row in summary.refusals:
-        table.add_row(str(row.line), row.code, row.reason)
-    Console().print(table)
+    ]
+    if summary.refused:
+        lines += [
+            f"first refusals ({len(summary.refusals)} of {summary.refused})",
+            laid_out(sheet_of(summary.refusals)),
+        ]
+    return "\n".join(lines)
+
+
+def sheet_of(refusals: list[Skipped]) -> Sheet:
+    return Sheet(COLUMNS, [(str(row.line), row.code, row.reason) for row in refusals])

@@ -94,7 +94,7 @@ class Auditor:
         self._trace = trace
         self._rules = rules
         self.model = wallet.models[partition]
-        self.replay = Replay(State(partition), fingerprints_of_block)
+        self.replay = Replay(State(partition, len(wallet.models)), fingerprints_of_block)
         self.rows: list[dict[str, Row]] = []
         self.hashes: list[bytes] = []
         self._times_us: list[int] = []

@@ -25,10 +25,10 @@ from read_side.questions import Rebuilding
 from read_side.views.view_memory import MemoryViewStore, _Generation
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
-from write_side.contract.block import Block, Header, decode, header_of
+from write_side.contract.block import Block, Header, header_of
 from write_side.contract.chain import Head, Skip
 from write_side.ledger.decide import Decision, decide
-from write_side.writer import Writer
+from write_side.writer import Decided, Writer
 
 Patch = pytest.MonkeyPatch
 
@@ -36,12 +36,12 @@ Patch = pytest.MonkeyPatch
 class AcknowledgeBeforeAppend(Writer):
     """Tells the answers from the decided block: right until the append fails, the process dies, or another one has won."""
 
-    async def _append_decided(self, decided: asyncio.Queue[bytes], ahead: asyncio.Semaphore) -> None:
+    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
         while True:
-            data = await decided.get()
-            self._on_accepted(decode(data), -1)
+            data, block = await decided.get()
+            self._on_accepted(block, -1)
             offset = await self._log.append(self.partition, data)
-            _, offset = await self._read_back(header_of(data))
+            offset = await self._read_back(block.header)
             self.replay.decided(offset)
             ahead.release()
 
@@ -49,12 +49,12 @@ class AcknowledgeBeforeAppend(Writer):
 class AnswerWithoutReadingBack(Writer):
     """Takes an append that returned for an accepted block: a zombie's block is in the log and does not count."""
 
-    async def _read_back(self, own: Header) -> tuple[Block, int]:
+    async def _read_back(self, own: Header) -> int:
         record = await anext(self._tail)
         while header_of(bytes(record.data)).block_hash != own.block_hash:
             record = await anext(self._tail)
         self._accepted = Head(own.epoch, own.sequence, own.block_hash)
-        return decode(record.data), record.offset
+        return record.offset
 
 
 class NoEpochBlock(Writer):

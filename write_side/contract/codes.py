@@ -61,6 +61,7 @@ class Code(IntEnum):
     DEADLINE_PASSED = 28  # hold: its deadline is not ahead
     HOLD_SPANS_PARTITIONS = 29  # hold: the accounts that give live in different partitions
     STALE = 30  # a message between partitions that came twice or too late: nothing changed
+    ASSET_COLLIDES = 31  # open: the hash of its new asset is that of another asset of the partition
 
 
 _ID_RULES: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
@@ -79,7 +80,7 @@ _LEG_RULES: Final = (
 _ENDS: Final = (*_LEG_RULES, Code.TIMED_OUT, Code.PENDING, Code.STALE, Code.DONE)
 
 PRECEDENCE: Final = {
-    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.NOT_RUN, Code.DONE),
+    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.ASSET_COLLIDES, Code.NOT_RUN, Code.DONE),
     Kind.TRANSFER: (*_ID_RULES, Code.PARTITIONS_DIFFER, *_LEG_RULES, Code.BATCH_REFUSED, Code.PENDING, Code.DONE),
     Kind.HOLD: (*_ID_RULES, Code.HOLD_SPANS_PARTITIONS, Code.DEADLINE_PASSED, *_LEG_RULES, Code.DONE),
     Kind.CAPTURE: (
@@ -261,6 +262,14 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
         "account_exists_with_other_terms",
         Problem(409, "This account exists with other terms", "Nothing changed. Read the account to see its terms."),
     ),
+    Code.ASSET_COLLIDES: (
+        "asset_collides",
+        Problem(
+            422,
+            "This asset's name cannot be told from another one's",
+            "Nothing changed. An asset with the same 64-bit hash is in use; that does not happen by chance. Choose another code.",
+        ),
+    ),
 }
 
 PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
@@ -293,6 +302,11 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
         422,
         "An atomic batch must stay in one partition",
         "No money moved. A transfer of many legs may span partitions.",
+    ),
+    "batch_too_large": Problem(
+        413,
+        "An atomic batch must fit into one block of the log",
+        "No money moved. Send fewer lines, or lines with fewer legs.",
     ),
     "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", "Nothing changed."),
     "same_account_twice": Problem(422, "A transfer needs two different accounts", "Nothing changed."),

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from write_side.contract.atoms import Malformed
+from write_side.contract.limits import PARTITIONS_MAX
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)
-PARTITIONS_MAX: Final = 1_024
-"""Of a log. Whatever is bounded by the number of partitions derives from this."""
-TOKEN_PARTITIONS_MAX: Final = PARTITIONS_MAX
-"""A read of every partition is answered with all of them, so a token that was handed out is taken again."""
-TOKEN_BYTES_MAX: Final = TOKEN_PARTITIONS_MAX * len("1023:100000000000000000,")
+TOKEN_BYTES_MAX: Final = PARTITIONS_MAX * len("1023:100000000000000000,")
+"""A read of every partition is answered with all of them, and a token that was handed out is taken again."""
 
 
 class Position(NamedTuple):
@@ -28,15 +26,15 @@ class Position(NamedTuple):
 
 def parse_positions(text: str, field: str = "min_position") -> dict[int, int]:
     """`0:17,3:9` as {partition: sequence}. Raises Malformed on anything else, a partition named twice included."""
-    parts = text.split(",", TOKEN_PARTITIONS_MAX)
+    parts = text.split(",", PARTITIONS_MAX)
     found: dict[int, int] = {}
-    for part in parts[:TOKEN_PARTITIONS_MAX]:
+    for part in parts[:PARTITIONS_MAX]:
         match = _TOKEN.match(part)
         if match is None or int(match[1]) in found:
             break
         found[int(match[1])] = int(match[2])
     else:
-        if len(parts) <= TOKEN_PARTITIONS_MAX:
+        if len(parts) <= PARTITIONS_MAX:
             return found
     raise Malformed("position_malformed", field, "must be partition:sequence, several with commas, such as 0:17,3:9")
 

@@ -57,13 +57,15 @@ class _Book:
 
 
 class StubWallet:
-    """State and faults. `fail_next`: so many requests are answered 503. `block`: the sequence of the newest answer."""
+    """State and faults. `fail_next`: so many requests are answered 503; `lose_next`: the answer is lost; `silent_next`: it never
+    comes, though the connection stays. `block`: the sequence of the newest answer."""
 
     def __init__(self) -> None:
         self.url = ""
         self.block = -1
         self.fail_next = 0
         self.lose_next = 0
+        self.silent_next = 0
         self.requests = 0
         self.commands: list[Command] = []
         self.modes: list[Mode] = []
@@ -232,6 +234,16 @@ class StubWallet:
             return JSONResponse(problem_document("account_not_found"), 404)
         return JSONResponse(self.state(account))
 
+    async def read_system(self, request: Request) -> Response:
+        asset = request.query_params["asset"]
+        if "/" not in asset:
+            return JSONResponse(problem_document("asset_malformed"), 400)
+        ours = [account for account, terms in self._book.terms.items() if terms.asset == asset]
+        world, position = str(-sum(self._book.posted[account] for account in ours)), f"0:{self.block}"
+        part = {"partition": 0, "position": position, "world": {"posted": world} if ours else None, "transit": None}
+        found = {"asset": asset, "world": world, "transit": "0", "positions": position, "partitions": [part]}
+        return JSONResponse(found)
+
     async def read_transfer(self, request: Request) -> Response:
         for id, answer in self._answers.items():
             if format_transfer_id(id) == request.path_params["id"]:
@@ -281,6 +293,7 @@ class StubWallet:
         write_side = create_app(self, registry=CollectorRegistry(), ready=list)
         routes = [
             Route("/v1/accounts/{account}", self.read_account, methods=["GET"]),
+            Route("/v1/system", self.read_system, methods=["GET"]),
             Route("/v1/transfers", self.read_open_transfers, methods=["GET"]),
             Route("/v1/transfers/{id}", self.read_transfer, methods=["GET"]),
             WebSocketRoute("/v1/stream", self.stream),
@@ -301,6 +314,12 @@ class StubWallet:
                 self.lose_next -= 1
                 await app(scope, receive, _nowhere)
                 raise ConnectionResetError("the answer is lost on the way")
+            if self.silent_next > 0:
+                self.silent_next -= 1
+                await app(scope, receive, _nowhere)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
             await app(scope, receive, send)
 
         return serve

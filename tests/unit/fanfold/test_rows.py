@@ -20,8 +20,8 @@ def test_positive_is_a_deposit_and_negative_a_withdrawal() -> None:
     deposit, withdrawal = _rows(["1", "a", "d", "700"], ["2", "a", "d", "-30"])
     assert isinstance(deposit, Row)
     assert isinstance(withdrawal, Row)
-    assert deposit.transfer[:4] == ("@world", "a", 700, "CZK/2")
-    assert withdrawal.transfer[:4] == ("a", "@world", 30, "CZK/2")
+    assert deposit.transfer == Transfer("@world", "a", 700, "CZK/2", deposit.transfer.id)
+    assert withdrawal.transfer == Transfer("a", "@world", 30, "CZK/2", withdrawal.transfer.id)
 
 
 def test_account_is_opened_before_its_first_transfer_only() -> None:

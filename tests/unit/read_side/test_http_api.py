@@ -25,8 +25,8 @@ from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.atoms import NO_FLOOR, partition_of
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
-from write_side.contract.position import PARTITIONS_MAX
 
 LIMIT_S = 20.0
 ID_TIME_US = 0x01970F3E7B1A * 1000

@@ -1,4 +1,4 @@
-"""What leaves a lane together: as many commands as fit a record, and no more text than a queue's record can have."""
+"""What leaves a lane together: as many commands as fit a record, and no more than the block that decides it can have."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import asyncio
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition
-from write_side.command_queue import TEXT_BYTES_MAX as BLOCK_TEXT_BYTES_MAX
-from write_side.command_queue import Queued, how_many_fit
+from write_side.contract.limits import COMMANDS_BYTES_MAX, RECORD_BYTES_MAX
 from write_side.contract.log_memory import MemoryRecords
-from write_side.lane import TEXT_BYTES_MAX, Lane
+from write_side.lane import Lane
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Leg, LegsTransfer, Note
 from write_side.ledger.step_batch import StepBatch
@@ -31,7 +30,7 @@ class KeptRecords:
     async def close(self) -> None: ...
 
 
-async def test_a_record_has_no_more_text_than_a_queue_can_take() -> None:
+async def test_a_record_has_no_more_than_a_block_can_take() -> None:
     queue = KeptRecords()
     partition = RunningPartition(MemoryRecords(1))
     lane = Lane(0, queue, partition.outcomes, 8_192, 0.01)  # type: ignore[arg-type]
@@ -40,20 +39,7 @@ async def test_a_record_has_no_more_text_than_a_queue_can_take() -> None:
     futures = [lane.add(CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large)])) for n in range(1_000)]
     await asyncio.gather(*futures, return_exceptions=True)
     await lane.idle()
-    sizes = [
-        record.details.text_bytes for record in queue.records if isinstance(record, CommandBatch) and record.details
-    ]
-    assert sum(len(record) for record in queue.records) == 1_000
-    assert max(sizes) <= TEXT_BYTES_MAX
-    assert len(sizes) < 20
-
-
-def test_a_block_takes_no_more_text_than_a_record_of_the_log_can_have() -> None:
-    legs = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
-    large = Note(metadata='{"k":"' + "x" * 15_000 + '"}')
-    batch = CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large) for n in range(100)])
-    assert batch.details is not None
-    taken = how_many_fit([Queued(n, batch) for n in range(20)], 8_192)
-    assert taken * batch.details.text_bytes <= BLOCK_TEXT_BYTES_MAX < (taken + 1) * batch.details.text_bytes
-    # One record alone is always taken: it cannot be cut.
-    assert how_many_fit([Queued(0, CommandBatch.concatenated([batch] * 10))], 8_192) == 1
+    records = [record for record in queue.records if isinstance(record, CommandBatch)]
+    assert sum(map(len, records)) == 1_000
+    assert all(record.weight() <= COMMANDS_BYTES_MAX and len(record.encode()) <= RECORD_BYTES_MAX for record in records)
+    assert len(records) < 20

@@ -214,4 +214,4 @@ def test_changed_accounts_are_those_with_entries_or_new_each_once_and_rising(man
 
 def test_kinds_and_codes_never_change_their_numbers() -> None:
     assert list(Kind) == list(range(1, 12))
-    assert list(Code) == list(range(31))
+    assert list(Code) == list(range(32))

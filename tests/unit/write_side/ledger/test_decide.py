@@ -60,7 +60,7 @@ def test_the_streams_meet_every_code() -> None:
         model = WalletModel(0, 2, 1 << 24)
         for at_us, commands in random_stream(seed, segments=10, commands=150):
             words |= {outcome.word for outcome in model.block(commands, at_us)}
-    assert words == {word(code) for code in PLAIN}
+    assert words == {word(code) for code in PLAIN if code is not Code.ASSET_COLLIDES}  # test_asset_collision.py
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -15,7 +15,7 @@ from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.any_commands import COMMANDS, ID, commands_of
 from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import PARTITIONS_MAX
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import MASK_STEPS_MAX, Action, StepState
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.commands import ANY_AVAILABLE, ANY_VERSION, Command, Transfer
