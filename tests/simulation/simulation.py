@@ -86,6 +86,10 @@ class _Run:
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
+        # One read side for all partitions, one for each, or one for the first and one for the others.
+        every = tuple(range(partitions))
+        shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
+        self.projected = chaos.random.choice(sorted(shares))
         self.wallet = Wallet(partitions)
         self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
@@ -145,6 +149,9 @@ class _Run:
     def _look(self) -> None:
         if self.world.violation is not None:
             raise self.world.violation
+        for projector in (each for reader in self.world.readers for each in reader.projectors.values()):
+            given_up = projector.ended is not None and not projector.elsewhere
+            self.world.auditors[projector.partition].require(not given_up, f"{projector.ended}")
 
     async def _to_the_end(self, clients: list[asyncio.Task[None]]) -> Story:
         await asyncio.sleep(STORM_S)
@@ -207,10 +214,9 @@ class _Run:
                 self._keep(there, partial(WriteSide, owned=owned), world.writers)
             if world.queues is not None:
                 self._keep(world.intakes, partial(WriteSide, owned=()))
-            self._keep([each for each in world.readers if each.projectors], ReadSide, world.readers)
-            self._keep(
-                [each for each in world.readers if not each.projectors], lambda w: ReadSide(w, False), world.readers
-            )
+            for projected in (*self.projected, ()):
+                readers = [each for each in world.readers if each.projects == projected]
+                self._keep(readers, partial(ReadSide, projects=projected), world.readers)
             self._keep(world.gateways, Gateway)
             await asyncio.sleep(0.2 + self.chaos.random.random())
 
