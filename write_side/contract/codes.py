@@ -61,9 +61,12 @@ class Code(IntEnum):
     DEADLINE_PASSED = 28  # hold: its deadline is not ahead
     HOLD_SPANS_PARTITIONS = 29  # hold: the accounts that give live in different partitions
     STALE = 30  # a message between partitions that came twice or too late: nothing changed
+    ID_MEMORY_FULL = 31  # ids without a time fill the memory, and none of them may be forgotten yet
 
 
-_ID_RULES: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+_ID_RULES: Final = (
+    Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN, Code.ID_MEMORY_FULL
+)  # fmt: skip
 _LEG_RULES: Final = (
     Code.ACCOUNT_UNKNOWN,
     Code.ASSET_MISMATCH,
@@ -97,7 +100,7 @@ PRECEDENCE: Final = {
 }  # fmt: skip
 """Per kind every code it can get, in the order in which they are tested."""
 
-NOT_REMEMBERED: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+NOT_REMEMBERED: Final = _ID_RULES
 """Outcomes that do not occupy the transfer id: either another outcome does already, or the id can never run, or may still."""
 
 REMEMBERED_KINDS: Final = (Kind.TRANSFER, Kind.HOLD, Kind.CAPTURE, Kind.VOID, Kind.REVERSE, Kind.CHANGE)
@@ -131,19 +134,39 @@ class Problem(NamedTuple):
 REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     Code.ID_REUSED: (
         "id_reused_with_other_content",
-        Problem(422, "This id was used for another transfer", "No money moved. Use a new id for a new transfer."),
+        Problem(
+            422,
+            "This id was used for another transfer",
+            "No money moved by this request; what the id was used for first stands. Use a new id for a new transfer.",
+        ),
     ),
     Code.ID_EXPIRED: (
         "id_expired",
         Problem(
             422,
             "The time in this id is older than what is remembered",
-            "No money moved by this request. Ask for the transfer's outcome by its id before trying again with a new one.",
+            "No money moved by this request, and none ever will under this id; an earlier request with it may have moved some. "
+            "If the id was made just now, the clock of the client that made it is behind: set it right. Else look at the "
+            "accounts, or ask for the transfer by its id, before asking again under a new one.",
         ),
     ),
     Code.ID_IN_FUTURE: (
         "id_in_future",
-        Problem(422, "The time in this id is more than 5 minutes ahead", "No money moved. Check the client's clock."),
+        Problem(
+            422,
+            "The time in this id is more than 5 minutes ahead",
+            "No money moved by this request. The clock of the client that made the id is ahead: set it right, then use a new id.",
+        ),
+    ),
+    Code.ID_MEMORY_FULL: (
+        "id_memory_full",
+        Problem(
+            503,
+            "The memory for ids without a time is full",
+            "No money moved: nothing was run under this id in the last 7 days. Send it again later, unchanged. "
+            "An Idempotency-Key, or an id that is no UUID of version 7, is remembered for 7 days, and is not run rather than "
+            "forgotten sooner. An id of version 7 is taken now. FANFOLD_IDS_MAX sets for how many ids there is room.",
+        ),
     ),
     Code.PARTITIONS_DIFFER: (
         "partitions_differ",
@@ -155,7 +178,12 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.ACCOUNT_UNKNOWN: (
         "account_unknown",
-        Problem(422, "An account of this transfer does not exist", "No money moved. Open the account first."),
+        Problem(
+            422,
+            "An account of this transfer does not exist",
+            "No money moved. Either an account is not open, or none of its partition has this asset yet, so that there is no "
+            "@world of it either. Look at how the asset is written, and open the account first.",
+        ),
     ),
     Code.ASSET_MISMATCH: (
         "asset_mismatch",
@@ -167,7 +195,13 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.BALANCE_LIMIT: (
         "balance_limit_exceeded",
-        Problem(422, "A balance would pass 10^18 minor units", "No money moved."),
+        Problem(
+            422,
+            "A balance would pass 10^18 minor units",
+            "No money moved. No account, the @world of each partition included, may be further from zero than 10^18 minor "
+            "units of its asset: 10^16 of USD/2, a thousand of ETH/15. GET /v1/system tells the @world that is meant where the "
+            "accounts have room. An asset with a smaller exponent has room for more.",
+        ),
     ),
     Code.DEBIT_FROZEN: (
         "account_frozen_for_debit",
@@ -199,7 +233,11 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.HOLD_UNKNOWN: (
         "hold_unknown",
-        Problem(422, "No such hold is open", "No money moved. It was never made, or is captured, voided or expired."),
+        Problem(
+            422,
+            "No such hold is open",
+            "No money moved by this request. The hold was never made, or is over: captured, voided or expired.",
+        ),
     ),
     Code.HOLD_EXCEEDED: (
         "capture_exceeds_hold",
@@ -216,7 +254,9 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     Code.TRANSFER_UNKNOWN: (
         "transfer_unknown",
         Problem(
-            422, "The transfer to reverse is not remembered", "No money moved. Ids are remembered for the id window."
+            422,
+            "The transfer to reverse is not remembered",
+            "No money moved by this request. Ids are remembered for the id window; a transfer the other way round does the same.",
         ),
     ),
     Code.ALREADY_REVERSED: (
@@ -227,7 +267,13 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.NOT_REVERSIBLE: (
         "not_reversible",
-        Problem(422, "Only a done transfer can be reversed", "No money moved."),
+        Problem(
+            422,
+            "Only a done transfer can be reversed",
+            "No money moved by this request. Under that id is something else: a hold, a capture, a reversal or a change of an "
+            "account, or a transfer that was refused or is under way. A done capture or reversal is answered with a transfer the "
+            "other way round.",
+        ),
     ),
     Code.BATCH_REFUSED: (
         "batch_refused",

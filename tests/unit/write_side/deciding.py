@@ -107,7 +107,8 @@ def assert_same_state(one: State, other: State) -> None:
     assert np.array_equal(one.digest, other.digest)
     assert pending_rows(one) == pending_rows(other)
     assert np.array_equal(one.pending.lows, other.pending.lows)
-    assert one.ids.count == other.ids.count
+    for name in ("count", "timeless", "timeless_from_us"):
+        assert getattr(one.ids, name) == getattr(other.ids, name), name
     assert np.array_equal(one.ids.rows[: one.ids.count], other.ids.rows[: one.ids.count])
     for row in one.ids.rows[: one.ids.count, :2]:
         assert one.find_transfer(row.tobytes()) == other.find_transfer(row.tobytes()) is not None
