@@ -64,6 +64,7 @@ class World:
     feed: SharedFeed
     auditors: list[Auditor]
     trace: Callable[[str], None]
+    ids_max: int = 1 << 24
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
     intakes: list[WriteSide] = field(default_factory=list)
@@ -138,12 +139,19 @@ class WriteSide:
         for p in range(world.partitions):
             part: Writer | Follower = Follower(p, log, self._accepted(p))
             if p in owned:
-                limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
+                limits = WriterLimits(world.chaos.random.choice((1, 4, 8_192)), world.ids_max)
                 part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
                 self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
-        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, clock=self.clock, wait_s=ANSWER_WAIT_S)
+        self.intake = Intake(
+            queue,
+            self.outcomes,
+            partitions=world.partitions,
+            clock=self.clock,
+            wait_s=ANSWER_WAIT_S,
+            ids_max=world.ids_max,
+        )
         life.start(self._live())
 
     async def _live(self) -> None:

@@ -33,6 +33,8 @@ STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 PARTITIONS = (1, 2, 2, 3, 4)
+IDS_MAX = (1 << 24, 1 << 24, 16, 4)
+"""Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
 
 
 class Story(NamedTuple):
@@ -83,7 +85,8 @@ class _Run:
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
-        self.wallet = Wallet(partitions)
+        ids_max = chaos.random.choice(IDS_MAX)
+        self.wallet = Wallet(partitions, ids_max)
         self.clients = Clients(self.wallet, chaos)
         auditors = [
             Auditor(
@@ -96,7 +99,7 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
+        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
