@@ -23,6 +23,7 @@ _ASSET: Final = (
     "included, passes 10^18 minor units, which are 10^16 units at 2 decimals, 10^9 at 9, a thousand at 15, and no more decimals "
     "are taken. One spelling: `USD/2`, never `USD/02`. (Accounts that an older log has of other assets stay usable.)"
 )
+_FROM: Final = "ids that carry a time from then on are remembered, older ones are refused"
 _ID: Final = (
     "A UUID, version 7 preferred. It runs at most once, whatever it is used for. One of version 7 carries its time and is "
     "refused (`id_expired`) once that is older than what is remembered, 7 days or less under load (`/readyz`, "
@@ -172,6 +173,11 @@ def _answers() -> Document:
                 "status": {"type": "integer"},
                 "code": {"type": "string"},
                 "detail": {"type": "string"},
+                "remembered_from": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "of `id_expired`: " + _FROM,
+                },
                 **_SUBJECT,
             },
             "type",

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.answers import Answer
+from write_side.contract.answers import Answer, format_time
 from write_side.contract.atoms import Malformed, format_transfer_id, parse_new_asset
 from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.contract.fold_ids import id_words
@@ -60,7 +60,11 @@ class RefusedAhead:
         for partition, outcomes in self._outcomes.items():
             if partition != home and outcomes.state.ids.seen(ids)[0]:
                 return await self._used_elsewhere(partition, command.id)
-        return _refused("id_expired", id=format_transfer_id(command.id)) if self._are_old(ids)[0] else None
+        if not self._are_old(ids)[0]:
+            return None
+        return _refused(
+            "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
+        )
 
     def any_of(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
         """Whether a row of plain transfers may have to be refused: then each is asked for by `answer`."""
@@ -79,9 +83,11 @@ class RefusedAhead:
 
     def _are_old(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which ids carry a time that some partition does not remember any more. ids: uint64[n, 2]."""
-        cut_off_us = max(outcomes.state.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
-        old: npt.NDArray[np.bool_] = times_of_ids(ids) < cut_off_us
+        old: npt.NDArray[np.bool_] = times_of_ids(ids) < self._cut_off_us()
         return old
+
+    def _cut_off_us(self) -> int:
+        return max(outcomes.state.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
 
     def _has(self, asset: str) -> bool:
         return any(outcomes.state.asset_number(asset) >= 0 for outcomes in self._outcomes.values())

@@ -146,6 +146,7 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
             422,
             "The time in this id is older than what is remembered",
             "No money moved by this request, and none ever will under this id; an earlier request with it may have moved some. "
+            "Ids of a time from `remembered_from` on are remembered. "
             "If the id was made just now, the clock of the client that made it is behind: set it right. Else look at the "
             "accounts, or ask for the transfer by its id, before asking again under a new one.",
         ),
@@ -309,39 +310,42 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
 }
 
+_NOTHING: Final = "Nothing changed by this request."
+"""Said where the log was not asked: an earlier request with the same id may have done something."""
+
 PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     # Malformed input, said at the door: nothing reached the log.
-    "body_malformed": Problem(400, "The body is not the JSON asked for", "Nothing changed."),
-    "body_too_large": Problem(413, "The body is too large", "Nothing changed. Send it in smaller parts."),
-    "body_timeout": Problem(408, "The body did not arrive in time", "Nothing changed. Try again with the same id."),
-    "content_type_unsupported": Problem(415, "The content type is not supported", "Nothing changed."),
-    "field_unknown": Problem(400, "The body has a field that is not known", "Nothing changed."),
-    "field_missing": Problem(400, "The body lacks a field", "Nothing changed."),
-    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", "Nothing changed."),
-    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", "Nothing changed. Send one."),
-    "id_malformed": Problem(400, "The id is malformed", "Nothing changed."),
-    "account_malformed": Problem(400, "An account id is malformed", "Nothing changed."),
-    "asset_malformed": Problem(400, "The asset is malformed", "Nothing changed."),
-    "amount_malformed": Problem(400, "The amount is malformed", "Nothing changed."),
-    "floor_malformed": Problem(400, "The floor is malformed", "Nothing changed."),
-    "legs_malformed": Problem(400, "The legs are malformed", "Nothing changed."),
-    "owner_malformed": Problem(400, "The owner is malformed", "Nothing changed."),
-    "position_malformed": Problem(400, "The position is malformed", "Nothing changed."),
-    "parameter_malformed": Problem(400, "A parameter is malformed", "Nothing changed."),
-    "deadline_malformed": Problem(400, "The deadline is malformed", "Nothing changed."),
-    "protocol_malformed": Problem(400, "The protocol is malformed", "Nothing changed."),
-    "reference_malformed": Problem(400, "The reference is malformed", "Nothing changed."),
-    "metadata_malformed": Problem(400, "The metadata is malformed", "Nothing changed."),
-    "condition_malformed": Problem(400, "A condition is malformed", "Nothing changed."),
-    "flags_malformed": Problem(400, "The flags are malformed", "Nothing changed."),
-    "mode_malformed": Problem(400, "The batch mode is malformed", "Nothing changed."),
+    "body_malformed": Problem(400, "The body is not the JSON asked for", _NOTHING),
+    "body_too_large": Problem(413, "The body is too large", f"{_NOTHING} Send it in smaller parts."),
+    "body_timeout": Problem(408, "The body did not arrive in time", f"{_NOTHING} Try again with the same id."),
+    "content_type_unsupported": Problem(415, "The content type is not supported", _NOTHING),
+    "field_unknown": Problem(400, "The body has a field that is not known", _NOTHING),
+    "field_missing": Problem(400, "The body lacks a field", _NOTHING),
+    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", _NOTHING),
+    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", f"{_NOTHING} Send one."),
+    "id_malformed": Problem(400, "The id is malformed", _NOTHING),
+    "account_malformed": Problem(400, "An account id is malformed", _NOTHING),
+    "asset_malformed": Problem(400, "The asset is malformed", _NOTHING),
+    "amount_malformed": Problem(400, "The amount is malformed", _NOTHING),
+    "floor_malformed": Problem(400, "The floor is malformed", _NOTHING),
+    "legs_malformed": Problem(400, "The legs are malformed", _NOTHING),
+    "owner_malformed": Problem(400, "The owner is malformed", _NOTHING),
+    "position_malformed": Problem(400, "The position is malformed", _NOTHING),
+    "parameter_malformed": Problem(400, "A parameter is malformed", _NOTHING),
+    "deadline_malformed": Problem(400, "The deadline is malformed", _NOTHING),
+    "protocol_malformed": Problem(400, "The protocol is malformed", _NOTHING),
+    "reference_malformed": Problem(400, "The reference is malformed", _NOTHING),
+    "metadata_malformed": Problem(400, "The metadata is malformed", _NOTHING),
+    "condition_malformed": Problem(400, "A condition is malformed", _NOTHING),
+    "flags_malformed": Problem(400, "The flags are malformed", _NOTHING),
+    "mode_malformed": Problem(400, "The batch mode is malformed", _NOTHING),
     "batch_spans_partitions": Problem(
         422,
         "An atomic batch must stay in one partition",
-        "No money moved. A transfer of many legs may span partitions.",
+        "No money moved by this request. A transfer of many legs may span partitions.",
     ),
-    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", "Nothing changed."),
-    "same_account_twice": Problem(422, "A transfer needs two different accounts", "Nothing changed."),
+    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", _NOTHING),
+    "same_account_twice": Problem(422, "A transfer needs two different accounts", _NOTHING),
     # Reads.
     "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),
     "transfer_not_found": Problem(
@@ -358,8 +362,8 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
         503, "The view is being made again from the log", "No money is affected. Try again soon."
     ),
     # Environment.
-    "not_found": Problem(404, "There is nothing at this address", "Nothing changed."),
-    "method_not_allowed": Problem(405, "This address does not take that method", "Nothing changed."),
+    "not_found": Problem(404, "There is nothing at this address", _NOTHING),
+    "method_not_allowed": Problem(405, "This address does not take that method", _NOTHING),
     "not_ready": Problem(
         503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
     ),

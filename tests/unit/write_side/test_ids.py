@@ -10,6 +10,7 @@ import pytest
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
 from tests.unit.write_side.running import RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account, transfer_id
+from write_side.contract.answers import format_time
 from write_side.contract.atoms import format_transfer_id
 from write_side.contract.fold_ids import id_words
 from write_side.contract.hash_index import find_row
@@ -96,6 +97,8 @@ async def test_a_capture_too_old_to_be_known_anywhere_is_not_told_that_nothing_m
         await bank.intake.submit([Transfer(id, ALICE, "@world", 1, "USD/2") for id in later])
         again = await bank.ask("POST", path, {"id": transfer_id(2)})
         assert (again.status, again.code) == (422, "id_expired")
+        cut_off_us = max(state.chained.refuse_ids_before_us for state in bank.states)
+        assert again.document["remembered_from"] == format_time(cut_off_us)
         assert "may have moved" in again.document["detail"]
 
 
@@ -140,6 +143,7 @@ async def test_an_id_that_another_partition_may_have_run_and_forgotten_is_too_ol
         else:
             told, again = await bank.intake.submit([changed, at_home])
             assert (told.status, told.document["code"]) == (422, "id_expired")
+            assert told.document["remembered_from"] == format_time(bank.states[1].chained.refuse_ids_before_us)
             assert again == before[1]
         assert posted(bank, NEAR) == -1
 
