@@ -36,12 +36,12 @@ WORDS = (
     "account_exists_with_other_terms", "pending", "account_frozen_for_debit", "account_frozen_for_credit", "account_closed",
     "account_not_empty", "version_differs", "available_below_condition", "hold_unknown", "capture_exceeds_hold",
     "hold_busy", "transfer_unknown", "already_reversed", "not_reversible", "batch_refused", "not_run", "timed_out",
-    "deadline_passed", "hold_spans_partitions", "stale",
+    "deadline_passed", "hold_spans_partitions", "stale", "id_memory_full",
 )  # fmt: skip
 """Outcome codes by number: published, so they never change."""
 CHANGED = {"opened": "done", "held": "done", "voided": "done", "changed": "done"}
 """How an answer calls what is done."""
-NOT_LASTING = ("pending", "id_reused_with_other_content", "id_expired", "id_in_future", "not_run")
+NOT_LASTING = ("pending", "id_reused_with_other_content", "id_expired", "id_in_future", "not_run", "id_memory_full")
 """What may be answered to a command and later something else."""
 
 
@@ -318,6 +318,11 @@ class Auditor:
         self.require(document["at"] == format_time(self._times_us[sequence]), "the time is another block's")
         if word not in NOT_LASTING and not isinstance(command, OpenAccount):
             self.require(self._answers.setdefault(command, document) == document, "one id has two answers")
+
+    def used(self, id16: bytes, sequence: int) -> None:
+        """A client was told that its id was used for something else in this partition, in this block."""
+        used = any(each.sequence == sequence for each in self._told_of.get(id16, ()))
+        self.require(used, "an id is called used that was not")
 
     # Reads and pushes.
 

@@ -67,6 +67,16 @@ class Asked(RichStream):
         if request.mode is not Mode.CONTINUE:
             self.sent = [*self.sent[-40:], *(each for each in request.commands if not isinstance(each, OpenAccount))]
 
+    def from_elsewhere(self, command: Transfer) -> Transfer | None:
+        """The same id and amount, given by an account of another partition; None where all live in one."""
+        home = self._wallet.home_of(command)
+        changed = [
+            command._replace(debit=name, credit="@world")
+            for name, asset in ACCOUNTS.items()
+            if asset == command.asset and self._wallet.home_of(command._replace(debit=name, credit="@world")) != home
+        ]
+        return self.chance.choice(changed) if changed else None
+
     def first(self) -> Command:
         """Accounts have to be there before anything can be asked of them."""
         self.at_us = _now_us()

@@ -36,6 +36,6 @@ def limits_of(chaos: Chaos, small: bool | None) -> Iterator[bool]:
             setattr(limits, name, value)
 
 
-def writer_limits(chaos: Chaos) -> WriterLimits:
+def writer_limits(chaos: Chaos, ids_max: int) -> WriterLimits:
     """Settings at their ends, and between."""
-    return WriterLimits(block_commands_max=chaos.random.choice((1, 4, 8_192, ROWS_MAX)))
+    return WriterLimits(chaos.random.choice((1, 4, 8_192, ROWS_MAX)), ids_max)

@@ -67,6 +67,7 @@ class World:
     feed: SharedFeed
     auditors: list[Auditor]
     trace: Callable[[str], None]
+    ids_max: int = 1 << 24
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
     intakes: list[WriteSide] = field(default_factory=list)
@@ -141,11 +142,20 @@ class WriteSide:
         for p in range(world.partitions):
             part: Writer | Follower = Follower(p, log, self._accepted(p))
             if p in owned:
-                part = world.parts.writer(p, log, queue, self.clock, writer_limits(world.chaos), self._accepted(p))
+                part = world.parts.writer(
+                    p, log, queue, self.clock, writer_limits(world.chaos, world.ids_max), self._accepted(p)
+                )
                 self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
-        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, clock=self.clock, wait_s=ANSWER_WAIT_S)
+        self.intake = Intake(
+            queue,
+            self.outcomes,
+            partitions=world.partitions,
+            clock=self.clock,
+            wait_s=ANSWER_WAIT_S,
+            ids_max=world.ids_max,
+        )
         life.start(self._live())
 
     async def _live(self) -> None:

@@ -34,6 +34,8 @@ STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 PARTITIONS = (1, 2, 2, 3, 4)
+IDS_MAX = (1 << 24, 1 << 24, 16, 4)
+"""Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
 
 
 class Story(NamedTuple):
@@ -90,7 +92,8 @@ class _Run:
         every = tuple(range(partitions))
         shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
         self.projected = chaos.random.choice(sorted(shares))
-        self.wallet = Wallet(partitions)
+        ids_max = chaos.random.choice(IDS_MAX)
+        self.wallet = Wallet(partitions, ids_max)
         self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
             Auditor(
@@ -103,7 +106,7 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
+        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
