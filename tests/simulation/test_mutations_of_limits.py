@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+import tests.simulation.clients
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.step_batch import StepBatch
 
 Patch = pytest.MonkeyPatch
-SEVERAL = (2, 3, 4)
 
 
 def let_a_request_be_a_record(patch: Patch) -> None:
@@ -32,10 +32,12 @@ def let_a_relay_send_all_at_once(patch: Patch) -> None:
     patch.setattr(StepBatch, "parts", whole)
 
 
-MISTAKES: tuple[Callable[[Patch], None], ...] = (let_a_request_be_a_record, let_a_relay_send_all_at_once)
+def test_a_request_that_becomes_a_record_as_large_as_it_is_is_found(monkeypatch: Patch) -> None:
+    let_a_request_be_a_record(monkeypatch)
+    assert seeds_until_found(partitions=(1,), small=True) <= SEEDS_MAX
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_at_the_limits_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    mistake(monkeypatch)
-    assert seeds_until_found(partitions=SEVERAL, small=True) <= SEEDS_MAX
+def test_a_relay_that_sends_all_at_once_is_found(monkeypatch: Patch) -> None:
+    let_a_relay_send_all_at_once(monkeypatch)
+    monkeypatch.setattr(tests.simulation.clients, "FLOOD", 300)
+    assert seeds_until_found(partitions=(2,), small=True) <= SEEDS_MAX
