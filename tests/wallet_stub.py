@@ -98,7 +98,7 @@ class WalletStub:
         position = f"0:{self.sequence}"
         match method, path:
             case "GET", "/readyz":
-                return 200, {"status": "ready", "partitions": [{"partition": 0}]}
+                return 200, {"status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}]}
             case "GET", "/openapi.json":
                 return 200, {"openapi": "3.1.0", "paths": {"/v1/transfers": {"post": {}}, "/internal/x": {"get": {}}}}
             case "POST", "/internal/balances" if not self.available:

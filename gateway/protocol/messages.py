@@ -60,12 +60,16 @@ class StreamError(NamedTuple):
     detail: str
 
 
+class NotUnicode(ValueError):
+    """The text names half of a surrogate pair, which no text in UTF-8 can hold (RFC 8259 section 8.2)."""
+
+
 class _DuplicateField(ValueError):
     pass
 
 
 def decode(text: str) -> Message | StreamError:
-    """One client message. Never raises on any text."""
+    """One client message. Raises NotUnicode, nothing else on any text."""
     try:
         tree = json.loads(text, object_pairs_hook=_fields_once, parse_constant=_no_constant)
     except _DuplicateField:
@@ -77,6 +81,8 @@ def decode(text: str) -> Message | StreamError:
         message = msgspec.convert(tree, Message)
     except msgspec.ValidationError as error:
         return _explain(number, str(error))
+    except UnicodeEncodeError:
+        raise NotUnicode from None
     return _check_lists(message) or message
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.messages import (
     Acknowledged,
+    NotUnicode,
     Ping,
     StreamError,
     Subscribe,
@@ -75,7 +76,10 @@ class Session:
 
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
-        message = decode(text)
+        try:
+            message = decode(text)
+        except NotUnicode:
+            return Close(CloseCode.NOT_UTF8)
         match message:
             case Subscribe():
                 return self._subscribe(message)

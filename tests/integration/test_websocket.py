@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from fanfold.answers import BalanceChange, ConnectionState, TransferPhase
-from fanfold.stream import watch_transfers
+from fanfold.stream import watch, watch_transfers
 from gateway.protocol.close_codes import CloseCode
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
@@ -135,6 +135,55 @@ async def test_the_client_tells_phases_beside_balances(served: Served, wallet: W
         assert await anext(updates) == TransferPhase("alice", str(transfer), "done")
 
 
+async def next_change(updates: Any) -> BalanceChange:
+    while True:
+        update = await anext(updates)
+        if isinstance(update, BalanceChange):
+            return update
+
+
+async def test_the_clients_watch_outlives_an_outage_of_the_read_side_and_is_not_live_in_it(wallet: WalletStub) -> None:
+    wallet.available = False
+    async with (
+        serving(wallet, wallet.feed, snapshot_wait_ms=50, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        asyncio.timeout(WAIT_S),
+        aclosing(watch(served.url, ["alice"])) as updates,
+    ):
+        for _ in range(3):
+            update = await anext(updates)
+            assert isinstance(update, ConnectionState)
+            assert not update.live, "nothing is subscribed"
+        wallet.available = True
+        assert (await next_change(updates)).version == 1
+        await wallet.transfer("@world", "alice", 1)
+        assert (await next_change(updates)).version == 2
+
+
+async def test_the_clients_watch_begins_again_when_the_service_has_another_history(
+    served: Served, wallet: WalletStub
+) -> None:
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice", "bob"])) as updates:
+        assert {(await next_change(updates)).account for _ in range(2)} == {"alice", "bob"}
+        [stream] = served.gateway.hub._streams.values()
+        wallet.rows["alice"] = wallet.rows["alice"]._replace(version=0, posted=7)
+        del wallet.rows["bob"]
+        stream._transport.abort()  # type: ignore[attr-defined]
+        change = await next_change(updates)
+        assert (change.account, change.version, change.posted, change.snapshot) == ("alice", 0, 7, True)
+        await wallet.open("bob")
+        change = await next_change(updates)
+        assert (change.account, change.version) == ("bob", 0)
+
+
+async def test_a_silent_feed_is_not_told_as_connected(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=50, cut_wait_ms=0) as served:
+        await until(lambda: not served.gateway.hub.live)
+        async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+            first = await anext(updates)
+            assert isinstance(first, ConnectionState)
+            assert not first.live
+
+
 async def test_a_lost_batch_is_repaired_unnoticed(served: Served, wallet: WalletStub) -> None:
     async with connect(served.stream_url) as client:
         await subscribe(client, "alice", "bob")
@@ -246,6 +295,61 @@ async def test_pages_of_other_origins_may_not_open_it(served: Served) -> None:
         pass
 
 
+def _handshake(*lines: str) -> bytes:
+    common = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    head = ["GET /v1/stream HTTP/1.1", *lines, common + "Sec-WebSocket-Version: 13", "", ""]
+    return "\r\n".join(head).encode()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Host: localhost", "Origin: http://["],
+        ["Host: localhost", "Host: localhost", "Origin: http://localhost"],
+        ["Host: localhost", *(f"X-{i}: 1" for i in range(200))],
+        ["Host: localhost", "Cookie: " + "a" * 20_000],
+        ["Host: localhost", "Sec-WebSocket-Protocol: ,,;"],
+        ["Host: localhost", "Sec-WebSocket-Key: AAAA"],
+        ["Host: localhost", "Sec-WebSocket-Version: 8"],
+    ],
+    ids=lambda lines: str(lines)[:60],
+)
+async def test_a_handshake_that_cannot_be_read_is_a_400_and_leaves_nothing_behind(
+    served: Served, lines: list[str]
+) -> None:
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(*_address(served))
+        writer.write(_handshake(*lines))
+        async with asyncio.timeout(WAIT_S):
+            answer = await reader.read()
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 ")), answer[:100]
+        writer.close()
+    await until(lambda: not served.server.server_state.connections)
+    assert served.gateway.hub.streams == 0
+
+
+async def test_a_handshake_in_http_1_0_is_told_to_upgrade_properly(served: Served) -> None:
+    reader, writer = await asyncio.open_connection(*_address(served))
+    writer.write(_handshake("Host: localhost").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    async with asyncio.timeout(WAIT_S):
+        assert b" 426 " in (await reader.read()).partition(b"\r\n")[0]
+    writer.close()
+
+
+async def test_a_page_on_another_name_may_not_open_it(served: Served) -> None:
+    reader, writer = await asyncio.open_connection(*_address(served))
+    writer.write(_handshake("Host: evil.example", "Origin: http://evil.example"))
+    async with asyncio.timeout(WAIT_S):
+        assert b" 421 " in (await reader.read()).partition(b"\r\n")[0]
+    writer.close()
+
+
+async def test_half_of_a_surrogate_pair_ends_the_stream_as_what_is_not_utf8(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send('{"op":"\\ud800"}')
+        assert await closed_with(client) == CloseCode.NOT_UTF8
+
+
 async def test_named_origins_may_open_it(wallet: WalletStub) -> None:
     async with (
         serving(wallet, wallet.feed, allowed_origins="https://a.example, https://b.example") as served,
@@ -310,6 +414,42 @@ async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(w
                     versions.append(row["v"])
         assert last == {1: (moved + 1, str(1000 + moved)), 2: (moved, str(moved))}
         assert len(versions) < 2 * moved, "unsent balances were replaced by newer ones"
+        writer.close()
+
+
+async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_ping_is_cut_off(
+    wallet: WalletStub,
+) -> None:
+    async with serving(wallet, wallet.feed, stream_buffer_bytes=64 * 1024, feed_silence_ms=60_000) as served:
+        await wallet.heartbeat()
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(_address(served))
+        small.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
+        await _raw_handshake(reader, writer, served)
+        writer.write(_masked('{"op":"subscribe","id":1,"accounts":[{"account":"alice"}]}'))
+        await until(lambda: len(served.gateway.hub.partitions[0]) == 1)
+        [session] = served.gateway.hub._streams
+        stream: Any = served.gateway.hub._streams[session]
+        stream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        session.outbox.answer(b" " * 400_000)
+        stream.flush()
+        stream._ping()
+        for _ in range(3):
+            assert not stream._writable
+            left = stream._transport.get_write_buffer_size()
+            await reader.readexactly(20_000)
+            await until(lambda: bool(stream._transport.get_write_buffer_size() < left))  # noqa: B023
+            stream._ping()
+            assert not stream._closing, "it took some"
+        left = -1
+        while left != stream._transport.get_write_buffer_size():  # what is under way to its socket is taken
+            left = stream._transport.get_write_buffer_size()
+            await asyncio.sleep(0.05)
+        stream._ping()
+        stream._ping()
+        assert stream._closing, "it took nothing"
         writer.close()
 
 
