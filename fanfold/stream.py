@@ -190,7 +190,9 @@ async def _updates(
 def _is_of_another_history(row: Mapping[str, Any], known: _Known) -> bool:
     """Whether the service holds less of an account than it has told: its data was removed or replaced."""
     told = known.versions.get(row["account"])
-    return told is not None and (row["version"] is None or row["version"] < told)
+    if told is None:
+        return False
+    return row.get("code") == "account_not_found" if row["version"] is None else bool(row["version"] < told)
 
 
 def _change(account: str, asset: str, item: Mapping[str, Any]) -> BalanceChange:

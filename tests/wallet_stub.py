@@ -27,6 +27,8 @@ class WalletStub:
         self.boot = "first"
         self.mute = False
         self.available = True
+        self.behind = False
+        """Whether what is missing may be in what is not folded yet."""
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
@@ -105,10 +107,11 @@ class WalletStub:
                 return 503, problem_document("view_rebuilding")
             case "POST", "/internal/balances":
                 found = [self.rows.get(account) for account in json.loads(body)["accounts"]]
+                undecided = [i for i, row in enumerate(found) if row is None] if self.behind else []
                 return 200, {
                     "positions": position if self.sequence >= 0 else "",
                     "accounts": [None if row is None else row.document(position) for row in found],
-                }
+                } | ({"undecided": undecided} if undecided else {})
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
             case "GET", _ if path.startswith("/v1/transfers/"):

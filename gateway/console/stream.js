@@ -195,7 +195,7 @@ export class Stream {
     }
   }
 
-  #acknowledged({ account, sub, version }) {
+  #acknowledged({ account, sub, version, code }) {
     if (!this.#watched.has(account)) {
       this.#send({ op: "unsubscribe", subs: [sub] }); // removed before the ack came
       return;
@@ -204,6 +204,7 @@ export class Stream {
     this.#numbers.set(account, sub);
     this.#unserved.delete(account);
     const held = this.#watched.get(account);
+    if (code === "view_rebuilding") return; // whether there is such an account is not known yet
     if (version === null) {
       this.#watched.set(account, null);
       this.#on.absent(account);

@@ -176,11 +176,13 @@ def transfers_missed_frame(sub: int) -> bytes:
 
 
 class Acknowledged(NamedTuple):
-    """One account of an ack: `version` is what the gateway holds now, None when there is no such account yet."""
+    """One account of an ack: `version` is what the gateway holds now, None when there is no such account yet; `undecided`: when
+    nobody can say yet whether there is."""
 
     account: str
     sub: int
     version: int | None
+    undecided: bool = False
 
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
@@ -190,8 +192,13 @@ def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
     rows = [
         {"account": account, "sub": sub, "version": version}
         if version is not None
-        else {"account": account, "sub": sub, "version": None, "code": "account_not_found"}
-        for account, sub, version in accounts
+        else {
+            "account": account,
+            "sub": sub,
+            "version": None,
+            "code": "view_rebuilding" if undecided else "account_not_found",
+        }
+        for account, sub, version, undecided in accounts
     ]
     return msgspec.json.encode({"op": "ack", "id": id, "accounts": rows})
 

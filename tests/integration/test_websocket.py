@@ -96,6 +96,34 @@ async def test_an_account_that_is_opened_later_arrives_when_it_is(served: Served
         assert (row["snapshot"], row["asset"], row["v"]) == (True, "JPY/0", 0)
 
 
+async def test_an_account_of_which_nothing_is_known_yet_keeps_nothing_from_the_others(
+    served: Served, wallet: WalletStub
+) -> None:
+    wallet.behind = True
+    async with connect(served.stream_url) as client:
+        ack = await subscribe(client, "alice", "carol")
+        assert ack["accounts"][1] == {"account": "carol", "sub": 2, "version": None, "code": "view_rebuilding"}
+        assert [row["sub"] for row in (await receive(client))["items"]] == [1]
+        await wallet.open("carol")
+        assert [row["sub"] for row in (await receive(client))["items"]] == [2]
+
+
+async def test_an_account_that_cannot_be_found_now_is_no_other_history_to_the_client(
+    served: Served, wallet: WalletStub
+) -> None:
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+        assert (await next_change(updates)).version == 1
+        [stream] = served.gateway.hub._streams.values()
+        hidden, wallet.behind = wallet.rows.pop("alice"), True
+        stream._transport.abort()  # type: ignore[attr-defined]
+        while (state := await anext(updates)) != ConnectionState(True, "connected"):
+            assert isinstance(state, ConnectionState)
+        wallet.rows["alice"] = hidden
+        await wallet.transfer("@world", "alice", 1)
+        change = await next_change(updates)
+        assert (change.version, change.snapshot) == (2, True)
+
+
 async def test_resume_sends_only_what_is_newer(served: Served, wallet: WalletStub) -> None:
     async with connect(served.stream_url) as client:
         ack = await subscribe(client, alice=1, bob=0)
