@@ -65,7 +65,7 @@ class Hub:
     ) -> None:
         self.partitions: list[PartitionWatch] = []
         self.live = True
-        """False while a partition's feed is silent: what clients see may be old, and they are told."""
+        """False while a feed is silent, or what it lost cannot be read: what clients see may be old, and they are told."""
         self._feed = feed
         self._balances = balances
         self._metrics = metrics
@@ -234,7 +234,10 @@ class Hub:
         for partition in self.partitions:
             partition.release_overdue(now_ms)
             self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
-        live = all(now_ms - heard_at_ms < self._feed_silence_ms for heard_at_ms in self._heard_at_ms)
+        live = all(
+            now_ms - heard_at_ms < self._feed_silence_ms and partition.repairing_ms(now_ms) <= self._feed_silence_ms
+            for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)
+        )
         if live != self.live:
             self.live = live
             for session in self._streams:

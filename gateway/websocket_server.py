@@ -174,8 +174,11 @@ class StreamConnection(asyncio.Protocol):
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
-        if request.path.partition("?")[0] != PATH:
+        path, _, query = request.path.partition("?")
+        if path != PATH:
             return Refusal("not_found")
+        if query:
+            return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")
         if self._stopping():
             return Refusal("stopping")
         if not self._hub.ready:

@@ -309,6 +309,12 @@ async def test_fragments_are_one_message_and_bounded_together(served: Served) ->
         assert await closed_with(client) == CloseCode.MESSAGE_TOO_BIG
 
 
+async def test_a_parameter_that_nobody_reads_is_refused(served: Served) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await connect(served.stream_url + "?since=3")
+    assert refused.value.response.status_code == 400
+
+
 async def test_only_its_own_path_upgrades(served: Served) -> None:
     with pytest.raises(websockets.InvalidStatus) as refused:
         await connect(served.url.replace("http", "ws") + "/v1/other")
@@ -402,6 +408,31 @@ async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> N
         served.gateway.hub._feed_silence_ms = 60_000
         await wallet.heartbeat()
         assert await receive(client) == {"op": "status", "live": True}
+
+
+async def test_balances_that_were_lost_and_cannot_be_read_again_are_not_told_as_live(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=1_000, cut_wait_ms=0) as served:
+        await wallet.heartbeat()
+        async with connect(served.stream_url) as client:
+            await subscribe(client, "alice")
+            assert (await receive(client))["op"] == "balances"
+            hub = served.gateway.hub
+            hub._feed_silence_ms = 60_000  # it is heard: only what was lost counts
+            wallet.mute, wallet.available = True, False
+            await wallet.transfer("@world", "alice", 1)
+            wallet.mute, wallet.published = False, wallet.sequence
+            await wallet.heartbeat()
+            await until(lambda: hub.partitions[0]._repairing_since_ms is not None)
+            hub._feed_silence_ms = 0
+            await wallet.heartbeat()
+            hub._heard_at_ms = [hub._now_ms() + 60_000]
+            hub.tick()
+            assert await receive(client) == {"op": "status", "live": False}
+            hub._feed_silence_ms = 60_000
+            wallet.available = True
+            frames = [await receive(client), await receive(client)]
+            assert {"op": "status", "live": True} in frames
+            assert any(frame["op"] == "balances" for frame in frames)
 
 
 async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(wallet: WalletStub) -> None:
