@@ -6,7 +6,8 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import websockets
@@ -28,7 +29,17 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 WAIT_SECONDS_MAX: Final = 5.0
 """Between two attempts to connect: 0.1, 0.2 ... 5 s, with chance, for ever. A watcher has nothing better to do."""
 
-_TERMINAL: Final = frozenset({1000, 1002, 1003, 1007, 1009, 1010})
+_TERMINAL: Final = frozenset({1002, 1003, 1007, 1009, 1010})
+"""Close codes after which the same would happen again. 1000 is not among them: we never say goodbye, so a proxy did."""
+
+_PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
+"""Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
+
+_PASSING_STATUSES: Final = frozenset({408, 425, 429})
+"""Refusals of a handshake, beside the 5xx, that whatever stands before the gateway takes back."""
+
+
+SILENT: Final = "the feed behind the gateway is silent"
 
 
 class StreamEnded(Exception):
@@ -38,6 +49,8 @@ class StreamEnded(Exception):
 async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
     """Every account as it is now, then each time it changes, newest only, versions rising; and the connection's state.
 
+    Connected means that every account is watched. An outage, however long, of the gateway or of what is behind it shows as a
+    state, and the watch goes on when it is over. A version falls only when the service's data was replaced by another history.
     An account that does not exist yet is watched all the same: its first state comes when it is opened.
     Raises StreamEnded.
     """
@@ -54,8 +67,7 @@ async def watch_transfers(
 
     After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
     """
-    versions: dict[str, int] = {}
-    assets: dict[str, str] = {}
+    known = _Known({}, {})
     attempt = 0
     while True:
         try:
@@ -68,12 +80,13 @@ async def watch_transfers(
                 ping_timeout=PING_SECONDS,
                 max_size=FRAME_BYTES_MAX,
             ) as connection:
-                await _subscribe(connection, accounts, versions, transfers)
-                yield ConnectionState(True, "connected")
-                attempt = 0
-                async for update in _updates(connection, versions, assets):
+                async for update in _updates(connection, accounts, known, transfers):
+                    if isinstance(update, ConnectionState):
+                        attempt = 0
                     yield update
                 reason = "the connection was closed"
+        except _Passing as passing:
+            reason = str(passing)
         except websockets.ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else 1006
             if code in _TERMINAL or 4500 <= code <= 4999:
@@ -82,7 +95,7 @@ async def watch_transfers(
                 ) from None
             reason = "the connection was lost"
         except websockets.InvalidStatus as refused:
-            if refused.response.status_code < 500:
+            if refused.response.status_code < 500 and refused.response.status_code not in _PASSING_STATUSES:
                 raise StreamEnded(f"{url} has no balance stream (HTTP {refused.response.status_code}).") from None
             reason = "the gateway is not available"
         except (OSError, TimeoutError, websockets.InvalidHandshake):
@@ -92,47 +105,94 @@ async def watch_transfers(
         attempt = min(attempt + 1, 10)
 
 
-async def _subscribe(
-    connection: ClientConnection, accounts: Sequence[str], versions: Mapping[str, int], transfers: bool
-) -> None:
-    for number, first in enumerate(range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX)):
-        wanted = [
-            {"account": account, "since": versions[account]} if account in versions else {"account": account}
-            for account in accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
-        ]
-        message: dict[str, Any] = {"op": "subscribe", "id": number, "accounts": wanted}
-        if transfers:
-            message["transfers"] = True
-        await connection.send(msgspec.json.encode(message).decode())
+class _Passing(Exception):
+    """A subscribe was refused, for now: connect again later."""
+
+
+class _Known(NamedTuple):
+    """What outlives a connection: of each account the newest version told, and its asset."""
+
+    versions: dict[str, int]
+    assets: dict[str, str]
+
+
+def _subscribe(id: int, accounts: Sequence[str], versions: Mapping[str, int], transfers: bool) -> str:
+    wanted = [
+        {"account": account, "since": versions[account]} if account in versions else {"account": account}
+        for account in accounts
+    ]
+    message: dict[str, Any] = {"op": "subscribe", "id": id, "accounts": wanted}
+    if transfers:
+        message["transfers"] = True
+    return msgspec.json.encode(message).decode()
 
 
 async def _updates(
-    connection: ClientConnection, versions: dict[str, int], assets: dict[str, str]
+    connection: ClientConnection, wanted: Sequence[str], known: _Known, transfers: bool
 ) -> AsyncIterator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState]:
-    accounts: dict[int, str] = {}
+    """All of one connection. Raises _Passing, StreamEnded, websockets.ConnectionClosed."""
+    names: dict[int, str] = {}
+    ids = count()
+    unanswered: set[int] = set()
+
+    async def subscribe(accounts: Sequence[str]) -> None:
+        for first in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
+            id = next(ids)
+            unanswered.add(id)
+            part = accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
+            await connection.send(_subscribe(id, part, known.versions, transfers))
+
+    await subscribe(wanted)
+    connected, live = False, True
     async for frame in connection:
         message: dict[str, Any] = msgspec.json.decode(frame)
         match message["op"]:
             case "ack":
-                accounts |= {row["sub"]: row["account"] for row in message.get("accounts", ())}
+                rows = message.get("accounts", ())
+                names |= {row["sub"]: row["account"] for row in rows}
+                if replaced := [row for row in rows if _is_of_another_history(row, known)]:
+                    # A view that is behind is refused, so this is another log: begin again with what it says.
+                    subs = [row["sub"] for row in replaced]
+                    unsubscribe = {"op": "unsubscribe", "id": next(ids), "subs": subs}
+                    await connection.send(msgspec.json.encode(unsubscribe).decode())
+                    for row in replaced:
+                        del known.versions[row["account"]]
+                    await subscribe([row["account"] for row in replaced])
+                unanswered.discard(message["id"])
+                if not unanswered and not connected:
+                    connected = True
+                    yield ConnectionState(live, "connected" if live else SILENT)
             case "balances":
                 for item in message["items"]:
-                    account = accounts[item["sub"]]
-                    versions[account] = item["v"]
+                    account = names[item["sub"]]
+                    if item["v"] <= known.versions.get(account, -1):
+                        continue  # the state again, because another subscribe asked for it
+                    known.versions[account] = item["v"]
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
-                        assets[account] = item["asset"]
-                    yield _change(account, assets.get(account, ""), item)
+                        known.assets[account] = item["asset"]
+                    yield _change(account, known.assets.get(account, ""), item)
             case "transfer":
-                yield TransferPhase(accounts[message["sub"]], message["id"], message["phase"])
+                yield TransferPhase(names[message["sub"]], message["id"], message["phase"])
             case "transfers_missed":
-                yield PhasesMissed(accounts[message["sub"]])
+                yield PhasesMissed(names[message["sub"]])
             case "status":
                 live = bool(message["live"])
-                yield ConnectionState(live, "up to date" if live else "the feed behind the gateway is silent")
+                if connected:
+                    yield ConnectionState(live, "up to date" if live else SILENT)
+            case "error" if message.get("code") in _PASSING:
+                raise _Passing("the gateway cannot read the balances now")
             case "error":
                 raise StreamEnded(f"The gateway refused to watch: {message.get('title')}: {message.get('detail')}.")
             case _:
                 pass  # a newer gateway may say more
+
+
+def _is_of_another_history(row: Mapping[str, Any], known: _Known) -> bool:
+    """Whether the service holds less of an account than it has told: its data was removed or replaced."""
+    told = known.versions.get(row["account"])
+    if told is None:
+        return False
+    return row.get("code") == "account_not_found" if row["version"] is None else bool(row["version"] < told)
 
 
 def _change(account: str, asset: str, item: Mapping[str, Any]) -> BalanceChange:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
@@ -17,13 +17,22 @@ class BalancesUnavailable(Exception):
     """The state cannot be read now. Nothing is wrong with the accounts; try again."""
 
 
+class Found(NamedTuple):
+    """What a read found: the state of each account that exists, all from one moment, and the position that it reflects.
+
+    undecided: accounts that are not there while the view is behind the log; they may be in what it has not folded yet.
+    """
+
+    items: dict[str, Item]
+    reached: int
+    undecided: frozenset[str] = frozenset()
+
+
 class Balances(Protocol):
     """Reads of one partition's accounts."""
 
-    async def read(
-        self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int
-    ) -> tuple[dict[str, Item], int]:
-        """The state of each account that exists, all from one moment, and the position of the partition it reflects.
+    async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
+        """The state of each account that exists.
 
         accounts: 1 to 1,000 names of this partition. min_position: a block sequence, -1 for any. Waits `wait_ms` at most
         for it. Raises BalancesUnavailable.
@@ -50,6 +59,7 @@ class _Account(msgspec.Struct):
 class _Answer(msgspec.Struct):
     positions: str
     accounts: list[_Account | None]
+    undecided: list[int] = []
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -61,9 +71,7 @@ class ReadSideBalances:
     def __init__(self, read_side: Upstream) -> None:
         self._read_side = read_side
 
-    async def read(
-        self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int
-    ) -> tuple[dict[str, Item], int]:
+    async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
         if min_position >= 0:
             asked["min_position"] = str(Position(partition, min_position))
@@ -75,11 +83,13 @@ class ReadSideBalances:
             raise BalancesUnavailable(f"the read side answered {status}")
         try:
             answer = _decode(body)
+            undecided = frozenset(accounts[place] for place in answer.undecided)
             reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
-        except (msgspec.MsgspecError, Malformed) as error:
+        except (msgspec.MsgspecError, Malformed, IndexError) as error:
             raise BalancesUnavailable("the read side's answer has another shape") from error
         found = (document for document in answer.accounts if document is not None)
-        return {
+        items = {
             each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
             for each in found
-        }, reached
+        }
+        return Found(items, reached, undecided)

@@ -22,6 +22,8 @@ READY_WAIT_MS: Final = 2_000
 
 _log = structlog.get_logger(__name__)
 
+NO_PARAMETERS: Final = "Nothing changed. This address takes no query parameters."
+
 Handler = Callable[[Scope, Send], Awaitable[None]]
 
 
@@ -59,6 +61,9 @@ class Front:
             await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_problem(send, "method_not_allowed", allow="GET, HEAD")
+        elif scope["query_string"] and scope["path"] not in self._pages:
+            # Whoever asks for something special must not get the usual and take it for that.
+            await send_problem(send, "parameter_malformed", detail=NO_PARAMETERS)
         else:
             await handler(scope, send)
 
@@ -87,7 +92,7 @@ class Front:
         if not self._hub.ready:
             reasons.append("the partitions are not known yet")
         if not self._hub.live:
-            reasons.append("the feed is silent: balances on open streams may be old")
+            reasons.append("the feed is silent, or what it lost cannot be read: balances on open streams may be old")
         answers = await asyncio.gather(*(_ask_ready(name, side) for name, side in self._sides.items()))
         reasons += [reason for side_reasons, _ in answers for reason in side_reasons]
         sides = dict(zip(self._sides, (document for _, document in answers), strict=True))

@@ -43,19 +43,26 @@ def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
     return "*" in origins or sent[0] in origins or urlsplit(sent[0]).netloc == headers.get("Host")
 
 
+OWN: Final = {
+    "origin_refused": (
+        403,
+        "A page of another origin may not open this stream",
+        "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
+    ),
+    "handshake_malformed": (400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."),
+}
+"""Words that only a handshake is refused with: status, title and detail."""
+
+
 def refusal_response(refusal: Refusal) -> Response:
     """The whole HTTP answer; the connection ends after it."""
     word, detail = refusal
     if word in PROBLEMS:
         document = problem_document(word, detail=detail)
     else:
-        document = {
-            "type": f"urn:fanfold:problem:{word}",
-            "title": "A page of another origin may not open this stream",
-            "status": 403,
-            "code": word,
-            "detail": "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
-        }
+        status, title, meaning = OWN[word]
+        kind = f"urn:fanfold:problem:{word}"
+        document = {"type": kind, "title": title, "status": status, "code": word, "detail": meaning}
     status = HTTPStatus(cast("int", document["status"]))
     body = msgspec.json.encode(document)
     headers = Headers(

@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import structlog
 
-from gateway.balances import Balances, BalancesUnavailable
+from gateway.balances import Balances, BalancesUnavailable, Found
 from gateway.metrics import Metrics
 from gateway.protocol.messages import ACCOUNTS_PER_MESSAGE_MAX, Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
@@ -65,7 +65,7 @@ class Hub:
     ) -> None:
         self.partitions: list[PartitionWatch] = []
         self.live = True
-        """False while a partition's feed is silent: what clients see may be old, and they are told."""
+        """False while a feed is silent, or what it lost cannot be read: what clients see may be old, and they are told."""
         self._feed = feed
         self._balances = balances
         self._metrics = metrics
@@ -146,26 +146,26 @@ class Hub:
             for partition, read in reads:
                 partition.stay(read.subscriptions, self._now_ms())
         else:
-            versions = {name: item.version for items, _ in answers for name, item in items.items()}
-            session.acknowledge(watch, versions)
-            for (partition, read), (items, reached) in zip(reads, answers, strict=True):
-                partition.finish(read, items, reached, self._now_ms())
+            versions = {name: item.version for found in answers for name, item in found.items.items()}
+            session.acknowledge(watch, versions, frozenset[str]().union(*(found.undecided for found in answers)))
+            for (partition, read), found in zip(reads, answers, strict=True):
+                partition.finish(read, found.items, found.reached, self._now_ms())
         self._touched[session] = None
         self._wake.set()
 
     # Reads.
 
-    async def _read(self, partition: PartitionWatch, read: Read) -> tuple[dict[str, Item], int]:
+    async def _read(self, partition: PartitionWatch, read: Read) -> Found:
         """All rows of a read, in parts, tried until it works; reached is the furthest position of any part."""
-        accounts, found, reached = read.accounts, dict[str, Item](), -1
+        accounts, items, reached, undecided = read.accounts, dict[str, Item](), -1, frozenset[str]()
         for start in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
             part = accounts[start : start + ACCOUNTS_PER_MESSAGE_MAX]
-            rows, position = await self._read_part(partition.partition, part, read.min_position)
-            found |= rows
-            reached = max(reached, position)
-        return found, reached
+            found = await self._read_part(partition.partition, part, read.min_position)
+            items |= found.items
+            reached, undecided = max(reached, found.reached), undecided | found.undecided
+        return Found(items, reached, undecided)
 
-    async def _read_part(self, partition: int, accounts: list[str], min_position: int) -> tuple[dict[str, Item], int]:
+    async def _read_part(self, partition: int, accounts: list[str], min_position: int) -> Found:
         retry_ms = RETRY_MS_MIN
         while True:
             try:
@@ -180,8 +180,8 @@ class Hub:
     async def _repair(self, partition: PartitionWatch) -> None:
         while (read := partition.begin_repair()) is not None:
             self._metrics.repairs.inc()
-            items, reached = await self._read(partition, read)
-            partition.finish(read, items, reached, self._now_ms())
+            found = await self._read(partition, read)
+            partition.finish(read, found.items, found.reached, self._now_ms())
             self._wake.set()
 
     # The feed.
@@ -234,7 +234,10 @@ class Hub:
         for partition in self.partitions:
             partition.release_overdue(now_ms)
             self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
-        live = all(now_ms - heard_at_ms < self._feed_silence_ms for heard_at_ms in self._heard_at_ms)
+        live = all(
+            now_ms - heard_at_ms < self._feed_silence_ms and partition.repairing_ms(now_ms) <= self._feed_silence_ms
+            for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)
+        )
         if live != self.live:
             self.live = live
             for session in self._streams:

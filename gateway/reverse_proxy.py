@@ -67,10 +67,12 @@ class Refused(NamedTuple):
 
 
 def route(method: str, path: str) -> Side | Refused:
-    """Where a request goes."""
+    """Where a request goes. HEAD is answered wherever GET is."""
     for pattern, sides in _TABLE:
         if pattern.match(path):
-            return sides[method] if method in sides else Refused("method_not_allowed", ", ".join(sides))
+            asked = "GET" if method == "HEAD" else method
+            allowed = [*sides, "HEAD"] if "GET" in sides else list(sides)
+            return sides[asked] if asked in sides else Refused("method_not_allowed", ", ".join(allowed))
     return Refused("not_found")
 
 
@@ -154,6 +156,8 @@ class ReverseProxy:
 
     async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
         inner = dict(scope) | {"headers": passed_headers(scope["headers"])}
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"  # the server that answers the client leaves the body out
         word, sent = None, True
         try:
             await self._sides[side](inner, guard.receive, guard.send)

@@ -58,11 +58,13 @@ class StreamConnection(asyncio.Protocol):
         "_joined",
         "_metrics",
         "_stopping",
+        "_taken_bytes",
         "_terms",
         "_timer",
         "_transport",
         "_websocket",
         "_writable",
+        "_written_bytes",
         "session",
     )
 
@@ -90,6 +92,7 @@ class StreamConnection(asyncio.Protocol):
         self.session = Session(terms.subscriptions_max)
         self._fragments: bytearray | None = None
         self._writable = True
+        self._written_bytes = self._taken_bytes = 0
         self._heard = True
         self._joined = False
         self._closing = False
@@ -128,18 +131,35 @@ class StreamConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard = True
         self._websocket.receive_data(data)
-        for event in self._websocket.events_received():
-            if isinstance(event, Request):
-                self._shake_hands(event)
-            elif isinstance(event, Frame) and not self._closing:
-                self._take_frame(event)
-        self._write_protocol_bytes()
-        self.flush()
+        try:
+            for event in self._websocket.events_received():
+                if isinstance(event, Request):
+                    self._shake_hands(event)
+                elif isinstance(event, Frame) and not self._closing:
+                    self._take_frame(event)
+            if self._websocket.handshake_exc is not None and not self._closing:
+                self._refuse_bytes()
+            self._write_protocol_bytes()
+            self.flush()
+        except Exception:  # a bug of ours must not leave a connection behind that nobody serves
+            _log.exception("stream_failed")
+            self._close(CloseCode.INTERNAL)
+            if not self._closing:
+                self._transport.abort()
 
     # Handshake.
 
+    def _refuse_bytes(self) -> None:
+        """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
+        self._closing = True
+        self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
+        self._transport.close()
+
     def _shake_hands(self, request: Request) -> None:
-        refused = self._refusal(request)
+        try:
+            refused = self._refusal(request)
+        except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
+            refused = Refusal("handshake_malformed")
         if refused is not None:
             response = refusal_response(refused)
         else:
@@ -154,8 +174,11 @@ class StreamConnection(asyncio.Protocol):
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
-        if request.path.partition("?")[0] != PATH:
+        path, _, query = request.path.partition("?")
+        if path != PATH:
             return Refusal("not_found")
+        if query:
+            return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")
         if self._stopping():
             return Refusal("stopping")
         if not self._hub.ready:
@@ -211,16 +234,20 @@ class StreamConnection(asyncio.Protocol):
         """Everything that waits, in one write."""
         if self._writable and not self._closing and self._joined and self.session.outbox:
             frames, items = self.session.outbox.take()
-            self._transport.write(b"".join([text_frame(frame) for frame in frames]))
+            self._write(b"".join([text_frame(frame) for frame in frames]))
             self._metrics.frames.inc()
             if items:
                 self._metrics.items.inc(items)
+
+    def _write(self, data: bytes) -> None:
+        self._written_bytes += len(data)
+        self._transport.write(data)
 
     def _write_protocol_bytes(self) -> None:
         """What the sans-I/O protocol itself says: handshake, pong, close. An empty part means: end the connection."""
         parts = self._websocket.data_to_send()
         if parts and not self._transport.is_closing():
-            self._transport.write(b"".join(parts))
+            self._write(b"".join(parts))
         if b"" in parts or self._websocket.state is State.CLOSED:
             self._closing = True
             closed = self._websocket.close_sent
@@ -254,18 +281,29 @@ class StreamConnection(asyncio.Protocol):
 
     def _ping(self) -> None:
         if not self._writable:
-            self._close(CloseCode.NOT_READING)
+            # Slowly is not never: only who took nothing since the last ping is cut off.
+            if self._took_some():
+                self._set_timer(self._terms.ping_ms, self._ping)
+            else:
+                self._close(CloseCode.NOT_READING)
             return
+        self._took_some()
         self._heard = False
         self._websocket.send_ping(b"")
         self._write_protocol_bytes()
         self._set_timer(self._terms.pong_ms, self._look_for_pong)
 
+    def _took_some(self) -> bool:
+        """Whether the client has taken bytes since this was asked last."""
+        before, self._taken_bytes = self._taken_bytes, self._written_bytes - self._transport.get_write_buffer_size()
+        return self._taken_bytes > before
+
     def _look_for_pong(self) -> None:
-        if self._heard:
+        if self._heard or not self._writable:
+            # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
             self._set_timer(self._terms.ping_ms, self._ping)
         else:
-            self._close(CloseCode.PONG_MISSED if self._writable else CloseCode.NOT_READING)
+            self._close(CloseCode.PONG_MISSED)
 
     def _set_timer(self, delay_ms: int | None, then: Callable[[], None] | None = None) -> None:
         """One timer at a time: the next ping, the pong's time, or the end of closing."""

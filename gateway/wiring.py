@@ -92,13 +92,13 @@ class Gateway:
             await side.close()
 
     async def _learn_partitions(self) -> int:
-        """The read side knows how many the log has: its readiness answer lists them."""
+        """The read side knows how many the log has, whichever of them it projects."""
         while True:
             try:
                 _, body = await self._sides["read_side"].ask("GET", "/readyz")
-                partitions = msgspec.json.decode(body).get("partitions")
-                if isinstance(partitions, list) and partitions:
-                    return len(partitions)
+                partitions = msgspec.json.decode(body).get("partitions_of_log")
+                if type(partitions) is int and partitions > 0:
+                    return partitions
             except (UpstreamUnavailable, msgspec.DecodeError, AttributeError) as error:
                 _log.warning("partitions_unknown", reason=type(error).__name__)
             await asyncio.sleep(ASK_PARTITIONS_MS / 1000)

@@ -27,6 +27,8 @@ class WalletStub:
         self.boot = "first"
         self.mute = False
         self.available = True
+        self.behind = False
+        """Whether what is missing may be in what is not folded yet."""
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
@@ -98,17 +100,18 @@ class WalletStub:
         position = f"0:{self.sequence}"
         match method, path:
             case "GET", "/readyz":
-                return 200, {"status": "ready", "partitions": [{"partition": 0}]}
+                return 200, {"status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}]}
             case "GET", "/openapi.json":
                 return 200, {"openapi": "3.1.0", "paths": {"/v1/transfers": {"post": {}}, "/internal/x": {"get": {}}}}
             case "POST", "/internal/balances" if not self.available:
                 return 503, problem_document("view_rebuilding")
             case "POST", "/internal/balances":
                 found = [self.rows.get(account) for account in json.loads(body)["accounts"]]
+                undecided = [i for i, row in enumerate(found) if row is None] if self.behind else []
                 return 200, {
                     "positions": position if self.sequence >= 0 else "",
                     "accounts": [None if row is None else row.document(position) for row in found],
-                }
+                } | ({"undecided": undecided} if undecided else {})
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
             case "GET", _ if path.startswith("/v1/transfers/"):

@@ -5,8 +5,11 @@ const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
 const ACCOUNTS_AT_ONCE = 1_000;
 
-/** Codes after which trying again changes nothing; the table is gateway/protocol/close_codes.py. */
-const isTerminal = (code) => [1000, 1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code <= 4999);
+/** Codes after which trying again changes nothing; the table is gateway/protocol/close_codes.py. 1000 is a goodbye of ours or a proxy's. */
+const isTerminal = (code) => [1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code <= 4999);
+
+/** Refusals of a subscribe that pass. After any other, asking again changes nothing. */
+const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
 
 /**
  * Watches accounts. `on` has: state(name, text), balance(account, item), transfer(account, id, phase), missed(account),
@@ -20,6 +23,8 @@ export class Stream {
   #watched = new Map(); // account -> newest version held, null before the first
   #names = new Map(); // sub -> account, of this connection
   #numbers = new Map(); // account -> sub, of this connection
+  #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
+  #unserved = new Set(); // accounts whose subscribe was refused
   #nextId = 1;
   #attempts = 0;
   #reconnect = null;
@@ -35,7 +40,9 @@ export class Stream {
   start() {
     window.addEventListener("online", () => this.#connectNow());
     document.addEventListener("visibilitychange", () => document.hidden || this.#connectNow());
-    window.addEventListener("pagehide", () => this.#socket?.close(1000));
+    // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
+    window.addEventListener("pagehide", () => this.#leave());
+    window.addEventListener("pageshow", () => this.#connectNow());
     this.#connect();
   }
 
@@ -47,6 +54,7 @@ export class Stream {
 
   unwatch(account) {
     this.#watched.delete(account);
+    if (this.#unserved.delete(account)) this.#tellState();
     const sub = this.#numbers.get(account);
     if (sub !== undefined) {
       this.#numbers.delete(account);
@@ -62,19 +70,24 @@ export class Stream {
     }
   }
 
+  #leave() {
+    const socket = this.#socket;
+    if (socket === null) return;
+    this.#lost(socket, 1001);
+    socket.close(1000);
+  }
+
   #connect() {
     this.#reconnect = null;
-    this.#names.clear();
-    this.#numbers.clear();
+    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved]) kept.clear();
     this.#live = true;
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
     this.#socket = socket;
     socket.onopen = () => {
-      this.#attempts = 0;
       this.#answered = true;
-      this.#tellState();
       this.#subscribe([...this.#watched.keys()]);
+      this.#tellState();
       this.#pings = setInterval(() => this.#ping(socket), PING_MS);
     };
     socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
@@ -99,30 +112,60 @@ export class Stream {
       this.#on.state("lost", `Disconnected (${code}). Reload the page.`);
       return;
     }
-    // Half of the wait is random, so that a gateway that comes back is not met by everyone at once.
-    const wait = Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
     this.#on.state("lost", "Disconnected, trying again");
-    this.#reconnect = setTimeout(() => this.#connect(), wait);
+    this.#reconnect = setTimeout(() => this.#connect(), this.#wait());
   }
 
   #subscribe(accounts) {
     for (let start = 0; start < accounts.length; start += ACCOUNTS_AT_ONCE) {
-      const wanted = accounts.slice(start, start + ACCOUNTS_AT_ONCE).map((account) => {
+      const part = accounts.slice(start, start + ACCOUNTS_AT_ONCE);
+      const wanted = part.map((account) => {
         const version = this.#watched.get(account);
         return version === null ? { account } : { account, since: version };
       });
-      this.#send({ op: "subscribe", accounts: wanted, transfers: true });
+      const id = this.#send({ op: "subscribe", accounts: wanted, transfers: true });
+      if (id !== null) this.#asked.set(id, part);
     }
   }
 
   #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) {
-      this.#socket.send(JSON.stringify({ ...message, id: this.#nextId++ }));
-    }
+    if (this.#socket?.readyState !== WebSocket.OPEN) return null;
+    const id = this.#nextId++;
+    this.#socket.send(JSON.stringify({ ...message, id }));
+    return id;
   }
 
+  /** Live is said only when everything watched is served: an account that is being asked for says so on its card. */
   #tellState() {
-    this.#on.state(this.#live ? "live" : "connecting", this.#live ? "Live" : "Connected, balances may be delayed");
+    if (this.#socket?.readyState !== WebSocket.OPEN) return;
+    const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
+    if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
+    else this.#on.state(this.#live ? "live" : "connecting", this.#live ? "Live" : "Connected, balances may be delayed");
+  }
+
+  #refused({ id, code, title, detail }) {
+    for (const account of this.#asked.get(id) ?? []) {
+      if (this.#watched.has(account)) this.#unserved.add(account);
+    }
+    this.#asked.delete(id);
+    this.#tellState();
+    if (!PASSING.includes(code)) {
+      this.#on.trouble(title, detail);
+      return;
+    }
+    const socket = this.#socket;
+    setTimeout(() => {
+      if (socket !== this.#socket || this.#unserved.size === 0) return;
+      const again = [...this.#unserved];
+      this.#unserved.clear();
+      this.#subscribe(again);
+      for (const account of again) this.#unserved.add(account); // until they are served
+    }, this.#wait());
+  }
+
+  /** Half of the wait is random, so that a gateway that comes back is not met by everyone at once. */
+  #wait() {
+    return Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
   }
 
   #receive(frame) {
@@ -130,6 +173,8 @@ export class Stream {
     switch (frame.op) {
       case "ack":
         for (const row of frame.accounts ?? []) this.#acknowledged(row);
+        if (this.#asked.delete(frame.id)) this.#attempts = 0;
+        this.#tellState();
         break;
       case "balances":
         for (const item of frame.items) this.#changed(item);
@@ -145,19 +190,21 @@ export class Stream {
         this.#tellState();
         break;
       case "error":
-        this.#on.trouble(frame.title, frame.detail);
+        this.#refused(frame);
         break;
     }
   }
 
-  #acknowledged({ account, sub, version }) {
+  #acknowledged({ account, sub, version, code }) {
     if (!this.#watched.has(account)) {
       this.#send({ op: "unsubscribe", subs: [sub] }); // removed before the ack came
       return;
     }
     this.#names.set(sub, account);
     this.#numbers.set(account, sub);
+    this.#unserved.delete(account);
     const held = this.#watched.get(account);
+    if (code === "view_rebuilding") return; // whether there is such an account is not known yet
     if (version === null) {
       this.#watched.set(account, null);
       this.#on.absent(account);

@@ -60,12 +60,16 @@ class StreamError(NamedTuple):
     detail: str
 
 
+class NotUnicode(ValueError):
+    """The text names half of a surrogate pair, which no text in UTF-8 can hold (RFC 8259 section 8.2)."""
+
+
 class _DuplicateField(ValueError):
     pass
 
 
 def decode(text: str) -> Message | StreamError:
-    """One client message. Never raises on any text."""
+    """One client message. Raises NotUnicode, nothing else on any text."""
     try:
         tree = json.loads(text, object_pairs_hook=_fields_once, parse_constant=_no_constant)
     except _DuplicateField:
@@ -77,6 +81,8 @@ def decode(text: str) -> Message | StreamError:
         message = msgspec.convert(tree, Message)
     except msgspec.ValidationError as error:
         return _explain(number, str(error))
+    except UnicodeEncodeError:
+        raise NotUnicode from None
     return _check_lists(message) or message
 
 
@@ -170,11 +176,13 @@ def transfers_missed_frame(sub: int) -> bytes:
 
 
 class Acknowledged(NamedTuple):
-    """One account of an ack: `version` is what the gateway holds now, None when there is no such account yet."""
+    """One account of an ack: `version` is what the gateway holds now, None when there is no such account yet; `undecided`: when
+    nobody can say yet whether there is."""
 
     account: str
     sub: int
     version: int | None
+    undecided: bool = False
 
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
@@ -184,8 +192,13 @@ def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
     rows = [
         {"account": account, "sub": sub, "version": version}
         if version is not None
-        else {"account": account, "sub": sub, "version": None, "code": "account_not_found"}
-        for account, sub, version in accounts
+        else {
+            "account": account,
+            "sub": sub,
+            "version": None,
+            "code": "view_rebuilding" if undecided else "account_not_found",
+        }
+        for account, sub, version, undecided in accounts
     ]
     return msgspec.json.encode({"op": "ack", "id": id, "accounts": rows})
 

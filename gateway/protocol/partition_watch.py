@@ -191,6 +191,11 @@ class PartitionWatch:
             heappush(self._held, (due, self._finished, held))
             self._by_age.append(held)
 
+    def repairing_ms(self, now_ms: int) -> int:
+        """How long a repair has been looked at without an end: meanwhile nobody knows whether what was sent is the newest."""
+        since = self._repairing_since_ms
+        return 0 if not self.repairing or since is None else now_ms - since
+
     def release_overdue(self, now_ms: int) -> None:
         """Let go what waited `cut_wait_ms` for the feed or for a repair: an honest state now is better than silence.
 

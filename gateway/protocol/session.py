@@ -13,6 +13,7 @@ from typing import NamedTuple
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.messages import (
     Acknowledged,
+    NotUnicode,
     Ping,
     StreamError,
     Subscribe,
@@ -75,7 +76,10 @@ class Session:
 
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
-        message = decode(text)
+        try:
+            message = decode(text)
+        except NotUnicode:
+            return Close(CloseCode.NOT_UTF8)
         match message:
             case Subscribe():
                 return self._subscribe(message)
@@ -111,13 +115,17 @@ class Session:
         subscription.name(transfers)
         return subscription
 
-    def acknowledge(self, watch: Watch, versions: Mapping[str, int]) -> None:
-        """Answer a Watch with what is held of each account; one missing in `versions` does not exist (yet)."""
+    def acknowledge(self, watch: Watch, versions: Mapping[str, int], undecided: frozenset[str] = frozenset()) -> None:
+        """Answer a Watch with what is held of each account; one missing in `versions` does not exist (yet).
+
+        undecided: of those, the ones that may exist: what is read is behind the log. They too are served from now on.
+        """
         self._unanswered -= 1
         rows = []
         for subscription, wanted in zip(watch.subscriptions, watch.wanted, strict=True):
             subscription.grant(wanted.since, watch.transfers)
-            rows.append(Acknowledged(subscription.account, subscription.number, versions.get(subscription.account)))
+            account = subscription.account
+            rows.append(Acknowledged(account, subscription.number, versions.get(account), account in undecided))
         self.outbox.answer(ack_frame(watch.id, rows))
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:

@@ -195,6 +195,34 @@ async def test_an_unanswered_transfer_is_sent_again_with_its_id_until_a_field_ch
     await shows(page, "alice", "$49.99")
 
 
+async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_by_itself(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=0, snapshot_wait_ms=50, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        wallet.available = False
+        await watch(page, "alice")
+        connection = page.locator("#connection")
+        await expect(connection).to_have_attribute("data-state", "connecting")
+        await expect(page.locator("#connection-text")).to_have_text("Connected, some balances cannot be read")
+        wallet.available = True
+        await shows(page, "alice", "$0.00")
+        await expect(connection).to_have_attribute("data-state", "live")
+
+
+async def test_a_page_that_was_left_and_is_shown_again_goes_on(page: Page, target: Target) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await shows(page, "bob", "$100.00")
+    await page.evaluate("window.dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "lost")
+    await page.evaluate("window.dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    await target.transfer("bob", "alice", 250)
+    await shows(page, "bob", "$97.50")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
 async def test_an_account_can_be_watched_before_it_is_opened_and_is_remembered(page: Page) -> None:
     await page.locator("#watch-account").fill("carol")
     await page.get_by_role("button", name="Watch", exact=True).click()

@@ -104,9 +104,27 @@ async def test_a_body_without_a_length_passes_when_it_is_small_enough(served: Se
 
 async def test_a_method_that_an_address_does_not_take_is_named(served: Served) -> None:
     refused = await ask(served, "DELETE", "/v1/accounts/alice")
-    assert (refused.status, refused.headers["allow"]) == (405, "PUT, PATCH, GET")
+    assert (refused.status, refused.headers["allow"]) == (405, "PUT, PATCH, GET, HEAD")
     refused = await ask(served, "POST", "/healthz")
     assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+@pytest.mark.parametrize("path", ["/v1/accounts/alice", "/v1/accounts/nobody", "/v1/system", "/healthz", "/"])
+async def test_head_is_answered_where_get_is_with_the_same_head_and_no_body(
+    served: Served, wallet: WalletStub, path: str
+) -> None:
+    await wallet.open("alice")
+    got, headed = await ask(served, "GET", path), await ask(served, "HEAD", path)
+    assert (headed.status, headed.body) == (got.status, b"")
+    for name in ("content-type", "content-length"):
+        assert headed.headers[name] == got.headers[name]
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/stream"])
+async def test_a_query_parameter_that_nobody_reads_is_refused(served: Served, path: str) -> None:
+    refused = await ask(served, "GET", path + "?dry_run=true")
+    assert (refused.status, refused.document["code"]) == (400, "parameter_malformed")
+    assert (await ask(served, "GET", "/?from=a-bookmark")).status == 200
 
 
 async def test_a_side_that_is_gone_is_told_as_such_and_nothing_is_sent_twice(wallet: WalletStub) -> None:

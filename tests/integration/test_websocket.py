@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from fanfold.answers import BalanceChange, ConnectionState, TransferPhase
-from fanfold.stream import watch_transfers
+from fanfold.stream import watch, watch_transfers
 from gateway.protocol.close_codes import CloseCode
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
@@ -96,6 +96,34 @@ async def test_an_account_that_is_opened_later_arrives_when_it_is(served: Served
         assert (row["snapshot"], row["asset"], row["v"]) == (True, "JPY/0", 0)
 
 
+async def test_an_account_of_which_nothing_is_known_yet_keeps_nothing_from_the_others(
+    served: Served, wallet: WalletStub
+) -> None:
+    wallet.behind = True
+    async with connect(served.stream_url) as client:
+        ack = await subscribe(client, "alice", "carol")
+        assert ack["accounts"][1] == {"account": "carol", "sub": 2, "version": None, "code": "view_rebuilding"}
+        assert [row["sub"] for row in (await receive(client))["items"]] == [1]
+        await wallet.open("carol")
+        assert [row["sub"] for row in (await receive(client))["items"]] == [2]
+
+
+async def test_an_account_that_cannot_be_found_now_is_no_other_history_to_the_client(
+    served: Served, wallet: WalletStub
+) -> None:
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+        assert (await next_change(updates)).version == 1
+        [stream] = served.gateway.hub._streams.values()
+        hidden, wallet.behind = wallet.rows.pop("alice"), True
+        stream._transport.abort()  # type: ignore[attr-defined]
+        while (state := await anext(updates)) != ConnectionState(True, "connected"):
+            assert isinstance(state, ConnectionState)
+        wallet.rows["alice"] = hidden
+        await wallet.transfer("@world", "alice", 1)
+        change = await next_change(updates)
+        assert (change.version, change.snapshot) == (2, True)
+
+
 async def test_resume_sends_only_what_is_newer(served: Served, wallet: WalletStub) -> None:
     async with connect(served.stream_url) as client:
         ack = await subscribe(client, alice=1, bob=0)
@@ -133,6 +161,55 @@ async def test_the_client_tells_phases_beside_balances(served: Served, wallet: W
         assert isinstance(await anext(updates), BalanceChange)
         await wallet.tell_phase("alice", transfer.bytes, "done")
         assert await anext(updates) == TransferPhase("alice", str(transfer), "done")
+
+
+async def next_change(updates: Any) -> BalanceChange:
+    while True:
+        update = await anext(updates)
+        if isinstance(update, BalanceChange):
+            return update
+
+
+async def test_the_clients_watch_outlives_an_outage_of_the_read_side_and_is_not_live_in_it(wallet: WalletStub) -> None:
+    wallet.available = False
+    async with (
+        serving(wallet, wallet.feed, snapshot_wait_ms=50, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        asyncio.timeout(WAIT_S),
+        aclosing(watch(served.url, ["alice"])) as updates,
+    ):
+        for _ in range(3):
+            update = await anext(updates)
+            assert isinstance(update, ConnectionState)
+            assert not update.live, "nothing is subscribed"
+        wallet.available = True
+        assert (await next_change(updates)).version == 1
+        await wallet.transfer("@world", "alice", 1)
+        assert (await next_change(updates)).version == 2
+
+
+async def test_the_clients_watch_begins_again_when_the_service_has_another_history(
+    served: Served, wallet: WalletStub
+) -> None:
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice", "bob"])) as updates:
+        assert {(await next_change(updates)).account for _ in range(2)} == {"alice", "bob"}
+        [stream] = served.gateway.hub._streams.values()
+        wallet.rows["alice"] = wallet.rows["alice"]._replace(version=0, posted=7)
+        del wallet.rows["bob"]
+        stream._transport.abort()  # type: ignore[attr-defined]
+        change = await next_change(updates)
+        assert (change.account, change.version, change.posted, change.snapshot) == ("alice", 0, 7, True)
+        await wallet.open("bob")
+        change = await next_change(updates)
+        assert (change.account, change.version) == ("bob", 0)
+
+
+async def test_a_silent_feed_is_not_told_as_connected(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=50, cut_wait_ms=0) as served:
+        await until(lambda: not served.gateway.hub.live)
+        async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+            first = await anext(updates)
+            assert isinstance(first, ConnectionState)
+            assert not first.live
 
 
 async def test_a_lost_batch_is_repaired_unnoticed(served: Served, wallet: WalletStub) -> None:
@@ -232,6 +309,12 @@ async def test_fragments_are_one_message_and_bounded_together(served: Served) ->
         assert await closed_with(client) == CloseCode.MESSAGE_TOO_BIG
 
 
+async def test_a_parameter_that_nobody_reads_is_refused(served: Served) -> None:
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await connect(served.stream_url + "?since=3")
+    assert refused.value.response.status_code == 400
+
+
 async def test_only_its_own_path_upgrades(served: Served) -> None:
     with pytest.raises(websockets.InvalidStatus) as refused:
         await connect(served.url.replace("http", "ws") + "/v1/other")
@@ -244,6 +327,61 @@ async def test_pages_of_other_origins_may_not_open_it(served: Served) -> None:
     assert refused.value.response.status_code == 403
     async with connect(served.stream_url, origin=Origin(served.url)):
         pass
+
+
+def _handshake(*lines: str) -> bytes:
+    common = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+    head = ["GET /v1/stream HTTP/1.1", *lines, common + "Sec-WebSocket-Version: 13", "", ""]
+    return "\r\n".join(head).encode()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["Host: localhost", "Origin: http://["],
+        ["Host: localhost", "Host: localhost", "Origin: http://localhost"],
+        ["Host: localhost", *(f"X-{i}: 1" for i in range(200))],
+        ["Host: localhost", "Cookie: " + "a" * 20_000],
+        ["Host: localhost", "Sec-WebSocket-Protocol: ,,;"],
+        ["Host: localhost", "Sec-WebSocket-Key: AAAA"],
+        ["Host: localhost", "Sec-WebSocket-Version: 8"],
+    ],
+    ids=lambda lines: str(lines)[:60],
+)
+async def test_a_handshake_that_cannot_be_read_is_a_400_and_leaves_nothing_behind(
+    served: Served, lines: list[str]
+) -> None:
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(*_address(served))
+        writer.write(_handshake(*lines))
+        async with asyncio.timeout(WAIT_S):
+            answer = await reader.read()
+        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 ")), answer[:100]
+        writer.close()
+    await until(lambda: not served.server.server_state.connections)
+    assert served.gateway.hub.streams == 0
+
+
+async def test_a_handshake_in_http_1_0_is_told_to_upgrade_properly(served: Served) -> None:
+    reader, writer = await asyncio.open_connection(*_address(served))
+    writer.write(_handshake("Host: localhost").replace(b"HTTP/1.1", b"HTTP/1.0"))
+    async with asyncio.timeout(WAIT_S):
+        assert b" 426 " in (await reader.read()).partition(b"\r\n")[0]
+    writer.close()
+
+
+async def test_a_page_on_another_name_may_not_open_it(served: Served) -> None:
+    reader, writer = await asyncio.open_connection(*_address(served))
+    writer.write(_handshake("Host: evil.example", "Origin: http://evil.example"))
+    async with asyncio.timeout(WAIT_S):
+        assert b" 421 " in (await reader.read()).partition(b"\r\n")[0]
+    writer.close()
+
+
+async def test_half_of_a_surrogate_pair_ends_the_stream_as_what_is_not_utf8(served: Served) -> None:
+    async with connect(served.stream_url) as client:
+        await client.send('{"op":"\\ud800"}')
+        assert await closed_with(client) == CloseCode.NOT_UTF8
 
 
 async def test_named_origins_may_open_it(wallet: WalletStub) -> None:
@@ -270,6 +408,31 @@ async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> N
         served.gateway.hub._feed_silence_ms = 60_000
         await wallet.heartbeat()
         assert await receive(client) == {"op": "status", "live": True}
+
+
+async def test_balances_that_were_lost_and_cannot_be_read_again_are_not_told_as_live(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=1_000, cut_wait_ms=0) as served:
+        await wallet.heartbeat()
+        async with connect(served.stream_url) as client:
+            await subscribe(client, "alice")
+            assert (await receive(client))["op"] == "balances"
+            hub = served.gateway.hub
+            hub._feed_silence_ms = 60_000  # it is heard: only what was lost counts
+            wallet.mute, wallet.available = True, False
+            await wallet.transfer("@world", "alice", 1)
+            wallet.mute, wallet.published = False, wallet.sequence
+            await wallet.heartbeat()
+            await until(lambda: hub.partitions[0]._repairing_since_ms is not None)
+            hub._feed_silence_ms = 0
+            await wallet.heartbeat()
+            hub._heard_at_ms = [hub._now_ms() + 60_000]
+            hub.tick()
+            assert await receive(client) == {"op": "status", "live": False}
+            hub._feed_silence_ms = 60_000
+            wallet.available = True
+            frames = [await receive(client), await receive(client)]
+            assert {"op": "status", "live": True} in frames
+            assert any(frame["op"] == "balances" for frame in frames)
 
 
 async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(wallet: WalletStub) -> None:
@@ -310,6 +473,42 @@ async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(w
                     versions.append(row["v"])
         assert last == {1: (moved + 1, str(1000 + moved)), 2: (moved, str(moved))}
         assert len(versions) < 2 * moved, "unsent balances were replaced by newer ones"
+        writer.close()
+
+
+async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_ping_is_cut_off(
+    wallet: WalletStub,
+) -> None:
+    async with serving(wallet, wallet.feed, stream_buffer_bytes=64 * 1024, feed_silence_ms=60_000) as served:
+        await wallet.heartbeat()
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(_address(served))
+        small.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
+        await _raw_handshake(reader, writer, served)
+        writer.write(_masked('{"op":"subscribe","id":1,"accounts":[{"account":"alice"}]}'))
+        await until(lambda: len(served.gateway.hub.partitions[0]) == 1)
+        [session] = served.gateway.hub._streams
+        stream: Any = served.gateway.hub._streams[session]
+        stream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        session.outbox.answer(b" " * 400_000)
+        stream.flush()
+        stream._ping()
+        for _ in range(3):
+            assert not stream._writable
+            left = stream._transport.get_write_buffer_size()
+            await reader.readexactly(20_000)
+            await until(lambda: bool(stream._transport.get_write_buffer_size() < left))  # noqa: B023
+            stream._ping()
+            assert not stream._closing, "it took some"
+        left = -1
+        while left != stream._transport.get_write_buffer_size():  # what is under way to its socket is taken
+            left = stream._transport.get_write_buffer_size()
+            await asyncio.sleep(0.05)
+        stream._ping()
+        stream._ping()
+        assert stream._closing, "it took nothing"
         writer.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from gateway.balances import BalancesUnavailable
+from gateway.balances import BalancesUnavailable, Found
 from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
@@ -269,9 +269,7 @@ class _ReadsOfGateway:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def read(
-        self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int
-    ) -> tuple[dict[str, Item], int]:
+    async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         alive = [each for each in self._world.readers if each.life.alive]
         if not alive:
             raise BalancesUnavailable
@@ -281,7 +279,8 @@ class _ReadsOfGateway:
             positions, rows = await reader.read(accounts, wanted, wait_ms / 1000)
         except (ConnectionLost, NotReached, Unanswerable, NotFound) as away:
             raise BalancesUnavailable from away
-        return {row.account: _item_of(row) for row in rows if row is not None}, positions.get(partition, -1)
+        items = {row.account: _item_of(row) for row in rows if row is not None}
+        return Found(items, positions.get(partition, -1))
 
 
 def _item_of(row: AccountRow) -> Item:

@@ -17,7 +17,7 @@ from write_side.contract.codes import Flag
 async def test_rows_and_the_position_they_reflect_are_read() -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    items, reached = await ReadSideBalances(InProcess(wallet, 1_000)).read(0, ["alice", "bob"], 0, 0)
+    items, reached, _ = await ReadSideBalances(InProcess(wallet, 1_000)).read(0, ["alice", "bob"], 0, 0)
     assert reached == 0
     assert list(items) == ["alice"]
     assert json.loads(b"{" + items["alice"].tail)["posted"] == "0"
@@ -27,12 +27,12 @@ async def test_what_an_account_may_not_do_goes_with_its_item() -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     wallet.rows["alice"] = wallet.rows["alice"]._replace(flags=Flag.CREDIT_FROZEN)
-    items, _ = await ReadSideBalances(InProcess(wallet, 1_000)).read(0, ["alice"], -1, 0)
+    items, _, _ = await ReadSideBalances(InProcess(wallet, 1_000)).read(0, ["alice"], -1, 0)
     assert json.loads(b"{" + items["alice"].tail)["flags"] == ["credit_frozen"]
 
 
 async def test_a_view_with_nothing_in_it_has_no_position() -> None:
-    assert await ReadSideBalances(InProcess(WalletStub(), 1_000)).read(0, ["alice"], -1, 0) == ({}, -1)
+    assert await ReadSideBalances(InProcess(WalletStub(), 1_000)).read(0, ["alice"], -1, 0) == ({}, -1, frozenset())
 
 
 async def test_a_rebuilding_view_is_unavailable() -> None:

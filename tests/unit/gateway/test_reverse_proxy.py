@@ -63,7 +63,7 @@ def test_nothing_else_passes(path: str) -> None:
 
 
 def test_another_method_is_told_which_ones_there_are() -> None:
-    assert route("DELETE", "/v1/accounts/alice") == Refused("method_not_allowed", "PUT, PATCH, GET")
+    assert route("DELETE", "/v1/accounts/alice") == Refused("method_not_allowed", "PUT, PATCH, GET, HEAD")
 
 
 def test_headers_of_one_connection_and_forged_ones_are_dropped() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol import messages
-from gateway.protocol.messages import Ping, StreamError, Subscribe, Unsubscribe, Wanted, decode
+from gateway.protocol.messages import NotUnicode, Ping, StreamError, Subscribe, Unsubscribe, Wanted, decode
 
 
 def test_subscribe_with_and_without_since_is_understood() -> None:
@@ -120,3 +120,11 @@ def test_an_account_without_a_floor_has_no_bound_to_tell() -> None:
     assert (
         json.loads(b"{" + messages.item(1, "USD/2", "5", "0", None, "2026-01-01T00:00:00Z").tail)["available"] is None
     )
+
+
+@pytest.mark.parametrize(
+    "text", ['{"op":"\\ud800"}', '{"op":"ping","id":"\\udfff"}', '{"op":"ping","id":1,"\\ud800":2}']
+)
+def test_half_of_a_surrogate_pair_where_a_name_stands_is_no_text(text: str) -> None:
+    with pytest.raises(NotUnicode):
+        decode(text)
