@@ -59,7 +59,8 @@ def text_lines(read_line: Callable[[int], bytes]) -> Iterator[str]:
                 f"Line {line} has the byte 0x{raw[wrong.start]:02x}, so it is not a CSV file in UTF-8. As spreadsheets save it: "
                 "`iconv -f WINDOWS-1252 -t UTF-8` makes it one."
             ) from None
-        for line_text in filter(None, _LINE_ENDS.split(text)):
+        whole = raw.count(b"\r") == raw.endswith(b"\r\n")
+        for line_text in (text,) if whole else filter(None, _LINE_ENDS.split(text)):
             number += 1
             yield line_text
 
@@ -77,7 +78,7 @@ def records(lines: Iterable[str], separator: str) -> Iterator[Record]:
         except csv.Error as wrong:
             raise BadFile(f"Line {line} {_told(str(wrong))}") from None
         columns = len(cells) if columns is None else columns
-        for cell in cells:
+        for cell in cells if reader.line_num > line else ():
             # Two quotes that lack their partners, some rows apart, make one cell of all between them.
             if any(part.count(separator) >= columns - 1 > 0 for part in re.split(r"[\r\n]+", cell)[1:]):
                 raise BadFile(

@@ -38,13 +38,15 @@ FORMER_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:import-row
 class Terms(NamedTuple):
     """What is said of a file besides its rows. minor: whether its amounts are whole minor units; None when nobody said.
 
-    floor: of the accounts that it opens, in minor units. former: ids as former versions made them, of all cells.
+    floor: of the accounts that it opens, in minor units. former: ids as former versions made them, of all cells. both: rows
+    tell the id that they have the other way, too.
     """
 
     asset: str
     minor: bool | None = None
     floor: int | None = None
     former: bool = False
+    both: bool = False
 
 
 class Skipped(NamedTuple):
@@ -58,7 +60,7 @@ class Skipped(NamedTuple):
 class Row(NamedTuple):
     """A row as the commands it stands for: the opening of its account where it is the first of it, and the transfer.
 
-    other_id: the id that it has the other way (`Terms.former`), None when it cannot have one. named: it has an id of its own.
+    other_id: the id that it has the other way (`Terms.both`), None when it cannot have one. named: it has an id of its own.
     like: the line of the first row that is the same transaction; same: in all its other cells too.
     """
 
@@ -117,9 +119,10 @@ class _Seen:
         self.named = named
         self._terms = terms
         self._opened: set[str] = set()
-        self._counts: Counter[tuple[str, ...]] = Counter()
-        self._former_counts: Counter[tuple[str, ...]] = Counter()
-        self._first: dict[tuple[str, ...], tuple[int, str | None]] = {}
+        # By digests, 16 bytes a row each: a file may have many millions.
+        self._counts: Counter[bytes] = Counter()
+        self._former_counts: Counter[bytes] = Counter()
+        self._first: dict[bytes, tuple[int, str | None]] = {}
 
     def row(self, line: int, raw: Sequence[str], cells: dict[str, str], amount: int) -> Row:
         """Raises BadFile for an `id` that was there before."""
@@ -128,14 +131,15 @@ class _Seen:
         self._opened.add(account)
         key = (cells[ID],) if self.named else (_unpadded(cells.get(TRANSACTION, "")), account, str(amount), asset)
         besides = None if self.named else _besides(cells)
-        before, before_besides = self._first.setdefault(key, (line, besides))
+        transaction = _digest(key, 16)
+        before, before_besides = self._first.setdefault(transaction, (line, besides))
         if self.named and before != line and not self._terms.former:
             raise BadFile(
                 f"Lines {before} and {line} have the same `{ID}`. That column names each row once; give it another heading when "
                 "it means something else. Nothing was imported."
             )
-        self._counts[key] += 1
-        now = given_id(cells[ID]) if self.named else row_id(key, self._counts[key])
+        self._counts[transaction] += 1
+        now = given_id(cells[ID]) if self.named else row_id(key, self._counts[transaction])
         former = self._former_id(raw)
         id, other = (former, now) if self._terms.former and former is not None else (now, former)
         metadata = None if besides is None or self._terms.former else {BESIDES: besides}
@@ -145,12 +149,13 @@ class _Seen:
         return Row(line, opening, transfer, other, self.named, like, besides == before_besides)
 
     def _former_id(self, raw: Sequence[str]) -> str | None:
-        """None where no former version could have imported it: they knew whole minor units only."""
-        if not self._terms.minor and decimals_of(self._terms.asset):
+        """None where nobody wants it, or no former version could have imported it: they knew whole minor units only."""
+        terms = self._terms
+        if not (terms.former or terms.both) or (not terms.minor and decimals_of(terms.asset)):
             return None
-        cells = tuple(raw)
+        cells = _digest(raw, 16)
         self._former_counts[cells] += 1
-        return former_row_id(cells, self._former_counts[cells], self._terms.asset)
+        return former_row_id(raw, self._former_counts[cells], terms.asset)
 
 
 def row_id(parts: Sequence[str], occurrence: int) -> str:
@@ -208,12 +213,16 @@ def _besides(cells: dict[str, str]) -> str | None:
         more.append((TRANSACTION, transaction))
     if not more:
         return None
-    return hashlib.blake2b(_one_text([part for pair in more for part in pair]).encode(), digest_size=8).hexdigest()
+    return _digest([part for pair in more for part in pair], 8).hex()
 
 
 def _unpadded(transaction: str) -> str:
     """Without zeros in front, as spreadsheets leave them out."""
     return transaction.lstrip("0") or "0" if transaction.isascii() and transaction.isdigit() else transaction
+
+
+def _digest(parts: Iterable[str], size: int) -> bytes:
+    return hashlib.blake2b(_one_text(parts).encode(), digest_size=size).digest()
 
 
 def _one_text(parts: Iterable[str]) -> str:

@@ -31,7 +31,7 @@ ROWS_A_BATCH: Final = 4_096
 """With an opening for each row the 8,192 items that the service takes. One batch in flight: order in the log is the file's."""
 
 SAMPLE_MAX: Final = 64
-"""Rows, spread over the file, whose other ids are asked for: an import by a former version has at least as many of them."""
+"""Rows, spread evenly over the file, whose other ids are asked for: enough to meet a file that was imported, or most of one."""
 
 
 def import_csv(
@@ -110,7 +110,7 @@ def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list
     """How many rows there are, and other ids of some, spread evenly. Raises BadFile before anything is sent."""
     sample: list[str] = []
     count, stride = 0, 1
-    for row in rows(source.records(), separator, terms):
+    for row in rows(source.records(), separator, terms._replace(both=True)):
         if isinstance(row, Row) and row.other_id is not None and count % stride == 0:
             sample.append(row.other_id)
             if len(sample) > SAMPLE_MAX:

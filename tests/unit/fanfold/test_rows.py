@@ -127,7 +127,7 @@ def test_ids_of_rows_never_change() -> None:
     assert row_id(("1", "a", "7", "CZK/2"), 1) == "cedde3a0-7453-5cb5-9ca7-f4add5619097"
     assert given_id("order 7") == "83a80c8a-826f-5706-9931-ddd85dab5590"
     assert given_id("01970F3E7B1A7C3E8A2B1234567890AB") == "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
-    (row,) = _rows(["1", "a", "", "7"])
+    (row,) = _rows(["1", "a", "", "7"], terms=MINOR._replace(both=True))
     assert row == Row(
         2, Open("a", "CZK/2", None), Transfer("@world", "a", 7, "CZK/2", "cedde3a0-7453-5cb5-9ca7-f4add5619097"),
         former_row_id(["1", "a", "", "7"], 1, "CZK/2"),
