@@ -16,7 +16,8 @@ import structlog
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
-from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.log_watch import LogWatch
 from read_side.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
 from read_side.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.timer import Timer
@@ -99,6 +100,7 @@ class Projector:
         self._timer = timer
         self._published = -1
         self._ahead_beats = 0
+        self._watch = LogWatch(self.look_at_log)
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -112,8 +114,11 @@ class Projector:
         # Whoever owned the view before us can write it no more; what it wrote is in the log by now.
         await self._fold_to_end()
         await self._until_available(self.owner.bring_right)
-        if self.owner.is_ahead and self.stopped is None:
-            raise _another_log(self.owner)
+        while self.owner.is_ahead and self.stopped is None:
+            # Another projector that started with us wrote between our look at the log and our claim; that is in the log by now.
+            await self._fold_to_end()
+            self._check_not_ahead()
+            await self._until_available(self.owner.bring_right)
         self._published = self.fold.sequence
         self._tell_readers()
         self.ready = True
@@ -122,6 +127,14 @@ class Projector:
         """Read on from where the fold is, as far as the log answers at all. Raises LogFailed."""
         async with aclosing(self._log.read(self.partition, self.fold.replay.last_offset)) as runs:
             await anext(runs, None)
+
+    async def stored(self) -> tuple[Checkpoint | None, bool]:
+        """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""
+        stored = await self._view.checkpoint(self.partition)
+        if stored is None:
+            return None, True
+        async with aclosing(self._log.read(self.partition, stored.log_offset)) as runs:
+            return stored, await anext(runs, None) is not None
 
     def refusal(self) -> Unanswerable | None:
         """Why nothing of this partition is answered here; None while it is."""
@@ -152,6 +165,7 @@ class Projector:
                 if following.done():
                     await beating  # what is good is served and kept right until somebody stops us
         finally:
+            self._watch.stop()
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
@@ -164,6 +178,10 @@ class Projector:
             max(0, now_us - stored.at_us) // 1000 if stored is not None and stored.sequence >= 0 else 0,
             max(0, now_us - self.probed_at_us) // 1000 if self.probed_at_us else 0,
         )
+
+    def _check_not_ahead(self) -> None:
+        if self.owner.is_ahead and self.stopped is None:
+            raise _another_log(self.owner)
 
     async def _look_at_view(self) -> None:
         """What another life has shown tells how far there is to fold, and must be known again when it is passed."""
@@ -226,7 +244,10 @@ class Projector:
         if self._ahead_beats > AHEAD_BEATS_MAX:
             raise _another_log(self.owner)
         self._tell_readers()
-        if self.stopped is None:  # a heartbeat says that all is told up to here; of a damaged log nobody knows that
+        if self.stopped is None:
+            self.log_away = self._watch.beat(self.fold.replay.last_offset, self.log_away)
+        if self.stopped is None and self.log_away is None:
+            # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
             await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:

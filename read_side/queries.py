@@ -42,6 +42,7 @@ class Marks(Protocol):
 
     visible: Watermark
     offset: Watermark
+    stopped: str | None
 
     def refusal(self) -> Unanswerable | None:
         """Why nothing of this partition is answered now; None while it is."""
@@ -186,11 +187,13 @@ class Balances:
             here = found.checkpoint.sequence >= sequence
             if here and (wanted.version is None or (row is not None and row.version >= wanted.version)):
                 return found
+            marks = self._here(partition)
             left_s = deadline - asyncio.get_running_loop().time()
-            if left_s <= 0:
+            if left_s <= 0 or (
+                marks is not None and marks.stopped is not None
+            ):  # for what a damaged log has nobody need wait
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
-                marks = self._here(partition)
                 if not here and marks is not None and (reason := marks.held_up()):
                     raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"

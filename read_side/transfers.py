@@ -35,6 +35,7 @@ from read_side.transfer_documents import hold_members, open_transfer_document, p
 from write_side.contract.answers import Answer, BlockAnswers
 from write_side.contract.atoms import format_transfer_id
 from write_side.contract.block import decode
+from write_side.contract.block_offsets import fetch_block
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.pending_columns import Phase
@@ -220,7 +221,7 @@ class Transfers:
         answers = self._kept.get(key)
         if answers is None:
             fold = self._projectors[partition].fold
-            data = await self._log.fetch(partition, fold.replay.offsets[sequence])
+            data = await fetch_block(self._log, partition, fold.replay.offsets, sequence)
             answers = self._kept[key] = BlockAnswers(decode(data), fold.state)
             if len(self._kept) > BLOCKS_KEPT:
                 self._kept.popitem(last=False)

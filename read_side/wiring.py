@@ -18,7 +18,7 @@ from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.feed_redis import RedisFeed
 from read_side.health import Health
 from read_side.http_api import ReadDoors, create_app
-from read_side.keeper import Keeper
+from read_side.keeper import Keepers
 from read_side.projections.events import events_of
 from read_side.projections.explanation import Did, Happened, Step, document_of, word
 from read_side.projector import Projector
@@ -91,8 +91,7 @@ class ReadSide:
         self.projectors = [
             Projector(p, log, view, feed, timer, secrets.token_hex(8)) for p in settings.projected(log.partitions)
         ]
-        self._keepers = [Keeper(projector, timer) for projector in self.projectors]
-        self._keeping: list[asyncio.Task[None]] = []
+        self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = Balances(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us, log.partitions)
@@ -105,13 +104,7 @@ class ReadSide:
 
         `app` answers all the while. Raises what ended the first partition when none is left.
         """
-        self._keeping = [asyncio.create_task(keeper.keep()) for keeper in self._keepers]
-        try:
-            await asyncio.gather(*(keeper.settled.wait() for keeper in self._keepers))
-            self._raise_if_none_is_left()
-        except BaseException:
-            await self._stop_keeping()
-            raise
+        await self._keepers.start()
         # What was made so far lives as long as the process. The collector need not walk it again and again: 100 ms a
         # time here, in which nobody is answered.
         gc.collect()
@@ -119,11 +112,7 @@ class ReadSide:
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""
-        try:
-            await asyncio.gather(*self._keeping)
-            self._raise_if_none_is_left()
-        finally:
-            await self._stop_keeping()
+        await self._keepers.run()
 
     async def drain(self) -> None:
         """Readers are told to go elsewhere; nothing of theirs can be lost."""
@@ -143,17 +132,6 @@ class ReadSide:
                 on_progress=lambda progress: send({"progress": progress._asdict()}),
             )
         return result.document()
-
-    def _raise_if_none_is_left(self) -> None:
-        """A process that follows nothing any more ends with the reason; while it follows one partition, it serves that."""
-        failures = [keeper.gave_up for keeper in self._keepers if keeper.gave_up is not None]
-        if failures and len(failures) == len(self._keepers):
-            raise failures[0]
-
-    async def _stop_keeping(self) -> None:
-        for task in self._keeping:
-            task.cancel()
-        await asyncio.gather(*self._keeping, return_exceptions=True)
 
 
 def build_read_side(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from write_side.command_queue import CommandQueue, QueueFull
-from write_side.contract.limits import COMMANDS_BYTES_MAX
+from write_side.contract import limits
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import OpenAccount, Transfer
@@ -88,7 +88,7 @@ class Lane:
             while self._waiting:
                 more = self._waiting[0]
                 size, weight = size + more.size, weight + more.weight
-                if leaving and (size > self._record_commands_max or weight > COMMANDS_BYTES_MAX):
+                if leaving and (size > self._record_commands_max or weight > limits.COMMANDS_BYTES_MAX):
                     size -= more.size
                     break
                 leaving.append(self._waiting.popleft())

@@ -16,6 +16,7 @@ import numpy as np
 
 from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.block import Block, decode
+from write_side.contract.block_offsets import fetch_block
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
@@ -222,7 +223,7 @@ class Outcomes:
                 self._replay.offsets
             ):  # the first outcome is in a block behind the one being told: not yet noted
                 raise AssertionError("a repeated command names a block that is not accepted yet")
-            data = await self._log.fetch(self._partition, self._replay.offsets[sequence])
+            data = await fetch_block(self._log, self._partition, self._replay.offsets, sequence)
             known = BlockAnswers(decode(data), self._replay.state)
             if len(self._remembered) >= REMEMBERED_BLOCKS:
                 del self._remembered[next(iter(self._remembered))]

@@ -28,7 +28,7 @@ async def run(_folder: Path, *, transfers: int, accounts: int, partitions: int, 
     waits, reserved = _fill(table, ids, block)
     took_s, cpu = time.perf_counter() - started, time.process_time() - cpu
     started = time.perf_counter()
-    table.forget_before(transfers // 2, np.zeros(2, np.uint64))
+    table.forget_before(transfers // 2, transfers // 2, np.zeros(2, np.uint64))
     forget_ms = (time.perf_counter() - started) * 1000
     return report.line(
         "ids",

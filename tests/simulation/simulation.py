@@ -20,6 +20,7 @@ from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.limits import limits_of
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -33,6 +34,8 @@ STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 PARTITIONS = (1, 2, 2, 3, 4)
+IDS_MAX = (1 << 24, 1 << 24, 16, 4)
+"""Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
 
 
 class Story(NamedTuple):
@@ -63,18 +66,20 @@ class _Records(MemoryRecords):
         return offset
 
 
-def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> Story:
+def run_seed(
+    seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS, small: bool | None = None
+) -> Story:
     """Raises Violation (or what the product raised that nobody handled) when a rule does not hold.
 
-    partitions: how many there may be; the seed chooses.
+    partitions: how many there may be; the seed chooses.  small: whether the log is a small one; None: the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs():
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
+    with capture_logs(), limits_of(chaos, small) as floods:
+        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions, floods).run(), chaos.delay_s)
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int]) -> None:
+    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
         partitions = chaos.random.choice(counts)
@@ -83,8 +88,13 @@ class _Run:
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
-        self.wallet = Wallet(partitions)
-        self.clients = Clients(self.wallet, chaos)
+        # One read side for all partitions, one for each, or one for the first and one for the others.
+        every = tuple(range(partitions))
+        shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
+        self.projected = chaos.random.choice(sorted(shares))
+        ids_max = chaos.random.choice(IDS_MAX)
+        self.wallet = Wallet(partitions, ids_max)
+        self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
             Auditor(
                 p,
@@ -96,7 +106,7 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
+        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
@@ -142,6 +152,9 @@ class _Run:
     def _look(self) -> None:
         if self.world.violation is not None:
             raise self.world.violation
+        for projector in (each for reader in self.world.readers for each in reader.projectors.values()):
+            given_up = projector.ended is not None and not projector.elsewhere
+            self.world.auditors[projector.partition].require(not given_up, f"{projector.ended}")
 
     async def _to_the_end(self, clients: list[asyncio.Task[None]]) -> Story:
         await asyncio.sleep(STORM_S)
@@ -204,10 +217,9 @@ class _Run:
                 self._keep(there, partial(WriteSide, owned=owned), world.writers)
             if world.queues is not None:
                 self._keep(world.intakes, partial(WriteSide, owned=()))
-            self._keep([each for each in world.readers if each.projectors], ReadSide, world.readers)
-            self._keep(
-                [each for each in world.readers if not each.projectors], lambda w: ReadSide(w, False), world.readers
-            )
+            for projected in (*self.projected, ()):
+                readers = [each for each in world.readers if each.projects == projected]
+                self._keep(readers, partial(ReadSide, projects=projected), world.readers)
             self._keep(world.gateways, Gateway)
             await asyncio.sleep(0.2 + self.chaos.random.random())
 

@@ -19,6 +19,7 @@ from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
+from read_side.keeper import Keeper
 from read_side.projector import Projector
 from read_side.queries import Balances, Found
 from read_side.questions import Rebuilding
@@ -177,7 +178,7 @@ def let_reads_go_before_the_feed_is_there(patch: Patch) -> None:
 
     def at_once(watch: PartitionWatch) -> None:
         held, watch._held = watch._held, []
-        for read in held:
+        for _, _, read in held:
             watch._let_go(read.subscriptions)
 
     patch.setattr(PartitionWatch, "_release", at_once)
@@ -191,6 +192,26 @@ def tell_the_first_outcome_of_the_row_before(patch: Patch) -> None:
         return {offset: max(0, row - 1) for offset, row in first_rows(block).items()}
 
     patch.setattr(write_side.outcomes, "_first_rows", shifted)
+
+
+def never_ask_a_log_again(patch: Patch) -> None:
+    """A partition whose log did not answer once is followed no more."""
+    follow = Keeper._follow
+
+    async def once(keeper: Keeper) -> bool:
+        await follow(keeper)
+        return True
+
+    patch.setattr(Keeper, "_follow", once)
+
+
+def never_take_a_partition_back(patch: Patch) -> None:
+    """Whoever took a partition over may end, and nobody else follows it any more."""
+
+    async def for_ever(_: Keeper) -> None:
+        await asyncio.Event().wait()
+
+    patch.setattr(Keeper, "_until_left_alone", for_ever)
 
 
 BROKEN_PARTS = {
@@ -213,6 +234,8 @@ PATCHES: tuple[Callable[[Patch], None], ...] = (
     ignore_gaps_in_the_feed,
     let_reads_go_before_the_feed_is_there,
     tell_the_first_outcome_of_the_row_before,
+    never_ask_a_log_again,
+    never_take_a_partition_back,
 )
 
 

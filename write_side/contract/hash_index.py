@@ -2,8 +2,8 @@
 
 The home slot is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so a larger
 table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables become larger before
-they are 70 % full, so probing always ends: those that words leave at once (`with_room`), those that only take words in piece by
-piece (`Growing`), so that no block waits for it.
+they are 70 % full, so probing always ends. One that words may leave does so at once (`with_room`), one that only takes words in
+does so piece by piece (`Growing`), and no block waits for it.
 """
 
 from __future__ import annotations

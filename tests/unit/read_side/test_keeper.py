@@ -11,7 +11,9 @@ import pytest
 
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
-from read_side.keeper import Keeper
+from read_side.keeper import Keeper, Keepers
+from read_side.log_watch import QUIET_BEATS, SILENT_BEATS
+from read_side.projector import Projector
 from read_side.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import Reply, ask
@@ -32,6 +34,7 @@ class AwayLog(MemoryLog):
         super().__init__(records)
         self.away: set[int] = set()
         self.hangs = False
+        self.returned = asyncio.Event()
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         await self._answer(partition)
@@ -47,7 +50,8 @@ class AwayLog(MemoryLog):
     async def _answer(self, partition: int) -> None:
         if partition in self.away:
             if self.hangs:
-                await asyncio.Event().wait()
+                await self.returned.wait()
+                return
             raise LogFailed("The brokers are away.")
 
 
@@ -62,7 +66,7 @@ class Kept(Side):
         self.writers = [BlockMaker(self.log, p, start_us=ID_TIME_US) for p in range(2)]
         for projector in self.projectors:
             projector._log = self.log
-        self.keepers = [Keeper(projector, self.timer) for projector in self.projectors]
+        self.keepers = [Keeper(projector, self.timer, asyncio.Event()) for projector in self.projectors]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -145,6 +149,29 @@ async def test_a_log_that_says_nothing_holds_up_nobody_who_asks_for_something_un
         assert (reply.status, reply.code) == (503, "partition_unavailable")
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+async def test_a_quiet_log_that_is_away_is_noticed_named_and_no_heartbeat_says_that_it_lives(
+    kept: Kept, hangs: bool
+) -> None:
+    async with kept.running():
+        kept.log.away, kept.log.hangs = {0}, hangs
+        for _ in range(QUIET_BEATS + SILENT_BEATS + 3):
+            await kept.timer.tick()
+        ready = await kept.get("/readyz")
+        assert (ready.status, len(ready.document["degraded"])) == (200, 1)
+        assert await kept.posted(0) == "10", "what was shown is still shown, with its position"
+        feed = kept.feed.subscribe(0)
+        waiting = asyncio.ensure_future(anext(feed))
+        await kept.timer.tick()
+        assert not waiting.done()
+        kept.log.away, kept.log.hangs = set(), False
+        kept.log.returned.set()
+        while (await kept.get("/readyz")).document["degraded"]:
+            await kept.timer.tick()
+        await kept.timer.tick()
+        assert (await asyncio.wait_for(waiting, LIMIT_S)).is_heartbeat
+
+
 async def test_a_partition_with_a_damaged_block_keeps_nothing_from_the_others(kept: Kept) -> None:
     await kept.log.append(0, b"damaged")
     async with kept.running():
@@ -177,10 +204,54 @@ async def test_who_is_displaced_in_one_partition_goes_on_with_the_other_and_read
         assert isinstance(kept.keepers[0].gave_up, Displaced)
         assert await kept.posted(0) == "10"
         await kept.writers[1].append(moved("@world", NAMES[1], 1))
-        await kept.until_posted(1, "11")
+        assert await kept.projectors[1].visible.reach(1, LIMIT_S)
         ready = await kept.get("/readyz")
         assert (ready.status, len(ready.document["degraded"])) == (200, 1)
         assert (await kept.get("/v1/transfers")).code == "partition_elsewhere"
+
+
+async def test_a_partition_that_was_taken_over_is_taken_back_when_nobody_writes_it_any_more(kept: Kept) -> None:
+    async with kept.running():
+        await kept.view.claim(0, 1)
+        await kept.writers[0].append(moved("@world", NAMES[0], 1))
+        while kept.keepers[0].gave_up is None:
+            await kept.timer.tick()
+        await kept.until_posted(0, "11")
+        assert kept.keepers[0].gave_up is None
+        assert (await kept.get("/v1/transfers")).status == 200
+
+
+async def test_who_took_a_partition_over_keeps_it_while_it_writes_or_has_nothing_to_write(kept: Kept) -> None:
+    async with kept.running():
+        other = Projector(0, kept.log, kept.view, kept.feed, kept.timer, "other")
+        await other.start()
+        for amount in range(1, 8):
+            await kept.writers[0].append(moved("@world", NAMES[0], amount))
+            await other._fold_to_end()
+            await other.owner.bring_right()
+            await kept.timer.tick()
+        for _ in range(10):
+            await kept.timer.tick()
+        assert isinstance(kept.keepers[0].gave_up, Displaced)
+
+
+async def test_a_process_ends_with_the_reason_once_no_partition_is_left(kept: Kept) -> None:
+    keepers = Keepers(kept.projectors, kept.timer)
+    await keepers.start()
+    running = asyncio.ensure_future(keepers.run())
+    for p in range(2):
+        await kept.view.claim(p, 1)
+        await kept.writers[p].append(moved("@world", NAMES[p], 1))
+    with pytest.raises(Displaced):
+        await asyncio.wait_for(running, LIMIT_S)
+
+
+async def test_a_start_where_every_partition_is_given_up_ends_with_the_reason(kept: Kept) -> None:
+    for p in range(2):
+        owner = await kept.view.claim(p, 1)
+        await kept.view.apply(owner, None, EMPTY_ROWS, Checkpoint(1, 99, b"x" * 32, 1, 1))
+    with pytest.raises(ViewOfAnotherLog, match="block 99"):
+        await asyncio.wait_for(Keepers(kept.projectors, kept.timer).start(), LIMIT_S)
 
 
 async def test_a_view_of_another_log_is_the_end_of_that_partition_only(kept: Kept) -> None:

@@ -534,3 +534,32 @@ async def test_a_new_projector_that_is_still_loading_is_not_ousted_by_the_old_on
         await reach(new, 3)
         await stage.expect_right(new)
     assert view.meanwhile is None
+
+
+class WrittenBetween(MemoryViewStore):
+    """Another projector writes between the first claim of one and its second."""
+
+    between: Callable[[], Awaitable[object]] | None = None
+    claims = 0
+
+    async def claim(self, partition: int, generation: int) -> Owner:
+        self.claims += 1
+        if self.claims == 2 and self.between is not None:
+            between, self.between = self.between, None
+            await between()
+        return await super().claim(partition, generation)
+
+
+async def test_who_starts_beside_another_projector_does_not_take_its_news_for_another_log(stage: Stage) -> None:
+    stage.view = view = WrittenBetween()
+    await stage.open_two()
+
+    async def write() -> None:
+        await stage.writer.append(moved("alice", "bob", 30))
+        other = Projector(0, stage.log, view, stage.feed, stage.timer, "other")
+        await other.start()
+
+    view.between = write
+    async with stage.projector() as projector:
+        assert view.between is None
+        await stage.expect_right(projector)

@@ -21,7 +21,7 @@ from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
 from write_side.intake import GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer
+from write_side.ledger.commands import Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.outcomes import OutcomeUnknown
 
 LOCKED_S = 5.0
@@ -212,7 +212,7 @@ async def test_the_loop_goes_on_while_a_question_waits_for_a_block_to_be_decided
         await asyncio.to_thread(deciding.wait)
         until_s = asyncio.get_running_loop().time() + DEADLINE_S
         ended = asyncio.create_task(outcomes.ended(id_at(NOON_US, 1), until_s))
-        home = asyncio.create_task(earlier.home_of_hold(hold.id))
+        home = asyncio.create_task(earlier.home_of_hold(Void(id_at(NOON_US, 4), hold.id)))
         reversal = asyncio.create_task(earlier.reversal(reverse))
         opened = asyncio.create_task(outcomes.first(Place(1, 0)))
         for _ in range(3):

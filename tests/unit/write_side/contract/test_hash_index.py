@@ -85,7 +85,7 @@ def test_a_table_made_anew_while_a_larger_one_was_on_its_way_forgets_that_one() 
     while not isinstance(table._growing, Growing):
         add(table, ids[table.count : table.count + 16])
     kept_from = table.count // 2
-    table.forget_before(kept_from, np.zeros(2, np.uint64))
+    table.forget_before(kept_from, kept_from, np.zeros(2, np.uint64))
     kept = ids[kept_from : kept_from + table.count]
     rest = ids[kept_from + table.count :]
     for at in range(0, len(rest), 16):
