@@ -36,7 +36,7 @@ WORDS = (
     "account_exists_with_other_terms", "pending", "account_frozen_for_debit", "account_frozen_for_credit", "account_closed",
     "account_not_empty", "version_differs", "available_below_condition", "hold_unknown", "capture_exceeds_hold",
     "hold_busy", "transfer_unknown", "already_reversed", "not_reversible", "batch_refused", "not_run", "timed_out",
-    "deadline_passed", "hold_spans_partitions", "stale", "id_memory_full",
+    "deadline_passed", "hold_spans_partitions", "stale", "asset_collides", "id_memory_full",
 )  # fmt: skip
 """Outcome codes by number: published, so they never change."""
 CHANGED = {"opened": "done", "held": "done", "voided": "done", "changed": "done"}
