@@ -23,9 +23,10 @@ class Name(StrEnum):
     CROSS = "cross"
     DEPLOYED = "deployed"
     REQUESTS = "requests"
+    IDS = "ids"
 
 
-_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000}
+_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000, Name.IDS: 16_777_216}
 _ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000}
 _BLOCK = {Name.KAFKA: 32_768}
 _PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1}
@@ -36,7 +37,9 @@ def bench(
     name: Annotated[Name, typer.Argument(help="what to measure")],
     transfers: Annotated[
         int | None,
-        typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000)"),
+        typer.Option(
+            help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; ids: 16,777,216)"
+        ),
     ] = None,
     accounts: Annotated[
         int | None, typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000)")
@@ -59,6 +62,7 @@ def bench(
     rebuild: entries through a rebuild of the balance view from the file log, every check on.
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
+    ids: filling the table of remembered ids, and the longest stop that a block makes for it.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 

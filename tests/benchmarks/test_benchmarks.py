@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, deployed, kafka, rebuild, requests, writes
+from tests.benchmarks import cross, deployed, ids, kafka, rebuild, requests, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -88,3 +88,9 @@ async def test_requests_reports_the_longest_waits(tmp_path: Path) -> None:
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "first_answer_max_ms", "service_cpu_ms"}
     assert told["durable"]
     assert told["transfers"] >= 20
+
+
+async def test_ids_reports_the_longest_stop(tmp_path: Path) -> None:
+    told = json.loads(await ids.run(tmp_path, transfers=20_000, accounts=1, partitions=1, block=1_000))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "reserve_max_ms", "forget_ms"}
+    assert told["ids"] == 20_000

@@ -1,13 +1,14 @@
 """Open addressing with linear probing, as both tables use it: words of a 32-bit tag and a 32-bit row number + 1, 0 = free.
 
 The home slot is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so a larger
-table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables are rebuilt larger
-before they are 70 % full, so probing always ends.
+table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables become larger before
+they are 70 % full, so probing always ends. One that words may leave does so at once (`with_room`), one that only takes words in
+does so piece by piece (`Growing`), and no block waits for it.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -99,6 +100,89 @@ def with_room(slots: npt.NDArray[np.uint64], needed: int) -> npt.NDArray[np.uint
     larger = np.zeros(size, np.uint64)
     _move(slots, larger)
     return larger
+
+
+GROW_AT: Final = 0.55
+FULL_AT: Final = 0.7
+SLOTS_A_WORD: Final = 16
+ROWS_A_WORD: Final = 4
+"""Growing begins at 55 %. Each new word then takes 16 slots of the table with it, so that is passed over when a 16th of its size
+has been added; then four of the rows that came meanwhile, until none is left. That is before 66 %, and a block of 8,192 waits a
+millisecond for its part."""
+PIECE_MIN: Final = 256
+"""Words that a piece is made for at least: a call costs as much."""
+
+
+@njit(cache=True, nogil=True)
+def _move_piece(slots, larger, start, stop, below):  # type: ignore[no-untyped-def]
+    """The words of rows `below` in these slots."""
+    size = np.uint64(larger.size)
+    for i in range(start, stop):
+        word = slots[i]
+        if word != 0 and np.int64(word & INDEX) <= below:
+            slot = home(word & TAG, size)
+            while larger[slot] != 0:
+                slot = following(slot, size)
+            larger[slot] = word
+
+
+@njit(cache=True, nogil=True)
+def _point_to_rows(rows, larger, secret, start, stop):  # type: ignore[no-untyped-def]
+    size = np.uint64(larger.size)
+    for row in range(start, stop):
+        tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
+        slot = home(tag, size)
+        while larger[slot] != 0:
+            slot = following(slot, size)
+        larger[slot] = tag | np.uint64(row + 1)
+
+
+class Growing:
+    """A larger table on its way, beside the one that is in use and goes on taking words in. Words must not leave meanwhile."""
+
+    def __init__(self, slots: npt.NDArray[np.uint64], count: int) -> None:
+        """slots: the table in use, with the words of rows 0 to count."""
+        self.of = slots
+        self.larger = np.zeros(2 * slots.size, np.uint64)
+        self._passed = 0
+        self._first = self._rows = count
+
+    def advance(self, rows: npt.NDArray[Any], count: int, secret: np.uint64, words: int) -> bool:
+        """Do the part of so many new words; whether the larger table has the words of all `count` rows now."""
+        if self._passed < self.of.size:
+            stop = min(self.of.size, self._passed + SLOTS_A_WORD * words)
+            _move_piece(self.of, self.larger, self._passed, stop, self._first)
+            self._passed = stop
+            return False
+        stop = min(count, self._rows + ROWS_A_WORD * words)
+        _point_to_rows(rows, self.larger, secret, self._rows, stop)
+        self._rows = stop
+        return stop == count
+
+
+def grown(
+    slots: npt.NDArray[np.uint64],
+    growing: Growing | None,
+    rows: npt.NDArray[Any],
+    count: int,
+    more: int,
+    secret: np.uint64,
+) -> tuple[npt.NDArray[np.uint64], Growing | None]:
+    """The table to use for `count` rows and `more` that come now, at most 70 % full, and what is on its way."""
+    if growing is not None and growing.of is not slots:
+        growing = None  # the table was made anew meanwhile
+    needed = count + more
+    if growing is None and needed > GROW_AT * slots.size:
+        growing = Growing(slots, count)
+    while growing is not None:
+        full = needed > FULL_AT * slots.size  # more at once than pieces are made for: then all of it now
+        if growing.advance(rows, count, secret, max(more, PIECE_MIN, slots.size if full else 0)):
+            slots, growing = growing.larger, None
+            if needed > FULL_AT * slots.size:
+                growing = Growing(slots, count)
+        elif not full:
+            break
+    return slots, growing
 
 
 @njit(cache=True, nogil=True)
