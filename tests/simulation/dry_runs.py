@@ -58,11 +58,11 @@ class DryRuns:
 
 
 def _positions(world: World, process: WriteSide) -> list[int] | None:
-    """Where the states of a process are; None when one of them is not where the log is."""
+    """Where the states of a process are; None when one of them is not where the log is, or has no block."""
     found = []
     for auditor in world.auditors:
         chained = process.outcomes[auditor.partition].state.chained
-        if chained.sequence != auditor.sequence or chained.block_hash != auditor.hashes[-1]:
+        if not auditor.hashes or chained.sequence != auditor.sequence or chained.block_hash != auditor.hashes[-1]:
             return None
         found.append(chained.sequence)
     return found
