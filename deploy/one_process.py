@@ -9,6 +9,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from deploy import serving
+from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
@@ -55,6 +56,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
             work=[write_side.run, read_side.run, gateway.run],
             drain=write_side.drain,
             on_started=lambda: on_ready(address),
+            hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
         )
 

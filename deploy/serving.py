@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -13,7 +14,8 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from deploy.bounded_http import BoundedHttpProtocol
+from deploy.allowed_hosts import AllowedHosts
+from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -87,7 +89,9 @@ async def serve(
     work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     drain: Callable[[], Coroutine[Any, Any, None]],
     on_started: Callable[[], None],
+    hosts: AllowedHosts,
     ws: Any = "none",
+    head_ms: int = HEAD_MS_MAX,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
@@ -96,7 +100,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         ws=ws,
-        http=BoundedHttpProtocol,
+        http=functools.partial(BoundedHttpProtocol, hosts, head_ms),  # type: ignore[arg-type]  # it only calls it
         lifespan="off",
         access_log=False,
         log_level="warning",

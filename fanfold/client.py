@@ -59,6 +59,9 @@ FIRST_WAIT_SECONDS: Final = 0.1
 WAIT_SECONDS_MAX: Final = 3.0
 """0.1, 0.2, 0.4 ... 3 s, with chance: some 6 s in all, enough for a service to restart, and then the caller decides."""
 
+ASKED_AGAIN: Final = frozenset({408, 425, 429})
+"""Of 4xx those that refuse nothing: a time-out of something in between, which may have passed it on; too early; too much."""
+
 REQUEST_SECONDS_MAX: Final = 30.0
 """Longer than the service waits for an outcome (10 s), so its own answer comes first."""
 
@@ -179,8 +182,9 @@ class Client:
             )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
-        results = msgspec.json.Decoder().decode_lines(answer.body)
-        return [_result(item, result) for item, result in zip(items, results, strict=True)]
+        with _naming(items), self._understanding():
+            results = msgspec.json.Decoder().decode_lines(answer.body)
+            return [_result(item, result) for item, result in zip(items, results, strict=True)]
 
     async def balance(
         self, account: str, *, min_position: str | None = None, min_version: int | None = None
@@ -233,10 +237,19 @@ class Client:
         document = answer.document()
         if answer.status >= 400 or document.get("result") == "refused":
             return refusal_of(document, int(document.get("status", answer.status)))
-        return read(document)
+        with self._understanding():
+            return read(document)
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """An answer that is no wallet service's (a proxy's own page, say) says nothing about what was asked."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.DecodeError):
+            raise NotAnswered(f"{self.url}: its answer is not a wallet service's.") from None
 
     async def _send(self, method: str, path: str, **request: Any) -> _Reply:
-        """One request, sent again with the same content while there is no answer or only a 5xx."""
+        """One request, sent again with the same content while there is no answer, or only a 5xx or one of ASKED_AGAIN."""
         failure = "it did not answer"
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
@@ -247,7 +260,7 @@ class Client:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 failure = f"it cannot be reached ({type(error).__name__})"
                 continue
-            if reply.status < 500:
+            if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
             failure = str(reply.document().get("title") or "it is not available")
         raise NotAnswered(f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts.")

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Final
 
-from write_side.contract.atoms import Malformed, format_transfer_id, parse_transfer_id
+from write_side.contract.atoms import Malformed, parse_transfer_id
 from write_side.ledger.commands import Note, Protocol
 
 Members = Mapping[str, object]
@@ -28,6 +28,10 @@ METADATA_TEXT_MAX: Final = 256
 NOTE: Final = frozenset({"reference", "metadata"})
 
 _KEY: Final = re.compile(r"[ -~]{1,255}\Z", re.ASCII)
+_UUID_KEY: Final = re.compile(
+    r"(?:urn:uuid:(?!\{)|(\{)|)([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?(1)\})\Z",
+    re.ASCII | re.IGNORECASE,
+)
 _REFERENCE: Final = re.compile(r"[ -~]{1,128}\Z", re.ASCII)
 _MOMENT: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))?Z\Z", re.ASCII)
 _LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -58,15 +62,22 @@ def command_id(members: Members, key: str | None) -> bytes:
         return id_of_key(key)
     id = parse_transfer_id(members["id"])
     # A client may repeat the id itself as the key, for proxies that look at the header.
-    if key is not None and id_of_key(key) != id and key.lower() != format_transfer_id(id):
+    if key is not None and id_of_key(key) != id:
         raise Malformed("ids_differ", "id", "must be the same as the Idempotency-Key when both are given")
     return id
 
 
 def id_of_key(key: str) -> bytes:
-    """The transfer id that an Idempotency-Key stands for: UUIDv5 of principal and key."""
+    """The transfer id that an Idempotency-Key stands for: the UUID that it is, in whichever of the usual spellings, else UUIDv5
+    of principal and key. Blanks around it are no part of it (RFC 9110, 5.5)."""
+    key = key.strip(" \t")
     if not _KEY.match(key):
         raise Malformed("idempotency_key_malformed", "Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    if found := _UUID_KEY.match(key):
+        try:
+            return parse_transfer_id(found[2])
+        except Malformed as refusal:
+            raise Malformed("idempotency_key_malformed", "Idempotency-Key", refusal.detail) from None
     return uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}").bytes
 
 

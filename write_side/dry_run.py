@@ -49,16 +49,18 @@ ROUNDS_MAX: Final = 1_000
 Key = tuple[np.uint64, np.uint64]
 
 
-def dry_run(states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int) -> Answer | Place:
+def dry_run(
+    states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int, ids_max: int = 1 << 24
+) -> Answer | Place:
     """The answer that the command would get, or where its first outcome lies.
 
     states: of all partitions; each is locked while it is copied from.
 
-    wall_us: the time, UTC microseconds; no earlier than the last block's is taken.
+    wall_us: the time, UTC microseconds; no earlier than the last block's is taken.  ids_max: as the writers have it.
     """
     now_us = max(wall_us, *(state.chained.created_at_us + 1 for state in states.values()))
     copies = _Copies(states, home, command, partitions)
-    blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us))])
+    blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us, ids_max))])
     position = Position(home, states[home].chained.sequence)
     answer: Answer | Place | None = None
     at_home: list[Block] = []
@@ -70,7 +72,7 @@ def dry_run(states: Mapping[int, State], home: int, command: Command, partitions
             at_home.append(block)
             answer = _last_answer(block, copies.of(home)) or answer
         for target, messages in messages_of_block(block).items():
-            blocks.append((target, _decided(copies.of(target), messages, partitions, now_us)))
+            blocks.append((target, _decided(copies.of(target), messages, partitions, now_us, ids_max)))
     assert answer is not None, "the first block answers"
     if isinstance(answer, Place):
         return answer
@@ -97,11 +99,11 @@ def _last_answer(block: Block, state: State) -> Answer | Place | None:
     return None
 
 
-def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now_us: int) -> Block:
+def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now_us: int, ids_max: int) -> Block:
     at_us = max(now_us, state.chained.created_at_us + 1)
     n = len(batch)
     decision = decide(
-        state, [batch], np.ones(n, np.int64), np.arange(n), partitions=partitions, created_at_us=at_us, ids_max=1 << 20
+        state, [batch], np.ones(n, np.int64), np.arange(n), partitions=partitions, created_at_us=at_us, ids_max=ids_max
     )
     chained = state.chained
     data = encode(
@@ -176,6 +178,8 @@ class _Copies:
         copy.ids.reserve(2)
         for id16 in self._ids:
             _copy_id(source, copy, id16)
+        # As many as there are, though they are not copied: whether there is room for one more.
+        copy.ids.timeless, copy.ids.timeless_from_us = source.ids.timeless, source.ids.timeless_from_us
         if self._original is not None:
             _copy_pending(source, copy, self._original, What.REVERSAL)
         if self._hold is not None:

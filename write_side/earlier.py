@@ -11,7 +11,7 @@ from write_side.contract.codes import Code
 from write_side.contract.ids import AMOUNT, DONE_BY_LEGS, PARTIES
 from write_side.contract.pending_columns import What
 from write_side.contract.state import Place, State
-from write_side.ledger.commands import Leg, Reverse
+from write_side.ledger.commands import Capture, Leg, Reverse, Void
 from write_side.outcomes import Outcomes
 
 _PARTY_BITS = 32
@@ -23,43 +23,46 @@ class Earlier:
     def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
         self._outcomes = outcomes
 
-    async def home_of_hold(self, hold: bytes) -> int:
-        """The partition of a hold; of one that was never made any, which will say so."""
-        return await self._find(hold)
+    async def home_of_hold(self, command: Capture | Void) -> int:
+        """The partition that ran the command, else that of its hold."""
+        return await self._find(command.id, command.hold)
 
     async def reversal(self, command: Reverse) -> tuple[int, Reverse]:
-        """The partition of the transfer to reverse, and the command with its legs; without legs when it cannot be reversed."""
-        home = await self._find(command.transfer)
+        """The partition that ran the command, else that of the transfer to reverse; and the command with its legs, without them
+        when it cannot be reversed."""
+        home = await self._find(command.id, command.transfer)
         legs = await self._legs(self._outcomes[home], command.transfer)
         return home, command._replace(legs=tuple(sorted(leg._replace(amount=-leg.amount) for leg in legs)))
 
-    async def _find(self, id16: bytes) -> int:
-        found = self._where(id16)
+    async def _find(self, own: bytes, subject: bytes) -> int:
+        found = await self._where(own, subject)
         if found is None:
             # Nobody is told that it is unknown by a partition that has not folded what was there when he asked.
             for outcomes in self._outcomes.values():
                 await outcomes.caught_up()
-            found = self._where(id16)
-        return min(self._outcomes) if found is None else found
+            found = await self._where(own, subject)
+        return self._most_forgetful() if found is None else found
 
-    def _where(self, id16: bytes) -> int | None:
+    async def _where(self, own: bytes, subject: bytes) -> int | None:
+        """What ran is asked for before what it was about: that may be over, and forgotten, while the command is remembered."""
+        ran, about = [], []
         for partition, outcomes in self._outcomes.items():
-            state = outcomes.state
-            if state.find_transfer(id16) is not None or _has_hold(state, id16):
-                return partition
-        return None
+            has_run, has_subject = await outcomes.ask(lambda state: _knows(state, own, subject))
+            ran += [partition] if has_run else []
+            about += [partition] if has_subject else []
+        both = [partition for partition in ran if partition in about]
+        return next(iter(both or ran or about), None)
+
+    def _most_forgetful(self) -> int:
+        """Where neither is known: the partition that refuses ids of the latest time, so that a command which any of them may have
+        run and forgotten is told that it is too old, and not that nothing moved."""
+        return max(self._outcomes, key=lambda p: (self._outcomes[p].state.chained.refuse_ids_before_us, -p))
 
     async def _legs(self, outcomes: Outcomes, id16: bytes) -> list[Leg]:
-        state = outcomes.state
-        with state.lock:
-            row = state.ids.find(id16)
-            amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
-            parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
-        if amount > 0:
-            debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
-            asset = state.assets[debit]
-            return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
-        place = state.find_transfer(id16)
+        told = await outcomes.ask(lambda state: _told(state, id16))
+        if isinstance(told, list):
+            return told
+        amount, place = told
         if amount != DONE_BY_LEGS or place is None:
             return []
         block = await outcomes.block(place.sequence)
@@ -68,6 +71,24 @@ class Earlier:
             block = await outcomes.block(int(block.pending["begun"][began[0]]))
             place = _beginning(block, id16)
         return _legs_at(block, place.row)
+
+
+def _told(state: State, id16: bytes) -> list[Leg] | tuple[int, Place | None]:
+    """The legs of a plain done transfer; else what the id table has as its amount, and where its outcome lies."""
+    with state.lock:
+        row = state.ids.find(id16)
+        amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
+        parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
+        if amount <= 0:
+            return amount, state.find_transfer(id16)
+        debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
+        asset = state.assets[debit]
+        return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
+
+
+def _knows(state: State, own: bytes, subject: bytes) -> tuple[bool, bool]:
+    """Whether a command has run, and whether what it is about is there."""
+    return state.find_transfer(own) is not None, state.find_transfer(subject) is not None or _has_hold(state, subject)
 
 
 def _has_hold(state: State, id16: bytes) -> bool:

@@ -17,6 +17,8 @@ PROBLEM: Final = b"application/problem+json"
 
 RETRY_AFTER_SECONDS: Final = 1
 """What a 503 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
+_RETRY_AFTER_SECONDS: Final = {"id_memory_full": 60}
+"""Codes whose reason lasts longer: ids are forgotten once an hour."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -30,11 +32,15 @@ class Response(NamedTuple):
     status: int
     content_type: bytes
     body: bytes
+    retry_after_s: int = RETRY_AFTER_SECONDS
 
 
 def json_response(status: int, document: dict[str, object]) -> Response:
     """A document as it is; from 400 on it is a problem document (RFC 9457) and says so."""
-    return Response(status, JSON if status < 400 else PROBLEM, _encode(document))
+    if status < 400:
+        return Response(status, JSON, _encode(document))
+    retry_after_s = _RETRY_AFTER_SECONDS.get(str(document.get("code")), RETRY_AFTER_SECONDS)
+    return Response(status, PROBLEM, _encode(document), retry_after_s)
 
 
 def problem(word: str, **more: object) -> Response:
@@ -51,7 +57,7 @@ def malformed_document(refusal: Malformed) -> dict[str, object]:
 async def send(send_message: Send, response: Response) -> None:
     headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
     if response.status == 503:
-        headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
+        headers.append((b"retry-after", b"%d" % response.retry_after_s))
     if response.status in (408, 413):
         # What is left of the body is not worth reading, and without it the connection cannot be used again.
         headers.append((b"connection", b"close"))

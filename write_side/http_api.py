@@ -36,7 +36,16 @@ from write_side.ledger.commands import LEGS_MAX, Command, Rich, Transfer
 from write_side.openapi import describe
 from write_side.outcomes import OutcomeUnknown
 from write_side.prefer_header import WAIT_SECONDS_MAX, wait_preference
-from write_side.request_body import ClientGone, Headers, Receive, Scope, media_type, read_body, read_headers
+from write_side.request_body import (
+    ClientGone,
+    Headers,
+    Receive,
+    Scope,
+    media_type,
+    read_body,
+    read_headers,
+    refuse_query,
+)
 from write_side.strict_json import parse_object
 
 ACCOUNTS: Final = "/v1/accounts/"
@@ -57,8 +66,15 @@ class Intake(BatchIntake, Protocol):
         ...
 
 
-def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[], list[str]]) -> FastAPI:
-    """The application. `ready` gives the reasons why this process should not get requests yet, none when it should."""
+def create_app(
+    intake: Intake,
+    *,
+    registry: CollectorRegistry,
+    ready: Callable[[], list[str]],
+    told_ready: Callable[[], dict[str, object]] = dict,
+) -> FastAPI:
+    """The application. `ready` gives the reasons why this process should not get requests yet, none when it should; `told_ready`
+    what else it says then."""
     app = FastAPI(
         title="fanfold write side",
         openapi_url=None,
@@ -96,7 +112,7 @@ def create_app(intake: Intake, *, registry: CollectorRegistry, ready: Callable[[
         (HOLDS + "{hold:path}" + VOID, ["POST"], doors.void),
         (ACCOUNTS + "{account:path}", ["PUT", "PATCH"], doors.account),
         ("/healthz", ["GET"], _answering(lambda: json_response(200, {"status": "alive"}))),
-        ("/readyz", ["GET"], _answering(lambda: _readiness(ready()))),
+        ("/readyz", ["GET"], _answering(lambda: _readiness(ready(), told_ready()))),
         ("/metrics", ["GET"], _answering(answer_metrics)),
         ("/openapi.json", ["GET"], _answering(lambda: document)),
     ):
@@ -148,6 +164,7 @@ class _Doors:
 
     async def account(self, scope: Scope, receive: Receive) -> Response:
         # Not the router's parameter: its pattern lets a newline at the end pass and drops it.
+        refuse_query(scope.get("query_string", b""))
         account = parse_account(scope["path"].partition(ACCOUNTS)[2])
         if scope["method"] == "PATCH":
             return await self._command(scope, receive, partial(change, account))
@@ -176,6 +193,7 @@ class _Doors:
     async def _command(
         self, scope: Scope, receive: Receive, read: Callable[[Members, str | None], Transfer | Rich]
     ) -> Response:
+        refuse_query(scope.get("query_string", b""))
         headers = read_headers(scope["headers"])
         wait_s = wait_preference(scope["headers"])
         members = parse_object(await _body(headers, receive))
@@ -209,8 +227,8 @@ def _answering(make: Callable[[], Response]) -> Handle:
     return handle
 
 
-def _readiness(reasons: list[str]) -> Response:
-    return problem("not_ready", reasons=reasons) if reasons else json_response(200, {"status": "ready"})
+def _readiness(reasons: list[str], told: dict[str, object]) -> Response:
+    return problem("not_ready", reasons=reasons) if reasons else json_response(200, {"status": "ready"} | told)
 
 
 async def _refuse_request(request: Request, refusal: Exception) -> StarletteResponse:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
 from write_side.home import home_partition, is_inside
-from write_side.lane import Lane, Overloaded
+from write_side.lane import Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
     Capture,
@@ -34,6 +34,7 @@ from write_side.ledger.commands import (
 )
 from write_side.outcome_columns import BatchOutcome, outcome_columns
 from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
+from write_side.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
 
 __all__ = ["Intake", "Overloaded", "Stopping"]
 
@@ -45,9 +46,17 @@ class Stopping(Exception):
     """The service is stopping; the command was not taken."""
 
 
+class _Routed(NamedTuple):
+    """home: the partition that decides it. command: with what the log knows of its subject. refusal: it is not to be asked."""
+
+    home: int
+    command: Command
+    refusal: Answer | None = None
+
+
 class Intake:
     """`outcomes`: by partition. record_commands_max: commands a record. wait_s: how long an answer is waited for.
-    clock: what dry runs go by."""
+    clock, ids_max: what dry runs go by, the latter as the writers have it."""
 
     def __init__(
         self,
@@ -58,12 +67,15 @@ class Intake:
         clock: Clock,
         record_commands_max: int = 8_192,
         wait_s: float = 10.0,
+        ids_max: int = 16_777_216,
     ) -> None:
         self._partitions = partitions
         self._wait_s = wait_s
         self._clock = clock
+        self._ids_max = ids_max
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
         self._earlier = Earlier(outcomes)
+        self._ahead = RefusedAhead(outcomes)
         self._stopping = False
 
     async def submit(
@@ -77,11 +89,17 @@ class Intake:
         if self._stopping:
             raise Stopping
         until_s = self._until(wait_s)
-        routed = [await self._routed(command) for command in commands]
+        suspected = self._ahead.suspected(commands)
+        routed = [await self._routed(command, known) for command, known in zip(commands, suspected, strict=True)]
+        if self._partitions > 1 and len(routed) > 1:
+            for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
+                routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
         if mode is Mode.STOP:
             return await self._in_order(routed, until_s)
         if mode is Mode.ATOMIC:
             self._refuse_unless_atomic(routed)
+            if any(line.refusal is not None for line in routed):
+                return await self._none_run(routed, "batch_refused", until_s)
         return await self._submit(routed, mode, until_s)
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
@@ -90,6 +108,8 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
+        if self._ahead.any_of(batch, homes):
+            return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
@@ -107,9 +127,13 @@ class Intake:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Stopping."""
         if self._stopping:
             raise Stopping
-        home, routed = await self._routed(command)
+        home, routed, refusal = await self._routed(command, *self._ahead.suspected([command]))
+        if refusal is not None:
+            return Answer(refusal.status, refusal.document | {"dry_run": True})
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
-        said = await asyncio.to_thread(dry_run, states, home, routed, self._partitions, self._clock.wall_us())
+        said = await asyncio.to_thread(
+            dry_run, states, home, routed, self._partitions, self._clock.wall_us(), self._ids_max
+        )
         if isinstance(said, Answer):
             return said
         first = await self._lanes[home].outcomes.first(said)
@@ -120,65 +144,90 @@ class Intake:
         self._stopping = True
         await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
 
-    async def _routed(self, command: Command) -> tuple[int, Command]:
-        """The partition that decides it, and the command with what the log knows of its subject."""
+    async def _routed(self, command: Command, suspected: bool) -> _Routed:
         if isinstance(command, Capture | Void):
-            return await self._earlier.home_of_hold(command.hold), command
+            return _Routed(await self._earlier.home_of_hold(command), command)
         if isinstance(command, Reverse):
-            return await self._earlier.reversal(command)
-        return home_partition(command, self._partitions), command
+            return _Routed(*await self._earlier.reversal(command))
+        home = home_partition(command, self._partitions)
+        return _Routed(home, command, await self._ahead.answer(home, command, suspected))
 
-    def _refuse_unless_atomic(self, routed: Sequence[tuple[int, Command]]) -> None:
-        if not all(isinstance(command, Transfer | LegsTransfer) for _, command in routed):
+    def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
+        if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
             raise Malformed("batch_kind_unsupported", "body", "has a line that is no transfer")
-        if len({home for home, _ in routed}) > 1:
+        if len({line.home for line in routed}) > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
 
-    async def _in_order(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
+    async def _in_order(self, routed: Sequence[_Routed], until_s: float) -> list[Answer]:
         """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
         answers: list[Answer] = []
         at = 0
         while at < len(routed):
             if any(answer.status >= 400 for answer in answers):
-                answers += await self._behind_refusal(routed[at:], until_s)
+                answers += await self._none_run(routed[at:], "not_run", until_s)
                 break
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1
-            end = at + len(next(CommandBatch.of([command for _, command in routed[at:end]]).parts()))
+            end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
             answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             at = end
         return answers
 
-    async def _behind_refusal(self, routed: Sequence[tuple[int, Command]], until_s: float) -> list[Answer]:
-        """Lines that are not to be run; those that ran before, by this batch or another request, get their outcome again."""
-        ran = [at for at, (home, command) in enumerate(routed) if self._is_known(home, command)]
+    async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
+        """Lines that are not to be run, and why; those that ran before, by whatever request, get their outcome again."""
+        ran = [at for at, line in enumerate(routed) if await self._is_known(line)]
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
-        return [answers.get(at) or _not_run(command) for at, (_, command) in enumerate(routed)]
+        if word == "batch_refused":  # the line that refused the others says why
+            answers |= {at: line.refusal for at, line in enumerate(routed) if line.refusal is not None}
+        return [answers.get(at) or _not_run(line.command, word) for at, line in enumerate(routed)]
 
-    def _is_known(self, home: int, command: Command) -> bool:
+    async def _is_known(self, line: _Routed) -> bool:
         """Whether its id is remembered, so that asking runs nothing."""
-        state = self._lanes[home].outcomes.state
-        return not isinstance(command, OpenAccount) and state.find_transfer(command.id) is not None
+        command = line.command
+        if isinstance(command, OpenAccount):
+            return False
+        return await self._lanes[line.home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
 
-    def _hangs_on(self, first: tuple[int, Command], other: tuple[int, Command]) -> bool:
-        return first[0] == other[0] and all(
-            not isinstance(command, Capture | Void | Reverse) and is_inside(command, self._partitions)
-            for _, command in (first, other)
+    def _hangs_on(self, first: _Routed, other: _Routed) -> bool:
+        return first.home == other.home and all(
+            line.refusal is None
+            and not isinstance(line.command, Capture | Void | Reverse)
+            and is_inside(line.command, self._partitions)
+            for line in (first, other)
         )
 
-    async def _submit(self, routed: Sequence[tuple[int, Command]], mode: Mode, until_s: float) -> list[Answer]:
+    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+        """As `_submit` for one that comes by itself, without columns of its own."""
+        lane = self._lanes[home]
+        if lane.gathered >= GATHERED_MAX:
+            raise Overloaded
+        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        if answer.status == PENDING_STATUS:
+            assert not isinstance(command, OpenAccount)
+            return await lane.outcomes.ended(command.id, until_s) or answer
+        return answer
+
+    async def _submit(self, routed: Sequence[_Routed], mode: Mode, until_s: float) -> list[Answer]:
+        if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
+            command = routed[0].command
+            if isinstance(command, Lone):
+                return [await self._alone(routed[0].home, command, until_s)]
         by_partition: dict[int, list[int]] = {}
-        for i, (home, _) in enumerate(routed):
-            by_partition.setdefault(home, []).append(i)
+        answers: dict[int, Answer] = {}
+        for i, line in enumerate(routed):
+            if line.refusal is None:
+                by_partition.setdefault(line.home, []).append(i)
+            else:
+                answers[i] = line.refusal
         batches = {
-            p: list(CommandBatch.of([routed[i][1] for i in rows], mode).parts()) for p, rows in by_partition.items()
+            p: list(CommandBatch.of([routed[i].command for i in rows], mode).parts())
+            for p, rows in by_partition.items()
         }
         if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
             raise Malformed(
                 "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
             )
-        answers: dict[int, Answer] = {}
         for p, decided in (await self._decided(batches)).items():
             found = [
                 answer
@@ -188,7 +237,7 @@ class Intake:
             answers.update(zip(by_partition[p], found, strict=True))
         for i, answer in answers.items():
             if answer.status == PENDING_STATUS:
-                home, command = routed[i]
+                home, command, _ = routed[i]
                 assert not isinstance(command, OpenAccount)
                 answers[i] = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
         return [answers[i] for i in range(len(routed))]
@@ -228,6 +277,6 @@ class Intake:
         return BatchOutcome.joined(outcomes)
 
 
-def _not_run(command: Command) -> Answer:
+def _not_run(command: Command, word: str) -> Answer:
     id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
-    return Answer(PROBLEMS["not_run"].status, problem_document("not_run", id=id16, result="refused"))
+    return Answer(PROBLEMS[word].status, problem_document(word, id=id16, result="refused"))

@@ -21,6 +21,11 @@ def describe(*, body_bytes_max: int, batch_lines_max: int, legs_max: int, wait_s
             "version": "1",
             "description": (
                 "Opens accounts and moves money. Every answer is given from the log: what it says has happened is durable. "
+                "An id means one command, in all partitions: the same id with other content is refused "
+                "(`id_reused_with_other_content`) and moves nothing. Where another account gives first, another partition "
+                "decides, and the refusal holds from when the first request was decided: of two requests with one id and "
+                "different first givers that are sent within the same moment both may run; then the id is `id_ambiguous`. "
+                "Parameters in the address of a command are refused: all that it says is in its body. "
                 f"A body is at most {body_bytes_max} bytes, a batch at most {batch_lines_max} lines."
             ),
         },
@@ -173,7 +178,12 @@ def _command(body: str, example: Document, wait_seconds_max: int, about: str | N
 _KEY: Final[Document] = {
     "name": "Idempotency-Key",
     "in": "header",
-    "description": "Stands for the id (UUIDv5 of caller and key) where the body has none.",
+    "description": (
+        "Stands for the id where the body has none. A key that is a UUID (with or without braces or `urn:uuid:`) is that id; of "
+        "any other the id is made (UUIDv5 of caller and key), and the answer tells it. Blanks around the key are no part of it. "
+        "An id made of a key carries no time: it is remembered for 7 days at least, and when there is no room for another the "
+        "answer is 503 `id_memory_full`, and nothing was run."
+    ),
     "schema": {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
 }
 

@@ -18,6 +18,18 @@ _SUBJECT: Final = {
     "hold": {"$ref": "#/components/schemas/TransferId", "description": "of a capture or void: what it is about"},
     "reverses": {"$ref": "#/components/schemas/TransferId", "description": "of a reversal: what it reverses"},
 }
+_ASSET: Final = (
+    "Code and exponent: how many decimals the unit has. An exponent costs range: no balance, that of `@world` in each partition "
+    "included, passes 10^18 minor units, which are 10^16 units at 2 decimals, 10^9 at 9, a thousand at 15, and no more decimals "
+    "are taken. One spelling: `USD/2`, never `USD/02`. (Accounts that an older log has of other assets stay usable.)"
+)
+_FROM: Final = "ids that carry a time from then on are remembered, older ones are refused"
+_ID: Final = (
+    "A UUID, version 7 preferred. It runs at most once, whatever it is used for. One of version 7 carries its time and is "
+    "refused (`id_expired`) once that is older than what is remembered, 7 days or less under load (`/readyz`, "
+    "`ids.window_seconds`), so it can never run twice. One of another version is remembered for 7 days at least, and may run "
+    "again after that; when there is no room for another it is 503 `id_memory_full`, and nothing is run."
+)
 _ACCOUNTS: Final = (
     "As they are after it. Of a transfer across partitions only the accounts of its home partition, as the transfer left them: "
     "home is where the first account that gives lives, and its log does not know the accounts of other partitions. Ask for "
@@ -43,10 +55,20 @@ def _words() -> Document:
         "description": "Kept with the outcome and given back with it.",
     }
     return {
-        "TransferId": {"type": "string", "pattern": f"^{_UUID}$", "not": {"enum": list(_NIL_OR_MAX)}},
+        "TransferId": {
+            "type": "string",
+            "pattern": f"^{_UUID}$",
+            "not": {"enum": list(_NIL_OR_MAX)},
+            "description": _ID,
+        },
         "AccountId": {"type": "string", "pattern": f"^{_ACCOUNT}$"},
         "Party": {"type": "string", "pattern": f"^({_ACCOUNT}|@world)$"},
-        "Asset": {"type": "string", "pattern": "^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$", "examples": ["USD/2"]},
+        "Asset": {
+            "type": "string",
+            "pattern": "^[A-Z][A-Z0-9]{0,15}/([0-9]|1[0-5])$",
+            "examples": ["USD/2"],
+            "description": _ASSET,
+        },
         "Amount": {"type": "string", "pattern": "^[1-9][0-9]{0,17}$", "description": "Minor units, 1 to 10^18."},
         "SignedAmount": {"type": "string", "pattern": "^-?[1-9][0-9]{0,17}$", "description": "Minor units, not zero."},
         "Protocol": {
@@ -151,6 +173,11 @@ def _answers() -> Document:
                 "status": {"type": "integer"},
                 "code": {"type": "string"},
                 "detail": {"type": "string"},
+                "remembered_from": {
+                    "type": "string",
+                    "format": "date-time",
+                    "description": "of `id_expired`: " + _FROM,
+                },
                 **_SUBJECT,
             },
             "type",

@@ -28,14 +28,27 @@ class ClientGone(Exception):
 
 
 def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """The headers that mean something here, names in lower case. Raises Malformed when one of them comes twice."""
+    """The headers that mean something here, names in lower case, values without the blanks around them (RFC 9110, 5.5).
+
+    Raises Malformed when one of them comes twice.
+    """
     headers: dict[bytes, bytes] = {}
     for name, value in given:
         if name in _READ:
             if name in headers:
                 raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
-            headers[name] = value
+            headers[name] = value.strip(b" \t")
     return headers
+
+
+def refuse_query(query: bytes) -> None:
+    """Raises Malformed for any parameter in the address of a command: what it is meant to say would not be heard."""
+    if query.strip(b"&"):
+        raise Malformed(
+            "parameter_malformed",
+            "query",
+            "has a parameter, and none is known here: all that a command says is in its body",
+        )
 
 
 async def read_body(headers: Headers, receive: Receive, *, bytes_max: int) -> bytes:

@@ -23,6 +23,7 @@ from write_side.contract.partition_count import check_partition_count
 from write_side.demonstration import Fail, demonstrate
 from write_side.follower import Follower
 from write_side.http_api import create_app
+from write_side.id_window import told_ready
 from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
@@ -110,11 +111,17 @@ class WriteSide:
             clock=SystemClock(),
             record_commands_max=settings.block_commands_max,
             wait_s=settings.answer_wait_ms / 1000,
+            ids_max=settings.ids_max,
         )
         self._not_ready = ["the log is being folded"]
         self.relays = {writer.partition: Relay(writer.partition, queue, SystemClock()) for writer in self.writers}
-        registry.register(WriterMetrics(self.writers, self.relays))
-        self.app: FastAPI = create_app(self.intake, registry=registry, ready=lambda: self._not_ready)
+        registry.register(WriterMetrics(self.writers, self.relays, settings.ids_max))
+        self.app: FastAPI = create_app(
+            self.intake,
+            registry=registry,
+            ready=lambda: self._not_ready,
+            told_ready=lambda: told_ready([outcomes.state for outcomes in self.outcomes.values()], settings.ids_max),
+        )
 
     def _accepted(self, partition: int) -> Callable[..., None]:
         def accepted(block: Block, offset: int) -> None:

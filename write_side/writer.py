@@ -19,11 +19,11 @@ import numpy as np
 
 from write_side.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.command_queue import CommandQueue, Queued, QueueReader
+from write_side.contract import limits
 from write_side.contract.block import Block, Header, decode, encode, header_of
 from write_side.contract.chain import NO_HEAD, Head, Skip, judge_header
 from write_side.contract.fold import CheckFailed
 from write_side.contract.grammar import grammar_fault
-from write_side.contract.limits import COMMANDS_BYTES_MAX
 from write_side.contract.log import Log, Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -141,7 +141,7 @@ class Writer:
         pending, weight, fitting = self.state.pending, 0, 0
         for record in taken:
             weight += 0 if record.batch is None else record.batch.weight(pending)
-            if fitting and weight > COMMANDS_BYTES_MAX:
+            if fitting and weight > limits.COMMANDS_BYTES_MAX:
                 break
             fitting += 1
         self._left_over = taken[fitting:]

@@ -8,12 +8,16 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from write_side.contract.chain import Skip
+from write_side.id_window import id_window
 from write_side.relay import Relay
 from write_side.writer import Writer
 
 
 class WriterMetrics(Collector):
-    def __init__(self, writers: Sequence[Writer], relays: Mapping[int, Relay]) -> None:
+    """ids_max: how many ids without a time a writer remembers."""
+
+    def __init__(self, writers: Sequence[Writer], relays: Mapping[int, Relay], ids_max: int) -> None:
+        self._ids_max = ids_max
         self._writers = writers
         self._relays = relays
 
@@ -23,6 +27,17 @@ class WriterMetrics(Collector):
         consumed = GaugeMetricFamily("fanfold_writer_consumed_to", "Next command offset", labels=["partition"])
         accounts = GaugeMetricFamily("fanfold_writer_accounts", "Accounts", labels=["partition"])
         ids = GaugeMetricFamily("fanfold_writer_remembered_ids", "Transfer ids remembered", labels=["partition"])
+        window = GaugeMetricFamily(
+            "fanfold_id_window_seconds",
+            "Ids that carry their time are remembered this long right now; older ones are refused",
+            labels=["partition"],
+        )
+        timeless = GaugeMetricFamily(
+            "fanfold_timeless_ids", "Ids without a time remembered, each for 7 days", labels=["partition"]
+        )
+        room = GaugeMetricFamily(
+            "fanfold_timeless_ids_room", "Ids without a time that are still taken", labels=["partition"]
+        )
         skipped = CounterMetricFamily(
             "fanfold_writer_skipped_records", "Records of the log that do not count", labels=["partition", "reason"]
         )
@@ -36,6 +51,10 @@ class WriterMetrics(Collector):
             consumed.add_metric(labels, writer.state.chained.consumed_to)
             accounts.add_metric(labels, writer.state.count)
             ids.add_metric(labels, writer.state.ids.count)
+            remembered = id_window(writer.state, self._ids_max)
+            window.add_metric(labels, remembered.seconds)
+            timeless.add_metric(labels, remembered.timeless)
+            room.add_metric(labels, remembered.timeless_room)
             unreadable.add_metric(labels, writer.unreadable_records)
             for reason in Skip:
                 skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
@@ -56,4 +75,4 @@ class WriterMetrics(Collector):
             open_transfers.add_metric(labels, relay.open)
             stuck.add_metric(labels, relay.stuck)
         yield from (sent, again, failed, open_transfers, stuck)
-        yield from (blocks, epoch, consumed, accounts, ids, skipped, unreadable)
+        yield from (blocks, epoch, consumed, accounts, ids, window, timeless, room, skipped, unreadable)

@@ -57,7 +57,9 @@ async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -
             for record in records:
                 folded = replay.take(record)
                 if folded is not None and folded.block.header.sequence > behind:
-                    say_next("\n".join(json.dumps(event) for event in events_of(folded.block, replay.state)))
+                    lines = [json.dumps(event) for event in events_of(folded.block, replay.state)]
+                    if lines:  # the first block of a writer has none
+                        say_next("\n".join(lines))
 
 
 def verify(

@@ -71,6 +71,9 @@ def write(text: str) -> OSError | None:
         return error
     except ValueError:
         return OSError(errno.EBADF, "it is closed")
+    except KeyboardInterrupt:  # who reads us has stopped, and the person has had enough: it is done all the same
+        _drop_the_rest()
+        return OSError(errno.EINTR, "interrupted")
     return None
 
 

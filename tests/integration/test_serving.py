@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX
 from deploy.serving import listen, run, serve
 
@@ -34,7 +35,9 @@ async def port() -> AsyncIterator[int]:
 
     with listen("127.0.0.1", 0) as bound:
         serving = asyncio.create_task(
-            serve(hello, bound, work=[until_the_end], drain=_nothing_is_left, on_started=ready.set, ws="none")
+            serve(
+                hello, bound, work=[until_the_end], drain=_nothing_is_left, on_started=ready.set, hosts=AllowedHosts()
+            )
         )
         async with asyncio.timeout(LIMIT_S):
             await ready.wait()
@@ -49,7 +52,7 @@ async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
     answer = b""
     # A client that goes on sending may get the reset before it has read the answer.
     with suppress(ConnectionError):
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * READ_BYTES)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * READ_BYTES)
         writer.write(b"a" * READ_BYTES)
         async with asyncio.timeout(LIMIT_S):
             answer = await reader.read()
@@ -61,7 +64,7 @@ async def test_requests_one_after_the_other_are_counted_each_for_itself(port: in
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = b"b" * HEAD_BYTES_MAX
     for _ in range(3):
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
         writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
     writer.close()
@@ -94,11 +97,16 @@ def test_a_burst_of_connections_is_taken_many_a_turn_of_the_loop() -> None:
         with listen("127.0.0.1", 0) as bound, ExitStack() as clients:
             for _ in range(NEWCOMERS):
                 client = clients.enter_context(socket.create_connection(bound.getsockname()))
-                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             counted = asyncio.create_task(count_turns())
             async with asyncio.timeout(LIMIT_S):
                 await serve(
-                    counting, bound, work=[until_all_asked], drain=_nothing_is_left, on_started=lambda: None, ws="none"
+                    counting,
+                    bound,
+                    work=[until_all_asked],
+                    drain=_nothing_is_left,
+                    on_started=lambda: None,
+                    hosts=AllowedHosts(),
                 )
             counted.cancel()
 

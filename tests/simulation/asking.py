@@ -15,7 +15,7 @@ from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Command, LegsTransfer, Transfer
+from write_side.ledger.commands import Command, LegsTransfer, OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
 
 REQUESTS_OF_CLIENT = 6
@@ -28,9 +28,9 @@ class Clients:
 
     world: World
 
-    def __init__(self, wallet: Wallet, chaos: Chaos) -> None:
+    def __init__(self, wallet: Wallet, chaos: Chaos, *, floods: bool = False) -> None:
         self._wallet, self._chaos = wallet, chaos
-        self._asked = Asked(chaos.random, wallet)
+        self._asked = Asked(chaos.random, wallet, floods=floods)
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
@@ -91,6 +91,8 @@ class Clients:
         for command, answer in zip(request.commands, answers, strict=True):
             if "position" in answer.document:  # else no partition was asked
                 self._answered(command, answer)
+            if answer.status == 201 and isinstance(command, Transfer) and self._chaos.strikes("asked otherwise", 0.1):
+                await self._ask_otherwise(process, command)
         return all(answer.status != PENDING_STATUS for answer in answers)
 
     def _answered(self, command: Command, answer: Answer) -> None:
@@ -98,8 +100,26 @@ class Clients:
         positions = positions_of(str(answer.document["position"]))
         home = self._wallet.home_of(command)
         auditor = self.world.auditors[home if home in positions else min(positions)]
-        self.world.checked(partial(auditor.answered, command, answer.document))
+        if answer.document.get("code") == "id_reused_with_other_content" and home not in positions:
+            assert not isinstance(command, OpenAccount)
+            self.world.checked(partial(auditor.used, command.id, positions[auditor.partition]))
+        else:
+            self.world.checked(partial(auditor.answered, command, answer.document))
         for partition, sequence in positions.items():
             self.reached[partition] = max(self.reached.get(partition, -1), sequence)
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self._asked.done.append(command.id)
+
+    async def _ask_otherwise(self, process: WriteSide, command: Transfer) -> None:
+        """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs."""
+        changed = self._asked.from_elsewhere(command)
+        if changed is None:
+            return
+        try:
+            [answer] = await ask(process.life, process.intake.submit([changed]))
+        except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
+            return
+        said = answer.document.get("code", answer.document["result"])
+        self.world.chaos.count("asked otherwise")
+        refused = said in ("id_reused_with_other_content", "id_expired")
+        self.world.checked(partial(self.world.auditors[0].require, refused, f"an id with another giver became {said}"))

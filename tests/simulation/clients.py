@@ -7,6 +7,7 @@ import random
 
 from tests.simulation.batches import Request, own_ids
 from tests.simulation.faults import NOON_US
+from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
 from write_side.contract.atoms import NO_FLOOR
@@ -15,15 +16,21 @@ from write_side.ledger.commands import Command, Leg, LegsTransfer, Mode, OpenAcc
 DAY_US = 86_400_000_000
 ACROSS = 0.35
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
+FLOODS = 0.1
+"""How many of the requests are floods, where there are any."""
 BATCHES = 0.2
 """How much is sent as a batch that is atomic, or stops: half and half."""
 
 
 class Asked(RichStream):
-    """Commands of now. done: ids of transfers that a client has been told are done."""
+    """Commands of now. done: ids of transfers that a client has been told are done.
 
-    def __init__(self, chance: random.Random, wallet: Wallet) -> None:
+    floods: now and then one request has more transfers of many legs than a block takes.
+    """
+
+    def __init__(self, chance: random.Random, wallet: Wallet, *, floods: bool = False) -> None:
         super().__init__(chance)
+        self._floods = floods
         self._wallet = wallet
         self._used: set[bytes] = set()
         self.done: list[bytes] = []
@@ -33,6 +40,10 @@ class Asked(RichStream):
         count = self.chance.choice((1, 1, 1, 2, 5))
         if opens:
             return Request([self.first() for _ in range(count)])
+        if self._floods and self.chance.random() < FLOODS:
+            self.at_us = _now_us()
+            legs = self._legs_across if self._wallet.partitions > 1 else self.legs
+            return Request([LegsTransfer(self.id(), legs(), self.protocol()) for _ in range(FLOOD)])
         dice = self.chance.random()
         if dice >= BATCHES:
             return Request([self.next() for _ in range(count)])
@@ -55,6 +66,16 @@ class Asked(RichStream):
         """From now on others may ask for the same, or ask about it."""
         if request.mode is not Mode.CONTINUE:
             self.sent = [*self.sent[-40:], *(each for each in request.commands if not isinstance(each, OpenAccount))]
+
+    def from_elsewhere(self, command: Transfer) -> Transfer | None:
+        """The same id and amount, given by an account of another partition; None where all live in one."""
+        home = self._wallet.home_of(command)
+        changed = [
+            command._replace(debit=name, credit="@world")
+            for name, asset in ACCOUNTS.items()
+            if asset == command.asset and self._wallet.home_of(command._replace(debit=name, credit="@world")) != home
+        ]
+        return self.chance.choice(changed) if changed else None
 
     def first(self) -> Command:
         """Accounts have to be there before anything can be asked of them."""

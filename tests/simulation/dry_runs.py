@@ -37,7 +37,8 @@ class DryRuns:
             answer = await ask(process.life, process.intake.dry_run(command))
         except (ConnectionLost, OutcomeUnknown, Stopping):
             return
-        if before is not None and before == _positions(world, process):
+        # Where ids are forgotten for want of room, the command itself may make some go: a copy has only its own.
+        if before is not None and before == _positions(world, process) and world.ids_max == 1 << 24:
             world.chaos.count("dry run compared")
             world.checked(lambda: self._compare(command, answer, at_us))
 
@@ -58,11 +59,11 @@ class DryRuns:
 
 
 def _positions(world: World, process: WriteSide) -> list[int] | None:
-    """Where the states of a process are; None when one of them is not where the log is, or has no block."""
+    """Where the states of a process are; None when one of them is not where the log is."""
     found = []
     for auditor in world.auditors:
         chained = process.outcomes[auditor.partition].state.chained
-        if not auditor.hashes or chained.sequence != auditor.sequence or chained.block_hash != auditor.hashes[-1]:
+        if [chained.block_hash] != auditor.hashes[-1:]:
             return None
         found.append(chained.sequence)
     return found

@@ -22,6 +22,7 @@ from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
+from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
 from write_side.contract.answers import format_time
@@ -33,7 +34,7 @@ from write_side.intake import Intake
 from write_side.outcomes import Outcomes
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Writer
 
 T = TypeVar("T")
 
@@ -66,6 +67,7 @@ class World:
     feed: SharedFeed
     auditors: list[Auditor]
     trace: Callable[[str], None]
+    ids_max: int = 1 << 24
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
     intakes: list[WriteSide] = field(default_factory=list)
@@ -140,12 +142,20 @@ class WriteSide:
         for p in range(world.partitions):
             part: Writer | Follower = Follower(p, log, self._accepted(p))
             if p in owned:
-                limits = WriterLimits(block_commands_max=world.chaos.random.choice((1, 4, 8_192)))
-                part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
+                part = world.parts.writer(
+                    p, log, queue, self.clock, writer_limits(world.chaos, world.ids_max), self._accepted(p)
+                )
                 self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
-        self.intake = Intake(queue, self.outcomes, partitions=world.partitions, clock=self.clock, wait_s=ANSWER_WAIT_S)
+        self.intake = Intake(
+            queue,
+            self.outcomes,
+            partitions=world.partitions,
+            clock=self.clock,
+            wait_s=ANSWER_WAIT_S,
+            ids_max=world.ids_max,
+        )
         life.start(self._live())
 
     async def _live(self) -> None:

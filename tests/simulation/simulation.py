@@ -20,6 +20,7 @@ from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.limits import limits_of
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -33,6 +34,8 @@ STORM_S = 20.0
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 PARTITIONS = (1, 2, 2, 3, 4)
+IDS_MAX = (1 << 24, 1 << 24, 16, 4)
+"""Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
 
 
 class Story(NamedTuple):
@@ -63,18 +66,20 @@ class _Records(MemoryRecords):
         return offset
 
 
-def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> Story:
+def run_seed(
+    seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS, small: bool | None = None
+) -> Story:
     """Raises Violation (or what the product raised that nobody handled) when a rule does not hold.
 
-    partitions: how many there may be; the seed chooses.
+    partitions: how many there may be; the seed chooses.  small: whether the log is a small one; None: the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs():
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
+    with capture_logs(), limits_of(chaos, small) as floods:
+        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions, floods).run(), chaos.delay_s)
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int]) -> None:
+    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
         partitions = chaos.random.choice(counts)
@@ -87,8 +92,9 @@ class _Run:
         every = tuple(range(partitions))
         shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
         self.projected = chaos.random.choice(sorted(shares))
-        self.wallet = Wallet(partitions)
-        self.clients = Clients(self.wallet, chaos)
+        ids_max = chaos.random.choice(IDS_MAX)
+        self.wallet = Wallet(partitions, ids_max)
+        self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
             Auditor(
                 p,
@@ -100,7 +106,7 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace)
+        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))

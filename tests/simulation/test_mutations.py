@@ -178,7 +178,7 @@ def let_reads_go_before_the_feed_is_there(patch: Patch) -> None:
 
     def at_once(watch: PartitionWatch) -> None:
         held, watch._held = watch._held, []
-        for read in held:
+        for _, _, read in held:
             watch._let_go(read.subscriptions)
 
     patch.setattr(PartitionWatch, "_release", at_once)

@@ -165,6 +165,7 @@ class BlockAnswers:
             id=self._id(row) if kind is not Kind.OPEN else None,
             result="refused",
             available=None if spendable == NOT_TOLD else str(spendable),
+            remembered_from=format_time(self.block.header.refuse_ids_before_us) if code is Code.ID_EXPIRED else None,
             position=self._position,
             at=self._at,
         )

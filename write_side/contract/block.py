@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
+from write_side.contract import limits
 from write_side.contract.columns import (
     SECTIONS,
     SECTIONS_OF_VERSION,
@@ -21,7 +22,7 @@ from write_side.contract.columns import (
     decode_sections,
     encode_section,
 )
-from write_side.contract.limits import BODY_BYTES_MAX, PARTITIONS_MAX, RECORD_BYTES_MAX
+from write_side.contract.limits import BODY_BYTES_MAX, PARTITIONS_MAX
 
 MAGIC: Final = b"FANFOLD\x1a"
 FORMAT_VERSION: Final = 2
@@ -95,7 +96,7 @@ def encode(
     partitions: how many its log has, told by whoever decides for one.
     """
     body = b"".join(encode_section(section, sections[section.name]) for section in SECTIONS if section.name in sections)
-    if HEADER_BYTES + len(body) > RECORD_BYTES_MAX:
+    if HEADER_BYTES + len(body) > limits.RECORD_BYTES_MAX:
         raise ValueError(f"a body of {len(body)} bytes is over the limit: whoever made it has not kept `limits.py`")
     fields = _FIELDS.pack(
         MAGIC,

@@ -62,9 +62,12 @@ class Code(IntEnum):
     HOLD_SPANS_PARTITIONS = 29  # hold: the accounts that give live in different partitions
     STALE = 30  # a message between partitions that came twice or too late: nothing changed
     ASSET_COLLIDES = 31  # open: the hash of its new asset is that of another asset of the partition
+    ID_MEMORY_FULL = 32  # ids without a time fill the memory, and none of them may be forgotten yet
 
 
-_ID_RULES: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+_ID_RULES: Final = (
+    Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN, Code.ID_MEMORY_FULL
+)  # fmt: skip
 _LEG_RULES: Final = (
     Code.ACCOUNT_UNKNOWN,
     Code.ASSET_MISMATCH,
@@ -98,7 +101,7 @@ PRECEDENCE: Final = {
 }  # fmt: skip
 """Per kind every code it can get, in the order in which they are tested."""
 
-NOT_REMEMBERED: Final = (Code.REPEATED, Code.ID_REUSED, Code.ID_EXPIRED, Code.ID_IN_FUTURE, Code.NOT_RUN)
+NOT_REMEMBERED: Final = _ID_RULES
 """Outcomes that do not occupy the transfer id: either another outcome does already, or the id can never run, or may still."""
 
 REMEMBERED_KINDS: Final = (Kind.TRANSFER, Kind.HOLD, Kind.CAPTURE, Kind.VOID, Kind.REVERSE, Kind.CHANGE)
@@ -132,19 +135,40 @@ class Problem(NamedTuple):
 REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     Code.ID_REUSED: (
         "id_reused_with_other_content",
-        Problem(422, "This id was used for another transfer", "No money moved. Use a new id for a new transfer."),
+        Problem(
+            422,
+            "This id was used for another transfer",
+            "No money moved by this request; what the id was used for first stands. Use a new id for a new transfer.",
+        ),
     ),
     Code.ID_EXPIRED: (
         "id_expired",
         Problem(
             422,
             "The time in this id is older than what is remembered",
-            "No money moved by this request. Ask for the transfer's outcome by its id before trying again with a new one.",
+            "No money moved by this request, and none ever will under this id; an earlier request with it may have moved some. "
+            "Ids of a time from `remembered_from` on are remembered. "
+            "If the id was made just now, the clock of the client that made it is behind: set it right. Else look at the "
+            "accounts, or ask for the transfer by its id, before asking again under a new one.",
         ),
     ),
     Code.ID_IN_FUTURE: (
         "id_in_future",
-        Problem(422, "The time in this id is more than 5 minutes ahead", "No money moved. Check the client's clock."),
+        Problem(
+            422,
+            "The time in this id is more than 5 minutes ahead",
+            "No money moved by this request. The clock of the client that made the id is ahead: set it right, then use a new id.",
+        ),
+    ),
+    Code.ID_MEMORY_FULL: (
+        "id_memory_full",
+        Problem(
+            503,
+            "The memory for ids without a time is full",
+            "No money moved: nothing was run under this id in the last 7 days. Send it again later, unchanged. "
+            "An Idempotency-Key, or an id that is no UUID of version 7, is remembered for 7 days, and is not run rather than "
+            "forgotten sooner. An id of version 7 is taken now. FANFOLD_IDS_MAX sets for how many ids there is room.",
+        ),
     ),
     Code.PARTITIONS_DIFFER: (
         "partitions_differ",
@@ -156,7 +180,12 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.ACCOUNT_UNKNOWN: (
         "account_unknown",
-        Problem(422, "An account of this transfer does not exist", "No money moved. Open the account first."),
+        Problem(
+            422,
+            "An account of this transfer does not exist",
+            "No money moved. Either an account is not open, or none of its partition has this asset yet, so that there is no "
+            "@world of it either. Look at how the asset is written, and open the account first.",
+        ),
     ),
     Code.ASSET_MISMATCH: (
         "asset_mismatch",
@@ -168,7 +197,13 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.BALANCE_LIMIT: (
         "balance_limit_exceeded",
-        Problem(422, "A balance would pass 10^18 minor units", "No money moved."),
+        Problem(
+            422,
+            "A balance would pass 10^18 minor units",
+            "No money moved. No account, the @world of each partition included, may be further from zero than 10^18 minor "
+            "units of its asset: 10^16 of USD/2, a thousand of ETH/15. GET /v1/system tells the @world that is meant where the "
+            "accounts have room. An asset with a smaller exponent has room for more.",
+        ),
     ),
     Code.DEBIT_FROZEN: (
         "account_frozen_for_debit",
@@ -200,7 +235,11 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.HOLD_UNKNOWN: (
         "hold_unknown",
-        Problem(422, "No such hold is open", "No money moved. It was never made, or is captured, voided or expired."),
+        Problem(
+            422,
+            "No such hold is open",
+            "No money moved by this request. The hold was never made, or is over: captured, voided or expired.",
+        ),
     ),
     Code.HOLD_EXCEEDED: (
         "capture_exceeds_hold",
@@ -217,7 +256,9 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     Code.TRANSFER_UNKNOWN: (
         "transfer_unknown",
         Problem(
-            422, "The transfer to reverse is not remembered", "No money moved. Ids are remembered for the id window."
+            422,
+            "The transfer to reverse is not remembered",
+            "No money moved by this request. Ids are remembered for the id window; a transfer the other way round does the same.",
         ),
     ),
     Code.ALREADY_REVERSED: (
@@ -228,7 +269,13 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
     Code.NOT_REVERSIBLE: (
         "not_reversible",
-        Problem(422, "Only a done transfer can be reversed", "No money moved."),
+        Problem(
+            422,
+            "Only a done transfer can be reversed",
+            "No money moved by this request. Under that id is something else: a hold, a capture, a reversal or a change of an "
+            "account, or a transfer that was refused or is under way. A done capture or reversal is answered with a transfer the "
+            "other way round.",
+        ),
     ),
     Code.BATCH_REFUSED: (
         "batch_refused",
@@ -272,44 +319,47 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
     ),
 }
 
+_NOTHING: Final = "Nothing changed by this request."
+"""Said where the log was not asked: an earlier request with the same id may have done something."""
+
 PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     # Malformed input, said at the door: nothing reached the log.
-    "body_malformed": Problem(400, "The body is not the JSON asked for", "Nothing changed."),
-    "body_too_large": Problem(413, "The body is too large", "Nothing changed. Send it in smaller parts."),
-    "body_timeout": Problem(408, "The body did not arrive in time", "Nothing changed. Try again with the same id."),
-    "content_type_unsupported": Problem(415, "The content type is not supported", "Nothing changed."),
-    "field_unknown": Problem(400, "The body has a field that is not known", "Nothing changed."),
-    "field_missing": Problem(400, "The body lacks a field", "Nothing changed."),
-    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", "Nothing changed."),
-    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", "Nothing changed. Send one."),
-    "id_malformed": Problem(400, "The id is malformed", "Nothing changed."),
-    "account_malformed": Problem(400, "An account id is malformed", "Nothing changed."),
-    "asset_malformed": Problem(400, "The asset is malformed", "Nothing changed."),
-    "amount_malformed": Problem(400, "The amount is malformed", "Nothing changed."),
-    "floor_malformed": Problem(400, "The floor is malformed", "Nothing changed."),
-    "legs_malformed": Problem(400, "The legs are malformed", "Nothing changed."),
-    "owner_malformed": Problem(400, "The owner is malformed", "Nothing changed."),
-    "position_malformed": Problem(400, "The position is malformed", "Nothing changed."),
-    "parameter_malformed": Problem(400, "A parameter is malformed", "Nothing changed."),
-    "deadline_malformed": Problem(400, "The deadline is malformed", "Nothing changed."),
-    "protocol_malformed": Problem(400, "The protocol is malformed", "Nothing changed."),
-    "reference_malformed": Problem(400, "The reference is malformed", "Nothing changed."),
-    "metadata_malformed": Problem(400, "The metadata is malformed", "Nothing changed."),
-    "condition_malformed": Problem(400, "A condition is malformed", "Nothing changed."),
-    "flags_malformed": Problem(400, "The flags are malformed", "Nothing changed."),
-    "mode_malformed": Problem(400, "The batch mode is malformed", "Nothing changed."),
+    "body_malformed": Problem(400, "The body is not the JSON asked for", _NOTHING),
+    "body_too_large": Problem(413, "The body is too large", f"{_NOTHING} Send it in smaller parts."),
+    "body_timeout": Problem(408, "The body did not arrive in time", f"{_NOTHING} Try again with the same id."),
+    "content_type_unsupported": Problem(415, "The content type is not supported", _NOTHING),
+    "field_unknown": Problem(400, "The body has a field that is not known", _NOTHING),
+    "field_missing": Problem(400, "The body lacks a field", _NOTHING),
+    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", _NOTHING),
+    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", f"{_NOTHING} Send one."),
+    "id_malformed": Problem(400, "The id is malformed", _NOTHING),
+    "account_malformed": Problem(400, "An account id is malformed", _NOTHING),
+    "asset_malformed": Problem(400, "The asset is malformed", _NOTHING),
+    "amount_malformed": Problem(400, "The amount is malformed", _NOTHING),
+    "floor_malformed": Problem(400, "The floor is malformed", _NOTHING),
+    "legs_malformed": Problem(400, "The legs are malformed", _NOTHING),
+    "owner_malformed": Problem(400, "The owner is malformed", _NOTHING),
+    "position_malformed": Problem(400, "The position is malformed", _NOTHING),
+    "parameter_malformed": Problem(400, "A parameter is malformed", _NOTHING),
+    "deadline_malformed": Problem(400, "The deadline is malformed", _NOTHING),
+    "protocol_malformed": Problem(400, "The protocol is malformed", _NOTHING),
+    "reference_malformed": Problem(400, "The reference is malformed", _NOTHING),
+    "metadata_malformed": Problem(400, "The metadata is malformed", _NOTHING),
+    "condition_malformed": Problem(400, "A condition is malformed", _NOTHING),
+    "flags_malformed": Problem(400, "The flags are malformed", _NOTHING),
+    "mode_malformed": Problem(400, "The batch mode is malformed", _NOTHING),
     "batch_spans_partitions": Problem(
         422,
         "An atomic batch must stay in one partition",
-        "No money moved. A transfer of many legs may span partitions.",
+        "No money moved by this request. A transfer of many legs may span partitions.",
     ),
     "batch_too_large": Problem(
         413,
         "An atomic batch must fit into one block of the log",
-        "No money moved. Send fewer lines, or lines with fewer legs.",
+        "No money moved by this request. Send fewer lines, or lines with fewer legs.",
     ),
-    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", "Nothing changed."),
-    "same_account_twice": Problem(422, "A transfer needs two different accounts", "Nothing changed."),
+    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", _NOTHING),
+    "same_account_twice": Problem(422, "A transfer needs two different accounts", _NOTHING),
     # Reads.
     "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),
     "transfer_not_found": Problem(
@@ -343,8 +393,8 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
         "What was done there is in the log, and other partitions are answered. The reason says what is the matter.",
     ),
     # Environment.
-    "not_found": Problem(404, "There is nothing at this address", "Nothing changed."),
-    "method_not_allowed": Problem(405, "This address does not take that method", "Nothing changed."),
+    "not_found": Problem(404, "There is nothing at this address", _NOTHING),
+    "method_not_allowed": Problem(405, "This address does not take that method", _NOTHING),
     "not_ready": Problem(
         503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
     ),

@@ -20,7 +20,9 @@ from write_side.contract.ids import (
     REFUSED,
     ROW_BITS,
     end_id,
+    has_time,
     put_id,
+    timeless_from,
 )
 from write_side.contract.pending import forget_reversals
 from write_side.contract.prefetch import AHEAD
@@ -45,7 +47,7 @@ def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
 @njit(cache=True, nogil=True)
 def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
     """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7), or `at_us` for an id without a time."""
-    if ((id_a >> np.uint64(52)) & np.uint64(15)) == 7 and ((id_b >> np.uint64(6)) & np.uint64(3)) == 2:
+    if has_time(id_a, id_b):
         milliseconds = np.int64(0)
         for i in range(6):
             milliseconds = (milliseconds << 8) | np.int64((id_a >> np.uint64(8 * i)) & np.uint64(255))
@@ -57,12 +59,15 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 def _fold_ids(  # type: ignore[no-untyped-def]
     rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
-    """Remember the ids of transfers; the new count, or -1 when one is there twice. ids: uint64[n, 2].
+    """Remember the ids of transfers; the new count, or -1 when one is there twice, and how many came without a time.
+
+    ids: uint64[n, 2].
 
     remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
     """
     of_kind, of_code = remembered
     amounts, parties = became
+    timeless = 0
     for i in range(kind.size):
         if i + AHEAD < kind.size:
             prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
@@ -74,7 +79,7 @@ def _fold_ids(  # type: ignore[no-untyped-def]
                 continue
             free = find_row(rows, slots, secret, a, b)
             if free >= 0:
-                return -1
+                return -1, timeless
             put_id(
                 rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i],
                 parties[i],
@@ -83,22 +88,27 @@ def _fold_ids(  # type: ignore[no-untyped-def]
             digest[0] += x
             digest[1] += y
             count += 1
+            timeless += 0 if has_time(a, b) else 1
         elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
             end_id(rows, slots, secret, a, b, place, code[i] == _DONE)
-    return count
+    return count, timeless
 
 
 def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> str | None:
-    """Forget the ids below the header's cut-off, then keep those of the block's transfers; a fault, or None."""
+    """Forget the ids that the block's writer forgot, then keep those of the block's transfers; a fault, or None."""
     outcomes, header = block.outcomes, block.header
-    if header.refuse_ids_before_us > state.chained.refuse_ids_before_us:
-        forget_before(state, header.refuse_ids_before_us)
     size = len(outcomes["kind"])
+    is_raised = header.refuse_ids_before_us > state.chained.refuse_ids_before_us
+    # A block that decides nothing, as one that begins an epoch, forgets nothing by its time alone (`decide.py`).
+    held_us = state.ids.timeless_from_us
+    from_us = timeless_from(held_us, header.created_at_us) if size or is_raised else held_us
+    if is_raised or from_us > held_us:
+        forget_before(state, header.refuse_ids_before_us, from_us)
     if size == 0:
         return None
     prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
     state.ids.reserve(size)
-    count = _fold_ids(
+    count, timeless = _fold_ids(
         state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
         outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence,
         header.created_at_us, header.refuse_ids_before_us,
@@ -106,13 +116,14 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     if count < 0:
         return "a transfer id is remembered twice"
     state.ids.count = int(count)
+    state.ids.timeless += int(timeless)
     return None
 
 
-def forget_before(state: State, cut_off_us: int) -> None:
-    """Forget the ids below a cut-off, and which of them are reversed."""
-    state.ids.forget_before(cut_off_us, state.digest)
-    forget_reversals(state.pending.arrays, state.digest, cut_off_us)
+def forget_before(state: State, cut_off_us: int, timeless_from_us: int) -> None:
+    """Forget the ids below their cut-off, and which of them are reversed."""
+    state.ids.forget_before(cut_off_us, timeless_from_us, state.digest)
+    forget_reversals(state.pending.arrays, state.digest, cut_off_us, timeless_from_us)
 
 
 def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:

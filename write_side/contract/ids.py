@@ -3,6 +3,10 @@
 Dense rows in the order of arrival, and an open-addressing index of (32-bit tag, row) words over them: inserting a new id
 touches one random cache line and one sequential one. The index is rebuilt larger before it is 70 % full, so probing always ends.
 `secret` keeps a client from choosing ids that collide: where a row lies differs in each process and is in no digest.
+
+Forgetting has two rules. An id that carries its time is refused once it is below the block header's cut-off, so it may be
+forgotten whenever room is needed and can never run again. Nothing tells how old one without a time is: it is forgotten by age
+alone, `WINDOW_US` after its block, whatever the table's size is; that follows from the times of blocks and needs no column.
 """
 
 from __future__ import annotations
@@ -13,9 +17,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit
+from write_side.contract.compiled import njit, njit_inlined
 from write_side.contract.digest import mix_id
-from write_side.contract.hash_index import TAG, find_row, following, hash_words, home, point_to, with_room
+from write_side.contract.hash_index import INDEX, TAG, find_row, following, hash_words, home, point_to, with_room
 
 ID_A: Final = 0
 ID_B: Final = 1
@@ -37,9 +41,21 @@ PENDING_OTHER: Final = -4
 """In AMOUNT: what a plain done transfer moved, PARTIES being its account numbers (debit << 32 | credit); or one of these:
 refused; done, its legs are in the log; done and not reversible; under way, and reversible or not when done."""
 
+WINDOW_US: Final = 7 * 24 * 3600 * 1_000_000
+"""What is promised: an id without a time is remembered this long at least."""
+CUT_OFF_STEP_US: Final = 3600 * 1_000_000
+"""Ids that passed the window are forgotten in steps, because forgetting passes over the whole table. Both are part of the block's
+format: every reader forgets what the writer forgot."""
+
 _START_ROWS: Final = 1024
 _ROOM_ROWS: Final = 2**22
 """256 MiB of addresses."""
+
+
+@njit_inlined
+def has_time(id_a, id_b):  # type: ignore[no-untyped-def]
+    """Whether an id is a UUIDv7 (RFC 9562, 5.7), the version that carries its time. id_a, id_b: its words, uint64."""
+    return ((id_a >> np.uint64(52)) & np.uint64(15)) == 7 and ((id_b >> np.uint64(6)) & np.uint64(3)) == 2
 
 
 @njit(cache=True, nogil=True)
@@ -78,10 +94,13 @@ def _index(rows, count, slots, secret):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _keep_from(rows, count, cut_off_us, digest):  # type: ignore[no-untyped-def]
-    kept = 0
+def _keep_from(rows, count, cut_off_us, timeless_from_us, digest):  # type: ignore[no-untyped-def]
+    """Close the rows up; how many are kept, and how many of those have no time."""
+    kept = timeless = 0
     for row in range(count):
-        if rows[row, TIME_US] >= np.uint64(cut_off_us):
+        has = has_time(rows[row, ID_A], rows[row, ID_B])
+        if rows[row, TIME_US] >= np.uint64(cut_off_us if has else timeless_from_us):
+            timeless += 0 if has else 1
             if kept != row:
                 for column in range(WIDTH):
                     rows[kept, column] = rows[row, column]
@@ -90,16 +109,46 @@ def _keep_from(rows, count, cut_off_us, digest):  # type: ignore[no-untyped-def]
             a, b = mix_id(rows[row, ID_A], rows[row, ID_B], rows[row, TIME_US])
             digest[0] -= a
             digest[1] -= b
-    return kept
+    return kept, timeless
+
+
+@njit(cache=True, nogil=True)
+def _seen(rows, slots, secret, ids, found):  # type: ignore[no-untyped-def]
+    """As `find_row` for n ids, where somebody else may be writing: no row behind the end is looked at, and probing ends."""
+    size = np.uint64(slots.size)
+    for i in range(len(ids)):
+        a, b = ids[i, 0], ids[i, 1]
+        tag = hash_words(a, b, secret) & TAG
+        slot = home(tag, size)
+        for _ in range(slots.size):
+            word = slots[slot]
+            if word == 0:
+                break
+            row = np.int64(word & INDEX) - 1
+            if (word & TAG) == tag and row < len(rows) and rows[row, ID_A] == a and rows[row, ID_B] == b:
+                found[i] = True
+                break
+            slot = following(slot, size)
+
+
+def timeless_from(held_us: int, at_us: int) -> int:
+    """From when ids without a time are remembered in a block of this time, `held_us` being the same of the block before."""
+    from_us = at_us - WINDOW_US
+    return from_us if from_us - held_us >= CUT_OFF_STEP_US else held_us
 
 
 class IdTable:
-    """rows: uint64[capacity, WIDTH], valid up to `count`; slots: uint64[], below 2^32, 0 = free."""
+    """rows: uint64[capacity, WIDTH], valid up to `count`; slots: uint64[], below 2^32, 0 = free.
+
+    timeless: how many of them carry no time; timeless_from_us: those of blocks from then on are remembered, all of them.
+    """
 
     def __init__(self) -> None:
         self.rows: npt.NDArray[np.uint64] = np.empty((_START_ROWS, WIDTH), np.uint64)
         self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
         self.count = 0
+        self.timeless = 0
+        self.timeless_from_us = 0
         self.secret = np.uint64(secrets.randbits(64))
 
     def reserve(self, more: int) -> None:
@@ -113,20 +162,52 @@ class IdTable:
             self.rows = larger
         self.slots = with_room(self.slots, needed)
 
-    def forget_before(self, cut_off_us: int, digest: npt.NDArray[np.uint64]) -> None:
-        """Drop every id whose time is below the cut-off and take it out of `digest`."""
-        self.count = int(_keep_from(self.rows, self.count, cut_off_us, digest))
+    def forget_before(self, cut_off_us: int, timeless_from_us: int, digest: npt.NDArray[np.uint64]) -> None:
+        """Drop every id whose time is below the cut-off, and those without one of blocks before `timeless_from_us`, and take them
+        out of `digest`."""
+        kept, timeless = _keep_from(self.rows, self.count, cut_off_us, timeless_from_us, digest)
+        self.count, self.timeless, self.timeless_from_us = int(kept), int(timeless), timeless_from_us
         self.slots = np.zeros(self.slots.size, np.uint64)
         _index(self.rows, self.count, self.slots, self.secret)
 
-    def median_time_us(self) -> int:
-        """Half of the remembered ids are older than this."""
-        return int(np.median(self.rows[: self.count, TIME_US]))
+    def median_time_us(self) -> int | None:
+        """Half of the remembered ids that carry a time are older than this; None when there are none."""
+        rows = self.rows[: self.count]
+        timed = have_time(rows)
+        return int(np.median(rows[timed, TIME_US])) if timed.any() else None
+
+    def seen(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which of these ids are remembered. ids: uint64[n, 2].
+
+        The one question that may be asked while the table is being changed: of an id that is just being written, or whose table
+        is just being made anew, the answer may be no.
+        """
+        slots, found = self.slots, np.zeros(len(ids), np.bool_)
+        _seen(self.rows, slots, self.secret, ids, found)
+        return found
 
     def find(self, id16: bytes) -> int | None:
         a, b = split_id(id16)
         row = int(find_row(self.rows, self.slots, self.secret, a, b))
         return None if row < 0 else row
+
+
+def have_time(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+    """`has_time` of n ids, uint64[n, 2]."""
+    a, b = ids[:, 0], ids[:, 1]
+    timed: npt.NDArray[np.bool_] = ((a >> np.uint64(52)) & np.uint64(15) == 7) & (
+        (b >> np.uint64(6)) & np.uint64(3) == 2
+    )
+    return timed
+
+
+def times_of_ids(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """UTC microseconds in n ids, uint64[n, 2]; of those without a time later than any."""
+    bytes_of = np.ascontiguousarray(ids[:, :1]).view(np.uint8).astype(np.int64)
+    milliseconds = np.zeros(len(ids), np.int64)
+    for i in range(6):
+        milliseconds = milliseconds << 8 | bytes_of[:, i]
+    return np.where(have_time(ids), milliseconds * 1000, np.iinfo(np.int64).max)
 
 
 def split_id(id16: bytes) -> tuple[np.uint64, np.uint64]:

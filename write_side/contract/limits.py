@@ -7,6 +7,8 @@ one that is in the queue would end every writer that takes it. What one command 
 what is really encoded.
 
     RECORD_BYTES_MAX  =  FRAME_BYTES  +  DUE_BYTES_MAX  +  COMMANDS_BYTES_MAX
+
+What is kept to is read as `limits.NAME` when it is needed, so that a simulation meets the same limits with a small log.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.digest import mix_low, mix_words
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
+from write_side.contract.ids import has_time
 from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import (
     AT_US,
@@ -244,12 +245,15 @@ def purge(table, digest):  # type: ignore[no-untyped-def]
 
 
 @njit_borrowing
-def forget_reversals(table, digest, cut_off_us):  # type: ignore[no-untyped-def]
-    """Drop the reversals of transfers whose ids are no longer remembered: they cannot be asked for again."""
+def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: ignore[no-untyped-def]
+    """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
     rows, _, _, counts, _, _, _, _, _, _ = table
     row = 0
     while row < counts[0]:
-        if rows[row, WHAT] == _REVERSAL and rows[row, DEADLINE_US] < cut_off_us:
+        kept_from_us = (
+            cut_off_us if has_time(np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])) else timeless_from_us
+        )
+        if rows[row, WHAT] == _REVERSAL and rows[row, DEADLINE_US] < kept_from_us:
             drop(table, digest, row)
         else:
             row += 1

@@ -129,7 +129,7 @@ class State:
     def __init__(self, partition: int, partitions: int = 0) -> None:
         """partitions: how many the log has, where whoever folds knows it; else the first block that tells it is believed."""
         self.partition = partition
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # whoever could take it at once may ask what is asked under it
         self.chained = Chained(partitions)
         self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
         self.ids = IdTable()

@@ -8,7 +8,7 @@
     times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
     output    outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome, account, posted,
               version), opened int64[...] (outcome, or a negative for a system account), tape
-    counts    int64[5]: how many are used of each, by the names below
+    counts    int64[6]: how many are used of each, by the names below
     effects   int64[manners, actions, 3] (`participant.EFFECTS`)
 
 The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
@@ -43,7 +43,8 @@ IDS: Final = 1
 ENTRIES: Final = 2
 OPENED: Final = 3
 TAPE: Final = 4
-COUNTS: Final = 5
+TIMELESS: Final = 5
+COUNTS: Final = 6
 
 CODE: Final = 0
 AVAILABLE: Final = 1

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from write_side.contract import limits
 from write_side.contract.atoms import WORLD
 from write_side.contract.codes import Kind
-from write_side.contract.limits import COMMANDS_BYTES_MAX
 from write_side.contract.state import string_keys
 from write_side.ledger.command_checks import check
 from write_side.ledger.commands import (
@@ -168,14 +168,14 @@ class CommandBatch:
         """Bytes that it can add to a block at most (`weights.py`)."""
         return command_weight(self, pending)
 
-    def parts(self, bytes_max: int = COMMANDS_BYTES_MAX) -> Iterator[CommandBatch]:
+    def parts(self) -> Iterator[CommandBatch]:
         """The same in order, in batches that can be decided in one block each."""
-        if self.weight() <= bytes_max:
+        if self.weight() <= limits.COMMANDS_BYTES_MAX:
             yield self
             return
         weights, at = command_weights(self), 0
         while at < len(self):
-            end = at + first_fitting(weights[at:], bytes_max)
+            end = at + first_fitting(weights[at:], limits.COMMANDS_BYTES_MAX)
             yield self.slice(at, end)
             at = end
 
@@ -295,7 +295,7 @@ class CommandBatch:
             _decode_details(*rest) if rest else None,
         )
         check(batch)
-        if batch.weight() > COMMANDS_BYTES_MAX:
+        if batch.weight() > limits.COMMANDS_BYTES_MAX:
             raise BatchMalformed("more than a block can take")
         return batch
 

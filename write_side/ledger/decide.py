@@ -16,6 +16,7 @@ from write_side.contract.codes import Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.fold import row_keys_of
 from write_side.contract.fold_ids import forget_before
+from write_side.contract.ids import timeless_from
 from write_side.contract.pending import purge
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.ledger import book as used
@@ -28,13 +29,9 @@ from write_side.ledger.rules import NO_ROOM, decide_loop
 from write_side.ledger.sections import sections_of
 from write_side.ledger.step_batch import StepBatch
 
-ID_WINDOW_US: Final = 7 * 24 * 3600 * 1_000_000
-"""Ids are remembered this long at least, unless the table reaches its bound before."""
 ID_LATE_US: Final = 10 * 1_000_000
 """A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
 instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
-CUT_OFF_STEP_US: Final = 3600 * 1_000_000
-"""The cut-off follows the window in steps, because forgetting passes over the whole table."""
 
 
 class Decision(NamedTuple):
@@ -63,7 +60,8 @@ def decide(
 
     What time ends comes first: holds and tries whose deadline is not after `created_at_us`, in (deadline, id) order.
     back, row: the place of each command (see `columns.OUTCOMES`), int64[n].  ids_max: when the id table holds this many, the
-    cut-off rises to forget the older half.  `created_at_us` must be above the last block's.  effects: see `participant.py`;
+    cut-off rises to forget the older half of those that carry a time; when it holds as many without one, another is refused.
+    `created_at_us` must be above the last block's.  effects: see `participant.py`;
     another table is for showing what it would do.
     """
     with state.lock:
@@ -106,7 +104,8 @@ class _Deciding:
         self.touched = buffers.rows("touched", len(self.output[1]) + 3 * gathered.openings + 1, 1).reshape(-1)
         self.touched[0] = 0
         self.counts = np.zeros(used.COUNTS, np.int64)
-        self.counts[used.ACCOUNTS], self.counts[used.IDS] = state.count, state.ids.count
+        self.counts[used.ACCOUNTS] = state.count
+        self.counts[used.IDS], self.counts[used.TIMELESS] = state.ids.count, state.ids.timeless
         self.cut_off_us = state.chained.refuse_ids_before_us
 
     def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
@@ -125,8 +124,10 @@ class _Deciding:
 
     def run(self) -> Decision:
         state, n = self.state, len(self.gathered.kind)
-        if self.at_us - ID_WINDOW_US - self.cut_off_us >= CUT_OFF_STEP_US:
-            self._raise_cut_off(self.at_us - ID_WINDOW_US)
+        from_us = timeless_from(state.ids.timeless_from_us, self.at_us)
+        # Of a block without outcomes a reader sees that something was forgotten by the raised cut-off only.
+        if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
+            self._forget(max(self.cut_off_us, from_us), from_us)
         asset_hashes = state.asset_hashes.view(np.int64)
         systems, system_keys = (state.world, state.transit, asset_hashes), self._system_keys()
         chain_state = np.zeros(STATE_WIDTH, np.int64)
@@ -142,13 +143,16 @@ class _Deciding:
                 (state.ids.rows, state.ids.slots, state.ids.secret, self.ids_max), chain_state,
             )  # fmt: skip
             state.count, state.ids.count = int(self.counts[used.ACCOUNTS]), int(self.counts[used.IDS])
+            state.ids.timeless = int(self.counts[used.TIMELESS])
             if reached == n:
                 break
             raised = why != NO_ROOM
             if raised:
                 # Whole seconds: where one block ends and the next begins, some microseconds on, must not show in the cut-off.
                 latest_us = (self.at_us - ID_LATE_US) // 1_000_000 * 1_000_000
-                self._raise_cut_off(min(state.ids.median_time_us(), latest_us))
+                median_us = state.ids.median_time_us()
+                if median_us is not None:
+                    self._forget(max(self.cut_off_us, min(median_us, latest_us)), state.ids.timeless_from_us)
             else:
                 self._make_room()
         purge(state.pending.arrays, state.digest)
@@ -156,10 +160,11 @@ class _Deciding:
         sections = sections_of(state, self.gathered, self.output, self.counts)
         return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us))
 
-    def _raise_cut_off(self, cut_off_us: int) -> None:
-        self.cut_off_us = max(self.cut_off_us, cut_off_us)
-        forget_before(self.state, self.cut_off_us)
-        self.counts[used.IDS] = self.state.ids.count
+    def _forget(self, cut_off_us: int, timeless_from_us: int) -> None:
+        ids = self.state.ids
+        self.cut_off_us = cut_off_us
+        forget_before(self.state, cut_off_us, timeless_from_us)
+        self.counts[used.IDS], self.counts[used.TIMELESS] = ids.count, ids.timeless
 
     def _make_room(self) -> None:
         """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract import limits
 from write_side.contract.codes import Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
 from write_side.contract.fold import row_keys_of
 from write_side.contract.fold_ids import id_words
 from write_side.contract.hash_index import find_row
-from write_side.contract.limits import DUE_BYTES_MAX, DUE_MAX
 from write_side.contract.pending_columns import (
     LEG_AMOUNT,
     LEG_ASSET,
@@ -122,8 +122,8 @@ def gather(
 
 def _due(state: State, created_at_us: int) -> Int64s:
     """Rows of the pending table that time ends now, in (deadline, id) order."""
-    due = state.pending.due(created_at_us, DUE_MAX)
-    return due[: first_fitting(due_weights(state.pending.rows[due]), DUE_BYTES_MAX)] if due.size else due
+    due = state.pending.due(created_at_us, limits.DUE_MAX)
+    return due[: first_fitting(due_weights(state.pending.rows[due]), limits.DUE_BYTES_MAX)] if due.size else due
 
 
 def _places(due: int, batches: Sequence[CommandBatch | StepBatch]) -> tuple[npt.NDArray[np.intp], ...]:

@@ -18,11 +18,12 @@ from write_side.contract.ids import (
     PLACE,
     REFUSED,
     ROW_BITS,
+    has_time,
     put_id,
 )
 from write_side.contract.pending import find_pending
 from write_side.contract.pending_columns import What
-from write_side.ledger.book import CODE, IDS, REPEAT_ROW, REPEAT_SEQUENCE
+from write_side.ledger.book import CODE, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
 """A client's clock may be this far ahead of ours."""
@@ -37,6 +38,7 @@ _REUSED: Final = int(Code.ID_REUSED)
 _EXPIRED: Final = int(Code.ID_EXPIRED)
 _FUTURE: Final = int(Code.ID_IN_FUTURE)
 _NOT_RUN: Final = int(Code.NOT_RUN)
+_MEMORY_FULL: Final = int(Code.ID_MEMORY_FULL)
 _PROCESS: Final = np.int64(What.PROCESS)
 _HOLD: Final = np.int64(What.HOLD)
 
@@ -77,6 +79,11 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
     if not_run:
         outcomes[i, CODE] = _NOT_RUN
         return ANSWERED_REFUSED
+    is_timeless = 0 if has_time(id_a, id_b) else 1
+    if is_timeless and counts[TIMELESS] >= ids_max:
+        # To forget an older one before its window would let it run twice.
+        outcomes[i, CODE] = _MEMORY_FULL
+        return ANSWERED_REFUSED
     step = max(np.int64(1), ids_max // 16)
     id_row = counts[IDS]
     if id_row >= ids_max and (id_row - ids_max) % step == 0 and not raised:
@@ -89,4 +96,5 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
     digest[0] += x
     digest[1] += y
     counts[IDS] = id_row + 1
+    counts[TIMELESS] += is_timeless
     return id_row

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract import limits
 from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Code, Kind
-from write_side.contract.limits import COMMANDS_BYTES_MAX, PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.pending_columns import (
     CREDIT_BIT,
     FROM_HOLD_BIT,
@@ -115,11 +116,11 @@ class StepBatch:
         """Bytes that it can add to a block at most (`weights.py`)."""
         return int(step_weights(self, pending).sum())
 
-    def parts(self, bytes_max: int = COMMANDS_BYTES_MAX) -> Iterator[StepBatch]:
+    def parts(self) -> Iterator[StepBatch]:
         """The same in order, in batches that can be decided in one block each."""
         weights, at = step_weights(self), 0
         while at < len(self):
-            end = at + first_fitting(weights[at : at + ROWS_MAX], bytes_max)
+            end = at + first_fitting(weights[at : at + ROWS_MAX], limits.COMMANDS_BYTES_MAX)
             yield self._between(at, end)
             at = end
 
@@ -161,7 +162,7 @@ class StepBatch:
             **{name: numbers_of(column) for name, column in zip(_LEG_NUMBERS, leg_numbers, strict=True)},
         )
         _check(batch)
-        if batch.weight() > COMMANDS_BYTES_MAX:
+        if batch.weight() > limits.COMMANDS_BYTES_MAX:
             raise BatchMalformed("more than a block can take")
         return batch
 

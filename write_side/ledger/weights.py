@@ -32,7 +32,7 @@ from write_side.contract.limits import (
 )
 from write_side.contract.pending import find_pending, step_what
 from write_side.contract.pending_columns import KIND_SHIFT, LEG_COUNT, OPTION, STEPS, WHAT, Action, What
-from write_side.ledger.commands import LEGS_MAX
+from write_side.ledger.commands import LEGS_MAX, OpenAccount, Transfer
 
 if TYPE_CHECKING:
     from write_side.contract.pending import PendingTable
@@ -82,6 +82,8 @@ _PROCESS_KIND: Final = np.int64(What.PROCESS)
 _STEP_KIND: Final = np.uint8(Kind.STEP)
 _TRY: Final = np.int64(Action.TRY)
 _CAPTURE_KIND: Final = np.int64(Kind.CAPTURE)
+_TEXT_ENDS: Final = 3 * 2 * 4
+"""Where the three texts of a row begin and end in their columns."""
 
 
 def command_weights(batch: CommandBatch, pending: PendingTable | None = None) -> Int64s:
@@ -101,6 +103,13 @@ def command_weight(batch: CommandBatch, pending: PendingTable | None = None) -> 
     if batch.details is not None:
         return int(command_weights(batch, pending).sum())
     return PLAIN_BYTES * len(batch) + int(batch.debit.nbytes + batch.credit.nbytes + batch.owner.nbytes)
+
+
+def lone_weight(command: OpenAccount | Transfer) -> int:
+    """Of one command that is not a row of columns yet: never less than its share of `command_weight` will be."""
+    if isinstance(command, OpenAccount):
+        return PLAIN_BYTES + _TEXT_ENDS + len(command.account) + len(command.owner.encode())
+    return PLAIN_BYTES + _TEXT_ENDS + len(command.debit) + len(command.credit)
 
 
 def step_weights(batch: StepBatch, pending: PendingTable | None = None) -> Int64s:

@@ -76,6 +76,7 @@ class StubWallet:
         self.subscribed: list[dict[str, Any]] = []
         self._book = _Book()
         self._answers: dict[bytes, Answer] = {}
+        self._first: dict[bytes, Transfer | Rich] = {}
         self._changed = asyncio.Condition()
         self._drop = False
         self.stopping = False
@@ -124,7 +125,7 @@ class StubWallet:
     def _open(self, command: OpenAccount) -> Answer:
         existed = command.account in self._book.terms
         if self._book.terms.setdefault(command.account, command) != command:
-            return _refused(Code.ACCOUNT_EXISTS)
+            return _refused(Code.ACCOUNT_EXISTS, position=f"0:{self.block}")
         self._book.version.setdefault(command.account, 0)
         document: dict[str, object] = {
             "account": command.account,
@@ -139,7 +140,11 @@ class StubWallet:
 
     def _once(self, command: Transfer | Rich) -> Answer:
         if command.id not in self._answers:
-            self._answers[command.id] = self._decide(command)
+            answer = self._decide(command)
+            self._answers[command.id] = Answer(answer.status, {"position": f"0:{self.block}"} | answer.document)
+            self._first[command.id] = command
+        elif self._first[command.id] != command:
+            return _refused(Code.ID_REUSED, id=format_transfer_id(command.id), position=f"0:{self.block}")
         return self._answers[command.id]
 
     def _decide(self, command: Transfer | Rich) -> Answer:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
-import gzip
 import json
 import os
 import re
@@ -145,7 +143,7 @@ def test_balance_shows_those_that_are_there_and_names_those_that_are_not(wallet:
         ("balance", "alice"),
         ("transfer", "a", "b", "1", "USD/2"),
         ("open", "alice", "USD/2"),
-        ("import", str(ROOT / "tests/data/pkdd99-transactions.csv.gz")),
+        ("import", str(ROOT / "tests/data/pkdd99-transactions.csv.gz"), "--asset", "CZK/2", "--minor"),
     ],
 )
 def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
@@ -300,66 +298,6 @@ def test_watch_prints_every_change_as_a_json_line(wallet: StubWallet) -> None:
         run("transfer", "@world", "alice", "6", "USD/2", "--minor")
         assert json.loads(watching.stdout.readline())["posted"] == 11
         watching.terminate()
-
-
-def _file(folder: Path, *lines: str, name: str = "rows.csv") -> str:
-    path = folder / name
-    text = "\n".join(["transaction,account,amount", *lines]) + "\n"
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    return str(path)
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
-def test_import_twice_moves_no_money_twice(wallet: StubWallet, tmp_path: Path, name: str) -> None:
-    file = _file(tmp_path, "1,a,700", "2,b,50", "3,a,-900", "4,b,0", "4,b,1", "4,b,1", name=name)
-    first = json.loads(run("import", file, "--json").stdout)
-    counts = ("rows", "accounts_opened", "done", "repeated", "refused", "skipped_zero")
-    assert [first[name] for name in counts] == [6, 2, 5, 0, 0, 1]
-    second = json.loads(run("import", file, "--json").stdout)
-    assert [second[name] for name in counts] == [6, 0, 0, 5, 0, 1]
-    assert (wallet.state("a")["posted"], wallet.state("b")["posted"]) == ("-200", "52")
-    assert wallet.state("a")["floor"] is None
-
-
-def test_import_ends_with_1_and_a_table_when_rows_were_refused(wallet: StubWallet, tmp_path: Path) -> None:
-    file = _file(tmp_path, "1,a,700", "2,a,-900", "3,a,nonsense", "4,not an id,5", "5,a,1")
-    result = run("import", file, "--floor", "0", code=1)
-    assert "5 rows: 2 done, 0 repeated, 3 refused" in result.stdout
-    for code in ("insufficient_available", "amount_malformed", "account_malformed"):
-        assert code in result.stdout
-    assert "nonsense" not in result.output
-    assert wallet.state("a")["posted"] == "701"
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "lacks the columns"),
-        (b"a,b\n1,2\n", "lacks the columns"),
-        (b"transaction,account,amount\n\xff\xff,a,1\n", "not a CSV file"),
-    ],
-)
-def test_file_that_is_no_transaction_file_is_a_sentence(
-    wallet: StubWallet, tmp_path: Path, content: bytes, told: str
-) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_bytes(content)
-    assert told in run("import", str(path), code=1).stderr
-    torn = tmp_path / "torn.csv.gz"
-    torn.write_bytes(gzip.compress(b"transaction,account,amount\n" + b"1,a,1\n" * 9)[:-12])
-    run("import", str(torn), code=1)
-    assert "cannot be read" in run("import", str(tmp_path / "missing.csv"), code=1).stderr
-
-
-def test_import_of_the_bank_ends_at_its_own_balances(wallet: StubWallet) -> None:
-    """The bank's last `balance_after` of every account, which nobody here computed."""
-    file = ROOT / "tests/data/pkdd99-transactions.csv.gz"
-    summary = json.loads(run("import", str(file), "--json").stdout)
-    with gzip.open(file, "rt") as text:
-        last = {row["account"]: row["balance_after"] for row in csv.DictReader(text)}
-    assert summary["rows"] == summary["done"] + summary["skipped_zero"] == 49_070
-    assert summary["accounts_opened"] == len(last) == 1_229
-    assert {account: wallet.state(account)["posted"] for account in last} == last
 
 
 def test_list_of_commands_says_what_each_command_says_itself() -> None:

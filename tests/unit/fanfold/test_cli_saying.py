@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+import typer
 
 from fanfold.cli.saying import NOT_TOLD, complain, say
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -142,7 +145,9 @@ def test_who_ends_a_command_that_waits_is_told_the_id(number: signal.Signals) ->
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "fanfold.cli.main", *CHANGES["transfer"], "--url", url]
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        # A test run in the background may have been told to ignore it, and who starts a process hands that on.
+        heeds = partial(signal.signal, number, signal.SIG_DFL)
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heeds) as process:
             connection, _ = silent.accept()
             with connection:
                 assert connection.recv(16)
@@ -176,3 +181,20 @@ def test_control_characters_of_a_service_are_shown_and_not_obeyed(capsys: pytest
     out, errors = capsys.readouterr()
     assert out == "a\\x1b[2Jb\n"
     assert errors == "c\\x07d\n"
+
+
+class _NobodyReads(io.StringIO):
+    """A pipe that is full, as under `| less`, until the person presses Ctrl-C."""
+
+    def flush(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_nobody_reads_the_output_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", _NobodyReads())
+    with pytest.raises(typer.Exit) as ended:
+        say(f"done, id {ID}", changed=True)
+    assert ended.value.exit_code == NOT_TOLD
+    assert ID in capsys.readouterr().err

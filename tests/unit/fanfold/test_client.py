@@ -13,6 +13,8 @@ from contextlib import aclosing
 from typing import Any, get_args
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -298,6 +300,44 @@ async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
         state = await client.balance("alice")
         assert isinstance(state, AccountState)
         assert state.posted == 5
+
+
+async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> None:
+    """A page of something in between, with status 200: neither done nor refused."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>please log in</html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", page)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        payment = Transfer("@world", "alice", 5, "USD/2")
+        for asked in (client.ask(payment), client.transfer_batch([payment])):
+            with pytest.raises(NotAnswered, match="not a wallet service's") as unclear:
+                await asked
+            assert unclear.value.ids == (payment.id,)
+        for read in (client.balance("alice"), client.system("USD/2"), client.open_transfers()):
+            with pytest.raises(NotAnswered):
+                await read
+
+
+@pytest.mark.parametrize("status", sorted(client_module.ASKED_AGAIN))
+async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have passed the request on: asked again, and unknown in the end."""
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    bodies: list[bytes] = []
+
+    async def late(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(status=status, text="too late")
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", late)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        with pytest.raises(NotAnswered):
+            await client.transfer("@world", "alice", 5, "USD/2")
+    assert len(bodies) == client_module.ATTEMPTS_MAX
+    assert len(set(bodies)) == 1
 
 
 COMMANDS = {

@@ -132,7 +132,8 @@ def assert_same_state(one: State, other: State) -> None:
     assert_indexed(one)
     assert_indexed(other)
     assert np.array_equal(one.pending.lows, other.pending.lows)
-    assert one.ids.count == other.ids.count
+    for name in ("count", "timeless", "timeless_from_us"):
+        assert getattr(one.ids, name) == getattr(other.ids, name), name
     assert np.array_equal(one.ids.rows[: one.ids.count], other.ids.rows[: one.ids.count])
     for row in one.ids.rows[: one.ids.count, :2]:
         assert one.find_transfer(row.tobytes()) == other.find_transfer(row.tobytes()) is not None

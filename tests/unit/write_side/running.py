@@ -56,7 +56,14 @@ class RunningPartition:
         self.failure: Exception | None = None
         self.writer = Writer(0, self.log, self.queue, self.clock, limits or WriterLimits(), self._accepted)
         self.outcomes = Outcomes(0, self.writer.replay, self.log)
-        self.intake = Intake(self.queue, {0: self.outcomes}, partitions=1, clock=self.clock, wait_s=wait_s)
+        self.intake = Intake(
+            self.queue,
+            {0: self.outcomes},
+            partitions=1,
+            clock=self.clock,
+            wait_s=wait_s,
+            ids_max=(limits or WriterLimits()).ids_max,
+        )
         self.running: asyncio.Task[None] | None = None
 
     def _accepted(self, block: Block, offset: int) -> None:

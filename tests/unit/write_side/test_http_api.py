@@ -16,6 +16,8 @@ from write_side import request_body
 from write_side.batch_door import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from write_side.body_fields import KEY_NAMESPACE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
+from write_side.contract.codes import problem_document
+from write_side.http_answers import json_response, send
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown
@@ -76,6 +78,67 @@ async def test_idempotency_key_stands_for_the_id(edge: Edge) -> None:
     other = await edge.transfer(without, headers={"Idempotency-Key": "order 8"})
     assert first.document["id"] == again.document["id"] != other.document["id"]
     assert first.document["id"] == str(uuid.uuid5(KEY_NAMESPACE, "anonymous\norder 7"))
+
+
+@pytest.mark.parametrize("spelling", ["{}", " {}", "{} ", "\t{} \t"])
+async def test_blanks_around_an_idempotency_key_are_no_part_of_it(edge: Edge, spelling: str) -> None:
+    without = {name: value for name, value in TRANSFER.items() if name != "id"}
+    reply = await edge.transfer(without, headers={"Idempotency-Key": spelling.format("order 7")})
+    assert reply.document["id"] == str(uuid.uuid5(KEY_NAMESPACE, "anonymous\norder 7"))
+
+
+@pytest.mark.parametrize(
+    "spelled", [ID, ID.upper(), f"{{{ID}}}", f"urn:uuid:{ID}", f"URN:UUID:{ID.upper()}", f" {ID} "]
+)
+async def test_a_key_that_is_a_uuid_is_that_id(edge: Edge, spelled: str) -> None:
+    without = {name: value for name, value in TRANSFER.items() if name != "id"}
+    assert (await edge.transfer(without, headers={"Idempotency-Key": spelled})).document["id"] == ID
+    assert (await edge.transfer(headers={"Idempotency-Key": spelled})).status == 201
+
+
+@pytest.mark.parametrize("uuid_key", [str(uuid.UUID(int=0)), str(uuid.UUID(int=2**128 - 1))])
+async def test_a_key_that_is_the_nil_or_max_uuid_is_refused_as_it_is_as_an_id(edge: Edge, uuid_key: str) -> None:
+    without = {name: value for name, value in TRANSFER.items() if name != "id"}
+    reply = await edge.transfer(without, headers={"Idempotency-Key": uuid_key})
+    assert (reply.status, reply.code) == (400, "idempotency_key_malformed")
+
+
+async def test_a_key_with_one_brace_is_no_uuid(edge: Edge) -> None:
+    without = {name: value for name, value in TRANSFER.items() if name != "id"}
+    reply = await edge.transfer(without, headers={"Idempotency-Key": f"{{{ID}"})
+    assert reply.document["id"] == str(uuid.uuid5(KEY_NAMESPACE, f"anonymous\n{{{ID}"))
+
+
+@pytest.mark.parametrize("query", ["dry_run=true", "dry_run", "mode=atomic", "&x=1", "="])
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/v1/transfers", TRANSFER),
+        ("PUT", "/v1/accounts/alice", TERMS),
+        ("PATCH", "/v1/accounts/alice", {"id": ID, "debit": "frozen"}),
+        ("POST", "/v1/holds", TRANSFER),
+        ("POST", f"/v1/holds/{ID}/capture", {"id": ID}),
+        ("POST", f"/v1/holds/{ID}/void", {"id": ID}),
+        ("POST", f"/v1/transfers/{ID}/reverse", {"id": ID}),
+    ],
+)
+async def test_a_parameter_in_the_address_of_a_command_is_refused_and_nothing_runs(
+    edge: Edge, method: str, path: str, body: dict[str, Any], query: str
+) -> None:
+    reply = await edge.ask(method, path, body, query=query)
+    assert (reply.status, reply.code, reply.document["field"]) == (400, "parameter_malformed", "query")
+    assert edge.intake.submissions == []
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("id_memory_full", b"60"), ("overloaded", b"1"), ("stopping", b"1")])
+async def test_a_503_says_when_to_come_back(word: str, seconds: bytes) -> None:
+    sent: list[Any] = []
+
+    async def send_message(message: Any) -> None:
+        sent.append(message)
+
+    await send(send_message, json_response(503, problem_document(word)))
+    assert dict(sent[0]["headers"])[b"retry-after"] == seconds
 
 
 async def test_id_and_key_that_mean_the_same_are_taken(edge: Edge) -> None:

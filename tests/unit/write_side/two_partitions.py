@@ -15,6 +15,7 @@ from tests.unit.write_side.http_edge import Reply, ask
 from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
 from write_side.contract.atoms import format_transfer_id, partition_of
 from write_side.contract.block import Block
+from write_side.contract.state import State
 from write_side.http_api import create_app
 from write_side.intake import Intake
 from write_side.outcomes import Outcomes
@@ -40,9 +41,11 @@ class TwoPartitions:
     carried: whether messages go between the partitions; without, no transfer between them ends.
     """
 
-    def __init__(self, *, carried: bool = True) -> None:
+    def __init__(self, *, carried: bool = True, limits: WriterLimits | None = None) -> None:
+        self._limits = limits or WriterLimits()
         self._carried = carried
         self.reading = Side(PARTITIONS)
+        self.clock = SimulatedClock()
         self._log = self.reading.log
         self._running: list[asyncio.Task[None]] = []
 
@@ -56,6 +59,11 @@ class TwoPartitions:
     ) -> None:
         await self._kill()
         await self.reading.stop()
+
+    @property
+    def states(self) -> list[State]:
+        """Of the writers, by partition."""
+        return [self._outcomes[p].state for p in range(PARTITIONS)]
 
     async def restart(self) -> None:
         await self._kill()
@@ -81,9 +89,9 @@ class TwoPartitions:
         return reply.document
 
     async def _start(self) -> None:
-        queue, clock = MemoryQueue(), SimulatedClock()
+        queue, clock = MemoryQueue(), self.clock
         writers = [
-            Writer(p, self._log, queue, clock, WriterLimits(), lambda block, at: self._accepted(block, at))
+            Writer(p, self._log, queue, clock, self._limits, lambda block, at: self._accepted(block, at))
             for p in range(PARTITIONS)
         ]
         self._outcomes = {writer.partition: Outcomes(writer.partition, writer.replay, self._log) for writer in writers}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from write_side.contract.atoms import (
+    ASSET_EXPONENT_MAX,
     LIMIT,
     NO_FLOOR,
     Malformed,
@@ -19,6 +20,7 @@ from write_side.contract.atoms import (
     parse_asset,
     parse_floor,
     parse_integer,
+    parse_new_asset,
     parse_transfer_id,
 )
 
@@ -46,6 +48,20 @@ def test_only_world_is_a_system_account_that_a_client_may_name_and_only_where_it
     for text in ("@transit", "@World", "@world ", "@world:USD/2", "@"):
         with pytest.raises(Malformed):
             parse_account(text, system=True)
+
+
+@pytest.mark.parametrize("text", ["USD/2", "A/0", "A" * 16 + "/15", "USDC2/9"])
+def test_a_new_asset_has_one_spelling_and_a_unit_of_which_a_thousand_fit(text: str) -> None:
+    assert parse_new_asset(text) == text
+
+
+@pytest.mark.parametrize("text", ["USD/02", "USD/00", "ETH/16", "ETH/18", "A/99", "USD/2 ", "usd/2", "USD", 5, None])
+def test_another_spelling_of_an_asset_and_a_unit_without_room_are_refused(text: object) -> None:
+    refused(parse_new_asset, text, "asset_malformed")
+
+
+def test_a_thousand_units_fit_at_the_most_decimals_and_not_at_one_more() -> None:
+    assert 1_000 * 10**ASSET_EXPONENT_MAX == LIMIT
 
 
 @pytest.mark.parametrize("text", ["USD/2", "A/0", "A" * 16 + "/99", "USDC2/18"])

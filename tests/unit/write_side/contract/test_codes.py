@@ -51,8 +51,8 @@ def test_flags_are_told_as_words_in_the_order_of_their_bits() -> None:
 
 
 def test_an_id_that_never_ran_because_of_its_time_is_not_occupied() -> None:
-    assert set(NOT_REMEMBERED) == set(PRECEDENCE[Kind.TRANSFER][:5])
-    assert PRECEDENCE[Kind.TRANSFER][4] is Code.NOT_RUN
+    assert set(NOT_REMEMBERED) == set(PRECEDENCE[Kind.TRANSFER][:6])
+    assert PRECEDENCE[Kind.TRANSFER][4:6] == (Code.NOT_RUN, Code.ID_MEMORY_FULL)
 
 
 @pytest.mark.parametrize("word", PROBLEMS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -158,11 +160,18 @@ def test_remembered_ids_tell_their_place_however_far_the_table_grew() -> None:
     assert replayed.find_transfer(timeless_id(first)) is None
 
 
-def filled(times: list[int]) -> tuple[IdTable, npt.NDArray[np.uint64]]:
+def timed_id(number: int) -> bytes:
+    return id_at(NOON_US, number)
+
+
+Named = Callable[[int], bytes]
+
+
+def filled(times: list[int], named: Named = timeless_id) -> tuple[IdTable, npt.NDArray[np.uint64]]:
     table, digest = IdTable(), np.zeros(2, np.uint64)
     table.reserve(len(times))
     for n, time_us in enumerate(times):
-        a, b = split_id(timeless_id(n))
+        a, b = split_id(named(n))
         free = find_row(table.rows, table.slots, table.secret, a, b)
         put_id(
             table.rows, table.slots, table.secret, free, n, a, b, np.uint64(n), np.uint64(n), 7 << 16 | n, time_us, n, 0
@@ -171,20 +180,24 @@ def filled(times: list[int]) -> tuple[IdTable, npt.NDArray[np.uint64]]:
     return table, digest
 
 
-def test_forgetting_drops_what_is_older_keeps_the_order_of_the_rest_and_finds_it_still() -> None:
+@pytest.mark.parametrize(("named", "cut_offs"), [(timeless_id, (1090, 1050)), (timed_id, (1050, 1010))])
+def test_forgetting_drops_what_is_older_keeps_the_order_of_the_rest_and_finds_it_still(
+    named: Named, cut_offs: tuple[int, int]
+) -> None:
     times = [1000 + (n * 37) % 100 for n in range(3000)]
-    table, digest = filled(times)
-    table.forget_before(1050, digest)
+    table, digest = filled(times, named)
+    table.forget_before(*cut_offs, digest)
     kept = [n for n, time_us in enumerate(times) if time_us >= 1050]
     assert (table.rows[: table.count, 4] & 0xFFFF).tolist() == kept
-    assert [table.find(timeless_id(n)) for n in kept] == list(range(len(kept)))
-    assert all(table.find(timeless_id(n)) is None for n, time_us in enumerate(times) if time_us < 1050)
-    assert table.median_time_us() == int(np.median([times[n] for n in kept]))
+    assert [table.find(named(n)) for n in kept] == list(range(len(kept)))
+    assert all(table.find(named(n)) is None for n, time_us in enumerate(times) if time_us < 1050)
+    median_us = int(np.median([times[n] for n in kept]))
+    assert (table.timeless, table.median_time_us()) == ((len(kept), None) if named is timeless_id else (0, median_us))
 
 
 def test_forgetting_everything_leaves_an_empty_table_that_takes_ids_again() -> None:
     table, digest = filled([1000] * 1500)
-    table.forget_before(1001, digest)
+    table.forget_before(1001, 1001, digest)
     assert (table.count, table.find(timeless_id(3))) == (0, None)
     assert np.count_nonzero(table.slots) == 0
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
 from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
@@ -19,16 +19,16 @@ from write_side.contract import fold, fold_ids, grammar
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Kind
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands import Command, Leg, Mode, OpenAccount, Reverse, Transfer
 from write_side.ledger.decide import decide
 from write_side.ledger.rules import decide_loop
 
 ROOT = Path(__file__).resolve().parents[4]
 NEEDS_MORE = {
     Code.DEBIT_FROZEN, Code.CREDIT_FROZEN, Code.ACCOUNT_CLOSED, Code.VERSION_DIFFERS, Code.AVAILABLE_BELOW,
-    Code.NOT_RUN, Code.BATCH_REFUSED,
+    Code.NOT_RUN, Code.BATCH_REFUSED, Code.ID_MEMORY_FULL,
 }  # fmt: skip
-"""What takes flags, conditions or chains to meet: `test_decide_rich.py`."""
+"""What takes flags, conditions, chains or a small table of ids to meet: `test_decide_rich.py`."""
 PLAIN = {*PRECEDENCE[Kind.OPEN], *PRECEDENCE[Kind.TRANSFER]} - NEEDS_MORE
 
 
@@ -225,6 +225,94 @@ def test_a_full_id_table_forgets_the_older_half_and_never_runs_an_id_of_it_again
     )
     assert int(partition.state.posted[2]) == 11
     assert partition.state.ids.count == 6
+    assert_same_state(partition.state, partition.replayed())
+
+
+WEEK_US, HOUR_US = 7 * 24 * 3_600_000_000, 3_600_000_000
+
+
+def codes(partition: DecidingPartition, commands: list[Command], at_us: int) -> list[str]:
+    """As `words`, where a repeat names an outcome of an earlier block."""
+    return [word(Code(code)) for code in partition.decide(commands, at_us).outcomes["code"].tolist()]
+
+
+def timeless_deposits(first: int, count: int) -> list[Command]:
+    return [Transfer(timeless_id(n), "@world", "a", 1, "USD/2") for n in range(first, first + count)]
+
+
+def test_an_id_without_a_time_is_remembered_for_the_whole_window_however_many_others_come() -> None:
+    partition = DecidingPartition(ids_max=10)
+    [timeless] = timeless_deposits(0, 1)
+    assert codes(partition, [*opened("a"), timeless], NOON_US) == ["done", "done"]
+    for n in range(1, 8):
+        at_us = NOON_US + n * (WEEK_US // 8)
+        flood: list[Command] = [moved(100 * n + i, "@world", "a", 1, at_us - 60_000_000 + i * 1000) for i in range(40)]
+        assert "done" in codes(partition, flood, at_us)
+        assert codes(partition, [timeless], at_us + 1) == ["repeated"]
+    assert codes(partition, [timeless], NOON_US + WEEK_US) == ["repeated"]
+    assert_same_state(partition.state, partition.replayed())
+
+
+def test_ids_that_carry_a_time_make_room_and_are_refused_afterwards() -> None:
+    partition = DecidingPartition(ids_max=10)
+    timed: list[Command] = [moved(n, "@world", "a", 1, NOON_US + n * 1000) for n in range(5)]
+    at_us = NOON_US + 60_000_000
+    # The five with a time make the table's bound be met: three of them go, and none of those without one.
+    assert codes(partition, [*opened("a"), *timed, *timeless_deposits(0, 10)], at_us) == ["done"] * 16
+    assert codes(partition, [*timeless_deposits(0, 10), *timed], at_us + 1)[:10] == ["repeated"] * 10
+    assert set(codes(partition, timed, at_us + 2)) <= {"id_expired", "repeated"}
+    assert int(partition.state.posted[2]) == 15
+    assert_same_state(partition.state, partition.replayed())
+
+
+def test_when_ids_without_a_time_fill_the_memory_another_is_refused_and_stays_free() -> None:
+    partition = DecidingPartition(ids_max=10)
+    late = timeless_deposits(10, 1)
+    assert codes(partition, [*opened("a"), *timeless_deposits(0, 10), *late], NOON_US) == ["done"] * 11 + [
+        "id_memory_full"
+    ]
+    assert codes(partition, [moved(1, "@world", "a", 1), *late], NOON_US + 1) == ["done", "id_memory_full"]
+    at_us = NOON_US + WEEK_US + HOUR_US + 1
+    assert codes(partition, late, at_us) == ["done"]
+    assert partition.state.ids.count == 1
+    assert_same_state(partition.state, partition.replayed())
+
+
+def test_a_refusal_for_want_of_memory_refuses_an_atomic_batch_and_stops_one_that_stops() -> None:
+    for mode, said in ((Mode.ATOMIC, "batch_refused"), (Mode.STOP, "not_run")):
+        partition = DecidingPartition(ids_max=10)
+        partition.decide([*opened("a"), *timeless_deposits(0, 10)], NOON_US)
+        lines = [*timeless_deposits(10, 1), moved(1, "@world", "a", 1)]
+        block = partition.decide_batch(CommandBatch.of(lines, mode), NOON_US + 1)
+        assert [word(Code(code)) for code in block.outcomes["code"].tolist()] == ["id_memory_full", said]
+        assert_same_state(partition.state, partition.replayed())
+
+
+def test_a_transfer_whose_id_has_no_time_is_not_reversed_twice_when_others_are_forgotten() -> None:
+    partition = DecidingPartition(ids_max=10)
+    [original] = timeless_deposits(0, 1)
+    assert isinstance(original, Transfer)
+    legs = (Leg("@world", 1, "USD/2"), Leg("a", -1, "USD/2"))
+    partition.decide([*opened("a", floor=-5), original], NOON_US)
+    at_us = NOON_US + HOUR_US
+    assert codes(partition, [Reverse(id_at(at_us, 1), original.id, legs)], at_us) == ["done"]
+    flood: list[Command] = [moved(100 + i, "@world", "a", 1, at_us + HOUR_US + i * 1000) for i in range(40)]
+    partition.decide(flood, at_us + 2 * HOUR_US)
+    assert partition.state.chained.refuse_ids_before_us > at_us
+    assert codes(partition, [Reverse(timeless_id(7), original.id, legs)], at_us + 3 * HOUR_US) == ["already_reversed"]
+    assert_same_state(partition.state, partition.replayed())
+
+
+@pytest.mark.parametrize("hours", [0, 1, 24, 24 * 8])
+def test_blocks_that_decide_nothing_forget_alike_for_the_writer_and_for_who_reads(hours: int) -> None:
+    partition = DecidingPartition(ids_max=10)
+    partition.decide([*opened("a"), *timeless_deposits(0, 5)], NOON_US)
+    flood: list[Command] = [moved(100 + i, "@world", "a", 1, NOON_US + HOUR_US + i * 1000) for i in range(40)]
+    partition.decide(flood, NOON_US + 2 * HOUR_US)
+    partition.open_epoch(NOON_US + (2 + hours) * HOUR_US + 1)
+    partition.decide([], NOON_US + (2 + hours) * HOUR_US + 2)
+    partition.open_epoch(NOON_US + (3 + hours) * HOUR_US + 3)
+    partition.decide(timeless_deposits(0, 2), NOON_US + (4 + hours) * HOUR_US)
     assert_same_state(partition.state, partition.replayed())
 
 

@@ -11,6 +11,7 @@ from tests.unit.write_side.ledger.model.values import (
     SEVEN_DAYS_US,
     TEN_SECONDS_US,
     Refused,
+    has_time,
     time_of,
 )
 from write_side.ledger.commands import Leg, Reverse, Rich, Transfer
@@ -34,10 +35,12 @@ class Ids:
         self._ids_max = ids_max
         self.seen: dict[bytes, Seen] = {}
         self.refuse_before_us = 0
+        self._timeless_from_us = 0
 
     def forget_old(self, at_us: int) -> None:
-        """At the beginning of a block."""
-        if at_us - SEVEN_DAYS_US - self.refuse_before_us >= HOUR_US:
+        """At the beginning of a block that has something to decide."""
+        if at_us - SEVEN_DAYS_US - self._timeless_from_us >= HOUR_US:
+            self._timeless_from_us = at_us - SEVEN_DAYS_US
             self._forget_before(at_us - SEVEN_DAYS_US)
 
     def known(self, command: Transfer | Rich, at_us: int) -> Seen | None:
@@ -55,13 +58,15 @@ class Ids:
         return None
 
     def remember(self, command: Transfer | Rich, at_us: int, number: int) -> Seen:
-        """Raises Refused: to make room, the id was declared too old."""
+        """Raises Refused: to make room, the id was declared too old; or there is none for an id that cannot be."""
         time_us = time_of(command.id, at_us)
+        if not has_time(command.id) and sum(not has_time(id) for id in self.seen) >= self._ids_max:
+            raise Refused("id_memory_full")
         over = len(self.seen) - self._ids_max
-        # At the bound, and every sixteenth of it above: the older half of what is remembered goes.
-        if over >= 0 and over % max(1, self._ids_max // 16) == 0:
-            median = int(statistics.median(seen.time_us for seen in self.seen.values()))
-            self._forget_before(min(median, (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000))
+        # At the bound, and every sixteenth of it above: the older half of those goes that are refused afterwards.
+        times = [seen.time_us for id, seen in self.seen.items() if has_time(id)]
+        if times and over >= 0 and over % max(1, self._ids_max // 16) == 0:
+            self._forget_before(min(int(statistics.median(times)), (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000))
         if time_us < self.refuse_before_us:
             raise Refused("id_expired")
         seen = self.seen[command.id] = Seen(type(command), content_of(command), time_us, number)
@@ -69,7 +74,11 @@ class Ids:
 
     def _forget_before(self, cut_off_us: int) -> None:
         self.refuse_before_us = max(self.refuse_before_us, cut_off_us)
-        self.seen = {id: seen for id, seen in self.seen.items() if seen.time_us >= self.refuse_before_us}
+        self.seen = {
+            id: seen
+            for id, seen in self.seen.items()
+            if seen.time_us >= (self.refuse_before_us if has_time(id) else self._timeless_from_us)
+        }
 
 
 def content_of(command: Transfer | Rich) -> object:

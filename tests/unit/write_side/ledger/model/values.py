@@ -73,5 +73,9 @@ def turned(legs: tuple[Leg, ...]) -> tuple[Leg, ...]:
 
 def time_of(id: bytes, at_us: int) -> int:
     """The time in an id; of one without a time, now."""
-    is_v7 = id[6] >> 4 == 7 and id[8] >> 6 == 2
-    return int.from_bytes(id[:6], "big") * 1000 if is_v7 else at_us
+    return int.from_bytes(id[:6], "big") * 1000 if has_time(id) else at_us
+
+
+def has_time(id: bytes) -> bool:
+    """Of version 7."""
+    return id[6] >> 4 == 7 and id[8] >> 6 == 2

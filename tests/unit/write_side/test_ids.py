@@ -1,0 +1,281 @@
+"""One id, one command, one answer: whatever became of what it was about, wherever a changed body would have been decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
+from tests.unit.write_side.running import RunningPartition
+from tests.unit.write_side.two_partitions import TwoPartitions, account, transfer_id
+from write_side.contract.answers import format_time
+from write_side.contract.atoms import format_transfer_id
+from write_side.contract.fold_ids import id_words
+from write_side.contract.hash_index import find_row
+from write_side.contract.ids import WINDOW_US, IdTable, put_id, split_id
+from write_side.contract.log_memory import MemoryRecords
+from write_side.id_window import id_window, told_ready
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Command, Hold, Leg, Mode, OpenAccount, Transfer
+from write_side.writer import WriterLimits
+
+DAY_US = 24 * 3_600_000_000
+ALICE, BOB = account(1, "alice"), account(1, "bob")
+NEAR, OTHER = account(0, "near"), account(1, "other")
+KEY = format_transfer_id(timeless_id(500))
+
+
+async def opened(bank: TwoPartitions) -> None:
+    for name in (ALICE, BOB, NEAR, OTHER):
+        await bank.done("PUT", f"/v1/accounts/{name}", {"asset": "USD/2", "floor": "-1000"})
+
+
+def paid(id: str, giver: str, receiver: str, amount: int = 5) -> dict[str, Any]:
+    return {"id": id, "from": giver, "to": receiver, "amount": str(amount), "asset": "USD/2"}
+
+
+def posted(bank: TwoPartitions, name: str) -> int:
+    for partition in bank.states:
+        number = partition.number_of(name)
+        if number is not None:
+            return int(partition.posted[number])
+    raise AssertionError(name)
+
+
+async def later_elsewhere(bank: TwoPartitions) -> None:
+    """The other partition has forgotten more than the one of Alice and Bob."""
+    bank.clock.pass_us(DAY_US // 12)
+    await bank.done("POST", "/v1/transfers", paid(format_transfer_id(timeless_id(8)), NEAR, "@world"))
+    near, far = bank.states
+    assert near.chained.refuse_ids_before_us > far.chained.refuse_ids_before_us
+
+
+# A command's own id comes before what it is about.
+
+
+@pytest.mark.parametrize(("what", "result"), [("capture", "done"), ("void", "voided")])
+async def test_a_repeat_gets_its_first_answer_when_its_hold_is_over_and_forgotten(what: str, result: str) -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        await bank.done("POST", "/v1/holds", paid(transfer_id(1), ALICE, BOB))
+        bank.clock.pass_us(9 * DAY_US)
+        path = f"/v1/holds/{transfer_id(1)}/{what}"
+        first = await bank.done("POST", path, {"id": KEY})
+        assert first["result"] == result
+        await later_elsewhere(bank)
+        again = await bank.ask("POST", path, {"id": KEY})
+        assert (again.status, again.document) == (201, first)
+        dry = await bank.ask("POST", path, {"id": KEY, "dry_run": True})
+        assert (dry.status, dry.document) == (201, first | {"dry_run": True})
+
+
+async def test_a_repeated_reversal_gets_its_first_answer_when_its_original_is_forgotten() -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        await bank.done("POST", "/v1/transfers", paid(transfer_id(1), ALICE, BOB))
+        bank.clock.pass_us(6 * DAY_US)
+        path = f"/v1/transfers/{transfer_id(1)}/reverse"
+        first = await bank.done("POST", path, {"id": KEY})
+        bank.clock.pass_us(3 * DAY_US)
+        await bank.done("POST", "/v1/transfers", paid(format_transfer_id(timeless_id(9)), ALICE, BOB))
+        await later_elsewhere(bank)
+        again = await bank.ask("POST", path, {"id": KEY})
+        assert (again.status, again.document) == (201, first)
+
+
+async def test_a_capture_too_old_to_be_known_anywhere_is_not_told_that_nothing_moved() -> None:
+    async with TwoPartitions(limits=WriterLimits(ids_max=10)) as bank:
+        await opened(bank)
+        await bank.done("POST", "/v1/holds", paid(transfer_id(1), ALICE, BOB))
+        path = f"/v1/holds/{transfer_id(1)}/capture"
+        await bank.done("POST", path, {"id": transfer_id(2)})
+        # Only the partition that ran it has forgotten it, for want of room.
+        bank.clock.pass_us(DAY_US)
+        later = [id_at(NOON_US + DAY_US - 60_000_000 + n * 1_000_000, n) for n in range(40)]
+        await bank.intake.submit([Transfer(id, ALICE, "@world", 1, "USD/2") for id in later])
+        again = await bank.ask("POST", path, {"id": transfer_id(2)})
+        assert (again.status, again.code) == (422, "id_expired")
+        cut_off_us = max(state.chained.refuse_ids_before_us for state in bank.states)
+        assert again.document["remembered_from"] == format_time(cut_off_us)
+        assert "may have moved" in again.document["detail"]
+
+
+# The same id with another first giver.
+
+
+async def test_an_id_that_ran_in_another_partition_is_refused_and_moves_nothing() -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        first = await bank.done("POST", "/v1/transfers", paid(KEY, ALICE, BOB))
+        changed = paid(KEY, NEAR, BOB)
+        for body in (changed, changed | {"dry_run": True}):
+            reply = await bank.ask("POST", "/v1/transfers", body)
+            assert (reply.status, reply.code) == (422, "id_reused_with_other_content")
+            assert (reply.document["id"], reply.document["position"]) == (KEY, first["position"])
+        hold = await bank.ask("POST", "/v1/holds", changed)
+        assert hold.code == "id_reused_with_other_content"
+        freeze = await bank.ask("PATCH", f"/v1/accounts/{NEAR}", {"id": KEY, "debit": "frozen"})
+        assert freeze.code == "id_reused_with_other_content"
+        assert (posted(bank, NEAR), posted(bank, ALICE)) == (0, -5)
+        again = await bank.ask("POST", "/v1/transfers", paid(KEY, ALICE, BOB))
+        assert (again.status, again.document) == (201, first)
+
+
+@pytest.mark.parametrize("as_columns", [False, True])
+async def test_an_id_that_another_partition_may_have_run_and_forgotten_is_too_old_everywhere(as_columns: bool) -> None:
+    async with TwoPartitions(limits=WriterLimits(ids_max=10)) as bank:
+        await opened(bank)
+        first = Transfer(id_at(NOON_US, 1), ALICE, "@world", 1, "USD/2")
+        at_home = Transfer(id_at(NOON_US, 2), NEAR, "@world", 1, "USD/2")
+        before = await bank.intake.submit([first, at_home])
+        bank.clock.pass_us(DAY_US)
+        later = [id_at(NOON_US + DAY_US - 60_000_000 + n * 1_000_000, n) for n in range(40)]
+        await bank.intake.submit([Transfer(id, ALICE, "@world", 1, "USD/2") for id in later])
+        assert bank.states[1].find_transfer(first.id) is None
+        changed = first._replace(debit=NEAR)
+        if as_columns:
+            told = (
+                await bank.intake.submit_batch(CommandBatch.of([changed, at_home]), Mode.CONTINUE, None)
+            ).code.tolist()
+            assert told == ["id_expired", "done"]
+        else:
+            told, again = await bank.intake.submit([changed, at_home])
+            assert (told.status, told.document["code"]) == (422, "id_expired")
+            assert told.document["remembered_from"] == format_time(bank.states[1].chained.refuse_ids_before_us)
+            assert again == before[1]
+        assert posted(bank, NEAR) == -1
+
+
+@pytest.mark.parametrize("as_columns", [False, True])
+@pytest.mark.parametrize(
+    ("mode", "codes", "moved"),
+    [
+        (Mode.CONTINUE, ["done", "id_reused_with_other_content", "done"], -2),
+        (Mode.STOP, ["done", "id_reused_with_other_content", "not_run"], -1),
+        (Mode.ATOMIC, ["batch_refused", "id_reused_with_other_content", "batch_refused"], 0),
+    ],
+)
+async def test_a_line_whose_id_ran_in_another_partition_is_a_refusal_of_its_batch(
+    mode: Mode, codes: list[str], moved: int, as_columns: bool
+) -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        used = timeless_id(500)
+        await bank.done("POST", "/v1/transfers", paid(KEY, ALICE, BOB))
+        lines = [Transfer(id, NEAR, "@world", 1, "USD/2") for id in (id_at(NOON_US, 7), used, id_at(NOON_US, 8))]
+        if as_columns:
+            told = (await bank.intake.submit_batch(CommandBatch.of(lines), mode, None)).code.tolist()
+        else:
+            told = [str(a.document.get("code", "done")) for a in await bank.intake.submit(lines, mode)]
+        assert told == codes
+        assert posted(bank, NEAR) == moved
+
+
+@pytest.mark.parametrize("as_columns", [False, True])
+async def test_two_lines_of_one_request_with_one_id_and_other_first_givers_run_once(as_columns: bool) -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        lines = [Transfer(id_at(NOON_US, 7), giver, "@world", 1, "USD/2") for giver in (NEAR, ALICE)]
+        if as_columns:
+            told = (await bank.intake.submit_batch(CommandBatch.of(lines), Mode.CONTINUE, None)).code.tolist()
+        else:
+            told = [str(a.document.get("code", "done")) for a in await bank.intake.submit(lines)]
+        assert told == ["done", "id_reused_with_other_content"]
+        assert (posted(bank, NEAR), posted(bank, ALICE)) == (-1, 0)
+
+
+async def test_a_line_that_ran_before_keeps_its_outcome_in_an_atomic_batch_that_is_refused() -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        await bank.done("POST", "/v1/transfers", paid(KEY, ALICE, BOB))
+        before = Transfer(id_at(NOON_US, 7), NEAR, "@world", 1, "USD/2")
+        [first] = await bank.intake.submit([before])
+        told = await bank.intake.submit([before, before._replace(id=timeless_id(500))], Mode.ATOMIC)
+        assert told[0] == first
+        assert told[1].document["code"] == "id_reused_with_other_content"
+
+
+# One spelling of an asset.
+
+
+@pytest.mark.parametrize("asset", ["USD/02", "ETH/18", "ETH/16"])
+async def test_an_asset_that_no_account_has_is_refused_unless_it_is_written_as_now(asset: str) -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(OpenAccount("alice", "USD/2", 0, ""))
+        legs = (Leg("@world", -5, asset), Leg("alice", 5, asset))
+        commands: list[Command] = [
+            OpenAccount("bob", asset, 0, ""),
+            Transfer(id_at(NOON_US, 1), "@world", "alice", 5, asset),
+            Hold(id_at(NOON_US, 2), legs),
+        ]
+        before = len(process.accepted)
+        for answer in await process.submit(*commands):
+            assert (answer.status, answer.document["code"]) == (400, "asset_malformed")
+        told = await process.intake.submit_batch(CommandBatch.of(commands[1:2]), Mode.CONTINUE, None)
+        assert told.code.tolist() == ["asset_malformed"]
+        dry = await process.intake.dry_run(commands[1])
+        assert (dry.status, dry.document["dry_run"]) == (400, True)
+        assert len(process.accepted) == before
+
+
+async def test_accounts_that_a_log_has_of_an_asset_written_otherwise_stay_usable() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        # Behind the door, as what an earlier version let in: the next command is answered after it.
+        await process.queue.append(0, CommandBatch.of([OpenAccount("alice", "ETH/18", 0, "")]))
+        await process.submit(OpenAccount("carol", "USD/2", 0, ""))
+        told = await process.submit(
+            OpenAccount("alice", "ETH/18", 0, ""),
+            OpenAccount("bob", "ETH/18", 0, ""),
+            Transfer(id_at(NOON_US, 1), "@world", "bob", 5, "ETH/18"),
+        )
+        assert [answer.status for answer in told] == [200, 201, 201]
+
+
+# How long ids are remembered.
+
+
+async def test_a_full_memory_for_ids_without_a_time_is_told_as_503_by_answers_and_dry_runs() -> None:
+    limits = WriterLimits(ids_max=10)
+    async with RunningPartition(MemoryRecords(1), limits=limits) as process:
+        await process.submit(OpenAccount("alice", "USD/2", 0, ""))
+        deposits = [Transfer(timeless_id(n), "@world", "alice", 1, "USD/2") for n in range(12)]
+        assert [answer.status for answer in await process.submit(*deposits)] == [201] * 10 + [503] * 2
+        [told] = await process.submit(deposits[11])
+        assert told.document["code"] == "id_memory_full"
+        assert "FANFOLD_IDS_MAX" in str(told.document["detail"])
+        assert "keeps this answer" not in str(told.document["detail"])
+        dry = await process.intake.dry_run(deposits[11])
+        assert (dry.status, dry.document["code"]) == (503, "id_memory_full")
+        assert id_window(process.writer.state, 10) == (WINDOW_US // 1_000_000, 10, 0)
+        process.clock.pass_us(WINDOW_US + 3_600_000_000 + 1)
+        assert (await process.submit(deposits[11]))[0].status == 201
+        assert id_window(process.writer.state, 10).timeless_room == 9
+
+
+async def test_ids_made_to_go_shorten_the_window_that_is_told() -> None:
+    async with RunningPartition(MemoryRecords(1), limits=WriterLimits(ids_max=10)) as process:
+        await process.submit(OpenAccount("alice", "USD/2", 0, ""))
+        times = [NOON_US - 60_000_000 + n * 1_000_000 for n in range(40)]
+        await process.submit(*(Transfer(id_at(at, 1), "@world", "alice", 1, "USD/2") for at in times))
+        ready = told_ready([process.writer.state], 10)["ids"]
+        assert isinstance(ready, dict)
+        assert ready["window_seconds"] < 60
+        assert (ready["timeless_window_seconds"], ready["timeless_room"]) == (604_800, 10)
+
+
+def test_ids_are_seen_at_every_size_and_whatever_is_written_meanwhile() -> None:
+    table, known = IdTable(), [timeless_id(n) for n in range(5_000)]
+    for n, id16 in enumerate(known):
+        table.reserve(1)
+        a, b = split_id(id16)
+        free = find_row(table.rows, table.slots, table.secret, a, b)
+        put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, n, 1, 0, 0)
+        table.count += 1
+    asked = id_words(np.frombuffer(b"".join([*known, *(timeless_id(n) for n in range(5_000, 6_000))]), np.uint8))
+    assert table.seen(asked).tolist() == [True] * 5_000 + [False] * 1_000
+    table.rows = table.rows[:100]  # as one that was looked at before the table grew
+    assert table.seen(asked).tolist() == [True] * 100 + [False] * 5_900
+    table.slots[:] = np.uint64(1) << np.uint64(63)  # and one without a free slot left
+    assert not table.seen(asked).any()
