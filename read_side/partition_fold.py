@@ -105,6 +105,7 @@ class PartitionFold:
 
     def advance(self, records: Sequence[Record], until: int | None = None) -> int:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
+        self._phases = None  # what moves on here is nobody's news; what is under way then is looked up again
         for taken, record in enumerate(records):
             if until is not None and self.sequence >= until:
                 return taken

@@ -68,7 +68,7 @@ class ViewOwner:
             except CheckpointMismatch:
                 continue
             except OwnerStale as stale:
-                self._exit_unless_set_back(stale)
+                await self._exit_unless_set_back(stale)
         raise Displaced(
             f"partition {self.fold.partition}: the view was emptied or taken by another projector {REPAIRS_MAX} times while it "
             "was being brought right. No money is affected. See that one projector owns each partition."
@@ -100,7 +100,7 @@ class ViewOwner:
         except CheckpointMismatch:
             await self._repair()
         except OwnerStale as stale:
-            self._exit_unless_set_back(stale)
+            await self._exit_unless_set_back(stale)
             await self._repair()
         else:
             self.checkpoint = wanted
@@ -141,9 +141,13 @@ class ViewOwner:
             await self._view.load(self._owner, rows)
             await asyncio.sleep(0)
 
-    def _exit_unless_set_back(self, stale: OwnerStale) -> None:
-        """An older state with its older owner: the store was set back, and we are still the projector."""
-        if not stale.claimed_later:
+    async def _exit_unless_set_back(self, stale: OwnerStale) -> None:
+        """An older state with its older owner: the store was set back, and we are still the projector.
+
+        A generation that is live no more was claimed by the rebuild that drops it: it says nothing of who projects the live one.
+        """
+        live = await self._view.live(self.fold.partition)
+        if not stale.claimed_later or live not in (None, self.generation):
             return
         raise Displaced(
             f"partition {self.fold.partition}: another projector owns the view now. Nothing is lost and no balance is "

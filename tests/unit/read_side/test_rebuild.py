@@ -239,6 +239,20 @@ async def test_what_moved_on_meanwhile_is_written_in_steps_that_hold_up_no_reade
         await stage.expect_right(generation=2)
 
 
+async def test_a_projector_whose_generation_was_dropped_before_it_noticed_goes_on_with_the_live_one(
+    stage: Stage,
+) -> None:
+    await stage.fill()
+    async with stage.running():
+        [projector] = stage.projectors
+        for generation in (2, 3):  # the second one drops the first generation, which the projector still writes
+            [partition] = (await rebuild(stage.log, stage.view)).partitions
+            assert (partition.switched, partition.new_generation) == (True, generation)
+        await stage.writers[0].append(moved("alice", "bob", 1))
+        await reach(projector, stage.writers[0].state.chained.sequence)
+        await stage.expect_right(generation=3)
+
+
 async def test_a_wrong_row_that_moves_on_is_still_told(stage: Stage) -> None:
     await stage.fill()
     async with stage.running():

@@ -8,6 +8,7 @@ import pytest
 from blake3 import blake3
 
 from read_side.contract.phases import PhaseRows
+from read_side.partition_fold import PartitionFold
 from read_side.projections.phase_changes import PhaseChanges
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.partitions import Partitions
@@ -142,3 +143,26 @@ async def test_of_a_run_only_the_newest_phase_is_told(watched: Watched) -> None:
         changes.take(folded.block)
     assert watched.named(changes.told()) == [(watched.alice, "done")]
     assert len(changes.told()) == 0
+
+
+@pytest.mark.parametrize("protocol", Protocol)
+async def test_what_began_while_nobody_was_told_is_told_to_all_its_accounts_when_it_ends(
+    watched: Watched, protocol: Protocol
+) -> None:
+    followed, fresh = PartitionFold(0), PartitionFold(0)
+    blocks = watched.partitions.writers[0].blocks
+
+    def records(fold: PartitionFold) -> list[Record]:
+        return [Record(n, data) for n, data in enumerate(blocks)][fold.sequence + 1 :]
+
+    followed.take(records(followed))
+    await watched.send(protocol)
+    for fold in (followed, fresh):
+        fold.advance(records(fold))  # as a projector that was away catches up
+    await watched.partitions.settle()
+    told: list[list[tuple[str, str]]] = [[], []]
+    for each, fold in zip(told, (followed, fresh), strict=True):
+        for record in records(fold):
+            each += watched.named(fold.take([record]).phases)
+    assert told[0] == told[1]
+    assert (watched.alice, "done") in told[0]
