@@ -56,6 +56,14 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
+    """Set `found` for those of these ids, uint64[n, 2], that carry a time below the cut-off."""
+    for i in range(len(ids)):
+        if time_of_id(ids[i, 0], ids[i, 1], cut_off_us) < cut_off_us:
+            found[i] = True
+
+
+@njit(cache=True, nogil=True)
 def _fold_ids(  # type: ignore[no-untyped-def]
     rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
