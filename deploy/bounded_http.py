@@ -1,36 +1,235 @@
-"""uvicorn's HTTP protocol, with a bound on the head of a request: httptools itself collects a header for ever."""
+"""uvicorn's HTTP protocol, strict where httptools and uvicorn may read the same bytes differently or wait for ever.
+
+- The head of a request, and what stands between the pieces of a body, has a bound in bytes, and a head has one in time.
+- Where a request ends, only its framing says. A request that asks for an upgrade which is not offered (`h2c`, or `websocket`
+  where it cannot be: with a body, in HTTP/1.0, behind a request that is not answered yet) is read again without the wish, body
+  and all. httptools alone takes such a body for the next request.
+- Bytes that are no request are answered in their turn, never in the place of an answer that is still to come.
+- Trailers are not headers (RFC 9110 section 6.5.1).
+- Requests for a host that is not ours are refused, upgrades too (`allowed_hosts.py`).
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+from contextlib import suppress
+from typing import Any, Final
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from deploy.allowed_hosts import AllowedHosts, refusal
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers together; four times what browsers and proxies send at most. More ends the connection with a 400."""
+
+HEAD_MS_MAX: Final = 15_000
+"""From the opening of a connection, or the first byte of a later request, to the end of its head; a slow phone needs 2,000."""
+
+PIPELINED_MAX: Final = 16
+"""Requests of one connection that wait for the answers before theirs; with more, nothing is read until one is answered."""
+
+REFUSED_BODY_SECONDS_MAX: Final = 10
+"""The body of a refused request is read for so long, so that its client reads the answer and no reset."""
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection. What is held of an unfinished head is the bound and one read of the socket at most."""
 
-    _in_head = True
-    _head_bytes = 0
+    def __init__(self, hosts: AllowedHosts, head_ms: int, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._hosts = hosts
+        self._head_ms = head_ms
+        self._served = self.app
+        self._in_head = True
+        self._head_begun = False
+        self._unparsed_bytes = 0
+        """Received since the parser last gave a whole head, a piece of a body or the end of a request."""
+        self._unanswered: list[RequestResponseCycle] = []
+        self._ended: str | None = None
+        """Why nothing more is read. Said when the requests before are answered."""
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch_head(waiting=True)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch_head(waiting=False)
+        for cycle in self._unanswered:  # uvicorn tells the last one only
+            _disconnect(cycle)
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._in_head:
-            self._head_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too large.")
+        if self._ended is not None:
+            return
+        self._unset_keepalive_if_required()
+        self._unparsed_bytes += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError:
+            self._end("Invalid HTTP request received.")
+            return
+        if self._unparsed_bytes > HEAD_BYTES_MAX:
+            self._end("The head of the request is too large.")
+        else:
+            self._watch_head(waiting=self._head_begun)
+
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head = self._head_begun = True
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
-        super().on_headers_complete()
+        if self.parser.should_upgrade():
+            self._in_head, self._head_begun, self._unparsed_bytes = False, False, 0
+            self.scope["method"] = self.parser.get_method().decode("ascii")
+            return  # `_upgrade` says what becomes of it
+        refused = self._host_refused()
+        self.app = self._served if refused is None else _Refused(*refused)
+        super().on_headers_complete()  # raises for a target that is no path: then the head is what is broken
+        self._unanswered.append(self.cycle)
+        self._in_head, self._head_begun, self._unparsed_bytes = False, False, 0
+        if len(self.pipeline) < PIPELINED_MAX:
+            self.flow.resume_reading()  # who does not read does not see its client leave
+
+    def on_body(self, body: bytes) -> None:
+        self._unparsed_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_complete()
+        self._in_head, self._unparsed_bytes = True, 0
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
+
+    # Upgrades.
+
+    def _upgrade(self, rest: bytes) -> None:
+        """The parser has stopped behind a head that asks for another protocol; `rest` came in the same read."""
+        if self._offers_upgrade() and not rest:
+            self._watch_head(waiting=False)
+            self.handle_websocket_upgrade()
+        elif self.scope["method"] == "CONNECT":
+            self._end("This is no proxy.")
+        else:
+            again = self._head_without_upgrade() + rest
+            self._in_head, self._unparsed_bytes = True, 0
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's constructor does
+            self.data_received(again)
+
+    def _offers_upgrade(self) -> bool:
+        """A handshake as RFC 6455 section 4.1 has it, for us, on a connection that owes no answer."""
+        asked = [value.strip().lower() for name, value in self.headers if name == b"upgrade"]
+        framed = any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
+        return (
+            asked == [b"websocket"]
+            and self._should_upgrade_to_ws()
+            and self.scope["method"] == "GET"
+            and self.parser.get_http_version() == "1.1"
+            and not framed
+            and not self._unanswered
+            and self._host_refused() is None
+        )
+
+    def _head_without_upgrade(self) -> bytes:
+        lines = [b"%s %s HTTP/%s" % (self.scope["method"].encode(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                value = b", ".join(token for token in value.split(b",") if token.strip().lower() != b"upgrade")
+            if name != b"upgrade":
+                lines.append(name + b": " + value)
+        return b"\r\n".join([*lines, b"", b""])
+
+    # Refusing.
+
+    def _host_refused(self) -> tuple[int, bytes] | None:
+        """Of the request whose head is complete. An HTTP/1.0 request without a host is no browser's."""
+        hosts = [value.decode("latin-1").strip() for name, value in self.headers if name == b"host"]
+        if not hosts and self.parser.get_http_version() == "1.0":
+            return None
+        if len(hosts) != 1 or not hosts[0]:
+            return refusal(None)
+        target = (
+            httptools.parse_url(self.url).host or b""
+        )  # of `GET http://name/path`, where it counts more than the header
+        for authority in (*hosts, target.decode("latin-1")):
+            if authority and not self._hosts.allow(authority):
+                return refusal(authority)
+        return None
+
+    def _end(self, why: str) -> None:
+        """Read nothing more. Whoever was asked for before is answered first."""
+        self._ended = why
+        self._watch_head(waiting=False)
+        if not self._in_head and self._unanswered and self.cycle is self._unanswered[-1]:
+            # The broken bytes are the body of this one: it will never be whole.
+            broken = self._unanswered.pop()
+            if self.pipeline and self.pipeline[0][0] is broken:
+                self.pipeline.popleft()
+            elif broken.response_started:
+                self.transport.close()
+            _disconnect(broken)
+        self._say_ended()
+
+    def _say_ended(self) -> None:
+        if self._ended is not None and not self._unanswered and not self.transport.is_closing():
+            self.send_400_response(self._ended)
+
+    def on_response_complete(self) -> None:
+        self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
+        super().on_response_complete()
+        self._say_ended()
+
+    # Time.
+
+    def _watch_head(self, *, waiting: bool) -> None:
+        if waiting and self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._head_ms / 1000, self._head_overdue)
+        elif not waiting and self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_overdue(self) -> None:
+        self._head_timer = None
+        if self._head_begun:
+            self._end("The head of the request did not come in time.")
+        elif not self._unanswered and not self.transport.is_closing():
+            self.transport.close()
+
+
+def _disconnect(cycle: RequestResponseCycle) -> None:
+    """What its application hears is that the client is gone."""
+    cycle.disconnected = True
+    cycle.message_event.set()
+
+
+class _Refused:
+    """An ASGI application with one answer."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self._status = status
+        self._body = body
+
+    async def __call__(self, _: Any, receive: Any, send: Any) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFUSED_BODY_SECONDS_MAX):
+                while (await receive()).get("more_body", False):
+                    pass
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", b"%d" % len(self._body)),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from deploy import serving
+from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
@@ -55,13 +56,11 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
             work=[write_side.run, read_side.run, gateway.run],
             drain=write_side.drain,
             on_started=lambda: on_ready(address),
+            hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
         )
 
 
 def main(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
-    """`run` on uvloop."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(process, on_ready))
+    """`run` on the loop that serves."""
+    serving.run(run(process, on_ready))

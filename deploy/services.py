@@ -9,6 +9,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from deploy.allowed_hosts import AllowedHosts
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
@@ -48,7 +49,10 @@ async def write_side(on_ready: OnReady) -> None:
         side = WriteSide(settings, log, queue, registry)
         await side.start()
         address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-        await serve(side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address))
+        hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
+        await serve(
+            side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address), hosts=hosts
+        )
 
 
 async def projector(on_ready: OnReady) -> None:
@@ -62,9 +66,15 @@ async def projector(on_ready: OnReady) -> None:
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         side = build_read_side(settings, log, view, feed, registry)
-        await side.start()
-        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-        await serve(side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address))
+
+        async def start_and_run() -> None:
+            await side.start()
+            on_ready(f"http://{LOOPBACK}:{bound.getsockname()[1]}")
+            await side.run()
+
+        # Served while the log is folded: its doors say so, and how far it is, from the first second.
+        hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
+        await serve(side.app, bound, work=[start_and_run], drain=side.drain, on_started=lambda: None, hosts=hosts)
 
 
 async def gateway(on_ready: OnReady) -> None:
@@ -78,7 +88,13 @@ async def gateway(on_ready: OnReady) -> None:
         stack.push_async_callback(door.close)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
         await serve(
-            door.app, bound, work=[door.run], drain=door.drain, on_started=lambda: on_ready(address), ws=door.ws_class
+            door.app,
+            bound,
+            work=[door.run],
+            drain=door.drain,
+            on_started=lambda: on_ready(address),
+            hosts=AllowedHosts(process.host, process.allowed_hosts),
+            ws=door.ws_class,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
@@ -11,11 +12,31 @@ from contextlib import contextmanager
 from typing import Any
 
 import uvicorn
+import uvloop
 
-from deploy.bounded_http import BoundedHttpProtocol
+from deploy.allowed_hosts import AllowedHosts
+from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
+
+BACKLOG = 4096
+"""Connections that the kernel keeps until they are accepted; Linux allows no more by default. Beyond it a client's first packets
+are dropped, and it tries again after 1, 3, 7, 15 s."""
+ACCEPTED_A_TURN = 16
+"""uvloop accepts one connection a turn of the loop from each listening socket, and a turn is long when many are served: 2,000
+newcomers waited a minute beside 256 busy connections. So there are so many sockets over one port's queue."""
+YOUNG_OBJECTS = 100_000
+OLDER_PASSES = 50
+"""The collector looks through what was made since its last look after so many objects (Python: 700), and through what is older
+after so many of those looks (10). Next to nothing here is garbage in cycles, and requests in flight are many objects: a third of
+the time of full load went into looking."""
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """`main` to its end on uvloop. Every process that serves is run by this: none must be left on asyncio's own, slower loop."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 class CannotListen(Exception):
@@ -24,11 +45,14 @@ class CannotListen(Exception):
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket, bound before anything else is opened. Raises CannotListen."""
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # The protocol is named, and Nagle's delay off before anybody connects (accepted sockets inherit it): asyncio leaves it on
+    # where no protocol is named, and then an answer's body waits 40 ms for the client's delayed acknowledgement of its head.
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         bound.bind((host, port))
-        bound.listen(2048)  # so that a probe of the port sees it open; uvicorn sets its own backlog later
+        bound.listen(BACKLOG)  # so that a probe of the port sees it open
     except OSError as error:
         bound.close()
         raise CannotListen(
@@ -48,6 +72,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         gc.collect()
+        gc.set_threshold(YOUNG_OBJECTS, OLDER_PASSES, OLDER_PASSES)
         gc.freeze()  # what the start made stays for ever: looking through it again and again cost a third of every request
         self._on_started()
 
@@ -64,7 +89,9 @@ async def serve(
     work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
     drain: Callable[[], Coroutine[Any, Any, None]],
     on_started: Callable[[], None],
+    hosts: AllowedHosts,
     ws: Any = "none",
+    head_ms: int = HEAD_MS_MAX,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
@@ -73,14 +100,13 @@ async def serve(
     config = uvicorn.Config(
         app,
         ws=ws,
-        http=BoundedHttpProtocol,
-        loop="uvloop",
+        http=functools.partial(BoundedHttpProtocol, hosts, head_ms),  # type: ignore[arg-type]  # it only calls it
         lifespan="off",
         access_log=False,
         log_level="warning",
         server_header=False,
         date_header=False,
-        backlog=2048,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
     )
@@ -88,7 +114,8 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.handle_exit, number, None)
-    serving = asyncio.create_task(server.serve(sockets=[bound]))
+    listening = [bound, *(bound.dup() for _ in range(ACCEPTED_A_TURN - 1))]
+    serving = asyncio.create_task(server.serve(sockets=listening))
     working = [asyncio.create_task(part()) for part in work]
     await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
     failures = [task.exception() for task in working if task.done() and not task.cancelled()]

@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class ProcessSettings(BaseSettings):
-    """Environment variables `FANFOLD_HOST` and `FANFOLD_PORT`."""
+    """Environment variables `FANFOLD_HOST`, `FANFOLD_PORT` and `FANFOLD_ALLOWED_HOSTS`."""
 
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
@@ -15,3 +15,10 @@ class ProcessSettings(BaseSettings):
         "127.0.0.1", description="address to listen on; there is no authentication yet, so keep it on loopback"
     )
     port: int = Field(8080, ge=0, le=65535, description="the one public port: REST, WebSocket and console")
+    allowed_hosts: str = Field(
+        "",
+        description=(
+            "names that every door answers to beside loopback ones and the address it listens on, "
+            "`wallet.example,10.0.0.5`; `*` for all"
+        ),
+    )

@@ -11,9 +11,12 @@ from fanfold.answers import (
     PhasesMissed,
     Refusal,
     Step,
+    SystemPart,
+    SystemState,
     TransferPhase,
     Waiting,
 )
+from fanfold.asked import Asked
 from fanfold.client import Client, NotAnswered
 from fanfold.commands import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
 from fanfold.ids import uuid7
@@ -21,6 +24,7 @@ from fanfold.stream import StreamEnded
 
 __all__ = [
     "AccountState",
+    "Asked",
     "BalanceChange",
     "Capture",
     "Change",
@@ -40,6 +44,8 @@ __all__ = [
     "Reverse",
     "Step",
     "StreamEnded",
+    "SystemPart",
+    "SystemState",
     "Transfer",
     "TransferPhase",
     "Void",

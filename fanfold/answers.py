@@ -104,6 +104,28 @@ class OpenTransfer(NamedTuple):
     waiting_for: tuple[Waiting, ...]
 
 
+class SystemPart(NamedTuple):
+    """The system accounts of one partition, at its position; 0 where it has none yet."""
+
+    partition: int
+    position: str
+    world: int
+    transit: int
+
+
+class SystemState(NamedTuple):
+    """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), in minor units.
+
+    All other accounts together hold minus their sum, in every partition and in all.
+    """
+
+    asset: str
+    world: int
+    transit: int
+    positions: str
+    partitions: tuple[SystemPart, ...]
+
+
 class BalanceChange(NamedTuple):
     """An account as it is now. `snapshot`: the first of a subscription, so not necessarily a change."""
 
@@ -190,6 +212,15 @@ def outcome_of(document: Mapping[str, Any]) -> Moved | Pending:
     )
 
 
+def system_of(document: Mapping[str, Any]) -> SystemState:
+    parts = tuple(
+        SystemPart(each["partition"], each["position"] or "", _posted(each["world"]), _posted(each["transit"]))
+        for each in document["partitions"]
+    )
+    world, transit = int(document["world"]), int(document["transit"])
+    return SystemState(document["asset"], world, transit, document["positions"], parts)
+
+
 def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:
     return [
         OpenTransfer(
@@ -203,6 +234,10 @@ def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:
         )
         for found in document["transfers"]
     ]
+
+
+def _posted(account: Mapping[str, Any] | None) -> int:
+    return 0 if account is None else int(account["posted"])
 
 
 def _step_of(step: Mapping[str, Any]) -> Step:

@@ -1,7 +1,7 @@
 """A client of the wallet service: open accounts, move money, read and watch balances.
 
-Money is safe to ask for again: every transfer has an id before it is sent, and whatever failed on the way is repeated
-with the same id, which never runs twice.
+Money is safe to ask for again: every command has its id from the moment that it is made, and whatever failed on the way is
+repeated with the same id, which never runs twice.
 """
 
 from __future__ import annotations
@@ -27,13 +27,16 @@ from fanfold.answers import (
     Pending,
     PhasesMissed,
     Refusal,
+    SystemState,
     TransferPhase,
     open_transfers_of,
     opened_of,
     outcome_of,
     refusal_of,
     state_of,
+    system_of,
 )
+from fanfold.asked import Asked
 from fanfold.commands import (
     Capture,
     Command,
@@ -44,11 +47,11 @@ from fanfold.commands import (
     Void,
     between,
     line_of,
-    named,
     quoted,
     request_of,
     terms_of,
 )
+from fanfold.ids import new_id
 from fanfold.stream import watch, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
@@ -56,11 +59,17 @@ FIRST_WAIT_SECONDS: Final = 0.1
 WAIT_SECONDS_MAX: Final = 3.0
 """0.1, 0.2, 0.4 ... 3 s, with chance: some 6 s in all, enough for a service to restart, and then the caller decides."""
 
+ASKED_AGAIN: Final = frozenset({408, 425, 429})
+"""Of 4xx those that refuse nothing: a time-out of something in between, which may have passed it on; too early; too much."""
+
 REQUEST_SECONDS_MAX: Final = 30.0
 """Longer than the service waits for an outcome (10 s), so its own answer comes first."""
 
 BATCH_ITEMS_MAX: Final = 8_192
 """What the service takes in one batch request."""
+
+NOTED_IDS_MAX: Final = 8
+"""Ids in the note of a cancelled call: more no traceback needs, the caller has the items."""
 
 BatchMode = Literal["continue", "stop", "atomic"]
 
@@ -68,9 +77,9 @@ T = TypeVar("T")
 
 
 class NotAnswered(Exception):
-    """The service gave no answer within all attempts. What was asked may have been done: asking again with the same ids is safe.
+    """The service gave no answer within all attempts. What was asked may have been done: asking the same values again is safe.
 
-    ids: of the commands that were asked, in their order. Without its id a command asked again is another one.
+    ids: of the commands that were asked, in their order. A command that is made anew, without its id, is another one.
     """
 
     def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
@@ -106,24 +115,25 @@ class Client:
     async def ask(
         self, command: Command, *, dry_run: bool = False, wait_seconds: int | None = None
     ) -> Moved | Pending | Refusal:
-        """Any command with an id, such as `Hold(...)`. Raises NotAnswered.
+        """Any command with an id, such as `Hold(...)`; the same value again is the same command. Raises NotAnswered.
 
         dry_run: tell what would become of it, change nothing. wait_seconds: answer after so long, at most 30, even when a
         transfer across partitions is not over (`Pending`); None leaves it to the service.
         """
-        asked = named(command)
-        request = request_of(asked)
+        request = request_of(command)
         more: dict[str, Any] = {"json": request.body | ({"dry_run": True} if dry_run else {})}
-        with _naming([asked]):
+        with _naming([command]):
             return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
 
-    async def transfer(
-        self, debit: str, credit: str, amount: int, asset: str, *, id: str | None = None
-    ) -> Moved | Pending | Refusal:
-        """Move `amount` minor units from `debit` to `credit`; the same `id` never runs twice. Raises NotAnswered."""
-        return await self.ask(Transfer(debit, credit, amount, asset, id))
+    def transfer(self, debit: str, credit: str, amount: int, asset: str, *, id: str | None = None) -> Asked:
+        """Move `amount` minor units from `debit` to `credit`; the same `id` never runs twice. Raises NotAnswered.
 
-    async def hold(
+        Like `hold` to `reverse` below it gives an `Asked`, to be awaited. Who stops waiting (a time-out, a cancelled task) awaits
+        it again, or asks its `command`, and money moves once.
+        """
+        return self._asked(Transfer(debit, credit, amount, asset, _id_of(id)))
+
+    def hold(
         self,
         debit: str,
         credit: str,
@@ -132,50 +142,49 @@ class Client:
         *,
         deadline: datetime.datetime | str | None = None,
         id: str | None = None,
-    ) -> Moved | Pending | Refusal:
+    ) -> Asked:
         """Hold `amount` of `debit` for `credit`; the answer's `id` is what to capture or void. Raises NotAnswered."""
-        return await self.ask(Hold(between(debit, credit, amount, asset), id, deadline))
+        return self._asked(Hold(between(debit, credit, amount, asset), _id_of(id), deadline))
 
-    async def capture(
-        self, hold: str, amount: int | None = None, *, final: bool = False, id: str | None = None
-    ) -> Moved | Pending | Refusal:
+    def capture(self, hold: str, amount: int | None = None, *, final: bool = False, id: str | None = None) -> Asked:
         """Move what is held, all that is left or `amount` of it; `final` lets the rest go. Raises NotAnswered."""
-        return await self.ask(Capture(hold, amount, final=final, id=id))
+        return self._asked(Capture(hold, amount, final=final, id=_id_of(id)))
 
-    async def void(self, hold: str, *, id: str | None = None) -> Moved | Pending | Refusal:
+    def void(self, hold: str, *, id: str | None = None) -> Asked:
         """Let a hold go. Raises NotAnswered."""
-        return await self.ask(Void(hold, id))
+        return self._asked(Void(hold, _id_of(id)))
 
-    async def reverse(self, transfer: str, *, id: str | None = None) -> Moved | Pending | Refusal:
+    def reverse(self, transfer: str, *, id: str | None = None) -> Asked:
         """Move a done transfer the other way round, at most once. Raises NotAnswered."""
-        return await self.ask(Reverse(transfer, id))
+        return self._asked(Reverse(transfer, _id_of(id)))
 
     async def transfer_batch(
         self, items: Sequence[Open | Command], *, mode: BatchMode = "continue", wait_seconds: int | None = None
     ) -> list[Opened | Moved | Pending | Refusal]:
         """Up to `BATCH_ITEMS_MAX` in one request, done in this order, one answer each. Raises NotAnswered.
 
+        The same items again are the same commands: their ids were made with them.
         mode: what a refusal means for the others: nothing, that those behind it are not run, or that none is.
         """
         if len(items) > BATCH_ITEMS_MAX:
             raise ValueError(f"a batch has at most {BATCH_ITEMS_MAX} items")
         if not items:
             return []
-        asked = [item if isinstance(item, Open) else named(item) for item in items]
         more = _waiting(wait_seconds)
         more["headers"] = {"content-type": "application/x-ndjson"} | more.get("headers", {})
-        with _naming(asked):
+        with _naming(items):
             answer = await self._send(
                 "POST",
                 "/v1/transfers:batch",
                 params={} if mode == "continue" else {"mode": mode},
-                data=msgspec.json.Encoder().encode_lines([line_of(item) for item in asked]),
+                data=msgspec.json.Encoder().encode_lines([line_of(item) for item in items]),
                 **more,
             )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
-        results = msgspec.json.Decoder().decode_lines(answer.body)
-        return [_result(item, result) for item, result in zip(items, results, strict=True)]
+        with _naming(items), self._understanding():
+            results = msgspec.json.Decoder().decode_lines(answer.body)
+            return [_result(item, result) for item, result in zip(items, results, strict=True)]
 
     async def balance(
         self, account: str, *, min_position: str | None = None, min_version: int | None = None
@@ -202,25 +211,45 @@ class Client:
             parameters["limit"] = str(limit)
         return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
 
+    async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
+        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered."""
+        parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
+        return await self._ask("GET", "/v1/system", system_of, params=parameters)
+
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
-        """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`."""
-        return watch(self.url, accounts)
+        """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`.
+
+        An account named twice is watched once.
+        """
+        return watch(self.url, list(dict.fromkeys(accounts)))
 
     def watch_transfers(
         self, accounts: Sequence[str]
     ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
         """As `watch`, and the phases of their transfers across partitions; see `fanfold.stream.watch_transfers`."""
-        return watch_transfers(self.url, accounts)
+        return watch_transfers(self.url, list(dict.fromkeys(accounts)))
+
+    def _asked(self, command: Command) -> Asked:
+        return Asked(command, self.ask)
 
     async def _ask(self, method: str, path: str, read: Callable[[Mapping[str, Any]], T], **request: Any) -> T | Refusal:
         answer = await self._send(method, path, **request)
         document = answer.document()
         if answer.status >= 400 or document.get("result") == "refused":
             return refusal_of(document, int(document.get("status", answer.status)))
-        return read(document)
+        with self._understanding():
+            return read(document)
+
+    @contextmanager
+    def _understanding(self) -> Iterator[None]:
+        """An answer that is no wallet service's (a proxy's own page, say) says nothing about what was asked."""
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, msgspec.DecodeError):
+            raise NotAnswered(f"{self.url}: its answer is not a wallet service's.") from None
 
     async def _send(self, method: str, path: str, **request: Any) -> _Reply:
-        """One request, sent again with the same content while there is no answer or only a 5xx."""
+        """One request, sent again with the same content while there is no answer, or only a 5xx or one of ASKED_AGAIN."""
         failure = "it did not answer"
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
@@ -231,7 +260,7 @@ class Client:
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
                 failure = f"it cannot be reached ({type(error).__name__})"
                 continue
-            if reply.status < 500:
+            if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
             failure = str(reply.document().get("title") or "it is not available")
         raise NotAnswered(f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts.")
@@ -258,12 +287,22 @@ def wait_seconds(attempt: int, chance: float) -> float:
 
 @contextmanager
 def _naming(asked: Sequence[Open | Command]) -> Iterator[None]:
-    """Who gets no answer gets the ids, also those that were made here."""
+    """Who gets no answer gets the ids, also those that were made here; who stops waiting finds them in the traceback."""
+    ids = [item.id for item in asked if not isinstance(item, Open)]
     try:
         yield
     except NotAnswered as failure:
-        ids = [item.id for item in asked if not isinstance(item, Open) and item.id is not None]
         raise NotAnswered(str(failure), ids) from None
+    except asyncio.CancelledError as stopped:
+        some = ", ".join(ids[:NOTED_IDS_MAX]) + (", ..." if len(ids) > NOTED_IDS_MAX else "")
+        stopped.add_note(
+            f"fanfold: nobody waited for the answer to {some}: it may have been done. Ask again with the same id."
+        )
+        raise
+
+
+def _id_of(id: str | None) -> str:
+    return new_id() if id is None else id
 
 
 def _waiting(seconds: int | None) -> dict[str, Any]:

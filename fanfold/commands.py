@@ -1,6 +1,7 @@
 """What a program may ask of the service, as values, and how each is said over HTTP: its address, its body, its batch line.
 
-Amounts are whole numbers of minor units. `id`: a UUID, made by the client when left out; the same id never runs twice.
+Amounts are whole numbers of minor units. `id`: a UUID; the same id never runs twice. A value that is made without one gets a new
+UUIDv7 at once, so that the same value asked again, for whatever reason, is the same command; two values made alike are two.
 """
 
 from __future__ import annotations
@@ -8,12 +9,24 @@ from __future__ import annotations
 import datetime
 import urllib.parse
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, cast
 
-from fanfold.ids import uuid7
+from fanfold.ids import new_id
 
 Across = Literal["saga", "tcc"]
 """How a transfer is run whose accounts live in different partitions; the service's default is `saga`."""
+
+
+class _Id:
+    """The field `id` of a command: a UUID as text; given None or left out, a new one is made with the value and stays with it."""
+
+    def __get__(self, command: object | None, kind: type) -> str:
+        # Asked of the class it is the default of the field, which `__set__` takes for "make one".
+        return cast("str", None if command is None else vars(command)["id"])
+
+    def __set__(self, command: object, given: str | None) -> None:
+        vars(command)["id"] = new_id() if given is None else given
 
 
 class Open(NamedTuple):
@@ -25,14 +38,15 @@ class Open(NamedTuple):
     owner: str | None = None
 
 
-class Transfer(NamedTuple):
+@dataclass(frozen=True)
+class Transfer:
     """Move `amount` minor units. `@world` as debit is a deposit, as credit a withdrawal."""
 
     debit: str
     credit: str
     amount: int
     asset: str
-    id: str | None = None
+    id: _Id = _Id()
     protocol: Across | None = None
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
@@ -48,64 +62,70 @@ class Leg(NamedTuple):
     if_available_at_least: int | None = None
 
 
-class LegsTransfer(NamedTuple):
+@dataclass(frozen=True)
+class LegsTransfer:
     """Move 2 to 32 legs that sum to zero in each asset, all or none."""
 
     legs: Sequence[Leg]
-    id: str | None = None
+    id: _Id = _Id()
     protocol: Across | None = None
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
 
 
-class Hold(NamedTuple):
+@dataclass(frozen=True)
+class Hold:
     """Authorise: hold what the legs with a minus give, until it is captured, voided, or the deadline comes."""
 
     legs: Sequence[Leg]
-    id: str | None = None
+    id: _Id = _Id()
     deadline: datetime.datetime | str | None = None
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
 
 
-class Capture(NamedTuple):
+@dataclass(frozen=True)
+class Capture:
     """Move what a hold holds: all that is left, an amount of it, or these legs. `final`: let go what is left then."""
 
     hold: str
     amount: int | None = None
     legs: Sequence[Leg] = ()
     final: bool = False
-    id: str | None = None
+    id: _Id = _Id()
     protocol: Across | None = None
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
 
 
-class Void(NamedTuple):
+@dataclass(frozen=True)
+class Void:
     """Let a hold go."""
 
     hold: str
-    id: str | None = None
+    id: _Id = _Id()
 
 
-class Reverse(NamedTuple):
+@dataclass(frozen=True)
+class Reverse:
     """Move a done transfer the other way round, at most once."""
 
     transfer: str
-    id: str | None = None
+    id: _Id = _Id()
     protocol: Across | None = None
     reference: str | None = None
     metadata: Mapping[str, str] | None = None
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True)
+class Change:
     """Freeze, free, close or reopen an account; what is None stays as it is."""
 
     account: str
     debit: Literal["frozen", "free"] | None = None
     credit: Literal["frozen", "free"] | None = None
     state: Literal["closed", "open"] | None = None
-    id: str | None = None
+    id: _Id = _Id()
 
 
 Command = Transfer | LegsTransfer | Hold | Capture | Void | Reverse | Change
@@ -127,11 +147,6 @@ def between(debit: str, credit: str, amount: int, asset: str) -> tuple[Leg, Leg]
     if amount <= 0:
         raise ValueError("the amount must be positive")
     return Leg(debit, -amount, asset), Leg(credit, amount, asset)
-
-
-def named(command: Command) -> Command:
-    """The same with an id: every attempt of one command must have the same."""
-    return command if command.id is not None else command._replace(id=str(uuid7()))
 
 
 def request_of(command: Command) -> Request:
@@ -179,7 +194,7 @@ def terms_of(item: Open) -> dict[str, Any]:
 
 def quoted(segment: str) -> str:
     """Ids have no character that a path needs quoted; anything else is quoted, for the service to refuse."""
-    return urllib.parse.quote(segment, safe="")
+    return urllib.parse.quote(segment, safe="", errors="backslashreplace")
 
 
 def _plain(command: Transfer) -> dict[str, Any]:

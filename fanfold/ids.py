@@ -13,3 +13,8 @@ def uuid7(at_ms: int | None = None) -> uuid.UUID:
     chance = secrets.randbits(74)
     high, low = chance >> 62, chance & ((1 << 62) - 1)
     return uuid.UUID(int=(time_ms & ((1 << 48) - 1)) << 80 | 7 << 76 | high << 64 | 0b10 << 62 | low)
+
+
+def new_id() -> str:
+    """An id for a command that is made now."""
+    return str(uuid7())

@@ -15,7 +15,8 @@ from gateway.balances import Balances, BalancesUnavailable
 from gateway.metrics import Metrics
 from gateway.protocol.messages import ACCOUNTS_PER_MESSAGE_MAX, Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
-from gateway.protocol.session import Session, Subscription, Watch
+from gateway.protocol.session import Session, Watch
+from gateway.protocol.subscription import Subscription
 from read_side.contract.feed import Feed
 from write_side.contract.atoms import partition_of
 
@@ -140,8 +141,10 @@ class Hub:
             async with asyncio.timeout(self._snapshot_wait_ms / 1000):
                 answers = await asyncio.gather(*(self._read(partition, read) for partition, read in reads))
         except TimeoutError:
-            detail = "The balances could not be read in time. Nothing is subscribed; subscribe again."
+            detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
             self.unwatch(session.refuse(watch, "upstream_unavailable", detail).subscriptions)
+            for partition, read in reads:
+                partition.stay(read.subscriptions, self._now_ms())
         else:
             versions = {name: item.version for items, _ in answers for name, item in items.items()}
             session.acknowledge(watch, versions)

@@ -14,7 +14,17 @@ import structlog
 
 from gateway.http_answers import send_problem
 from gateway.metrics import Metrics
-from gateway.upstream import HOP_BY_HOP, Message, Receive, Scope, Send, Upstream, UpstreamUnavailable
+from gateway.upstream import (
+    HOP_BY_HOP,
+    Crowded,
+    Message,
+    NotSent,
+    Receive,
+    Scope,
+    Send,
+    Upstream,
+    UpstreamUnavailable,
+)
 
 Side = Literal["write", "read"]
 
@@ -114,6 +124,11 @@ DISCARD_SECONDS_MAX: Final = 30
 ONLY_READ: Final = "This was only a question: no money is affected. Ask again soon."
 """For what the read side does not answer: the table's words are for writes, which may have been made."""
 
+NEVER_SENT: Final = (
+    "It never left the gateway: nothing was done, and no money moved. Send it again soon with the same id."
+)
+"""For a write that did not reach the write side."""
+
 
 class ReverseProxy:
     """An ASGI application for everything under `/v1/` but the stream."""
@@ -139,14 +154,16 @@ class ReverseProxy:
 
     async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
         inner = dict(scope) | {"headers": passed_headers(scope["headers"])}
-        word = None
+        word, sent = None, True
         try:
             await self._sides[side](inner, guard.receive, guard.send)
             if side in self._away:
                 self._away.discard(side)
                 _log.info("upstream_back", side=side)
+        except Crowded:
+            word, sent = "overloaded", False
         except UpstreamUnavailable as gone:
-            word = "upstream_unavailable"
+            word, sent = "upstream_unavailable", not isinstance(gone, NotSent)
             # Once, not for every request of an outage: the metrics count those.
             if not guard.cut and side not in self._away:
                 self._away.add(side)
@@ -158,7 +175,7 @@ class ReverseProxy:
         if not guard.status and (word is not None or guard.too_large):
             if not guard.ended:
                 await _discard(guard.unread)
-            detail = ONLY_READ if side == "read" else None
+            detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             await send_problem(send, "body_too_large" if guard.too_large else word or "internal", detail=detail)
         self._metrics.requests.labels(side, str(guard.status or "none")).inc()
 

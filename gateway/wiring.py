@@ -15,10 +15,11 @@ from gateway.balances import ReadSideBalances
 from gateway.front import Front
 from gateway.hub import Hub
 from gateway.metrics import Metrics
+from gateway.over_http import OverHttp
 from gateway.reverse_proxy import ReverseProxy
 from gateway.settings import GatewaySettings
 from gateway.static_files import static_files
-from gateway.upstream import App, InProcess, OverHttp, Upstream, UpstreamUnavailable
+from gateway.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 
@@ -36,16 +37,18 @@ class Gateway:
         settings: GatewaySettings,
         write_side: Upstream,
         read_side: Upstream,
+        balances: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
         partitions: int | None,
     ) -> None:
         metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
+        self._balances = balances
         self._partitions = partitions
         self.hub = Hub(
             feed,
-            ReadSideBalances(read_side),
+            ReadSideBalances(balances),
             metrics,
             lambda: time.monotonic_ns() // 1_000_000,
             snapshot_wait_ms=settings.snapshot_wait_ms,
@@ -85,7 +88,7 @@ class Gateway:
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
         self.app.stopping = True
-        for side in self._sides.values():
+        for side in (*self._sides.values(), self._balances):
             await side.close()
 
     async def _learn_partitions(self) -> int:
@@ -119,4 +122,6 @@ def build_gateway(
             return OverHttp(side, settings.upstream_connect_ms, settings.upstream_silence_ms)
         return InProcess(side, settings.upstream_silence_ms)
 
-    return Gateway(settings, upstream(write_upstream), upstream(read_upstream), feed, registry, partitions)
+    # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another.
+    write, read, balances = upstream(write_upstream), upstream(read_upstream), upstream(read_upstream)
+    return Gateway(settings, write, read, balances, feed, registry, partitions)

@@ -6,38 +6,65 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from read_side.projector import Projector
+from read_side.questions import Starting
 from write_side.contract.position import Position
 
 
 class Health:
     """Of the projectors of this process.
 
-    A partition whose log is damaged is `degraded`, not unready: what is good of it is served, with its position, and
-    neither a restart nor another process could do better.
+    Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
+    damaged, away or given up is `degraded`: its readers get the reason, and those of the others must not be sent away for it.
     """
 
-    def __init__(self, projectors: Sequence[Projector], wall_us: Callable[[], int]) -> None:
+    def __init__(self, projectors: Sequence[Projector], wall_us: Callable[[], int], partitions_of_log: int) -> None:
         self._projectors = projectors
         self._wall_us = wall_us
+        self._partitions_of_log = partitions_of_log
         self.stopping = False
 
     def not_ready(self) -> list[str]:
         """Why this process should not get requests; empty when it should."""
         reasons = ["the service is stopping"] if self.stopping else []
-        for projector in self._projectors:
-            if projector.unavailable is not None:
-                reasons.append(f"partition {projector.partition}: {projector.unavailable}")
-            elif not projector.ready:
-                reasons.append(f"partition {projector.partition}: the log is being folded")
-        return reasons
+        reasons += [f"partition {p.partition}: the log is being folded" for p in self._starting()]
+        unread = [reason for each in self._projectors if (reason := _unread(each)) is not None]
+        return reasons + unread if len(unread) == len(self._projectors) else reasons
 
     def degraded(self) -> list[str]:
-        return [projector.stopped for projector in self._projectors if projector.stopped is not None]
+        """What is the matter with each partition that goes no further, or is not answered; one sentence or more each."""
+        return [
+            reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
+            for each in self._projectors
+            if (reason := each.held_up()) is not None
+        ]
 
     def document(self) -> dict[str, Any]:
-        """Members of the answer of /readyz: what is degraded, and the lag of each partition as four numbers."""
+        """Members of the answer of /readyz: what is degraded, how far a start is, and the lag of each partition as four numbers.
+
+        partitions: those that this process projects, of the `partitions_of_log` that there are.
+        """
         now_us = self._wall_us()
-        return {"degraded": self.degraded(), "partitions": [_partition(each, now_us) for each in self._projectors]}
+        document: dict[str, Any] = {
+            "ready": not self.not_ready(),
+            "degraded": self.degraded(),
+            "partitions_of_log": self._partitions_of_log,
+            "partitions": [_partition(each, now_us) for each in self._projectors],
+        }
+        if starting := self._starting():
+            progress = {str(p.partition): p.progress.document(p.fold.sequence + 1, now_us) for p in starting}
+            document["starting"] = {"partitions": progress}
+        return document
+
+    def _starting(self) -> list[Projector]:
+        return [each for each in self._projectors if isinstance(each.refusal(), Starting)]
+
+
+def _unread(projector: Projector) -> str | None:
+    """Why nobody can read this partition here now; None when its view is there, however old the news of its log is."""
+    reason = projector.unavailable
+    if projector.refusal() is not None and not isinstance(projector.refusal(), Starting):
+        reason = projector.held_up()
+    return None if reason is None else f"partition {projector.partition}: {reason}"
 
 
 def _partition(projector: Projector, now_us: int) -> dict[str, Any]:

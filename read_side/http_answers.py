@@ -11,7 +11,8 @@ import msgspec
 from read_side.questions import Wanted
 from write_side.contract.atoms import Malformed
 from write_side.contract.codes import PROBLEMS, problem_document
-from write_side.contract.position import parse_positions
+from write_side.contract.limits import PARTITIONS_MAX
+from write_side.contract.position import TOKEN_BYTES_MAX, parse_positions
 
 JSON: Final = b"application/json"
 NDJSON: Final = b"application/x-ndjson"
@@ -22,8 +23,8 @@ RETRY_AFTER_SECONDS: Final = 1
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
 """A reader that waits longer is better off asking again: proxies between begin to cut connections."""
-QUERY_BYTES_MAX: Final = 4_096
-"""The longest legal query is a position token of 64 partitions, some 1,600 bytes."""
+QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
+"""A position token with its colons and commas percent-encoded, and whatever else may be asked."""
 WANTED: Final = frozenset(("min_position", "wait_ms"))
 
 Message = MutableMapping[str, Any]
@@ -52,12 +53,13 @@ def problem(word: str, **more: object) -> Response:
     return json_response(PROBLEMS[word].status, problem_document(word, **more))
 
 
-async def send(send_message: Send, response: Response) -> None:
+async def send(send_message: Send, response: Response, *, head: bool = False) -> None:
+    """Send an answer; of a HEAD everything but the body (RFC 9110, 9.3.2)."""
     headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
     if response.status == 503:
         headers.append((b"retry-after", b"%d" % RETRY_AFTER_SECONDS))
     await send_message({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send_message({"type": "http.response.body", "body": response.body})
+    await send_message({"type": "http.response.body", "body": b"" if head else response.body})
 
 
 def parameters(scope: Scope, known: frozenset[str]) -> dict[str, str]:

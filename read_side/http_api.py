@@ -40,11 +40,12 @@ from read_side.http_answers import (
 )
 from read_side.openapi import describe
 from read_side.queries import Balances
-from read_side.questions import Ambiguous, NotFound, NotReached, Rebuilding
+from read_side.questions import Ambiguous, NotFound, NotReached, Unanswerable
 from read_side.read_metrics import OTHER, HttpMetrics
 from read_side.system_document import system_document
-from read_side.transfer_documents import OPEN, parse_phases
+from read_side.transfer_documents import OPEN, parse_partitions, parse_phases
 from read_side.transfers import Transfers
+from write_side.contract.answers import format_time
 from write_side.contract.atoms import Malformed, parse_account, parse_asset, parse_transfer_id
 from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.contract.log import LogFailed
@@ -133,13 +134,15 @@ class _Endpoint:
             response = problem(held.word, position=held.position, version=held.version)
         except Ambiguous:
             response = problem("id_ambiguous")
-        except (Rebuilding, LogFailed):
-            response = problem("view_rebuilding")
+        except Unanswerable as refusal:
+            response = problem(refusal.word, partitions=list(refusal.partitions) or None, reason=refusal.reason)
+        except LogFailed as failure:
+            response = problem("partition_unavailable", reason=str(failure))
         except Exception as failure:
             _log_failure(self._route, failure)
             response = problem("internal")
         self._metrics.answered(self._route, response.status, perf_counter() - started)
-        await send(send_message, response)
+        await send(send_message, response, head=scope["method"] == "HEAD")
 
 
 class _BalancesBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -169,7 +172,7 @@ class _Edge:
         try:
             answer = await self._doors.transfers.outcome(transfer_id, want)
         except NotFound as nothing:
-            return problem("transfer_not_found", position=nothing.positions)
+            return problem("transfer_not_found", position=nothing.positions, **_forgotten(nothing))
         # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
         return Response(200, JSON, msgspec.json.encode(answer.document))
 
@@ -179,7 +182,10 @@ class _Edge:
         phases = parse_phases(found.get("phase", OPEN))
         older_than_s = number(found.get("older_than", "0"), "older_than", OLDER_THAN_S_MAX)
         limit = number(found.get("limit", str(TRANSFERS_DEFAULT)), "limit", TRANSFERS_MAX, least=1)
-        return json_response(200, await self._doors.transfers.under_way(phases, older_than_s, limit, wanted(found)))
+        text = found.get("partitions")
+        partitions = None if text is None else parse_partitions(text, self._doors.balances.partitions)
+        answer = await self._doors.transfers.under_way(phases, older_than_s, limit, wanted(found), partitions)
+        return json_response(200, answer)
 
     async def system(self, scope: Scope, _receive: Receive) -> Response:
         found = parameters(scope, _SYSTEM_PARAMETERS)
@@ -187,7 +193,7 @@ class _Edge:
         return json_response(200, system_document(asset, await self._doors.balances.system(asset, wanted(found))))
 
     async def balances(self, scope: Scope, receive: Receive) -> Response:
-        """For gateways: many balances, each partition's from one moment; null for an account that does not exist."""
+        """For gateways: many balances, each partition's from one moment; null for an account that is not there as of it."""
         parameters(scope, frozenset())
         try:
             body = msgspec.json.decode(await _body(receive, BALANCES_BYTES_MAX), type=_BalancesBody)
@@ -200,30 +206,52 @@ class _Edge:
         accounts = [parse_account(account) for account in body.accounts]
         text = {"min_position": body.min_position} if body.min_position else {}
         want = wanted(text | {"wait_ms": str(body.wait_ms)})
-        positions, found = await self._doors.balances.many(accounts, want)
-        documents = [None if each is None else each[0].document(each[1]) for each in found]
-        return json_response(200, {"positions": positions, "accounts": documents})
+        found = await self._doors.balances.many(accounts, want)
+        documents = [None if each is None else each[0].document(each[1]) for each in found.rows]
+        failed = [{"partition": p, "code": each.word} for each in found.failed for p in each.partitions]
+        answer: dict[str, Any] = {"positions": found.positions, "accounts": documents}
+        if found.undecided:
+            answer["undecided"] = found.undecided
+        if failed:
+            answer["failed"] = failed
+        return json_response(200, answer)
 
-    async def alive(self, _scope: Scope, _receive: Receive) -> Response:
+    async def alive(self, scope: Scope, _receive: Receive) -> Response:
+        parameters(scope, frozenset())
         return json_response(200, {"status": "alive"})
 
-    async def ready(self, _scope: Scope, _receive: Receive) -> Response:
+    async def ready(self, scope: Scope, _receive: Receive) -> Response:
+        parameters(scope, frozenset())
         document, reasons = self._doors.health.document(), self._doors.health.not_ready()
         if reasons:
             return json_response(503, problem_document("not_ready", reasons=reasons) | document)
         return json_response(200, {"status": "ready"} | document)
 
-    async def metrics(self, _scope: Scope, _receive: Receive) -> Response:
+    async def metrics(self, scope: Scope, _receive: Receive) -> Response:
+        parameters(scope, frozenset())
         return Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
 
 
 _ACCOUNT_PARAMETERS: Final = WANTED | {"min_version"}
-_TRANSFERS_PARAMETERS: Final = WANTED | {"phase", "older_than", "limit"}
+_TRANSFERS_PARAMETERS: Final = WANTED | {"phase", "older_than", "limit", "partitions"}
 _SYSTEM_PARAMETERS: Final = WANTED | {"asset"}
 
 
+def _forgotten(nothing: NotFound) -> dict[str, str]:
+    """What is added to an unknown id that may have run so long ago that it is not remembered: that is not known to be nothing."""
+    if nothing.forgotten_before_us is None:
+        return {}
+    since = format_time(nothing.forgotten_before_us)
+    detail = (
+        f"It is not among the ids remembered since {since}. One that was sent before may have moved money: `fanfold explain` "
+        "with this id asks the whole log. The position tells up to where this is true."
+    )
+    return {"detail": detail, "remembered_since": since}
+
+
 def _always(response: Response) -> Handle:
-    async def answer(_scope: Scope, _receive: Receive) -> Response:
+    async def answer(scope: Scope, _receive: Receive) -> Response:
+        parameters(scope, frozenset())
         return response
 
     return answer

@@ -76,7 +76,10 @@ def _get_transfer() -> Document:
             "200": _json(
                 "Outcome", "What became of it: `result` is done, refused, or pending with its phase and steps."
             ),
-            "404": _problem("No such transfer is remembered, up to `position`."),
+            "404": _problem(
+                "No such transfer is remembered, up to `position`: every partition was asked. Where `remembered_since` is "
+                "told, one of that time or older may have moved money and be forgotten: `fanfold explain` asks the whole log."
+            ),
             "409": _problem("The wanted position was not reached in time, or two partitions hold this id."),
             **_refusals("400", "500", "503"),
         },
@@ -89,6 +92,7 @@ def _get_transfers(default: int, most: int) -> Document:
     phase = {"type": "string", "pattern": f"^({OPEN}|({words})(,({words}))*)$", "default": OPEN}
     older_than = {"type": "integer", "minimum": 0, "maximum": 1_000_000_000, "default": 0}
     limit = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    chosen = {"type": "string", "pattern": "^(0|[1-9][0-9]{0,3})(,(0|[1-9][0-9]{0,3}))*$", "examples": ["0,2"]}
     return {
         "operationId": "get_transfers",
         "summary": "Transfers across partitions that are under way, oldest first",
@@ -96,6 +100,9 @@ def _get_transfers(default: int, most: int) -> Document:
             _parameter("phase", "query", phase, f"`{OPEN}` for all, or some of `{phases}`"),
             _parameter("older_than", "query", older_than, "only those that began this many seconds ago or before"),
             _parameter("limit", "query", limit),
+            _parameter(
+                "partitions", "query", chosen, "only of these; all others must be projected by this process too"
+            ),
             *_waiting(),
         ],
         "responses": {
@@ -132,7 +139,11 @@ def _post_balances(balances_max: int) -> Document:
     }
     return {
         "operationId": "get_balances",
-        "summary": "Many balances at once, for gateways; null for an account that does not exist",
+        "summary": "Many balances at once, for gateways; null for an account that does not exist as of its partition's position",
+        "description": (
+            "`undecided`: places of accounts that are null while the view is behind the log. `failed`: partitions that were not "
+            "read, and why, as codes; their accounts are null and have no position. When none can be read, the answer is a 503."
+        ),
         "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": _json("Balances", "In the order asked for."),
@@ -193,8 +204,11 @@ def _schemas() -> Document:
         "steps": {"type": "array", "items": _object(step)},
         "step_accounts": {
             "type": "array",
-            "items": {"type": "array", "items": _object(after)},
-            "description": "of each step the accounts that it touched, as they were after it, `@transit` with them",
+            "items": {"type": ["array", "null"], "items": _object(after)},
+            "description": (
+                "of each step the accounts that it touched, as they were after it, `@transit` with them; null where this process "
+                "does not project the partition of the step"
+            ),
         },
         "legs": {"type": "array", "items": _object(leg)},
         "waiting_for": {"type": "array", "items": _object(waiting)},
@@ -240,7 +254,19 @@ def _schemas() -> Document:
             {"transfers": {"type": "array", "items": _object(under_way)}, "position": {"type": "string"}}
         ),
         "System": _object(system),
-        "Balances": _object({"positions": {"type": "string"}, "accounts": answers}),
+        "Balances": _object(
+            {
+                "positions": {"type": "string"},
+                "accounts": answers,
+                "undecided": {"type": "array", "items": {"type": "integer"}},
+                "failed": {
+                    "type": "array",
+                    "items": _object({"partition": {"type": "integer"}, "code": {"type": "string"}}),
+                },
+            },
+            "positions",
+            "accounts",
+        ),
         "Problem": _object(told | {"code": {"type": "string"}, "detail": {"type": "string"}}),
     }
 
@@ -280,7 +306,11 @@ _REFUSALS: Final = {
     "400": "The request is malformed.",
     "413": "The body is too large.",
     "500": "Something failed that should not.",
-    "503": "The view is being made right, or is not caught up. No money is affected. Try again soon.",
+    "503": (
+        "Nothing is said rather than something old: the view is not caught up (`view_rebuilding`), the log is being folded "
+        "(`starting`), another process projects the `partitions` (`partition_elsewhere`), or they fail for the `reason` "
+        "that is told (`partition_unavailable`). What was done is in the log. Try again soon."
+    ),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
@@ -25,13 +25,19 @@ Failure = ChainBroken | CheckFailed
 class FoldedRun(NamedTuple):
     """What a run of records changed: each changed account once, as it is after the run, and each change of phase.
 
-    entries: how many were folded.
+    entries: how many were folded; records: how many of those given were taken.
     """
 
     rows: AccountRows
     phases: PhaseRows
     blocks: int
     entries: int
+    records: int
+
+
+HASHES_KEPT: Final = 65_536
+"""Of the last blocks, 2 MiB: a store that was set back to one of them, or a rebuilt view beside us, gets only what changed. What
+is older and not remembered on purpose is loaded whole."""
 
 
 class PartitionFold:
@@ -43,7 +49,8 @@ class PartitionFold:
         self.replay = Replay(self.state)
         self.entries = 0
         self._phases: PhaseChanges | None = None
-        self._hashes = bytearray()
+        self._hashes = bytearray(HASHES_KEPT * HASH_BYTES)
+        self._remembered: dict[int, bytes] = {}
 
     @property
     def sequence(self) -> int:
@@ -58,28 +65,43 @@ class PartitionFold:
         )
 
     def knows(self, stored: Checkpoint) -> bool:
-        """Whether a checkpoint lies on our own chain: the block of its sequence has its hash."""
+        """Whether a checkpoint lies on our own chain, as far as we remember it: the block of its sequence has its hash."""
         if stored.sequence < 0:
             return stored.block_hash == ZERO_HASH
-        at = stored.sequence * HASH_BYTES
+        if stored.sequence in self._remembered:
+            return self._remembered[stored.sequence] == stored.block_hash
+        if not self.sequence - HASHES_KEPT < stored.sequence <= self.sequence:
+            return False
+        at = stored.sequence % HASHES_KEPT * HASH_BYTES
         return self._hashes[at : at + HASH_BYTES] == stored.block_hash
 
-    def take(self, records: Sequence[Record]) -> FoldedRun:
-        """Fold a run of records. Raises ChainBroken, CheckFailed; the state may then be ahead of what was told."""
+    def remember(self, sequence: int) -> None:
+        """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
+        if sequence > self.sequence:
+            self._remembered = {sequence: b""}
+
+    def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
+        """Fold a run of records, as many as have `entries_max` entries, one at least.
+
+        Raises ChainBroken, CheckFailed; the state may then be ahead of what was told.
+        """
         # Replay never pushes: what moved on before the first run taken here is nobody's news.
         if self._phases is None:
             self._phases = PhaseChanges(self.state)
-        blocks = []
+        blocks, entries, taken = [], 0, 0
         for record in records:
+            if entries >= entries_max:
+                break
+            taken += 1
             block = self._take(record)
             if block is not None:
                 self._phases.take(block)
                 blocks.append(block)
+                entries += len(block.entries["account"]) + len(block.accounts["number"])
         if not blocks:
-            return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0)
-        entries = sum(len(block.entries["account"]) for block in blocks)
+            return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0, taken)
         rows = rows_of(self.state, changed_accounts(self.state, blocks))
-        return FoldedRun(rows, self._phases.told(), len(blocks), entries)
+        return FoldedRun(rows, self._phases.told(), len(blocks), entries, taken)
 
     def advance(self, records: Sequence[Record], until: int | None = None) -> int:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
@@ -93,7 +115,11 @@ class PartitionFold:
         folded = self.replay.take(record)
         if folded is None:
             return None
-        self._hashes += folded.block.header.block_hash
+        header = folded.block.header
+        at = header.sequence % HASHES_KEPT * HASH_BYTES
+        self._hashes[at : at + HASH_BYTES] = header.block_hash
+        if header.sequence in self._remembered:
+            self._remembered[header.sequence] = header.block_hash
         self.entries += len(folded.block.entries["account"])
         return folded.block
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -16,14 +16,16 @@ import structlog
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
-from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.log_watch import LogWatch
 from read_side.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
+from read_side.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.timer import Timer
-from read_side.view_owner import ViewOfAnotherLog, ViewOwner
+from read_side.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.watermark import Watermark
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Log
+from write_side.contract.log import Log, LogFailed
 
 HEARTBEAT_S: Final = 1.0
 """How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
@@ -48,12 +50,30 @@ class Lag(NamedTuple):
     probed_age_ms: int
 
 
+class StartProgress:
+    """How far the fold of a start is. blocks: how many the log has at least, None while that is not known."""
+
+    def __init__(self, began_at_us: int) -> None:
+        self.began_at_us = began_at_us
+        self.blocks: int | None = None
+
+    def document(self, folded: int, now_us: int) -> dict[str, int | float | None]:
+        """For `/readyz`. seconds_left: at the pace so far."""
+        if self.blocks is None:
+            return {"blocks_folded": folded, "blocks": None, "seconds_left": None}
+        blocks, passed_s = max(self.blocks, folded), max(0, now_us - self.began_at_us) / 1_000_000
+        left_s = round((blocks - folded) * passed_s / folded, 1) if folded else None
+        return {"blocks_folded": folded, "blocks": blocks, "seconds_left": left_s}
+
+
 class Projector:
     """One partition. `start()`, then `run()` until the log is closed, the task is cancelled, or it raises.
 
     boot: random for each life; readers of the feed know a new life by it.
     visible: the sequence readers of the view find; offset: the log offset up to which the view reflects everything.
     stopped: why this partition goes no further (the log is damaged), None while it does. What is good is still served.
+    log_away, unavailable: why the log, the view store does not answer for the moment. ended: why nobody follows this partition
+    here any more; elsewhere: another projector does. These three are said by whoever keeps it going (`keeper.py`).
     """
 
     def __init__(self, partition: int, log: Log, view: ViewStore, feed: Feed, timer: Timer, boot: str) -> None:
@@ -65,7 +85,11 @@ class Projector:
         self.offset = Watermark(-1)
         self.stopped: str | None = None
         self.unavailable: str | None = None
+        self.log_away: str | None = None
+        self.ended: str | None = None
+        self.elsewhere = False
         self.ready = False
+        self.progress = StartProgress(timer.wall_us())
         self.blocks = 0
         self.feed_failures = 0
         self.commit_to_view_us = 0
@@ -76,20 +100,56 @@ class Projector:
         self._timer = timer
         self._published = -1
         self._ahead_beats = 0
+        self._watch = LogWatch(self.look_at_log)
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Fold the log to its end and bring the view right. Raises Displaced, ViewOfAnotherLog, LogFailed."""
+        """Fold the log to its end and bring the view right; again after a failure, it goes on where it was.
+
+        Raises Displaced, ViewOfAnotherLog, LogFailed.
+        """
+        await self._look_at_view()
         await self._fold_to_end()
         await self._until_available(self.owner.claim)
         # Whoever owned the view before us can write it no more; what it wrote is in the log by now.
         await self._fold_to_end()
         await self._until_available(self.owner.bring_right)
-        if self.owner.is_ahead and self.stopped is None:
-            raise _another_log(self.owner)
+        while self.owner.is_ahead and self.stopped is None:
+            # Another projector that started with us wrote between our look at the log and our claim; that is in the log by now.
+            await self._fold_to_end()
+            self._check_not_ahead()
+            await self._until_available(self.owner.bring_right)
         self._published = self.fold.sequence
         self._tell_readers()
         self.ready = True
+
+    async def look_at_log(self) -> None:
+        """Read on from where the fold is, as far as the log answers at all. Raises LogFailed."""
+        async with aclosing(self._log.read(self.partition, self.fold.replay.last_offset)) as runs:
+            await anext(runs, None)
+
+    async def stored(self) -> tuple[Checkpoint | None, bool]:
+        """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""
+        stored = await self._view.checkpoint(self.partition)
+        if stored is None:
+            return None, True
+        async with aclosing(self._log.read(self.partition, stored.log_offset)) as runs:
+            return stored, await anext(runs, None) is not None
+
+    def refusal(self) -> Unanswerable | None:
+        """Why nothing of this partition is answered here; None while it is."""
+        if self.elsewhere:
+            return Elsewhere(self.partition)
+        if self.ended is not None:
+            return PartitionUnavailable(self.partition, reason=self.ended)
+        if self.ready:
+            return None
+        reason = self.log_away or self.unavailable
+        return Starting(self.partition) if reason is None else PartitionUnavailable(self.partition, reason=reason)
+
+    def held_up(self) -> str | None:
+        """Why the partition goes no further, for good or for now; None while it does."""
+        return self.ended or self.stopped or self.log_away or self.unavailable
 
     async def run(self) -> None:
         """Follow the log for ever. Raises Displaced, ViewOfAnotherLog, LogFailed: the process must end then."""
@@ -105,6 +165,7 @@ class Projector:
                 if following.done():
                     await beating  # what is good is served and kept right until somebody stops us
         finally:
+            self._watch.stop()
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
@@ -118,6 +179,17 @@ class Projector:
             max(0, now_us - self.probed_at_us) // 1000 if self.probed_at_us else 0,
         )
 
+    def _check_not_ahead(self) -> None:
+        if self.owner.is_ahead and self.stopped is None:
+            raise _another_log(self.owner)
+
+    async def _look_at_view(self) -> None:
+        """What another life has shown tells how far there is to fold, and must be known again when it is passed."""
+        with suppress(ViewUnavailable):
+            if stored := await self._view.checkpoint(self.partition):
+                self.fold.remember(stored.sequence)
+                self.progress.blocks = max(self.progress.blocks or 0, stored.sequence + 1)
+
     async def _fold_to_end(self) -> None:
         if self.stopped is None:
             try:
@@ -130,18 +202,20 @@ class Projector:
             return
         async with aclosing(self._log.tail(self.partition, self.fold.replay.last_offset)) as runs:
             async for records in runs:
-                # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
-                async with self._writing:
-                    try:
-                        run = await asyncio.to_thread(self.fold.take, records)
-                    except (ChainBroken, CheckFailed) as failure:
-                        await self._stop(failure)
-                        await self._until_available(self.owner.bring_right)
-                        self._published = self.fold.sequence  # the next heartbeat shows the gap
-                        self._tell_readers()
-                        return
-                    self.blocks += run.blocks
-                    await self._show(run)
+                while records:
+                    # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
+                    async with self._writing:
+                        try:
+                            run = await asyncio.to_thread(self.fold.take, records, ROWS_PER_APPLY_MAX)
+                        except (ChainBroken, CheckFailed) as failure:
+                            await self._stop(failure)
+                            await self._until_available(self.owner.bring_right)
+                            self._published = self.fold.sequence
+                            self._tell_readers()
+                            return
+                        self.blocks += run.blocks
+                        await self._show(run)
+                    records = records[run.records :]
 
     async def _show(self, run: FoldedRun) -> None:
         """Write a folded run to the view, then tell who waits and who watches."""
@@ -170,7 +244,11 @@ class Projector:
         if self._ahead_beats > AHEAD_BEATS_MAX:
             raise _another_log(self.owner)
         self._tell_readers()
-        await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
+        if self.stopped is None:
+            self.log_away = self._watch.beat(self.fold.replay.last_offset, self.log_away)
+        if self.stopped is None and self.log_away is None:
+            # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
+            await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
         batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows, phases)
@@ -185,7 +263,16 @@ class Projector:
         self.stopped = str(failure)
         _log.error("partition stopped", partition=self.partition, sequence=failure.sequence, reason=str(failure))
         if isinstance(failure, CheckFailed):
-            self.fold = self.owner.fold = await fold_before(self._log, self.partition, failure.sequence)
+            self.fold = self.owner.fold = await self._fold_before(failure.sequence)
+
+    async def _fold_before(self, sequence: int) -> PartitionFold:
+        """What is good, however long the log is away: the state that failed must never be written to the view."""
+        while True:
+            try:
+                return await fold_before(self._log, self.partition, sequence)
+            except LogFailed as away:
+                self.log_away = str(away)
+                await self._timer.sleep(RETRY_S)
 
     def _tell_readers(self) -> None:
         stored = self.owner.checkpoint

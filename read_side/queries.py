@@ -8,16 +8,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.log_end import LogEnd, TooFarBehind
-from read_side.questions import NOTHING_WANTED, NotFound, NotReached, Rebuilding, Wanted, check_partitions
+from read_side.questions import (
+    NOTHING_WANTED,
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Rebuilding,
+    Unanswerable,
+    Wanted,
+    check_partitions,
+)
 from read_side.watermark import Watermark
 from write_side.contract.atoms import TRANSIT, WORLD, partition_of
-from write_side.contract.log import Log
+from write_side.contract.log import Log, LogFailed
 from write_side.contract.position import Position, format_positions
+
+T = TypeVar("T")
 
 UNKNOWN_WAIT_S: Final = 0.5
 """How long a reader of an unknown account waits for the view to catch up with the log as it was at arrival."""
@@ -30,6 +42,15 @@ class Marks(Protocol):
 
     visible: Watermark
     offset: Watermark
+    stopped: str | None
+
+    def refusal(self) -> Unanswerable | None:
+        """Why nothing of this partition is answered now; None while it is."""
+        ...
+
+    def held_up(self) -> str | None:
+        """Why the partition goes no further now; None while it does."""
+        ...
 
 
 class Found(NamedTuple):
@@ -46,8 +67,21 @@ class Found(NamedTuple):
         return str(Position(self.partition, sequence)) if sequence >= 0 else None
 
 
+class ManyFound(NamedTuple):
+    """rows: of each account asked for, with the position it reflects; None where there is none as of that position.
+
+    positions: of every partition that was read. undecided: places of accounts that are not there as of the position, while the
+    view is behind the log, so that they may have been opened since. failed: what kept the other partitions from being read.
+    """
+
+    positions: str
+    rows: list[tuple[AccountRow, str] | None]
+    undecided: list[int]
+    failed: list[Unanswerable]
+
+
 class Balances:
-    """Balances of all partitions. `marks` has those that this process projects; others are polled."""
+    """Balances of all partitions. `marks` has those that this process projects; others are polled, where the view is shared."""
 
     def __init__(self, view: ViewStore, log: Log, marks: Mapping[int, Marks]) -> None:
         self.partitions = log.partitions
@@ -57,7 +91,7 @@ class Balances:
         self._ends = [LogEnd(log, p) for p in range(log.partitions)]
 
     async def account(self, account: str, wanted: Wanted = NOTHING_WANTED) -> tuple[AccountRow, str]:
-        """The account's row and the position it reflects. Raises NotFound, NotReached, Rebuilding, Malformed."""
+        """The account's row and the position it reflects. Raises NotFound, NotReached, Unanswerable, Malformed."""
         partition = partition_of(account, self.partitions)
         found = await self._wanted(partition, [account], wanted)
         row = found.rows[0]
@@ -68,47 +102,74 @@ class Balances:
                 raise NotFound(found.position)
         return row, str(found.position)
 
-    async def many(self, accounts: Sequence[str], wanted: Wanted) -> tuple[str, list[tuple[AccountRow, str] | None]]:
-        """Rows of many accounts, each partition's from one moment, and the positions. Raises as `account`, not NotFound."""
+    async def many(self, accounts: Sequence[str], wanted: Wanted) -> ManyFound:
+        """Rows of many accounts, each partition's from one moment. Raises NotReached, Malformed; Unanswerable when no partition
+        can be read: one that lags or fails keeps nothing from the accounts of the others."""
         places: dict[int, list[int]] = {}
         for i, account in enumerate(accounts):
             places.setdefault(partition_of(account, self.partitions), []).append(i)
 
-        async def read(partition: int) -> Found:
+        async def read(partition: int) -> tuple[Found, bool] | Unanswerable:
             names = [accounts[i] for i in places[partition]]
-            found = await self._wanted(partition, names, wanted)
-            return await self._certainly(found, names) if None in found.rows else found
+            try:
+                found = await self._wanted(partition, names, wanted)
+            except Unanswerable as failure:
+                return failure
+            if None not in found.rows:
+                return found, True
+            try:
+                return await self._certainly(found, names), True
+            except Unanswerable:
+                return found, False
 
-        answers: list[tuple[AccountRow, str] | None] = [None] * len(accounts)
+        rows: list[tuple[AccountRow, str] | None] = [None] * len(accounts)
         positions: dict[int, int] = {}
-        for partition, found in zip(places, await _all(read(p) for p in places), strict=True):
+        undecided: list[int] = []
+        failed: list[Unanswerable] = []
+        for partition, answer in zip(places, await _all(read(p) for p in places), strict=True):
+            if isinstance(answer, Unanswerable):
+                failed.append(answer)
+                continue
+            found, certain = answer
             if found.checkpoint.sequence >= 0:
                 positions[partition] = found.checkpoint.sequence
             position = str(found.position)
             for i, row in zip(places[partition], found.rows, strict=True):
-                answers[i] = None if row is None else (row, position)
-        return format_positions(positions), answers
+                rows[i] = None if row is None else (row, position)
+                if row is None and not certain:
+                    undecided.append(i)
+        if failed and len(failed) == len(places):
+            raise failed[0]
+        return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
 
     async def system(self, asset: str, wanted: Wanted) -> list[Found]:
-        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Rebuilding, Malformed."""
+        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed."""
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
         return await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
 
     async def caught_up(self, partition: int, offset: int) -> None:
-        """Wait until the view reflects everything that is in the log at this moment. Raises Rebuilding.
+        """Wait until the view reflects everything that is in the log at this moment. Raises Unanswerable.
 
         offset: up to where it is known to reflect it.
         """
         deadline = asyncio.get_running_loop().time() + UNKNOWN_WAIT_S
+        marks = self._here(partition)
+        if marks is not None and (reason := marks.held_up()):
+            raise PartitionUnavailable(partition, reason=reason)
         try:
-            end = await self._ends[partition].offset(offset)
+            # A log that does not answer must not hold up who asks: the look goes on, for whoever asks next.
+            async with asyncio.timeout(UNKNOWN_WAIT_S):
+                end = await self._ends[partition].offset(offset)
         except TooFarBehind:
-            raise Rebuilding from None
+            raise Rebuilding(partition) from None
+        except TimeoutError:
+            raise PartitionUnavailable(partition, reason="the log does not answer") from None
+        except LogFailed as failure:
+            raise PartitionUnavailable(partition, reason=str(failure)) from failure
         while offset < end:
             left_s = deadline - asyncio.get_running_loop().time()
             if left_s <= 0:
-                raise Rebuilding
-            marks = self._marks.get(partition)
+                raise Rebuilding(partition)
             if marks is None:
                 await asyncio.sleep(min(POLL_S, left_s))
             else:
@@ -116,7 +177,7 @@ class Balances:
             offset = (await self._read(partition, [])).checkpoint.log_offset
 
     async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
-        """Rows at the wanted position and version. Raises NotReached, Rebuilding."""
+        """Rows at the wanted position and version. Raises NotReached, Unanswerable."""
         check_partitions(wanted.positions, self.partitions)
         sequence = wanted.positions.get(partition, -1)
         deadline = asyncio.get_running_loop().time() + wanted.wait_s
@@ -126,42 +187,56 @@ class Balances:
             here = found.checkpoint.sequence >= sequence
             if here and (wanted.version is None or (row is not None and row.version >= wanted.version)):
                 return found
+            marks = self._here(partition)
             left_s = deadline - asyncio.get_running_loop().time()
-            if left_s <= 0:
+            if left_s <= 0 or (
+                marks is not None and marks.stopped is not None
+            ):  # for what a damaged log has nobody need wait
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
+                if not here and marks is not None and (reason := marks.held_up()):
+                    raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)
             await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
 
     async def _certainly(self, found: Found, accounts: list[str]) -> Found:
-        """The rows again, once everything in the log at this moment is in the view. Raises Rebuilding."""
+        """The rows again, once everything in the log at this moment is in the view. Raises Unanswerable."""
         await self.caught_up(found.partition, found.checkpoint.log_offset)
         return await self._read(found.partition, accounts)
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
-        marks = self._marks.get(partition)
+        marks = self._here(partition)
+        if marks is not None and (refusal := marks.refusal()):
+            raise refusal
         # As of before the read: one that began earlier may end later and be older, and contradicts nobody.
         shown = max(self._shown[partition], marks.visible.value if marks is not None else -1)
         try:
             checkpoint, rows = await self._view.read(partition, accounts)
         except ViewUnavailable as error:
-            raise Rebuilding from error
+            raise Rebuilding(partition, reason=str(error)) from error
+        if checkpoint is None and marks is None and not self._view.shared:
+            raise Elsewhere(partition)
         if checkpoint is None or checkpoint.sequence < shown:
-            raise Rebuilding
+            raise Rebuilding(partition)
         self._shown[partition] = max(checkpoint.sequence, self._shown[partition])
         return Found(partition, checkpoint, rows)
 
+    def _here(self, partition: int) -> Marks | None:
+        """The marks of a partition that this process projects. Another projector's partition is read in the shared view."""
+        marks = self._marks.get(partition)
+        return None if marks is not None and isinstance(marks.refusal(), Elsewhere) else marks
+
     async def _news(self, partition: int, sequence: int, left_s: float) -> None:
         """Wait until block `sequence` may be visible."""
-        marks = self._marks.get(partition)
+        marks = self._here(partition)
         if marks is None:
             await asyncio.sleep(min(POLL_S, left_s))
         else:
             await marks.visible.reach(sequence, left_s)
 
 
-async def _all(questions: Iterable[Coroutine[Any, Any, Found]]) -> list[Found]:
+async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """All answers, or the first failure; the others are not left running."""
     questions = list(questions)
     if len(questions) == 1:

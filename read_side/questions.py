@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, NamedTuple
 
 from write_side.contract.atoms import Malformed
 
@@ -19,8 +19,42 @@ class Wanted(NamedTuple):
 NOTHING_WANTED: Final = Wanted({}, None, 0.0)
 
 
-class Rebuilding(Exception):
-    """The view is not there, older than what was shown, or not caught up: nothing is said rather than something old."""
+class Unanswerable(Exception):
+    """Nothing is said rather than something old or guessed. partitions: whose; reason: for a person, where more is known.
+
+    word: the code in `write_side/contract/codes.py`.
+    """
+
+    word: ClassVar[str]
+
+    def __init__(self, *partitions: int, reason: str | None = None) -> None:
+        super().__init__(reason or self.word)
+        self.partitions: Sequence[int] = partitions
+        self.reason = reason
+
+
+class Rebuilding(Unanswerable):
+    """The view is not there, older than what was shown, or not caught up."""
+
+    word = "view_rebuilding"
+
+
+class Starting(Unanswerable):
+    """The log is being folded since the start of this process."""
+
+    word = "starting"
+
+
+class Elsewhere(Unanswerable):
+    """Another process projects these partitions, and only it knows the answer."""
+
+    word = "partition_elsewhere"
+
+
+class PartitionUnavailable(Unanswerable):
+    """The partition's log or view fails, for the reason that is told."""
+
+    word = "partition_unavailable"
 
 
 class NotReached(Exception):
@@ -34,11 +68,13 @@ class NotReached(Exception):
 
 
 class NotFound(Exception):
-    """There is no such thing, as of `positions`."""
+    """There is no such thing, as of `positions`. forgotten_before_us: an id of that time or older may be forgotten; None: not
+    this one."""
 
-    def __init__(self, positions: str | None) -> None:
+    def __init__(self, positions: str | None, forgotten_before_us: int | None = None) -> None:
         super().__init__("not found")
         self.positions = positions
+        self.forgotten_before_us = forgotten_before_us
 
 
 class Ambiguous(Exception):

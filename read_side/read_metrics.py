@@ -55,6 +55,8 @@ _READINGS: Final[tuple[Reading, ...]] = (
      lambda p, now: p.lag(now).probed_age_ms / 1000),
     (GaugeMetricFamily, "stopped", "1 when the log is damaged and the partition goes no further.",
      lambda p, _: p.stopped is not None),
+    (GaugeMetricFamily, "log_away", "1 while the log does not answer.", lambda p, _: p.log_away is not None),
+    (GaugeMetricFamily, "given_up", "1 when this process follows the partition no more.", lambda p, _: p.ended is not None),
     (GaugeMetricFamily, "view_unavailable", "1 while the view store does not answer.",
      lambda p, _: p.unavailable is not None),
     (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),

@@ -23,14 +23,13 @@ from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, Owner
 from read_side.partition_fold import PartitionFold, fold_log
 from read_side.projections.balances import changed_after, rows_in_parts, rows_of
 from read_side.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
+from read_side.view_owner import ROWS_PER_APPLY_MAX, ROWS_PER_LOAD
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Log
 
 COMPARED_AT_ONCE: Final = 5_000
 """Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
-ROWS_PER_APPLY_MAX: Final = 100_000
-ROWS_PER_LOAD: Final = 20_000
 DIFFERENCES_MAX: Final = 1_000
 """Told one by one; more are counted."""
 SWITCHES_MAX: Final = 200
@@ -189,11 +188,17 @@ class _PartitionRebuild:
         return owner, checkpoint
 
     async def _advance(self, owner: Owner, held: Checkpoint) -> Checkpoint:
-        """Write what was folded since `held` into the new generation."""
+        """Write what was folded since `held` into the new generation, in steps that keep the store from nobody.
+
+        Rows of a step before the last are ahead of the checkpoint; nobody reads them yet, and who starts again clears them.
+        """
         wanted = self._fold.checkpoint(owner.generation)
         if wanted != held:
-            rows = rows_of(self._fold.state, changed_after(self._fold.state, held.at_us))
-            await self._view.apply(owner, held, rows, wanted)
+            changed = changed_after(self._fold.state, held.at_us)
+            for first in range(0, max(1, len(changed)), ROWS_PER_APPLY_MAX):
+                rows = rows_of(self._fold.state, changed[first : first + ROWS_PER_APPLY_MAX])
+                is_last = first + ROWS_PER_APPLY_MAX >= len(changed)
+                await self._view.apply(owner, held, rows, wanted if is_last else held)
         return wanted
 
     async def _compare(self, owner: Owner, checkpoint: Checkpoint, live: int) -> Checkpoint:

@@ -13,7 +13,10 @@ class ReadSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
-    view: str = Field("memory", description="`memory`, or `redis://host:6379/0`: where views and the feed are")
+    view: str = Field(
+        "memory",
+        description="`memory`, or `redis://host:6379/0` (a server, or a node of a Redis Cluster): where views and the feed are",
+    )
     view_prefix: str = Field("fanfold", description="how the names of all keys in Redis begin")
     project_partitions: Annotated[str, NoDecode] = Field(
         "", description="partitions this process projects, `0,2`; empty: all"

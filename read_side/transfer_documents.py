@@ -30,6 +30,15 @@ def parse_phases(text: str) -> frozenset[Phase]:
     return frozenset(_PHASES[word] for word in words)
 
 
+def parse_partitions(text: str, partitions: int) -> list[int]:
+    """`0,2`: each once, of a log with this many. Raises Malformed."""
+    words = text.split(",")
+    known = {str(partition): partition for partition in range(partitions)}
+    if len(set(words)) != len(words) or not set(words) <= known.keys():
+        raise Malformed("parameter_malformed", "partitions", f"must be some of 0 to {partitions - 1} with commas")
+    return sorted(known[word] for word in words)
+
+
 def open_transfer_document(transfer: OpenTransfer, now_us: int) -> dict[str, Any]:
     """One line of the list of transfers under way."""
     return {

@@ -20,11 +20,22 @@ from read_side.projections.step_accounts import accounts_after
 from read_side.projections.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
 from read_side.projector import Projector
 from read_side.queries import Balances
-from read_side.questions import NOTHING_WANTED, Ambiguous, NotFound, NotReached, Rebuilding, Wanted, check_partitions
+from read_side.questions import (
+    NOTHING_WANTED,
+    Ambiguous,
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Unanswerable,
+    Wanted,
+    check_partitions,
+)
 from read_side.transfer_documents import hold_members, open_transfer_document, pending_document
 from write_side.contract.answers import Answer, BlockAnswers
 from write_side.contract.atoms import format_transfer_id
 from write_side.contract.block import decode
+from write_side.contract.block_offsets import fetch_block
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.pending_columns import Phase
@@ -51,20 +62,19 @@ class Transfers:
     async def outcome(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> Answer:
         """The answer that the command of this id got, and what has become of it since; of a transfer under way its phase.
 
-        Raises NotFound, Ambiguous, NotReached, Rebuilding, Malformed.
+        Raises NotFound, Ambiguous, NotReached, Unanswerable, Malformed. That there is no such transfer is said only when every
+        partition of the log was asked: it may have moved money in any of them.
         """
         await self._reach(wanted)
         places = self._find(transfer_id)
         if not places:
-            for partition, projector in self._projectors.items():
-                if not projector.ready or projector.stopped is not None:
-                    raise Rebuilding
-                await self._balances.caught_up(partition, projector.offset.value)
+            await self._caught_up()
             places = self._find(transfer_id)
         if len(places) > 1:
             raise Ambiguous
         if not places:
-            raise NotFound(self._positions())
+            self._all_asked(range(self._balances.partitions))
+            raise NotFound(self._positions(), self._forgotten_before_us(transfer_id))
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
             names = await self._names(partition, place.begun, place.id, place.link, place.legs)
@@ -78,39 +88,79 @@ class Transfers:
             document["step_accounts"] = [await self._accounts_after(step, transfer_id) for step in document["steps"]]
         return Answer(answer.status, document)
 
-    async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]]:
+    async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]] | None:
+        """None where this process does not know, which is not the same as none."""
         partition, sequence = (int(part) for part in step["position"].split(":"))
         projector = self._projectors.get(partition)
-        if projector is None or sequence >= len(projector.fold.replay.offsets):
-            return []
+        if projector is None or projector.refusal() is not None or sequence >= len(projector.fold.replay.offsets):
+            return None
         block = (await self._answers(partition, sequence)).block
         return accounts_after(block, transfer_id, step["step"], projector.fold.state)
 
     async def under_way(
-        self, phases: Collection[Phase], older_than_s: int, limit: int, wanted: Wanted = NOTHING_WANTED
+        self,
+        phases: Collection[Phase],
+        older_than_s: int,
+        limit: int,
+        wanted: Wanted = NOTHING_WANTED,
+        partitions: Collection[int] | None = None,
     ) -> dict[str, Any]:
         """The oldest transfers across partitions in one of these phases that began that long ago, oldest first.
 
-        Raises NotReached, Rebuilding, Malformed.
+        partitions: whose; None: of all, so that a list is never shorter than it looks. Raises NotReached, Unanswerable,
+        Malformed.
         """
         await self._reach(wanted)
+        chosen = range(self._balances.partitions) if partitions is None else partitions
+        self._all_asked(chosen)
         now_us = self._now_us()
         found: list[OpenTransfer] = []
-        for projector in self._projectors.values():
-            if not projector.ready:
-                raise Rebuilding
-            found += open_transfers(projector.fold.state, phases, now_us - older_than_s * 1_000_000, limit)
+        for partition in chosen:
+            state = self._projectors[partition].fold.state
+            found += open_transfers(state, phases, now_us - older_than_s * 1_000_000, limit)
         found.sort(key=lambda transfer: (transfer.begun_at_us, transfer.id))
         documents = [open_transfer_document(transfer, now_us) for transfer in found[:limit]]
         return {"transfers": documents, "position": self._positions()}
 
     async def _reach(self, wanted: Wanted) -> None:
+        """Wait for the wanted positions. One of a partition that is not here is never taken as reached."""
         check_partitions(wanted.positions, self._balances.partitions)
+        self._all_asked(wanted.positions)
         deadline = asyncio.get_running_loop().time() + wanted.wait_s
-        for partition, projector in self._projectors.items():
-            left_s = deadline - asyncio.get_running_loop().time()
-            if not await projector.visible.reach(wanted.positions.get(partition, -1), left_s):
+        for partition, sequence in wanted.positions.items():
+            projector = self._projectors[partition]
+            left_s = deadline - asyncio.get_running_loop().time() if projector.stopped is None else 0.0
+            if not await projector.visible.reach(sequence, left_s):
+                if reason := projector.held_up():
+                    raise PartitionUnavailable(partition, reason=reason)
                 raise NotReached("position_not_reached", self._positions())
+
+    async def _caught_up(self) -> None:
+        """Wait until all that is in the log now is folded, of every partition that answers here. Raises Unanswerable."""
+        here = [p for p, projector in self._projectors.items() if projector.refusal() is None]
+        waits = (self._balances.caught_up(p, self._projectors[p].offset.value) for p in here)
+        for answer in await asyncio.gather(*waits, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+
+    def _all_asked(self, partitions: Collection[int]) -> None:
+        """Raises Unanswerable unless each of these partitions is projected here, and answers."""
+        elsewhere = []
+        for partition in partitions:
+            projector = self._projectors.get(partition)
+            refusal: Unanswerable | None = Elsewhere(partition) if projector is None else projector.refusal()
+            if isinstance(refusal, Elsewhere):
+                elsewhere.append(partition)
+            elif refusal is not None:
+                raise refusal
+        if elsewhere:
+            raise Elsewhere(*elsewhere)
+
+    def _forgotten_before_us(self, transfer_id: bytes) -> int | None:
+        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old."""
+        cut_off_us = max(projector.fold.state.chained.refuse_ids_before_us for projector in self._projectors.values())
+        at_us = _time_of(transfer_id)
+        return cut_off_us if cut_off_us and (at_us is None or at_us < cut_off_us) else None
 
     async def _finished(self, partition: int, place: Place, transfer_id: bytes) -> Answer:
         """The outcome's own answer, and beside it what the outcome alone does not know."""
@@ -138,6 +188,8 @@ class Transfers:
         """Where the transfer is known. One under way is a row of its home, however old its id is."""
         places: dict[int, Place | OpenTransfer] = {}
         for partition, projector in self._projectors.items():
+            if projector.refusal() is not None:
+                continue
             fold = projector.fold
             # A block has its offset once all its checks are made; before that its outcomes are not told.
             known = len(fold.replay.offsets)
@@ -169,10 +221,17 @@ class Transfers:
         answers = self._kept.get(key)
         if answers is None:
             fold = self._projectors[partition].fold
-            data = await self._log.fetch(partition, fold.replay.offsets[sequence])
+            data = await fetch_block(self._log, partition, fold.replay.offsets, sequence)
             answers = self._kept[key] = BlockAnswers(decode(data), fold.state)
             if len(self._kept) > BLOCKS_KEPT:
                 self._kept.popitem(last=False)
         else:
             self._kept.move_to_end(key)
         return answers
+
+
+def _time_of(transfer_id: bytes) -> int | None:
+    """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7); None for an id without a time."""
+    if transfer_id[6] >> 4 != 7 or transfer_id[8] >> 6 != 2:
+        return None
+    return int.from_bytes(transfer_id[:6], "big") * 1_000

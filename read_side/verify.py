@@ -74,7 +74,7 @@ async def verify(log: Log, progress: Progress = lambda outcomes: None) -> Verdic
 
 
 async def _verify_partition(log: Log, partition: int, progress: Progress) -> PartitionVerdict:
-    replay = Replay(State(partition))
+    replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
     try:
         async with aclosing(log.read(partition)) as runs:

@@ -142,9 +142,8 @@ class ViewOwner:
             await asyncio.sleep(0)
 
     def _exit_unless_set_back(self, stale: OwnerStale) -> None:
-        """An older state of our own chain with its older owner: the store was set back, and we are still the projector."""
-        held, stored = self.checkpoint, stale.stored
-        if held is not None and (stored is None or (stored.sequence < held.sequence and self.fold.knows(stored))):
+        """An older state with its older owner: the store was set back, and we are still the projector."""
+        if not stale.claimed_later:
             return
         raise Displaced(
             f"partition {self.fold.partition}: another projector owns the view now. Nothing is lost and no balance is "

@@ -18,6 +18,7 @@ from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.feed_redis import RedisFeed
 from read_side.health import Health
 from read_side.http_api import ReadDoors, create_app
+from read_side.keeper import Keepers
 from read_side.projections.events import events_of
 from read_side.projections.explanation import Did, Happened, Step, document_of, word
 from read_side.projector import Projector
@@ -58,7 +59,7 @@ __all__ = [
 ]
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
-"""What may end a read side, beside what the log raises. The message is for a person."""
+"""What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
 
 
 async def open_view(settings: ReadSettings) -> ViewStore:
@@ -90,24 +91,28 @@ class ReadSide:
         self.projectors = [
             Projector(p, log, view, feed, timer, secrets.token_hex(8)) for p in settings.projected(log.partitions)
         ]
+        self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = Balances(view, log, by_partition)
-        self.health = Health(self.projectors, timer.wall_us)
+        self.health = Health(self.projectors, timer.wall_us, log.partitions)
         doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
 
     async def start(self) -> None:
-        """Fold the logs and bring the views right. Raises Displaced, ViewOfAnotherLog, LogFailed."""
-        await self._each(Projector.start)
+        """Fold the logs and bring the views right; a partition whose log or view fails is waited for no longer than for that.
+
+        `app` answers all the while. Raises what ended the first partition when none is left.
+        """
+        await self._keepers.start()
         # What was made so far lives as long as the process. The collector need not walk it again and again: 100 ms a
         # time here, in which nobody is answered.
         gc.collect()
         gc.freeze()
 
     async def run(self) -> None:
-        """Follow the logs until they are closed, this is cancelled, or something fails: then the process must end."""
-        await self._each(Projector.run)
+        """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""
+        await self._keepers.run()
 
     async def drain(self) -> None:
         """Readers are told to go elsewhere; nothing of theirs can be lost."""
@@ -127,14 +132,6 @@ class ReadSide:
                 on_progress=lambda progress: send({"progress": progress._asdict()}),
             )
         return result.document()
-
-    async def _each(self, work: Callable[[Projector], Any]) -> None:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for projector in self.projectors:
-                    tasks.create_task(work(projector))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
 
 
 def build_read_side(

@@ -16,6 +16,7 @@ from tests.servers import (
     find_chromium,
     running_kafka,
     running_redis,
+    running_redis_cluster,
     shared_kafka,
     shared_redis,
 )
@@ -57,6 +58,13 @@ def kafka_bootstrap() -> Iterator[str]:
 def redis_url() -> Iterator[str]:
     """URL of a real Redis shared by the whole run. Prefix your keys with a `unique_name`; never flush it."""
     with _or_skip(shared_redis) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_url() -> Iterator[str]:
+    """URL of one node of a real Redis Cluster of three, shared by the whole run. Prefix your keys with a `unique_name`."""
+    with _or_skip(running_redis_cluster) as url:
         yield url
 
 

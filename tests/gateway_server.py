@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import uvicorn
 from prometheus_client import CollectorRegistry
 
+from deploy.allowed_hosts import AllowedHosts
+from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
@@ -35,7 +38,7 @@ async def serving(sides: Any, feed: Feed, **settings: Any) -> AsyncIterator[Serv
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,
-            http="httptools",
+            http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX),  # type: ignore[arg-type]
             lifespan="off",
             log_level="warning",
             timeout_graceful_shutdown=5,

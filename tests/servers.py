@@ -25,7 +25,8 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -181,8 +182,9 @@ class RedisServer:
     loop that calls one stands still meanwhile, and its clients then see their connections broken.
     """
 
-    def __init__(self, directory: Path, *, persistent: bool = False) -> None:
+    def __init__(self, directory: Path, *, persistent: bool = False, settings: dict[str, str] | None = None) -> None:
         self._program = find_redis()
+        self._settings = settings or {}
         self._directory = directory
         self._data = directory / "data"
         self._data.mkdir()
@@ -237,6 +239,15 @@ class RedisServer:
                 client.config_set("appendonly", "yes")
                 self._process.wait_until(lambda: client.info("persistence")["aof_rewrite_in_progress"] == 0)
 
+    bus_port = 0
+    """Of a cluster's node: where the other nodes reach it."""
+
+    def cluster_is_whole(self, nodes: int) -> bool:
+        """Whether this node knows as many others, and that all slots are served."""
+        with self._client() as client:
+            told = client.execute_command("CLUSTER INFO")
+        return bool(told["cluster_state"] == "ok" and int(told["cluster_known_nodes"]) == nodes)
+
     def flush(self) -> None:
         """FLUSHALL: the data goes, the server and its connections stay."""
         with self._client() as client:
@@ -267,7 +278,7 @@ class RedisServer:
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
             "loglevel": "notice",
-        }
+        } | self._settings
         command = [self._program]
         for name, value in settings.items():
             command += [f"--{name}", value]
@@ -306,6 +317,36 @@ def running_redis(*, persistent: bool = False) -> Iterator[RedisServer]:
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def running_redis_cluster(nodes: int = 3) -> Iterator[str]:
+    """URL of a node of a private cluster: primaries only, the slots shared out evenly. ServerMissing, ServerFailed."""
+    slots = 16_384
+    with tempfile.TemporaryDirectory(prefix="fanfold-redis-cluster-") as directory, ExitStack() as stack:
+        servers = []
+        for number in range(nodes):
+            folder = Path(directory) / str(number)
+            folder.mkdir()
+            server = _started(_cluster_node, folder)
+            stack.callback(server.stop)
+            servers.append(server)
+        for number, server in enumerate(servers):
+            with server._client() as client:
+                client.execute_command(
+                    "CLUSTER ADDSLOTSRANGE", slots * number // nodes, slots * (number + 1) // nodes - 1
+                )
+                client.execute_command("CLUSTER MEET", LOOPBACK, servers[0].port, servers[0].bus_port)
+        for server in servers:
+            server._process.wait_until(partial(server.cluster_is_whole, nodes))
+        yield servers[0].url
+
+
+def _cluster_node(directory: Path) -> RedisServer:
+    bus_port = free_port()
+    server = RedisServer(directory, settings={"cluster-enabled": "yes", "cluster-port": str(bus_port)})
+    server.bus_port = bus_port
+    return server
 
 
 @contextmanager

@@ -30,6 +30,7 @@ class WalletStub:
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
+        self._done: dict[str, dict[str, Any]] = {}
 
     async def open(self, account: str, asset: str = "USD/2") -> None:
         self.sequence += 1
@@ -121,8 +122,11 @@ class WalletStub:
                 return (404, problem_document("account_not_found")) if row is None else (200, row.document(position))
 
     async def _transfer(self, command: dict[str, str]) -> tuple[int, dict[str, Any]]:
+        if command["id"] in self._done:
+            return 201, self._done[command["id"]]
         source, amount = command["from"], int(command["amount"])
         if source != WORLD and self.rows[source].posted < amount:
             return 422, problem_document("insufficient_available", available=str(self.rows[source].posted))
         await self.transfer(source, command["to"], amount)
-        return 201, {"id": command["id"], "result": "done", "position": f"0:{self.sequence}"}
+        self._done[command["id"]] = {"id": command["id"], "result": "done", "position": f"0:{self.sequence}"}
+        return 201, self._done[command["id"]]

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Protocol
 
-from write_side.contract.block import OUTCOMES_MAX
+from write_side.contract.limits import ROWS_MAX
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.gathered import DUE_MAX
 from write_side.ledger.step_batch import StepBatch
 
 
@@ -23,17 +22,11 @@ class Queued(NamedTuple):
     batch: CommandBatch | StepBatch | None
 
 
-ROWS_MAX = OUTCOMES_MAX - DUE_MAX
-"""Rows that a block can take, beside what time decides."""
-
-
-TEXT_BYTES_MAX = 8 * 1024 * 1024
-"""Texts a block, unless one record alone brings more: a record of the log may have 16 MiB."""
-
-
 class QueueReader(Protocol):
     async def take(self, commands_max: int) -> list[Queued]:
-        """At least one record, and as many more as are there and fit into a block. Waits for the first (`how_many_fit`)."""
+        """At least one record, and as many more as are there and whose rows fit into a block (`how_many_fit`).
+
+        Waits for the first. What they weigh is the writer's to look at: it knows the state that they meet."""
         ...
 
     async def close(self) -> None: ...
@@ -58,21 +51,15 @@ class CommandQueue(Protocol):
 def how_many_fit(records: Iterable[Queued], commands_max: int) -> int:
     """How many records from the first one make a block: at most `commands_max` commands of clients, and messages between
     partitions on top of them, for a block of messages alone would cost as much as one of commands."""
-    taken = commands = rows = texts = 0
+    taken = commands = rows = 0
     for record in records:
         size = rows_of(record)
         commands += 0 if isinstance(record.batch, StepBatch) else size
         rows += size
-        texts += text_bytes_of(record.batch)
-        if taken and (commands > commands_max or rows > ROWS_MAX or texts > TEXT_BYTES_MAX):
+        if taken and (commands > commands_max or rows > ROWS_MAX):
             break
         taken += 1
     return taken
-
-
-def text_bytes_of(batch: CommandBatch | StepBatch | None) -> int:
-    """What the texts of a batch add to a record, and to the block that decides it."""
-    return batch.details.text_bytes if isinstance(batch, CommandBatch) and batch.details is not None else 0
 
 
 def rows_of(record: Queued) -> int:

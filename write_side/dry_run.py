@@ -20,7 +20,7 @@ from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import PROBLEMS, Code, Kind
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import put_id
-from write_side.contract.pending import add_leg, add_pending, on_its_way
+from write_side.contract.pending import add_leg, add_pending
 from write_side.contract.pending_columns import (
     FIRST_LEG,
     ID_A,
@@ -33,6 +33,7 @@ from write_side.contract.pending_columns import (
     WHAT,
     What,
 )
+from write_side.contract.pending_index import note_pending
 from write_side.contract.position import Position
 from write_side.contract.state import Place, State, name_key, word_hash
 from write_side.contract.whole_answer import told_under_way, told_whole
@@ -166,7 +167,8 @@ class _Copies:
             int(find_row(source.rows, source.slots, source.secret, a, b)) for a, b in self._keys[source.partition]
         ]
         found = list(dict.fromkeys(number for number in numbers if number >= 0))
-        for asset in sorted(self._assets | {source.assets[number] for number in found}):
+        others = {other for asset in self._assets if (other := source.colliding(asset)) is not None}
+        for asset in sorted(self._assets | others | {source.assets[number] for number in found}):
             at = source.asset_number(asset)
             if at >= 0 and source.world[at] >= 0:
                 copy.world[copy.intern_asset(asset)] = _copy_account(source, copy, int(source.world[at]))
@@ -183,10 +185,8 @@ class _Copies:
         if self._hold is not None:
             _copy_pending(source, copy, self._hold, What.HOLD)
         if self._changes:  # money that is on its way to an account keeps it from being closed
-            for a, b in self._keys[source.partition]:
-                _copy_pending_row(
-                    source, copy, int(on_its_way(source.pending.arrays, a.view(np.int64), b.view(np.int64)))
-                )
+            for key in self._keys[source.partition]:
+                copy.pending.count_open(key, source.pending.open_legs(key))
         return copy
 
 
@@ -250,3 +250,4 @@ def _copy_pending_row(source: State, copy: State, row: int) -> None:
         add_leg(table, at, leg)
     values[FIRST_LEG] = copy.pending.rows[at, FIRST_LEG]
     copy.pending.rows[at] = values
+    note_pending(table, np.int64(at))

@@ -35,23 +35,21 @@ class Earlier:
         return home, command._replace(legs=tuple(sorted(leg._replace(amount=-leg.amount) for leg in legs)))
 
     async def _find(self, own: bytes, subject: bytes) -> int:
-        found = self._where(own, subject)
+        found = await self._where(own, subject)
         if found is None:
             # Nobody is told that it is unknown by a partition that has not folded what was there when he asked.
             for outcomes in self._outcomes.values():
                 await outcomes.caught_up()
-            found = self._where(own, subject)
+            found = await self._where(own, subject)
         return self._most_forgetful() if found is None else found
 
-    def _where(self, own: bytes, subject: bytes) -> int | None:
+    async def _where(self, own: bytes, subject: bytes) -> int | None:
         """What ran is asked for before what it was about: that may be over, and forgotten, while the command is remembered."""
-        states = {partition: outcomes.state for partition, outcomes in self._outcomes.items()}
-        ran = [partition for partition, state in states.items() if state.find_transfer(own) is not None]
-        about = [
-            partition
-            for partition, state in states.items()
-            if state.find_transfer(subject) is not None or _has_hold(state, subject)
-        ]
+        ran, about = [], []
+        for partition, outcomes in self._outcomes.items():
+            has_run, has_subject = await outcomes.ask(lambda state: _knows(state, own, subject))
+            ran += [partition] if has_run else []
+            about += [partition] if has_subject else []
         both = [partition for partition in ran if partition in about]
         return next(iter(both or ran or about), None)
 
@@ -61,16 +59,10 @@ class Earlier:
         return max(self._outcomes, key=lambda p: (self._outcomes[p].state.chained.refuse_ids_before_us, -p))
 
     async def _legs(self, outcomes: Outcomes, id16: bytes) -> list[Leg]:
-        state = outcomes.state
-        with state.lock:
-            row = state.ids.find(id16)
-            amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
-            parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
-        if amount > 0:
-            debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
-            asset = state.assets[debit]
-            return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
-        place = state.find_transfer(id16)
+        told = await outcomes.ask(lambda state: _told(state, id16))
+        if isinstance(told, list):
+            return told
+        amount, place = told
         if amount != DONE_BY_LEGS or place is None:
             return []
         block = await outcomes.block(place.sequence)
@@ -79,6 +71,24 @@ class Earlier:
             block = await outcomes.block(int(block.pending["begun"][began[0]]))
             place = _beginning(block, id16)
         return _legs_at(block, place.row)
+
+
+def _told(state: State, id16: bytes) -> list[Leg] | tuple[int, Place | None]:
+    """The legs of a plain done transfer; else what the id table has as its amount, and where its outcome lies."""
+    with state.lock:
+        row = state.ids.find(id16)
+        amount = 0 if row is None else int(state.ids.rows[row, AMOUNT].view(np.int64))
+        parties = 0 if row is None else int(state.ids.rows[row, PARTIES])
+        if amount <= 0:
+            return amount, state.find_transfer(id16)
+        debit, credit = parties >> _PARTY_BITS, parties & ((1 << _PARTY_BITS) - 1)
+        asset = state.assets[debit]
+        return [Leg(state.names[debit], -amount, asset), Leg(state.names[credit], amount, asset)]
+
+
+def _knows(state: State, own: bytes, subject: bytes) -> tuple[bool, bool]:
+    """Whether a command has run, and whether what it is about is there."""
+    return state.find_transfer(own) is not None, state.find_transfer(subject) is not None or _has_hold(state, subject)
 
 
 def _has_hold(state: State, id16: bytes) -> bool:

@@ -20,7 +20,7 @@ class Follower:
 
     def __init__(self, partition: int, log: Log, on_accepted: OnAccepted) -> None:
         self.partition = partition
-        self.state = State(partition)
+        self.state = State(partition, log.partitions)
         self.replay = Replay(self.state)
         self._log = log
         self._on_accepted = on_accepted

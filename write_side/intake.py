@@ -20,7 +20,7 @@ from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
 from write_side.home import home_partition, is_inside
-from write_side.lane import Lane, Overloaded
+from write_side.lane import Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
     Capture,
@@ -169,22 +169,25 @@ class Intake:
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1
+            end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
             answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             at = end
         return answers
 
     async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
         """Lines that are not to be run, and why; those that ran before, by whatever request, get their outcome again."""
-        ran = [at for at, line in enumerate(routed) if self._is_known(line)]
+        ran = [at for at, line in enumerate(routed) if await self._is_known(line)]
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
         if word == "batch_refused":  # the line that refused the others says why
             answers |= {at: line.refusal for at, line in enumerate(routed) if line.refusal is not None}
         return [answers.get(at) or _not_run(line.command, word) for at, line in enumerate(routed)]
 
-    def _is_known(self, line: _Routed) -> bool:
+    async def _is_known(self, line: _Routed) -> bool:
         """Whether its id is remembered, so that asking runs nothing."""
-        state, command = self._lanes[line.home].outcomes.state, line.command
-        return not isinstance(command, OpenAccount) and state.find_transfer(command.id) is not None
+        command = line.command
+        if isinstance(command, OpenAccount):
+            return False
+        return await self._lanes[line.home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
 
     def _hangs_on(self, first: _Routed, other: _Routed) -> bool:
         return first.home == other.home and all(
@@ -194,7 +197,22 @@ class Intake:
             for line in (first, other)
         )
 
+    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+        """As `_submit` for one that comes by itself, without columns of its own."""
+        lane = self._lanes[home]
+        if lane.gathered >= GATHERED_MAX:
+            raise Overloaded
+        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        if answer.status == PENDING_STATUS:
+            assert not isinstance(command, OpenAccount)
+            return await lane.outcomes.ended(command.id, until_s) or answer
+        return answer
+
     async def _submit(self, routed: Sequence[_Routed], mode: Mode, until_s: float) -> list[Answer]:
+        if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
+            command = routed[0].command
+            if isinstance(command, Lone):
+                return [await self._alone(routed[0].home, command, until_s)]
         by_partition: dict[int, list[int]] = {}
         answers: dict[int, Answer] = {}
         for i, line in enumerate(routed):
@@ -202,11 +220,21 @@ class Intake:
                 by_partition.setdefault(line.home, []).append(i)
             else:
                 answers[i] = line.refusal
-        batches = {p: [CommandBatch.of([routed[i].command for i in rows], mode)] for p, rows in by_partition.items()}
-        for p, [decided] in (await self._decided(batches)).items():
-            rows = by_partition[p]
-            found = await self._lanes[p].outcomes.answers(decided, range(len(rows)))
-            answers.update(zip(rows, found, strict=True))
+        batches = {
+            p: list(CommandBatch.of([routed[i].command for i in rows], mode).parts())
+            for p, rows in by_partition.items()
+        }
+        if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
+            raise Malformed(
+                "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
+            )
+        for p, decided in (await self._decided(batches)).items():
+            found = [
+                answer
+                for part, each in zip(batches[p], decided, strict=True)
+                for answer in await self._lanes[p].outcomes.answers(each, range(len(part)))
+            ]
+            answers.update(zip(by_partition[p], found, strict=True))
         for i, answer in answers.items():
             if answer.status == PENDING_STATUS:
                 home, command, _ = routed[i]

@@ -1,27 +1,30 @@
 """A lane: one partition's commands on their way to its writer, gathered into records.
 
 Smart batching without a timer: on an idle partition a command leaves at once; while `RECORDS_IN_FLIGHT` records wait for their
-outcomes, newcomers gather and leave together as soon as one of them is answered.
+outcomes, newcomers gather and leave together as soon as one of them is answered. First come, first gone: nobody overtakes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from write_side.command_queue import CommandQueue, QueueFull, text_bytes_of
+from write_side.command_queue import CommandQueue, QueueFull
+from write_side.contract import limits
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.ledger.weights import lone_weight
 from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
 
 RECORDS_IN_FLIGHT = 2
 """One being made durable, one decided ahead: the writer's own depth, so that more would only wait there."""
 
 
-TEXT_BYTES_MAX = 4 * 1024 * 1024
-"""Legs, references and metadata a record, unless one request alone brings more (the door lets 8 MiB in): a queue's record may
-have 16 MiB, and one that is too large would be refused with everything that was gathered into it."""
+Lone = OpenAccount | Transfer
+"""What may come as a value, and becomes a row when its record leaves: columns of its own took a fifth of a POST."""
 
 
 class Overloaded(Exception):
@@ -29,12 +32,16 @@ class Overloaded(Exception):
 
 
 class _Gathered(NamedTuple):
-    batch: CommandBatch
+    commands: CommandBatch | Lone
+    size: int
+    weight: int
     future: asyncio.Future[Decided]
 
 
 class Lane:
-    """`add` commands that belong together: they leave in one record. gathered: commands that have not left yet."""
+    """`add` commands that belong together, and fit into a block: they leave in one record.
+
+    gathered: commands that have not left yet."""
 
     def __init__(
         self, partition: int, queue: CommandQueue, outcomes: Outcomes, record_commands_max: int, wait_s: float
@@ -49,15 +56,19 @@ class Lane:
         self._in_flight: set[asyncio.Task[None]] = set()
         self._scheduled = False
 
-    def add(self, batch: CommandBatch) -> asyncio.Future[Decided]:
+    def add(self, commands: CommandBatch | Lone) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
 
         It raises Overloaded when they were not taken, OutcomeUnknown when they may have been.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Decided] = loop.create_future()
-        self._waiting.append(_Gathered(batch, future))
-        self.gathered += len(batch)
+        if isinstance(commands, CommandBatch):
+            size, weight = len(commands), commands.weight()
+        else:
+            size, weight = 1, lone_weight(commands)
+        self._waiting.append(_Gathered(commands, size, weight, future))
+        self.gathered += size
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._leave)
@@ -73,15 +84,14 @@ class Lane:
         self._scheduled = False
         while self._waiting and len(self._in_flight) < RECORDS_IN_FLIGHT:
             leaving: list[_Gathered] = []
-            size = texts = 0
+            size = weight = 0
             while self._waiting:
-                batch = self._waiting[0].batch
-                more = text_bytes_of(batch)
-                if leaving and (size + len(batch) > self._record_commands_max or texts + more > TEXT_BYTES_MAX):
+                more = self._waiting[0]
+                size, weight = size + more.size, weight + more.weight
+                if leaving and (size > self._record_commands_max or weight > limits.COMMANDS_BYTES_MAX):
+                    size -= more.size
                     break
                 leaving.append(self._waiting.popleft())
-                size += len(batch)
-                texts += more
             self.gathered -= size
             task = asyncio.get_running_loop().create_task(self._send(leaving))
             self._in_flight.add(task)
@@ -93,19 +103,33 @@ class Lane:
 
     async def _send(self, leaving: list[_Gathered]) -> None:
         try:
-            batch = CommandBatch.concatenated([gathered.batch for gathered in leaving])
-            record = await self._queue.append(self._partition, batch)
+            record = await self._queue.append(self._partition, _columns(leaving))
             decided = await self.outcomes.wait(record, self._wait_s)
             first = decided.first_row
             for gathered in leaving:
                 if not gathered.future.done():
                     gathered.future.set_result(Decided(decided.answers, first))
-                first += len(gathered.batch)
+                first += gathered.size
         except Exception as error:
             failure = _failure(error)
             for gathered in leaving:
                 if not gathered.future.done():
                     gathered.future.set_exception(failure)
+
+
+def _columns(leaving: Sequence[_Gathered]) -> CommandBatch:
+    """All of them in order; those that stand alone side by side become columns together."""
+    batches: list[CommandBatch] = []
+    lone: list[Lone] = []
+    for gathered in leaving:
+        if isinstance(gathered.commands, CommandBatch):
+            if lone:
+                batches.append(CommandBatch.of(lone))
+                lone = []
+            batches.append(gathered.commands)
+        else:
+            lone.append(gathered.commands)
+    return CommandBatch.concatenated([*batches, *([CommandBatch.of(lone)] if lone else [])])
 
 
 def _failure(error: Exception) -> Exception:

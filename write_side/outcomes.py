@@ -10,17 +10,20 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.block import Block, decode
+from write_side.contract.block_offsets import fetch_block
 from write_side.contract.codes import Code, Kind
 from write_side.contract.log import Log
 from write_side.contract.replay import Replay
 from write_side.contract.state import Place, State
 from write_side.contract.whole_answer import earlier_at_home, told_under_way, told_whole
+
+T = TypeVar("T")
 
 RECENT_BLOCKS = 16
 """Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
@@ -67,6 +70,17 @@ class Outcomes:
     def state(self) -> State:
         """The partition's state; where it is written here, a block ahead of what is accepted."""
         return self._replay.state
+
+    async def ask(self, question: Callable[[State], T]) -> T:
+        """What the state says. Its lock is held while a block is decided: then a thread waits for it, for the loop would answer
+        nobody meanwhile."""
+        state = self._replay.state
+        if not state.lock.acquire(blocking=False):
+            return await asyncio.to_thread(question, state)
+        try:
+            return question(state)
+        finally:
+            state.lock.release()
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
@@ -115,15 +129,20 @@ class Outcomes:
         found: list[Answer] = []
         for row in rows:
             answers, at = decided.answers, decided.first_row + row
-            answer = answers.answer(at)
+            answer = await self._answer(answers, at)
             while isinstance(answer, Place):
                 answers, at = await self._block(answer.sequence), answer.row
-                answer = answers.answer(at)
+                answer = await self._answer(answers, at)
             # Only a transfer across partitions has phases.
             found.append(
                 await self._whole(answer, answers.block, at) if whole and "phase" in answer.document else answer
             )
         return found
+
+    async def _answer(self, answers: BlockAnswers, row: int) -> Answer | Place:
+        if answers.block.outcomes["kind"][row] == Kind.OPEN:  # told by what the state knows of the account
+            return await self.ask(lambda _: answers.answer(row))
+        return answers.answer(row)
 
     async def first(self, place: Place) -> Answer:
         """What a repeated command is answered. Raises OutcomeUnknown."""
@@ -142,7 +161,7 @@ class Outcomes:
         future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         self._ending.setdefault(id16, set()).add(future)
         try:
-            place = self._replay.state.find_transfer(id16)
+            place = await self.ask(lambda state: state.find_transfer(id16))
             if place is not None and place.sequence < len(self._replay.offsets):
                 at = Decided(await self._block(place.sequence), place.row)
                 [answer] = await self.answers(at, (0,), whole=whole)
@@ -204,7 +223,7 @@ class Outcomes:
                 self._replay.offsets
             ):  # the first outcome is in a block behind the one being told: not yet noted
                 raise AssertionError("a repeated command names a block that is not accepted yet")
-            data = await self._log.fetch(self._partition, self._replay.offsets[sequence])
+            data = await fetch_block(self._log, self._partition, self._replay.offsets, sequence)
             known = BlockAnswers(decode(data), self._replay.state)
             if len(self._remembered) >= REMEMBERED_BLOCKS:
                 del self._remembered[next(iter(self._remembered))]

@@ -23,7 +23,7 @@ from write_side.contract.block import Block
 from write_side.contract.fold import CheckFailed
 from write_side.contract.fold_pending import fold_pending
 from write_side.contract.log import LogFailed
-from write_side.contract.pending_columns import CHANGED_US, ID_A, ID_B, STATE, WHAT, Phase, What
+from write_side.contract.pending_columns import CHANGED_US, ID_A, ID_B, STATE, Phase
 from write_side.contract.state import State
 from write_side.ledger.outstanding import messages_again, messages_of_block
 from write_side.ledger.step_batch import StepBatch
@@ -36,8 +36,6 @@ STUCK_S: Final = 10.0
 """From then on an open transfer is counted as stuck, and named in the log each time it is asked again."""
 NAMED_MAX: Final = 10
 """Stuck transfers named in one line of the log."""
-RECORD_SIZE_MAX: Final = 16_384
-"""Messages and legs a record, some 2 MB: a block takes records whole, and has room for 57,344 of their messages."""
 WAITING_MAX: Final = 1_024
 """Blocks whose messages wait for a queue; what does not fit is asked again later from the state."""
 
@@ -67,8 +65,8 @@ class Relay:
     def start(self, state: State) -> None:
         """Begin with what is pending in a state that the log has accepted whole, and ask for all of it again."""
         self._accepted.pending = state.pending.copy()
-        rows = state.pending.rows[: state.pending.count]
-        messages = messages_again(rows[rows[:, WHAT] == What.PROCESS], state.pending.legs, state.partition)
+        rows = state.pending.rows[state.pending.processes()]
+        messages = messages_again(rows, state.pending.legs, state.partition)
         if messages:
             self._waiting.append(messages)
             self._filled.set()
@@ -106,7 +104,7 @@ class Relay:
     async def _send_to(self, partition: int, batch: StepBatch) -> None:
         sent = 0
         try:
-            for part in batch.parts(RECORD_SIZE_MAX):
+            for part in batch.parts():
                 await self._queue.append(partition, part)
                 sent += len(part)
         except (QueueFull, LogFailed) as failure:
@@ -127,8 +125,7 @@ class Relay:
     def _due(self) -> dict[int, StepBatch]:
         """What open transfers wait for, of those that have stood still for their back-off since the last look."""
         table = self._accepted.pending
-        rows = table.rows[: table.count]
-        rows = rows[rows[:, WHAT] == What.PROCESS]
+        rows = table.rows[table.processes()]
         now_us = self._clock.wall_us()
         stood_s, before_s = (now_us - rows[:, CHANGED_US]) / 1e6, (self._looked_us - rows[:, CHANGED_US]) / 1e6
         self._looked_us = now_us

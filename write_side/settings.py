@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
+
 
 class WriteSettings(BaseSettings):
     """Defaults serve one process on one machine."""
@@ -18,7 +20,7 @@ class WriteSettings(BaseSettings):
         "", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`"
     )
     partitions: int | None = Field(
-        None, ge=1, le=1024, description="partitions of a new log (1); an old one must have them"
+        None, ge=1, le=PARTITIONS_MAX, description="partitions of a new log (1); an old one must have them"
     )
     topic: str = Field("fanfold", description="Kafka topics are named `<topic>.events` and `<topic>.commands`")
     replication: int = Field(3, ge=1, description="replicas that a Kafka topic must have; 1 with a single broker")
@@ -29,7 +31,7 @@ class WriteSettings(BaseSettings):
         "", description="partitions this process writes, `0,2`; empty: all"
     )
     write_port: int = Field(8081, ge=0, le=65535, description="port of `fanfold write-side` on loopback")
-    block_commands_max: int = Field(8_192, ge=1, le=65_536, description="commands decided in one block")
+    block_commands_max: int = Field(8_192, ge=1, le=ROWS_MAX, description="commands decided in one block")
     ids_max: int = Field(16_777_216, ge=1024, description="transfer ids remembered a partition (64 bytes each)")
     max_clock_step_ms: int = Field(5_000, ge=1, description="a writer stops when the clock jumps further, milliseconds")
     answer_wait_ms: int = Field(10_000, ge=1, description="how long a request waits for its outcome, milliseconds")

@@ -19,6 +19,7 @@ from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_file import FileLog
 from write_side.contract.log_file_folder import recorded_partitions
 from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.partition_count import check_partition_count
 from write_side.demonstration import Fail, demonstrate
 from write_side.follower import Follower
 from write_side.http_api import create_app
@@ -43,8 +44,18 @@ PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken
 async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     """The log that the settings name; `writing` takes the file log's process lock and creates what is missing.
 
-    Raises LogFailed, ValueError for an address of no known kind.
+    Raises LogFailed, also when it was written with another number of partitions; ValueError for an address of no known kind.
     """
+    log = await _open_log(settings, writing)
+    try:
+        await check_partition_count(log)
+    except BaseException:
+        await log.close()
+        raise
+    return log
+
+
+async def _open_log(settings: WriteSettings, writing: bool) -> Log:
     scheme, _, rest = settings.log_address.partition(":")
     if scheme in ("file", "kafka") and not rest.strip("/"):
         raise ValueError(f"FANFOLD_LOG={scheme}: names no place; write file:FOLDER or kafka://host:9092")

@@ -19,8 +19,11 @@ import numpy as np
 
 from write_side.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.command_queue import CommandQueue, Queued, QueueReader
-from write_side.contract.block import Block, Header, encode, header_of
-from write_side.contract.chain import NO_HEAD, Head, Skip, judge
+from write_side.contract import limits
+from write_side.contract.block import Block, Header, decode, encode, header_of
+from write_side.contract.chain import NO_HEAD, Head, Skip, judge_header
+from write_side.contract.fold import CheckFailed
+from write_side.contract.grammar import grammar_fault
 from write_side.contract.log import Log, Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
@@ -38,6 +41,13 @@ OnAccepted = Callable[[Block, int], None]
 
 class Overtaken(Exception):
     """Another writer owns this partition now. Its blocks count, this one's last does not; nothing is counted twice."""
+
+
+class Decided(NamedTuple):
+    """A block that is to be appended: its bytes, and what every reader will read in them."""
+
+    data: bytes
+    block: Block
 
 
 class WriterLimits(NamedTuple):
@@ -58,7 +68,7 @@ class Writer:
         self, partition: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, on_accepted: OnAccepted
     ) -> None:
         self.partition = partition
-        self.state = State(partition)
+        self.state = State(partition, log.partitions)
         self.replay = Replay(self.state, fingerprints_of_block)
         self.unreadable_records = 0
         self._log = log
@@ -69,6 +79,7 @@ class Writer:
         self._on_accepted = on_accepted
         self._accepted = NO_HEAD
         self._due_us: int | None = None
+        self._left_over: Sequence[Queued] = ()
 
     async def start(self) -> None:
         """Fold the log to its end and take the partition over by an epoch block."""
@@ -95,7 +106,7 @@ class Writer:
         """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the process must end then."""
         reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
         ahead = asyncio.Semaphore(BLOCKS_AHEAD)
-        decided: asyncio.Queue[bytes] = asyncio.Queue(BLOCKS_AHEAD)
+        decided: asyncio.Queue[Decided] = asyncio.Queue(BLOCKS_AHEAD)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._append_decided(decided, ahead))
@@ -111,15 +122,30 @@ class Writer:
 
     async def _take(self, reader: QueueReader) -> Sequence[Queued]:
         """The next commands, or none when a deadline comes before them: a hold's, or that of a transfer's tries."""
+        if self._left_over:
+            return self._left_over
         due_us = self._due_us
         if due_us is None:
             return await reader.take(self._limits.block_commands_max)
-        wait_s = min(max((due_us - self._clock.wall_us()) / 1e6, 0.0), DUE_LOOK_S)
-        try:
-            async with asyncio.timeout(wait_s):
-                return await reader.take(self._limits.block_commands_max)
-        except TimeoutError:
-            return () if self._clock.wall_us() >= due_us else await self._take(reader)
+        while True:
+            wait_s = min(max((due_us - self._clock.wall_us()) / 1e6, 0.0), DUE_LOOK_S)
+            try:
+                async with asyncio.timeout(wait_s):
+                    return await reader.take(self._limits.block_commands_max)
+            except TimeoutError:
+                if self._clock.wall_us() >= due_us:
+                    return ()
+
+    def _fitting(self, taken: Sequence[Queued]) -> Sequence[Queued]:
+        """As many of the records as a block has room for, one at least; the others are left over for the next."""
+        pending, weight, fitting = self.state.pending, 0, 0
+        for record in taken:
+            weight += 0 if record.batch is None else record.batch.weight(pending)
+            if fitting and weight > limits.COMMANDS_BYTES_MAX:
+                break
+            fitting += 1
+        self._left_over = taken[fitting:]
+        return taken[:fitting]
 
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
@@ -144,6 +170,7 @@ class Writer:
     def _encode(self, decision: Decision, epoch: int, consumed_to: int, created_at_us: int) -> bytes:
         chained = self.state.chained
         return encode(
+            partitions=self._log.partitions,
             partition=self.partition,
             epoch=epoch,
             sequence=chained.sequence + 1,
@@ -155,8 +182,9 @@ class Writer:
             sections=decision.sections,
         )
 
-    def _decide(self, queued: Sequence[Queued]) -> bytes:
-        """The block of these records; the state is then ahead of the log by it."""
+    def _decide(self, taken: Sequence[Queued]) -> Decided:
+        """The block of these records, or of the first of them; the state is then ahead of the log by it."""
+        queued = self._fitting(taken)
         consumed_to = queued[-1].offset + 1 if queued else self.state.chained.consumed_to
         readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
         self.unreadable_records += len(queued) - len(readable)
@@ -176,35 +204,40 @@ class Writer:
             )
         else:
             decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
-        block = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
-        self.state.chained.advance(header_of(block))
+        data = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
+        block = decode(data)
+        if fault := grammar_fault(block):
+            raise CheckFailed(
+                self.partition, block.header.sequence, f"it was decided wrongly and not appended: {fault}"
+            )
+        self.state.chained.advance(block.header)
         self._due_us = self.state.pending.first_due_us()
-        return block
+        return Decided(data, block)
 
-    async def _append_decided(self, decided: asyncio.Queue[bytes], ahead: asyncio.Semaphore) -> None:
+    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
         while True:
-            data = await decided.get()
+            data, block = await decided.get()
             await self._log.append(self.partition, data)
-            block, offset = await self._read_back(header_of(data))
+            offset = await self._read_back(block.header)
             self.replay.decided(offset)
             self._on_accepted(block, offset)
             ahead.release()
 
-    async def _read_back(self, own: Header) -> tuple[Block, int]:
-        """The block as the log has it, once it is accepted. Raises Overtaken when another one took its place."""
+    async def _read_back(self, own: Header) -> int:
+        """Where the log has the block, once it is accepted there. Raises Overtaken when another one took its place."""
         while True:
             record = await anext(self._tail)
-            verdict = judge(self.partition, self._accepted, record.data)
+            verdict = judge_header(self.partition, self._accepted, record.data)
             if isinstance(verdict, Skip):
                 self.replay.skipped[verdict] += 1
                 continue
-            if verdict.header.block_hash != own.block_hash:
+            if verdict.block_hash != own.block_hash:
                 raise Overtaken(
-                    f"another writer has taken over partition {self.partition} (epoch {verdict.header.epoch}). This one stops. "
+                    f"another writer has taken over partition {self.partition} (epoch {verdict.epoch}). This one stops. "
                     "What it has answered is in the log; what it has not is decided by the other one, once."
                 )
             self._accepted = Head(own.epoch, own.sequence, own.block_hash)
-            return verdict, record.offset
+            return record.offset
 
 
 async def _records(runs: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Record]:

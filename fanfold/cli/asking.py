@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
+from fanfold.amounts import BadAmount, money
 from fanfold.answers import Refusal
+from fanfold.cli.saying import complain
 from fanfold.client import NotAnswered
 from fanfold.stream import StreamEnded
 
@@ -24,7 +26,19 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object inst
 REFUSED: Final = 1
 NOT_ANSWERED: Final = 2
 INTERRUPTED: Final = 130
-"""Exit codes: the service said no; nobody knows (2 is also a command that was typed wrongly); Ctrl-C."""
+"""Exit codes: the service said no; nobody knows (2 is also a command that was typed wrongly); Ctrl-C (129 and 143 for the
+signals HUP and TERM). `saying.NOT_TOLD` is 4, `moving.BEGUN` 3."""
+
+_ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
+"""What `timeout`, a shell that is closed, or a supervisor sends: told like Ctrl-C, so that nobody loses the id."""
+
+
+class _Ended(Exception):
+    """One of these signals came."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
@@ -34,7 +48,7 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
     nothing was asked to change.
     """
     try:
-        return asyncio.run(asked)
+        return asyncio.run(_until_ended(asked))
     except NotAnswered as failure:
         fail(
             f"No answer. {failure}\n"
@@ -48,30 +62,57 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
         if may_be_done is not None:
             fail(f"Interrupted. {may_be_done}", INTERRUPTED)
         raise typer.Exit(INTERRUPTED) from None
+    except _Ended as ended:
+        if may_be_done is not None:
+            fail(f"Interrupted. {may_be_done}", 128 + ended.number)
+        raise typer.Exit(128 + ended.number) from None
+
+
+async def _until_ended(asked: Coroutine[Any, Any, T]) -> T:
+    """Raises _Ended."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    came: list[int] = []
+
+    def end(number: int) -> None:
+        came.append(number)
+        if task is not None:
+            task.cancel()
+
+    # `nohup` ignores one of them, and means it.
+    taken = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        loop.add_signal_handler(number, end, number)
+    try:
+        return await asked
+    except asyncio.CancelledError:
+        if came:
+            raise _Ended(came[0]) from None
+        raise
+    finally:
+        for number in taken:
+            loop.remove_signal_handler(number)
 
 
 def fail(sentence: str, code: int = REFUSED) -> NoReturn:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(sentence))
+    complain(sentence)
     raise typer.Exit(code)
 
 
-def fail_refused(refusal: Refusal) -> NoReturn:
+def fail_refused(refusal: Refusal, asset: str | None = None) -> NoReturn:
+    """asset: what its amounts are of; None when that is not known, or several."""
     available = refusal.document.get("available")
-    known = "" if available is None else f" There is {available} available, in minor units."
+    known = "" if available is None else f" {_available(str(available), asset)} available."
     fail(f"Refused ({refusal.code}): {refusal.title}. {refusal.detail}{known}")
+
+
+def _available(digits: str, asset: str | None) -> str:
+    with suppress(ValueError, BadAmount):
+        if asset is not None:
+            return f"{money(int(digits), asset)} {asset} is"
+    return f"{digits} minor units are"
 
 
 def check_url(url: str) -> str:
     if not url.startswith(("http://", "https://")):
         fail("The address must begin with http:// or https://, such as http://127.0.0.1:8080.", NOT_ANSWERED)
     return url
-
-
-def money(amount: int | None, asset: str) -> str:
-    """Minor units for the eye: 123456 of USD/2 is `1,234.56`; None is `no limit`."""
-    if amount is None:
-        return "no limit"
-    exponent = int(asset.partition("/")[2] or 0)
-    whole, fraction = divmod(abs(amount), 10**exponent)
-    sign = "-" if amount < 0 else ""
-    return f"{sign}{whole:,}.{fraction:0{exponent}}" if exponent else f"{sign}{whole:,}"

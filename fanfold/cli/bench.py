@@ -11,6 +11,8 @@ from typing import Annotated
 
 import typer
 
+from fanfold.cli.saying import say
+
 
 class Name(StrEnum):
     """What can be measured; each is a file of `tests/benchmarks`."""
@@ -19,22 +21,34 @@ class Name(StrEnum):
     REBUILD = "rebuild"
     KAFKA = "kafka"
     CROSS = "cross"
+    DEPLOYED = "deployed"
+    REQUESTS = "requests"
 
 
-_BLOCK = {Name.WRITES: 8_192, Name.REBUILD: 8_192, Name.KAFKA: 32_768, Name.CROSS: 8_192}
-_PARTITIONS = {Name.WRITES: 2, Name.REBUILD: 2, Name.KAFKA: 1, Name.CROSS: 2}
+_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000}
+_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000}
+_BLOCK = {Name.KAFKA: 32_768}
+_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1}
 _CROSS_PARTITIONS = 4
 
 
 def bench(
     name: Annotated[Name, typer.Argument(help="what to measure")],
-    transfers: Annotated[int | None, typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol)")] = None,
-    accounts: Annotated[int, typer.Option(help="accounts in all")] = 100_000,
+    transfers: Annotated[
+        int | None,
+        typer.Option(help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000)"),
+    ] = None,
+    accounts: Annotated[
+        int | None, typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000)")
+    ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
     cross: Annotated[
         float, typer.Option(help="writes: share of the transfers that cross partitions", min=0, max=1)
     ] = 0.0,
+    open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
+    clients: Annotated[int, typer.Option(help="requests: clients at once", min=1)] = 64,
+    in_flight: Annotated[int, typer.Option(help="requests: how many each client keeps in flight", min=1)] = 1,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
     ] = None,
@@ -44,6 +58,8 @@ def bench(
     writes: durable transfers through the embedded writers over the file log.
     rebuild: entries through a rebuild of the balance view from the file log, every check on.
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
+    deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
+    requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 
     Examples:
@@ -51,22 +67,30 @@ def bench(
       fanfold bench writes
 
       fanfold bench writes --cross 0.1
+
+      fanfold bench writes --open 1000000 --partitions 1
+
+      fanfold bench requests --clients 64 --in-flight 40
     """
     try:
         benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
     with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
-        more = {"cross": cross} if name is Name.WRITES else {}
+        more: dict[str, float] = {}
+        if name is Name.WRITES:
+            more = {"cross": cross, "open_holds": open_holds}
+        elif name is Name.REQUESTS:
+            more = {"clients": clients, "in_flight": in_flight}
         line = benchmark.run(
             Path(scratch),
-            transfers=transfers or (500 if name is Name.CROSS else 4_000_000),
-            accounts=accounts,
-            partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS[name]),
-            block=block or _BLOCK[name],
+            transfers=transfers or _TRANSFERS.get(name, 4_000_000),
+            accounts=accounts or _ACCOUNTS.get(name, 100_000),
+            partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS.get(name, 2)),
+            block=block or _BLOCK.get(name, 8_192),
             **more,
         )
         try:
-            print(asyncio.run(line))
+            say(asyncio.run(line))
         except servers.ServerMissing as missing:  # it says what to install
             raise typer.BadParameter(str(missing)) from None

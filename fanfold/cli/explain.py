@@ -9,11 +9,11 @@ from enum import StrEnum
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from deploy.services import open_log_to_read
-from fanfold.cli.asking import fail, money
+from fanfold.amounts import money
+from fanfold.cli.asking import fail
+from fanfold.cli.saying import say
 from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Did, Happened, Step, document_of, explain_records, word
 from read_side.wiring import explain as explain_from_log
@@ -56,11 +56,9 @@ def explain(
     if not steps:
         fail("No partition knows this id. It may be mistyped; or the command was refused before it reached the log.")
     if as_json:
-        print(json.dumps(document_of(transfer_id, steps)))
-        return
-    console = Console(highlight=False, soft_wrap=True)
-    for line in lines(transfer_id, steps):
-        console.print(Text(line))
+        say(json.dumps(document_of(transfer_id, steps)))
+    else:
+        say("\n".join(lines(transfer_id, steps)))
 
 
 class DemoProtocol(StrEnum):
@@ -88,19 +86,11 @@ def _demonstrate(protocol: DemoProtocol, fail_at: Fail | None, as_json: bool) ->
     shown = demonstrate(Protocol[protocol.name], fail_at)
     steps = explain_records(shown.logs, shown.transfer)
     if as_json:
-        print(json.dumps(document_of(shown.transfer, steps)))
+        say(json.dumps(document_of(shown.transfer, steps)))
         return
-    console = Console(highlight=False, soft_wrap=True)
-    for line in (
-        STORY[protocol],
-        "",
-        *shown.asked,
-        "",
-        *lines(shown.transfer, steps),
-        "",
-        f"{shown.messages} messages between the partitions, {len(steps)} outcomes in their logs.",
-    ):
-        console.print(Text(line))
+    counted = f"{shown.messages} messages between the partitions, {len(steps)} outcomes in their logs."
+    told = (STORY[protocol], "", *shown.asked, "", *lines(shown.transfer, steps), "", counted)
+    say("\n".join(told))
 
 
 async def _explain(transfer_id: bytes) -> list[Step]:

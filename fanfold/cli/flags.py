@@ -20,7 +20,7 @@ class Sides:
     debit: Annotated[bool, typer.Option("--debit", help="what it gives (default: both)")] = False
     credit: Annotated[bool, typer.Option("--credit", help="what it receives (default: both)")] = False
 
-    def change(self, account: str, word: Literal["frozen", "free"], id: str | None) -> Change:
+    def change(self, account: str, word: Literal["frozen", "free"], id: str) -> Change:
         both = not (self.debit or self.credit)
         return Change(account, word if self.debit or both else None, word if self.credit or both else None, id=id)
 
@@ -34,7 +34,7 @@ def freeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
 
       fanfold freeze alice --debit
     """
-    asked.ask_and_tell(sides.change(account, "frozen", asked.id))
+    asked.ask_and_tell(sides.change(account, "frozen", asked.command_id()))
 
 
 def unfreeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
@@ -44,7 +44,7 @@ def unfreeze(account: Account, *, sides: Sides, asked: HowAsked) -> None:
 
       fanfold unfreeze alice --credit
     """
-    asked.ask_and_tell(sides.change(account, "free", asked.id))
+    asked.ask_and_tell(sides.change(account, "free", asked.command_id()))
 
 
 def close(account: Account, *, asked: HowAsked) -> None:
@@ -54,7 +54,7 @@ def close(account: Account, *, asked: HowAsked) -> None:
 
       fanfold close alice
     """
-    asked.ask_and_tell(Change(account, state="closed", id=asked.id))
+    asked.ask_and_tell(Change(account, state="closed", id=asked.command_id()))
 
 
 def reopen(account: Account, *, asked: HowAsked) -> None:
@@ -64,4 +64,4 @@ def reopen(account: Account, *, asked: HowAsked) -> None:
 
       fanfold reopen alice
     """
-    asked.ask_and_tell(Change(account, state="open", id=asked.id))
+    asked.ask_and_tell(Change(account, state="open", id=asked.command_id()))

@@ -6,7 +6,11 @@ from typing import Annotated
 
 import typer
 
-from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, fail_typed, legs_of, whole_number
+from fanfold.amounts import with_units
+from fanfold.answers import Moved, Pending, Refusal
+from fanfold.cli.asking import check_url, fail_refused, run
+from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
+from fanfold.client import Client
 from fanfold.commands import Capture, Hold, Reverse, Void
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
@@ -18,6 +22,7 @@ def hold(
     deadline: Annotated[
         str | None, typer.Option(help="let it go then, if it is still there: a moment in UTC, 2026-01-01T00:00:00Z")
     ] = None,
+    units: Units,
     note: Note,
     asked: HowAsked,
 ) -> None:
@@ -25,19 +30,22 @@ def hold(
 
     Examples:
 
-      fanfold hold alice shop 2500 USD/2 --deadline 2030-01-01T00:00:00Z
+      fanfold hold alice shop 25.00 USD/2 --deadline 2030-01-01T00:00:00Z
 
-      fanfold hold --leg alice=-2500:USD/2 --leg shop=2400:USD/2 --leg fees=100:USD/2
+      fanfold hold --leg alice=-25:USD/2 --leg shop=24:USD/2 --leg fees=1:USD/2
     """
-    asked.ask_and_tell(Hold(movement.to_legs(), asked.id, deadline, note.reference, note.texts()))
+    asked.ask_and_tell(Hold(movement.to_legs(units), asked.command_id(), deadline, note.reference, note.texts()))
 
 
 def capture(
     hold: HoldId,
-    amount: Annotated[str | None, typer.Argument(help="in minor units; all that is left when left out")] = None,
+    amount: Annotated[
+        str | None, typer.Argument(help="as it is shown: 12.50 of USD/2; all that is left when left out")
+    ] = None,
     legs: Legs = None,
     final: Annotated[bool, typer.Option("--final", help="let go what is left then")] = False,
     *,
+    units: Units,
     across: HowAcross,
     note: Note,
     asked: HowAsked,
@@ -48,15 +56,42 @@ def capture(
 
       fanfold capture 01970f3e-7b1a-7c3e-8a2b-1234567890ab
 
-      fanfold capture 01970f3e-7b1a-7c3e-8a2b-1234567890ab 2000 --final
+      fanfold capture 01970f3e-7b1a-7c3e-8a2b-1234567890ab 20.00 --final
     """
     if amount is not None and legs:
         fail_typed("Give either AMOUNT or --leg, not both.")
-    part = None if amount is None else whole_number(amount, "AMOUNT")
-    command = Capture(
-        hold, part, legs_of(legs or ()), final, asked.id, across.named(), note.reference, note.texts()
-    )  # fmt: skip
-    asked.ask_and_tell(command, across.wait)
+    part, moves = None, None
+    if amount is not None and units.minor:
+        part = units.of(amount, "AMOUNT", "")
+        moves = f"{part} minor units of the hold"
+    elif amount is not None:
+        asset = _asset_of(hold, asked.url)
+        part = units.of(amount, "AMOUNT", asset)
+        moves = f"{with_units(part, asset)} of the hold"
+    if part is not None and part <= 0:
+        fail_typed("AMOUNT must be positive.")
+    kept = (note.reference, note.texts())
+    command = Capture(hold, part, units.legs_of(legs or ()), final, asked.command_id(), across.named(), *kept)
+    asked.ask_and_tell(command, across.wait, moves=moves)
+
+
+def _asset_of(hold: str, url: str) -> str:
+    """What a hold holds: an amount means nothing without it. Ends the command where that is not one thing."""
+    address = check_url(url)
+
+    async def ask() -> Moved | Pending | Refusal:
+        async with Client(address) as client:
+            return await client.transfer_outcome(hold)
+
+    found = run(ask())
+    if isinstance(found, Refusal):
+        fail_refused(found)
+    assets = {state.asset for state in found.accounts} if isinstance(found, Moved) else set()
+    if len(assets) != 1:
+        fail_typed(
+            "What is held is not of one asset: give --leg ACCOUNT=AMOUNT:ASSET for each. Nothing was asked to change."
+        )
+    return assets.pop()
 
 
 def void(hold: HoldId, *, asked: HowAsked) -> None:
@@ -66,7 +101,7 @@ def void(hold: HoldId, *, asked: HowAsked) -> None:
 
       fanfold void 01970f3e-7b1a-7c3e-8a2b-1234567890ab
     """
-    asked.ask_and_tell(Void(hold, asked.id))
+    asked.ask_and_tell(Void(hold, asked.command_id()))
 
 
 def reverse(
@@ -82,4 +117,4 @@ def reverse(
 
       fanfold reverse 01970f3e-7b1a-7c3e-8a2b-1234567890ab --reference "wrong account"
     """
-    asked.ask_and_tell(Reverse(transfer, asked.id, across.named(), note.reference, note.texts()), across.wait)
+    asked.ask_and_tell(Reverse(transfer, asked.command_id(), across.named(), note.reference, note.texts()), across.wait)

@@ -2,126 +2,132 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
+import asyncio
 import itertools
 import json
 import sys
 import time
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fanfold.amounts import BadAmount, decimals_of, units_of
 from fanfold.answers import Moved, Opened, Pending, Refusal
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
+from fanfold.cli.csv_source import CsvSource, csv_source
+from fanfold.cli.import_summary import Summary, sequence_of
+from fanfold.cli.moving import fail_typed
+from fanfold.cli.saying import NOT_TOLD, say
 from fanfold.client import Client, NotAnswered
 from fanfold.commands import Open, Transfer
-from fanfold.rows import BadFile, Row, Skipped, rows
+from fanfold.csv_lines import BadFile
+from fanfold.rows import Row, Skipped, Terms, rows
 
 ROWS_A_BATCH: Final = 4_096
 """With an opening for each row the 8,192 items that the service takes. One batch in flight: order in the log is the file's."""
 
-SHOWN_MAX: Final = 20
-"""Refusals and skipped rows kept and shown; the rest is counted."""
-
-
-@dataclass
-class Summary:
-    """What became of the rows. `repeated`: done by an earlier import, so no money moved this time."""
-
-    rows: int = 0
-    accounts_opened: int = 0
-    done: int = 0
-    repeated: int = 0
-    refused: int = 0
-    skipped_zero: int = 0
-    seconds: float = 0.0
-    rows_per_second: float = 0.0
-    refusals: list[Skipped] = field(default_factory=list)
-
-    def skip(self, row: Skipped) -> None:
-        self.rows += 1
-        if row.code == "amount_zero":
-            self.skipped_zero += 1
-        else:
-            self._refuse(row)
-
-    def settle(self, row: Row, opened: Opened | Refusal | None, moved: Moved | Refusal, sequence: int) -> None:
-        """`sequence`: the block of the account's opening answer in this import; what was done before it is a repeat."""
-        self.rows += 1
-        self.accounts_opened += isinstance(opened, Opened) and not opened.existed
-        if isinstance(moved, Refusal):
-            self._refuse(Skipped(row.line, moved.code, moved.title))
-        elif _sequence(moved.position) < sequence:
-            self.repeated += 1
-        else:
-            self.done += 1
-
-    def _refuse(self, row: Skipped) -> None:
-        self.refused += 1
-        if len(self.refusals) < SHOWN_MAX:
-            self.refusals.append(row)
-
-    def document(self) -> dict[str, object]:
-        return asdict(self) | {"refusals": [row._asdict() for row in self.refusals]}
+SAMPLE_MAX: Final = 64
+"""Rows, spread over the file, whose other ids are asked for: an import by a former version has at least as many of them."""
 
 
 def import_csv(
-    file: Annotated[Path, typer.Argument(help="CSV file, also compressed (.gz), or - for standard input")],
-    asset: Annotated[str, typer.Option(help="what the amounts are: code and decimals")] = "CZK/2",
-    floor: Annotated[
-        int | None, typer.Option(help="floor of the accounts it opens, minor units (default: none)")
+    file: Annotated[Path, typer.Argument(help="CSV file in UTF-8, also compressed (gzip), or - for standard input")],
+    asset: Annotated[str, typer.Option(help="what the amounts are of: code and decimals, such as CZK/2")],
+    minor: Annotated[
+        bool | None,
+        typer.Option("--minor/--major", help="amounts are whole minor units (1250) / as they are shown (12.50, 13)"),
     ] = None,
+    floor: Annotated[
+        str | None, typer.Option(help="floor of the accounts it opens, written like the amounts (default: none)")
+    ] = None,
+    separator: Annotated[str, typer.Option(help="what parts the cells: one character, or `tab`")] = ",",
+    former_ids: Annotated[
+        bool, typer.Option("--former-ids", help="rows have the ids that former versions made of all cells")
+    ] = False,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print the summary as one JSON object")] = False,
 ) -> None:
     """Import transactions from a CSV file, in its order.
 
-    Columns: transaction, account, amount (signed minor units). A positive amount is a deposit from @world, a negative one
-    a withdrawal to it. Accounts are opened as they come, rows of amount 0 are skipped, other columns are only part of a
-    row's identity. Importing the same file again is harmless for as long as the service remembers ids (7 days).
-    Ends with 1 when a row was refused.
+    Columns: transaction, account, amount (with a sign). A positive amount is a deposit from @world, a negative one a withdrawal
+    to it. Accounts are opened as they come; rows of amount 0 are skipped. Whole amounts of an asset that has decimals need
+    --minor or --major.
+
+    A row is known by its transaction, account, amount and asset, or by the column id where there is one: importing it again is
+    harmless for as long as the service remembers ids (7 days), also with other columns or in another order. The whole file is
+    checked before anything is sent. Ends with 1 when a row was refused, or differs from the same transaction as it was imported.
 
     Examples:
 
-      fanfold import transactions.csv.gz
+      fanfold import transactions.csv.gz --asset CZK/2 --minor
 
       fanfold import points.csv --asset PTS/0 --floor 0 --json
+
+      fanfold import bank.csv --asset EUR/2 --separator ';'
     """
     check_url(url)
+    parted = "\t" if separator in ("tab", "\\t") else separator
+    if len(parted) != 1 or parted in '"\r\n':
+        fail_typed("--separator must be one character, or `tab`.")
+    terms = _terms(asset, minor, floor, former_ids)
     try:
-        with _open(file) as text, _progress(file, quiet=as_json) as progress:
-            task = progress.add_task("importing", total=_count_rows(file))
-            importing = _import(url, rows(csv.reader(text), asset=asset, floor=floor), progress, task)
-            summary = run(importing, may_be_done="Import the file again: rows that are in move nothing twice.")
-    except OSError as error:
-        fail(f"{file} cannot be read: {error.strerror or 'it is not what its name says'}.")
-    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error):
-        fail(
-            f"{file} is not a CSV file in UTF-8. Rows before the bad place may be imported; repeating them is harmless."
-        )
+        with csv_source(file, parted) as source:
+            count, sample = _checked(source, parted, terms)
+            with _progress(file, quiet=as_json) as progress:
+                task = progress.add_task("importing", total=count)
+                found = rows(source.records(), parted, terms)
+                importing = _import(url, found, sample, former_ids, lambda done: progress.advance(task, done))
+                summary = run(importing, may_be_done="Import the file again: rows that are in move nothing twice.")
     except BadFile as bad:
-        fail(str(bad))
-    print(json.dumps(summary.document())) if as_json else _print(summary)
-    if summary.refused:
+        fail(f"{'Standard input' if str(file) == '-' else file}: {bad}")
+    say(
+        json.dumps(summary.document()) if as_json else summary.told(),
+        changed=True,
+        code=NOT_TOLD if summary.all_in else REFUSED,
+    )
+    if not summary.all_in:
         raise typer.Exit(REFUSED)
 
 
-async def _import(url: str, source: Iterator[Row | Skipped], progress: Progress, task: TaskID) -> Summary:
+def _terms(asset: str, minor: bool | None, floor: str | None, former: bool) -> Terms:
+    """Ends the command where they are typed wrongly."""
+    try:
+        whole = bool(minor) or (former and minor is None)  # former versions knew nothing else
+        lowest = None if floor is None or floor == "none" else units_of(floor, asset, minor=whole)
+        if former and minor is False and decimals_of(asset):
+            fail_typed("Former versions imported whole minor units only: --former-ids goes with --minor.")
+        decimals_of(asset)
+    except BadAmount as bad:
+        fail_typed(f"--floor or --asset {bad}. Nothing was imported.")
+    return Terms(asset, True if whole else minor, lowest, former)
+
+
+def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list[str]]:
+    """How many rows there are, and other ids of some, spread evenly. Raises BadFile before anything is sent."""
+    sample: list[str] = []
+    count, stride = 0, 1
+    for row in rows(source.records(), separator, terms):
+        if isinstance(row, Row) and row.other_id is not None and count % stride == 0:
+            sample.append(row.other_id)
+            if len(sample) > SAMPLE_MAX:
+                sample, stride = sample[::2], stride * 2
+        count += 1
+    return count, sample
+
+
+async def _import(
+    url: str, source: Iterator[Row | Skipped], sample: Sequence[str], former: bool, tell: Callable[[int], None]
+) -> Summary:
     summary = Summary()
     started = time.monotonic()
     sequences: dict[str, int] = {}
     async with Client(url) as client:
-        while batch := list(itertools.islice(source, ROWS_A_BATCH)):
+        await _refuse_other_ids(client, sample, former)
+        while batch := _next_batch(source, summary):
             taken = [row for row in batch if isinstance(row, Row)]
             try:
                 answers = iter(await client.transfer_batch(_commands(taken)))
@@ -132,10 +138,35 @@ async def _import(url: str, source: Iterator[Row | Skipped], progress: Progress,
                     summary.skip(row)
                 else:
                     _settle(summary, row, answers, sequences)
-            progress.advance(task, len(batch))
+            tell(len(batch))
     summary.seconds = round(time.monotonic() - started, 3)
     summary.rows_per_second = round(summary.rows / max(summary.seconds, 0.001), 1)
     return summary
+
+
+def _next_batch(source: Iterator[Row | Skipped], summary: Summary) -> list[Row | Skipped]:
+    try:
+        return list(itertools.islice(source, ROWS_A_BATCH))
+    except BadFile:
+        raise BadFile(
+            f"It changed while it was read, or cannot be read again. {summary.rows} rows are in. Import it again when it "
+            "is whole: rows that are in move nothing twice."
+        ) from None
+
+
+async def _refuse_other_ids(client: Client, sample: Sequence[str], former: bool) -> None:
+    """A file that was imported under other ids would be moved a second time. Raises BadFile."""
+    answers = await asyncio.gather(*(client.transfer_outcome(id) for id in sample))
+    if not any(isinstance(answer, Moved | Pending) for answer in answers):
+        return
+    if former:
+        raise BadFile(
+            "It was imported without --former-ids: with them its rows would move again. Nothing was imported."
+        )
+    raise BadFile(
+        "It was imported by a former version of this command, whose ids were made of all cells of a row. Its rows have other ids "
+        "now and would move again. Say --former-ids, for this file and for longer versions of it. Nothing was imported."
+    )
 
 
 def _commands(taken: list[Row]) -> list[Open | Transfer]:
@@ -150,41 +181,17 @@ def _commands(taken: list[Row]) -> list[Open | Transfer]:
 def _settle(
     summary: Summary, row: Row, answers: Iterator[Opened | Moved | Pending | Refusal], sequences: dict[str, int]
 ) -> None:
-    account = row.transfer.debit if row.transfer.credit.startswith("@") else row.transfer.credit
     opened: Opened | Refusal | None = None
     if row.opening is not None:
         answer = next(answers)
         assert not isinstance(answer, Moved | Pending), "answers come in the order of the commands"
         opened = answer
         # A transfer lives in its account's partition, so the two sequences count the same blocks.
-        sequences[account] = _sequence(opened.position) if isinstance(opened, Opened) else 0
+        sequences[row.account] = sequence_of(opened)
     moved = next(answers)
     # Every row is a deposit or a withdrawal, which one partition decides: never pending.
     assert not isinstance(moved, Opened | Pending), "answers come in the order of the commands"
-    summary.settle(row, opened, moved, sequences[account])
-
-
-def _sequence(position: str) -> int:
-    return int(position.partition(":")[2])
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[IO[str]]:
-    if str(file) == "-":
-        yield sys.stdin
-        return
-    packed = file.suffix == ".gz"
-    # A mark at the beginning, as spreadsheets write it, is no part of the first column's name.
-    with gzip.open(file, "rb") if packed else file.open("rb") as raw:
-        yield io.TextIOWrapper(raw, encoding="utf-8-sig", newline="")
-
-
-def _count_rows(file: Path) -> int | None:
-    """Lines behind the heading, for the progress bar only; unknown for a stream."""
-    if str(file) == "-":
-        return None
-    with _open(file) as text:
-        return max(0, sum(1 for _ in text) - 1)
+    summary.settle(row, opened, moved, sequences[row.account])
 
 
 def _progress(file: Path, *, quiet: bool) -> Progress:
@@ -195,20 +202,5 @@ def _progress(file: Path, *, quiet: bool) -> Progress:
         TextColumn("rows"),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True)
-
-
-def _print(summary: Summary) -> None:
-    print(
-        f"{summary.rows:,} rows: {summary.done:,} done, {summary.repeated:,} repeated, {summary.refused:,} refused, "
-        f"{summary.skipped_zero:,} of amount 0 skipped; {summary.accounts_opened:,} accounts opened; "
-        f"{summary.seconds:.1f} s, {summary.rows_per_second:,.0f} rows/s"
-    )
-    if not summary.refused:
-        return
-    table = Table(
-        "line", "code", "what it means", title=f"first refusals ({len(summary.refusals)} of {summary.refused})"
-    )
-    for row in summary.refusals:
-        table.add_row(str(row.line), row.code, row.reason)
-    Console().print(table)
+    seen = sys.stderr is not None and sys.stderr.isatty()
+    return Progress(*columns, console=Console(stderr=True), disable=quiet or not seen, transient=True)

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from deploy.services import open_log_to_read
+from fanfold.cli.saying import NOT_TOLD, laid_out, say, say_next
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log import Log, LogDamaged
 from write_side.contract.position import parse_positions
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
+
+BROKEN: Final = 1
+"""Exit code: the log does not hold together. It says more than that nobody could be told."""
 
 
 def tail(
@@ -36,10 +39,7 @@ def tail(
     """
     with told(UNREADABLE):
         behind = parse_positions(after, "--after") if after else {}
-        try:
-            asyncio.run(_tail(behind, follow))
-        except BrokenPipeError:
-            sys.stderr.close()  # a closed pipe is how `head` says that it has enough
+        asyncio.run(_tail(behind, follow))
 
 
 async def _tail(behind: dict[int, int], follow: bool) -> None:
@@ -57,9 +57,9 @@ async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -
             for record in records:
                 folded = replay.take(record)
                 if folded is not None and folded.block.header.sequence > behind:
-                    lines = [json.dumps(event) + "\n" for event in events_of(folded.block, replay.state)]
-                    sys.stdout.writelines(lines)
-            sys.stdout.flush()
+                    lines = [json.dumps(event) for event in events_of(folded.block, replay.state)]
+                    if lines:  # the first block of a writer has none
+                        say_next("\n".join(lines))
 
 
 def verify(
@@ -77,11 +77,8 @@ def verify(
     """
     with told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json))
-    if as_json:
-        print(json.dumps(verdict.document()))
-    else:
-        _print(verdict)
-    raise typer.Exit(0 if verdict.good else 1)
+    say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if verdict.good else BROKEN)
+    raise typer.Exit(0 if verdict.good else BROKEN)
 
 
 async def _verify(quiet: bool) -> Verdict:
@@ -98,19 +95,33 @@ async def _verify(quiet: bool) -> Verdict:
         await log.close()
 
 
-def _print(verdict: Verdict) -> None:
-    table = Table("partition", "position", "blocks", "outcomes", "entries", "accounts", "skipped", "digest", "verdict")
-    for found in verdict.partitions:
-        numbers = (found.blocks, found.outcomes, found.entries, found.accounts, found.skipped)
-        table.add_row(
+def _told(verdict: Verdict) -> str:
+    lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
+    problems = (verdict.problem, *(found.problem for found in verdict.partitions))
+    lines += [problem for problem in problems if problem is not None]
+    lines.append("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")
+    return "\n".join(lines)
+
+
+FIGURES: Final = ("blocks", "outcomes", "entries", "accounts", "skipped")
+
+
+def sheet_of(verdict: Verdict) -> Sheet:
+    columns = (
+        Column("partition", right=True),
+        Column("position"),
+        *(Column(name, right=True) for name in FIGURES),
+        Column("digest"),
+        Column("verdict"),
+    )
+    rows = [
+        (
             str(found.partition),
             found.position or "-",
-            *(f"{number:,}" for number in numbers),
-            found.digest[:16],
+            *(f"{getattr(found, name):,}" for name in FIGURES),
+            found.digest,
             "good" if found.problem is None else "BROKEN",
         )
-    Console().print(table)
-    for problem in (verdict.problem, *(found.problem for found in verdict.partitions)):
-        if problem is not None:
-            print(problem)
-    print("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")
+        for found in verdict.partitions
+    ]
+    return Sheet(columns, rows)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from typing import Any, Final, NamedTuple
+from importlib import metadata
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from fanfold.cli.option_groups import flat
+from fanfold.cli.saying import say
 
 
 class Command(NamedTuple):
@@ -33,7 +34,10 @@ COMMANDS: Final = {
     "close": Command("flags", "close", "Close an account. Only one at zero can be closed."),
     "reopen": Command("flags", "reopen", "Reopen a closed account."),
     "balance": Command("money", "balance", "Show accounts as they are."),
-    "watch": Command("money", "watch", "Watch balances live until Ctrl-C."),
+    "system": Command(
+        "money", "system", "Show the trial balance of an asset: outside, in flight, held by all accounts."
+    ),
+    "watch": Command("watch", "watch", "Watch balances live until Ctrl-C."),
     "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
     "transfers": Command("transfers", "transfers", "List transfers under way, and what each waits for."),
     "explain": Command("explain", "explain", "Tell what every partition did for a transfer, step by step."),
@@ -79,26 +83,37 @@ def _single(name: str, function: Any, help: str | None) -> Any:
 app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        say(f"fanfold {metadata.version('fanfold')}")
+        raise typer.Exit
+
+
 @app.callback()
-def fanfold() -> None:
+def fanfold(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="print the version and end")
+    ] = False,
+) -> None:
     """An event-sourced wallet service: it folds events and fans them out.
 
     Start one with `fanfold up`, then, in another terminal:
 
       fanfold open alice USD/2
 
-      fanfold transfer @world alice 1000 USD/2
+      fanfold transfer @world alice 10.00 USD/2
 
       fanfold watch alice
+
+    Amounts are typed as they are shown: 1000 of USD/2 is 1,000.00 dollars; with --minor it is 1000 cents.
+
+    Ends with 0 when it is done, 1 refused, 2 not answered or typed wrongly, 3 under way, 4 done and not told, 130 Ctrl-C.
     """
 
 
 def main() -> None:
     """What the installed command calls."""
-    try:
-        app()
-    except BrokenPipeError:
-        sys.stderr.close()  # a closed pipe is how `head` says that it has enough
+    app()
 
 
 if __name__ == "__main__":

@@ -1,31 +1,31 @@
-"""Commands about accounts and their money: `open`, `transfer`, `balance`, `watch`."""
+"""Commands about accounts and their money: `open`, `transfer`, `balance`, `system`."""
 
 from __future__ import annotations
 
 import json
-import sys
-from contextlib import aclosing
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 import typer
-from rich.console import Console
-from rich.live import Live
-from rich.table import Table
 
-from fanfold.answers import AccountState, BalanceChange, ConnectionState, Opened, Refusal
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, money, run
-from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, states_table, whole_number
+from fanfold.amounts import money
+from fanfold.answers import AccountState, Opened, Refusal, SystemState
+from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
+from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, Units, sheet_of
+from fanfold.cli.saying import laid_out, say
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 from fanfold.commands import LegsTransfer
-
-REDRAWS_PER_SECOND = 10
-"""More the eye does not see; the newest balance of an account replaces the one not drawn yet."""
 
 
 def open_account(
     account: Annotated[str, typer.Argument(help="id of the account")],
     asset: Annotated[str, typer.Argument(help="its one asset: code and decimals, such as USD/2")],
-    floor: Annotated[str, typer.Option(help="lowest balance in minor units, or `none` for no limit")] = "0",
+    floor: Annotated[
+        str, typer.Option(help="lowest balance, as it is shown, such as --floor=-500.00; or `none` for no limit")
+    ] = "0",
+    *,
+    units: Units,
     url: Url = DEFAULT_URL,
     as_json: AsJson = False,
 ) -> None:
@@ -37,35 +37,43 @@ def open_account(
 
       fanfold open house USD/2 --floor none
     """
-    lowest = None if floor == "none" else whole_number(floor, "--floor")
+    lowest = None if floor == "none" else units.of(floor, "--floor", asset)
+    address = check_url(url)
 
     async def ask() -> Opened | Refusal:
-        async with Client(check_url(url)) as client:
+        async with Client(address) as client:
             return await client.open_account(account, asset, floor=lowest)
 
     opened = run(ask(), may_be_done="It may be open. Ask again: with the same terms it is opened once.")
     if isinstance(opened, Refusal):
         fail_refused(opened)
     if as_json:
-        print(json.dumps(opened._asdict()))
+        say(json.dumps(opened._asdict()), changed=True)
     else:
-        print(f"{opened.account} {'was open already' if opened.existed else 'is open'}, asset {opened.asset}")
+        lowest_told = "no floor" if opened.floor is None else f"floor {money(opened.floor, asset)}"
+        is_open = "was open already" if opened.existed else "is open"
+        say(f"{opened.account} {is_open}, asset {opened.asset}, {lowest_told}", changed=True)
 
 
-def transfer(*, movement: Movement, across: HowAcross, note: Note, asked: HowAsked) -> None:
+def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note, asked: HowAsked) -> None:
     """Move money from one account to another, or in legs, all or nothing.
 
-    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions.
+    AMOUNT is typed as it is shown: 10 and 10.00 of USD/2 are ten dollars, and so are 1000 minor units with --minor.
+
+    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions, with 4 when
+    it is done and could not be told.
 
     Examples:
 
-      fanfold transfer @world alice 1000 USD/2
+      fanfold transfer @world alice 10.00 USD/2
 
-      fanfold transfer alice bob 250 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
+      fanfold transfer @world alice 1000 USD/2 --minor
 
-      fanfold transfer --leg alice=-250:USD/2 --leg bob=240:USD/2 --leg fees=10:USD/2 --protocol tcc
+      fanfold transfer alice bob 2.50 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
+
+      fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
     """
-    command = LegsTransfer(movement.to_legs(), asked.id, across.named(), note.reference, note.texts())
+    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
     asked.ask_and_tell(command, across.wait)
 
 
@@ -83,18 +91,17 @@ def balance(
 
       fanfold balance alice --min-position 0:17 --json
     """
+    address = check_url(url)
 
     async def ask() -> list[AccountState | Refusal]:
-        async with Client(check_url(url)) as client:
+        async with Client(address) as client:
             return [await client.balance(account, min_position=min_position) for account in accounts]
 
     answers = run(ask())
     states = [answer for answer in answers if isinstance(answer, AccountState)]
-    if as_json:
-        for state in states:
-            print(json.dumps(state._asdict()))
-    elif states:
-        Console().print(states_table(states))
+    if states:
+        lines = "\n".join(json.dumps(state._asdict()) for state in states)
+        say(lines if as_json else laid_out(sheet_of(states)))
     refused = [
         f"{account}: {answer.title} ({answer.code}). {answer.detail}"
         for account, answer in zip(accounts, answers, strict=True)
@@ -104,56 +111,58 @@ def balance(
         fail("\n".join(refused))
 
 
-def watch(
-    accounts: Annotated[list[str], typer.Argument(help="ids of accounts")],
+SYSTEM_COLUMNS: Final = (
+    Column("partition", right=True),
+    Column("asset"),
+    *(Column(name, right=True) for name in ("@world", "@transit", "all accounts")),
+    Column("position"),
+)
+
+
+def system(
+    assets: Annotated[list[str], typer.Argument(help="assets, such as USD/2")],
     url: Url = DEFAULT_URL,
-    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object for every change")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
-    """Watch balances live until Ctrl-C. Connects again by itself.
+    """Show the trial balance of an asset: what came from outside, what is in flight, what all accounts hold.
+
+    The three sum to zero in every partition and in all. @world has given what it is short of; @transit holds what is on its way
+    between partitions. Each partition is read at the position beside it.
 
     Examples:
 
-      fanfold watch alice bob
-
-      fanfold watch alice --json | jq .posted
+      fanfold system USD/2 EUR/2
     """
-    run(_print_changes(check_url(url), accounts) if as_json else _draw_changes(check_url(url), accounts))
+    address = check_url(url)
+
+    async def ask() -> list[SystemState | Refusal]:
+        async with Client(address) as client:
+            return [await client.system(asset) for asset in assets]
+
+    answers = run(ask())
+    found = [answer for answer in answers if isinstance(answer, SystemState)]
+    if found:
+        lines = "\n".join(json.dumps(_system_document(state)) for state in found)
+        say(lines if as_json else laid_out(system_sheet_of(found)))
+    refused = [
+        f"{asset}: {answer.title} ({answer.code}). {answer.detail}"
+        for asset, answer in zip(assets, answers, strict=True)
+        if isinstance(answer, Refusal)
+    ]
+    if refused:
+        fail("\n".join(refused))
 
 
-async def _print_changes(url: str, accounts: list[str]) -> None:
-    async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
-        async for update in updates:
-            if isinstance(update, BalanceChange):
-                print(json.dumps(update._asdict()), flush=True)
-            elif not update.live:
-                print(f"waiting: {update.reason}", file=sys.stderr, flush=True)
+def system_sheet_of(states: Sequence[SystemState]) -> Sheet:
+    rows = []
+    for state in states:
+        each = [(str(one.partition), one.world, one.transit, one.position) for one in state.partitions]
+        every = [("all", state.world, state.transit, state.positions)]
+        for partition, world, transit, position in each if len(each) == 1 else each + every:
+            amounts = (money(amount, state.asset) for amount in (world, transit, -world - transit))
+            rows.append((partition, state.asset, *amounts, position))
+    return Sheet(SYSTEM_COLUMNS, rows)
 
 
-async def _draw_changes(url: str, accounts: list[str]) -> None:
-    newest: dict[str, BalanceChange] = {}
-    state = ConnectionState(False, "connecting")
-    with Live(_changes(accounts, newest, state), refresh_per_second=REDRAWS_PER_SECOND) as live:
-        async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
-            async for update in updates:
-                if isinstance(update, BalanceChange):
-                    newest[update.account] = update
-                else:
-                    state = update
-                live.update(_changes(accounts, newest, state))
-
-
-def _changes(accounts: list[str], newest: dict[str, BalanceChange], state: ConnectionState) -> Table:
-    table = Table(caption=f"live: {state.reason}" if state.live else f"NOT live: {state.reason}")
-    for name in ("account", "asset"):
-        table.add_column(name)
-    for name in ("posted", "held", "available", "version"):
-        table.add_column(name, justify="right")
-    table.add_column("changed at")
-    for account in accounts:
-        now = newest.get(account)
-        if now is None:
-            table.add_row(account, *["-"] * 6)
-            continue
-        amounts = (money(amount, now.asset) for amount in (now.posted, now.held, now.available))
-        table.add_row(account, now.asset, *amounts, str(now.version), now.at)
-    return table
+def _system_document(state: SystemState) -> dict[str, Any]:
+    return state._asdict() | {"partitions": [each._asdict() for each in state.partitions]}

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from fanfold.amounts import BadAmount, money, units_of, with_units
 from fanfold.answers import AccountState, Moved, Pending, Refusal
-from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, money, run
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
+from fanfold.cli.saying import laid_out, say
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
-from fanfold.commands import Across, Command, Leg, between, named
+from fanfold.commands import Across, Command, Hold, Leg, LegsTransfer, between
+from fanfold.ids import new_id
 
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
@@ -24,9 +27,35 @@ Legs = Annotated[
     typer.Option(
         "--leg",
         metavar="ACCOUNT=AMOUNT:ASSET",
-        help="instead of FROM TO AMOUNT ASSET, twice or more: minus gives, plus receives, such as alice=-1000:USD/2",
+        help="instead of FROM TO AMOUNT ASSET, twice or more: minus gives, plus receives, such as alice=-12.50:USD/2",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class Units:
+    """How amounts are typed."""
+
+    minor: Annotated[
+        bool, typer.Option("--minor", help="amounts are whole minor units (cents): 1250 of USD/2 is 12.50 dollars")
+    ] = False
+
+    def of(self, text: str, name: str, asset: str) -> int:
+        """Minor units; ends the command, before anything is asked, when the text is no amount."""
+        try:
+            return units_of(text, asset, minor=self.minor)
+        except BadAmount as bad:
+            fail_typed(f"{name} {bad}. Nothing was asked. Whole minor units are typed with --minor.")
+
+    def legs_of(self, texts: Sequence[str]) -> list[Leg]:
+        return [self._leg(text) for text in texts]
+
+    def _leg(self, text: str) -> Leg:
+        account, _, rest = text.partition("=")
+        amount, _, asset = rest.partition(":")
+        if not (account and amount and asset):
+            fail_typed("--leg must be ACCOUNT=AMOUNT:ASSET, such as alice=-12.50:USD/2.")
+        return Leg(account, self.of(amount, "the amount of --leg", asset), asset)
 
 
 @dataclass(frozen=True)
@@ -37,22 +66,24 @@ class Movement:
     credit: Annotated[
         str | None, typer.Argument(metavar="TO", help="account that receives; @world for a withdrawal")
     ] = None
-    amount: Annotated[str | None, typer.Argument(help="in minor units: 1000 of USD/2 is 10.00 dollars")] = None
-    asset: Annotated[str | None, typer.Argument(help="what is moved, such as USD/2")] = None
+    amount: Annotated[
+        str | None, typer.Argument(metavar="AMOUNT", help="as it is shown: 12.50 of USD/2; 1000 is 1000.00")
+    ] = None
+    asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="what is moved, such as USD/2")] = None
     legs: Legs = None
 
-    def to_legs(self) -> Sequence[Leg]:
+    def to_legs(self, units: Units) -> Sequence[Leg]:
         """Ends the command when it is neither, or both."""
         if self.legs:
             if self.debit is not None:
                 fail_typed("Give either FROM TO AMOUNT ASSET or --leg, not both.")
-            return legs_of(self.legs)
+            return units.legs_of(self.legs)
         if self.debit is None or self.credit is None or self.amount is None or self.asset is None:
             fail_typed("FROM, TO, AMOUNT and ASSET are needed, or --leg twice or more.")
-        units = whole_number(self.amount, "AMOUNT")
-        if units <= 0:
+        amount = units.of(self.amount, "AMOUNT", self.asset)
+        if amount <= 0:
             fail_typed("AMOUNT must be positive: FROM gives, TO receives.")
-        return between(self.debit, self.credit, units, self.asset)
+        return between(self.debit, self.credit, amount, self.asset)
 
 
 @dataclass(frozen=True)
@@ -99,24 +130,30 @@ class HowAsked:
     url: Url = DEFAULT_URL
     as_json: AsJson = False
 
-    def ask_and_tell(self, command: Command, wait: int | None = None) -> None:
-        """Ask the service and print what came of it; ends with 1 when it is refused, with 3 when it is not over."""
+    def command_id(self) -> str:
+        return new_id() if self.id is None else self.id
+
+    def ask_and_tell(self, command: Command, wait: int | None = None, *, moves: str | None = None) -> None:
+        """Ask the service and print what came of it; ends with 1 when it is refused, with 3 when it is not over.
+
+        moves: what it moves, for the eye, where the command itself does not say it.
+        """
         if wait is not None and not 0 <= wait <= 30:
             fail_typed("--wait must be 0 to 30 seconds.")
-
-        # Who gets no answer needs the id: typed again without it, the command would be another one and move money twice.
-        asked = named(command)
+        url = check_url(self.url)
 
         async def ask() -> Moved | Pending | Refusal:
-            async with Client(check_url(self.url)) as client:
-                return await client.ask(asked, dry_run=self.dry_run, wait_seconds=wait)
+            async with Client(url) as client:
+                return await client.ask(command, dry_run=self.dry_run, wait_seconds=wait)
 
-        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(asked.id)}")
+        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(command.id)}")
         if isinstance(answer, Refusal):
-            fail_refused(answer)
-        print(json.dumps(_document(answer))) if self.as_json else _tell(answer)
+            fail_refused(answer, _asset_of(command))
+        text = json.dumps(_document(answer)) if self.as_json else _told(answer, moves or _moves(command))
         if isinstance(answer, Pending):
+            say(text, changed=True, code=BEGUN)
             raise typer.Exit(BEGUN)
+        say(text, changed=not self.dry_run)
 
 
 def fail_typed(sentence: str) -> NoReturn:
@@ -124,50 +161,60 @@ def fail_typed(sentence: str) -> NoReturn:
     fail(sentence, NOT_ANSWERED)
 
 
-def legs_of(texts: Sequence[str]) -> list[Leg]:
-    return [_leg(text) for text in texts]
+COLUMNS: Final = (
+    Column("account", folds=True),
+    Column("asset"),
+    *(Column(name, right=True) for name in ("posted", "held", "available", "floor", "version")),
+    Column("position"),
+)
+FLAGS: Final = Column("flags", folds=True)
 
 
-def whole_number(text: str, name: str) -> int:
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= 19):
-        fail_typed(
-            f"{name} must be a whole number of minor units, such as 1000 for 10.00 of an asset with two decimals."
-        )
-    return int(text)
-
-
-def states_table(states: Sequence[AccountState]) -> Table:
+def sheet_of(states: Sequence[AccountState]) -> Sheet:
     """Accounts for the eye; a column of flags only where one has some."""
-    table = Table("account", "asset")
-    for name in ("posted", "held", "available", "floor", "version"):
-        table.add_column(name, justify="right")
-    table.add_column("position")
     flagged = any(state.flags for state in states)
-    if flagged:
-        table.add_column("flags")
+    rows = []
     for state in states:
         amounts = (state.posted, state.held, state.available, state.floor)
         shown = (money(amount, state.asset) for amount in amounts)
         flags = [", ".join(state.flags or ())] if flagged else []
-        table.add_row(state.account, state.asset, *shown, str(state.version), state.position, *flags)
-    return table
+        rows.append((state.account, state.asset, *shown, str(state.version), state.position, *flags))
+    return Sheet((*COLUMNS, FLAGS) if flagged else COLUMNS, rows)
 
 
-def _tell(answer: Moved | Pending) -> None:
+def _told(answer: Moved | Pending, moves: str | None) -> str:
     if isinstance(answer, Pending):
-        print(f"under way ({answer.protocol}, {answer.phase}), position {answer.position}, id {answer.id}")
-        print(f"It ends by itself. {_asked_again(answer.id)}")
-        return
+        lines = [
+            f"under way ({answer.protocol}, {answer.phase}), position {answer.position}, id {answer.id}",
+            moves,
+            f"It ends by itself. {_asked_again(answer.id)}",
+        ]
+        return "\n".join(line for line in lines if line)
     about = "".join(
         f", {word} {id}" for word, id in (("hold", answer.hold), ("reverses", answer.reverses)) if id is not None
     )
-    if answer.dry_run:
-        print(f"dry run: would be {answer.result}{about}; nothing has changed")
-    else:
-        print(f"{answer.result}, position {answer.position}, id {answer.id}{about}")
-    if answer.accounts:
-        Console().print(states_table(answer.accounts))
+    done = f"{answer.result}, position {answer.position}, id {answer.id}{about}"
+    dry = f"dry run: would be {answer.result}{about}; nothing has changed"
+    lines = [dry if answer.dry_run else done, moves, laid_out(sheet_of(answer.accounts)) if answer.accounts else None]
+    return "\n".join(line for line in lines if line)
+
+
+def _moves(command: Command) -> str | None:
+    """What a command moves, in both units: who typed one and meant the other sees it."""
+    if not isinstance(command, LegsTransfer | Hold):
+        return None
+    with suppress(BadAmount):
+        if len(command.legs) == 2:
+            debit, credit = sorted(command.legs, key=lambda leg: leg.amount)
+            if debit.amount == -credit.amount and debit.asset == credit.asset:
+                return f"{with_units(credit.amount, credit.asset)} from {debit.account} to {credit.account}"
+        return "\n".join(f"{leg.account} {with_units(leg.amount, leg.asset)}" for leg in command.legs)
+    return None
+
+
+def _asset_of(command: Command) -> str | None:
+    assets = {leg.asset for leg in command.legs} if isinstance(command, LegsTransfer | Hold) else set()
+    return assets.pop() if len(assets) == 1 else None
 
 
 def _asked_again(id: str | None) -> str:
@@ -181,11 +228,3 @@ def _document(answer: Moved | Pending) -> dict[str, Any]:
         "accounts": [state._asdict() for state in answer.accounts],
         "steps": [step._asdict() for step in answer.steps],
     }
-
-
-def _leg(text: str) -> Leg:
-    account, _, rest = text.partition("=")
-    amount, _, asset = rest.partition(":")
-    if not (account and amount and asset):
-        fail_typed("--leg must be ACCOUNT=AMOUNT:ASSET, such as alice=-1000:USD/2.")
-    return Leg(account, whole_number(amount, "the amount of --leg"), asset)

@@ -10,11 +10,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from deploy.control_socket import ask_rebuild
 from deploy.services import embedded_folder, rebuild_views
+from fanfold.cli.saying import NOT_TOLD, laid_out, say
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.told import UNREADABLE, told
+
+NOT_SWITCHED = 1
+"""Exit code: the live view stays. It says more than that nobody could be told."""
 
 SHOWN_MAX = 20
 """Differences in the table; `--json` has them all."""
@@ -58,11 +62,9 @@ def rebuild(
 
         with told(UNREADABLE):
             result = asyncio.run(_rebuild(accept_differences, on_progress))
-    if as_json:
-        print(json.dumps(result))
-    else:
-        _print(result)
-    raise typer.Exit(0 if result["switched"] else 1)
+    text = json.dumps(result) if as_json else _told(result)
+    say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else NOT_SWITCHED)
+    raise typer.Exit(0 if result["switched"] else NOT_SWITCHED)
 
 
 async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
@@ -84,15 +86,19 @@ async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, An
     raise ValueError("the process ended before the rebuild did; the view is as it was")
 
 
-def _print(result: dict[str, Any]) -> None:
-    table = Table("account", "column", "live", "rebuilt")
+COLUMNS = (Column("account", folds=True), Column("column"), Column("live", right=True), Column("rebuilt", right=True))
+
+
+def _told(result: dict[str, Any]) -> str:
     shown = [difference for part in result["partitions"] for difference in part["differences"]][:SHOWN_MAX]
-    for difference in shown:
-        table.add_row(*(str(difference[name]) for name in ("account", "column", "live", "rebuilt")))
-    if shown:
-        Console().print(table)
+    lines = [laid_out(sheet_of(shown))] if shown else []
     did = "switched to the rebuilt view" if result["switched"] else "the live view stays"
-    print(
+    lines.append(
         f"{did}: {result['compared']:,} rows compared, {result['different']:,} different, {result['entries']:,} entries "
         f"folded in {result['seconds']:.1f} s ({result['rate']:,}/s)"
     )
+    return "\n".join(lines)
+
+
+def sheet_of(differences: list[dict[str, Any]]) -> Sheet:
+    return Sheet(COLUMNS, [tuple(str(each[column.name]) for column in COLUMNS) for each in differences])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from deploy import one_process, services
+from deploy import one_process, services, serving
 from deploy.settings import ProcessSettings
+from fanfold.cli.saying import complain, write
 from fanfold.cli.told import STOPPED, told
 
 
@@ -31,8 +30,8 @@ def up(
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
 
     def ready(address: str) -> None:
-        print(f"fanfold is ready: {address}", flush=True)
-        Console(stderr=True).print("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
+        write(f"fanfold is ready: {address}")  # a service does not end because nobody can read this
+        complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
     _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), ready))
 
@@ -44,7 +43,7 @@ def write_side() -> None:
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_PARTITIONS=4 fanfold write-side
     """
-    _run(lambda: asyncio.run(services.write_side(_tell("write side"))))
+    _run(lambda: serving.run(services.write_side(_tell("write side"))))
 
 
 def projector() -> None:
@@ -54,7 +53,7 @@ def projector() -> None:
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold projector
     """
-    _run(lambda: asyncio.run(services.projector(_tell("read side"))))
+    _run(lambda: serving.run(services.projector(_tell("read side"))))
 
 
 def gateway() -> None:
@@ -65,11 +64,14 @@ def gateway() -> None:
       FANFOLD_VIEW=redis://localhost:6379 FANFOLD_WRITE_URL=http://127.0.0.1:8081 \\
       FANFOLD_READ_URL=http://127.0.0.1:8082 fanfold gateway
     """
-    _run(lambda: asyncio.run(services.gateway(_tell("gateway"))))
+    _run(lambda: serving.run(services.gateway(_tell("gateway"))))
 
 
 def _tell(name: str) -> Callable[[str], None]:
-    return lambda address: print(f"fanfold {name} is ready: {address}", flush=True)
+    def tell(address: str) -> None:
+        write(f"fanfold {name} is ready: {address}")
+
+    return tell
 
 
 def _run(serve: Callable[[], None]) -> None:

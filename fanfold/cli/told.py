@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 
 from deploy.serving import CannotListen
+from fanfold.cli.saying import complain
 from read_side.wiring import ProjectorStopped
 from write_side.wiring import PartitionStopped
 
@@ -36,4 +36,4 @@ def told(exit_code: int) -> Iterator[None]:
 
 
 def _say(sentence: str) -> None:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(f"fanfold: {sentence}", markup=False)
+    complain(f"fanfold: {sentence}")

@@ -6,11 +6,11 @@ import json
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
 
 from fanfold.answers import OpenTransfer, Refusal
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail_refused, run
+from fanfold.cli.saying import laid_out, say
+from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 
 STUCK_SECONDS: Final = 60
@@ -43,11 +43,11 @@ def transfers(
     if isinstance(found, Refusal):
         fail_refused(found)
     if as_json:
-        print(json.dumps([_document(each) for each in found]))
+        say(json.dumps([_document(each) for each in found]))
     elif not found:
-        print("Nothing is under way." if not age else f"Nothing has been under way for {age} s.")
+        say("Nothing is under way." if not age else f"Nothing has been under way for {age} s.")
     else:
-        Console().print(_table(found))
+        say(laid_out(sheet_of(found)))
 
 
 async def _open_transfers(url: str, phase: str, age: int, limit: int) -> list[OpenTransfer] | Refusal:
@@ -55,12 +55,22 @@ async def _open_transfers(url: str, phase: str, age: int, limit: int) -> list[Op
         return await client.open_transfers(phases=phase.split(","), older_than_seconds=age, limit=limit)
 
 
-def _table(found: list[OpenTransfer]) -> Table:
-    table = Table(Column("transfer", no_wrap=True, min_width=36), "protocol", "phase", "begun", "age", "waits for")
+COLUMNS: Final = (
+    Column("transfer"),
+    Column("protocol"),
+    Column("phase"),
+    Column("begun"),
+    Column("age", right=True),
+    Column("waits for", folds=True),
+)
+
+
+def sheet_of(found: list[OpenTransfer]) -> Sheet:
+    rows = []
     for each in found:
         waits = ", ".join(f"{w.action} of step {w.step} in partition {w.partition}" for w in each.waiting_for)
-        table.add_row(each.id, each.protocol, each.phase, each.begun, _age(each.age_ms), waits or "-")
-    return table
+        rows.append((each.id, each.protocol, each.phase, each.begun, _age(each.age_ms), waits or "-"))
+    return Sheet(COLUMNS, rows)
 
 
 def _age(age_ms: int) -> str:

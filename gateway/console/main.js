@@ -2,10 +2,11 @@
 
 import { Activity } from "/console/activity.js";
 import { Cards } from "/console/cards.js";
+import { Drafts } from "/console/drafts.js";
 import { formatWithSign, parse } from "/console/money.js";
 import { Stream } from "/console/stream.js";
 import { Timeline } from "/console/timeline.js";
-import { newTransferId, openAccount, transfer } from "/console/wallet_api.js";
+import { openAccount, transfer } from "/console/wallet_api.js";
 
 const STORED = "fanfold.watched";
 const ACCOUNT = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
@@ -13,6 +14,7 @@ const byId = (id) => document.getElementById(id);
 
 const activity = new Activity();
 const timeline = new Timeline();
+const drafts = new Drafts();
 const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
@@ -80,6 +82,7 @@ async function move(command) {
   const sum = formatWithSign(command.amount, command.asset);
   const what = `${sum} from ${command.from} to ${command.to}`;
   const answer = await transfer(command);
+  if (answer.kind !== "unknown") drafts.answered(command.id);
   const available = answer.problem?.available;
   if (available !== undefined) {
     answer.problem.detail = `No money moved. ${command.from} has ${formatWithSign(available, command.asset)} available.`;
@@ -137,10 +140,12 @@ onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
 });
 
 onSubmit(byId("transfer-form"), async ({ from, to, amount, asset }) => {
-  if (await move({ id: newTransferId(), from, to, amount: amountOf(amount, asset, "amount"), asset })) {
+  const fields = { from, to, amount: amountOf(amount, asset, "amount"), asset };
+  if (await move({ id: drafts.idFor("transfer", fields), ...fields })) {
     byId("transfer-form").elements.amount.value = "";
   }
 });
+byId("transfer-form").addEventListener("input", () => drafts.changed("transfer"));
 
 onSubmit(byId("timeline-form"), async ({ id }) => {
   const problem = await timeline.follow(id);
@@ -160,7 +165,8 @@ byId("demo").addEventListener("click", async (event) => {
   for (const account of ["alice", "bob"]) {
     if (!(await open(account, "USD/2", "0"))) break;
     watch(account);
-    await move({ id: newTransferId(), from: "@world", to: account, amount: "10000", asset: "USD/2" });
+    const fields = { from: "@world", to: account, amount: "10000", asset: "USD/2" };
+    await move({ id: drafts.idFor(`demo ${account}`, fields), ...fields });
   }
   const form = byId("transfer-form").elements;
   [form.from.value, form.to.value, form.amount.value, form.asset.value] = ["alice", "bob", "12.50", "USD/2"];

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gateway.protocol.messages import balances_frame
 
 if TYPE_CHECKING:
-    from gateway.protocol.session import Subscription
+    from gateway.protocol.subscription import Subscription
 
 
 class Outbox:

@@ -15,9 +15,11 @@ moment, so no change falls between the two. Source: Centrifugo's recovery (buffe
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
@@ -30,7 +32,8 @@ from write_side.contract.atoms import available
 from write_side.contract.codes import flag_words
 
 if TYPE_CHECKING:
-    from gateway.protocol.session import Session, Subscription
+    from gateway.protocol.session import Session
+    from gateway.protocol.subscription import Subscription
     from read_side.contract.feed import FeedBatch
 
 
@@ -68,12 +71,19 @@ class Read:
     min_position: int
     breaks: int
     repair: bool = False
-    reached: int = -1
-    finished_at_ms: int = 0
 
     @property
     def accounts(self) -> list[str]:
         return list(dict.fromkeys(subscription.account for subscription in self.subscriptions))
+
+
+@dataclass(slots=True)
+class _Held:
+    """Subscriptions that are read and wait for the feed, all due at one position."""
+
+    finished_at_ms: int
+    subscriptions: list[Subscription]
+    let_go: bool = False
 
 
 class PartitionWatch:
@@ -90,7 +100,10 @@ class PartitionWatch:
         self._watched: dict[str, dict[Subscription, None]] = {}
         self._by_key: dict[bytes, str] = {}
         """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
-        self._held: list[Read] = []
+        self._held: list[tuple[int, int, _Held]] = []
+        """By the position that they are due at, a heap: 20,000 may subscribe at once. `_by_age` has the same by their age."""
+        self._by_age: deque[_Held] = deque()
+        self._finished = 0
         self._furthest = -1
         self._repairing_since_ms: int | None = None
 
@@ -159,10 +172,24 @@ class PartitionWatch:
             return
         if read.repair:
             self.repairing = False
-        read.reached = reached
-        read.finished_at_ms = now_ms
-        self._held.append(read)
+        self._await_feed(read.subscriptions, now_ms)
         self._release()
+
+    def stay(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
+        """A request that named these was refused; what was granted of them before goes on: nothing was read, nothing is due."""
+        self._await_feed([each for each in subscriptions if each.open and not each.unanswered], now_ms)
+        self._release()
+
+    def _await_feed(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
+        """Each at its own position: another read of the same subscription may be due later, and may be let go before."""
+        by_due: dict[int, list[Subscription]] = {}
+        for subscription in subscriptions:
+            by_due.setdefault(subscription.due, []).append(subscription)
+        for due, share in by_due.items():
+            held = _Held(now_ms, share)
+            self._finished += 1
+            heappush(self._held, (due, self._finished, held))
+            self._by_age.append(held)
 
     def release_overdue(self, now_ms: int) -> None:
         """Let go what waited `cut_wait_ms` for the feed or for a repair: an honest state now is better than silence.
@@ -177,10 +204,13 @@ class PartitionWatch:
                 self._let_go(subscription for watchers in self._watched.values() for subscription in watchers)
             return
         self._repairing_since_ms = None
-        overdue = [read for read in self._held if now_ms - read.finished_at_ms >= self._cut_wait_ms]
-        for read in overdue:
-            self._held.remove(read)
-            self._let_go(read.subscriptions)
+        while self._by_age and (self._by_age[0].let_go or now_ms - self._by_age[0].finished_at_ms >= self._cut_wait_ms):
+            held = self._by_age.popleft()
+            if not held.let_go:
+                held.let_go = True
+                self._let_go(held.subscriptions)
+        if not self._by_age:
+            self._held.clear()
 
     def _let_go(self, subscriptions: Iterable[Subscription]) -> None:
         for subscription in subscriptions:
@@ -217,12 +247,14 @@ class PartitionWatch:
         if self.repairing or not self._held:
             return
         position = -1 if self.cursor is None else self.cursor.upto
-        ready = [read for read in self._held if read.reached <= position]
-        if ready:
-            self._held = [read for read in self._held if read.reached > position]
-            for read in ready:
+        while self._held and (self._held[0][0] <= position or self._held[0][2].let_go):
+            _, _, held = heappop(self._held)
+            if not held.let_go:
+                held.let_go = True
                 # A later read of the same subscription may be due later: that one releases it then.
-                self._let_go(subscription for subscription in read.subscriptions if subscription.due <= position)
+                self._let_go(subscription for subscription in held.subscriptions if subscription.due <= position)
+        while self._by_age and self._by_age[0].let_go:
+            self._by_age.popleft()
 
 
 def _key(account: str) -> bytes:

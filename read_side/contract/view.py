@@ -7,7 +7,8 @@ and switches. What every adapter promises, and `tests/ports/test_view_store.py` 
   (compare-and-set). Handling the same batch twice is therefore refused the second time and changes nothing.
 - Whoever writes a generation must `claim` it first: the live one its projector, a new one the rebuild. A later claim
   makes every earlier owner of that generation stale: its writes raise `OwnerStale` and change nothing. Owners are
-  random tokens, not counters, so a store that was emptied or set back cannot hand out a number twice.
+  random tokens, so a store that was emptied or set back cannot hand out one twice; they carry the time of the claim,
+  so that the owner of a store that was set back is told from one that came later.
 - `read` returns rows together with the checkpoint they belong to, from one moment.
 - An environment that fails raises `ViewUnavailable`; it is then unknown whether a write happened, and the next one's
   compare-and-set tells.
@@ -39,7 +40,10 @@ class Checkpoint(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The right to write one generation of a partition's view. `token` is random, from `claim`."""
+    """The right to write one generation of a partition's view.
+
+    token: from `claim`: when it was made by the store's own clock, later than any claim before it, and something random.
+    """
 
     partition: int
     generation: int
@@ -47,16 +51,22 @@ class Owner(NamedTuple):
 
 
 class OwnerStale(Exception):
-    """Another process has claimed this generation since. `stored` is the generation's checkpoint, None when it has
-    none.
+    """Another process owns this generation. `stored` is the generation's checkpoint, None when it has none.
 
-    The owner exits, unless `stored` is behind what it has itself applied: then the store was set back to an older
-    state, and it claims again.
+    claimed_later: it claimed after us, and we exit, whatever is stored: it may be loading. Otherwise the store was set back to a
+    state from before our claim, and we claim again.
     """
 
-    def __init__(self, stored: Checkpoint | None) -> None:
+    def __init__(self, stored: Checkpoint | None, claimed_later: bool) -> None:
         super().__init__("another process owns this view now")
         self.stored = stored
+        self.claimed_later = claimed_later
+
+
+def claimed_at(token: str) -> int:
+    """When the claim was made, in units that only its store knows; 0 for a token of before there were times in them."""
+    at, dash, _ = token.partition("-")
+    return int(at) if dash and at.isdigit() else 0
 
 
 @dataclass
@@ -72,7 +82,12 @@ class ViewUnavailable(Exception):
 
 
 class ViewStore(Protocol):
-    """One instance per process, all partitions."""
+    """One instance per process, all partitions.
+
+    shared: whether projectors of other processes write it too; otherwise what this process does not project is never in it.
+    """
+
+    shared: bool
 
     async def claim(self, partition: int, generation: int) -> Owner:
         """Become the owner of a generation (there or not yet); every earlier owner of it is stale from now on."""

@@ -13,13 +13,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
-
 from read_side.contract.feed import FeedBatch, FeedUnavailable
 from read_side.feed.batch_bytes import decode_batch, encode_batch
+from read_side.redis_client import FAILURES, RedisClient, close_client, open_client, time_at
 
 ENTRIES_MAX: Final = 1_024
 """A gateway that is further behind reads balances again, which is cheaper than a thousand batches."""
@@ -41,15 +37,9 @@ class RedisFeed:
     """`Feed` (read_side/contract/feed.py). Connects on first use."""
 
     def __init__(self, url: str, prefix: str = "fanfold") -> None:
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S + BLOCK_MS / 1000,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), 1),
-        )
-        self._client = Redis.from_pool(pool)
+        self._url = url
+        self._opened: RedisClient | None = None
+        self._opening = asyncio.Lock()
         self._prefix = prefix
         self._sizes: dict[int, deque[int]] = {}
         self._closed = asyncio.Event()
@@ -58,8 +48,9 @@ class RedisFeed:
         data = encode_batch(batch)
         kept = self._keep(batch.partition, len(data))
         try:
-            await self._client.xadd(self._key(batch.partition), {"batch": data}, maxlen=kept, approximate=True)
-        except (RedisError, OSError) as error:
+            client = await self._client()
+            await client.xadd(self._key(batch.partition), {"batch": data}, maxlen=kept, approximate=True)
+        except FAILURES as error:
             raise FeedUnavailable(
                 f"Redis took no feed batch ({type(error).__name__}); readers will see a gap"
             ) from error
@@ -72,11 +63,11 @@ class RedisFeed:
         cursor: str | None = None
         while not self._closed.is_set():
             try:
-                cursor = cursor or await self._first_cursor(asked_at_s)
+                cursor = cursor or await self._first_cursor(key, asked_at_s)
                 entries = await self._read(key, cursor)
                 if not entries:
                     cursor = await self._cursor_after_silence(key, cursor)
-            except (RedisError, OSError):
+            except FAILURES:
                 await self._pause()
                 continue
             for entry_id, fields in entries:
@@ -88,7 +79,8 @@ class RedisFeed:
 
     async def _read(self, key: str, cursor: str) -> list[tuple[bytes, dict[bytes, bytes]]]:
         """Entries after the cursor; waits for some, but not past `close`."""
-        read = asyncio.ensure_future(self._client.xread({key: cursor}, count=READ_ENTRIES, block=BLOCK_MS))
+        client = await self._client()
+        read = asyncio.ensure_future(client.xread({key: cursor}, count=READ_ENTRIES, block=BLOCK_MS))
         closed = asyncio.ensure_future(self._closed.wait())
         try:
             await asyncio.wait((read, closed), return_when=asyncio.FIRST_COMPLETED)
@@ -100,9 +92,9 @@ class RedisFeed:
             read.cancel()
             closed.cancel()
 
-    async def _first_cursor(self, asked_at_s: float) -> str:
+    async def _first_cursor(self, key: str, asked_at_s: float) -> str:
         """Just before the moment of `subscribe`, on the server's clock: entry ids begin with its milliseconds."""
-        seconds, microseconds = await self._client.time()
+        seconds, microseconds = await time_at(await self._client(), key)
         asked_ago_ms = int((time.monotonic() - asked_at_s) * 1000)
         return f"{max(seconds * 1000 + microseconds // 1000 - asked_ago_ms - LOOK_BACK_MS, 0)}-0"
 
@@ -110,7 +102,7 @@ class RedisFeed:
         """The cursor again, or the start when the stream was lost: entries of a new one may have lower ids."""
         if self._closed.is_set():
             return cursor
-        last: Any = await self._client.xrevrange(key, count=1)
+        last: Any = await (await self._client()).xrevrange(key, count=1)
         return cursor if last and _order(last[0][0].decode()) >= _order(cursor) else "0-0"
 
     async def _pause(self) -> None:
@@ -119,8 +111,20 @@ class RedisFeed:
 
     async def close(self) -> None:
         self._closed.set()
-        await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        if self._opened is not None:
+            await close_client(self._opened)
+
+    async def _client(self) -> RedisClient:
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await open_client(
+                    self._url,
+                    connections_max=CONNECTIONS_MAX,
+                    connect_s=TIMEOUT_S,
+                    answer_s=TIMEOUT_S + BLOCK_MS / 1000,
+                    retries=1,
+                )
+            return self._opened
 
     def _keep(self, partition: int, size: int) -> int:
         """How many of the newest entries, this one included, fit the bounds."""

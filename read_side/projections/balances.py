@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from read_side.contract.rows import AccountRows, Int64s
+from write_side.contract.account_rows import FLAGS_AND_ASSET, FLAGS_MASK, FLOOR, HELD, POSTED, VERSION
 from write_side.contract.state import State
 
 
@@ -18,15 +19,16 @@ def rows_of(state: State, numbers: Int64s) -> AccountRows:
     for i, name in enumerate(names):
         if name[0] == "@":
             names[i] = row_name(chosen[i])
+    rows = state.rows[numbers]  # of these accounts only: a mask over a whole column would cost every account, a block
     return AccountRows(
         names,
         [assets[number] for number in chosen],
-        state.posted[numbers],
-        state.held[numbers],
-        state.floor[numbers],
-        state.version[numbers],
+        rows[:, POSTED],
+        rows[:, HELD],
+        rows[:, FLOOR],
+        rows[:, VERSION],
         state.changed_at_us[numbers],
-        state.flags[numbers],
+        rows[:, FLAGS_AND_ASSET] & FLAGS_MASK,
     )
 
 

@@ -41,7 +41,6 @@ from write_side.contract.pending_columns import (
     STATE,
     STEPS,
     TCC_BIT,
-    WHAT,
     Action,
     HoldState,
     Phase,
@@ -130,11 +129,11 @@ def open_transfers(
     """The transfers in one of these phases that began at `begun_by_us` or before, the oldest `limit` of them, oldest first."""
     with state.lock:
         table = state.pending
-        rows = table.rows[: table.count]
-        wanted = (rows[:, WHAT] == What.PROCESS) & (rows[:, AT_US] <= begun_by_us)
-        wanted &= np.isin(rows[:, STATE], [int(phase) for phase in phases])
-        found = np.flatnonzero(wanted)
-        oldest = found[np.lexsort((rows[found, ID_B], rows[found, ID_A], rows[found, AT_US]))][:limit]
+        numbers = table.processes()  # by their index: a million open holds are not looked at
+        rows = table.rows[numbers]
+        wanted = (rows[:, AT_US] <= begun_by_us) & np.isin(rows[:, STATE], [int(phase) for phase in phases])
+        rows, numbers = rows[wanted], numbers[wanted]
+        oldest = numbers[np.lexsort((rows[:, ID_B], rows[:, ID_A], rows[:, AT_US]))][:limit]
         return [_transfer(table, int(row), state.partition) for row in oldest]
 
 

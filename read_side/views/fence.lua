@@ -9,7 +9,7 @@ local function fence()
     return {'mismatch', stored}, stored
   end
   if token ~= ARGV[2] then
-    return {'stale', stored}, stored
+    return {'stale', stored, token}, stored
   end
   return nil, stored
 end

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from itertools import repeat
+from itertools import count, repeat
+from typing import Final
 
 import numpy as np
 
 from read_side.contract.rows import NUMBERS, AccountRow, AccountRows, Int64s
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, claimed_at
 
+_CLAIMS: Final = count(1)
+"""The clock of claims: of the process and not of a store, so that one that was emptied or set back goes on with later ones."""
 _ROWS_AT_FIRST = 1024
 _MANY_ROWS = 16
 SCAN_ROWS = 10_000
@@ -82,12 +85,14 @@ class _Generation:
 class MemoryViewStore:
     """`ViewStore` (read_side/contract/view.py) for readers and writers on one event loop."""
 
+    shared = False
+
     def __init__(self) -> None:
         self._generations: dict[tuple[int, int], _Generation] = {}
         self._live: dict[int, int] = {}
 
     async def claim(self, partition: int, generation: int) -> Owner:
-        token = secrets.token_hex(16)
+        token = f"{next(_CLAIMS)}-{secrets.token_hex(16)}"
         self._generations.setdefault((partition, generation), _Generation()).token = token
         return Owner(partition, generation, token)
 
@@ -156,5 +161,5 @@ class MemoryViewStore:
         if generation is None or generation.token is None:
             raise CheckpointMismatch(None)
         if generation.token != owner.token:
-            raise OwnerStale(generation.checkpoint)
+            raise OwnerStale(generation.checkpoint, claimed_at(generation.token) > claimed_at(owner.token))
         return generation

@@ -17,14 +17,11 @@ from importlib import resources
 from typing import Any, Final
 
 import numpy as np
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError
 
 from read_side.contract.rows import NUMBERS, AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
+from read_side.redis_client import FAILURES, RedisClient, close_client, infos, open_client
 
 LAYOUT: Final = 2
 """What is packed into a row; part of every key, so that rows of another layout are never read: the view is made again from
@@ -44,29 +41,29 @@ RETRIES: Final = 2
 class RedisViewStore:
     """`ViewStore` (read_side/contract/view.py). Make one with `connect`."""
 
-    def __init__(self, client: Redis, prefix: str = "fanfold") -> None:
+    shared = True
+
+    def __init__(self, client: RedisClient, prefix: str = "fanfold") -> None:
         self._client = client
         self._prefix = prefix
         fence = _script("fence")
+        self._claim = client.register_script(_script("claim"))
         self._apply = client.register_script(fence + _script("apply"))
         self._load = client.register_script(fence + _script("load"))
         self._clear = client.register_script(fence + _script("clear"))
         self._switch = client.register_script(fence + _script("switch"))
         self._read = client.register_script(_script("read"))
-        self._generations = client.register_script(_script("generations"))
+        self._guessed: dict[int, str] = {}
+        """By partition: which generation was live when it was read last, so that a read can name its key beforehand."""
 
     @classmethod
     async def connect(cls, url: str, prefix: str = "fanfold") -> RedisViewStore:
         """Connect and check the server's settings. Raises ViewUnavailable."""
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS_MAX,
-            timeout=TIMEOUT_S,
-            socket_timeout=TIMEOUT_S,
-            socket_connect_timeout=TIMEOUT_S,
-            retry=Retry(ExponentialBackoff(cap=0.2, base=0.02), RETRIES),
-        )
-        store = cls(Redis.from_pool(pool), prefix)
+        with _unavailable():
+            client = await open_client(
+                url, connections_max=CONNECTIONS_MAX, connect_s=TIMEOUT_S, answer_s=TIMEOUT_S, retries=RETRIES
+            )
+        store = cls(client, prefix)
         try:
             await store._check_policy()
         except ViewUnavailable:
@@ -76,10 +73,11 @@ class RedisViewStore:
 
     async def claim(self, partition: int, generation: int) -> Owner:
         await self._check_policy()
-        token = secrets.token_hex(16)
         with _unavailable():
-            await self._client.hset(self._key(partition, "owners"), str(generation), token)
-        return Owner(partition, generation, token)
+            token = await self._claim(
+                keys=[self._key(partition, "owners")], args=[str(generation), secrets.token_hex(16)]
+            )
+        return Owner(partition, generation, token.decode())
 
     async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
         stored, _ = await self.read(partition, [], generation)
@@ -105,9 +103,12 @@ class RedisViewStore:
         return None if number is None else int(number)
 
     async def generations(self, partition: int) -> list[int]:
-        keys = [self._key(partition, name) for name in ("owners", "checkpoints", "rows:")]
         with _unavailable():
-            return sorted(int(number) for number in await self._generations(keys=keys))
+            found = {int(number) for number in await self._client.hkeys(self._key(partition, "checkpoints"))}
+            for number in map(int, await self._client.hkeys(self._key(partition, "owners"))):
+                if number not in found and await self._client.exists(self._key(partition, f"rows:{number}")):
+                    found.add(number)
+        return sorted(found)
 
     async def switch(self, owner: Owner) -> None:
         await self._write(self._switch, owner, [*self._fence_keys(owner), self._key(owner.partition, "live")], [])
@@ -115,10 +116,15 @@ class RedisViewStore:
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None
     ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
-        number = "" if generation is None else str(generation)
-        keys = [self._key(partition, name) for name in ("live", "checkpoints", f"rows:{number}")]
-        with _unavailable():
-            found = await self._read(keys=keys, args=[number, *accounts])
+        found: Any = [b"moved"]
+        while len(found) == 1:  # another generation went live since the last read: asked again with that one's key
+            number = self._guessed.get(partition, "1") if generation is None else str(generation)
+            keys = [self._key(partition, name) for name in ("live", "checkpoints", f"rows:{number}")]
+            live = "live" if generation is None else ""
+            with _unavailable():
+                found = await self._read(keys=keys, args=[number, live, *accounts])
+            if len(found) == 1:
+                self._guessed[partition] = found[0].decode()
         if not found:
             return None, [None] * len(accounts)
         rows = [
@@ -139,16 +145,15 @@ class RedisViewStore:
                 return
 
     async def close(self) -> None:
-        await self._client.aclose()
-        await self._client.connection_pool.disconnect()
+        await close_client(self._client)
 
     async def _check_policy(self) -> None:
         """Under any other policy Redis drops rows when memory is short, and a balance would read as not found."""
         with _unavailable():
-            policy = (await self._client.info("memory")).get("maxmemory_policy")
-        if policy != "noeviction":
+            policies = {server.get("maxmemory_policy") for server in await infos(self._client, "memory")}
+        if others := policies - {"noeviction"}:
             raise ViewUnavailable(
-                f"Redis runs with maxmemory-policy {policy}: it would forget balances when memory is short. "
+                f"Redis runs with maxmemory-policy {others.pop()}: it would forget balances when memory is short. "
                 "No money is affected. Set maxmemory-policy noeviction."
             )
 
@@ -158,9 +163,12 @@ class RedisViewStore:
         verdict, *more = answer
         if verdict == b"done":
             return more[0] if more else None
-        number = int(more[1]) if len(more) > 1 and more[1] is not None else owner.generation
-        stored = _checkpoint(number, more[0]) if more and more[0] is not None else None
-        raise OwnerStale(stored) if verdict == b"stale" else CheckpointMismatch(stored)
+        told = more[1] if len(more) > 1 else None
+        if verdict == b"stale":
+            stored = _checkpoint(owner.generation, more[0]) if more[0] is not None else None
+            raise OwnerStale(stored, claimed_at((told or b"").decode()) > claimed_at(owner.token))
+        number = owner.generation if told is None else int(told)
+        raise CheckpointMismatch(_checkpoint(number, more[0]) if more and more[0] is not None else None)
 
     def _key(self, partition: int, name: str) -> str:
         return f"{self._prefix}:{LAYOUT}:{{{partition}}}:{name}"
@@ -180,7 +188,7 @@ def _script(name: str) -> str:
 def _unavailable() -> Iterator[None]:
     try:
         yield
-    except (RedisError, OSError) as error:
+    except FAILURES as error:
         raise ViewUnavailable(
             f"Redis failed ({type(error).__name__}: {error}). No money is affected; the view follows once it is back."
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, kafka, rebuild, writes
+from tests.benchmarks import cross, deployed, kafka, rebuild, requests, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -19,6 +19,14 @@ async def test_writes_reports_what_it_wrote_durably(tmp_path: Path) -> None:
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "bytes_per_transfer"}
     assert told["durable"]
     assert told["transfers"] == 1_800  # a tenth warms up
+
+
+async def test_writes_with_open_holds_reports_them(tmp_path: Path) -> None:
+    told = json.loads(
+        await writes.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100, open_holds=20_000)
+    )
+    assert told["open_holds"] == 20_000
+    assert told["transfers"] == 1_800
 
 
 async def test_a_plain_transfer_takes_at_most_70_bytes_of_log(tmp_path: Path) -> None:
@@ -58,3 +66,25 @@ async def test_cross_reports_both_protocols(
     told = json.loads(await cross.run(tmp_path, transfers=10, accounts=2, partitions=2, block=100))
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "tcc_p50_ms", "tcc_p99_ms"}
     assert told["transfers"] == 9
+
+
+@pytest.mark.kafka
+@pytest.mark.redis
+async def test_deployed_reports_a_lone_get_and_a_lone_post(
+    tmp_path: Path, kafka_bootstrap: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    told = json.loads(await deployed.run(tmp_path, transfers=10, accounts=2, partitions=1, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "get_p50_ms", "get_p99_ms"}
+    assert told["durable"]
+    assert told["transfers"] == 9
+
+
+async def test_requests_reports_the_longest_waits(tmp_path: Path) -> None:
+    told = json.loads(
+        await requests.run(tmp_path, transfers=20, accounts=2, partitions=1, block=100, clients=2, in_flight=2)
+    )
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "first_answer_max_ms", "service_cpu_ms"}
+    assert told["durable"]
+    assert told["transfers"] >= 20

@@ -5,6 +5,7 @@ All inside a partition, or a share of them (`cross`) to an account of another on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import pyarrow as pa
 from write_side.contract.atoms import partition_of
 from write_side.contract.codes import Kind
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import OpenAccount
+from write_side.ledger.commands import Hold, Leg, OpenAccount
 
 ASSET = "USD/2"
 FLOOR = -(10**12)
@@ -44,6 +45,26 @@ def loads(
         _load(own, _others(names, own), batches, batch, now_us, cross if partitions > 1 else 0.0, random)
         for own in names
     ]
+
+
+def holds(load: Load, count: int, batch: int, now_us: int) -> list[CommandBatch]:
+    """Records of so many holds between accounts of a load, whose deadlines lie within a year from tomorrow on."""
+    names = load.openings[0].debit.to_pylist()
+    random = np.random.default_rng(2)
+    size = min(count, batch)
+    commands = [Hold(bytes(16), _legs(names[n % len(names)], names[(n + 1) % len(names)]), 1) for n in range(size)]
+    first = CommandBatch.of(commands)
+    found = []
+    for number in range(-(-count // size) if count else 0):
+        assert first.details is not None
+        deadline_us = now_us + random.integers(86_400_000_000, 366 * 86_400_000_000, size)
+        ids = _uuid7s(size, now_us // 1000 + number // 100, random)
+        found.append(replace(first, ids=ids, details=replace(first.details, deadline_us=deadline_us)))
+    return found
+
+
+def _legs(debit: str, credit: str) -> tuple[Leg, ...]:
+    return tuple(sorted((Leg(debit, -1, ASSET), Leg(credit, 1, ASSET))))
 
 
 def _others(names: list[list[str]], own: list[str]) -> list[str]:

@@ -83,8 +83,20 @@ class Lane:
         self._idle.set()
 
 
-async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int, cross: float = 0.0) -> str:
-    """The report line over the file log. `folder` must be on the disk to be measured. cross: share across partitions."""
+async def run(
+    folder: Path,
+    *,
+    transfers: int,
+    accounts: int,
+    partitions: int,
+    block: int,
+    cross: float = 0.0,
+    open_holds: int = 0,
+) -> str:
+    """The report line over the file log. `folder` must be on the disk to be measured. cross: share across partitions.
+
+    open_holds: holds in all that stay open all the while, each with a deadline of its own.
+    """
     log = await FileLog.open(folder, partitions)
     return await measure(
         "writes",
@@ -93,12 +105,21 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
         accounts=accounts,
         block=block,
         cross=cross,
+        open_holds=open_holds,
         log_kind="file, fdatasync a block",
     )
 
 
 async def measure(
-    name: str, log: Log, *, transfers: int, accounts: int, block: int, log_kind: str, cross: float = 0.0
+    name: str,
+    log: Log,
+    *,
+    transfers: int,
+    accounts: int,
+    block: int,
+    log_kind: str,
+    cross: float = 0.0,
+    open_holds: int = 0,
 ) -> str:
     """Drive a writer for every partition of the log with the canonical load; returns the report line. Closes the log."""
     partitions = log.partitions
@@ -121,6 +142,7 @@ async def measure(
     warm = max(1, len(loads[0].transfers) // 10)
     for lane in lanes:
         await lane.feed(lane.load.openings)
+        await lane.feed(workload.holds(lane.load, open_holds // partitions, block, time.time_ns() // 1000))
     await asyncio.gather(*(lane.feed(lane.load.transfers[:warm]) for lane in lanes))
     await asyncio.gather(*(lane.ended() for lane in lanes))
     for lane in lanes:
@@ -149,5 +171,6 @@ async def measure(
         accounts=accounts,
         block=block,
         cross=cross,
+        open_holds=open_holds,
         load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest",
     )

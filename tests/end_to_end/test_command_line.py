@@ -98,3 +98,34 @@ async def test_a_folder_without_a_log_is_a_sentence_not_a_traceback(tmp_path: Pa
     assert (code, out) == (2, "")
     assert "There is no log in" in errors
     assert "Traceback" not in errors
+
+
+async def test_the_commands_agree_with_a_real_service_on_amounts_outputs_and_imports(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data") | {"FANFOLD_PARTITIONS": "2"}
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        asked = environment | {"FANFOLD_URL": service.address}
+
+        async def run(*arguments: str, code: int = 0, input_text: str = "") -> str:
+            ended, out, errors = await processes.command(*arguments, environment=asked, input_text=input_text)
+            assert ended == code, errors
+            return out + errors
+
+        for account in ("alice", "bob"):
+            assert "floor -1.50" in await run("open", account, load.ASSET, "--floor=-1.5")
+            await run("transfer", "@world", account, "1,000.00", load.ASSET)
+        held = json.loads(await run("hold", "alice", "bob", "12.5", load.ASSET, "--json"))
+        assert "2.25 USD/2 (225 minor units) of the hold" in await run("capture", held["id"], "2.25", "--final")
+        assert "999.25 USD/2 is available." in await run("transfer", "alice", "bob", "1000", load.ASSET, code=1)
+        assert "-2,000.00" in await run("system", load.ASSET)
+
+        file = "transaction,account,amount,date\n1,alice,5.00,mon\n2,carol,-7,tue\n3,bob,1.10,wed\n"
+        imported = ("import", "-", "--asset", load.ASSET, "--major", "--floor", "0", "--json")
+        first = json.loads(await run(*imported, code=1, input_text=file))
+        assert [first[name] for name in ("done", "repeated", "refused", "refused_earlier")] == [2, 0, 1, 0]
+        again = json.loads(await run(*imported, code=1, input_text=file.replace("5.00", " 05")))
+        assert [again[name] for name in ("done", "repeated", "refused", "refused_earlier")] == [0, 2, 1, 1]
+        other = json.loads(
+            await run(*imported, code=1, input_text=file.replace("wed", "sun").replace("2,carol,-7,tue\n", ""))
+        )
+        assert [other[name] for name in ("done", "repeated", "differing")] == [0, 1, 1]
+        assert json.loads(await run("balance", "bob", "--json"))["posted"] == 100_000 + 225 + 110

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import aiohttp
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from tests.end_to_end import processes
 from tests.gateway_server import serving
@@ -151,6 +151,48 @@ async def test_a_refusal_says_what_it_means_for_the_money(page: Page) -> None:
     await page.get_by_role("button", name="Send").click()
     await expect(page.locator(".activity li.refused")).to_contain_text("No money moved. alice has $100.00 available.")
     await shows(page, "alice", "$100.00")
+
+
+async def test_an_unanswered_transfer_is_sent_again_with_its_id_until_a_field_changes_or_an_answer_comes(
+    page: Page,
+) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await expect(page.get_by_label("Amount")).to_have_value("12.50")
+    ids: list[str] = []
+    answered = False
+
+    async def lose_the_answer(route: Route) -> None:
+        assert route.request.post_data_json is not None
+        ids.append(route.request.post_data_json["id"])
+        answer = await route.fetch()
+        await (route.fulfill(response=answer) if answered else route.abort())
+
+    async def send() -> None:
+        button, before = page.get_by_role("button", name="Send", exact=True), len(ids)
+        await button.click()
+        await expect(button).to_be_enabled()
+        assert len(ids) == before + 1
+
+    await page.route("**/v1/transfers", lose_the_answer)
+    await send()
+    await send()
+    await page.reload()
+    for label, value in (("From", "alice"), ("To", "bob"), ("Amount", "12.5")):
+        await page.get_by_label(label, exact=True).evaluate("(field, value) => { field.value = value; }", value)
+    await send()
+    assert len(set(ids)) == 1, "sent again unchanged, even after loading the page again"
+    await page.get_by_label("Amount").fill("12.51")
+    await send()
+    await page.get_by_label("Amount").fill("12.50")
+    await send()
+    assert len(set(ids)) == 3, "whoever touched a field means another transfer"
+    answered = True
+    await send()
+    await page.get_by_label("Amount").evaluate("(field) => { field.value = '12.50'; }")
+    await send()
+    assert ids[-2] == ids[-3]
+    assert ids[-1] != ids[-2], "an answer came: the next one is another transfer"
+    await shows(page, "alice", "$49.99")
 
 
 async def test_an_account_can_be_watched_before_it_is_opened_and_is_remembered(page: Page) -> None:

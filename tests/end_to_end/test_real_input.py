@@ -15,12 +15,17 @@ PARTITIONS = 4
 
 
 async def _import_and_compare(address: str, environment: dict[str, str]) -> None:
+    asked = {**environment, "FANFOLD_URL": address}
     code, out, errors = await processes.command(
-        "import", str(bank.CSV), "--asset", bank.ASSET, "--json", environment={**environment, "FANFOLD_URL": address}
+        "import", str(bank.CSV), "--asset", bank.ASSET, "--minor", "--json", environment=asked
     )
     assert code == 0, errors
     summary = json.loads(out)
     assert (summary["done"], summary["refused"]) == (bank.TRANSACTIONS, 0), summary
+    code, out, errors = await processes.command(
+        "import", str(bank.CSV), "--asset", bank.ASSET, "--minor", "--json", environment=asked
+    )
+    assert (code, json.loads(out)["repeated"]) == (0, bank.TRANSACTIONS), errors
     expected = {account: balances[-1] for account, balances in bank.shown_by_the_bank().items()}
     assert await bank.shown_by_the_service(address, list(expected)) == expected
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
+from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX
-from deploy.serving import listen, serve
+from deploy.serving import listen, run, serve
 
 LIMIT_S = 10
 READ_BYTES = 1024 * 1024
@@ -29,12 +33,11 @@ async def port() -> AsyncIterator[int]:
     async def until_the_end() -> None:
         await end.wait()
 
-    async def drain() -> None:
-        """Nothing was taken that is not answered."""
-
     with listen("127.0.0.1", 0) as bound:
         serving = asyncio.create_task(
-            serve(hello, bound, work=[until_the_end], drain=drain, on_started=ready.set, ws="none")
+            serve(
+                hello, bound, work=[until_the_end], drain=_nothing_is_left, on_started=ready.set, hosts=AllowedHosts()
+            )
         )
         async with asyncio.timeout(LIMIT_S):
             await ready.wait()
@@ -49,7 +52,7 @@ async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
     answer = b""
     # A client that goes on sending may get the reset before it has read the answer.
     with suppress(ConnectionError):
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * READ_BYTES)
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * READ_BYTES)
         writer.write(b"a" * READ_BYTES)
         async with asyncio.timeout(LIMIT_S):
             answer = await reader.read()
@@ -61,7 +64,81 @@ async def test_requests_one_after_the_other_are_counted_each_for_itself(port: in
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = b"b" * HEAD_BYTES_MAX
     for _ in range(3):
-        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
+        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
         writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
     writer.close()
+
+
+NEWCOMERS = 160
+
+
+def test_a_burst_of_connections_is_taken_many_a_turn_of_the_loop() -> None:
+    turns = 0
+    asked_at: list[int] = []
+    all_asked = asyncio.Event()
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        asked_at.append(turns)
+        if len(asked_at) == NEWCOMERS:
+            all_asked.set()
+        await hello(scope, receive, send)
+
+    async def until_all_asked() -> None:
+        await all_asked.wait()
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def main() -> None:
+        with listen("127.0.0.1", 0) as bound, ExitStack() as clients:
+            for _ in range(NEWCOMERS):
+                client = clients.enter_context(socket.create_connection(bound.getsockname()))
+                client.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            counted = asyncio.create_task(count_turns())
+            async with asyncio.timeout(LIMIT_S):
+                await serve(
+                    counting,
+                    bound,
+                    work=[until_all_asked],
+                    drain=_nothing_is_left,
+                    on_started=lambda: None,
+                    hosts=AllowedHosts(),
+                )
+            counted.cancel()
+
+    run(main())
+    assert asked_at[-1] - asked_at[0] <= NEWCOMERS // 4
+
+
+async def _nothing_is_left() -> None:
+    """Nothing was taken that is not answered."""
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_an_accepted_connection_sends_at_once_on_any_loop(host: str) -> None:
+    with listen(host, 0) as bound, socket.create_connection(bound.getsockname()[:2]):
+        accepted, _ = bound.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+            assert accepted.proto == socket.IPPROTO_TCP  # what asyncio asks before it turns the delay off itself
+
+
+def test_what_serves_runs_on_uvloop() -> None:
+    loops = []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+
+    run(main())
+    assert isinstance(loops[0], uvloop.Loop)
+
+
+def test_no_serving_command_makes_a_loop_of_its_own() -> None:
+    top = Path(__file__).parents[2]
+    sources = [top / "fanfold" / "cli" / "services.py", *(top / "deploy").glob("*.py")]
+    assert [source.name for source in sources if "asyncio.run(" in source.read_text()] == []
+    assert [source.name for source in sources if "asyncio.Runner(" in source.read_text()] == ["serving.py"]

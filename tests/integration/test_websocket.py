@@ -362,7 +362,7 @@ def _address(served: Served) -> tuple[str, int]:
 async def _raw_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, served: Served) -> None:
     """A client that shakes hands and then does only what the test does: it answers nothing by itself."""
     head = (
-        "GET /v1/stream HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
     writer.write(head.encode())

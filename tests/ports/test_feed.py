@@ -21,13 +21,19 @@ from write_side.contract.codes import Flag
 LIMIT_S = 20.0
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis_url", marks=pytest.mark.redis),
+        pytest.param("redis_cluster_url", marks=pytest.mark.redis),
+    ]
+)
 async def feed(request: pytest.FixtureRequest) -> AsyncIterator[Feed]:
     found: Feed
     if request.param == "memory":
         found = MemoryFeed()
     else:
-        found = RedisFeed(request.getfixturevalue("redis_url"), unique_name())
+        found = RedisFeed(request.getfixturevalue(request.param), unique_name())
     yield found
     await found.close()
 

@@ -15,13 +15,19 @@ from tests.servers import unique_name
 from write_side.contract.atoms import NO_FLOOR
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis_url", marks=pytest.mark.redis),
+        pytest.param("redis_cluster_url", marks=pytest.mark.redis),
+    ]
+)
 async def view(request: pytest.FixtureRequest) -> AsyncIterator[ViewStore]:
     store: ViewStore
     if request.param == "memory":
         store = MemoryViewStore()
     else:
-        store = await RedisViewStore.connect(request.getfixturevalue("redis_url"), unique_name())
+        store = await RedisViewStore.connect(request.getfixturevalue(request.param), unique_name())
     yield store
     await store.close()
 

@@ -32,9 +32,9 @@ class Clients:
 
     world: World
 
-    def __init__(self, wallet: Wallet, chaos: Chaos) -> None:
+    def __init__(self, wallet: Wallet, chaos: Chaos, *, floods: bool = False) -> None:
         self._wallet, self._chaos = wallet, chaos
-        self._asked = Asked(chaos.random, wallet)
+        self._asked = Asked(chaos.random, wallet, floods=floods)
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()

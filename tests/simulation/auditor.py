@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tests.simulation.live_state import difference
 from tests.simulation.record_commands import items_of
 from tests.unit.write_side.ledger.model.wallet import Broken, Wallet
 from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Ask, Chain, Entry, Item, Outcome, Tell
+from write_side.contract import limits
 from write_side.contract.answers import format_time
 from write_side.contract.block import Block, decode
 from write_side.contract.chain import ChainBroken
+from write_side.contract.codes import Kind
 from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Record
 from write_side.contract.replay import Replay
@@ -32,7 +36,7 @@ WORDS = (
     "account_exists_with_other_terms", "pending", "account_frozen_for_debit", "account_frozen_for_credit", "account_closed",
     "account_not_empty", "version_differs", "available_below_condition", "hold_unknown", "capture_exceeds_hold",
     "hold_busy", "transfer_unknown", "already_reversed", "not_reversible", "batch_refused", "not_run", "timed_out",
-    "deadline_passed", "hold_spans_partitions", "stale", "id_memory_full",
+    "deadline_passed", "hold_spans_partitions", "stale", "asset_collides", "id_memory_full",
 )  # fmt: skip
 """Outcome codes by number: published, so they never change."""
 CHANGED = {"opened": "done", "held": "done", "voided": "done", "changed": "done"}
@@ -94,7 +98,7 @@ class Auditor:
         self._trace = trace
         self._rules = rules
         self.model = wallet.models[partition]
-        self.replay = Replay(State(partition), fingerprints_of_block)
+        self.replay = Replay(State(partition, len(wallet.models)), fingerprints_of_block)
         self.rows: list[dict[str, Row]] = []
         self.hashes: list[bytes] = []
         self._times_us: list[int] = []
@@ -155,9 +159,14 @@ class Auditor:
         # A block of unreadable records alone decides nothing; one of no records at all is what time asked for.
         decides = not is_epoch and (batches > 0 or header.consumed_to == self.consumed_to)
         self.require(decides or batches == 0, "an epoch block consumes")
+        # What time ends may be more than one block takes: then as much of it as can be is in this one.
+        ended = int(np.isin(block.outcomes["kind"], (Kind.EXPIRE, Kind.TIMEOUT)).sum())
+        due_max = ended if ended == limits.DUE_MAX else None
         try:
             expected = (
-                self.wallet.block(self.partition, items, header.created_at_us, header.sequence) if decides else []
+                self.wallet.block(self.partition, items, header.created_at_us, header.sequence, due_max)
+                if decides
+                else []
             )
         except Broken as broken:
             raise Violation(f"at block {self.partition}:{self.sequence + 1}: {broken}") from broken

@@ -14,11 +14,13 @@ SEEDS_MAX = 100
 """Every mistake is found within this many seeds: most of them in the first, the slowest so far within twenty."""
 
 
-def seeds_until_found(parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> int:
+def seeds_until_found(
+    parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS, small: bool | None = None
+) -> int:
     """How many seeds it took; fails the test when the mistake lived through all of them."""
     for seed in range(SEEDS_MAX):
         try:
-            run_seed(seed, parts, partitions)
+            run_seed(seed, parts, partitions, small)
         except Violation:
             return seed + 1
     pytest.fail(f"not found within {SEEDS_MAX} seeds")

@@ -7,6 +7,7 @@ import random
 
 from tests.simulation.batches import Request, own_ids
 from tests.simulation.faults import NOON_US
+from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
 from write_side.contract.atoms import NO_FLOOR
@@ -29,15 +30,21 @@ ACROSS = 0.35
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
 TIMELESS = 0.3
 """How many of the commands about others have an id without a time, which is remembered longer than what they are about."""
+FLOODS = 0.1
+"""How many of the requests are floods, where there are any."""
 BATCHES = 0.2
 """How much is sent as a batch that is atomic, or stops: half and half."""
 
 
 class Asked(RichStream):
-    """Commands of now. done: ids of transfers that a client has been told are done."""
+    """Commands of now. done: ids of transfers that a client has been told are done.
 
-    def __init__(self, chance: random.Random, wallet: Wallet) -> None:
+    floods: now and then one request has more transfers of many legs than a block takes.
+    """
+
+    def __init__(self, chance: random.Random, wallet: Wallet, *, floods: bool = False) -> None:
         super().__init__(chance)
+        self._floods = floods
         self._wallet = wallet
         self._used: set[bytes] = set()
         self.done: list[bytes] = []
@@ -47,6 +54,10 @@ class Asked(RichStream):
         count = self.chance.choice((1, 1, 1, 2, 5))
         if opens:
             return Request([self.first() for _ in range(count)])
+        if self._floods and self.chance.random() < FLOODS:
+            self.at_us = _now_us()
+            legs = self._legs_across if self._wallet.partitions > 1 else self.legs
+            return Request([LegsTransfer(self.id(), legs(), self.protocol()) for _ in range(FLOOD)])
         dice = self.chance.random()
         if dice >= BATCHES:
             return Request([self.next() for _ in range(count)])

@@ -15,14 +15,16 @@ from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
 from read_side.contract.rows import AccountRow
+from read_side.keeper import Keepers
 from read_side.projector import Projector
 from read_side.queries import Balances
-from read_side.questions import NotFound, NotReached, Rebuilding, Wanted
+from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
+from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
-from tests.simulation.read_faults import FaultyFeed, FaultyView, SharedFeed
+from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available, partition_of
 from write_side.contract.block import Block
@@ -32,7 +34,7 @@ from write_side.intake import Intake
 from write_side.outcomes import Outcomes
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Writer
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class Parts:
     writer: type[Writer] = Writer
     projector: type[Projector] = Projector
     queries: type[Balances] = Balances
+    keepers: type[Keepers] = Keepers
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub
     relay: type[Relay] = Relay
@@ -139,8 +142,9 @@ class WriteSide:
         for p in range(world.partitions):
             part: Writer | Follower = Follower(p, log, self._accepted(p))
             if p in owned:
-                limits = WriterLimits(world.chaos.random.choice((1, 4, 8_192)), world.ids_max)
-                part = world.parts.writer(p, log, queue, self.clock, limits, self._accepted(p))
+                part = world.parts.writer(
+                    p, log, queue, self.clock, writer_limits(world.chaos, world.ids_max), self._accepted(p)
+                )
                 self.relays[p] = world.parts.relay(p, queue, self.clock)
             self._parts.append(part)
             self.outcomes[p] = Outcomes(p, part.replay, log)
@@ -185,18 +189,19 @@ class WriteSide:
 
 
 class ReadSide:
-    """Projectors and the queries beside them; `projects=False`: a process that only reads the view that another one keeps."""
+    """Projectors of some partitions and the queries beside them; of none: a process that only reads the view that others keep."""
 
-    def __init__(self, world: World, projects: bool = True) -> None:
+    def __init__(self, world: World, projects: Sequence[int]) -> None:
         self.world = world
-        self.life = life = world.life("projector" if projects else "reader")
+        self.projects = tuple(projects)
+        self.life = life = world.life(f"projector of {list(projects)}" if projects else "reader")
         self.clock = LifeClock()
-        log = FaultyLog(life, world.records, world.deciders)
+        log = LogThatLeaves(life, world.records, world.deciders)
         view = FaultyView(life, world.view, world.check_view)
         self.projectors: dict[int, Projector] = {}
         if projects:
             feed = FaultyFeed(life, world.feed)
-            for p in range(world.partitions):
+            for p in projects:
                 self.projectors[p] = world.parts.projector(p, log, view, feed, self.clock, life.name)
         self.queries = world.parts.queries(view, log, self.projectors)
         self.served: dict[int, int] = {}
@@ -204,31 +209,32 @@ class ReadSide:
             life.start(self._live())
 
     async def _live(self) -> None:
+        keepers = self.world.parts.keepers(tuple(self.projectors.values()), self.clock)
         try:
-            await _together(self._project(each) for each in self.projectors.values())
+            await keepers.start()
+            await keepers.run()
         except Exception as failure:
             self.life.crash(type(failure).__name__)
         for partition, projector in self.projectors.items():
             stopped = projector.stopped
             self.world.checked(partial(self.world.auditors[partition].require, stopped is None, f"{stopped}"))
 
-    async def _project(self, projector: Projector) -> None:
-        await projector.start()
-        await projector.run()
-
     async def read(
         self, accounts: Sequence[str], min_positions: Mapping[int, int], wait_s: float
     ) -> tuple[dict[int, int], list[AccountRow | None]]:
-        """The positions reached and the rows. Audited. Raises NotReached, Rebuilding, ConnectionLost."""
+        """The positions reached and the rows. Audited. Raises NotReached, Unanswerable, ConnectionLost."""
         before = dict(self.served)
         there = {name for auditor in self.world.auditors if auditor.rows for name in auditor.rows[-1]}
         wanted = Wanted(min_positions, None, wait_s)
-        answered, rows = await ask(self.life, self.queries.many(accounts, wanted))
-        positions = positions_of(answered)
+        answered = await ask(self.life, self.queries.many(accounts, wanted))
+        if answered.failed:
+            raise answered.failed[0]
+        rows, undecided = answered.rows, {accounts[place] for place in answered.undecided}
+        positions = positions_of(answered.positions)
         for partition, sequence in positions.items():
             self.served[partition] = max(self.served.get(partition, -1), sequence)
         found = [None if row is None else row[0] for row in rows]
-        self.world.trace(f"{self.life.name} shows {answered}")
+        self.world.trace(f"{self.life.name} shows {answered.positions}")
 
         def check() -> None:
             for name, row in zip(accounts, found, strict=True):
@@ -238,7 +244,10 @@ class ReadSide:
                 least = min_positions.get(auditor.partition, -1)
                 auditor.require(position >= least, "a read is below the position that was asked for")
                 auditor.shown(name, row_of(row), position)
-                auditor.require(row is not None or name not in there, "an account that was there is called unknown")
+                auditor.require(
+                    row is not None or name not in there or name in undecided,
+                    "an account that was there is called unknown",
+                )
 
         self.world.checked(check)
         return positions, found
@@ -270,7 +279,7 @@ class _ReadsOfGateway:
             reader = self._world.chaos.random.choice(alive)
             wanted = {partition: min_position} if min_position >= 0 else {}
             positions, rows = await reader.read(accounts, wanted, wait_ms / 1000)
-        except (ConnectionLost, NotReached, Rebuilding, NotFound) as away:
+        except (ConnectionLost, NotReached, Unanswerable, NotFound) as away:
             raise BalancesUnavailable from away
         return {row.account: _item_of(row) for row in rows if row is not None}, positions.get(partition, -1)
 

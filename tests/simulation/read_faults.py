@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from read_side.contract.feed import FeedBatch, FeedUnavailable
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.views.view_memory import MemoryViewStore
-from tests.simulation.faults import ZOMBIE_MAX_S, Life
+from tests.simulation.faults import ZOMBIE_MAX_S, FaultyLog, Life
+from write_side.contract.log import START, LogFailed, Record
+from write_side.contract.log_memory import MemoryRecords
 
 T = TypeVar("T")
 
 
 class FaultyView:
     """`ViewStore` of one process over a store that outlives it. `written(store)` is told after every change."""
+
+    shared = True
 
     def __init__(self, life: Life, store: MemoryViewStore, written: Callable[[], None]) -> None:
         self._life = life
@@ -73,6 +78,38 @@ class FaultyView:
         return self._store.scan(partition, generation)
 
     async def close(self) -> None: ...
+
+
+class LogThatLeaves(FaultyLog):
+    """`Log` of a read side: now and then one partition of it does not answer for a while, alone; to some it says so."""
+
+    def __init__(self, life: Life, records: MemoryRecords, deciders: dict[bytes, list[Life]]) -> None:
+        super().__init__(life, records, deciders)
+        self._away_until: dict[int, float] = {}
+
+    async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        await self._answer(partition)
+        async with aclosing(super().read(partition, after)) as runs:
+            async for run in runs:
+                yield run
+
+    async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        await self._answer(partition)
+        async with aclosing(super().tail(partition, after)) as runs:
+            async for run in runs:
+                await self._answer(partition)
+                yield run
+
+    async def _answer(self, partition: int) -> None:
+        now_s, chaos = asyncio.get_running_loop().time(), self._life.chaos
+        if now_s >= self._away_until.get(partition, 0.0) and chaos.strikes("a partition of the log leaves", 0.01):
+            self._away_until[partition] = now_s + chaos.random.uniform(0.1, 12.0)
+        left_s = self._away_until.get(partition, 0.0) - now_s
+        if left_s <= 0 or chaos.calm:
+            return
+        if chaos.random.random() < 0.5:
+            raise LogFailed(f"Partition {partition} does not answer.")
+        await asyncio.sleep(left_s)
 
 
 class SharedFeed:

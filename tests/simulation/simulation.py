@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 from structlog.testing import capture_logs
 
-from read_side.questions import NotReached, Rebuilding
+from read_side.questions import NotReached, Unanswerable
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.limits import limits_of
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -65,18 +66,20 @@ class _Records(MemoryRecords):
         return offset
 
 
-def run_seed(seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS) -> Story:
+def run_seed(
+    seed: int, parts: Parts | None = None, partitions: Sequence[int] = PARTITIONS, small: bool | None = None
+) -> Story:
     """Raises Violation (or what the product raised that nobody handled) when a rule does not hold.
 
-    partitions: how many there may be; the seed chooses.
+    partitions: how many there may be; the seed chooses.  small: whether the log is a small one; None: the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs():
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions).run(), chaos.delay_s)
+    with capture_logs(), limits_of(chaos, small) as floods:
+        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions, floods).run(), chaos.delay_s)
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int]) -> None:
+    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
         partitions = chaos.random.choice(counts)
@@ -85,9 +88,13 @@ class _Run:
         # A process for each partition, or one for all: the embedded queue lives and dies with the one.
         apart = queues is not None and chaos.random.random() < 0.6
         self.owners = [(p,) for p in range(partitions)] if apart else [tuple(range(partitions))]
+        # One read side for all partitions, one for each, or one for the first and one for the others.
+        every = tuple(range(partitions))
+        shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
+        self.projected = chaos.random.choice(sorted(shares))
         ids_max = chaos.random.choice(IDS_MAX)
         self.wallet = Wallet(partitions, ids_max)
-        self.clients = Clients(self.wallet, chaos)
+        self.clients = Clients(self.wallet, chaos, floods=floods)
         auditors = [
             Auditor(
                 p,
@@ -145,6 +152,9 @@ class _Run:
     def _look(self) -> None:
         if self.world.violation is not None:
             raise self.world.violation
+        for projector in (each for reader in self.world.readers for each in reader.projectors.values()):
+            given_up = projector.ended is not None and not projector.elsewhere
+            self.world.auditors[projector.partition].require(not given_up, f"{projector.ended}")
 
     async def _to_the_end(self, clients: list[asyncio.Task[None]]) -> Story:
         await asyncio.sleep(STORM_S)
@@ -208,10 +218,9 @@ class _Run:
                 self._keep(there, partial(WriteSide, owned=owned), world.writers)
             if world.queues is not None:
                 self._keep(world.intakes, partial(WriteSide, owned=()))
-            self._keep([each for each in world.readers if each.projectors], ReadSide, world.readers)
-            self._keep(
-                [each for each in world.readers if not each.projectors], lambda w: ReadSide(w, False), world.readers
-            )
+            for projected in (*self.projected, ()):
+                readers = [each for each in world.readers if each.projects == projected]
+                self._keep(readers, partial(ReadSide, projects=projected), world.readers)
             self._keep(world.gateways, Gateway)
             await asyncio.sleep(0.2 + self.chaos.random.random())
 
@@ -270,7 +279,7 @@ class _Run:
             wanted = random.choice(({}, dict(self.clients.reached)))
             try:
                 await random.choice(alive).read(names, wanted, random.choice((0.0, 2.0)))
-            except (ConnectionLost, NotReached, Rebuilding):
+            except (ConnectionLost, NotReached, Unanswerable):
                 continue
 
     async def _watch(self) -> None:

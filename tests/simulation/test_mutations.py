@@ -19,16 +19,17 @@ from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
+from read_side.keeper import Keeper
 from read_side.projector import Projector
 from read_side.queries import Balances, Found
 from read_side.questions import Rebuilding
 from read_side.views.view_memory import MemoryViewStore, _Generation
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
-from write_side.contract.block import Block, Header, decode, header_of
+from write_side.contract.block import Block, Header, header_of
 from write_side.contract.chain import Head, Skip
 from write_side.ledger.decide import Decision, decide
-from write_side.writer import Writer
+from write_side.writer import Decided, Writer
 
 Patch = pytest.MonkeyPatch
 
@@ -36,12 +37,12 @@ Patch = pytest.MonkeyPatch
 class AcknowledgeBeforeAppend(Writer):
     """Tells the answers from the decided block: right until the append fails, the process dies, or another one has won."""
 
-    async def _append_decided(self, decided: asyncio.Queue[bytes], ahead: asyncio.Semaphore) -> None:
+    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
         while True:
-            data = await decided.get()
-            self._on_accepted(decode(data), -1)
+            data, block = await decided.get()
+            self._on_accepted(block, -1)
             offset = await self._log.append(self.partition, data)
-            _, offset = await self._read_back(header_of(data))
+            offset = await self._read_back(block.header)
             self.replay.decided(offset)
             ahead.release()
 
@@ -49,12 +50,12 @@ class AcknowledgeBeforeAppend(Writer):
 class AnswerWithoutReadingBack(Writer):
     """Takes an append that returned for an accepted block: a zombie's block is in the log and does not count."""
 
-    async def _read_back(self, own: Header) -> tuple[Block, int]:
+    async def _read_back(self, own: Header) -> int:
         record = await anext(self._tail)
         while header_of(bytes(record.data)).block_hash != own.block_hash:
             record = await anext(self._tail)
         self._accepted = Head(own.epoch, own.sequence, own.block_hash)
-        return decode(record.data), record.offset
+        return record.offset
 
 
 class NoEpochBlock(Writer):
@@ -177,7 +178,7 @@ def let_reads_go_before_the_feed_is_there(patch: Patch) -> None:
 
     def at_once(watch: PartitionWatch) -> None:
         held, watch._held = watch._held, []
-        for read in held:
+        for _, _, read in held:
             watch._let_go(read.subscriptions)
 
     patch.setattr(PartitionWatch, "_release", at_once)
@@ -191,6 +192,26 @@ def tell_the_first_outcome_of_the_row_before(patch: Patch) -> None:
         return {offset: max(0, row - 1) for offset, row in first_rows(block).items()}
 
     patch.setattr(write_side.outcomes, "_first_rows", shifted)
+
+
+def never_ask_a_log_again(patch: Patch) -> None:
+    """A partition whose log did not answer once is followed no more."""
+    follow = Keeper._follow
+
+    async def once(keeper: Keeper) -> bool:
+        await follow(keeper)
+        return True
+
+    patch.setattr(Keeper, "_follow", once)
+
+
+def never_take_a_partition_back(patch: Patch) -> None:
+    """Whoever took a partition over may end, and nobody else follows it any more."""
+
+    async def for_ever(_: Keeper) -> None:
+        await asyncio.Event().wait()
+
+    patch.setattr(Keeper, "_until_left_alone", for_ever)
 
 
 BROKEN_PARTS = {
@@ -213,6 +234,8 @@ PATCHES: tuple[Callable[[Patch], None], ...] = (
     ignore_gaps_in_the_feed,
     let_reads_go_before_the_feed_is_there,
     tell_the_first_outcome_of_the_row_before,
+    never_ask_a_log_again,
+    never_take_a_partition_back,
 )
 
 

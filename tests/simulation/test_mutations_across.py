@@ -106,12 +106,12 @@ def close_on_its_way(patch: Patch) -> None:
         nothing_else = all((batch.kind == Kind.CHANGE).all() for batch in batches)
         if not nothing_else or (due_us is not None and due_us <= more["created_at_us"]):  # their legs are needed
             return decide(state, batches, *arguments, **more)
-        legs = state.pending.legs[:, LEG_KEY_A].copy()
-        state.pending.legs[:, LEG_KEY_A] = 0
+        slots = state.pending.work_slots.copy()
+        state.pending.work_slots[:] = 0
         try:
             return decide(state, batches, *arguments, **more)
         finally:
-            state.pending.legs[: len(legs), LEG_KEY_A] = legs
+            state.pending.work_slots[:] = slots
 
     patch.setattr(write_side.writer, "decide", blind)
 

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from blake3 import blake3
 
+from write_side.contract import limits
 from write_side.contract.columns import (
     SECTIONS,
     SECTIONS_OF_VERSION,
@@ -21,6 +22,7 @@ from write_side.contract.columns import (
     decode_sections,
     encode_section,
 )
+from write_side.contract.limits import BODY_BYTES_MAX, PARTITIONS_MAX
 
 MAGIC: Final = b"FANFOLD\x1a"
 FORMAT_VERSION: Final = 2
@@ -28,10 +30,6 @@ FORMAT_VERSION: Final = 2
 _FIELDS: Final = struct.Struct("<8sHHIQQ32sqqq16sQ")
 HASH_BYTES: Final = 32
 HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
-BODY_BYTES_MAX: Final = 64 * 1024 * 1024
-"""Far above any block the writer cuts (32,768 transfers are about 2 MB): bounds what a damaged length can ask for."""
-OUTCOMES_MAX: Final = 2**16
-"""Commands a block: row numbers then fit two bytes."""
 ZERO_HASH: Final = bytes(HASH_BYTES)
 
 
@@ -42,11 +40,13 @@ class Undecodable(ValueError):
 class Header(NamedTuple):
     """What a block says of itself.
 
-    partition, epoch (life number of the writer, from 1), sequence (from 0), previous_hash (32 bytes, zero before the first),
-    consumed_to (the next command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the
-    state after this block), body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
+    partitions (how many its log has, which decides where accounts live; 0 in blocks of before it was told), partition, epoch
+    (life number of the writer, from 1), sequence (from 0), previous_hash (32 bytes, zero before the first), consumed_to (the next
+    command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the state after this block),
+    body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
     """
 
+    partitions: int
     partition: int
     epoch: int
     sequence: int
@@ -89,15 +89,19 @@ def encode(
     refuse_ids_before_us: int,
     digest: bytes,
     sections: Mapping[str, Columns],
+    partitions: int = 0,
 ) -> bytes:
-    """The bytes of a block. `sections` maps section names to columns; those absent or without rows are left out."""
+    """The bytes of a block. `sections` maps section names to columns; those absent or without rows are left out.
+
+    partitions: how many its log has, told by whoever decides for one.
+    """
     body = b"".join(encode_section(section, sections[section.name]) for section in SECTIONS if section.name in sections)
-    if len(body) > BODY_BYTES_MAX:
-        raise ValueError(f"a body of {len(body)} bytes is over the limit of {BODY_BYTES_MAX}: cut smaller blocks")
+    if HEADER_BYTES + len(body) > limits.RECORD_BYTES_MAX:
+        raise ValueError(f"a body of {len(body)} bytes is over the limit: whoever made it has not kept `limits.py`")
     fields = _FIELDS.pack(
         MAGIC,
         FORMAT_VERSION,
-        0,
+        partitions,
         partition,
         epoch,
         sequence,
@@ -125,12 +129,12 @@ def read_header(data: bytes | memoryview) -> Header:
     block_hash = bytes(view[_FIELDS.size : HEADER_BYTES])
     if blake3(view[: _FIELDS.size]).update(view[HEADER_BYTES:]).digest() != block_hash:
         raise Undecodable("the block's hash does not fit its bytes")
-    return Header._make((*fields[3:], block_hash))
+    return Header._make((*fields[2:], block_hash))
 
 
 def header_of(data: bytes) -> Header:
     """The header of a block that this process has just encoded: nothing is checked."""
-    return Header._make((*_FIELDS.unpack_from(data)[3:], data[_FIELDS.size : HEADER_BYTES]))
+    return Header._make((*_FIELDS.unpack_from(data)[2:], data[_FIELDS.size : HEADER_BYTES]))
 
 
 def decode(data: bytes | memoryview) -> Block:
@@ -148,8 +152,10 @@ def _fields(data: bytes | memoryview, at: int) -> tuple[Any, ...]:
     if len(data) - at < HEADER_BYTES:
         raise Undecodable("the header is cut")
     fields = _FIELDS.unpack_from(data, at)
-    if fields[0] != MAGIC or fields[1] not in SECTIONS_OF_VERSION or fields[2] != 0:
+    if fields[0] != MAGIC or fields[1] not in SECTIONS_OF_VERSION:
         raise Undecodable("not a block of a known format version")
+    if fields[2] and not fields[3] < fields[2] <= PARTITIONS_MAX:
+        raise Undecodable("its partition is none of the partitions that it tells")
     if fields[-1] > BODY_BYTES_MAX:
         raise Undecodable("the body's length is over the limit")
     return fields

@@ -7,10 +7,13 @@ A writer that lost its partition may go on appending for a while: its blocks are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from write_side.contract.block import ZERO_HASH, Block, Header, Undecodable, decode
+from write_side.contract.block import ZERO_HASH, Block, Header, Undecodable, decode, read_header
+
+T = TypeVar("T")
 
 
 class Head(NamedTuple):
@@ -61,8 +64,23 @@ def rule(partition: int, head: Head, header: Header) -> Skip | None:
 
 def judge(partition: int, head: Head, data: bytes | memoryview) -> Block | Skip:
     """The block when the record is the next one, else why it is skipped. Raises ChainBroken."""
+    return _judged(partition, head, data, decode, lambda block: block.header)
+
+
+def judge_header(partition: int, head: Head, data: bytes | memoryview) -> Header | Skip:
+    """As `judge`, for who has the block's columns already and only asks whether these bytes are accepted."""
+    return _judged(partition, head, data, read_header, lambda header: header)
+
+
+def _judged(
+    partition: int,
+    head: Head,
+    data: bytes | memoryview,
+    read: Callable[[bytes | memoryview], T],
+    header_of: Callable[[T], Header],
+) -> T | Skip:
     try:
-        block = decode(data)
+        found = read(data)
     except Undecodable as error:
         raise ChainBroken(partition, head.sequence + 1, f"a record cannot be read ({error})") from error
-    return rule(partition, head, block.header) or block
+    return rule(partition, head, header_of(found)) or found

@@ -61,7 +61,8 @@ class Code(IntEnum):
     DEADLINE_PASSED = 28  # hold: its deadline is not ahead
     HOLD_SPANS_PARTITIONS = 29  # hold: the accounts that give live in different partitions
     STALE = 30  # a message between partitions that came twice or too late: nothing changed
-    ID_MEMORY_FULL = 31  # ids without a time fill the memory, and none of them may be forgotten yet
+    ASSET_COLLIDES = 31  # open: the hash of its new asset is that of another asset of the partition
+    ID_MEMORY_FULL = 32  # ids without a time fill the memory, and none of them may be forgotten yet
 
 
 _ID_RULES: Final = (
@@ -82,7 +83,7 @@ _LEG_RULES: Final = (
 _ENDS: Final = (*_LEG_RULES, Code.TIMED_OUT, Code.PENDING, Code.STALE, Code.DONE)
 
 PRECEDENCE: Final = {
-    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.NOT_RUN, Code.DONE),
+    Kind.OPEN: (Code.PARTITIONS_DIFFER, Code.EXISTS, Code.ACCOUNT_EXISTS, Code.ASSET_COLLIDES, Code.NOT_RUN, Code.DONE),
     Kind.TRANSFER: (*_ID_RULES, Code.PARTITIONS_DIFFER, *_LEG_RULES, Code.BATCH_REFUSED, Code.PENDING, Code.DONE),
     Kind.HOLD: (*_ID_RULES, Code.HOLD_SPANS_PARTITIONS, Code.DEADLINE_PASSED, *_LEG_RULES, Code.DONE),
     Kind.CAPTURE: (
@@ -308,6 +309,14 @@ REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
         "account_exists_with_other_terms",
         Problem(409, "This account exists with other terms", "Nothing changed. Read the account to see its terms."),
     ),
+    Code.ASSET_COLLIDES: (
+        "asset_collides",
+        Problem(
+            422,
+            "This asset's name cannot be told from another one's",
+            "Nothing changed. An asset with the same 64-bit hash is in use; that does not happen by chance. Choose another code.",
+        ),
+    ),
 }
 
 _NOTHING: Final = "Nothing changed by this request."
@@ -344,6 +353,11 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
         "An atomic batch must stay in one partition",
         "No money moved by this request. A transfer of many legs may span partitions.",
     ),
+    "batch_too_large": Problem(
+        413,
+        "An atomic batch must fit into one block of the log",
+        "No money moved by this request. Send fewer lines, or lines with fewer legs.",
+    ),
     "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", _NOTHING),
     "same_account_twice": Problem(422, "A transfer needs two different accounts", _NOTHING),
     # Reads.
@@ -359,7 +373,24 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
     "position_not_reached": Problem(409, "The view has not reached that position", "Try again, or read what is held."),
     "version_not_reached": Problem(409, "The account has not reached that version", "Try again, or read what is held."),
     "view_rebuilding": Problem(
-        503, "The view is being made again from the log", "No money is affected. Try again soon."
+        503,
+        "The view is being made right from the log",
+        "Nothing is said rather than something old, and what was done is in the log. Try again soon.",
+    ),
+    "starting": Problem(
+        503,
+        "The log is being folded since the start",
+        "Nothing is said before it is folded, and what was done is in the log. /readyz tells how far it is. Try again soon.",
+    ),
+    "partition_elsewhere": Problem(
+        503,
+        "This process does not project that partition",
+        "What was done there is in the log, and was not looked at here. Ask a read side that projects the partition.",
+    ),
+    "partition_unavailable": Problem(
+        503,
+        "One partition cannot be read now",
+        "What was done there is in the log, and other partitions are answered. The reason says what is the matter.",
     ),
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", _NOTHING),

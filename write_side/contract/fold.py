@@ -183,6 +183,10 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
         raise fail("the cut-off of ids falls or lies in the future")
     if header.consumed_to < state.chained.consumed_to:
         raise fail("the place in the command queue falls")
+    if header.partitions and state.chained.partitions not in (0, header.partitions):
+        raise fail(
+            f"it was written for a log of {header.partitions} partitions, and this one has {state.chained.partitions}"
+        )
     if fault := grammar_fault(block):
         raise fail(fault)
     touched = np.zeros(len(entries["account"]) + len(block.accounts["number"]) + 1, np.int64)
@@ -227,6 +231,9 @@ def open_accounts(state: State, block: Block, touched: Int64s) -> None:
     keys = string_keys(names)
     if not np.array_equal(id_words(block.outcomes["id"][done]), keys[:, ~hidden].T):
         raise fail("the accounts are not those of its openings")
+    partitions = np.uint64(block.header.partitions or state.chained.partitions)
+    if partitions and np.any(keys[0, ~hidden] % partitions != state.partition):
+        raise fail(f"an account of another partition is opened, if the log has {partitions} partitions")
     row_keys = row_keys_of(keys, state.asset_hashes[asset_numbers], owners)
     if not _add_accounts(
         state.rows, state.changed_at_us, touched, state.slots, state.secret, state.count, keys[0], keys[1], asset_numbers,

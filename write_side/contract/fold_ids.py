@@ -110,6 +110,8 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     # A block that decides nothing, as one that begins an epoch, forgets nothing by its time alone (`decide.py`).
     held_us = state.ids.timeless_from_us
     from_us = timeless_from(held_us, header.created_at_us) if size or is_raised else held_us
+    if header.partitions == 0 and is_raised:
+        from_us = header.refuse_ids_before_us  # writers of before told no partitions, and forgot all ids by one cut-off
     if is_raised or from_us > held_us:
         forget_before(state, header.refuse_ids_before_us, from_us)
     if size == 0:

@@ -8,8 +8,8 @@ import numpy as np
 
 from write_side.contract.block import Block
 from write_side.contract.compiled import njit
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending import (
-    PARTITIONS_MAX,
     add_leg,
     add_pending,
     add_records,
@@ -35,6 +35,7 @@ from write_side.contract.pending_columns import (
     STEPS,
     What,
 )
+from write_side.contract.pending_index import note_pending
 from write_side.contract.state import State
 
 FAULTS: Final = {
@@ -93,7 +94,7 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
 @njit(cache=True, nogil=True)
 def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, legs, outcome_ids, links):  # type: ignore[no-untyped-def]
     """Apply the rows in order; 0 or a fault number.  logged: int64[n, len(LOGGED)]; legs: all of them, `counts` a row."""
-    rows, _, pool, _, _, _ = table
+    rows, _, pool, _, _, _, _, _, _, _ = table
     leg = 0
     for i in range(whats.size):
         a, b, what = ids[i, 0], ids[i, 1], whats[i]
@@ -132,6 +133,7 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
             rows[row, LOGGED[column]] = logged[i, column]
         rows[row, CHANGED_US] = at_us
         take_in(table, digest, row)
+        note_pending(table, row)
     return 0
 
 

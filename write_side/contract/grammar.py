@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from write_side.contract.account_rows import FLAGS_MASK
 from write_side.contract.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, Malformed, parse_account, parse_asset
-from write_side.contract.block import OUTCOMES_MAX, Block
+from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Kind
 from write_side.contract.compiled import njit
+from write_side.contract.limits import OUTCOMES_MAX
 
 FAULTS: Final = {
     1: "an outcome's kind or code is unknown",

@@ -14,11 +14,10 @@ import os
 from pathlib import Path
 from typing import Final
 
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.log import LogFailed
 
 FORMAT: Final = 1
-PARTITIONS_MAX: Final = 4096
-"""Each partition of a file log takes a thread and a descriptor: far above what one machine can use."""
 
 
 def log_folder(data: Path) -> Path:

@@ -15,11 +15,11 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
+from write_side.contract.limits import RECORD_BYTES_MAX
 from write_side.contract.log import START, LogFailed, Record
 from write_side.contract.topic_kafka import (
     EVENTS_TOPIC,
     MIN_IN_SYNC,
-    RECORD_BYTES_MAX,
     REPLICATION,
     TopicSettings,
     check_topic,

@@ -17,6 +17,7 @@ from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.digest import mix_low, mix_words
 from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
 from write_side.contract.ids import has_time
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import (
     AT_US,
     BEGUN,
@@ -29,8 +30,6 @@ from write_side.contract.pending_columns import (
     LANE_A,
     LANE_B,
     LEG_COUNT,
-    LEG_KEY_A,
-    LEG_KEY_B,
     LEG_PARTITION,
     LEG_STEP,
     LEG_WIDTH,
@@ -38,21 +37,34 @@ from write_side.contract.pending_columns import (
     RECORD_END_CODE,
     RECORD_PARTITION,
     RECORD_TRY_CODE,
-    STATE,
     STEP_SHIFT,
     STEPS,
     WHAT,
     WIDTH,
     Action,
-    HoldState,
-    Phase,
     StepState,
     What,
 )
+from write_side.contract.pending_index import (
+    DUE_ROOT,
+    NODE_WIDTH,
+    PROCESS_ROOT,
+    ROOTS,
+    STEP_ROOT,
+    WORK_COUNT,
+    count_open,
+    forget_pending,
+    open_legs,
+    processes,
+    renumber_pending,
+    take_due,
+)
+
+Key = tuple[np.uint64, np.uint64]
+"""Of an account: `state.name_key`."""
 
 _START_ROWS: Final = 256
 _START_LEGS: Final = 1024
-PARTITIONS_MAX: Final = 1024
 _STEP: Final = int(What.STEP)
 _REVERSAL: Final = int(What.REVERSAL)
 _PROCESS: Final = int(What.PROCESS)
@@ -91,7 +103,7 @@ def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
     """The row of (id, what), or -1.  table: see `PendingTable.arrays`; a, b: int64 words of the id."""
-    rows, slots, _, _, _, secret = table
+    rows, slots, _, _, _, secret, _, _, _, _ = table
     slot = _find_slot(rows, slots, secret, a, b, what)
     return np.int64(-1) if slot < 0 else np.int64(slots[slot] & INDEX) - 1
 
@@ -99,7 +111,7 @@ def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     """A new row, all zero but its key and time, not yet in the digest (`take_in` does that). It must not be there."""
-    rows, slots, _, counts, _, secret = table
+    rows, slots, _, counts, _, secret, _, _, _, _ = table
     row = counts[0]
     slot = _find_slot(rows, slots, secret, a, b, what)
     slots[-1 - slot] = (_hash(a, b, what, secret) & TAG) | np.uint64(row + 1)
@@ -112,13 +124,14 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     rows[row, AT_US] = at_us
     rows[row, CHANGED_US] = at_us
     rows[row, FIRST_LEG] = counts[1]
+    table[6][row, NODE_WIDTH - 1] = 0
     return row
 
 
 @njit_borrowing
 def add_leg(table, row, leg):  # type: ignore[no-untyped-def]
     """Append a copy of a leg, int64[LEG_WIDTH], to the row that was added last; where in the pool it is."""
-    rows, _, legs, counts, _, _ = table
+    rows, _, legs, counts, _, _, _, _, _, _ = table
     at = counts[1]
     for word in range(LEG_WIDTH):
         legs[at, word] = leg[word]
@@ -139,7 +152,7 @@ def partition_of_step(rows, legs, row, step):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def add_records(table, row, steps):  # type: ignore[no-untyped-def]
     """Room for the records of a process's steps, behind the legs of the row that was added last."""
-    rows, _, legs, counts, _, _ = table
+    rows, _, legs, counts, _, _, _, _, _, _ = table
     rows[row, STEPS] = steps
     for record in range(counts[1], counts[1] + steps):
         for column in range(LEG_WIDTH):
@@ -150,7 +163,7 @@ def add_records(table, row, steps):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def record_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Note what became of a step's try, or of its confirm or cancel, and where."""
-    rows, _, legs, _, _, _ = table
+    rows, _, legs, _, _, _, _, _, _, _ = table
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     legs[record, RECORD_PARTITION] = partition
     first = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
@@ -176,7 +189,7 @@ def _lanes(rows, legs, row):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def take_in(table, digest, row):  # type: ignore[no-untyped-def]
     """Bring the digest from what the row was to what it is now."""
-    rows, _, legs, _, _, _ = table
+    rows, _, legs, _, _, _, _, _, _, _ = table
     a, b = _lanes(rows, legs, row)
     digest[0] += a - np.uint64(rows[row, LANE_A])
     digest[1] += b - np.uint64(rows[row, LANE_B])
@@ -187,9 +200,10 @@ def take_in(table, digest, row):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def drop(table, digest, row):  # type: ignore[no-untyped-def]
     """Remove a row; the last one takes its number. Its legs are left to `PendingTable.reserve`."""
-    rows, slots, _, counts, _, secret = table
+    rows, slots, _, counts, _, secret, _, _, _, _ = table
     digest[0] -= np.uint64(rows[row, LANE_A])
     digest[1] -= np.uint64(rows[row, LANE_B])
+    forget_pending(table, row)
     take_out(slots, _find_slot(rows, slots, secret, rows[row, ID_A], rows[row, ID_B], rows[row, WHAT]))
     last = counts[0] - 1
     counts[0] = last
@@ -198,12 +212,13 @@ def drop(table, digest, row):  # type: ignore[no-untyped-def]
         slots[slot] = (slots[slot] & TAG) | np.uint64(row + 1)
         for column in range(WIDTH):
             rows[row, column] = rows[last, column]
+        renumber_pending(table, last, row)
 
 
 @njit_borrowing
 def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-def]
     """Note that home has no open process begun before its block `low`; `purge` at the end of the block drops their steps."""
-    _, _, _, counts, lows, _ = table
+    _, _, _, counts, lows, _, _, _, _, _ = table
     if low > lows[home_partition]:
         a, b = mix_low(home_partition, lows[home_partition])
         c, d = mix_low(home_partition, low)
@@ -219,36 +234,20 @@ def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-de
 @njit_borrowing
 def purge(table, digest):  # type: ignore[no-untyped-def]
     """Drop the steps of processes that are over: once a block, when a home partition's low has risen in it."""
-    rows, _, _, counts, lows, _ = table
+    rows, _, _, counts, lows, _, _, roots, _, _ = table
     if counts[2] == 0:
         return
     counts[2] = 0
-    row = 0
-    while row < counts[0]:
-        what = rows[row, WHAT]
-        if (what & 255) == _STEP and rows[row, BEGUN] < lows[(what >> HOME_SHIFT) & 0xFFFF]:
-            drop(table, digest, row)
-        else:
-            row += 1
-
-
-@njit_borrowing
-def on_its_way(table, key_a, key_b):  # type: ignore[no-untyped-def]
-    """The row of a process, or of a step that can still move money, with a leg of this account (its key, signed words); or -1."""
-    rows, _, legs, counts, _, _ = table
-    for row in range(counts[0]):
-        what = rows[row, WHAT]
-        if what == _PROCESS or ((what & 255) == _STEP and rows[row, STATE] == _HELD):
-            for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-                if legs[leg, LEG_KEY_A] == key_a and legs[leg, LEG_KEY_B] == key_b:
-                    return row
-    return np.int64(-1)
+    for home_partition in range(lows.size):
+        root = STEP_ROOT + home_partition
+        while roots[root] != 0 and rows[roots[root] - 1, BEGUN] < lows[home_partition]:
+            drop(table, digest, roots[root] - 1)
 
 
 @njit_borrowing
 def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: ignore[no-untyped-def]
     """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
-    rows, _, _, counts, _, _ = table
+    rows, _, _, counts, _, _, _, _, _, _ = table
     row = 0
     while row < counts[0]:
         kept_from_us = (
@@ -263,7 +262,8 @@ def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: igno
 class PendingTable:
     """rows int64[capacity, WIDTH] valid up to `count`; legs int64[capacity, LEG_WIDTH]; lows int64[partitions].
 
-    counts: int64[3]: rows, legs used in the pool, whether a low has risen. Ids are kept as signed words.
+    counts: int64[4]: rows, legs used in the pool, whether a low has risen, accounts with open legs. Ids are kept as signed words.
+    nodes, roots, work, work_slots: see `pending_index.py`.
     """
 
     def __init__(self) -> None:
@@ -271,7 +271,11 @@ class PendingTable:
         self.legs: npt.NDArray[np.int64] = np.zeros((_START_LEGS, LEG_WIDTH), np.int64)
         self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
         self.lows: npt.NDArray[np.int64] = np.zeros(PARTITIONS_MAX, np.int64)
-        self.counts: npt.NDArray[np.int64] = np.zeros(3, np.int64)
+        self.counts: npt.NDArray[np.int64] = np.zeros(4, np.int64)
+        self.nodes: npt.NDArray[np.int64] = np.zeros((_START_ROWS, NODE_WIDTH), np.int64)
+        self.roots: npt.NDArray[np.int64] = np.zeros(ROOTS, np.int64)
+        self.work: npt.NDArray[np.int64] = np.zeros((_START_ROWS, 3), np.int64)
+        self.work_slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
         self.secret = np.uint64(secrets.randbits(64))
 
     @property
@@ -281,23 +285,31 @@ class PendingTable:
     @property
     def arrays(self) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.uint64] | np.uint64, ...]:
         """What the compiled functions take as `table`; to be asked again after `reserve`."""
-        return self.rows, self.slots, self.legs, self.counts, self.lows, self.secret
+        return (
+            self.rows, self.slots, self.legs, self.counts, self.lows, self.secret,
+            self.nodes, self.roots, self.work, self.work_slots,
+        )  # fmt: skip
 
     def copy(self) -> PendingTable:
         """The same rows, of their own."""
         other = PendingTable()
         other.rows, other.legs, other.slots = self.rows.copy(), self.legs.copy(), self.slots.copy()
         other.lows, other.counts, other.secret = self.lows.copy(), self.counts.copy(), self.secret
+        other.nodes, other.roots = self.nodes.copy(), self.roots.copy()
+        other.work, other.work_slots = self.work.copy(), self.work_slots.copy()
         return other
 
     def reserve(self, more: int, more_legs: int) -> None:
         """Make room for rows and legs; legs of rows that are gone are given back when the pool is full."""
         needed = self.count + more
         if needed > len(self.rows):
-            larger = np.zeros((max(needed, 2 * len(self.rows)), WIDTH), np.int64)
-            larger[: self.count] = self.rows[: self.count]
-            self.rows = larger
+            size = max(needed, 2 * len(self.rows))
+            self.rows, self.nodes = _larger(self.rows, size), _larger(self.nodes, size)
         self.slots = with_room(self.slots, needed)
+        accounts = int(self.counts[WORK_COUNT]) + more_legs
+        if accounts > len(self.work):
+            self.work = _larger(self.work, max(accounts, 2 * len(self.work)))
+        self.work_slots = with_room(self.work_slots, accounts)
         if int(self.counts[1]) + more_legs > len(self.legs):
             self._gather_legs(more_legs)
 
@@ -312,13 +324,37 @@ class PendingTable:
         first = int(self.rows[row, FIRST_LEG])
         return self.legs[first : first + int(self.rows[row, LEG_COUNT])]
 
+    def open_legs(self, key: Key) -> int:
+        """How many legs an account has in transfers under way and in steps that can still move money."""
+        a, b = (word.view(np.int64) for word in key)
+        return int(open_legs(self.arrays, a, b))
+
+    def count_open(self, key: Key, legs: int) -> None:
+        """Count so many open legs more of an account, for a copy that has not the rows themselves."""
+        self.reserve(0, 1)
+        a, b = (word.view(np.int64) for word in key)
+        if legs:
+            count_open(self.counts, self.work, self.work_slots, self.secret, a, b, np.int64(legs))
+
     def first_due_us(self) -> int | None:
         """The earliest deadline of an open hold or of a process that tries; None when there is none."""
-        if self.count == 0:
-            return None
-        rows = self.rows[: self.count]
-        due = rows[due_rows(rows), DEADLINE_US]
-        return int(due.min()) if due.size else None
+        row = int(self.roots[DUE_ROOT]) - 1
+        return None if row < 0 else int(self.rows[row, DEADLINE_US])
+
+    def due(self, until_us: int, rows_max: int) -> npt.NDArray[np.int64]:
+        """The first rows, in (deadline, id) order, whose deadline is not after this: at most `rows_max`."""
+        found = np.empty(min(rows_max, self.count), np.int64)
+        return found[: take_due(self.arrays, np.int64(until_us), found)]
+
+    def processes(self) -> npt.NDArray[np.int64]:
+        """The rows of all processes."""
+        found = np.empty(self.count, np.int64)
+        return found[: processes(self.arrays, found)]
+
+    def first_begun(self) -> int | None:
+        """The block that began the process that has been open for longest; None when none is open."""
+        row = int(self.roots[PROCESS_ROOT]) - 1
+        return None if row < 0 else int(self.rows[row, BEGUN])
 
     def _gather_legs(self, more: int) -> None:
         rows = self.rows[: self.count]
@@ -333,9 +369,7 @@ class PendingTable:
         self.counts[1] = used
 
 
-def due_rows(rows: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which rows time can end: open holds with a deadline, and processes that still try."""
-    hold = (rows[:, WHAT] == What.HOLD) & (rows[:, STATE] == HoldState.OPEN)
-    trying = (rows[:, WHAT] == What.PROCESS) & (rows[:, STATE] == Phase.TRYING)
-    due: npt.NDArray[np.bool_] = (hold | trying) & (rows[:, DEADLINE_US] > 0)
-    return due
+def _larger(rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
+    larger = np.zeros((size, rows.shape[1]), np.int64)
+    larger[: len(rows)] = rows
+    return larger

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from write_side.contract.atoms import Malformed
+from write_side.contract.limits import PARTITIONS_MAX
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)
-TOKEN_PARTITIONS_MAX = 64
-"""A token names the partitions one client has touched; longer ones are nonsense or an attack."""
+TOKEN_BYTES_MAX: Final = PARTITIONS_MAX * len("1023:100000000000000000,")
+"""A read of every partition is answered with all of them, and a token that was handed out is taken again."""
 
 
 class Position(NamedTuple):
@@ -25,15 +26,15 @@ class Position(NamedTuple):
 
 def parse_positions(text: str, field: str = "min_position") -> dict[int, int]:
     """`0:17,3:9` as {partition: sequence}. Raises Malformed on anything else, a partition named twice included."""
-    parts = text.split(",", TOKEN_PARTITIONS_MAX)
+    parts = text.split(",", PARTITIONS_MAX)
     found: dict[int, int] = {}
-    for part in parts[:TOKEN_PARTITIONS_MAX]:
+    for part in parts[:PARTITIONS_MAX]:
         match = _TOKEN.match(part)
         if match is None or int(match[1]) in found:
             break
         found[int(match[1])] = int(match[2])
     else:
-        if len(parts) <= TOKEN_PARTITIONS_MAX:
+        if len(parts) <= PARTITIONS_MAX:
             return found
     raise Malformed("position_malformed", field, "must be partition:sequence, several with commas, such as 0:17,3:9")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from array import array
 from collections import Counter
 from typing import NamedTuple
 
 from write_side.contract.block import Block
+from write_side.contract.block_offsets import BlockOffsets
 from write_side.contract.chain import Skip, judge
 from write_side.contract.fold import Fingerprints, fold
 from write_side.contract.log import START, Record
@@ -23,13 +23,13 @@ class Folded(NamedTuple):
 class Replay:
     """Applies the chain rule and folds what is accepted.
 
-    offsets: the log offset of every accepted block, by sequence.  skipped: how many records did not count, by reason.
+    offsets: where the accepted blocks lie.  skipped: how many records did not count, by reason.
     `fingerprints`: see `fold.fold`; given by writers, left out by readers.
     """
 
     def __init__(self, state: State, fingerprints: Fingerprints | None = None) -> None:
         self.state = state
-        self.offsets = array("q")
+        self.offsets = BlockOffsets()
         self.last_offset = START
         self.skipped: Counter[Skip] = Counter()
         self._fingerprints = fingerprints

@@ -51,8 +51,9 @@ class Place(NamedTuple):
 
 @dataclass
 class Chained:
-    """The head of a partition's chain and what its header said."""
+    """The head of a partition's chain and what its header said. partitions: of the log, 0 as long as nothing has told it."""
 
+    partitions: int = 0
     sequence: int = -1
     block_hash: bytes = ZERO_HASH
     epoch: int = 0
@@ -65,6 +66,7 @@ class Chained:
         return Head(self.epoch, self.sequence, self.block_hash)
 
     def advance(self, header: Header) -> None:
+        self.partitions = header.partitions or self.partitions
         self.sequence = header.sequence
         self.block_hash = header.block_hash
         self.epoch = header.epoch
@@ -124,10 +126,11 @@ class State:
     `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
 
-    def __init__(self, partition: int) -> None:
+    def __init__(self, partition: int, partitions: int = 0) -> None:
+        """partitions: how many the log has, where whoever folds knows it; else the first block that tells it is believed."""
         self.partition = partition
-        self.lock = threading.Lock()
-        self.chained = Chained()
+        self.lock = threading.RLock()  # whoever could take it at once may ask what is asked under it
+        self.chained = Chained(partitions)
         self.digest: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
         self.ids = IdTable()
         self.pending = PendingTable()
@@ -142,6 +145,7 @@ class State:
         self.changed_at_us: npt.NDArray[np.int64] = np.empty(_START_ACCOUNTS, np.int64)
         self.asset_names: list[str] = []
         self._asset_numbers: dict[str, int] = {}
+        self._asset_of_hash: dict[int, str] = {}
         self.asset_hashes: npt.NDArray[np.uint64] = np.zeros(_START_ASSETS, np.uint64)
         self.world: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
         self.transit: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
@@ -196,6 +200,12 @@ class State:
         """This process's number of an asset; -1 for one that no account here has ever had."""
         return self._asset_numbers.get(asset, -1)
 
+    def colliding(self, asset: str) -> str | None:
+        """Another asset here with the hash of this one. Legs and messages name assets by their hashes, so two with one hash would
+        be taken for each other: finding a pair takes some 2^32 names, and nobody comes upon one by chance."""
+        known = self._asset_of_hash.get(int(word_hash(asset)), asset)
+        return None if known == asset else known
+
     def intern_asset(self, asset: str) -> int:
         """As `asset_number`, giving a new one a number. Only for assets of accounts being opened."""
         number = self._asset_numbers.get(asset)
@@ -208,6 +218,7 @@ class State:
                 self.transit = np.concatenate((self.transit, np.full(number, -1, np.int64)))
                 self.asset_hashes = np.concatenate((self.asset_hashes, np.zeros(number, np.uint64)))
             self.asset_hashes[number] = word_hash(asset)
+            self._asset_of_hash.setdefault(int(self.asset_hashes[number]), asset)
         return number
 
     def digest_bytes(self, refuse_ids_before_us: int | None = None) -> bytes:

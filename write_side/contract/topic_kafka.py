@@ -20,8 +20,6 @@ EVENTS_TOPIC: Final = "fanfold.events"
 REPLICATION: Final = 3
 MIN_IN_SYNC: Final = 2
 """Three brokers: one may die, and nothing is lost and nothing stops."""
-RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
-"""Far above any block the writer cuts (65,536 transfers are about 5 MB), far below the 100 MB a broker takes as one request."""
 CREATE_WAIT_MS: Final = 10_000
 CREATE_POLL_MS: Final = 20
 """A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own."""

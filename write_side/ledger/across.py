@@ -81,7 +81,7 @@ _REJECTED: Final = np.int64(StepState.REJECTED)
 @njit_inner
 def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
-    rows, _, pool, _, _, _ = table
+    rows, _, pool, _, _, _, _, _, _, _ = table
     record_step(table, row, step, partition, action, code, sequence, at_us)
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
@@ -276,7 +276,8 @@ def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
         _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
-    # With its legs, so that the messages that follow can be made from this block alone.
-    keep_pending(book, outcome, row, times[3], _ONE)
+    # With its legs where it asks, so that the messages that follow can be made from this block alone. What only counts an answer
+    # leaves them out: a transfer of many legs would write them all with each of its steps.
+    keep_pending(book, outcome, row, times[3], rows[row, OPTION] & ASKS_BIT)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, row

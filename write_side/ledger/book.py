@@ -36,6 +36,7 @@ from write_side.contract.pending_columns import (
     STATE,
     WHAT,
 )
+from write_side.contract.pending_index import note_pending
 
 ACCOUNTS: Final = 0
 IDS: Final = 1
@@ -132,6 +133,7 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
     rows[row, CHANGED_US] = times[0]
     if rows[row, STATE] != 0:
         take_in(table, digest, row)
+        note_pending(table, row)
     at = counts[TAPE]
     tape[at, 0] = PENDING_ROW
     tape[at, 1] = outcome

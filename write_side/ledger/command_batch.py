@@ -7,15 +7,16 @@ capture its amount in `amount`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from write_side.contract import limits
 from write_side.contract.atoms import WORLD
 from write_side.contract.codes import Kind
 from write_side.contract.state import string_keys
@@ -44,6 +45,10 @@ from write_side.ledger.records import (
     read_streams,
     write_streams,
 )
+from write_side.ledger.weights import command_weight, command_weights, first_fitting
+
+if TYPE_CHECKING:
+    from write_side.contract.pending import PendingTable
 
 __all__ = ["BatchMalformed", "CommandBatch"]
 
@@ -108,7 +113,7 @@ class CommandBatch:
 
     @staticmethod
     def of(commands: Sequence[Command], mode: Mode = Mode.CONTINUE) -> CommandBatch:
-        """Columns of single commands, at most `OUTCOMES_MAX`, all of one chain where the mode makes one. They must be valid."""
+        """Columns of single commands, at most `ROWS_MAX`, all of one chain where the mode makes one. They must be valid."""
         numbers: dict[str, int] = {}
         rows = [_row(command) for command in commands]
         kind, ids, debit, credit, amount, asset, owner = zip(*rows, strict=True) if rows else ((),) * 7
@@ -158,6 +163,21 @@ class CommandBatch:
             np.concatenate(chains),
             Details.concatenated(details),
         )
+
+    def weight(self, pending: PendingTable | None = None) -> int:
+        """Bytes that it can add to a block at most (`weights.py`)."""
+        return command_weight(self, pending)
+
+    def parts(self) -> Iterator[CommandBatch]:
+        """The same in order, in batches that can be decided in one block each."""
+        if self.weight() <= limits.COMMANDS_BYTES_MAX:
+            yield self
+            return
+        weights, at = command_weights(self), 0
+        while at < len(self):
+            end = at + first_fitting(weights[at:], limits.COMMANDS_BYTES_MAX)
+            yield self.slice(at, end)
+            at = end
 
     def slice(self, start: int, stop: int) -> CommandBatch:
         """Rows start to stop, without copying."""
@@ -275,6 +295,8 @@ class CommandBatch:
             _decode_details(*rest) if rest else None,
         )
         check(batch)
+        if batch.weight() > limits.COMMANDS_BYTES_MAX:
+            raise BatchMalformed("more than a block can take")
         return batch
 
 

@@ -18,7 +18,6 @@ from write_side.contract.fold import row_keys_of
 from write_side.contract.fold_ids import forget_before
 from write_side.contract.ids import timeless_from
 from write_side.contract.pending import purge
-from write_side.contract.pending_columns import BEGUN, WHAT, What
 from write_side.contract.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.ledger import book as used
 from write_side.ledger.chains import STATE_WIDTH
@@ -93,7 +92,8 @@ class _Deciding:
         if orders:
             state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
         more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
-        self.low = _low(state)
+        begun = state.pending.first_begun()
+        self.low = state.chained.sequence + 1 if begun is None else begun
         self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
         buffers = state.buffers
         self.output = (
@@ -182,12 +182,3 @@ def _grown(array: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
     larger = np.zeros((rows, *array.shape[1:]), np.int64)
     larger[: len(array)] = array
     return larger
-
-
-def _low(state: State) -> int:
-    """The first block of this partition that began a process still open; the next block when none is."""
-    if state.pending.count == 0:
-        return state.chained.sequence + 1
-    rows = state.pending.rows[: state.pending.count]
-    begun = rows[rows[:, WHAT] == What.PROCESS, BEGUN]
-    return int(begun.min()) if begun.size else state.chained.sequence + 1

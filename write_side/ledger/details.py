@@ -47,11 +47,6 @@ class Details:
     def __len__(self) -> int:
         return len(self.row)
 
-    @property
-    def text_bytes(self) -> int:
-        """What its texts and legs take, about."""
-        return int(self.reference.nbytes + self.metadata.nbytes + self.account.nbytes + 32 * len(self.leg_amount))
-
     @staticmethod
     def of(rows: Sequence[int], commands: Sequence[Rich], numbers: dict[str, int]) -> Details | None:
         """Of commands at these rows of a batch; `numbers` gets the assets of their legs. None when there are none."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET
 from write_side.contract.blake3_lanes import MESSAGE_BYTES, hash_words
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, Code, Kind
@@ -99,7 +100,7 @@ def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int
         first = np.searchsorted(entries["outcome"], done)
         debit, credit = entries["account"][first], entries["account"][first + 1]
         prints[:, done] = transfer_fingerprints(
-            state.asset_hashes[state.asset_of[debit]],
+            state.asset_hashes[state.rows[debit, FLAGS_AND_ASSET] >> ASSET_SHIFT],
             np.stack((state.key_a[debit], state.key_b[debit])),
             np.stack((state.key_a[credit], state.key_b[credit])),
             deltas[first + 1],

@@ -5,21 +5,20 @@ the order of their records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract import limits
 from write_side.contract.codes import Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit
 from write_side.contract.fold import row_keys_of
 from write_side.contract.fold_ids import id_words
 from write_side.contract.hash_index import find_row
-from write_side.contract.pending import due_rows
 from write_side.contract.pending_columns import (
-    DEADLINE_US,
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_IF_AVAILABLE,
@@ -35,9 +34,7 @@ from write_side.ledger import order_columns as order
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.fingerprint import order_fingerprints, transfer_fingerprints
 from write_side.ledger.step_batch import StepBatch
-
-DUE_MAX: Final = 8_192
-"""What time ends in one block at most; the rest follows in the next, and nobody can use it before (`holds.py`)."""
+from write_side.ledger.weights import due_weights, first_fitting
 
 Int64s = npt.NDArray[np.int64]
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -123,16 +120,10 @@ def gather(
     )  # fmt: skip
 
 
-def _due(state: State, created_at_us: int) -> npt.NDArray[np.intp]:
+def _due(state: State, created_at_us: int) -> Int64s:
     """Rows of the pending table that time ends now, in (deadline, id) order."""
-    if state.pending.count == 0:
-        return np.arange(0)
-    rows = state.pending.rows[: state.pending.count]
-    due = np.flatnonzero(due_rows(rows) & (rows[:, DEADLINE_US] <= created_at_us))
-    if due.size < 2:
-        return due
-    words = rows[due, :2].astype("<i8").view(">u8")  # big endian: as the bytes of the ids compare
-    return due[np.lexsort((words[:, 1], words[:, 0], rows[due, DEADLINE_US]))][:DUE_MAX]
+    due = state.pending.due(created_at_us, limits.DUE_MAX)
+    return due[: first_fitting(due_weights(state.pending.rows[due]), limits.DUE_BYTES_MAX)] if due.size else due
 
 
 def _places(due: int, batches: Sequence[CommandBatch | StepBatch]) -> tuple[npt.NDArray[np.intp], ...]:
@@ -168,6 +159,12 @@ def _step_legs(steps: StepBatch) -> Int64s:
     return legs
 
 
+def _unused_word(state: State, word: np.int64) -> np.int64:
+    """A word for an asset that no account of this partition has."""
+    taken = set(state.asset_hashes.view(np.int64).tolist())
+    return np.int64(next(other for other in range(int(word) ^ 1, 2**63) if other not in taken))
+
+
 class _Clients:
     """The commands of clients as columns: what `rules.decide_loop` takes, in `columns`, and their orders and legs."""
 
@@ -182,6 +179,11 @@ class _Clients:
         # A command without an asset has -1 there, and finds the word behind the last.
         self._hashes = np.array([*(word_hash(name) for name in batch.assets), 0], np.uint64)
         hashes = self._hashes[batch.asset]
+        # In legs an asset is its hash. One that has another's hash and is not that asset gets a word that no account here has.
+        self._words = self._hashes.view(np.int64).copy()
+        for number, name in enumerate(batch.assets):
+            if state.colliding(name) is not None:
+                self._words[number] = _unused_word(state, self._words[number])
         row_keys = np.zeros(n, np.uint64)
         self.ids = batch.ids
         if opening.size:
@@ -203,7 +205,7 @@ class _Clients:
             )  # fmt: skip
             if away.size:
                 order_of[away] = len(self.orders) + np.arange(away.size)
-                self._add_plain(away, hashes)
+                self._add_plain(away)
         self.columns: tuple[Any, ...] = (
             batch.kind, id_words(self.ids), *self._debit, *self._credit, batch.amount, asset, prints, row_keys,
             batch.chain.astype(np.int64), order_of,
@@ -213,10 +215,12 @@ class _Clients:
         """This process's numbers of the batch's assets; a new one gets its number only from an account that is new too."""
         state, batch = self._state, self.batch
         numbers = [*(state.asset_number(name) for name in batch.assets), -1]
+        # Only openings give an asset a number: one of a name that collides stays without, and is refused (`openings.standing`).
         for i in opening[np.array(numbers)[batch.asset[opening]] < 0].tolist():
             asset = batch.asset[i]
             known = find_row(state.rows, state.slots, state.secret, self._debit[0, i], self._debit[1, i]) >= 0
-            if numbers[asset] < 0 and not known and self._debit[0, i] % self._partitions == state.partition:
+            is_new = numbers[asset] < 0 and not known and state.colliding(batch.assets[asset]) is None
+            if is_new and self._debit[0, i] % self._partitions == state.partition:
                 numbers[asset] = state.intern_asset(batch.assets[asset])
         return np.array(numbers, np.int64)[batch.asset]
 
@@ -227,7 +231,7 @@ class _Clients:
         keys = string_keys(details.account)
         legs = np.zeros((len(details.leg_amount), LEG_WIDTH), np.int64)
         legs[:, LEG_KEY_A], legs[:, LEG_KEY_B] = keys.view(np.int64)
-        legs[:, LEG_ASSET] = self._hashes.view(np.int64)[details.leg_asset]
+        legs[:, LEG_ASSET] = self._words[details.leg_asset]
         legs[:, LEG_AMOUNT] = details.leg_amount
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = details.if_version, details.if_available
         orders = np.zeros((len(details), order.WIDTH), np.int64)
@@ -244,14 +248,14 @@ class _Clients:
         ends = np.where(batch.kind[rows] == Kind.REVERSE, details.first_leg[:-1], details.first_leg[1:])
         return order_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
 
-    def _add_plain(self, away: Int64s, hashes: npt.NDArray[np.uint64]) -> None:
+    def _add_plain(self, away: Int64s) -> None:
         """Orders and legs of plain transfers to another partition."""
         batch, first = self.batch, len(self.legs)
         legs = np.zeros((2 * away.size, LEG_WIDTH), np.int64)
         for side, keys, sign in ((0, self._debit, -1), (1, self._credit, 1)):
             legs[side::2, LEG_KEY_A], legs[side::2, LEG_KEY_B] = keys[:, away].view(np.int64)
             legs[side::2, LEG_AMOUNT] = sign * batch.amount[away]
-            legs[side::2, LEG_ASSET] = hashes[away].view(np.int64)
+            legs[side::2, LEG_ASSET] = self._words[batch.asset[away]]
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = -1, NOT_TOLD
         orders = np.zeros((away.size, order.WIDTH), np.int64)
         orders[:, order.FIRST] = first + 2 * np.arange(away.size)

@@ -17,6 +17,7 @@ from write_side.ledger.book import ACCOUNTS, OPENED
 _DONE: Final = int(Code.DONE)
 _EXISTS: Final = int(Code.EXISTS)
 _DIFFER: Final = int(Code.PARTITIONS_DIFFER)
+_COLLIDES: Final = int(Code.ASSET_COLLIDES)
 _OTHER_TERMS: Final = int(Code.ACCOUNT_EXISTS)
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -31,14 +32,14 @@ def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def standing(rows, lookup, a, b, floor, row_key):  # type: ignore[no-untyped-def]
-    """What an opening finds: DONE when the account can be opened."""
+def standing(rows, lookup, a, b, floor, asset, row_key):  # type: ignore[no-untyped-def]
+    """What an opening finds: DONE when the account can be opened. asset: -1 for one that may have no number here."""
     slots, secret, partition, partitions = lookup
     if _elsewhere(a, b, partition, partitions):
         return _DIFFER
     number = find_row(rows, slots, secret, a, b)
     if number < 0:
-        return _DONE
+        return _DONE if asset >= 0 else _COLLIDES
     same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
     return _EXISTS if same else _OTHER_TERMS
 

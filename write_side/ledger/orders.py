@@ -22,11 +22,12 @@ from write_side.contract.ids import (
     TIME_US,
     end_id,
 )
-from write_side.contract.pending import add_pending, find_pending, on_its_way, take_in
+from write_side.contract.pending import add_pending, find_pending, take_in
 from write_side.contract.pending_columns import DEADLINE_US as ROW_DEADLINE_US
 from write_side.contract.pending_columns import FINAL_BIT, ID_A, ID_B, KIND_SHIFT, LINK_A, LINK_B, TCC_BIT, What
 from write_side.contract.pending_columns import OPTION as ROW_OPTION
 from write_side.contract.pending_columns import STATE as ROW_STATE
+from write_side.contract.pending_index import open_legs
 from write_side.ledger.across import begin, take_answer, time_out
 from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
@@ -219,7 +220,7 @@ def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-u
         return _CLOSED
     # Money that a transfer under way may still bring, or bring back, counts too.
     empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
-    if to_set & _CLOSED_FLAG and not (empty and on_its_way(book[3], key_a, key_b) < 0):
+    if to_set & _CLOSED_FLAG and not (empty and open_legs(book[3], key_a, key_b) == 0):
         return _NOT_EMPTY
     change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
     return _DONE

@@ -76,7 +76,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
 @njit_inner
 def _share_world(table, row, world):  # type: ignore[no-untyped-def]
     """A leg of `@world` in each partition, of what the other legs of its asset come to there."""
-    rows, _, pool, _, _, _ = table
+    rows, _, pool, _, _, _, _, _, _, _ = table
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     for i in range(first, last):
         if pool[i, LEG_ASSET] != world[LEG_ASSET] or is_world(pool[i, LEG_KEY_A], pool[i, LEG_KEY_B]):
@@ -96,7 +96,7 @@ def _share_world(table, row, world):  # type: ignore[no-untyped-def]
 
 @njit_inner
 def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
-    rows, _, pool, _, _, _ = table
+    rows, _, pool, _, _, _, _, _, _, _ = table
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     step = np.int64(0)
     for sign in (-1, 1):

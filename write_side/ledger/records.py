@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from write_side.contract.block import OUTCOMES_MAX
+from write_side.contract.limits import ROWS_MAX
 
 
 class BatchMalformed(ValueError):
@@ -26,7 +26,7 @@ class Stream(NamedTuple):
         """Raises BatchMalformed when it has other columns or another number of rows than a record can have."""
         if not self.batch.schema.equals(schema):
             raise BatchMalformed("another schema")
-        if not (empty or 0 < self.batch.num_rows <= OUTCOMES_MAX):
+        if not (empty or 0 < self.batch.num_rows <= ROWS_MAX):
             raise BatchMalformed("no rows, or too many")
 
 

@@ -78,7 +78,9 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
         enter_chain(chain_state, chain[i], i, counts)
         chain_refused = is_chain_refused(chain_state)
         if kind[i] == _OPEN:
-            outcomes[i, CODE] = standing(accounts[0], lookup, debit_a[i], debit_b[i], amounts[i], row_keys[i])
+            outcomes[i, CODE] = standing(
+                accounts[0], lookup, debit_a[i], debit_b[i], amounts[i], assets[i], row_keys[i]
+            )
             if outcomes[i, CODE] == _DONE and chain_refused:
                 outcomes[i, CODE] = _NOT_RUN
             elif outcomes[i, CODE] == _DONE:

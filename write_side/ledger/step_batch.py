@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.contract import limits
 from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import PARTITIONS_MAX
+from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.pending_columns import (
     CREDIT_BIT,
     FROM_HOLD_BIT,
@@ -38,6 +39,10 @@ from write_side.ledger.records import (
     read_streams,
     write_streams,
 )
+from write_side.ledger.weights import first_fitting, step_weights
+
+if TYPE_CHECKING:
+    from write_side.contract.pending import PendingTable
 
 Int64s = npt.NDArray[np.int64]
 
@@ -107,14 +112,17 @@ class StepBatch:
         sizes = np.concatenate([np.diff(batch.first_leg) for batch in batches])
         return StepBatch(first_leg=np.concatenate(([0], np.cumsum(sizes))), **columns)
 
-    def parts(self, size_max: int) -> Iterator[StepBatch]:
-        """The same in order, in batches of at most `size_max` messages and legs together (one message at least)."""
-        ends = self.first_leg[1:] + np.arange(1, len(self) + 1)
-        first = taken = 0
-        while first < len(self):
-            last = max(first + 1, int(np.searchsorted(ends, taken + size_max, "right")))
-            yield self._between(first, last)
-            first, taken = last, int(ends[last - 1])
+    def weight(self, pending: PendingTable | None = None) -> int:
+        """Bytes that it can add to a block at most (`weights.py`)."""
+        return int(step_weights(self, pending).sum())
+
+    def parts(self) -> Iterator[StepBatch]:
+        """The same in order, in batches that can be decided in one block each."""
+        weights, at = step_weights(self), 0
+        while at < len(self):
+            end = at + first_fitting(weights[at : at + ROWS_MAX], limits.COMMANDS_BYTES_MAX)
+            yield self._between(at, end)
+            at = end
 
     def _between(self, first: int, last: int) -> StepBatch:
         if (first, last) == (0, len(self)):
@@ -154,6 +162,8 @@ class StepBatch:
             **{name: numbers_of(column) for name, column in zip(_LEG_NUMBERS, leg_numbers, strict=True)},
         )
         _check(batch)
+        if batch.weight() > limits.COMMANDS_BYTES_MAX:
+            raise BatchMalformed("more than a block can take")
         return batch
 
 

@@ -57,13 +57,15 @@ class _Book:
 
 
 class StubWallet:
-    """State and faults. `fail_next`: so many requests are answered 503. `block`: the sequence of the newest answer."""
+    """State and faults. `fail_next`: so many requests are answered 503; `lose_next`: the answer is lost; `silent_next`: it never
+    comes, though the connection stays. `block`: the sequence of the newest answer."""
 
     def __init__(self) -> None:
         self.url = ""
         self.block = -1
         self.fail_next = 0
         self.lose_next = 0
+        self.silent_next = 0
         self.requests = 0
         self.commands: list[Command] = []
         self.modes: list[Mode] = []
@@ -74,6 +76,7 @@ class StubWallet:
         self.subscribed: list[dict[str, Any]] = []
         self._book = _Book()
         self._answers: dict[bytes, Answer] = {}
+        self._first: dict[bytes, Transfer | Rich] = {}
         self._changed = asyncio.Condition()
         self._drop = False
         self.stopping = False
@@ -122,7 +125,7 @@ class StubWallet:
     def _open(self, command: OpenAccount) -> Answer:
         existed = command.account in self._book.terms
         if self._book.terms.setdefault(command.account, command) != command:
-            return _refused(Code.ACCOUNT_EXISTS)
+            return _refused(Code.ACCOUNT_EXISTS, position=f"0:{self.block}")
         self._book.version.setdefault(command.account, 0)
         document: dict[str, object] = {
             "account": command.account,
@@ -137,7 +140,11 @@ class StubWallet:
 
     def _once(self, command: Transfer | Rich) -> Answer:
         if command.id not in self._answers:
-            self._answers[command.id] = self._decide(command)
+            answer = self._decide(command)
+            self._answers[command.id] = Answer(answer.status, {"position": f"0:{self.block}"} | answer.document)
+            self._first[command.id] = command
+        elif self._first[command.id] != command:
+            return _refused(Code.ID_REUSED, id=format_transfer_id(command.id), position=f"0:{self.block}")
         return self._answers[command.id]
 
     def _decide(self, command: Transfer | Rich) -> Answer:
@@ -232,6 +239,16 @@ class StubWallet:
             return JSONResponse(problem_document("account_not_found"), 404)
         return JSONResponse(self.state(account))
 
+    async def read_system(self, request: Request) -> Response:
+        asset = request.query_params["asset"]
+        if "/" not in asset:
+            return JSONResponse(problem_document("asset_malformed"), 400)
+        ours = [account for account, terms in self._book.terms.items() if terms.asset == asset]
+        world, position = str(-sum(self._book.posted[account] for account in ours)), f"0:{self.block}"
+        part = {"partition": 0, "position": position, "world": {"posted": world} if ours else None, "transit": None}
+        found = {"asset": asset, "world": world, "transit": "0", "positions": position, "partitions": [part]}
+        return JSONResponse(found)
+
     async def read_transfer(self, request: Request) -> Response:
         for id, answer in self._answers.items():
             if format_transfer_id(id) == request.path_params["id"]:
@@ -281,6 +298,7 @@ class StubWallet:
         write_side = create_app(self, registry=CollectorRegistry(), ready=list)
         routes = [
             Route("/v1/accounts/{account}", self.read_account, methods=["GET"]),
+            Route("/v1/system", self.read_system, methods=["GET"]),
             Route("/v1/transfers", self.read_open_transfers, methods=["GET"]),
             Route("/v1/transfers/{id}", self.read_transfer, methods=["GET"]),
             WebSocketRoute("/v1/stream", self.stream),
@@ -301,6 +319,12 @@ class StubWallet:
                 self.lose_next -= 1
                 await app(scope, receive, _nowhere)
                 raise ConnectionResetError("the answer is lost on the way")
+            if self.silent_next > 0:
+                self.silent_next -= 1
+                await app(scope, receive, _nowhere)
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+                return
             await app(scope, receive, send)
 
         return serve

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import csv
-import gzip
 import json
 import os
 import re
@@ -12,13 +10,13 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from fanfold import client
-from fanfold.cli.asking import money
 from fanfold.cli.main import COMMANDS, app
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 
@@ -45,7 +43,7 @@ def run(*arguments: str, code: int = 0) -> Result:
 def test_open_transfer_and_balance(wallet: StubWallet) -> None:
     assert "alice is open" in run("open", "alice", "USD/2").stdout
     assert "open already" in run("open", "alice", "USD/2").stdout
-    done = run("transfer", "@world", "alice", "123456", "USD/2").stdout
+    done = run("transfer", "@world", "alice", "1234.56", "USD/2").stdout
     assert "done, position 0:2" in done
     assert "1,234.56" in done
     shown = run("balance", "alice").stdout
@@ -57,23 +55,23 @@ def test_open_transfer_and_balance(wallet: StubWallet) -> None:
 def test_transfer_with_an_id_runs_once(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2", "--floor", "none")
     id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
-    first = run("transfer", "alice", "@world", "5", "USD/2", "--id", id, "--json").stdout
-    assert run("transfer", "alice", "@world", "5", "USD/2", "--id", id, "--json").stdout == first
+    first = run("transfer", "alice", "@world", "0.05", "USD/2", "--id", id, "--json").stdout
+    assert run("transfer", "alice", "@world", "0.05", "USD/2", "--id", id, "--json").stdout == first
     assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == -5
 
 
 def _rich(*accounts: str) -> None:
     for account in accounts:
         run("open", account, "USD/2")
-        run("transfer", "@world", account, "100", "USD/2")
+        run("transfer", "@world", account, "1.00", "USD/2")
 
 
 def test_hold_capture_and_void(wallet: StubWallet) -> None:
     _rich("alice", "shop")
     id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
     deadline = ("--deadline", "2030-01-01T00:00:00Z")
-    assert f"held, position 0:4, id {id}" in run("hold", "alice", "shop", "60", "USD/2", "--id", id, *deadline).stdout
-    captured = json.loads(run("capture", id, "25", "--reference", "order 7", "--json").stdout)
+    assert f"held, position 0:4, id {id}" in run("hold", "alice", "shop", "0.60", "USD/2", "--id", id, *deadline).stdout
+    captured = json.loads(run("capture", id, "0.25", "--reference", "order 7", "--json").stdout)
     assert (captured["result"], captured["hold"]) == ("done", id)
     assert "voided, position" in run("void", id).stdout
     assert "hold_unknown" in run("capture", id, "--final", code=1).stderr
@@ -82,7 +80,7 @@ def test_hold_capture_and_void(wallet: StubWallet) -> None:
 def test_legs_move_together_and_back(wallet: StubWallet) -> None:
     _rich("alice", "bob", "fees")
     id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
-    legs = ("--leg", "alice=-10:USD/2", "--leg", "bob=9:USD/2", "--leg", "fees=1:USD/2")
+    legs = ("--leg", "alice=-0.10:USD/2", "--leg", "bob=0.09:USD/2", "--leg", "fees=0.01:USD/2")
     done = run("transfer", *legs, "--protocol", "tcc", "--metadata", "order=7", "--id", id, "--wait", "5").stdout
     assert f"done, position 0:6, id {id}" in done
     assert f"reverses {id}" in run("reverse", id).stdout
@@ -93,17 +91,19 @@ def test_dry_run_says_so_and_changes_nothing(wallet: StubWallet) -> None:
     _rich("alice")
     assert (
         "dry run: would be done; nothing has changed"
-        in run("transfer", "alice", "@world", "5", "USD/2", "--dry-run").stdout
+        in run("transfer", "alice", "@world", "0.05", "USD/2", "--dry-run").stdout
     )
     assert json.loads(run("balance", "alice", "--json").stdout)["posted"] == 100
-    assert "insufficient_available" in run("transfer", "alice", "@world", "101", "USD/2", "--dry-run", code=1).stderr
+    assert "insufficient_available" in run("transfer", "alice", "@world", "1.01", "USD/2", "--dry-run", code=1).stderr
 
 
 def test_transfer_still_under_way_ends_with_3(wallet: StubWallet) -> None:
     _rich("alice", "bob")
     for form in ((), ("--json",)):
         wallet.pending_next = True
-        told = run("transfer", "alice", "bob", "5", "USD/2", "--protocol", "tcc", "--wait", "0", *form, code=3).stdout
+        told = run(
+            "transfer", "alice", "bob", "0.05", "USD/2", "--protocol", "tcc", "--wait", "0", *form, code=3
+        ).stdout
         if form:
             assert json.loads(told)["phase"] == "trying"
         else:
@@ -143,7 +143,7 @@ def test_balance_shows_those_that_are_there_and_names_those_that_are_not(wallet:
         ("balance", "alice"),
         ("transfer", "a", "b", "1", "USD/2"),
         ("open", "alice", "USD/2"),
-        ("import", str(ROOT / "tests/data/pkdd99-transactions.csv.gz")),
+        ("import", str(ROOT / "tests/data/pkdd99-transactions.csv.gz"), "--asset", "CZK/2", "--minor"),
     ],
 )
 def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
@@ -190,7 +190,14 @@ def test_who_asked_for_no_change_is_told_that_nothing_was_changed(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("transfer", "a", "b", "1.50", "USD/2"),
+        ("transfer", "a", "b", "1.505", "USD/2"),
+        ("transfer", "a", "b", "1.50", "USD/2", "--minor"),
+        ("transfer", "a", "b", "12,50", "USD/2"),
+        ("transfer", "a", "b", "1", "USD"),
+        ("hold", "a", "b", "1.505", "USD/2"),
+        ("transfer", "--leg", "a=-1.505:USD/2", "--leg", "b=1.505:USD/2"),
+        ("open", "a", "USD/2", "--floor", "1.505"),
+        ("system",),
         ("transfer", "a", "b", "1_000", "USD/2"),
         ("transfer", "a", "b", "1"),
         ("transfer",),
@@ -204,7 +211,7 @@ def test_who_asked_for_no_change_is_told_that_nothing_was_changed(
         ("transfer", "a", "b", "1", "USD/2", "--wait", "31"),
         ("hold", "a", "b"),
         ("capture",),
-        ("capture", "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "1.5"),
+        ("capture", "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "1.5", "--minor"),
         ("freeze",),
         ("open", "a", "USD/2", "--floor", "low"),
         ("balance", "a", "--url", "localhost:8080"),
@@ -216,91 +223,81 @@ def test_command_typed_wrongly_ends_with_2(arguments: tuple[str, ...]) -> None:
     run(*arguments, code=2)
 
 
+def test_what_moved_is_told_in_both_units(wallet: StubWallet) -> None:
+    """Who typed the one and meant the other sees it."""
+    _rich("alice", "shop")
+    for typed in (("0.50", "USD/2"), ("50", "USD/2", "--minor")):
+        assert "0.50 USD/2 (50 minor units) from @world to alice" in run("transfer", "@world", "alice", *typed).stdout
+    legs = ("--leg", "alice=-10:USD/2", "--leg", "shop=9:USD/2", "--leg", "fees=1:USD/2", "--minor")
+    told = run("transfer", *legs, "--dry-run", code=1).stderr
+    assert "account_unknown" in told
+    run("open", "fees", "USD/2")
+    told = run("transfer", *legs, "--dry-run").stdout
+    assert "alice -0.10 USD/2 (-10 minor units)\nshop 0.09 USD/2 (9 minor units)" in told
+    id = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+    assert (
+        "0.60 USD/2 (60 minor units) from alice to shop"
+        in run("hold", "alice", "shop", "0.60", "USD/2", "--id", id).stdout
+    )
+    assert "0.25 USD/2 (25 minor units) of the hold" in run("capture", id, "0.25").stdout
+    assert "10 minor units of the hold" in run("capture", id, "10", "--minor").stdout
+    assert (wallet.state("alice")["posted"], wallet.state("alice")["held"]) == ("165", "25")
+
+
+def test_an_amount_of_a_hold_is_of_what_it_holds(wallet: StubWallet) -> None:
+    _rich("alice", "shop")
+    id = json.loads(run("hold", "alice", "shop", "0.60", "USD/2", "--json").stdout)["id"]
+    assert "3 decimals, and USD/2 has 2" in run("capture", id, "0.255", code=2).stderr
+    assert "transfer_not_found" in run("capture", "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "0.25", code=1).stderr
+    assert wallet.state("alice")["held"] == "60"
+
+
+def test_a_refusal_tells_what_is_available_as_amounts_are_typed(wallet: StubWallet) -> None:
+    _rich("alice")
+    assert "1.00 USD/2 is available." in run("transfer", "alice", "@world", "5", "USD/2", code=1).stderr
+
+
+def test_a_floor_is_typed_as_it_is_shown(wallet: StubWallet) -> None:
+    assert "floor -5.00" in run("open", "alice", "USD/2", "--floor=-5").stdout
+    assert "floor -0.05" in run("open", "bob", "USD/2", "--floor=-5", "--minor").stdout
+    assert (wallet.state("alice")["floor"], wallet.state("bob")["floor"]) == ("-500", "-5")
+
+
+def test_the_version_is_told() -> None:
+    assert run("--version").stdout == f"fanfold {metadata.version('fanfold')}\n"
+
+
+def test_system_shows_a_trial_balance_that_sums_to_zero(wallet: StubWallet) -> None:
+    _rich("alice", "bob")
+    told = run("system", "USD/2", "EUR/2").stdout
+    assert "0\tUSD/2\t-2.00\t0.00\t2.00\t0:3" in told
+    assert "0\tEUR/2\t0.00\t0.00\t0.00" in told
+    assert json.loads(run("system", "USD/2", "--json").stdout)["world"] == -200
+    assert "usd: The asset is malformed" in run("system", "usd", code=1).stderr
+
+
+def test_an_account_named_twice_is_watched_once(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice", "alice"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("account\tasset")
+        assert watching.stdout.readline().startswith("alice\tUSD/2\t0.00")
+        watching.terminate()
+    assert [message["accounts"] for message in wallet.subscribed] == [[{"account": "alice"}]]
+
+
 def test_watch_prints_every_change_as_a_json_line(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2")
-    run("transfer", "@world", "alice", "5", "USD/2")
+    run("transfer", "@world", "alice", "0.05", "USD/2")
     # A process of its own: it watches until it is told to stop.
     command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)) as watching:
         assert watching.stdout is not None
         assert json.loads(watching.stdout.readline())["posted"] == 5
-        run("transfer", "@world", "alice", "6", "USD/2")
+        run("transfer", "@world", "alice", "6", "USD/2", "--minor")
         assert json.loads(watching.stdout.readline())["posted"] == 11
         watching.terminate()
-
-
-def _file(folder: Path, *lines: str, name: str = "rows.csv") -> str:
-    path = folder / name
-    text = "\n".join(["transaction,account,amount", *lines]) + "\n"
-    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
-    return str(path)
-
-
-@pytest.mark.parametrize("name", ["rows.csv", "rows.csv.gz"])
-def test_import_twice_moves_no_money_twice(wallet: StubWallet, tmp_path: Path, name: str) -> None:
-    file = _file(tmp_path, "1,a,700", "2,b,50", "3,a,-900", "4,b,0", "4,b,1", "4,b,1", name=name)
-    first = json.loads(run("import", file, "--json").stdout)
-    counts = ("rows", "accounts_opened", "done", "repeated", "refused", "skipped_zero")
-    assert [first[name] for name in counts] == [6, 2, 5, 0, 0, 1]
-    second = json.loads(run("import", file, "--json").stdout)
-    assert [second[name] for name in counts] == [6, 0, 0, 5, 0, 1]
-    assert (wallet.state("a")["posted"], wallet.state("b")["posted"]) == ("-200", "52")
-    assert wallet.state("a")["floor"] is None
-
-
-def test_import_ends_with_1_and_a_table_when_rows_were_refused(wallet: StubWallet, tmp_path: Path) -> None:
-    file = _file(tmp_path, "1,a,700", "2,a,-900", "3,a,nonsense", "4,not an id,5", "5,a,1")
-    result = run("import", file, "--floor", "0", code=1)
-    assert "5 rows: 2 done, 0 repeated, 3 refused" in result.stdout
-    for code in ("insufficient_available", "amount_malformed", "account_malformed"):
-        assert code in result.stdout
-    assert "nonsense" not in result.output
-    assert wallet.state("a")["posted"] == "701"
-
-
-@pytest.mark.parametrize(
-    ("content", "told"),
-    [
-        (b"", "lacks the columns"),
-        (b"a,b\n1,2\n", "lacks the columns"),
-        (b"transaction,account,amount\n\xff\xff,a,1\n", "not a CSV file"),
-    ],
-)
-def test_file_that_is_no_transaction_file_is_a_sentence(
-    wallet: StubWallet, tmp_path: Path, content: bytes, told: str
-) -> None:
-    path = tmp_path / "rows.csv"
-    path.write_bytes(content)
-    assert told in run("import", str(path), code=1).stderr
-    torn = tmp_path / "torn.csv.gz"
-    torn.write_bytes(gzip.compress(b"transaction,account,amount\n" + b"1,a,1\n" * 9)[:-12])
-    run("import", str(torn), code=1)
-    assert "cannot be read" in run("import", str(tmp_path / "missing.csv"), code=1).stderr
-
-
-def test_import_of_the_bank_ends_at_its_own_balances(wallet: StubWallet) -> None:
-    """The bank's last `balance_after` of every account, which nobody here computed."""
-    file = ROOT / "tests/data/pkdd99-transactions.csv.gz"
-    summary = json.loads(run("import", str(file), "--json").stdout)
-    with gzip.open(file, "rt") as text:
-        last = {row["account"]: row["balance_after"] for row in csv.DictReader(text)}
-    assert summary["rows"] == summary["done"] + summary["skipped_zero"] == 49_070
-    assert summary["accounts_opened"] == len(last) == 1_229
-    assert {account: wallet.state(account)["posted"] for account in last} == last
-
-
-@pytest.mark.parametrize(
-    ("amount", "asset", "shown"),
-    [
-        (123456, "USD/2", "1,234.56"),
-        (-5, "USD/2", "-0.05"),
-        (7, "PTS/0", "7"),
-        (10**18, "BTC/8", "10,000,000,000.00000000"),
-        (None, "USD/2", "no limit"),
-    ],
-)
-def test_money_is_shown_with_its_decimals(amount: int | None, asset: str, shown: str) -> None:
-    assert money(amount, asset) == shown
 
 
 def test_list_of_commands_says_what_each_command_says_itself() -> None:
@@ -315,7 +312,8 @@ def test_list_of_commands_says_what_each_command_says_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, command in COMMANDS.items() if command.file in ("money", "holds", "flags", "import_csv")]
+    "name",
+    [name for name, command in COMMANDS.items() if command.file in ("money", "holds", "flags", "watch", "import_csv")],
 )
 def test_help_shows_examples(name: str) -> None:
     shown = run(name, "--help").stdout
@@ -324,7 +322,7 @@ def test_help_shows_examples(name: str) -> None:
 
 
 def test_moving_money_does_not_load_the_service() -> None:
-    modules = "fanfold.cli.main, fanfold.cli.money, fanfold.cli.holds, fanfold.cli.flags"
+    modules = "fanfold.cli.main, fanfold.cli.money, fanfold.cli.watch, fanfold.cli.holds, fanfold.cli.flags"
     code = f"import sys, {modules}; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "False False"

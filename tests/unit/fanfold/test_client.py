@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import datetime
+import pickle
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
+from typing import Any, get_args
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,7 +44,7 @@ from fanfold import (
 )
 from fanfold import client as client_module
 from fanfold.client import WAIT_SECONDS_MAX, wait_seconds
-from fanfold.commands import request_of
+from fanfold.commands import Command, request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger import commands
 from write_side.ledger.commands import Transfer as TransferCommand
@@ -293,6 +300,122 @@ async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
         state = await client.balance("alice")
         assert isinstance(state, AccountState)
         assert state.posted == 5
+
+
+async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> None:
+    """A page of something in between, with status 200: neither done nor refused."""
+
+    async def page(_request: web.Request) -> web.Response:
+        return web.Response(text="<html>please log in</html>", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", page)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        payment = Transfer("@world", "alice", 5, "USD/2")
+        for asked in (client.ask(payment), client.transfer_batch([payment])):
+            with pytest.raises(NotAnswered, match="not a wallet service's") as unclear:
+                await asked
+            assert unclear.value.ids == (payment.id,)
+        for read in (client.balance("alice"), client.system("USD/2"), client.open_transfers()):
+            with pytest.raises(NotAnswered):
+                await read
+
+
+@pytest.mark.parametrize("status", sorted(client_module.ASKED_AGAIN))
+async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may have passed the request on: asked again, and unknown in the end."""
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    bodies: list[bytes] = []
+
+    async def late(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response(status=status, text="too late")
+
+    app = web.Application()
+    app.router.add_route("*", "/{anything:.*}", late)
+    async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
+        with pytest.raises(NotAnswered):
+            await client.transfer("@world", "alice", 5, "USD/2")
+    assert len(bodies) == client_module.ATTEMPTS_MAX
+    assert len(set(bodies)) == 1
+
+
+COMMANDS = {
+    Transfer: ("alice", "bob", 1, "USD/2"),
+    LegsTransfer: (between("alice", "bob", 1, "USD/2"),),
+    Hold: (between("alice", "bob", 1, "USD/2"),),
+    Capture: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),
+    Void: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),
+    Reverse: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),
+    Change: ("alice", "frozen"),
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_the_id_is_made_with_the_command_and_two_commands_are_two(kind: Any) -> None:
+    once, other = kind(*COMMANDS[kind]), kind(*COMMANDS[kind], id=None)
+    assert uuid.UUID(once.id).version == 7
+    assert once != other
+    assert once == kind(*COMMANDS[kind], id=once.id) == dataclasses.replace(once) == pickle.loads(pickle.dumps(once))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        once.id = other.id
+    assert request_of(once).body["id"] == once.id == request_of(once).body["id"]
+    assert set(COMMANDS) == set(get_args(Command))
+
+
+async def test_the_same_value_asked_after_no_answer_moves_money_once(
+    wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "ATTEMPTS_MAX", 1)
+    async with Client(wallet.url) as client:
+        await client.open_account("alice", "USD/2")
+        payment = Transfer("@world", "alice", 5, "USD/2")
+        batch = [Transfer("@world", "alice", 7, "USD/2")]
+        for ask in (lambda: client.ask(payment), lambda: client.transfer_batch(batch)):
+            wallet.lose_next = 1
+            with pytest.raises(NotAnswered) as lost:
+                await ask()
+            assert lost.value.ids in ((payment.id,), (batch[0].id,))
+            await ask()
+        assert wallet.state("alice")["posted"] == "12"
+
+
+@pytest.mark.parametrize("as_task", [False, True])
+async def test_who_stops_waiting_for_a_transfer_asks_again_and_money_moves_once(
+    wallet: StubWallet, as_task: bool
+) -> None:
+    async with Client(wallet.url) as client:
+        await client.open_account("alice", "USD/2")
+        payment = client.transfer("@world", "alice", 5, "USD/2")
+        wallet.silent_next = 1
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.create_task(payment) if as_task else payment, 0.2)
+        assert wallet.state("alice")["posted"] == "5"  # it was done, and nobody heard
+        again = await (asyncio.create_task(payment) if as_task else payment)
+        assert isinstance(again, Moved)
+        assert again.id == payment.id == payment.command.id
+        assert await client.ask(payment.command) == again
+        assert wallet.state("alice")["posted"] == "5"
+
+
+async def test_the_traceback_of_a_cancelled_call_names_its_id(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await client.open_account("alice", "USD/2")
+        wallet.silent_next = 1
+        with pytest.raises(TimeoutError) as stopped:
+            await asyncio.wait_for(client.transfer("@world", "alice", 5, "USD/2"), 0.2)
+        [command] = [command for command in wallet.commands if isinstance(command, TransferCommand)]
+        told = "".join(traceback.format_exception(stopped.value))
+        assert f"the answer to {uuid.UUID(bytes=command.id)}: it may have been done" in told
+
+
+async def test_what_nobody_awaits_is_not_asked_and_python_warns(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        await client.open_account("alice", "USD/2")
+        forgotten = [client.transfer("@world", "alice", 5, "USD/2")]
+        with pytest.warns(RuntimeWarning, match="never awaited"):
+            forgotten.clear()
+        assert wallet.state("alice")["posted"] == "0"
 
 
 async def test_watch_begins_with_the_state_and_goes_on_after_the_connection_was_lost(wallet: StubWallet) -> None:

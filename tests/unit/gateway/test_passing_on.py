@@ -12,8 +12,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from gateway.metrics import Metrics
+from gateway.over_http import OverHttp
 from gateway.reverse_proxy import ReverseProxy, route
-from gateway.upstream import InProcess, Message, OverHttp, Receive, Scope, Send, UpstreamUnavailable
+from gateway.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
 from write_side.openapi import describe
 
 ARROW = b"application/vnd.apache.arrow.stream"

@@ -53,6 +53,7 @@ class BlockMaker:
                 ids_max=1_000_000,
             )
         block = encode(
+            partitions=self._log.partitions,
             partition=self._partition,
             epoch=1,
             sequence=previous[0] + 1,

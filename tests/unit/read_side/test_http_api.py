@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
 import pytest
@@ -25,6 +25,7 @@ from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.atoms import NO_FLOOR, partition_of
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 LIMIT_S = 20.0
@@ -35,14 +36,15 @@ REFUSED = uuid.UUID("01970f3e-7b1a-7c3e-8a2b-1234567890ac")
 
 
 class Side:
-    """A read side of some partitions over a log in memory, with a writer for each."""
+    """A read side of some partitions (`projects`: these of them) over a log in memory, with a writer for each."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, projects: Sequence[int] | None = None) -> None:
         self.log = MemoryLog(MemoryRecords(partitions))
         self.writers = [BlockMaker(self.log, p, start_us=ID_TIME_US) for p in range(partitions)]
         self.view, self.feed, self.timer = MemoryViewStore(), MemoryFeed(), ManualTimer()
         self.projectors = [
-            Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}") for p in range(partitions)
+            Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}")
+            for p in (range(partitions) if projects is None else projects)
         ]
         self._running: list[asyncio.Future[None]] = []
 
@@ -50,7 +52,7 @@ class Side:
         """The edge of this process, or (`projected=False`) of one that only reads the view."""
         by_partition = {each.partition: each for each in self.projectors} if projected else {}
         balances = Balances(self.view, self.log, by_partition)
-        health = Health(self.projectors, self.timer.wall_us)
+        health = Health(self.projectors, self.timer.wall_us, self.log.partitions)
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
         return create_app(
@@ -264,6 +266,49 @@ async def test_malformed_questions_are_400_and_not_echoed(side: Side, target: st
 )  # fmt: skip
 async def test_malformed_bodies_are_400(side: Side, body: bytes) -> None:
     assert (await ask(side.app(), "POST", "/internal/balances", body)).status == 400
+
+
+@pytest.mark.parametrize(
+    "parameter", ["dry_run=true", "x", "=", "min_positions=0:1", "MIN_POSITION=0:1", "wait_ms=1&x=1"]
+)
+async def test_a_parameter_that_is_not_known_is_refused_on_every_route(side: Side, parameter: str) -> None:
+    routes = ["/v1/accounts/alice", f"/v1/transfers/{DEPOSIT}", "/v1/transfers", "/v1/system"]
+    for target in (*routes, "/healthz", "/readyz", "/metrics", "/openapi.json"):
+        reply = await get(side, f"{target}?{parameter}")
+        assert (reply.status, reply.code) == (400, "parameter_malformed"), target
+    reply = await ask(side.app(), "POST", f"/internal/balances?{parameter}", b'{"accounts": []}')
+    assert (reply.status, reply.code) == (400, "parameter_malformed")
+
+
+async def test_head_is_get_without_the_body_on_every_route(side: Side) -> None:
+    routes = ["/v1/accounts/alice", "/v1/accounts/nobody", f"/v1/transfers/{DEPOSIT}", "/v1/transfers", "/v1/system"]
+    for target in (*routes, "/healthz", "/openapi.json"):
+        got, head = await get(side, target), await ask(side.app(), "HEAD", target)
+        assert (head.status, head.headers, head.body) == (got.status, got.headers, b"")
+
+
+async def test_an_id_is_found_in_either_case(side: Side) -> None:
+    reply = await get(side, f"/v1/transfers/{str(DEPOSIT).upper()}")
+    assert (reply.status, reply.document["id"]) == (200, str(DEPOSIT))
+
+
+async def test_one_unknown_account_keeps_nothing_from_a_read_of_many_while_the_view_lags(side: Side) -> None:
+    await side.stop()
+    await side.writers[0].append(opened("carol"))
+    body = b'{"accounts": ["bob", "carol", "alice"]}'
+    document = (await ask(side.app(), "POST", "/internal/balances", body)).document
+    assert [each and each["posted"] for each in document["accounts"]] == ["30", None, "70"]
+    assert (document["positions"], document["undecided"]) == ("0:3", [1])
+
+
+async def test_a_token_of_as_many_partitions_as_a_log_may_have_is_taken_everywhere() -> None:
+    side = Side(PARTITIONS_MAX, projects=())
+    token = ",".join(f"{p}:{10**18 - 1}" for p in range(PARTITIONS_MAX))
+    for position in (token, token.replace(":", "%3A").replace(",", "%2C")):
+        reply = await get(side, f"/v1/accounts/alice?min_position={position}&wait_ms=0")
+        assert reply.code == "partition_elsewhere", "the token was read"
+    body = f'{{"accounts": ["alice"], "min_position": "{token}", "wait_ms": 0}}'.encode()
+    assert (await ask(side.app(), "POST", "/internal/balances", body)).code == "partition_elsewhere"
 
 
 async def test_a_body_that_is_too_large_is_413(side: Side) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -12,12 +12,14 @@ from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.partition_fold import PartitionFold
 from read_side.projector import AHEAD_BEATS_MAX, Projector
 from read_side.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.block_maker import BlockMaker, changed, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.codes import Flag
+from write_side.contract.log import Record
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 LIMIT_S = 20.0
@@ -433,3 +435,131 @@ async def test_run_ends_when_the_log_is_closed(stage: Stage) -> None:
     await reach(projector, 3)
     await stage.log.close()
     await asyncio.wait_for(running, LIMIT_S)
+
+
+class CountedRows(MemoryViewStore):
+    """How many rows each step of writing had."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        if len(rows):
+            self.sizes.append(len(rows))
+        return await super().apply(owner, expected, rows, checkpoint)
+
+
+async def test_a_long_run_is_written_in_steps_that_hold_up_no_reader(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.projector.ROWS_PER_APPLY_MAX", 3)
+    stage.view = view = CountedRows()
+    await stage.open_two()
+    feed = stage.feed.subscribe(0)
+    async with stage.projector() as projector:
+        view.sizes.clear()
+        for name in ("carol", "dave", "erin", "frank"):  # in one run: nobody else has a turn meanwhile
+            stage.records.append(0, stage.writer.make([opened(name), moved("alice", "bob", 1)]))
+        await reach(projector, 6)
+        await stage.expect_right(projector)
+        assert view.sizes == [3, 3, 3, 3]
+        assert [(batch.after, batch.upto) for batch in await batches(feed, 4)] == [(2, 3), (3, 4), (4, 5), (5, 6)]
+
+
+async def test_hashes_are_kept_of_the_last_blocks_and_of_the_one_that_is_asked_for(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.partition_fold.HASHES_KEPT", 4)
+    for _ in range(12):
+        await stage.writer.epoch()
+    checkpoints = []
+    fold, every = PartitionFold(0), PartitionFold(0)
+    fold.remember(5)
+    for offset, block in enumerate(stage.writer.blocks):
+        for each in (fold, every):
+            each.take([Record(offset, block)])
+        checkpoints.append(fold.checkpoint(1))
+    assert [checkpoint.sequence for checkpoint in checkpoints if fold.knows(checkpoint)] == [5, 8, 9, 10, 11]
+    assert [checkpoint.sequence for checkpoint in checkpoints if every.knows(checkpoint)] == [8, 9, 10, 11]
+    for sequence in (2, 5, 8, 11, 12):
+        assert not fold.knows(Checkpoint(1, sequence, b"x" * 32, 0, 0))
+
+
+async def test_a_view_that_was_left_long_ago_still_gets_only_what_changed_since(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.partition_fold.HASHES_KEPT", 4)
+    stage.view = view = CountedRows()
+    await stage.open_two()
+    async with stage.projector():
+        pass
+    for _ in range(12):
+        await stage.writer.append(moved("alice", "bob", 1))
+    view.sizes.clear()
+    async with stage.projector("boot-2") as projector:
+        await stage.expect_right(projector)
+        assert view.sizes == [2]
+
+
+class ClaimedWhileLoading(MemoryViewStore):
+    """While the first part is loaded, something else happens."""
+
+    async def load(self, owner: Owner, rows: AccountRows) -> None:
+        await super().load(owner, rows)
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+
+async def test_a_new_projector_that_is_still_loading_is_not_ousted_by_the_old_one(stage: Stage) -> None:
+    stage.view = view = ClaimedWhileLoading()
+    await stage.open_two()
+    old = Projector(0, stage.log, view, stage.feed, stage.timer, "old")
+    await old.start()
+    running = asyncio.ensure_future(old.run())
+    generation = view._generations[0, 1]
+    assert generation.checkpoint is not None
+    generation.checkpoint = generation.checkpoint._replace(block_hash=b"x" * 32)  # so that the new one loads everything
+
+    async def news() -> None:
+        await stage.writer.append(moved("alice", "bob", 30))
+        with pytest.raises(Displaced):
+            await asyncio.wait_for(running, LIMIT_S)
+
+    view.meanwhile = news
+    async with stage.projector("new") as new:
+        await reach(new, 3)
+        await stage.expect_right(new)
+    assert view.meanwhile is None
+
+
+class WrittenBetween(MemoryViewStore):
+    """Another projector writes between the first claim of one and its second."""
+
+    between: Callable[[], Awaitable[object]] | None = None
+    claims = 0
+
+    async def claim(self, partition: int, generation: int) -> Owner:
+        self.claims += 1
+        if self.claims == 2 and self.between is not None:
+            between, self.between = self.between, None
+            await between()
+        return await super().claim(partition, generation)
+
+
+async def test_who_starts_beside_another_projector_does_not_take_its_news_for_another_log(stage: Stage) -> None:
+    stage.view = view = WrittenBetween()
+    await stage.open_two()
+
+    async def write() -> None:
+        await stage.writer.append(moved("alice", "bob", 30))
+        other = Projector(0, stage.log, view, stage.feed, stage.timer, "other")
+        await other.start()
+
+    view.between = write
+    async with stage.projector() as projector:
+        assert view.between is None
+        await stage.expect_right(projector)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import AccountRow, AccountRows
-from read_side.contract.view import Checkpoint
+from read_side.contract.view import Checkpoint, Owner
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.projector import Projector
 from read_side.rebuild import CannotRebuild, rebuild
@@ -205,6 +205,37 @@ async def test_a_live_view_that_moves_on_during_the_comparison_is_compared_at_eq
         assert (partition.switched, partition.different) == (True, 0)
         await stage.writers[0].append(moved("alice", "bob", 1))
         await reach(projector, stage.writers[0].state.chained.sequence)
+        await stage.expect_right(generation=2)
+
+
+@pytest.mark.parametrize("rows_max", [1, 2, 3])
+async def test_what_moved_on_meanwhile_is_written_in_steps_that_hold_up_no_reader(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, rows_max: int
+) -> None:
+    monkeypatch.setattr("read_side.rebuild.ROWS_PER_APPLY_MAX", rows_max)
+    sizes: list[int] = []
+    apply = stage.view.apply
+
+    async def counted(owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        sizes.extend([len(rows)] if owner.generation == 2 else [])
+        return await apply(owner, expected, rows, checkpoint)
+
+    monkeypatch.setattr(stage.view, "apply", counted)
+    await stage.fill()
+    async with stage.running():
+        [projector] = stage.projectors
+
+        async def traffic() -> AsyncIterator[None]:
+            for i in range(6):
+                before = projector.visible.value
+                await stage.writers[0].append(opened(f"new-{i}"), opened(f"other-{i}"), moved("alice", "bob", 1))
+                await reach(projector, before + 1)
+                yield
+
+        stage.view.during.append(traffic())
+        [partition] = (await rebuild(stage.log, stage.view)).partitions
+        assert (partition.switched, partition.different) == (True, 0)
+        assert max(sizes) == rows_max
         await stage.expect_right(generation=2)
 
 

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from write_side.contract.block import Block, decode, encode, header_of
+from write_side.contract.limits import DUE_BYTES_MAX, FRAME_BYTES
 from write_side.contract.log import Record
-from write_side.contract.pending_columns import FIRST_LEG, LEG_COUNT, STEPS, WHAT
+from write_side.contract.pending_columns import (
+    BEGUN,
+    DEADLINE_US,
+    FIRST_LEG,
+    ID_B,
+    LEG_COUNT,
+    STATE,
+    STEPS,
+    WHAT,
+    HoldState,
+    Phase,
+    StepState,
+    What,
+)
+from write_side.contract.pending_index import WORK_COUNT
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
@@ -53,7 +69,9 @@ class DecidingPartition:
         return self.decide_batch(CommandBatch.of(commands), at_us)
 
     def decide_batch(self, batch: CommandBatch | StepBatch, at_us: int) -> Block:
-        """One record of commands or of messages from other partitions, one block."""
+        """One record of commands or of messages from other partitions, one block, no heavier than it may become."""
+        bound = batch.weight(self.state.pending)
+        assert bound <= batch.weight(), "what is known of the state makes no batch heavier"
         decision = decide(
             self.state,
             [batch],
@@ -65,7 +83,11 @@ class DecidingPartition:
             effects=self.effects,
         )
         self.next_offset += 1
-        return self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+        block = self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+        assert block.header.body_bytes <= FRAME_BYTES // 4 + bound + DUE_BYTES_MAX * int(
+            (block.outcomes["back"] == 0).any()
+        )
+        return block
 
     def open_epoch(self, at_us: int) -> Block:
         decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
@@ -73,6 +95,7 @@ class DecidingPartition:
 
     def append(self, decision: Decision, at_us: int, *, epoch: int) -> Block:
         data = encode(
+            partitions=self.partitions,
             partition=self.state.partition,
             epoch=epoch,
             sequence=self.state.chained.sequence + 1,
@@ -106,6 +129,8 @@ def assert_same_state(one: State, other: State) -> None:
         assert one.number_of(row_name) == other.number_of(row_name) is not None
     assert np.array_equal(one.digest, other.digest)
     assert pending_rows(one) == pending_rows(other)
+    assert_indexed(one)
+    assert_indexed(other)
     assert np.array_equal(one.pending.lows, other.pending.lows)
     for name in ("count", "timeless", "timeless_from_us"):
         assert getattr(one.ids, name) == getattr(other.ids, name), name
@@ -125,3 +150,32 @@ def pending_rows(state: State) -> dict[bytes, tuple[list[int], list[list[int]], 
         pool = table.legs[first : first + legs + steps].tolist()
         found[table.rows[row, : WHAT + 1].tobytes()] = (columns, pool[:legs], pool[legs:])
     return found
+
+
+def assert_indexed(state: State) -> None:
+    """What the indexes of the pending rows find is what looking at every row finds."""
+    table = state.pending
+    rows = table.rows[: table.count].tolist()
+    kinds = [row[WHAT] & 255 for row in rows]
+    due = [
+        (row[DEADLINE_US], table.rows[at, : ID_B + 1].tobytes(), at)
+        for at, (kind, row) in enumerate(zip(kinds, rows, strict=True))
+        if row[DEADLINE_US] > 0 and (kind, row[STATE]) in ((What.HOLD, HoldState.OPEN), (What.PROCESS, Phase.TRYING))
+    ]
+    ordered = [at for _, _, at in sorted(due)]
+    assert table.due(2**62, table.count).tolist() == ordered
+    assert table.due(2**62, 2).tolist() == ordered[:2]
+    assert table.first_due_us() == (min(due)[0] if due else None)
+    begun = [row[BEGUN] for kind, row in zip(kinds, rows, strict=True) if kind == What.PROCESS]
+    assert table.first_begun() == (min(begun) if begun else None)
+    processes = [at for at, kind in enumerate(kinds) if kind == What.PROCESS]
+    assert sorted(table.processes().tolist()) == processes
+    open_legs: Counter[bytes] = Counter()
+    for at, (kind, row) in enumerate(zip(kinds, rows, strict=True)):
+        if kind == What.PROCESS or (kind == What.STEP and row[STATE] == StepState.HELD):
+            open_legs.update(leg[:2].tobytes() for leg in table.legs_of(at))
+    counted = {row[:2].tobytes(): int(row[2]) for row in table.work[: table.counts[WORK_COUNT]]}
+    assert counted == open_legs
+    for key, legs in open_legs.items():
+        a, b = np.frombuffer(key, np.uint64)
+        assert table.open_legs((a, b)) == legs

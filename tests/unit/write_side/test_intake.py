@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
 
 from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
-from tests.unit.write_side.running import RunningPartition
+from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account
 from write_side.contract.atoms import NO_FLOOR, partition_of
 from write_side.contract.block import decode
 from write_side.contract.codes import Flag
 from write_side.contract.log_memory import MemoryRecords
+from write_side.contract.state import Place
+from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
 from write_side.intake import GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Change, Mode, OpenAccount, Transfer
+from write_side.ledger.commands import Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.outcomes import OutcomeUnknown
 
+LOCKED_S = 5.0
+"""How long the state is kept from a loop that waits for it: it must not."""
 ALICE = OpenAccount("alice", "USD/2", 0, "")
 
 
@@ -185,3 +190,37 @@ def test_home_is_the_debited_accounts_partition_and_for_a_deposit_the_credited_o
             Transfer(bytes(16), "@world", name, 1, "USD/2"),
         ]
         assert [home_partition(command, 5) for command in commands] == [home] * 4
+
+
+async def test_the_loop_goes_on_while_a_question_waits_for_a_block_to_be_decided() -> None:
+    """A thread has the state as a writer has it in a long decide, until the loop has turned with every question under way."""
+    legs = tuple(sorted((Leg("alice", -1, "USD/2"), Leg("@world", 1, "USD/2"))))
+    hold, reverse = Hold(id_at(NOON_US, 2), legs), Reverse(id_at(NOON_US, 3), id_at(NOON_US, 1))
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE, deposit(1, 7), hold)
+        earlier, outcomes = Earlier({0: process.outcomes}), process.outcomes
+        deciding, turned = threading.Event(), threading.Event()
+        loop_went_on: list[bool] = []
+
+        def decide() -> None:
+            with process.writer.state.lock:
+                deciding.set()
+                loop_went_on.append(turned.wait(LOCKED_S))
+
+        thread = threading.Thread(target=decide)
+        thread.start()
+        await asyncio.to_thread(deciding.wait)
+        until_s = asyncio.get_running_loop().time() + DEADLINE_S
+        ended = asyncio.create_task(outcomes.ended(id_at(NOON_US, 1), until_s))
+        home = asyncio.create_task(earlier.home_of_hold(Void(id_at(NOON_US, 4), hold.id)))
+        reversal = asyncio.create_task(earlier.reversal(reverse))
+        opened = asyncio.create_task(outcomes.first(Place(1, 0)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        turned.set()
+        answer, (_, found) = await ended, await reversal
+        assert answer is not None
+        assert (answer.status, await home, len(found.legs)) == (201, 0, 2)
+        assert (await opened).document["result"] == "opened"
+        await asyncio.to_thread(thread.join)
+    assert loop_went_on == [True]

@@ -1,4 +1,4 @@
-"""What leaves a lane together: as many commands as fit a record, and no more text than a queue's record can have."""
+"""What leaves a lane together: as many commands as fit a record, and no more than the block that decides it can have."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition
-from write_side.command_queue import TEXT_BYTES_MAX as BLOCK_TEXT_BYTES_MAX
-from write_side.command_queue import Queued, how_many_fit
+from write_side.contract.limits import COMMANDS_BYTES_MAX, RECORD_BYTES_MAX
 from write_side.contract.log_memory import MemoryRecords
-from write_side.lane import TEXT_BYTES_MAX, Lane
+from write_side.lane import RECORDS_IN_FLIGHT, Lane, Lone
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Leg, LegsTransfer, Note
+from write_side.ledger.commands import Command, Leg, LegsTransfer, Note, OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
+from write_side.ledger.weights import lone_weight
 
 
 class KeptRecords:
@@ -31,7 +31,7 @@ class KeptRecords:
     async def close(self) -> None: ...
 
 
-async def test_a_record_has_no_more_text_than_a_queue_can_take() -> None:
+async def test_a_record_has_no_more_than_a_block_can_take() -> None:
     queue = KeptRecords()
     partition = RunningPartition(MemoryRecords(1))
     lane = Lane(0, queue, partition.outcomes, 8_192, 0.01)  # type: ignore[arg-type]
@@ -40,20 +40,56 @@ async def test_a_record_has_no_more_text_than_a_queue_can_take() -> None:
     futures = [lane.add(CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large)])) for n in range(1_000)]
     await asyncio.gather(*futures, return_exceptions=True)
     await lane.idle()
-    sizes = [
-        record.details.text_bytes for record in queue.records if isinstance(record, CommandBatch) and record.details
+    records = [record for record in queue.records if isinstance(record, CommandBatch)]
+    assert sum(map(len, records)) == 1_000
+    assert all(record.weight() <= COMMANDS_BYTES_MAX and len(record.encode()) <= RECORD_BYTES_MAX for record in records)
+    assert len(records) < 20
+
+
+def _transfer(n: int) -> Transfer:
+    return Transfer(id_at(NOON_US, n), "d" * 64, "c" * 64, n, "USD/2")
+
+
+async def test_commands_that_come_alone_and_batches_leave_in_the_order_they_came() -> None:
+    queue = KeptRecords()
+    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 8_192, 0.01)  # type: ignore[arg-type]
+    legs = LegsTransfer(id_at(NOON_US, 3), (Leg("a", -1, "EUR/2"), Leg("b", 1, "EUR/2")))
+    came: list[list[Command]] = [
+        [_transfer(1)],
+        [OpenAccount("alice", "JPY/0", -5, "Zoë")],
+        [legs, _transfer(4)],
+        [_transfer(5)],
+        [_transfer(6), _transfer(7)],
+        [_transfer(8)],
     ]
-    assert sum(len(record) for record in queue.records) == 1_000
-    assert max(sizes) <= TEXT_BYTES_MAX
-    assert len(sizes) < 20
+    for commands in came:
+        alone = commands[0] if len(commands) == 1 and isinstance(commands[0], Lone) else None
+        lane.add(alone or CommandBatch.of(commands)).add_done_callback(lambda future: future.exception())
+    assert lane.gathered == 8
+    await lane.idle()
+    [record] = queue.records
+    assert isinstance(record, CommandBatch)
+    assert lane.gathered == 0
+    expected = CommandBatch.concatenated([CommandBatch.of(commands) for commands in came])
+    assert record.encode() == expected.encode()
 
 
-def test_a_block_takes_no_more_text_than_a_record_of_the_log_can_have() -> None:
-    legs = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
-    large = Note(metadata='{"k":"' + "x" * 15_000 + '"}')
-    batch = CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large) for n in range(100)])
-    assert batch.details is not None
-    taken = how_many_fit([Queued(n, batch) for n in range(20)], 8_192)
-    assert taken * batch.details.text_bytes <= BLOCK_TEXT_BYTES_MAX < (taken + 1) * batch.details.text_bytes
-    # One record alone is always taken: it cannot be cut.
-    assert how_many_fit([Queued(0, CommandBatch.concatenated([batch] * 10))], 8_192) == 1
+async def test_a_flood_of_commands_that_come_alone_is_cut_like_any_other() -> None:
+    queue = KeptRecords()
+    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 50_000, 0.01)  # type: ignore[arg-type]
+    futures = [lane.add(_transfer(n)) for n in range(60_000)]
+    await asyncio.gather(*futures, return_exceptions=True)
+    await lane.idle()
+    records = [record for record in queue.records if isinstance(record, CommandBatch)]
+    assert sum(map(len, records)) == 60_000
+    assert RECORDS_IN_FLIGHT < len(records) < 10
+    assert all(record.weight() <= COMMANDS_BYTES_MAX for record in records)
+    sent = [int(amount) for record in records for amount in record.amount]
+    assert sent == list(range(60_000))
+
+
+def test_a_command_that_comes_alone_weighs_at_least_what_its_row_will() -> None:
+    lone: list[Lone] = [_transfer(1), OpenAccount("alice", "JPY/0", -5, "Zoë"), OpenAccount("b", "JPY/0", 0, "")]
+    for command in lone:
+        assert lone_weight(command) >= CommandBatch.of([command]).weight()
+    assert sum(map(lone_weight, lone)) >= CommandBatch.of(lone).weight()

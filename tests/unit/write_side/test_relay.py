@@ -9,12 +9,13 @@ import numpy as np
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from tests.unit.write_side.running import SimulatedClock
 from write_side.contract.atoms import partition_of
+from write_side.contract.limits import COMMANDS_BYTES_MAX
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
 from write_side.queue_memory import MemoryQueue
-from write_side.relay import AGAIN_S_MAX, RECORD_SIZE_MAX, Relay, times_asked
+from write_side.relay import AGAIN_S_MAX, Relay, times_asked
 
-OPEN = 20_000
+OPEN = 80_000
 NEAR, FAR = (next(name for name in map(str, range(64)) if partition_of(name, 2) == p) for p in range(2))
 
 
@@ -57,5 +58,6 @@ async def test_more_open_transfers_than_a_record_takes_are_asked_again_in_severa
             assert isinstance(record.batch, StepBatch)
             batches.append(record.batch)
     running.cancel()
-    assert all(len(batch) + len(batch.amount) <= RECORD_SIZE_MAX for batch in batches)
+    assert len(batches) > 1
+    assert all(batch.weight() <= COMMANDS_BYTES_MAX for batch in batches)
     assert len({row.tobytes() for batch in batches for row in batch.ids}) == relay.sent == OPEN

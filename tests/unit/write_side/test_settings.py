@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.topic_kafka import MIN_IN_SYNC, REPLICATION
 from write_side.settings import WriteSettings
 
@@ -13,3 +14,15 @@ def test_a_topic_survives_the_loss_of_a_broker_unless_less_is_asked_for(monkeypa
         monkeypatch.delenv(name, raising=False)
     settings = WriteSettings()
     assert (settings.replication, settings.min_in_sync) == (REPLICATION, MIN_IN_SYNC) == (3, 2)
+
+
+@pytest.mark.parametrize("name", ["block_commands_max", "partitions"])
+def test_a_setting_that_no_block_or_header_could_hold_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = {"block_commands_max": ROWS_MAX, "partitions": PARTITIONS_MAX}[name]
+    for value in (1, most):
+        monkeypatch.setenv(f"FANFOLD_{name.upper()}", str(value))
+        assert getattr(WriteSettings(), name) == value
+    for value in (0, most + 1, 65_536):
+        monkeypatch.setenv(f"FANFOLD_{name.upper()}", str(value))
+        with pytest.raises(ValueError, match=name):
+            WriteSettings()

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
 from gateway.protocol.session import Session, Watch
+from gateway.protocol.subscription import Stage
 from read_side.contract.feed import FeedBatch
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
@@ -95,15 +96,27 @@ class Client:
         self.held: dict[str, tuple[int, int]] = {}
         self.current: set[str] = set()
         """Accounts of which something was sent in this subscription."""
+        self.silent: set[str] = set()
+        """Accounts that it named again and that stand still until that is answered, while the others go on."""
+        self.acked: set[str] = set()
+        """Accounts that an ack named and nothing ended since."""
         self.next_id = 1
 
     def flush(self) -> None:
         for frame in self.session.outbox.take()[0]:
             self._see(json.loads(frame))
+        for name in list(self.silent):
+            known = self.session.by_account.get(name)
+            if known is None or known.stage is Stage.LIVE:
+                self.silent.discard(name)
 
     def _see(self, frame: dict[str, Any]) -> None:
         if frame["op"] == "ack":
             self.accounts |= {row["sub"]: row["account"] for row in frame.get("accounts", [])}
+            # What it has unsubscribed before it heard of it, it does not count.
+            named = {row["account"] for row in frame.get("accounts", []) if row["sub"] in self.session.by_number}
+            self.acked |= named
+            self.current -= named  # its state is sent again
         elif frame["op"] == "balances":
             for row in frame["items"]:
                 account = self.accounts[row["sub"]]
@@ -194,7 +207,7 @@ class FeedToClients(RuleBasedStateMachine):
         who.next_id += 1
         wish = who.session.receive(json.dumps({"op": "subscribe", "id": who.next_id, "accounts": wanted}))
         assert isinstance(wish, Watch)
-        who.current -= set(names)
+        who.silent |= set(names)
         self.orders.append((who, wish, self.watch.register(wish.subscriptions)))
 
     def _read_at(self, read: Read, ahead: int) -> int:
@@ -209,6 +222,13 @@ class FeedToClients(RuleBasedStateMachine):
         items = self.world.items(read.accounts, position)
         who.session.acknowledge(wish, {name: found.version for name, found in items.items()})
         self.watch.finish(read, items, position, 0)
+
+    @precondition(lambda self: self.orders)
+    @rule(data=st.data())
+    def a_snapshot_cannot_be_read(self, data: st.DataObject) -> None:
+        who, wish, read = self.orders.pop(data.draw(st.integers(0, len(self.orders) - 1)))
+        self.watch.forget(who.session.refuse(wish, "upstream_unavailable", "").subscriptions)
+        self.watch.stay(read.subscriptions, 0)
 
     @precondition(lambda self: self.repair is not None)
     @rule(ahead=st.integers(0, 2))
@@ -226,6 +246,8 @@ class FeedToClients(RuleBasedStateMachine):
         if known is not None:
             who.session.receive(json.dumps({"op": "unsubscribe", "id": 0, "subs": [known.number]}))
             self.watch.forget([known])
+            who.flush()
+            who.acked.discard(known.account)
             who.current.discard(known.account)
             who.held.pop(known.account, None)
 
@@ -238,7 +260,7 @@ class FeedToClients(RuleBasedStateMachine):
     @invariant()
     def what_a_client_believes_is_a_cut_at_one_position(self) -> None:
         for who in self.clients:
-            live = {name: who.held[name] for name in who.current}
+            live = {name: who.held[name] for name in who.current - who.silent}
             positions = range(-1, self.world.head + 1)
             assert any(live.items() <= self.world.at(position).items() for position in positions), live
 
@@ -265,8 +287,10 @@ class FeedToClients(RuleBasedStateMachine):
         for who in self.clients:
             who.flush()
             self.what_a_client_believes_is_a_cut_at_one_position()
+            assert who.acked <= set(who.session.by_account), "who was acked stays subscribed, whatever else was refused"
             for account, subscription in who.session.by_account.items():
-                if not subscription.unanswered and account in truth:
+                assert subscription.stage is Stage.LIVE, "who is not refused is served"
+                if account in truth:
                     assert who.held[account] == truth[account]
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gateway.protocol.close_codes import CloseCode
 from gateway.protocol.messages import Item, item
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import ERRORS_MAX, PHASES_UNSENT_MAX, Close, Session, Subscription, Unwatch, Watch
+from gateway.protocol.session import ERRORS_MAX, Close, Session, Unwatch, Watch
+from gateway.protocol.subscription import PHASES_UNSENT_MAX, Subscription
 
 
 def state(version: int, posted: str = "5") -> Item:

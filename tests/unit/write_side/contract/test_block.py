@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.unit.write_side.contract.blocks import sealed, two_blocks, with_body
 from write_side.contract import block as blocks
 from write_side.contract.block import (
-    BODY_BYTES_MAX,
     HEADER_BYTES,
     Undecodable,
     decode,
@@ -22,6 +21,7 @@ from write_side.contract.block import (
     read_header,
 )
 from write_side.contract.columns import SECTIONS, Column, ColumnType, Section
+from write_side.contract.limits import BODY_BYTES_MAX, RECORD_BYTES_MAX
 
 WHOLE = two_blocks().blocks[1]
 
@@ -57,6 +57,7 @@ INT64 = st.integers(-(2**63), 2**63 - 1)
 UINT64 = st.integers(0, 2**64 - 1)
 HEADERS = st.fixed_dictionaries(
     {
+        "partitions": st.just(0),
         "partition": st.integers(0, 2**32 - 1),
         "epoch": UINT64,
         "sequence": UINT64,
@@ -164,7 +165,7 @@ def test_a_length_that_lies_is_refused_without_asking_for_memory(length: int) ->
         assert frame_length(lying) == HEADER_BYTES + length
 
 
-@pytest.mark.parametrize("fields", [{"magic": b"FANFOLD\x1b"}, {"version": 0}, {"version": 3}, {"zero": 1}])
+@pytest.mark.parametrize("fields", [{"magic": b"FANFOLD\x1b"}, {"version": 0}, {"version": 3}, {"zero": 1025}])
 def test_another_format_is_refused_even_when_its_hash_is_right(fields: dict[str, Any]) -> None:
     with pytest.raises(Undecodable):
         decode(sealed(WHOLE, **fields))
@@ -183,9 +184,9 @@ def test_frame_length_reads_one_frame_behind_another() -> None:
 
 def test_a_body_over_the_limit_is_never_made() -> None:
     name = "x" * 4096
-    rows = BODY_BYTES_MAX // 4096 + 1
+    rows = RECORD_BYTES_MAX // 4096 + 1
     legs = {"outcome": np.zeros(rows, np.int64), "account": [name] * rows, "amount": np.zeros(rows, np.int64)}
-    with pytest.raises(ValueError, match="cut smaller"):
+    with pytest.raises(ValueError, match="over the limit"):
         _encode(legs=legs | {"asset": ["A"] * rows, "available": np.zeros(rows, np.int64)})
 
 

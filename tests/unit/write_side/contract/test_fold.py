@@ -108,7 +108,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "repeat of itself": (_set("repeats", "row", 1, 4), "not before it"),
     "unknown kind": (_set("outcomes", "kind", 0, 12), "kind or code is unknown"),
     "kind nought": (_set("outcomes", "kind", 0, 0), "kind or code is unknown"),
-    "unknown code": (_set("outcomes", "code", 0, 32), "kind or code is unknown"),
+    "unknown code": (_set("outcomes", "code", 0, 33), "kind or code is unknown"),
     "last code": (_set("outcomes", "code", 0, 255), "kind or code is unknown"),
     "a transfer that exists": (_set("outcomes", "code", 0, Code.EXISTS), "kind or code is unknown"),
     "a refusal told as done": (_set("outcomes", "code", 0, Code.DONE), "entries are not those"),
@@ -214,4 +214,4 @@ def test_changed_accounts_are_those_with_entries_or_new_each_once_and_rising(man
 
 def test_kinds_and_codes_never_change_their_numbers() -> None:
     assert list(Kind) == list(range(1, 12))
-    assert list(Code) == list(range(32))
+    assert list(Code) == list(range(33))

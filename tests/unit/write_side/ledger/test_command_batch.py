@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.any_commands import COMMANDS, commands_of
 from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.block import OUTCOMES_MAX
 from write_side.contract.codes import Flag
+from write_side.contract.limits import COMMANDS_BYTES_MAX, ROWS_MAX
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.commands import (
     Capture,
@@ -219,10 +219,14 @@ def test_a_record_that_no_intake_made_is_malformed(name: str) -> None:
 
 
 def test_a_record_holds_at_most_the_commands_of_a_block() -> None:
-    most = CommandBatch.concatenated([GOOD] * (OUTCOMES_MAX // 3) + [GOOD.slice(0, OUTCOMES_MAX % 3)])
-    assert len(CommandBatch.decode(most.encode())) == OUTCOMES_MAX
-    with pytest.raises(BatchMalformed):
-        CommandBatch.decode(CommandBatch.concatenated([most, GOOD.slice(0, 1)]).encode())
+    fitting = COMMANDS_BYTES_MAX // GOOD.weight()
+    most = CommandBatch.concatenated([GOOD] * fitting)
+    assert len(CommandBatch.decode(most.encode())) == fitting * len(GOOD)
+    with pytest.raises(BatchMalformed, match="more than a block"):
+        CommandBatch.decode(CommandBatch.concatenated([most, GOOD]).encode())
+    rows = CommandBatch.concatenated([GOOD] * (ROWS_MAX // 3) + [GOOD.slice(0, ROWS_MAX % 3 + 1)])
+    with pytest.raises(BatchMalformed, match="too many"):
+        CommandBatch.decode(rows.encode())
 
 
 def test_an_owner_as_long_as_the_doors_let_through_is_read() -> None:

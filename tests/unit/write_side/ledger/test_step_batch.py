@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.any_commands import COMMANDS, ID, commands_of
+from write_side.contract import limits
 from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Code, Kind
-from write_side.contract.pending import PARTITIONS_MAX
+from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import MASK_STEPS_MAX, Action, StepState
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.commands import ANY_AVAILABLE, ANY_VERSION, Command, Transfer
@@ -109,11 +110,15 @@ def test_joined_batches_hold_the_same_messages(groups: list[list[Any]]) -> None:
     assert messages_of(StepBatch.decode(joined.encode())) == together
 
 
-@given(MESSAGES, st.integers(1, 20))
-def test_parts_hold_the_same_messages_and_none_is_larger_than_asked(messages: list[Any], size_max: int) -> None:
-    parts = list(batch_of(messages).parts(size_max))
+@given(MESSAGES, st.integers(1, 200_000))
+def test_parts_hold_the_same_messages_and_none_is_heavier_than_a_block_takes(
+    messages: list[Any], bytes_max: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limits, "COMMANDS_BYTES_MAX", bytes_max)
+        parts = list(batch_of(messages).parts())
     assert [each for part in parts for each in messages_of(part)] == messages
-    assert all(len(part) == 1 or len(part) + len(part.amount) <= size_max for part in parts)
+    assert all(len(part) == 1 or part.weight() <= bytes_max for part in parts)
 
 
 def test_no_batches_are_joined_to_an_empty_one() -> None:

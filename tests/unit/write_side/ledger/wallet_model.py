@@ -60,11 +60,16 @@ class WalletModel:
     def refuse_before_us(self) -> int:
         return self.ids.refuse_before_us
 
-    def block(self, items: Iterable[Item], at_us: int, sequence: int | None = None) -> list[Outcome]:
-        """The outcomes of one block: first of what time ends, then of each item. sequence: the block's, else the next."""
+    def block(
+        self, items: Iterable[Item], at_us: int, sequence: int | None = None, due_max: int | None = None
+    ) -> list[Outcome]:
+        """The outcomes of one block: first of what time ends, then of each item. sequence: the block's, else the next.
+
+        due_max: how much of what time ends is in this block, where that is not all; the first of it is in any case.
+        """
         self.sequence = self.sequence + 1 if sequence is None else sequence
         self.ids.forget_old(at_us)
-        outcomes = self._due(at_us)
+        outcomes = self._due(at_us, due_max)
         for item in items:
             if isinstance(item, Chain):
                 outcomes += self._chain(item, at_us)
@@ -95,11 +100,11 @@ class WalletModel:
         self.commands += 1
         return Outcome(word, tuple(sorted(self.accounts.taken_entries())), available, None, unasked)
 
-    def _due(self, at_us: int) -> list[Outcome]:
+    def _due(self, at_us: int, due_max: int | None) -> list[Outcome]:
         due = [(*each, "expire") for each in self.holds.due(at_us)]
         due += [(*each, "timeout") for each in self.coordinator.due(at_us)]
         outcomes = []
-        for _, id, why in sorted(due):
+        for _, id, why in sorted(due)[: None if due_max is None else max(1, due_max)]:
             if why == "expire":
                 self.holds.let_go(id)
                 outcomes.append(self._said("done", Unasked(why, id)))

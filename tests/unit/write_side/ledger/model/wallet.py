@@ -56,9 +56,16 @@ class Wallet:
         gives = [leg for leg in own if leg.amount < 0]
         return partition_of((gives or own)[0].account, self.partitions)
 
-    def block(self, partition: int, items: Iterable[Item], at_us: int, sequence: int | None = None) -> list[Outcome]:
+    def block(
+        self,
+        partition: int,
+        items: Iterable[Item],
+        at_us: int,
+        sequence: int | None = None,
+        due_max: int | None = None,
+    ) -> list[Outcome]:
         """The outcomes of a block of this partition; everything is audited after it. Raises Broken."""
-        outcomes = self.models[partition].block(self._noted(partition, items), at_us, sequence)
+        outcomes = self.models[partition].block(self._noted(partition, items), at_us, sequence, due_max)
         for outcome in outcomes:
             if outcome.unasked and outcome.unasked.why in ("answer", "timeout"):
                 self._note_end((partition, outcome.unasked.id), outcome.word)

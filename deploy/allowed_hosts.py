@@ -1,0 +1,75 @@
+"""Which names a door answers to. A page on a name of somebody else may not use a service that its browser can reach.
+
+A browser that has loaded `http://evil.example` asks `evil.example` for more, and whoever owns that name can have it mean
+127.0.0.1 a second later (DNS rebinding): the page and the service then have one origin, and the page moves money. Only the name
+in `Host` (RFC 9110 section 7.2) tells. Pure: no look-up is made.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+
+import msgspec
+
+VARIABLE: Final = "FANFOLD_ALLOWED_HOSTS"
+
+_AUTHORITY: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]*)?\Z")
+
+
+class AllowedHosts:
+    """Loopback names and addresses, the host that is listened on, and what is named besides.
+
+    bound: what the service listens on; a wildcard (`0.0.0.0`, `::`) allows every address, since an address cannot be rebound.
+    named: comma-separated names; `*` allows all, for a door behind something that checks them.
+    """
+
+    def __init__(self, bound: str = "127.0.0.1", named: str = "") -> None:
+        names = {name.strip().lower().rstrip(".") for name in named.split(",") if name.strip()}
+        self._all = "*" in names
+        self._names = names | {bound.lower(), "localhost"}
+        self._addresses = _is_wildcard(bound)
+
+    def allow(self, authority: str) -> bool:
+        """`authority`: the value of Host, with or without a port."""
+        name = host_of(authority)
+        if name is None:
+            return False
+        if self._all or name in self._names or name.endswith(".localhost"):  # RFC 6761: always loopback
+            return True
+        try:
+            address = ip_address(name)
+        except ValueError:
+            return False
+        return address.is_loopback or self._addresses
+
+
+def host_of(authority: str) -> str | None:
+    """The name or address in a Host value, lower case, without port and brackets; None when it is none."""
+    found = _AUTHORITY.match(authority)
+    return None if found is None else (found["six"] or found["name"]).lower().rstrip(".") or None
+
+
+def _is_wildcard(bound: str) -> bool:
+    try:
+        return ip_address(bound).is_unspecified
+    except ValueError:
+        return bound == ""
+
+
+def refusal(authority: str | None) -> tuple[int, bytes]:
+    """Status and problem document (RFC 9457) for a request whose host is not ours; None: it has none, or several."""
+    name = None if authority is None else host_of(authority)
+    if name is None:
+        status, word, title = 400, "host_malformed", "The request does not say which host it is for"
+        detail = "Nothing was done. Send exactly one Host header with a name or an address."
+    else:
+        # RFC 9110 section 15.5.20: the request reached a server that does not answer for this name.
+        status, word, title = 421, "host_refused", "This service does not answer to that name"
+        detail = (
+            f"Nothing was done. If {name} is a name of this service, start it with {VARIABLE}={name} (several with commas); "
+            "without it only loopback names and the address it listens on are answered, so that no other page can use it."
+        )
+    document = {"type": f"urn:fanfold:problem:{word}", "title": title, "status": status, "code": word, "detail": detail}
+    return status, msgspec.json.encode(document)

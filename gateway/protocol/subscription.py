@@ -1,0 +1,215 @@
+"""One account watched by one client: where it stands, in one table, and what of it waits to be sent.
+
+    NAMED     by requests that are not answered yet: silent
+    WAITING   acknowledged, and silent until the feed has reached what was read of it
+    LIVE      what changes is sent
+    HELD      the feed of its partition broke: silent until everything watched there has been read again
+    ENDED     unsubscribed, refused, or its client is gone: nothing brings it back
+
+Every request that names it is answered for itself. Only the last answer makes it speak; a refusal ends it when no other request
+was granted, and leaves it with the granted one otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Final
+
+from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
+
+if TYPE_CHECKING:
+    from gateway.protocol.session import Session
+
+PHASES_UNSENT_MAX: Final = 64
+"""Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
+
+
+class Stage(Enum):
+    NAMED = auto()
+    WAITING = auto()
+    LIVE = auto()
+    HELD = auto()
+    ENDED = auto()
+
+
+class Event(Enum):
+    """What can happen to it. LAST_...: to the last request that names it and is not answered."""
+
+    NAMED = auto()
+    LAST_ANSWERED = auto()
+    LAST_REFUSED = auto()
+    """And none was granted."""
+    REACHED = auto()
+    BROKEN = auto()
+    ENDED = auto()
+
+
+NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
+    Stage.NAMED: {
+        Event.NAMED: Stage.NAMED,
+        Event.LAST_ANSWERED: Stage.WAITING,
+        Event.LAST_REFUSED: Stage.ENDED,
+        Event.REACHED: Stage.NAMED,
+        Event.BROKEN: Stage.NAMED,
+        Event.ENDED: Stage.ENDED,
+    },
+    Stage.WAITING: {
+        Event.NAMED: Stage.NAMED,
+        Event.REACHED: Stage.LIVE,
+        Event.BROKEN: Stage.HELD,
+        Event.ENDED: Stage.ENDED,
+    },
+    Stage.LIVE: {
+        Event.NAMED: Stage.NAMED,
+        Event.REACHED: Stage.LIVE,
+        Event.BROKEN: Stage.HELD,
+        Event.ENDED: Stage.ENDED,
+    },
+    Stage.HELD: {
+        Event.NAMED: Stage.NAMED,
+        Event.REACHED: Stage.LIVE,
+        Event.BROKEN: Stage.HELD,
+        Event.ENDED: Stage.ENDED,
+    },
+    Stage.ENDED: dict.fromkeys(Event, Stage.ENDED),
+}
+"""A missing cell cannot be: there are no answers without a request, and whoever is named is NAMED."""
+
+
+class Subscription:
+    """`number` is the `sub` of its items; never used again in this session.
+
+    newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
+    unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
+    transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
+    """
+
+    __slots__ = (
+        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "sent", "session", "stage",
+        "transfers", "unanswered", "unsent",
+    )  # fmt: skip
+
+    def __init__(self, session: Session, account: str, number: int) -> None:
+        self.session = session
+        self.account = account
+        self.number = number
+        self.stage = Stage.NAMED
+        self.newest = -1
+        self.sent = -1
+        self.due = -1
+        self.unsent: Item | None = None
+        self.first = True
+        self.unanswered = 0
+        self.granted: bool | None = None
+        self.transfers = False
+        self.phases: dict[bytes, str] | None = None
+        self.missed = False
+
+    @property
+    def live(self) -> bool:
+        return self.stage is Stage.LIVE
+
+    @property
+    def open(self) -> bool:
+        return self.stage is not Stage.ENDED
+
+    # Where it stands.
+
+    def name(self, transfers: bool) -> None:
+        """One more request names it."""
+        self.unanswered += 1
+        self.transfers = self.transfers or transfers
+        self._move(Event.NAMED)
+
+    def grant(self, since: int | None, transfers: bool) -> None:
+        """A request is acknowledged: its state is sent again, though never below what the client has."""
+        if self.granted is not None:
+            self.newest = max(-1 if since is None else since, self.newest - 1)
+            if self.unsent is not None and self.unsent.version > self.newest:
+                self.newest = self.unsent.version
+            else:
+                self.unsent = None
+        self.first, self.granted = True, transfers
+        self._answered(Event.LAST_ANSWERED)
+
+    def refuse(self) -> None:
+        """A request is refused: nothing of it stays, and what was granted to another does."""
+        if self.unsent is not None and self.unsent.version <= self.sent:
+            self.unsent = None  # it would only have been sent again
+        self._answered(Event.LAST_REFUSED if self.granted is None else Event.LAST_ANSWERED)
+
+    def hold(self) -> None:
+        """Send nothing until `release`: this partition's state is being read again and is no cut at one position."""
+        self._move(Event.BROKEN)
+
+    def release(self) -> None:
+        """The feed has reached what was read of it."""
+        was_live = self.live
+        self._move(Event.REACHED)
+        if self.live and not was_live:
+            if self.unsent is not None:
+                self.session.outbox.put(self)
+            if self.phases or self.missed:
+                self.session.outbox.put_phases(self)
+
+    def end(self) -> None:
+        self._move(Event.ENDED)
+
+    def _answered(self, last: Event) -> None:
+        self.unanswered -= 1
+        if not self.unanswered:
+            self._move(last)
+            self.transfers = bool(self.granted)
+            if not self.transfers:
+                self.phases, self.missed = None, False
+
+    def _move(self, event: Event) -> None:
+        self.stage = NEXT[self.stage][event]
+        if self.stage is not Stage.LIVE:
+            self.session.outbox.withdraw(self)
+
+    # What is sent of it.
+
+    def offer(self, item: Item) -> None:
+        """State of this account from anywhere, in any order. Only what is newer counts; it replaces what is unsent."""
+        again = self.stage is Stage.NAMED and self.granted is not None and item.version == self.newest
+        if item.version > self.newest or again:
+            self.newest = item.version
+            self.unsent = item
+            if self.stage is Stage.LIVE:
+                self.session.outbox.put(self)
+
+    def offer_phase(self, transfer: bytes, phase: str) -> None:
+        """A transfer of this account has gone to a phase; the newest replaces what is unsent."""
+        if not self.transfers:
+            return
+        if self.phases is None:
+            self.phases = {}
+        self.phases.pop(transfer, None)
+        self.phases[transfer] = phase
+        if len(self.phases) > PHASES_UNSENT_MAX:
+            del self.phases[next(iter(self.phases))]
+            self.missed = True
+        if self.live:
+            self.session.outbox.put_phases(self)
+
+    def miss_phases(self) -> None:
+        """The feed broke: phases may have gone by."""
+        self.missed = self.transfers
+
+    def encode_phases(self) -> list[bytes]:
+        """The frames of the unsent phases."""
+        frames = [transfers_missed_frame(self.number)] if self.missed else []
+        frames += [transfer_frame(self.number, transfer, phase) for transfer, phase in (self.phases or {}).items()]
+        self.phases, self.missed = None, False
+        return frames
+
+    def encode_unsent(self) -> bytes:
+        """The item for the frame. The first of a subscription says so, and names the asset."""
+        item = self.unsent
+        assert item is not None, "only subscriptions with an unsent item wait in the outbox"
+        self.unsent, self.sent = None, item.version
+        if self.first:
+            self.first = False
+            return b'{"sub":%d,"snapshot":true,"asset":"%s",%s' % (self.number, item.asset.encode(), item.tail)
+        return b'{"sub":%d,%s' % (self.number, item.tail)

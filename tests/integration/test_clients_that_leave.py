@@ -1,0 +1,135 @@
+"""Whoever hangs up, sends slowly or asks for something else does not keep a payment waiting, and who is not sent is told so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import aiohttp
+import pytest
+
+from gateway import over_http
+from gateway.over_http import LARGE_REQUESTS_MAX, REQUESTS_MAX
+from tests.gateway_server import Served, serving
+from tests.wallet_stub import WalletStub
+
+LIMIT_S = 30
+DONE = b'{"result": "done"}'
+ANSWER = b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(DONE), DONE)
+
+
+class Side:
+    """A side of its own process: answers what has `answer-me` in its head, and lets everything else wait for ever."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+        self.came = 0
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        waits = False
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                self.came += 1
+                if b"answer-me" in head:
+                    writer.write(ANSWER)
+                    await reader.readexactly(2)  # every body here is `{}`
+                else:
+                    waits, self.waiting = True, self.waiting + 1
+                    while await reader.read(65_536):
+                        pass
+                    break
+        self.waiting -= waits
+        writer.close()
+
+    @asynccontextmanager
+    async def behind_a_gateway(self, **settings: Any) -> AsyncIterator[Served]:
+        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with serving(self.url, WalletStub().feed, **settings) as served:
+            yield served
+        server.close()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LIMIT_S):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.01)
+
+
+async def begin(served: Served, request: bytes) -> asyncio.StreamWriter:
+    _, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
+    writer.write(request)
+    await writer.drain()
+    return writer
+
+
+async def pay(served: Served) -> tuple[int, dict[str, Any]]:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(served.url + "/v1/transfers", json={}, headers={"answer-me": "1"}) as answer,
+    ):
+        return answer.status, await answer.json(content_type=None)
+
+
+PAYMENT = (
+    b"POST /v1/transfers HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+)
+READ = b"GET /v1/accounts/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+@pytest.mark.parametrize("request_bytes", [PAYMENT, READ], ids=["payments", "reads"])
+async def test_as_many_clients_as_may_be_under_way_hang_up_and_the_next_payment_is_made(request_bytes: bytes) -> None:
+    side = Side()
+    async with side.behind_a_gateway() as served:
+        clients = [await begin(served, request_bytes) for _ in range(REQUESTS_MAX)]
+        await until(lambda: side.waiting == REQUESTS_MAX)
+        for client in clients:
+            client.close()
+        await until(lambda: side.waiting == 0)
+        assert await pay(served) == (201, {"result": "done"})
+
+
+async def test_reads_that_wait_keep_no_payment_waiting() -> None:
+    side = Side()
+    async with side.behind_a_gateway() as served:
+        clients = [await begin(served, READ) for _ in range(REQUESTS_MAX)]
+        await until(lambda: side.waiting == REQUESTS_MAX)
+        assert (await pay(served))[0] == 201
+        for client in clients:
+            client.close()
+
+
+async def test_a_payment_that_finds_no_place_is_told_that_nothing_was_done_and_never_sent() -> None:
+    side = Side()
+    async with side.behind_a_gateway(upstream_connect_ms=100) as served:
+        clients = [await begin(served, PAYMENT) for _ in range(REQUESTS_MAX)]
+        await until(lambda: side.waiting == REQUESTS_MAX)
+        came = side.came
+        status, problem = await pay(served)
+        assert (status, problem["code"], side.came) == (503, "overloaded", came)
+        assert "nothing was done" in problem["detail"]
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("declared", [2, over_http.GATHERED_BYTES_MAX + 1])
+async def test_bodies_that_come_slowly_keep_no_payment_waiting(declared: int) -> None:
+    side = Side()
+    head = PAYMENT.replace(b"Content-Length: 2\r\n\r\n{}", b"Content-Length: %d\r\n\r\n{" % declared)
+    async with side.behind_a_gateway(upstream_connect_ms=100) as served:
+        clients = [await begin(served, head) for _ in range(max(REQUESTS_MAX, LARGE_REQUESTS_MAX))]
+        await until(lambda: side.waiting == (0 if declared == 2 else LARGE_REQUESTS_MAX))
+        assert (await pay(served))[0] == 201
+        for client in clients:
+            client.close()
+
+
+async def test_a_write_to_a_side_that_is_away_was_never_sent_and_is_told_so() -> None:
+    async with serving("http://127.0.0.1:9", WalletStub().feed) as served:
+        status, problem = await pay(served)
+        assert (status, problem["code"]) == (503, "upstream_unavailable")
+        assert "nothing was done" in problem["detail"]

@@ -1,0 +1,145 @@
+"""Where a subscription stands, cell by cell; and of several requests for one account, each is answered for itself."""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations, product
+from typing import Any
+
+import pytest
+
+from gateway.protocol.messages import Item, item
+from gateway.protocol.partition_watch import PartitionWatch
+from gateway.protocol.session import Session, Watch
+from gateway.protocol.subscription import NEXT, Event, Stage, Subscription
+from read_side.contract.feed import FeedBatch
+from read_side.contract.rows import EMPTY_ROWS
+
+CANNOT_BE = {
+    (stage, event)
+    for stage in (Stage.WAITING, Stage.LIVE, Stage.HELD)
+    for event in (Event.LAST_ANSWERED, Event.LAST_REFUSED)
+}
+"""Answers without a request."""
+
+
+def state(version: int) -> Item:
+    return item(version, "USD/2", "5", "0", "5", "2026-01-01T00:00:00.000000Z")
+
+
+def standing(stage: Stage) -> Subscription:
+    """A subscription brought to a stage by what happens in life; its newest version, 1, is unsent unless it is live."""
+    subscription = Subscription(Session(10), "alice", 1)
+    subscription.name(False)
+    if stage is not Stage.NAMED:
+        subscription.grant(None, False)
+        subscription.release() if stage in (Stage.LIVE, Stage.HELD) else None
+        subscription.hold() if stage is Stage.HELD else None
+        subscription.end() if stage is Stage.ENDED else None
+    assert subscription.stage is stage
+    subscription.offer(state(1))
+    return subscription
+
+
+def do(subscription: Subscription, event: Event) -> None:
+    match event:
+        case Event.NAMED:
+            subscription.name(False)
+        case Event.LAST_ANSWERED:
+            subscription.grant(None, False)
+        case Event.LAST_REFUSED:
+            subscription.refuse()
+        case Event.REACHED:
+            subscription.release()
+        case Event.BROKEN:
+            subscription.hold()
+        case Event.ENDED:
+            subscription.end()
+
+
+@pytest.mark.parametrize(("stage", "event"), list(product(Stage, Event)))
+def test_every_cell_of_the_table_is_what_happens_and_only_the_live_speak(stage: Stage, event: Event) -> None:
+    if (stage, event) in CANNOT_BE:
+        assert event not in NEXT[stage]
+        return
+    subscription = standing(stage)
+    do(subscription, event)
+    assert subscription.stage is NEXT[stage][event]
+    assert subscription.session.outbox.waiting == (subscription.stage is Stage.LIVE)
+    subscription.offer(state(2))
+    assert subscription.session.outbox.waiting == (subscription.stage is Stage.LIVE)
+
+
+class Client:
+    """One session on one partition whose feed is at block 5."""
+
+    def __init__(self) -> None:
+        self.session = Session(10)
+        self.watch = PartitionWatch(0, {}, 1_000)
+        self.watch.take(FeedBatch(0, 0, "a", -1, 5, EMPTY_ROWS))
+        self.version = 3
+
+    def ask(self, id: int) -> tuple[Watch, Any]:
+        wish = self.session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": [{"account": "a"}]}))
+        assert isinstance(wish, Watch)
+        return wish, self.watch.register(wish.subscriptions)
+
+    def answer(self, asked: tuple[Watch, Any], granted: bool) -> None:
+        wish, read = asked
+        if granted:
+            self.session.acknowledge(wish, {"a": self.version})
+            self.watch.finish(read, {"a": state(self.version)}, 5, 0)
+        else:
+            self.watch.forget(self.session.refuse(wish, "upstream_unavailable", "").subscriptions)
+            self.watch.stay(read.subscriptions, 0)
+
+    def sent(self) -> list[dict[str, Any]]:
+        return [json.loads(frame) for frame in self.session.outbox.take()[0]]
+
+    def change(self) -> None:
+        self.version += 1
+        for subscription in self.session.by_account.values():
+            subscription.offer(state(self.version))
+
+
+@pytest.mark.parametrize("granted", list(product([True, False], repeat=3)))
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("first_alone", [False, True])
+def test_of_several_requests_for_one_account_a_refused_one_takes_nothing_from_the_others(
+    order: tuple[int, ...], granted: tuple[bool, ...], first_alone: bool
+) -> None:
+    client = Client()
+    asked = []
+    for number in range(3):
+        asked.append(client.ask(number))
+        if first_alone and number == 0:
+            client.answer(asked[0], granted[0])
+            client.change()
+    for number in order:
+        if not (first_alone and number == 0):
+            client.answer(asked[number], granted[number])
+    told = client.sent()
+    assert [frame["id"] for frame in told if frame["op"] == "ack"] == ([0] if first_alone and granted[0] else []) + [
+        number for number in order if granted[number] and not (first_alone and number == 0)
+    ]
+    assert sum(frame["op"] == "error" for frame in told) == granted.count(False)
+    assert len(client.watch) == any(granted)
+    client.change()
+    told += client.sent()
+    versions = [row["v"] for frame in told if frame["op"] == "balances" for row in frame["items"]]
+    if any(granted):
+        assert versions[-1] == client.version, "who was acked once is served, whatever else was refused"
+        assert versions == sorted(set(versions))
+    else:
+        assert versions == []
+
+
+def test_a_refused_request_with_a_since_of_the_future_silences_nobody() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    wish = client.session.receive('{"op":"subscribe","id":2,"accounts":[{"account":"a","since":99}]}')
+    assert isinstance(wish, Watch)
+    client.answer((wish, client.watch.register(wish.subscriptions)), False)
+    client.change()
+    assert [row["v"] for row in client.sent()[-1]["items"]] == [4]

@@ -1,0 +1,115 @@
+"""A process that projects some partitions: what it does not project it says so of, and never that nothing is there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.unit.read_side.asgi_client import Reply, ask
+from tests.unit.read_side.block_maker import moved, opened
+from tests.unit.read_side.test_http_api import ID_TIME_US, Side
+from write_side.contract.atoms import partition_of
+
+PARTITIONS = 4
+
+
+def name(partition: int, word: str) -> str:
+    return next(n for i in range(1000) if partition_of(n := f"{word}-{i}", PARTITIONS) == partition)
+
+
+class Some(Side):
+    """Partitions 0 and 1 of 4, each with an account; `paid` is the id of a deposit in each."""
+
+    def __init__(self) -> None:
+        super().__init__(PARTITIONS, projects=(0, 1))
+        self.paid = [uuid.uuid4() for _ in range(PARTITIONS)]
+
+    async def get(self, target: str) -> Reply:
+        return await ask(self.app(), "GET", target)
+
+
+@pytest.fixture
+async def some() -> AsyncIterator[Some]:
+    found = Some()
+    for p, writer in enumerate(found.writers):
+        await writer.append(opened(name(p, "a")), moved("@world", name(p, "a"), 10 + p, found.paid[p]))
+    await found.start()
+    yield found
+    await found.stop()
+
+
+def said_elsewhere(reply: Reply, *partitions: int) -> bool:
+    assert (reply.status, reply.code) == (503, "partition_elsewhere"), reply
+    assert reply.headers["retry-after"]
+    assert "No money moved" not in reply.document["detail"]
+    return bool(reply.document["partitions"] == list(partitions))
+
+
+async def test_readyz_tells_how_many_partitions_the_log_has_beside_those_that_are_projected(some: Some) -> None:
+    document = (await some.get("/readyz")).document
+    assert document["partitions_of_log"] == PARTITIONS
+    assert [each["partition"] for each in document["partitions"]] == [0, 1]
+
+
+async def test_an_account_of_another_process_is_elsewhere_and_not_unknown(some: Some) -> None:
+    assert (await some.get(f"/v1/accounts/{name(1, 'a')}")).document["posted"] == "11"
+    for word in ("a", "nobody"):
+        assert said_elsewhere(await some.get(f"/v1/accounts/{name(2, word)}"), 2)
+
+
+async def test_a_done_transfer_of_another_process_is_never_404(some: Some) -> None:
+    assert (await some.get(f"/v1/transfers/{some.paid[1]}")).document["result"] == "done"
+    assert said_elsewhere(await some.get(f"/v1/transfers/{some.paid[3]}"), 2, 3)
+
+
+async def test_a_min_position_of_another_processes_partition_is_never_ignored(some: Some) -> None:
+    for target in (f"/v1/transfers/{some.paid[1]}?", "/v1/transfers?partitions=0,1&"):
+        assert (await some.get(f"{target}min_position=0:0,1:0")).status == 200
+        assert said_elsewhere(await some.get(f"{target}min_position=0:0,2:0&wait_ms=0"), 2)
+    assert (await some.get(f"/v1/transfers/{some.paid[1]}?min_position=4:0")).code == "position_malformed"
+
+
+async def test_a_list_of_all_partitions_is_refused_rather_than_told_in_part(some: Some) -> None:
+    assert said_elsewhere(await some.get("/v1/transfers"), 2, 3)
+    assert (await some.get("/v1/transfers?partitions=0,1")).document["transfers"] == []
+    assert said_elsewhere(await some.get("/v1/transfers?partitions=1,2"), 2)
+
+
+@pytest.mark.parametrize("text", ["", "4", "-1", "0,0", "0,", "x", "00", "0 "])
+async def test_partitions_of_a_list_are_those_of_the_log(some: Some, text: str) -> None:
+    assert (await some.get(f"/v1/transfers?partitions={text}")).code == "parameter_malformed"
+
+
+async def test_sums_over_all_partitions_are_never_sums_of_some(some: Some) -> None:
+    reply = await some.get("/v1/system?asset=USD/2")
+    assert (reply.status, reply.code) == (503, "partition_elsewhere")
+
+
+async def test_a_read_of_many_answers_what_is_here_and_names_what_is_not(some: Some) -> None:
+    names = [name(p, "a") for p in range(PARTITIONS)]
+    body = ('{"accounts": ["' + '", "'.join(names) + '"]}').encode()
+    document = (await ask(some.app(), "POST", "/internal/balances", body)).document
+    assert [each and each["posted"] for each in document["accounts"]] == ["10", "11", None, None]
+    assert document["positions"] == "0:0,1:0"
+    assert document["failed"] == [{"partition": p, "code": "partition_elsewhere"} for p in (2, 3)]
+    body = ('{"accounts": ["' + names[2] + '"]}').encode()
+    assert said_elsewhere(await ask(some.app(), "POST", "/internal/balances", body), 2)
+
+
+async def test_an_id_that_may_have_been_forgotten_is_not_said_to_be_nothing() -> None:
+    side = Side(1)
+    [writer] = side.writers
+    await writer.append(opened("alice"), moved("@world", "alice", 1))
+    writer.now_us += 20 * 24 * 3600 * 1_000_000
+    await writer.append(moved("@world", "alice", 1))
+    await side.start()
+    old = uuid.UUID(int=(ID_TIME_US // 1000) << 80 | 7 << 76 | 2 << 62 | 1)
+    young = uuid.UUID(int=(writer.now_us // 1000) << 80 | 7 << 76 | 2 << 62 | 1)
+    for id, sure in ((old, False), (uuid.uuid4(), False), (young, True)):
+        reply = await ask(side.app(), "GET", f"/v1/transfers/{id}")
+        assert (reply.status, reply.code) == (404, "transfer_not_found")
+        assert ("remembered_since" in reply.document) is not sure
+        assert ("may have moved money" in reply.document["detail"]) is not sure
+    await side.stop()
