@@ -19,8 +19,7 @@ import numpy.typing as npt
 from write_side.contract.answers import Answer, format_time
 from write_side.contract.atoms import Malformed, format_transfer_id, parse_new_asset
 from write_side.contract.codes import PROBLEMS, problem_document
-from write_side.contract.fold_ids import id_words
-from write_side.contract.ids import times_of_ids
+from write_side.contract.fold_ids import id_words, note_older
 from write_side.contract.position import Position
 from write_side.home import Routed
 from write_side.ledger.command_batch import CommandBatch
@@ -44,8 +43,10 @@ class RefusedAhead:
             return [False] * len(commands)
         joined = b"".join(_NO_ID if isinstance(command, OpenAccount) else command.id for command in commands)
         ids = id_words(np.frombuffer(joined, np.uint8))
-        found = np.any([outcomes.state.ids.seen(ids) for outcomes in self._outcomes.values()], axis=0)
-        return list((found | self._are_old(ids)).tolist())
+        found = self._are_old(ids)
+        for outcomes in self._outcomes.values():
+            outcomes.state.ids.note_seen(ids, found)
+        return list(found.tolist())
 
     async def answer(self, home: int, command: Routed, suspected: bool) -> Answer | None:
         """The refusal of a command that `home` would decide; None for what is its to say. suspected: by `suspected`."""
@@ -54,13 +55,15 @@ class RefusedAhead:
                 return _asset_refused(asset, None if isinstance(command, OpenAccount) else command.id)
         if isinstance(command, OpenAccount) or not suspected:
             return None
-        ids = id_words(np.frombuffer(command.id, np.uint8))
         if self._outcomes[home].state.find_transfer(command.id) is not None:
             return None  # home says what became of it
         for partition, outcomes in self._outcomes.items():
-            if partition != home and outcomes.state.ids.seen(ids)[0]:
-                return await self._used_elsewhere(partition, command.id)
-        if not self._are_old(ids)[0]:
+            place = outcomes.state.find_transfer(command.id)
+            if place is not None:
+                await outcomes.block(place.sequence)  # a writer's state is ahead of what is accepted
+                position = str(Position(partition, place.sequence))
+                return _refused(_REUSED, id=format_transfer_id(command.id), position=position)
+        if not self._are_old(id_words(np.frombuffer(command.id, np.uint8)))[0]:
             return None
         return _refused(
             "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
@@ -76,29 +79,24 @@ class RefusedAhead:
         mixed = ids[:, 0] * _SPREAD ^ ids[:, 1]
         if np.unique(mixed).size < len(mixed):
             return True  # most likely one id twice
-        return bool(np.any(self._are_old(ids))) or any(
-            bool(np.any(outcomes.state.ids.seen(ids) & (homes != partition)))
-            for partition, outcomes in self._outcomes.items()
-        )
+        for partition, outcomes in self._outcomes.items():
+            found = np.zeros(len(ids), np.bool_)
+            outcomes.state.ids.note_seen(ids, found)
+            if np.any(found & (homes != partition)):
+                return True
+        return bool(self._are_old(ids).any())
 
     def _are_old(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which ids carry a time that some partition does not remember any more. ids: uint64[n, 2]."""
-        old: npt.NDArray[np.bool_] = times_of_ids(ids) < self._cut_off_us()
-        return old
+        found = np.zeros(len(ids), np.bool_)
+        note_older(ids, self._cut_off_us(), found)
+        return found
 
     def _cut_off_us(self) -> int:
         return max(outcomes.state.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
 
     def _has(self, asset: str) -> bool:
         return any(outcomes.state.asset_number(asset) >= 0 for outcomes in self._outcomes.values())
-
-    async def _used_elsewhere(self, partition: int, id16: bytes) -> Answer | None:
-        place = self._outcomes[partition].state.find_transfer(id16)
-        if place is None:
-            return None
-        await self._outcomes[partition].block(place.sequence)  # a writer's state is ahead of what is accepted
-        position = str(Position(partition, place.sequence))
-        return _refused(_REUSED, id=format_transfer_id(id16), position=position)
 
 
 def used_before_in_request(homes: Sequence[int], commands: Sequence[Command]) -> dict[int, Answer]:

@@ -15,10 +15,14 @@ from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Command, LegsTransfer, OpenAccount, Transfer
+from write_side.ledger.commands import Capture, Command, LegsTransfer, OpenAccount, Reverse, Transfer, Void
 from write_side.outcomes import OutcomeUnknown
 
 REQUESTS_OF_CLIENT = 6
+FORGOTTEN_S = 15.0
+"""Ids may be forgotten for want of room when they are ten seconds old."""
+DEPOSITS = 12
+OTHERWISE = 10
 DRY_RUNS = 0.12
 """How often something is tried out behind a request."""
 
@@ -36,6 +40,8 @@ class Clients:
         self.batches = Batches()
         self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
         self.reached: dict[int, int] = {}
+        self._over: dict[Command, None] = {}
+        self._moved: dict[Transfer, None] = {}
 
     async def client(self) -> None:
         """One client from its first request to its last answer."""
@@ -50,6 +56,20 @@ class Clients:
             self._asked.answered(request)
             if random.random() < DRY_RUNS and (alive := self._processes()):
                 await self._dry_runs.try_out(self.world, random.choice(alive))
+
+    async def ask_again(self) -> None:
+        """Later, when there is nothing to do but a few deposits, what was done to holds and transfers is asked for once more.
+
+        They may be over and forgotten by then, and the answer is the first one.
+        """
+        await asyncio.sleep(FORGOTTEN_S)
+        for _ in range(DEPOSITS):
+            await self._until_answered(Request([self._asked.deposit()]))
+        for command in list(self._over):
+            await self._until_answered(Request([command]))
+        for transfer in list(self._moved)[:OTHERWISE]:
+            if alive := self._processes():
+                await self._ask_otherwise(self._chaos.random.choice(alive), transfer)
 
     async def meddle(self) -> None:
         """For ever: be quick where a step is open, and set it right some time later."""
@@ -109,6 +129,10 @@ class Clients:
             self.reached[partition] = max(self.reached.get(partition, -1), sequence)
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self._asked.done.append(command.id)
+        if answer.status == 201 and isinstance(command, Capture | Void | Reverse):
+            self._over[command] = None
+        if answer.status == 201 and isinstance(command, Transfer):
+            self._moved[command] = None
 
     async def _ask_otherwise(self, process: WriteSide, command: Transfer) -> None:
         """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs."""

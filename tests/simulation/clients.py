@@ -11,11 +11,25 @@ from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
 from write_side.contract.atoms import NO_FLOOR
-from write_side.ledger.commands import Command, Leg, LegsTransfer, Mode, OpenAccount, Protocol, Rich, Transfer
+from write_side.ledger.commands import (
+    Capture,
+    Command,
+    Leg,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Protocol,
+    Reverse,
+    Rich,
+    Transfer,
+    Void,
+)
 
 DAY_US = 86_400_000_000
 ACROSS = 0.35
 """How much of what is asked is a transfer that may well go across partitions: by chance alone they would be few."""
+TIMELESS = 0.3
+"""How many of the commands about others have an id without a time, which is remembered longer than what they are about."""
 FLOODS = 0.1
 """How many of the requests are floods, where there are any."""
 BATCHES = 0.2
@@ -96,7 +110,10 @@ class Asked(RichStream):
     def _command(self, reverses: bool) -> Command:
         if self._wallet.partitions > 1 and self.chance.random() < ACROSS:
             return LegsTransfer(self.id(), self._legs_across(), self.protocol())
-        return super()._command(reverses)
+        command = super()._command(reverses)
+        if isinstance(command, Capture | Void | Reverse) and self.chance.random() < TIMELESS:
+            return command._replace(id=self._id(4, 0))
+        return command
 
     def _lines_that_stop(self) -> list[Command]:
         lines = list[Command]()
@@ -141,6 +158,10 @@ class Asked(RichStream):
 
     def protocol(self) -> Protocol:
         return self.chance.choice(tuple(Protocol))
+
+    def deposit(self) -> Transfer:
+        name, asset = self.chance.choice(tuple(ACCOUNTS.items()))
+        return Transfer(self.new_id(), "@world", name, 1, asset)
 
     def new_id(self) -> bytes:
         """An id of now that nothing is wrong with."""

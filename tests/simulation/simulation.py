@@ -163,6 +163,7 @@ class _Run:
         for process in self._clocked():
             process.clock.wall_apart_us = 0
         await asyncio.gather(*clients)
+        await self.clients.ask_again()
         if self.chaos.random.random() < 0.5:
             self._spoil_view()  # nothing is written any more that would show it to the projector
         while not self._is_settled():

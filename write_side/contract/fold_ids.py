@@ -56,6 +56,14 @@ def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
+    """Set `found` for those of these ids, uint64[n, 2], that carry a time below the cut-off."""
+    for i in range(len(ids)):
+        if time_of_id(ids[i, 0], ids[i, 1], cut_off_us) < cut_off_us:
+            found[i] = True
+
+
+@njit(cache=True, nogil=True)
 def _fold_ids(  # type: ignore[no-untyped-def]
     rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
@@ -102,6 +110,8 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     # A block that decides nothing, as one that begins an epoch, forgets nothing by its time alone (`decide.py`).
     held_us = state.ids.timeless_from_us
     from_us = timeless_from(held_us, header.created_at_us) if size or is_raised else held_us
+    if header.partitions == 0 and is_raised:
+        from_us = header.refuse_ids_before_us  # writers of before told no partitions, and forgot all ids by one cut-off
     if is_raised or from_us > held_us:
         forget_before(state, header.refuse_ids_before_us, from_us)
     if size == 0:

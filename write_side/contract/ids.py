@@ -115,7 +115,7 @@ def _keep_from(rows, count, cut_off_us, timeless_from_us, digest):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def _seen(rows, slots, secret, ids, found):  # type: ignore[no-untyped-def]
+def _note_seen(rows, slots, secret, ids, found):  # type: ignore[no-untyped-def]
     """As `find_row` for n ids, where somebody else may be writing: no row behind the end is looked at, and probing ends."""
     size = np.uint64(slots.size)
     for i in range(len(ids)):
@@ -174,18 +174,17 @@ class IdTable:
     def median_time_us(self) -> int | None:
         """Half of the remembered ids that carry a time are older than this; None when there are none."""
         rows = self.rows[: self.count]
-        timed = have_time(rows)
+        timed = _have_time(rows)
         return int(np.median(rows[timed, TIME_US])) if timed.any() else None
 
-    def seen(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """Which of these ids are remembered. ids: uint64[n, 2].
+    def note_seen(self, ids: npt.NDArray[np.uint64], found: npt.NDArray[np.bool_]) -> None:
+        """Set `found` for those of these ids that are remembered. ids: uint64[n, 2].
 
         The one question that may be asked while the table is being changed: of an id that is just being written, or whose table
         is just being made anew, the answer may be no.
         """
-        slots, found = self.slots, np.zeros(len(ids), np.bool_)
-        _seen(self.rows, slots, self.secret, ids, found)
-        return found
+        slots = self.slots
+        _note_seen(self.rows, slots, self.secret, ids, found)
 
     def find(self, id16: bytes) -> int | None:
         a, b = split_id(id16)
@@ -193,22 +192,13 @@ class IdTable:
         return None if row < 0 else row
 
 
-def have_time(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+def _have_time(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
     """`has_time` of n ids, uint64[n, 2]."""
     a, b = ids[:, 0], ids[:, 1]
     timed: npt.NDArray[np.bool_] = ((a >> np.uint64(52)) & np.uint64(15) == 7) & (
         (b >> np.uint64(6)) & np.uint64(3) == 2
     )
     return timed
-
-
-def times_of_ids(ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """UTC microseconds in n ids, uint64[n, 2]; of those without a time later than any."""
-    bytes_of = np.ascontiguousarray(ids[:, :1]).view(np.uint8).astype(np.int64)
-    milliseconds = np.zeros(len(ids), np.int64)
-    for i in range(6):
-        milliseconds = milliseconds << 8 | bytes_of[:, i]
-    return np.where(have_time(ids), milliseconds * 1000, np.iinfo(np.int64).max)
 
 
 def _room(needed: int) -> npt.NDArray[np.uint64]:

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+import write_side.ledger.decide
+from tests.unit.write_side import deciding
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
 from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
 from write_side.contract import fold, fold_ids, grammar
 from write_side.contract.atoms import LIMIT, NO_FLOOR
+from write_side.contract.block import encode
 from write_side.contract.codes import PRECEDENCE, Code, Kind
+from write_side.contract.state import State
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Leg, Mode, OpenAccount, Reverse, Transfer
 from write_side.ledger.decide import decide
@@ -313,6 +317,30 @@ def test_blocks_that_decide_nothing_forget_alike_for_the_writer_and_for_who_read
     partition.decide([], NOON_US + (2 + hours) * HOUR_US + 2)
     partition.open_epoch(NOON_US + (3 + hours) * HOUR_US + 3)
     partition.decide(timeless_deposits(0, 2), NOON_US + (4 + hours) * HOUR_US)
+    assert_same_state(partition.state, partition.replayed())
+
+
+def test_a_log_of_before_that_forgot_all_ids_by_one_cut_off_folds_as_it_was_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def alike(state: State, cut_off_us: int, _timeless_from_us: int) -> None:
+        fold_ids.forget_before(state, cut_off_us, cut_off_us)
+
+    def untold(**fields: Any) -> bytes:
+        return encode(**(fields | {"partitions": 0}))
+
+    partition = DecidingPartition(ids_max=10)
+    with monkeypatch.context() as before:
+        before.setattr(write_side.ledger.decide, "forget_before", alike)
+        before.setattr(deciding, "encode", untold)
+        partition.decide([*opened("a"), *timeless_deposits(0, 5)], NOON_US)
+        for n in range(1, 4):
+            flood: list[Command] = [moved(100 * n + i, "@world", "a", 1, NOON_US + n * HOUR_US) for i in range(20)]
+            partition.decide(flood, NOON_US + n * HOUR_US + 60_000_000)
+        assert partition.state.find_transfer(timeless_id(0)) is None
+    partition.decide(timeless_deposits(5, 5), NOON_US + 5 * HOUR_US)
+    partition.decide(timeless_deposits(10, 1), NOON_US + 5 * HOUR_US + WEEK_US)
+    assert partition.state.ids.timeless == 6
     assert_same_state(partition.state, partition.replayed())
 
 

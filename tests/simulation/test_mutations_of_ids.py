@@ -1,0 +1,71 @@
+"""The simulation bites where an id is taken for another, or for one that never was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import write_side.contract.fold_ids
+import write_side.ledger.decide
+import write_side.writer
+from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+from write_side.contract.state import State
+from write_side.earlier import Earlier
+from write_side.ledger.decide import Decision, decide
+from write_side.refused_ahead import RefusedAhead
+
+Patch = pytest.MonkeyPatch
+
+
+def forget_keys_for_want_of_room(patch: Patch) -> None:
+    """Whoever forgets forgets ids without a time by the cut-off of the others: the same key then pays again."""
+    forget = write_side.contract.fold_ids.forget_before
+
+    def alike(state: State, cut_off_us: int, _timeless_from_us: int) -> None:
+        forget(state, cut_off_us, cut_off_us)
+
+    patch.setattr(write_side.ledger.decide, "forget_before", alike)
+    patch.setattr(write_side.contract.fold_ids, "forget_before", alike)
+
+
+def never_say_that_the_memory_is_full(patch: Patch) -> None:
+    """The table has its bound, and grows beyond it."""
+
+    def endless(state: State, *arguments: Any, ids_max: int, **more: Any) -> Decision:
+        return decide(state, *arguments, ids_max=2 * ids_max, **more)
+
+    patch.setattr(write_side.writer, "decide", endless)
+
+
+def ask_for_the_subject_alone(patch: Patch) -> None:
+    """A capture, void or reversal goes where its hold or transfer is, and anywhere when that is over and forgotten."""
+    where = Earlier._where
+    patch.setattr(Earlier, "_where", lambda self, _own, subject: where(self, subject, subject))
+
+
+def look_for_an_id_at_home_alone(patch: Patch) -> None:
+    """Nobody asks whether another partition ran it."""
+    patch.setattr(RefusedAhead, "suspected", lambda self, commands: [False] * len(commands))
+
+
+def run_what_another_partition_has_forgotten(patch: Patch) -> None:
+    """Ids are looked for in all partitions, and how far back each remembers is not looked at."""
+    patch.setattr(RefusedAhead, "_are_old", lambda self, ids: np.zeros(len(ids), np.bool_))
+
+
+MISTAKES: tuple[Callable[[Patch], None], ...] = (
+    forget_keys_for_want_of_room,
+    never_say_that_the_memory_is_full,
+    ask_for_the_subject_alone,
+    look_for_an_id_at_home_alone,
+    run_what_another_partition_has_forgotten,
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_with_ids_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mistake(monkeypatch)
+    assert seeds_until_found(partitions=(2, 3, 4)) <= SEEDS_MAX
