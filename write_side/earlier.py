@@ -18,7 +18,8 @@ _PARTY_BITS = 32
 
 
 class Earlier:
-    """Looks in the states of all partitions. Raises OutcomeUnknown when a partition that must be asked is not up to date."""
+    """Looks in the states of all partitions. Raises OutcomeUnknown when a partition that must be asked is not up to date, and
+    PartitionUnavailable when one does not serve: nobody is told that something is unknown that only it may know."""
 
     def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
         self._outcomes = outcomes

@@ -34,7 +34,7 @@ from write_side.http_metrics import OTHER, HttpMetrics
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import LEGS_MAX, Command, Rich, Transfer
 from write_side.openapi import describe
-from write_side.outcomes import OutcomeUnknown
+from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.prefer_header import WAIT_SECONDS_MAX, wait_preference
 from write_side.request_body import (
     ClientGone,
@@ -58,6 +58,10 @@ VOID: Final = "/void"
 _LOGGER = logging.getLogger(__name__)
 
 
+Standing = Callable[[], dict[str, dict[str, object]]]
+"""By partition: `reason` is why it does not serve, None while it does."""
+
+
 class Intake(BatchIntake, Protocol):
     """What this edge needs of `write_side/intake.py`."""
 
@@ -71,10 +75,11 @@ def create_app(
     *,
     registry: CollectorRegistry,
     ready: Callable[[], list[str]],
+    standing: Standing = dict,
     told_ready: Callable[[], dict[str, object]] = dict,
 ) -> FastAPI:
-    """The application. `ready` gives the reasons why this process should not get requests yet, none when it should; `told_ready`
-    what else it says then."""
+    """The application. `ready` gives the reasons why no request would be answered, none when one would; `standing` how each
+    partition does; `told_ready` what else it says when it is ready."""
     app = FastAPI(
         title="fanfold write side",
         openapi_url=None,
@@ -112,7 +117,7 @@ def create_app(
         (HOLDS + "{hold:path}" + VOID, ["POST"], doors.void),
         (ACCOUNTS + "{account:path}", ["PUT", "PATCH"], doors.account),
         ("/healthz", ["GET"], _answering(lambda: json_response(200, {"status": "alive"}))),
-        ("/readyz", ["GET"], _answering(lambda: _readiness(ready(), told_ready()))),
+        ("/readyz", ["GET"], _answering(lambda: _readiness(ready(), standing(), told_ready()))),
         ("/metrics", ["GET"], _answering(answer_metrics)),
         ("/openapi.json", ["GET"], _answering(lambda: document)),
     ):
@@ -147,6 +152,8 @@ class _Endpoint:
             response = problem("overloaded")
         except Stopping:
             response = problem("stopping")
+        except PartitionUnavailable as unavailable:
+            response = partition_stopped(unavailable)
         except OutcomeUnknown:
             response = problem("outcome_unknown")
         except Exception as failure:
@@ -227,8 +234,18 @@ def _answering(make: Callable[[], Response]) -> Handle:
     return handle
 
 
-def _readiness(reasons: list[str], told: dict[str, object]) -> Response:
-    return problem("not_ready", reasons=reasons) if reasons else json_response(200, {"status": "ready"} | told)
+def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], told: dict[str, object]) -> Response:
+    if not_ready:
+        return problem("not_ready", ready=False, reasons=not_ready, partitions=standing or None)
+    away = [f"partition {number}: {said['reason']}" for number, said in standing.items() if said["reason"] is not None]
+    status = "degraded" if away else "ready"
+    partitions = {"degraded": away, "partitions": standing} if standing else {}
+    return json_response(200, {"status": status} | partitions | told)
+
+
+def partition_stopped(unavailable: PartitionUnavailable) -> Response:
+    """The refusal of a partition that does not serve: which one, why, and that nothing was done."""
+    return problem("partition_stopped", partition=unavailable.partition, reason=unavailable.reason)
 
 
 async def _refuse_request(request: Request, refusal: Exception) -> StarletteResponse:

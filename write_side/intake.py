@@ -33,7 +33,7 @@ from write_side.ledger.commands import (
     Void,
 )
 from write_side.outcome_columns import BatchOutcome, outcome_columns
-from write_side.outcomes import Decided, Outcomes, OutcomeUnknown
+from write_side.outcomes import Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
 from write_side.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
 
 __all__ = ["Intake", "Overloaded", "Stopping"]
@@ -83,8 +83,8 @@ class Intake:
     ) -> list[Answer]:
         """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
 
-        wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded or Stopping when none
-        was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
+        wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded, PartitionUnavailable
+        or Stopping when none was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
         """
         if self._stopping:
             raise Stopping
@@ -130,6 +130,8 @@ class Intake:
         home, routed, refusal = await self._routed(command, *self._ahead.suspected([command]))
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
+        for lane in self._lanes.values():  # a transfer may go to any of them
+            lane.outcomes.require()
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
         said = await asyncio.to_thread(
             dry_run, states, home, routed, self._partitions, self._clock.wall_us(), self._ids_max
@@ -170,7 +172,12 @@ class Intake:
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1
             end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
-            answers += await self._submit(routed[at:end], Mode.STOP, until_s)
+            try:
+                answers += await self._submit(routed[at:end], Mode.STOP, until_s)
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not answers:
+                    raise
+                raise OutcomeUnknown from refusal
             at = end
         return answers
 
@@ -248,6 +255,8 @@ class Intake:
 
     async def _decided(self, batches: Mapping[int, Sequence[CommandBatch]]) -> dict[int, list[Decided]]:
         """Send batches to their partitions; the outcomes of each. Raises Overloaded, OutcomeUnknown."""
+        for p in batches:
+            self._lanes[p].outcomes.require()
         sizes = {p: sum(map(len, each)) for p, each in batches.items()}
         if any(self._lanes[p].gathered + size > GATHERED_MAX for p, size in sizes.items()):
             raise Overloaded

@@ -42,6 +42,15 @@ class OutcomeUnknown(Exception):
     """The outcome was not seen in time. The command may run still, or has run: asking again with the same id is safe."""
 
 
+class PartitionUnavailable(Exception):
+    """The partition does not serve just now, and the reason why: nothing was taken, and nothing was done."""
+
+    def __init__(self, partition: int, reason: str) -> None:
+        super().__init__(reason)
+        self.partition = partition
+        self.reason = reason
+
+
 class Decided(NamedTuple):
     """The outcomes of one record: its rows begin at `first_row` of the block."""
 
@@ -82,6 +91,20 @@ class Outcomes:
         finally:
             state.lock.release()
 
+    def require(self) -> None:
+        """Raises PartitionUnavailable while the partition does not serve."""
+        if self._failure is not None:
+            raise PartitionUnavailable(self._partition, str(self._failure) or type(self._failure).__name__)
+
+    def restart(self, replay: Replay) -> None:
+        """Another writer or follower folds the partition from now on; it is not served until `serve`."""
+        self._replay = replay
+        self._recent.clear()
+        self._remembered.clear()
+
+    def serve(self) -> None:
+        self._failure = None
+
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
         first_rows = _first_rows(block)
@@ -95,7 +118,7 @@ class Outcomes:
             self._tell_ended(block, answers)
 
     def fail(self, failure: Exception) -> None:
-        """The partition's writer ended: whoever waits, now or later, is told that the outcome is unknown."""
+        """The partition's writer ended: whoever waits is told that the outcome is unknown, and so is who comes before `serve`."""
         self._failure = failure
         waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
         self._waiting, self._ending = {}, {}
@@ -200,6 +223,7 @@ class Outcomes:
 
         The state of a partition that is written here is ahead of its log.
         """
+        self.require()
         if not self._follows:
             return
         end = self._replay.last_offset
@@ -214,6 +238,8 @@ class Outcomes:
         return (await self._block(sequence)).block
 
     async def _block(self, sequence: int) -> BlockAnswers:
+        if self._failure is not None:
+            raise OutcomeUnknown
         known = self._remembered.get(sequence)
         if known is None:
             # What began a transfer across partitions was mostly decided a moment ago.

@@ -24,7 +24,7 @@ class KafkaQueue:
 
     def __init__(self, topic: KafkaLog) -> None:
         self._topic = topic
-        self._readers: list[_KafkaReader] = []
+        self._readers: dict[int, _KafkaReader] = {}
 
     @classmethod
     async def open(
@@ -47,20 +47,17 @@ class KafkaQueue:
         return cls(records)
 
     async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
-        try:
-            return await self._topic.append(partition, batch.encode())
-        except LogFailed as failure:
-            for reader in self._readers:
-                reader.fail(failure)
-            raise
+        # Unlike the log, the queue goes on behind a record of which nobody knows: a copy of it is harmless.
+        if partition in self._topic.failures:
+            await self._topic.resume(partition)
+        return await self._topic.append(partition, batch.encode())
 
     async def open_reader(self, partition: int, from_offset: int) -> _KafkaReader:
-        reader = _KafkaReader(self._topic, partition, from_offset)
-        self._readers.append(reader)
+        reader = self._readers[partition] = _KafkaReader(self._topic, partition, from_offset)
         return reader
 
     async def close(self) -> None:
-        for reader in self._readers:
+        for reader in self._readers.values():
             await reader.close()
         await self._topic.close()
 
@@ -91,7 +88,7 @@ class _KafkaReader:
         return taken
 
     def fail(self, failure: Exception) -> None:
-        """The topic takes no more records: the writer of this process must end with it, so that another can serve."""
+        """The topic cannot be read any more: the partition's writer must end, and the next one opens a reader of its own."""
         self._failure = failure
         self._filled.set()
 

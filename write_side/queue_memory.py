@@ -11,15 +11,25 @@ from write_side.ledger.step_batch import StepBatch
 
 
 class MemoryQueue:
-    """`commands_max`: how many commands may wait in a partition before `append` refuses (bounds memory and latency)."""
+    """commands_max, messages_max: how many of each may wait in a partition before `append` refuses (bounds memory and latency).
 
-    def __init__(self, commands_max: int = 131_072) -> None:
+    Counted apart: what finishes transfers that have begun is never pushed out by new requests.
+    """
+
+    def __init__(self, commands_max: int = 131_072, messages_max: int = 131_072) -> None:
         self._commands_max = commands_max
+        self._messages_max = messages_max
         self._readers: dict[int, _MemoryReader] = {}
 
     async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         reader = self._readers.get(partition)
-        if reader is None or reader.closed or reader.waiting + len(batch) > self._commands_max:
+        if reader is None or reader.closed:
+            raise QueueFull
+        if isinstance(batch, StepBatch):
+            full = reader.messages + len(batch) > self._messages_max
+        else:
+            full = reader.commands + len(batch) > self._commands_max
+        if full:
             raise QueueFull
         return reader.put(batch)
 
@@ -34,7 +44,8 @@ class MemoryQueue:
 
 class _MemoryReader:
     def __init__(self, from_offset: int) -> None:
-        self.waiting = 0
+        self.commands = 0
+        self.messages = 0
         self.closed = False
         self._next_offset = from_offset
         self._records: deque[Queued] = deque()
@@ -44,17 +55,24 @@ class _MemoryReader:
         offset = self._next_offset
         self._next_offset += 1
         self._records.append(Queued(offset, batch))
-        self.waiting += len(batch)
+        self._count(batch, len(batch))
         self._filled.set()
         return offset
 
     async def take(self, commands_max: int) -> list[Queued]:
         await self._filled.wait()
         taken = [self._records.popleft() for _ in range(how_many_fit(self._records, commands_max))]
-        self.waiting -= sum(map(rows_of, taken))
+        for record in taken:
+            self._count(record.batch, -rows_of(record))
         if not self._records:
             self._filled.clear()
         return taken
 
     async def close(self) -> None:
         self.closed = True
+
+    def _count(self, batch: CommandBatch | StepBatch | None, rows: int) -> None:
+        if isinstance(batch, StepBatch):
+            self.messages += rows
+        else:
+            self.commands += rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -37,7 +38,7 @@ STUCK_S: Final = 10.0
 NAMED_MAX: Final = 10
 """Stuck transfers named in one line of the log."""
 WAITING_MAX: Final = 1_024
-"""Blocks whose messages wait for a queue; what does not fit is asked again later from the state."""
+"""Blocks whose messages wait for one partition's queue; what does not fit is asked again later from the state."""
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -59,47 +60,61 @@ class Relay:
         self._queue = queue
         self._clock = clock
         self._looked_us = clock.wall_us()
-        self._waiting: deque[dict[int, StepBatch]] = deque()
-        self._filled = asyncio.Event()
+        # Apart for each partition: one that is slow or away keeps nothing from the others.
+        self._waiting: dict[int, deque[StepBatch]] = {}
+        self._sending: dict[int, asyncio.Task[None]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
 
     def start(self, state: State) -> None:
-        """Begin with what is pending in a state that the log has accepted whole, and ask for all of it again."""
+        """Begin with what is pending in a state that the log has accepted whole, and ask for all of it again.
+
+        Once for each life of the partition: what an earlier one had not sent is asked again from the state.
+        """
+        self._waiting.clear()
+        self._accepted = State(state.partition)
         self._accepted.pending = state.pending.copy()
         rows = state.pending.rows[state.pending.processes()]
         messages = messages_again(rows, state.pending.legs, state.partition)
-        if messages:
-            self._waiting.append(messages)
-            self._filled.set()
+        self._put(messages)
 
     def accepted(self, block: Block) -> None:
         """Send what this block asks of others and tells them. Raises CheckFailed."""
         if fault := fold_pending(self._accepted, block):
             raise CheckFailed(block.header.partition, block.header.sequence, fault)
-        messages = messages_of_block(block)
-        if messages and len(self._waiting) < WAITING_MAX:
-            self._waiting.append(messages)
-            self._filled.set()
+        self._put(messages_of_block(block))
 
     async def run(self) -> None:
         """Send for ever. Ends by being cancelled only: what fails is sent again."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._send_accepted())
-            tasks.create_task(self._ask_again())
+        self._sending.clear()
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                for partition in self._waiting:
+                    self._begin_sending(partition)
+                await self._ask_again()
+        finally:
+            self._tasks = None
 
-    async def _send_accepted(self) -> None:
-        while True:
-            await self._filled.wait()
-            while self._waiting:
-                # Everything that came while the last was being sent leaves together, one record a partition.
-                gathered: dict[int, list[StepBatch]] = {}
-                while self._waiting:
-                    for partition, batch in self._waiting.popleft().items():
-                        gathered.setdefault(partition, []).append(batch)
-                await self._send({p: StepBatch.concatenated(batches) for p, batches in gathered.items()})
-            self._filled.clear()
+    def _put(self, messages: Mapping[int, StepBatch]) -> None:
+        for partition, batch in messages.items():
+            waiting = self._waiting.setdefault(partition, deque())
+            if len(waiting) < WAITING_MAX:
+                waiting.append(batch)
+            self._begin_sending(partition)
 
-    async def _send(self, messages: dict[int, StepBatch]) -> None:
-        await asyncio.gather(*(self._send_to(partition, batch) for partition, batch in messages.items()))
+    def _begin_sending(self, partition: int) -> None:
+        if self._tasks is not None and partition not in self._sending:
+            self._sending[partition] = self._tasks.create_task(self._send_waiting(partition))
+
+    async def _send_waiting(self, partition: int) -> None:
+        waiting = self._waiting[partition]
+        try:
+            while waiting:
+                # Everything that came while the last was being sent leaves together.
+                batches = list(waiting)
+                waiting.clear()
+                await self._send_to(partition, StepBatch.concatenated(batches))
+        finally:
+            del self._sending[partition]
 
     async def _send_to(self, partition: int, batch: StepBatch) -> None:
         sent = 0
@@ -119,8 +134,10 @@ class Relay:
             await asyncio.sleep(LOOK_S)
             messages = self._due()
             if messages:
-                self.asked_again += sum(map(len, messages.values()))
-                await self._send(messages)
+                # Whom nothing can be sent to now is asked again when it is due again: copies need not wait beside copies.
+                due = {partition: batch for partition, batch in messages.items() if partition not in self._sending}
+                self.asked_again += sum(map(len, due.values()))
+                self._put(due)
 
     def _due(self) -> dict[int, StepBatch]:
         """What open transfers wait for, of those that have stood still for their back-off since the last look."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from pydantic import Field
@@ -34,11 +35,28 @@ class WriteSettings(BaseSettings):
     block_commands_max: int = Field(8_192, ge=1, le=ROWS_MAX, description="commands decided in one block")
     ids_max: int = Field(16_777_216, ge=1024, description="transfer ids remembered a partition (64 bytes each)")
     max_clock_step_ms: int = Field(5_000, ge=1, description="a writer stops when the clock jumps further, milliseconds")
+    accept_log_time: str = Field(
+        "",
+        description="a log whose last block is ahead of the clock is gone on with up to this time, 2027-01-31T12:00:00Z; "
+        "only when a clock was ahead once and is right now",
+    )
     answer_wait_ms: int = Field(10_000, ge=1, description="how long a request waits for its outcome, milliseconds")
 
     @property
     def log_address(self) -> str:
         return self.log or f"file:{self.data}"
+
+    def accepted_log_time_us(self) -> int:
+        """UTC microseconds, 0 when no time is accepted. Raises ValueError for what is no time with its zone."""
+        if not self.accept_log_time:
+            return 0
+        try:
+            accepted = datetime.fromisoformat(self.accept_log_time)
+        except ValueError:
+            accepted = None
+        if accepted is None or accepted.tzinfo is None:
+            raise ValueError("FANFOLD_ACCEPT_LOG_TIME must be a time with its zone, such as 2027-01-31T12:00:00Z")
+        return (accepted - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
     def owned(self, partitions: int) -> list[int]:
         """The partitions to write. Raises ValueError for one the log does not have."""

@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from write_side.clock import ClockStepped, SystemClock
 from write_side.command_queue import CommandQueue
-from write_side.contract.block import Block
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Log, LogFailed
+from write_side.contract.log import Log, LogDamaged, LogFailed
 from write_side.contract.log_file import FileLog
 from write_side.contract.log_file_folder import recorded_partitions
 from write_side.contract.log_kafka import KafkaLog
 from write_side.contract.partition_count import check_partition_count
 from write_side.demonstration import Fail, demonstrate
-from write_side.follower import Follower
 from write_side.http_api import create_app
 from write_side.id_window import told_ready
 from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
-from write_side.outcomes import Outcomes
+from write_side.partition import Partition
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
-from write_side.relay import Relay
 from write_side.settings import WriteSettings
-from write_side.writer import Overtaken, Writer, WriterLimits
+from write_side.writer import Overtaken, WriterLimits
 from write_side.writer_metrics import WriterMetrics
 
 __all__ = ["Fail", "PartitionStopped", "Protocol", "WriteSide", "demonstrate", "open_log", "open_queue"]
 
 PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken)
-"""What ends a writer, and with it its process. Each says in a sentence what happened and what to do."""
+"""What ends a writer. Each says in a sentence what happened and what to do."""
 
 
 async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
@@ -49,6 +44,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     log = await _open_log(settings, writing)
     try:
         await check_partition_count(log)
+    except LogDamaged:
+        pass  # that partition stays stopped and says so; the others check the count as they fold
     except BaseException:
         await log.close()
         raise
@@ -65,13 +62,21 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
             return await FileLog.open_read_only(folder)
         return await FileLog.open(folder, settings.partitions or recorded_partitions(folder) or 1)
     if scheme == "kafka":
-        return await KafkaLog.open(
+        log = await KafkaLog.open(
             rest.removeprefix("//"),
             f"{settings.topic}.events",
             create_partitions=(settings.partitions or 1) if writing else None,
             replication=settings.replication,
             min_in_sync=settings.min_in_sync,
         )
+        if settings.partitions not in (None, log.partitions):
+            await log.close()
+            raise LogFailed(
+                f"The topic {settings.topic}.events has {log.partitions} partitions, and FANFOLD_PARTITIONS is "
+                f"{settings.partitions}. Accounts are dealt to partitions by that count, so another one would lose sight of "
+                f"their money. Nothing was started. Set FANFOLD_PARTITIONS={log.partitions}, or leave it out."
+            )
+        return log
     raise ValueError(f"FANFOLD_LOG must start with file: or kafka:, not {scheme}:")
 
 
@@ -94,72 +99,97 @@ class WriteSide:
 
     def __init__(self, settings: WriteSettings, log: Log, queue: CommandQueue, registry: CollectorRegistry) -> None:
         self.log = log
-        limits = WriterLimits(settings.block_commands_max, settings.ids_max, settings.max_clock_step_ms * 1000)
+        limits = WriterLimits(
+            settings.block_commands_max,
+            settings.ids_max,
+            settings.max_clock_step_ms * 1000,
+            settings.accepted_log_time_us(),
+        )
         owned = settings.owned(log.partitions)
-        self.outcomes: dict[int, Outcomes] = {}
-        self.writers = [
-            Writer(p, log, queue, SystemClock(), limits, self._accepted(p)) for p in range(log.partitions) if p in owned
+        self.partitions = [
+            Partition(p, log, queue, SystemClock(), limits, owned=p in owned) for p in range(log.partitions)
         ]
-        self.followers = [Follower(p, log, self._accepted(p)) for p in range(log.partitions) if p not in owned]
-        self._parts: list[Writer | Follower] = [*self.writers, *self.followers]
-        for part in self._parts:
-            self.outcomes[part.partition] = Outcomes(part.partition, part.replay, log, follows=part in self.followers)
         self.intake = Intake(
             queue,
-            self.outcomes,
+            {partition.number: partition.outcomes for partition in self.partitions},
             partitions=log.partitions,
             clock=SystemClock(),
             record_commands_max=settings.block_commands_max,
             wait_s=settings.answer_wait_ms / 1000,
             ids_max=settings.ids_max,
         )
-        self._not_ready = ["the log is being folded"]
-        self.relays = {writer.partition: Relay(writer.partition, queue, SystemClock()) for writer in self.writers}
-        registry.register(WriterMetrics(self.writers, self.relays, settings.ids_max))
+        self._stopping = False
+        self._keeping: asyncio.Task[None] | None = None
+        self._ids_max = settings.ids_max
+        registry.register(WriterMetrics(self.partitions, settings.ids_max))
         self.app: FastAPI = create_app(
-            self.intake,
-            registry=registry,
-            ready=lambda: self._not_ready,
-            told_ready=lambda: told_ready([outcomes.state for outcomes in self.outcomes.values()], settings.ids_max),
+            self.intake, registry=registry, ready=self._not_ready, standing=self._standing, told_ready=self._told_ready
         )
 
-    def _accepted(self, partition: int) -> Callable[..., None]:
-        def accepted(block: Block, offset: int) -> None:
-            self.outcomes[partition].accepted(block, offset)
-            if partition in self.relays:
-                self.relays[partition].accepted(block)
-
-        return accepted
-
     async def start(self) -> None:
-        """Fold the logs and take the owned partitions over. Raises what `Writer.start` raises."""
+        """Fold the logs and take the owned partitions over; returns when each serves, waits or is stopped, and one serves.
+
+        Raises what stopped them when none can go on without a person.
+        """
         await asyncio.to_thread(compile_ahead)
-        await _together(part.start() for part in self._parts)
-        for writer in self.writers:
-            self.relays[writer.partition].start(writer.state)
+        self._keeping = asyncio.create_task(self._keep())
+        settled = asyncio.create_task(self._settled())
+        await asyncio.wait((self._keeping, settled), return_when=asyncio.FIRST_COMPLETED)
+        settled.cancel()
+        if self._keeping.done():
+            self._keeping.result()
 
     async def run(self) -> None:
-        """Decide until something fails: then whoever waits is told so, and the process must end."""
-        self._not_ready = []
+        """Keep the partitions. Raises what stopped them when none can go on without a person: the process must end then."""
+        assert self._keeping is not None, "started"
         try:
-            await _together(part.run() for part in (*self._parts, *self.relays.values()))
-        except Exception as failure:
-            self._not_ready = [str(failure)]
-            for outcomes in self.outcomes.values():
-                outcomes.fail(failure)
-            raise
+            await self._keeping
+        finally:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+
+    async def _settled(self) -> None:
+        for partition in self.partitions:
+            await partition.settled.wait()
+        served = [asyncio.create_task(partition.served.wait()) for partition in self.partitions]
+        try:
+            await asyncio.wait(served, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in served:
+                task.cancel()
+
+    async def _keep(self) -> None:
+        kept = {asyncio.create_task(partition.keep()): partition for partition in self.partitions}
+        try:
+            left = set(kept)
+            while any(kept[task].owned for task in left):
+                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+            stopped = [partition.failure for partition in self.partitions if partition.owned]
+            if stopped and stopped[0] is not None:
+                raise stopped[0]
+            await asyncio.gather(*left)
+        finally:
+            for task in kept:
+                task.cancel()
+            await asyncio.gather(*kept, return_exceptions=True)
+
+    def _not_ready(self) -> list[str]:
+        """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""
+        if self._stopping:
+            return ["stopping"]
+        if any(partition.reason is None for partition in self.partitions):
+            return []
+        return [f"partition {partition.number}: {partition.reason}" for partition in self.partitions]
+
+    def _told_ready(self) -> dict[str, object]:
+        return told_ready([partition.outcomes.state for partition in self.partitions], self._ids_max)
+
+    def _standing(self) -> dict[str, dict[str, object]]:
+        return {str(partition.number): partition.document() for partition in self.partitions}
 
     async def drain(self) -> None:
         """Take no more commands; wait until those taken are answered."""
-        self._not_ready = ["stopping"]
+        self._stopping = True
         await self.intake.close()
-
-
-async def _together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all; the first failure ends the others and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for part in parts:
-                tasks.create_task(part)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None

@@ -4,8 +4,8 @@
 
 It starts by folding the log to its end and appending an epoch block; once that is accepted, every older writer of the
 partition is shut out by the chain rule. It decides one block ahead of the one being appended, never more, and has at most one
-unaccepted block in the log. On any doubt (an append failed, another block took its place, the clock jumped) it raises, and its
-process must end: what it had not answered is repeated by the next writer or by the client, and can never run twice.
+unaccepted block in the log. On any doubt (an append failed, another block took its place, the clock jumped) it raises, and it
+is over: what it had not answered is repeated by the next writer (`partition.py`) or by the client, and can never run twice.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from contextlib import aclosing
 from typing import NamedTuple
 
 import numpy as np
+import structlog
 
 from write_side.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.command_queue import CommandQueue, Queued, QueueReader
 from write_side.contract import limits
+from write_side.contract.answers import format_time
 from write_side.contract.block import Block, Header, decode, encode, header_of
 from write_side.contract.chain import NO_HEAD, Head, Skip, judge_header
 from write_side.contract.fold import CheckFailed
 from write_side.contract.grammar import grammar_fault
-from write_side.contract.log import Log, Record
+from write_side.contract.log import Log, LogFailed, Record
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.ledger.decide import Decision, decide
@@ -35,6 +37,8 @@ BLOCKS_AHEAD = 2
 
 DUE_LOOK_S = 60.0
 """A deadline is looked at again after this long: the machine's clock may have been slewed meanwhile."""
+
+_log = structlog.get_logger(__name__)
 
 OnAccepted = Callable[[Block, int], None]
 
@@ -51,11 +55,14 @@ class Decided(NamedTuple):
 
 
 class WriterLimits(NamedTuple):
-    """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises."""
+    """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises.
+
+    accepted_log_time_us: a log that is ahead of the clock is gone on with up to this time; 0: none is."""
 
     block_commands_max: int = 8_192
     ids_max: int = 16_777_216
     max_clock_step_us: int = 5_000_000
+    accepted_log_time_us: int = 0
 
 
 class Writer:
@@ -65,7 +72,15 @@ class Writer:
     """
 
     def __init__(
-        self, partition: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, on_accepted: OnAccepted
+        self,
+        partition: int,
+        log: Log,
+        queue: CommandQueue,
+        clock: Clock,
+        limits: WriterLimits,
+        on_accepted: OnAccepted,
+        *,
+        guard: SteppedClockGuard | None = None,
     ) -> None:
         self.partition = partition
         self.state = State(partition, log.partitions)
@@ -75,7 +90,8 @@ class Writer:
         self._queue = queue
         self._limits = limits
         self._clock = clock
-        self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._guard = guard or SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._tail: AsyncGenerator[Record] | None = None
         self._on_accepted = on_accepted
         self._accepted = NO_HEAD
         self._due_us: int | None = None
@@ -93,7 +109,7 @@ class Writer:
             own = header_of(block)
             offset, folded = await self._log.append(self.partition, block), -1
             while self.state.chained.sequence < own.sequence:
-                record = await anext(self._tail)
+                record = await self._next()
                 folded = record.offset
                 self.replay.take(record)
             # By its place, not its bytes: two that start together from one log may make the same block, and one of them owns it.
@@ -103,7 +119,7 @@ class Writer:
         self._due_us = self.state.pending.first_due_us()
 
     async def run(self) -> None:
-        """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the process must end then."""
+        """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the writer is over then."""
         reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
         ahead = asyncio.Semaphore(BLOCKS_AHEAD)
         decided: asyncio.Queue[Decided] = asyncio.Queue(BLOCKS_AHEAD)
@@ -118,6 +134,11 @@ class Writer:
             raise failures.exceptions[0] from None
         finally:
             await reader.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """Let go of the log. Safe to call twice."""
+        if self._tail is not None:
             await self._tail.aclose()
 
     async def _take(self, reader: QueueReader) -> Sequence[Queued]:
@@ -147,17 +168,31 @@ class Writer:
         self._left_over = taken[fitting:]
         return taken[:fitting]
 
+    async def _next(self) -> Record:
+        assert self._tail is not None, "started"
+        try:
+            return await anext(self._tail)
+        except StopAsyncIteration:
+            raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
+
     def _fold(self, records: Sequence[Record]) -> None:
         for record in records:
             self.replay.take(record)
 
     def _refuse_future_log(self) -> None:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
-        if ahead_us > self._limits.max_clock_step_us:
+        if ahead_us <= self._limits.max_clock_step_us:
+            return
+        at = format_time(self.state.chained.created_at_us)
+        # Each block of a writer that goes on at log time is a microsecond later than the accepted one.
+        if self.state.chained.created_at_us > self._limits.accepted_log_time_us + self._limits.max_clock_step_us:
             raise ClockStepped(
-                f"the log's last block is {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing was changed. Set "
-                "the clock right, then start the writer again."
+                f"the log's last block is of {at}, {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing changed "
+                "and no money is affected: if the clock is behind, set it right, and the writer goes on. If it is right, one "
+                f"was ahead when that block was written: FANFOLD_ACCEPT_LOG_TIME={at} goes on at the log's time until the clock "
+                "has caught up; write_side/README.md, 'A clock that was ahead', says what that means for ids and deadlines."
             )
+        _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=round(ahead_us / 1e6))
 
     def _now_us(self) -> int:
         return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
@@ -226,7 +261,7 @@ class Writer:
     async def _read_back(self, own: Header) -> int:
         """Where the log has the block, once it is accepted there. Raises Overtaken when another one took its place."""
         while True:
-            record = await anext(self._tail)
+            record = await self._next()
             verdict = judge_header(self.partition, self._accepted, record.data)
             if isinstance(verdict, Skip):
                 self.replay.skipped[verdict] += 1

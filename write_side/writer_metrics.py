@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from write_side.contract.chain import Skip
 from write_side.id_window import id_window
-from write_side.relay import Relay
+from write_side.partition import Partition
 from write_side.writer import Writer
 
 
 class WriterMetrics(Collector):
     """ids_max: how many ids without a time a writer remembers."""
 
-    def __init__(self, writers: Sequence[Writer], relays: Mapping[int, Relay], ids_max: int) -> None:
+    def __init__(self, partitions: Sequence[Partition], ids_max: int) -> None:
+        self._partitions = partitions
         self._ids_max = ids_max
-        self._writers = writers
-        self._relays = relays
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
@@ -44,7 +43,13 @@ class WriterMetrics(Collector):
         unreadable = CounterMetricFamily(
             "fanfold_writer_unreadable_commands", "Records of the queue passed over as unreadable", labels=["partition"]
         )
-        for writer in self._writers:
+        serves = GaugeMetricFamily("fanfold_partition_serves", "1 when it does, 0 when not", labels=["partition"])
+        failures = CounterMetricFamily("fanfold_partition_failures", "Lives that ended", labels=["partition"])
+        for partition in self._partitions:
+            serves.add_metric([str(partition.number)], int(partition.reason is None))
+            failures.add_metric([str(partition.number)], partition.failures)
+        yield from (serves, failures)
+        for writer in [each.part for each in self._partitions if isinstance(each.part, Writer)]:
             labels = [str(writer.partition)]
             blocks.add_metric(labels, len(writer.replay.offsets) - 1)
             epoch.add_metric(labels, writer.state.chained.epoch)
@@ -67,8 +72,10 @@ class WriterMetrics(Collector):
         stuck = GaugeMetricFamily(
             "fanfold_stuck_transfers", "Of those the ones that have not got on for 10 s", labels=["partition"]
         )
-        for partition, relay in self._relays.items():
-            labels = [str(partition)]
+        for number, relay in [(each.number, each.relay) for each in self._partitions]:
+            if relay is None:
+                continue
+            labels = [str(number)]
             sent.add_metric(labels, relay.sent)
             again.add_metric(labels, relay.asked_again)
             failed.add_metric(labels, relay.failures)

@@ -136,6 +136,7 @@ class FileLogs(_Opened):
 
     def _sync(self, descriptor: int) -> None:
         if self._disk_fails:
+            self._disk_fails = False
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         os.fdatasync(descriptor)
 

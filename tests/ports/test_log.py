@@ -12,7 +12,7 @@ import pytest
 
 from tests.ports.log_adapters import FileLogs, KafkaLogs, Logs, MemoryLogs, block, taken
 from tests.servers import unique_name
-from write_side.contract.log import START, Log, LogFailed, Record
+from write_side.contract.log import START, Log, LogFailed, LogUnsynced, Record
 
 
 @pytest.fixture(params=["memory", "file", "file of small segments", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -180,20 +180,40 @@ async def test_data_that_was_yielded_outlives_the_reading_and_the_log(logs: Logs
     assert as_bytes(records) == blocks
 
 
-async def test_after_a_failed_append_every_append_is_refused_and_reading_goes_on(logs: Logs) -> None:
+async def test_after_a_failed_append_its_partition_refuses_every_append_and_the_others_and_reading_go_on(
+    logs: Logs,
+) -> None:
     log = await logs.open()
     await log.append(0, block(0))
     await logs.let_next_append_fail(log)
     with pytest.raises(LogFailed):
         await log.append(0, logs.block_that_fails)
-    for partition in (0, 1, 0):
+    for _ in range(2):
         with pytest.raises(LogFailed):
-            await log.append(partition, block(1, partition=partition))
+            await log.append(0, block(1))
+    await log.append(1, block(0, partition=1))
     assert as_bytes(await everything(log))[:1] == [block(0)]
     await log.close()
     again = await logs.open()
     assert as_bytes(await everything(again)) in ([block(0)], [block(0), logs.block_that_fails])
     await again.append(0, block(2))
+
+
+async def test_a_partition_whose_append_failed_is_resumed_unless_its_disk_failed_a_sync(logs: Logs) -> None:
+    log = await logs.open()
+    await log.append(0, block(0))
+    await logs.let_next_append_fail(log)
+    with pytest.raises(LogFailed) as failed:
+        await log.append(0, logs.block_that_fails)
+    if isinstance(failed.value, LogUnsynced):
+        with pytest.raises(LogUnsynced):
+            await log.resume(0)
+        with pytest.raises(LogUnsynced):
+            await log.append(0, block(1))
+    else:
+        await log.resume(0)
+        await log.append(0, block(1))
+        assert as_bytes(await everything(log)) in ([block(0), block(1)], [block(0), logs.block_that_fails, block(1)])
 
 
 async def test_close_ends_tails_and_refuses_appends(logs: Logs) -> None:

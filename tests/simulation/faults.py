@@ -185,5 +185,13 @@ class FaultyLog:
         await self._life.turn()
         return await self._inner.fetch(partition, offset)
 
+    async def resume(self, partition: int) -> None:
+        await self._life.turn()
+        await self._inner.resume(partition)
+
+    async def end(self, partition: int) -> int:
+        await self._life.turn()
+        return await self._inner.end(partition)
+
     async def close(self) -> None:
         await self._inner.close()

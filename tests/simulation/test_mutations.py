@@ -51,9 +51,9 @@ class AnswerWithoutReadingBack(Writer):
     """Takes an append that returned for an accepted block: a zombie's block is in the log and does not count."""
 
     async def _read_back(self, own: Header) -> int:
-        record = await anext(self._tail)
+        record = await self._next()
         while header_of(bytes(record.data)).block_hash != own.block_hash:
-            record = await anext(self._tail)
+            record = await self._next()
         self._accepted = Head(own.epoch, own.sequence, own.block_hash)
         return record.offset
 

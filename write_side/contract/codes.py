@@ -399,6 +399,11 @@ PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
         503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
     ),
     "overloaded": Problem(503, "Too many requests are waiting", "This one was not taken. Try again with the same id."),
+    "partition_stopped": Problem(
+        503,
+        "The accounts' partition does not serve just now",
+        "Nothing was taken, and no money moved. The reason says why. Other partitions go on. Try again with the same id.",
+    ),
     "stopping": Problem(503, "The service is stopping", "This request was not taken. Try again with the same id."),
     "outcome_unknown": Problem(
         503,

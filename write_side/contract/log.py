@@ -9,8 +9,8 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 - Atomicity: a record is there whole or not at all.
 - Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer
   that lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
-- Failure: after an `append` raised, it is unknown whether the record is there, and the log refuses every further append
-  (fail-stop). The owner must exit, open the log again and read what won.
+- Failure: after an `append` raised, it is unknown whether the record is there, and that partition refuses every further
+  append (fail-stop); the others go on. Its owner must end; the next one calls `resume`, and reads what won.
 """
 
 from __future__ import annotations
@@ -35,6 +35,11 @@ class LogFailed(Exception):
 
 class LogDamaged(LogFailed):
     """What was durable is not whole any more: not the environment of a moment, but the log itself is broken."""
+
+
+class LogUnsynced(LogFailed):
+    """A sync failed: the system has dropped what it could not write and will not say so twice, so nobody may sync again and
+    believe it. Only a start, which writes the last block again, may go on from it, once a person has looked at the disk."""
 
 
 class Log(Protocol):
@@ -67,6 +72,18 @@ class Log(Protocol):
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         """The one record at an offset that `read` or `tail` has yielded. Raises LogFailed when it is not there."""
+        ...
+
+    async def resume(self, partition: int) -> None:
+        """Take appends of a partition again after a failure; nothing happens where there was none.
+
+        For its next owner, before it reads: a record of the failed append may be there, or come later. Raises LogFailed,
+        LogDamaged or LogUnsynced when the partition cannot be taken up here.
+        """
+        ...
+
+    async def end(self, partition: int) -> int:
+        """The offset that the next record will have at least, to tell a reader's progress by. Raises LogFailed."""
         ...
 
     async def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
 from functools import partial
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block import Undecodable, frame_length
-from write_side.contract.log import START, LogFailed, Record
+from write_side.contract.log import START, LogDamaged, LogFailed, LogUnsynced, Record
 from write_side.contract.log_file_folder import (
     lock_folder,
     log_folder,
@@ -58,7 +58,7 @@ class FileLog:
         self._loop = asyncio.get_running_loop()
         self._grown = [asyncio.Event() for _ in partitions]
         self._closed = asyncio.Event()
-        self._failure: str | None = None
+        self._failures: dict[int, LogFailed] = {}
 
     @classmethod
     async def open(
@@ -74,7 +74,7 @@ class FileLog:
         `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, damage, a disk that fails.
         """
 
-        def prepare() -> tuple[int, list[PartitionFiles]]:
+        def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
             data.mkdir(parents=True, exist_ok=True)
             sync_folder(data.parent)
             lock = lock_folder(data)
@@ -84,14 +84,16 @@ class FileLog:
                     opened.append(
                         PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
                     )
-                    opened[-1].open_to_write()
+                failures = _open_each(opened, PartitionFiles.open_to_write)
             except BaseException:
                 _release(opened, lock)
                 raise
-            return lock, opened
+            return lock, opened, failures
 
-        lock, opened = await asyncio.to_thread(_told, data, prepare)
-        return cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
+        lock, opened, failures = await asyncio.to_thread(_told, data, prepare)
+        log = cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
+        log._failures |= failures
+        return log
 
     @classmethod
     async def open_read_only(
@@ -99,7 +101,7 @@ class FileLog:
     ) -> FileLog:
         """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed."""
 
-        def prepare() -> list[PartitionFiles]:
+        def prepare() -> tuple[list[PartitionFiles], dict[int, LogFailed]]:
             count = recorded_partitions(data)
             if count is None:
                 raise LogFailed(
@@ -109,22 +111,25 @@ class FileLog:
             try:
                 for number in range(count):
                     opened.append(PartitionFiles(partition_folder(data, number), sync=sync))
-                    opened[-1].open_to_follow()
+                failures = _open_each(opened, PartitionFiles.open_to_follow)
             except BaseException:
                 _release(opened, None)
                 raise
-            return opened
+            return opened, failures
 
-        return cls(await asyncio.to_thread(_told, data, prepare), lock=None, poll_ms=poll_ms)
+        opened, failures = await asyncio.to_thread(_told, data, prepare)
+        log = cls(opened, lock=None, poll_ms=poll_ms)
+        log._failures |= failures
+        return log
 
     @property
     def partitions(self) -> int:
         return len(self._partitions)
 
     @property
-    def failure(self) -> str | None:
-        """Why this log takes no more appends; None while it does."""
-        return self._failure
+    def failures(self) -> Mapping[int, LogFailed]:
+        """Why partitions take no more appends, or could not be opened: those of this log that failed."""
+        return self._failures
 
     async def append(self, partition: int, block: bytes) -> int:
         """As the port says. A frame is a block, so `block` must be one: ValueError otherwise, before anything is written."""
@@ -185,10 +190,29 @@ class FileLog:
                 f"{files.folder}: there is no good block at offset {offset} ({error}). {_NOT_THERE}"
             ) from None
 
+    async def resume(self, partition: int) -> None:
+        """Opens the partition's files anew, as a start does; what was damaged or not synced needs a person, and then a start."""
+        failure = self._failures.get(partition)
+        if failure is None:
+            return
+        if self._closed.is_set() or isinstance(failure, LogDamaged | LogUnsynced):
+            raise failure
+        files, thread = self._partitions[partition]
+
+        def open_again() -> None:
+            files.close()
+            files.open_to_write()
+
+        await self._loop.run_in_executor(thread, _told, files.folder, open_again)
+        del self._failures[partition]
+        self._wake(partition)
+
+    async def end(self, partition: int) -> int:
+        return self._partitions[partition].files.end
+
     async def close(self) -> None:
         already = self._closed.is_set()
         self._closed.set()
-        self._failure = self._failure or _CLOSED
         for partition in range(len(self._partitions)):
             self._wake(partition)
         if not already:
@@ -198,17 +222,20 @@ class FileLog:
             _release([files for files, _ in self._partitions], lock)
 
     def _append(self, partition: int, files: PartitionFiles, block: bytes) -> int:
-        if self._failure is not None:
-            raise LogFailed(self._failure)
+        if partition in self._failures:
+            raise self._failures[partition]
         try:
             offset = files.append(block)
+        except LogFailed as failure:
+            self._failures[partition] = failure
+            raise
         except OSError as error:
-            self._failure = (
+            self._failures[partition] = LogFailed(
                 f"Writing the log in {files.folder} failed ({error.strerror}), so it is not known whether the last block is "
-                "there. Nothing that was answered is lost, and nothing more is taken. Free space or mend the disk, then "
-                "start again: the start checks the last block and goes on from what is there."
+                "there. Nothing that was answered is lost, and nothing more is taken here until the last block is checked. Free "
+                "space or mend the disk."
             )
-            raise LogFailed(self._failure) from error
+            raise self._failures[partition] from error
         self._loop.call_soon_threadsafe(self._wake, partition)
         return offset
 
@@ -231,6 +258,8 @@ class FileLog:
         """The files, and the offset behind the record at `after`."""
         if self._closed.is_set():
             raise LogFailed("The log is closed. Nothing was read.")
+        if isinstance(failure := self._failures.get(partition), LogDamaged):
+            raise failure
         await self._follow(partition)
         files = self._partitions[partition].files
         if after < 0:
@@ -290,6 +319,19 @@ def _told(folder: Path, work: Callable[[], T]) -> T:
             f"The log in {folder} cannot be used: {error.strerror or error} ({error.filename or 'reading'}). Nothing was "
             "answered from it and nothing is lost. Mend the disk or the permissions, then start again."
         ) from error
+
+
+def _open_each(files: Sequence[PartitionFiles], how: Callable[[PartitionFiles], None]) -> dict[int, LogFailed]:
+    """Open all; returns the damaged ones, which are nobody else's trouble. Raises LogDamaged when there is no other."""
+    damaged: dict[int, LogFailed] = {}
+    for number, each in enumerate(files):
+        try:
+            how(each)
+        except LogDamaged as damage:
+            damaged[number] = damage
+    if len(damaged) == len(files):
+        raise damaged[0]
+    return damaged
 
 
 def _release(files: list[PartitionFiles], lock: int | None) -> None:

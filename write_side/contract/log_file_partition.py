@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from write_side.contract.block import Undecodable
-from write_side.contract.log import LogDamaged, LogFailed
+from write_side.contract.log import LogDamaged, LogFailed, LogUnsynced
 from write_side.contract.log_file_folder import segment_offsets, segment_path, sync_folder, write_durably
 from write_side.contract.log_file_frames import find_segment_end, is_good, read_run
 
@@ -53,30 +54,51 @@ class PartitionFiles:
         """Check the segments, cut a torn last frame, write the last good one again and sync it. Raises LogFailed, OSError.
 
         Again, because a frame that was written and not synced (the crash came between, or the sync failed and the kernel
-        dropped the pages) looks the same as a durable one, and is about to be answered from.
+        dropped the pages) looks the same as a durable one, and is about to be answered from. Called a second time after an
+        append that failed, beside readers: `end` moves over that frame only once it is synced.
         """
         self._open_last(os.O_RDWR)
         found = find_segment_end(self._path, self._descriptor, os.fstat(self._descriptor).st_size)
+        end = self.firsts[-1] + found.end
+        if end < self.end:
+            raise LogDamaged(
+                f"{self._path} ends at byte {found.end}, and blocks up to byte {self.end - self.firsts[-1]} were acknowledged. "
+                "The file was damaged or replaced. Nothing was changed. Restore it from a backup or a copy."
+            )
         if found.torn:
             self._cut(found.end, found.torn)
-        self.end = self.firsts[-1] + found.end
         if found.last is not None:
             self._write_again(self._descriptor, self._path, found.last, found.end)
         elif len(self.firsts) > 1:
             self._check_last_of(self.firsts[-2])
         sync_folder(self.folder)
+        self.end = end
 
     def append(self, frame: bytes) -> int:
-        """Write and sync one frame; returns its offset. Raises OSError, and then nothing more may be appended."""
+        """Write and sync one frame; returns its offset. Raises OSError, LogUnsynced; then nothing more may be appended."""
         if self.end > self.firsts[-1] and self.end + len(frame) > self.firsts[-1] + self._segment_bytes:
-            self._begin_segment()
+            with self._unsynced():
+                self._begin_segment()
         offset, place = self.end, self.end - self.firsts[-1]
         written = os.pwrite(self._descriptor, frame, place)
         while written < len(frame):
             written += os.pwrite(self._descriptor, memoryview(frame)[written:], place + written)
-        self._sync(self._descriptor)
+        with self._unsynced():
+            self._sync(self._descriptor)
         self.end = offset + len(frame)
         return offset
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Whatever fails in here leaves unknown what the disk has: a block, or the name of its file."""
+        try:
+            yield
+        except OSError as error:
+            raise LogUnsynced(
+                f"Writing the log in {self.folder} failed ({error.strerror}): the disk did not take the last block, so it is not "
+                "known whether it is there. Nothing that was answered is lost, and nothing more is taken until somebody has "
+                "looked. Free space or mend the disk, then start again: the start writes the last block again and goes on."
+            ) from error
 
     def open_to_follow(self) -> None:
         """Find the end beside a live writer, or without one; nothing is changed. Raises LogFailed, OSError."""

@@ -8,7 +8,7 @@ consumer of its own, closed with it. The same class carries any records with the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final, NamedTuple
 
@@ -61,12 +61,12 @@ class KafkaLog:
         self._partitions = partitions
         self._settings = settings
         self._append_wait_ms = append_wait_ms
-        self._producer: AIOKafkaProducer | None = None
-        self._producer_starting = asyncio.Lock()
+        self._producers: dict[int, AIOKafkaProducer] = {}
+        self._starting: dict[int, asyncio.Lock] = {}
         self._consumers: set[AIOKafkaConsumer] = set()
         self._fetcher: AIOKafkaConsumer | None = None
         self._fetching = asyncio.Lock()
-        self._failure: str | None = None
+        self._failures: dict[int, LogFailed] = {}
         self._closed = False
 
     @classmethod
@@ -96,28 +96,44 @@ class KafkaLog:
         return self._partitions
 
     @property
-    def failure(self) -> str | None:
-        """Why this log takes no more appends; None while it does."""
-        return self._failure
+    def failures(self) -> Mapping[int, LogFailed]:
+        """Why partitions take no more appends: those whose last append failed."""
+        return self._failures
 
     async def append(self, partition: int, block: bytes) -> int:
-        if self._failure is not None:
-            raise LogFailed(self._failure)
+        if self._closed:
+            raise LogFailed("The log is closed. Nothing was appended.")
+        if partition in self._failures:
+            raise self._failures[partition]
         try:
             async with asyncio.timeout(self._append_wait_ms / 1000):
-                producer = await self._started_producer()
+                producer = await self._started_producer(partition)
                 sent = await producer.send(self._topic, block, partition=partition)
                 offset: int = (await asyncio.shield(sent)).offset
             if offset < 0:
                 raise KafkaError("the broker took the record and does not know its offset")
         except (KafkaError, OSError) as error:  # TimeoutError is an OSError
-            self._failure = (
-                f"Appending to {self._topic} on Kafka at {self._bootstrap} failed ({type(error).__name__}: {error}), so it is "
-                "not known whether the block is there. Nothing that was answered is lost, and nothing more is taken. Look "
-                "after the brokers, then start again: the start reads what won and goes on from it."
+            self._failures[partition] = LogFailed(
+                f"Appending to {self._topic}, partition {partition}, on Kafka at {self._bootstrap} failed "
+                f"({type(error).__name__}: {error}), so it is not known whether the block is there. Nothing that was answered is "
+                "lost, and nothing more is taken here until it is read what won. Look after the brokers."
             )
-            raise LogFailed(self._failure) from error
+            raise self._failures[partition] from error
         return offset
+
+    async def resume(self, partition: int) -> None:
+        """With a producer of its own: what the failed one may still send is a record of a writer that lost its partition."""
+        if self._closed:
+            raise LogFailed("The log is closed. Nothing was appended.")
+        producer = self._producers.pop(partition, None)
+        if self._failures.pop(partition, None) is not None and producer is not None:
+            await _stop(producer, flush=False)
+        elif producer is not None:
+            self._producers[partition] = producer
+
+    async def end(self, partition: int) -> int:
+        async with self._reading(partition, START) as reading:
+            return reading.end
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         async with self._reading(partition, after) as (consumer, at, end):
@@ -168,17 +184,18 @@ class KafkaLog:
 
     async def close(self) -> None:
         self._closed = True
-        failed, self._failure = self._failure is not None, self._failure or "The log is closed. Nothing was appended."
-        producer, self._producer = self._producer, None
+        producers, self._producers = self._producers, {}
         for consumer in list(self._consumers):
             await consumer.stop()
         self._consumers.clear()
-        if producer is not None:
-            await _stop(producer, flush=not failed)
+        await asyncio.gather(
+            *(_stop(producer, flush=partition not in self._failures) for partition, producer in producers.items())
+        )
 
-    async def _started_producer(self) -> AIOKafkaProducer:
-        async with self._producer_starting:
-            if self._producer is None:
+    async def _started_producer(self, partition: int) -> AIOKafkaProducer:
+        """One a partition: aiokafka has one request on its way to a broker, so a partition that waits would hold the rest."""
+        async with self._starting.setdefault(partition, asyncio.Lock()):
+            if partition not in self._producers:
                 producer = AIOKafkaProducer(
                     bootstrap_servers=self._bootstrap,
                     enable_idempotence=True,
@@ -193,8 +210,8 @@ class KafkaLog:
                 except BaseException:
                     await _stop(producer, flush=False)
                     raise
-                self._producer = producer
-            return self._producer
+                self._producers[partition] = producer
+            return self._producers[partition]
 
     async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(

@@ -39,7 +39,7 @@ class MemoryLog:
     def __init__(self, records: MemoryRecords) -> None:
         self._records = records
         self._closed = False
-        self._failure: str | None = None
+        self._failures: dict[int, LogFailed] = {}
         self._next_append_fails: bool | None = None
 
     @property
@@ -52,13 +52,17 @@ class MemoryLog:
 
     async def append(self, partition: int, block: bytes) -> int:
         await asyncio.sleep(0)  # a real log always lets others run before it answers
-        if self._failure is not None:
-            raise LogFailed(self._failure)
+        if self._closed:
+            raise LogFailed("The log is closed. Nothing was appended.")
+        if partition in self._failures:
+            raise self._failures[partition]
         if self._next_append_fails is not None:
-            self._failure = "An append failed as it was told to. Open the log again and read what is there."
-            if self._next_append_fails:
+            failure = LogFailed("An append failed as it was told to. Resume the partition and read what is there.")
+            self._failures[partition] = failure
+            lands, self._next_append_fails = self._next_append_fails, None
+            if lands:
                 self._records.append(partition, block)
-            raise LogFailed(self._failure)
+            raise failure
         return self._records.append(partition, block)
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
@@ -91,9 +95,15 @@ class MemoryLog:
             raise LogFailed(f"Partition {partition} has no block at offset {offset}.")
         return blocks[offset]
 
+    async def resume(self, partition: int) -> None:
+        await asyncio.sleep(0)
+        self._failures.pop(partition, None)
+
+    async def end(self, partition: int) -> int:
+        return len(self._records.blocks[partition])
+
     async def close(self) -> None:
         self._closed = True
-        self._failure = self._failure or "The log is closed. Nothing was appended."
         for partition in range(self.partitions):
             self._records.wake(partition)
 

@@ -18,7 +18,7 @@ from write_side.contract.state import State
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.ledger.fingerprint import fingerprints_of_block
 from write_side.outcomes import OutcomeUnknown
-from write_side.writer import Overtaken
+from write_side.writer import Overtaken, WriterLimits
 
 YEAR_US = 365 * 24 * 3600 * 1_000_000
 ALICE = OpenAccount("alice", "USD/2", 0, "")
@@ -148,6 +148,35 @@ async def test_a_writer_refuses_to_start_on_a_log_that_is_ahead_of_its_clock() -
     with pytest.raises(ClockStepped, match="ahead"):
         await RunningPartition(records, SimulatedClock(NOON_US)).writer.start()
     assert records.blocks[0] == blocks
+
+
+async def test_an_operator_who_accepts_the_logs_time_goes_on_at_it_and_no_id_runs_twice() -> None:
+    records = MemoryRecords(1)
+    ahead_us = NOON_US + YEAR_US
+    timeless = [Transfer(bytes([n]) * 16, "@world", "alice", 1, "USD/2") for n in (0x41, 0x42)]
+    async with RunningPartition(records, SimulatedClock(ahead_us)) as process:
+        await process.submit(ALICE, Transfer(id_at(ahead_us, 1), "@world", "alice", 1, "USD/2"), timeless[0])
+    limits = WriterLimits(accepted_log_time_us=ahead_us)
+    for life in range(2):  # the blocks of the first do not lock the second one out
+        async with RunningPartition(records, SimulatedClock(NOON_US), limits=limits) as process:
+            answers = await process.submit(timeless[0], timeless[1], deposit(9))
+            assert [answer.document.get("code", "done") for answer in answers] == ["done", "done", "id_expired"]
+            assert balance(process.writer.state) == 3, life
+    times = [decode(data).header.created_at_us for data in records.blocks[0]]
+    assert times == sorted(set(times))
+    assert times[-1] - ahead_us < 1_000
+    async with RunningPartition(records, SimulatedClock(ahead_us + 1_000_000)) as process:  # the clock has caught up
+        await process.submit(timeless[0])
+        assert balance(process.writer.state) == 3
+
+
+async def test_a_log_ahead_of_what_was_accepted_is_refused_and_told_how_to_go_on() -> None:
+    records = MemoryRecords(1)
+    async with RunningPartition(records, SimulatedClock(NOON_US + YEAR_US)) as process:
+        await process.submit(ALICE)
+    limits = WriterLimits(accepted_log_time_us=NOON_US + YEAR_US // 2)
+    with pytest.raises(ClockStepped, match="FANFOLD_ACCEPT_LOG_TIME="):
+        await RunningPartition(records, SimulatedClock(NOON_US), limits=limits).writer.start()
 
 
 @pytest.mark.parametrize("record_is_there", [True, False])

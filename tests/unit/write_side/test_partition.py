@@ -1,0 +1,135 @@
+"""A failure belongs to its partition: it comes back by itself where that can help, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.unit.write_side.deciding import NOON_US, id_at
+from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
+from write_side.contract.atoms import partition_of
+from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.intake import Intake
+from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.ledger.step_batch import StepBatch
+from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
+from write_side.partition import Partition, Standing
+from write_side.queue_memory import MemoryQueue
+from write_side.writer import WriterLimits
+
+NAMES = [next(name for name in map(str, range(64)) if partition_of(name, 2) == p) for p in range(2)]
+
+
+class Two:
+    """Two partitions of one process, over records that outlive it."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self.log, self.queue, self.clock = MemoryLog(records), MemoryQueue(), SimulatedClock()
+        self.partitions = [Partition(p, self.log, self.queue, self.clock, WriterLimits(), owned=True) for p in range(2)]
+        outcomes = {each.number: each.outcomes for each in self.partitions}
+        self.intake = Intake(self.queue, outcomes, partitions=2, clock=self.clock, wait_s=DEADLINE_S)
+
+    async def deposit(self, partition: int, number: int) -> int:
+        transfer = Transfer(id_at(NOON_US, number), "@world", NAMES[partition], 1, "USD/2")
+        [answer] = await self.intake.submit([transfer])
+        return answer.status
+
+    async def open(self, partitions: Sequence[int] = (0, 1)) -> None:
+        await self.intake.submit([OpenAccount(NAMES[p], "USD/2", 0, "") for p in partitions])
+
+    async def standing(self, partition: int, wanted: Standing) -> None:
+        while self.partitions[partition].standing is not wanted:  # noqa: ASYNC110 -- nobody tells a test
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(records: MemoryRecords) -> AsyncIterator[Two]:
+    two = Two(records)
+    kept = [asyncio.create_task(each.keep()) for each in two.partitions]
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            for each in two.partitions:
+                await each.settled.wait()
+            yield two
+    finally:
+        for task in kept:
+            task.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)
+
+
+@pytest.mark.parametrize("record_is_there", [True, False])
+async def test_a_failed_append_stops_its_partition_only_and_it_comes_back_by_itself(record_is_there: bool) -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.log.fail_next_append(record_is_there=record_is_there)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        assert two.partitions[0].standing is Standing.WAITING
+        with pytest.raises(PartitionUnavailable, match="told to"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        await two.standing(0, Standing.SERVING)
+        assert await two.deposit(0, 1) == 201
+        state = two.partitions[0].part.state
+        number = state.number_of(NAMES[0])
+        assert number is not None
+        assert state.posted[number] == 1
+        assert state.chained.epoch == 2
+
+
+async def test_a_damaged_partition_stays_stopped_with_its_reason_and_the_other_serves() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+    async with running(records) as two:
+        assert [each.standing for each in two.partitions] == [Standing.STOPPED, Standing.SERVING]
+        with pytest.raises(PartitionUnavailable, match="fanfold verify"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+
+
+async def test_a_clock_that_jumped_is_waited_for_and_the_partition_goes_on_when_it_is_right_again() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.clock.set_wall(3_600_000_000)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        two.clock.set_wall(-3_600_000_000)
+        await two.standing(0, Standing.SERVING)
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_an_overtaken_partition_does_not_fight_for_ever() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older, running(records) as newer:
+        await newer.open()
+        with pytest.raises(OutcomeUnknown):
+            await older.deposit(0, 1)
+        assert older.partitions[0].standing is Standing.STOPPED
+        assert await newer.deposit(0, 1) == 201
+        assert newer.partitions[0].part.state.chained.epoch == 2
+
+
+async def test_messages_have_room_however_many_commands_wait() -> None:
+    from tests.unit.write_side.deciding import DecidingPartition
+    from write_side.command_queue import QueueFull
+    from write_side.ledger.command_batch import CommandBatch
+    from write_side.ledger.outstanding import messages_of_block
+
+    queue = MemoryQueue(commands_max=1)
+    await queue.open_reader(1, 0)
+    command = CommandBatch.of([OpenAccount(NAMES[1], "USD/2", 0, "")])
+    await queue.append(1, command)
+    with pytest.raises(QueueFull):
+        await queue.append(1, command)
+    home = DecidingPartition(0, 2)
+    home.decide([OpenAccount(NAMES[0], "USD/2", 0, "")], NOON_US)
+    home.decide([Transfer(id_at(NOON_US, 0), "@world", NAMES[0], 1, "USD/2")], NOON_US + 1)
+    block = home.decide([Transfer(id_at(NOON_US, 1), NAMES[0], NAMES[1], 1, "USD/2")], NOON_US + 2)
+    message = messages_of_block(block)[1]
+    assert isinstance(message, StepBatch)
+    await queue.append(1, message)

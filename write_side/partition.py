@@ -1,0 +1,149 @@
+"""One partition in this process: a writer with its relay, or a follower, and the next one when it fails.
+
+A failure belongs to its partition. Whoever waits there is told that the outcome is unknown, whoever comes is refused with the
+reason, and the others do not notice. `failures.py` says what follows: a new life (fold, epoch, go on), or a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import StrEnum
+from typing import Final
+
+import structlog
+
+from write_side.clock import Clock, SteppedClockGuard
+from write_side.command_queue import CommandQueue
+from write_side.contract.block import Block
+from write_side.contract.log import Log
+from write_side.failures import Next, wait_s, what_follows
+from write_side.follower import Follower
+from write_side.outcomes import Outcomes
+from write_side.relay import Relay
+from write_side.writer import Writer, WriterLimits
+
+CALM_S: Final = 60.0
+"""A life that served for so long has nothing to do with the failures before it: the back-off begins anew."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Standing(StrEnum):
+    STARTING = "starting"
+    SERVING = "serving"
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class Starting(Exception):
+    """Nothing failed: the partition does not serve yet."""
+
+
+class Partition:
+    """`keep` it; `part` is its writer or follower of the moment. reason: why it does not serve, None while it does."""
+
+    def __init__(
+        self, number: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, *, owned: bool
+    ) -> None:
+        self.number = number
+        self.owned = owned
+        self.standing = Standing.STARTING
+        self.failure: Exception | None = None
+        self.failures = 0
+        self.settled = asyncio.Event()
+        """Set once it serves, waits or is stopped: the start of this partition is over, one way or another."""
+        self.served = asyncio.Event()
+        """Set once it has served."""
+        self.relay = Relay(number, queue, clock) if owned else None
+        self._log = log
+        self._queue = queue
+        self._clock = clock
+        self._limits = limits
+        # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
+        self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self.part: Writer | Follower = self._new_part()
+        self.outcomes = Outcomes(number, self.part.replay, log, follows=not owned)
+        self.outcomes.fail(Starting("the log is being folded"))
+
+    @property
+    def reason(self) -> str | None:
+        if self.standing is Standing.SERVING:
+            return None
+        if self.failure is None:
+            return "the log is being folded"
+        return str(self.failure) or type(self.failure).__name__
+
+    def document(self) -> dict[str, object]:
+        """For /readyz."""
+        return {"standing": str(self.standing), "reason": self.reason, "failures": self.failures}
+
+    async def keep(self) -> None:
+        """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
+        loop, in_a_row = asyncio.get_running_loop(), 0
+        while True:
+            began_s = loop.time()
+            try:
+                await self._live()
+                return  # the log was closed
+            except Exception as failure:
+                in_a_row = 1 if loop.time() - began_s > CALM_S and self.standing is Standing.SERVING else in_a_row + 1
+                follows = what_follows(failure, in_a_row)
+                self._fail(failure, follows)
+                if follows is Next.ENDS:
+                    raise
+                if follows is Next.STAYS:
+                    return
+            await asyncio.sleep(wait_s(in_a_row))
+            self.part = self._new_part()
+            self.outcomes.restart(self.part.replay)
+
+    async def _live(self) -> None:
+        part = self.part
+        if isinstance(part, Follower) or self.relay is None:
+            await part.start()
+            self._serve()
+            await part.run()
+            return
+        try:
+            await self._log.resume(self.number)
+            await part.start()
+            self.relay.start(part.state)
+            self._serve()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(part.run())
+                tasks.create_task(self.relay.run())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await part.close()
+
+    def _serve(self) -> None:
+        if self.failure is not None:
+            _log.info("partition serves again", partition=self.number, failures=self.failures)
+        self.failure, self.standing = None, Standing.SERVING
+        self.outcomes.serve()
+        self.served.set()
+        self.settled.set()
+
+    def _fail(self, failure: Exception, follows: Next) -> None:
+        self.failure, self.failures = failure, self.failures + 1
+        self.standing = Standing.WAITING if follows is Next.AGAIN else Standing.STOPPED
+        self.outcomes.fail(failure)
+        self.settled.set()
+        _log.error(
+            "partition does not serve",
+            partition=self.number,
+            standing=str(self.standing),
+            failure=type(failure).__name__,
+            reason=self.reason,
+        )
+
+    def _new_part(self) -> Writer | Follower:
+        if not self.owned:
+            return Follower(self.number, self._log, self._accepted)
+        return Writer(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+
+    def _accepted(self, block: Block, offset: int) -> None:
+        self.outcomes.accepted(block, offset)
+        if self.relay is not None:
+            self.relay.accepted(block)
