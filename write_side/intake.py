@@ -207,6 +207,7 @@ class Intake:
     async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
         """As `_submit` for one that comes by itself, without columns of its own."""
         lane = self._lanes[home]
+        lane.outcomes.require()
         if lane.gathered >= GATHERED_MAX:
             raise Overloaded
         [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
