@@ -16,7 +16,7 @@ from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import Capture, Command, LegsTransfer, OpenAccount, Reverse, Transfer, Void
-from write_side.outcomes import OutcomeUnknown
+from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 
 REQUESTS_OF_CLIENT = 6
 FORGOTTEN_S = 15.0
@@ -105,7 +105,7 @@ class Clients:
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
         try:
             answers = await ask(process.life, process.intake.submit(request.commands, request.mode))
-        except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
+        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
             return False
         self.world.checked(partial(self.batches.answered, request, answers))
         for command, answer in zip(request.commands, answers, strict=True):

@@ -11,7 +11,7 @@ from tests.unit.write_side.ledger.wallet_model import Outcome
 from write_side.contract.answers import Answer
 from write_side.intake import Stopping
 from write_side.ledger.commands import Command, OpenAccount, Rich, Transfer
-from write_side.outcomes import OutcomeUnknown
+from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 
 
 class DryRuns:
@@ -35,7 +35,7 @@ class DryRuns:
         before, at_us = _positions(world, process), process.clock.wall_us()
         try:
             answer = await ask(process.life, process.intake.dry_run(command))
-        except (ConnectionLost, OutcomeUnknown, Stopping):
+        except (ConnectionLost, OutcomeUnknown, PartitionUnavailable, Stopping):
             return
         # Where ids are forgotten for want of room, the command itself may make some go: a copy has only its own.
         if before is not None and before == _positions(world, process) and world.ids_max == 1 << 24:
