@@ -36,23 +36,27 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
         stack.push_async_callback(queue.close)
         registry = CollectorRegistry()
         write_side = WriteSide(write_settings, log, queue, registry)
-        await write_side.start()
         view, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         read_side = build_read_side(read_settings, log, view, feed, registry)
-        await read_side.start()
         gateway = build_gateway(
             gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
         )
         stack.push_async_callback(gateway.close)
-        if write_settings.log_address.startswith("file:"):
-            control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
-            await control.open()
-            stack.push_async_callback(control.close)
+
+        async def start() -> None:
+            await write_side.start()
+            await read_side.start()
+            if write_settings.log_address.startswith("file:"):
+                control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
+                await control.open()
+                stack.push_async_callback(control.close)
+
         await serve(
             gateway.app,
             bound,
+            start=start,
             work=[write_side.run, read_side.run, gateway.run],
             drain=write_side.drain,
             on_started=lambda: on_ready(address),

@@ -47,11 +47,16 @@ async def write_side(on_ready: OnReady) -> None:
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
         side = WriteSide(settings, log, queue, registry)
-        await side.start()
         address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
         hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
         await serve(
-            side.app, bound, work=[side.run], drain=side.drain, on_started=lambda: on_ready(address), hosts=hosts
+            side.app,
+            bound,
+            start=side.start,
+            work=[side.run],
+            drain=side.drain,
+            on_started=lambda: on_ready(address),
+            hosts=hosts,
         )
 
 
@@ -66,15 +71,17 @@ async def projector(on_ready: OnReady) -> None:
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         side = build_read_side(settings, log, view, feed, registry)
-
-        async def start_and_run() -> None:
-            await side.start()
-            on_ready(f"http://{LOOPBACK}:{bound.getsockname()[1]}")
-            await side.run()
-
-        # Served while the log is folded: its doors say so, and how far it is, from the first second.
+        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
         hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
-        await serve(side.app, bound, work=[start_and_run], drain=side.drain, on_started=lambda: None, hosts=hosts)
+        await serve(
+            side.app,
+            bound,
+            start=side.start,
+            work=[side.run],
+            drain=side.drain,
+            on_started=lambda: on_ready(address),
+            hosts=hosts,
+        )
 
 
 async def gateway(on_ready: OnReady) -> None:

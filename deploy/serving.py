@@ -62,24 +62,24 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
+def keep_what_was_made() -> None:
+    """Leave what a start has made out of the collector's passes: it stays for ever, and looking through it again and again cost a
+    third of every request."""
+    gc.collect()
+    gc.set_threshold(YOUNG_OBJECTS, OLDER_PASSES, OLDER_PASSES)
+    gc.freeze()
+
+
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it answers."""
-
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._on_started = on_started
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        gc.collect()
-        gc.set_threshold(YOUNG_OBJECTS, OLDER_PASSES, OLDER_PASSES)
-        gc.freeze()  # what the start made stays for ever: looking through it again and again cost a third of every request
-        self._on_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are handled by `serve`: uvicorn would raise them again before what was taken is answered."""
         yield
+
+
+async def _at_once() -> None:
+    """A start that has nothing to do."""
 
 
 async def serve(
@@ -90,12 +90,14 @@ async def serve(
     drain: Callable[[], Coroutine[Any, Any, None]],
     on_started: Callable[[], None],
     hosts: AllowedHosts,
+    start: Callable[[], Coroutine[Any, Any, None]] = _at_once,
     ws: Any = "none",
     head_ms: int = HEAD_MS_MAX,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
-    `drain` runs after the last request was taken and before the work is cancelled.
+    Requests are answered from the first second, while `start` folds the logs: the doors say so, and how far it is. `work` begins
+    after it, and then `on_started` is called.  `drain` runs after the last request was taken and before the work is cancelled.
     """
     config = uvicorn.Config(
         app,
@@ -110,14 +112,20 @@ async def serve(
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
     )
-    server = _Server(config, on_started)
+    server = _Server(config)
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.handle_exit, number, None)
     listening = [bound, *(bound.dup() for _ in range(ACCEPTED_A_TURN - 1))]
     serving = asyncio.create_task(server.serve(sockets=listening))
-    working = [asyncio.create_task(part()) for part in work]
+    working = [asyncio.create_task(start())]
     await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
+    if working[0].done() and working[0].exception() is None and not serving.done():
+        keep_what_was_made()
+        on_started()
+        working = [asyncio.create_task(part()) for part in work]
+        await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
     failures = [task.exception() for task in working if task.done() and not task.cancelled()]
     server.should_exit = True
     await serving

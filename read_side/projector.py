@@ -26,6 +26,7 @@ from read_side.watermark import Watermark
 from write_side.contract.chain import ChainBroken
 from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Log, LogFailed
+from write_side.contract.start_progress import StartProgress
 
 HEARTBEAT_S: Final = 1.0
 """How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
@@ -48,22 +49,6 @@ class Lag(NamedTuple):
     commit_to_view_ms: int
     last_block_age_ms: int
     probed_age_ms: int
-
-
-class StartProgress:
-    """How far the fold of a start is. blocks: how many the log has at least, None while that is not known."""
-
-    def __init__(self, began_at_us: int) -> None:
-        self.began_at_us = began_at_us
-        self.blocks: int | None = None
-
-    def document(self, folded: int, now_us: int) -> dict[str, int | float | None]:
-        """For `/readyz`. seconds_left: at the pace so far."""
-        if self.blocks is None:
-            return {"blocks_folded": folded, "blocks": None, "seconds_left": None}
-        blocks, passed_s = max(self.blocks, folded), max(0, now_us - self.began_at_us) / 1_000_000
-        left_s = round((blocks - folded) * passed_s / folded, 1) if folded else None
-        return {"blocks_folded": folded, "blocks": blocks, "seconds_left": left_s}
 
 
 class Projector:
@@ -109,6 +94,8 @@ class Projector:
         Raises Displaced, ViewOfAnotherLog, LogFailed.
         """
         await self._look_at_view()
+        with suppress(LogFailed):
+            self.progress.end = await self._log.end(self.partition)
         await self._fold_to_end()
         await self._until_available(self.owner.claim)
         # Whoever owned the view before us can write it no more; what it wrote is in the log by now.

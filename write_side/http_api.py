@@ -236,7 +236,9 @@ def _answering(make: Callable[[], Response]) -> Handle:
 
 def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], told: dict[str, object]) -> Response:
     if not_ready:
-        return problem("not_ready", ready=False, reasons=not_ready, partitions=standing or None)
+        progress = {number: said["progress"] for number, said in standing.items() if "progress" in said}
+        starting = {"partitions": progress} if progress else None
+        return problem("not_ready", ready=False, reasons=not_ready, partitions=standing or None, starting=starting)
     away = [f"partition {number}: {said['reason']}" for number, said in standing.items() if said["reason"] is not None]
     status = "degraded" if away else "ready"
     partitions = {"degraded": away, "partitions": standing} if standing else {}
@@ -245,6 +247,8 @@ def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], tol
 
 def partition_stopped(unavailable: PartitionUnavailable) -> Response:
     """The refusal of a partition that does not serve: which one, why, and that nothing was done."""
+    if unavailable.is_starting:
+        return problem("starting", detail=f"This request was not taken. {PROBLEMS['starting'].detail}")
     return problem("partition_stopped", partition=unavailable.partition, reason=unavailable.reason)
 
 

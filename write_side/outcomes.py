@@ -42,13 +42,18 @@ class OutcomeUnknown(Exception):
     """The outcome was not seen in time. The command may run still, or has run: asking again with the same id is safe."""
 
 
+class Starting(Exception):
+    """Nothing failed: the partition does not serve yet."""
+
+
 class PartitionUnavailable(Exception):
     """The partition does not serve just now, and the reason why: nothing was taken, and nothing was done."""
 
-    def __init__(self, partition: int, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, partition: int, failure: Exception) -> None:
+        super().__init__(str(failure) or type(failure).__name__)
         self.partition = partition
-        self.reason = reason
+        self.reason = str(self)
+        self.is_starting = isinstance(failure, Starting)
 
 
 class Decided(NamedTuple):
@@ -94,7 +99,7 @@ class Outcomes:
     def require(self) -> None:
         """Raises PartitionUnavailable while the partition does not serve."""
         if self._failure is not None:
-            raise PartitionUnavailable(self._partition, str(self._failure) or type(self._failure).__name__)
+            raise PartitionUnavailable(self._partition, self._failure)
 
     def restart(self, replay: Replay) -> None:
         """Another writer or follower folds the partition from now on; it is not served until `serve`."""

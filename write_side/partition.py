@@ -7,6 +7,7 @@ reason, and the others do not notice. `failures.py` says what follows: a new lif
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from enum import StrEnum
 from typing import Final
 
@@ -15,10 +16,11 @@ import structlog
 from write_side.clock import Clock, SteppedClockGuard
 from write_side.command_queue import CommandQueue
 from write_side.contract.block import Block
-from write_side.contract.log import Log
+from write_side.contract.log import Log, LogFailed
+from write_side.contract.start_progress import StartProgress
 from write_side.failures import Next, wait_s, what_follows
 from write_side.follower import Follower
-from write_side.outcomes import Outcomes
+from write_side.outcomes import Outcomes, Starting
 from write_side.relay import Relay
 from write_side.writer import Writer, WriterLimits
 
@@ -33,10 +35,6 @@ class Standing(StrEnum):
     SERVING = "serving"
     WAITING = "waiting"
     STOPPED = "stopped"
-
-
-class Starting(Exception):
-    """Nothing failed: the partition does not serve yet."""
 
 
 class Partition:
@@ -61,6 +59,7 @@ class Partition:
         self._limits = limits
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._progress = StartProgress(clock.wall_us())
         self.part: Writer | Follower = self._new_part()
         self.outcomes = Outcomes(number, self.part.replay, log, follows=not owned)
         self.outcomes.fail(Starting("the log is being folded"))
@@ -75,7 +74,12 @@ class Partition:
 
     def document(self) -> dict[str, object]:
         """For /readyz."""
-        return {"standing": str(self.standing), "reason": self.reason, "failures": self.failures}
+        said: dict[str, object] = {"standing": str(self.standing), "reason": self.reason, "failures": self.failures}
+        if self.standing is Standing.STARTING:
+            replay = self.part.replay
+            folded = replay.state.chained.sequence + 1
+            said["progress"] = self._progress.document(folded, replay.last_offset, self._clock.wall_us())
+        return said
 
     async def keep(self) -> None:
         """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
@@ -99,6 +103,9 @@ class Partition:
 
     async def _live(self) -> None:
         part = self.part
+        self._progress = StartProgress(self._clock.wall_us())
+        with suppress(LogFailed):  # if it matters, the fold says so
+            self._progress.end = await self._log.end(self.number)
         if isinstance(part, Follower) or self.relay is None:
             await part.start()
             self._serve()

@@ -134,8 +134,14 @@ class WriteSide:
         await asyncio.to_thread(compile_ahead)
         self._keeping = asyncio.create_task(self._keep())
         settled = asyncio.create_task(self._settled())
-        await asyncio.wait((self._keeping, settled), return_when=asyncio.FIRST_COMPLETED)
-        settled.cancel()
+        try:
+            await asyncio.wait((self._keeping, settled), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._keeping.cancel()
+            await asyncio.gather(self._keeping, return_exceptions=True)
+            raise
+        finally:
+            settled.cancel()
         if self._keeping.done():
             self._keeping.result()
 
