@@ -71,7 +71,6 @@ def keep_what_was_made() -> None:
 
 
 class _Server(uvicorn.Server):
-
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are handled by `serve`: uvicorn would raise them again before what was taken is answered."""

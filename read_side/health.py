@@ -51,7 +51,10 @@ class Health:
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():
-            progress = {str(p.partition): p.progress.document(p.fold.sequence + 1, p.fold.replay.last_offset, now_us) for p in starting}
+            progress = {
+                str(p.partition): p.progress.document(p.fold.sequence + 1, p.fold.replay.last_offset, now_us)
+                for p in starting
+            }
             document["starting"] = {"partitions": progress}
         return document
 

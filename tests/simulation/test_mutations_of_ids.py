@@ -13,7 +13,6 @@ import write_side.ledger.decide
 import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state import State
-from write_side.earlier import Earlier
 from write_side.ledger.decide import Decision, decide
 from write_side.refused_ahead import RefusedAhead
 
@@ -40,12 +39,6 @@ def never_say_that_the_memory_is_full(patch: Patch) -> None:
     patch.setattr(write_side.writer, "decide", endless)
 
 
-def ask_for_the_subject_alone(patch: Patch) -> None:
-    """A capture, void or reversal goes where its hold or transfer is, and anywhere when that is over and forgotten."""
-    where = Earlier._where
-    patch.setattr(Earlier, "_where", lambda self, _own, subject: where(self, subject, subject))
-
-
 def look_for_an_id_at_home_alone(patch: Patch) -> None:
     """Nobody asks whether another partition ran it."""
     patch.setattr(RefusedAhead, "suspected", lambda self, commands: [False] * len(commands))
@@ -59,7 +52,6 @@ def run_what_another_partition_has_forgotten(patch: Patch) -> None:
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     forget_keys_for_want_of_room,
     never_say_that_the_memory_is_full,
-    ask_for_the_subject_alone,
     look_for_an_id_at_home_alone,
     run_what_another_partition_has_forgotten,
 )

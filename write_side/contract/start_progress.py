@@ -23,4 +23,8 @@ class StartProgress:
         if blocks is None or not folded:
             return {"blocks_folded": folded, "blocks": blocks, "seconds_left": None}
         blocks, passed_s = max(blocks, folded), max(0, now_us - self.began_at_us) / 1_000_000
-        return {"blocks_folded": folded, "blocks": blocks, "seconds_left": round((blocks - folded) * passed_s / folded, 1)}
+        return {
+            "blocks_folded": folded,
+            "blocks": blocks,
+            "seconds_left": round((blocks - folded) * passed_s / folded, 1),
+        }

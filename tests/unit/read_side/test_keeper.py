@@ -315,5 +315,5 @@ async def test_a_start_estimates_what_is_left_from_its_pace_so_far() -> None:
     progress = side.projectors[0].progress
     progress.blocks = 100
     now_us = progress.began_at_us + 2_000_000
-    assert progress.document(25, now_us) == {"blocks_folded": 25, "blocks": 100, "seconds_left": 6.0}
-    assert progress.document(120, now_us) == {"blocks_folded": 120, "blocks": 120, "seconds_left": 0.0}
+    assert progress.document(25, -1, now_us) == {"blocks_folded": 25, "blocks": 100, "seconds_left": 6.0}
+    assert progress.document(120, -1, now_us) == {"blocks_folded": 120, "blocks": 120, "seconds_left": 0.0}
