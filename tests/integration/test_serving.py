@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -142,3 +142,57 @@ def test_no_serving_command_makes_a_loop_of_its_own() -> None:
     sources = [top / "fanfold" / "cli" / "services.py", *(top / "deploy").glob("*.py")]
     assert [source.name for source in sources if "asyncio.run(" in source.read_text()] == []
     assert [source.name for source in sources if "asyncio.Runner(" in source.read_text()] == ["serving.py"]
+
+
+async def test_requests_are_answered_while_the_logs_are_folded() -> None:
+    folded, ready, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    with listen("127.0.0.1", 0) as bound:
+        serving = asyncio.create_task(
+            serve(
+                hello,
+                bound,
+                start=_waiting_for(folded),
+                work=[until_the_end],
+                drain=_nothing_is_left,
+                on_started=ready.set,
+                hosts=AllowedHosts(),
+            )
+        )
+        async with asyncio.timeout(LIMIT_S):
+            reader, writer = await asyncio.open_connection(*bound.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+            assert not ready.is_set()
+            folded.set()
+            await ready.wait()
+            writer.close()
+            end.set()
+            await serving
+
+
+async def test_a_start_that_fails_ends_the_service_with_its_reason() -> None:
+    async def fails() -> None:
+        raise OSError("no such log")
+
+    with listen("127.0.0.1", 0) as bound, pytest.raises(OSError, match="no such log"):
+        async with asyncio.timeout(LIMIT_S):
+            await serve(
+                hello,
+                bound,
+                start=fails,
+                work=[_nothing_is_left],
+                drain=_nothing_is_left,
+                on_started=lambda: pytest.fail("it is not ready"),
+                hosts=AllowedHosts(),
+            )
+
+
+def _waiting_for(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]]:
+    async def wait() -> None:
+        await event.wait()
+
+    return wait
