@@ -22,7 +22,7 @@ from write_side.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.command_queue import CommandQueue, Queued, QueueReader
 from write_side.contract import limits
 from write_side.contract.answers import format_time
-from write_side.contract.block import Block, Header, decode, encode, header_of
+from write_side.contract.block import Block, Header, decode_made, encode, header_of
 from write_side.contract.chain import NO_HEAD, Head, Skip, judge_header
 from write_side.contract.fold import CheckFailed
 from write_side.contract.grammar import grammar_fault
@@ -240,7 +240,7 @@ class Writer:
         else:
             decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
         data = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
-        block = decode(data)
+        block = decode_made(data)
         if fault := grammar_fault(block):
             raise CheckFailed(
                 self.partition, block.header.sequence, f"it was decided wrongly and not appended: {fault}"

@@ -139,7 +139,15 @@ def header_of(data: bytes) -> Header:
 
 def decode(data: bytes | memoryview) -> Block:
     """A whole block; nothing of it points into `data`, ids apart. Raises Undecodable."""
-    header = read_header(data)
+    return _decoded(read_header(data), data)
+
+
+def decode_made(data: bytes) -> Block:
+    """A block that this process has just encoded, as readers will have it. Its hash is not worked out again."""
+    return _decoded(header_of(data), data)
+
+
+def _decoded(header: Header, data: bytes | memoryview) -> Block:
     version = _fields(data, 0)[1]
     try:
         sections = decode_sections(memoryview(data)[HEADER_BYTES:], SECTIONS_OF_VERSION[version])
