@@ -148,6 +148,10 @@ class Intake:
         first = await self._lanes[home].outcomes.first(said)
         return Answer(first.status, first.document | {"dry_run": True})
 
+    def unanswered(self, partition: int) -> bool:
+        """Whether what was sent there waits longer than an answer may: nobody takes it just now."""
+        return self._lanes[partition].unanswered > 0
+
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""
         self._stopping = True
