@@ -45,7 +45,8 @@ class SteppedClockGuard:
         if abs(apart_us - self._apart_us) > self._max_step_us:
             raise ClockStepped(
                 f"the machine's clock jumped by {(apart_us - self._apart_us) / 1e6:.1f} s. No money moved with the new time; "
-                "what was answered is in the log. Set the clock right, then start the writer again."
+                "what was answered is in the log. If the clock is wrong now, set it right, and the writer goes on by itself. If "
+                "it is right now, it was wrong before: start the process again, and it goes by the clock as it is."
             )
         self._apart_us = apart_us
         return wall_us

@@ -24,19 +24,23 @@ class Earlier:
     def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
         self._outcomes = outcomes
 
-    async def home_of_hold(self, command: Capture | Void) -> int:
-        """The partition that ran the command, else that of its hold."""
-        return await self._find(command.id, command.hold)
+    async def home_of_hold(self, command: Capture | Void, asked: Mapping[bytes, int] | None = None) -> int:
+        """The partition that ran the command, else that of its hold.
+
+        asked: by id, where the holds go that the same request asks for in earlier lines; no log has them yet."""
+        return await self._find(command.id, command.hold, asked or {})
 
     async def reversal(self, command: Reverse) -> tuple[int, Reverse]:
         """The partition that ran the command, else that of the transfer to reverse; and the command with its legs, without them
         when it cannot be reversed."""
-        home = await self._find(command.id, command.transfer)
+        home = await self._find(command.id, command.transfer, {})
         legs = await self._legs(self._outcomes[home], command.transfer)
         return home, command._replace(legs=tuple(sorted(leg._replace(amount=-leg.amount) for leg in legs)))
 
-    async def _find(self, own: bytes, subject: bytes) -> int:
+    async def _find(self, own: bytes, subject: bytes, asked: Mapping[bytes, int]) -> int:
         found = await self._where(own, subject)
+        if found is None:
+            found = asked.get(subject)
         if found is None:
             # Nobody is told that it is unknown by a partition that has not folded what was there when he asked.
             for outcomes in self._outcomes.values():

@@ -25,6 +25,7 @@ from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
     Capture,
     Command,
+    Hold,
     LegsTransfer,
     Mode,
     OpenAccount,
@@ -90,7 +91,13 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         suspected = self._ahead.suspected(commands)
-        routed = [await self._routed(command, known) for command, known in zip(commands, suspected, strict=True)]
+        routed: list[_Routed] = []
+        asked: dict[bytes, int] = {}
+        for command, known in zip(commands, suspected, strict=True):
+            line = await self._routed(command, known, asked)
+            routed.append(line)
+            if isinstance(command, Hold):
+                asked.setdefault(command.id, line.home)
         if self._partitions > 1 and len(routed) > 1:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
@@ -127,7 +134,7 @@ class Intake:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Stopping."""
         if self._stopping:
             raise Stopping
-        home, routed, refusal = await self._routed(command, *self._ahead.suspected([command]))
+        home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
         for lane in self._lanes.values():  # a transfer may go to any of them
@@ -141,14 +148,19 @@ class Intake:
         first = await self._lanes[home].outcomes.first(said)
         return Answer(first.status, first.document | {"dry_run": True})
 
+    def unanswered(self, partition: int) -> bool:
+        """Whether what was sent there waits longer than an answer may: nobody takes it just now."""
+        return self._lanes[partition].unanswered > 0
+
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""
         self._stopping = True
         await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
 
-    async def _routed(self, command: Command, suspected: bool) -> _Routed:
+    async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
+        """asked: where the holds of the lines before it go."""
         if isinstance(command, Capture | Void):
-            return _Routed(await self._earlier.home_of_hold(command), command)
+            return _Routed(await self._earlier.home_of_hold(command, asked), command)
         if isinstance(command, Reverse):
             return _Routed(*await self._earlier.reversal(command))
         home = home_partition(command, self._partitions)
@@ -160,7 +172,7 @@ class Intake:
         if len({line.home for line in routed}) > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
 
-    async def _in_order(self, routed: Sequence[_Routed], until_s: float) -> list[Answer]:
+    async def _in_order(self, routed: list[_Routed], until_s: float) -> list[Answer]:
         """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
         answers: list[Answer] = []
         at = 0
@@ -168,6 +180,10 @@ class Intake:
             if any(answer.status >= 400 for answer in answers):
                 answers += await self._none_run(routed[at:], "not_run", until_s)
                 break
+            reverse = routed[at].command
+            if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
+                home, reverse = await self._earlier.reversal(reverse)
+                routed[at] = routed[at]._replace(home=home, command=reverse)
             end = at + 1
             while end < len(routed) and self._hangs_on(routed[at], routed[end]):
                 end += 1

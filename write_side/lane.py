@@ -36,6 +36,8 @@ class _Gathered(NamedTuple):
     size: int
     weight: int
     future: asyncio.Future[Decided]
+    until_s: float
+    """By the loop's time: one that has not left by then is not taken."""
 
 
 class Lane:
@@ -55,6 +57,13 @@ class Lane:
         self._waiting: deque[_Gathered] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
         self._scheduled = False
+        self._watching = False
+        self._overdue: set[int] = set()
+
+    @property
+    def unanswered(self) -> int:
+        """Records that nobody has taken within `wait_s`, and that are still on their way."""
+        return len(self._overdue)
 
     def add(self, commands: CommandBatch | Lone) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
@@ -67,7 +76,7 @@ class Lane:
             size, weight = len(commands), commands.weight()
         else:
             size, weight = 1, lone_weight(commands)
-        self._waiting.append(_Gathered(commands, size, weight, future))
+        self._waiting.append(_Gathered(commands, size, weight, future, loop.time() + self._wait_s))
         self.gathered += size
         if not self._scheduled:
             self._scheduled = True
@@ -97,13 +106,31 @@ class Lane:
             self._in_flight.add(task)
             task.add_done_callback(self._arrived)
 
+        self._watch()
+
+    def _watch(self) -> None:
+        if self.unanswered and self._waiting and not self._watching:
+            self._watching = True
+            asyncio.get_running_loop().call_at(self._waiting[0].until_s, self._give_up)
+
+    def _give_up(self) -> None:
+        """Nobody waits longer behind records that do not arrive: what has not left by its time is not taken."""
+        self._watching = False
+        now_s = asyncio.get_running_loop().time()
+        while self.unanswered and self._waiting and self._waiting[0].until_s <= now_s:
+            late = self._waiting.popleft()
+            self.gathered -= late.size
+            if not late.future.done():
+                late.future.set_exception(Overloaded())
+        self._watch()
+
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         self._leave()
 
     async def _send(self, leaving: list[_Gathered]) -> None:
         try:
-            record = await self._queue.append(self._partition, _columns(leaving))
+            record = await self._taken(leaving)
             decided = await self.outcomes.wait(record, self._wait_s)
             first = decided.first_row
             for gathered in leaving:
@@ -115,6 +142,23 @@ class Lane:
             for gathered in leaving:
                 if not gathered.future.done():
                     gathered.future.set_exception(failure)
+
+    async def _taken(self, leaving: list[_Gathered]) -> int:
+        """Their record's offset. Whoever waits is told after `wait_s` that the outcome is unknown. The record may arrive still,
+        and until it does nothing leaves in its place."""
+        timer = asyncio.get_running_loop().call_later(self._wait_s, self._late, leaving)
+        try:
+            return await self._queue.append(self._partition, _columns(leaving))
+        finally:
+            timer.cancel()
+            self._overdue.discard(id(leaving))
+
+    def _late(self, leaving: list[_Gathered]) -> None:
+        self._overdue.add(id(leaving))
+        for gathered in leaving:
+            if not gathered.future.done():
+                gathered.future.set_exception(OutcomeUnknown())
+        self._watch()
 
 
 def _columns(leaving: Sequence[_Gathered]) -> CommandBatch:

@@ -73,6 +73,8 @@ class Outcomes:
         self._follows = follows
         self._partition = partition
         self._replay = replay
+        self._known = replay
+        self._has_served = False
         self._log = log
         self._waiting: dict[int, asyncio.Future[Decided]] = {}
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
@@ -84,6 +86,11 @@ class Outcomes:
     def state(self) -> State:
         """The partition's state; where it is written here, a block ahead of what is accepted."""
         return self._replay.state
+
+    @property
+    def known(self) -> State:
+        """What the partition knew when it last served: while the next writer folds, its own state knows less."""
+        return self._known.state
 
     async def ask(self, question: Callable[[State], T]) -> T:
         """What the state says. Its lock is held while a block is decided: then a thread waits for it, for the loop would answer
@@ -104,11 +111,13 @@ class Outcomes:
     def restart(self, replay: Replay) -> None:
         """Another writer or follower folds the partition from now on; it is not served until `serve`."""
         self._replay = replay
+        if not self._has_served:
+            self._known = replay
         self._recent.clear()
         self._remembered.clear()
 
     def serve(self) -> None:
-        self._failure = None
+        self._failure, self._known, self._has_served = None, self._replay, True
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""

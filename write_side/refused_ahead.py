@@ -3,7 +3,8 @@
 An id belongs to the partition that ran it, and another first giver is another partition: a client that repeats a request with a
 changed body would pay twice there, and nobody could say afterwards which of the two an id means. So the ids of all partitions
 are looked at first, and an id that carries its time is refused, too, when one of them may have run and forgotten it. No lock of a
-writer is taken for that: two requests that arrive within the same moment may both run.
+writer is taken for that: two requests that arrive within the same moment may both run. Nor can a partition be asked that has not
+served since the process began; one that is being taken up again is asked for what it knew.
 And an asset is written in one way; older logs may have accounts of assets written otherwise, and those stay usable.
 """
 
@@ -32,7 +33,8 @@ _REUSED: Final = "id_reused_with_other_content"
 
 
 class RefusedAhead:
-    """outcomes: by partition, of all partitions. Raises OutcomeUnknown where what an id was used for is not durable yet."""
+    """outcomes: by partition, of all partitions. Raises OutcomeUnknown where what an id was used for is not durable yet, and
+    PartitionUnavailable where it ran in one that does not serve."""
 
     def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
         self._outcomes = outcomes
@@ -45,7 +47,7 @@ class RefusedAhead:
         ids = id_words(np.frombuffer(joined, np.uint8))
         found = self._are_old(ids)
         for outcomes in self._outcomes.values():
-            outcomes.state.ids.note_seen(ids, found)
+            outcomes.known.ids.note_seen(ids, found)
         return list(found.tolist())
 
     async def answer(self, home: int, command: Routed, suspected: bool) -> Answer | None:
@@ -55,11 +57,12 @@ class RefusedAhead:
                 return _asset_refused(asset, None if isinstance(command, OpenAccount) else command.id)
         if isinstance(command, OpenAccount) or not suspected:
             return None
-        if self._outcomes[home].state.find_transfer(command.id) is not None:
+        if self._outcomes[home].known.find_transfer(command.id) is not None:
             return None  # home says what became of it
         for partition, outcomes in self._outcomes.items():
-            place = outcomes.state.find_transfer(command.id)
+            place = outcomes.known.find_transfer(command.id)
             if place is not None:
+                outcomes.require()
                 await outcomes.block(place.sequence)  # a writer's state is ahead of what is accepted
                 position = str(Position(partition, place.sequence))
                 return _refused(_REUSED, id=format_transfer_id(command.id), position=position)
@@ -81,7 +84,7 @@ class RefusedAhead:
             return True  # most likely one id twice
         for partition, outcomes in self._outcomes.items():
             found = np.zeros(len(ids), np.bool_)
-            outcomes.state.ids.note_seen(ids, found)
+            outcomes.known.ids.note_seen(ids, found)
             if np.any(found & (homes != partition)):
                 return True
         return bool(self._are_old(ids).any())
@@ -93,7 +96,7 @@ class RefusedAhead:
         return found
 
     def _cut_off_us(self) -> int:
-        return max(outcomes.state.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
+        return max(outcomes.known.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
 
     def _has(self, asset: str) -> bool:
         return any(outcomes.state.asset_number(asset) >= 0 for outcomes in self._outcomes.values())

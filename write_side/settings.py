@@ -40,7 +40,7 @@ class WriteSettings(BaseSettings):
         description="a log whose last block is ahead of the clock is gone on with up to this time, 2027-01-31T12:00:00Z; "
         "only when a clock was ahead once and is right now",
     )
-    answer_wait_ms: int = Field(10_000, ge=1, description="how long a request waits for its outcome, milliseconds")
+    answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
     @property
     def log_address(self) -> str:

@@ -185,9 +185,13 @@ class WriteSide:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""
         if self._stopping:
             return ["stopping"]
-        if any(partition.reason is None for partition in self.partitions):
+        reasons = [partition.reason or self._unanswered(partition.number) for partition in self.partitions]
+        if any(reason is None for reason in reasons):
             return []
-        return [f"partition {partition.number}: {partition.reason}" for partition in self.partitions]
+        return [f"partition {number}: {reason}" for number, reason in enumerate(reasons)]
+
+    def _unanswered(self, partition: int) -> str | None:
+        return "its queue does not take what was sent" if self.intake.unanswered(partition) else None
 
     def _told_ready(self) -> dict[str, object]:
         return told_ready([partition.outcomes.state for partition in self.partitions], self._ids_max)

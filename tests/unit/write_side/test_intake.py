@@ -21,7 +21,7 @@ from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
 from write_side.intake import GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
+from write_side.ledger.commands import Capture, Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.outcomes import OutcomeUnknown
 
 LOCKED_S = 5.0
@@ -155,6 +155,32 @@ async def test_a_line_behind_a_refusal_that_ran_before_is_told_what_became_of_it
         assert answers[2] == done
         [still_free] = await bank.intake.submit([other])
         assert still_free.status == 201
+
+
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+@pytest.mark.parametrize("partition", [0, 1])
+async def test_a_line_may_capture_the_hold_of_the_line_before_it(mode: Mode, partition: int) -> None:
+    async with TwoPartitions() as bank:
+        giver, receiver = account(partition, "giver"), account(partition, "receiver")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (giver, receiver)])
+        # An unknown subject is told by the partition that forgot most, here the other one.
+        bank.clock.pass_us(2 * 3_600_000_000)
+        await bank.intake.submit([OpenAccount(account(1 - partition, "other"), "USD/2", NO_FLOOR, "")])
+        hold = Hold(id_at(NOON_US, 1), tuple(sorted((Leg(giver, -5, "USD/2"), Leg(receiver, 5, "USD/2")))), 0)
+        answers = await bank.intake.submit([hold, Capture(id_at(NOON_US, 2), hold.id)], mode)
+        assert [answer.document["result"] for answer in answers] == ["held", "done"]
+
+
+@pytest.mark.parametrize("partition", [0, 1])
+async def test_a_line_may_reverse_the_transfer_of_a_line_before_it_when_they_run_one_after_the_other(
+    partition: int,
+) -> None:
+    async with TwoPartitions() as bank:
+        giver, receiver = account(partition, "giver"), account(partition, "receiver")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (giver, receiver)])
+        paid = Transfer(id_at(NOON_US, 1), giver, receiver, 5, "USD/2")
+        answers = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], Mode.STOP)
+        assert [answer.document["result"] for answer in answers] == ["done", "done"]
 
 
 async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from tests.unit.write_side.deciding import NOON_US, id_at
-from tests.unit.write_side.running import RunningPartition
+from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from write_side.contract.limits import COMMANDS_BYTES_MAX, RECORD_BYTES_MAX
 from write_side.contract.log_memory import MemoryRecords
-from write_side.lane import RECORDS_IN_FLIGHT, Lane, Lone
+from write_side.lane import RECORDS_IN_FLIGHT, Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Leg, LegsTransfer, Note, OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
 from write_side.ledger.weights import lone_weight
+from write_side.outcomes import OutcomeUnknown
 
 
 class KeptRecords:
@@ -72,6 +73,30 @@ async def test_commands_that_come_alone_and_batches_leave_in_the_order_they_came
     assert lane.gathered == 0
     expected = CommandBatch.concatenated([CommandBatch.of(commands) for commands in came])
     assert record.encode() == expected.encode()
+
+
+async def test_who_waits_for_a_queue_that_takes_nothing_is_told_in_time_and_what_had_not_left_does_not_leave() -> None:
+    class Away(KeptRecords):
+        def __init__(self) -> None:
+            super().__init__()
+            self.back = asyncio.Event()
+
+        async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
+            await self.back.wait()
+            return await super().append(partition, batch)
+
+    queue = Away()
+    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 1, 0.01)  # type: ignore[arg-type]
+    futures = [lane.add(_transfer(n)) for n in range(4)]
+    async with asyncio.timeout(DEADLINE_S):
+        told = await asyncio.gather(*futures, return_exceptions=True)
+    assert [type(each) for each in told] == [OutcomeUnknown] * RECORDS_IN_FLIGHT + [Overloaded] * 2
+    assert lane.unanswered == RECORDS_IN_FLIGHT
+    assert lane.gathered == 0
+    queue.back.set()
+    await lane.idle()
+    assert len(queue.records) == RECORDS_IN_FLIGHT
+    assert lane.unanswered == 0
 
 
 async def test_a_flood_of_commands_that_come_alone_is_cut_like_any_other() -> None:

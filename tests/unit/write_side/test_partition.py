@@ -11,9 +11,13 @@ import pytest
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
 from write_side.contract.atoms import partition_of
+from write_side.contract.log import LogFailed
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.replay import Replay
+from write_side.contract.state import State
 from write_side.intake import Intake
-from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands import Mode, OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
 from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.partition import Partition, Standing
@@ -78,6 +82,21 @@ async def test_a_failed_append_stops_its_partition_only_and_it_comes_back_by_its
         assert number is not None
         assert state.posted[number] == 1
         assert state.chained.epoch == 2
+
+
+async def test_an_id_of_a_partition_that_is_being_taken_up_again_does_not_run_in_another() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        await two.deposit(0, 1)
+        lost = two.partitions[0].outcomes
+        lost.fail(LogFailed("the brokers are away"))
+        lost.restart(Replay(State(0, 2)))
+        with pytest.raises(PartitionUnavailable, match="brokers"):
+            await two.deposit(1, 1)
+        columns = CommandBatch.of([Transfer(id_at(NOON_US, 1), "@world", NAMES[1], 1, "USD/2")])
+        with pytest.raises(PartitionUnavailable, match="brokers"):
+            await two.intake.submit_batch(columns, Mode.CONTINUE, None)
+        assert await two.deposit(1, 2) == 201
 
 
 async def test_a_damaged_partition_stays_stopped_with_its_reason_and_the_other_serves() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.write_side.running import SimulatedClock
+from write_side.clock import ClockStepped, SteppedClockGuard
 from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.topic_kafka import MIN_IN_SYNC, REPLICATION
 from write_side.settings import WriteSettings
@@ -26,3 +28,19 @@ def test_a_setting_that_no_block_or_header_could_hold_is_refused(name: str, monk
         monkeypatch.setenv(f"FANFOLD_{name.upper()}", str(value))
         with pytest.raises(ValueError, match=name):
             WriteSettings()
+
+
+def test_an_answer_is_waited_for_as_long_as_a_block_takes_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FANFOLD_ANSWER_WAIT_MS", "100")
+    assert WriteSettings().answer_wait_ms == 100
+    monkeypatch.setenv("FANFOLD_ANSWER_WAIT_MS", "99")
+    with pytest.raises(ValueError, match="answer_wait_ms"):
+        WriteSettings()
+
+
+def test_a_clock_that_was_put_right_is_not_asked_to_be_set_right() -> None:
+    clock = SimulatedClock()
+    guard = SteppedClockGuard(clock, 5_000_000)
+    clock.set_wall(10_000_000)
+    with pytest.raises(ClockStepped, match=r"If it is right now, .* start the process again"):
+        guard.now_us()
