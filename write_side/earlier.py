@@ -52,7 +52,7 @@ class Earlier:
         """What ran is asked for before what it was about: that may be over, and forgotten, while the command is remembered."""
         ran, about = [], []
         for partition, outcomes in self._outcomes.items():
-            has_run, has_subject = await outcomes.ask(lambda state: _knows(state, own, subject))
+            has_run, has_subject = await outcomes.ask(lambda state: _knows(state, own, subject), known=True)
             ran += [partition] if has_run else []
             about += [partition] if has_subject else []
         both = [partition for partition in ran if partition in about]

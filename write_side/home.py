@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from write_side.contract.atoms import WORLD, partition_of
-from write_side.ledger.commands import Change, Hold, Leg, LegsTransfer, OpenAccount, Transfer
+from write_side.ledger.commands import Change, Hold, Leg, LegsTransfer, OpenAccount, Reverse, Transfer
 
 Routed = OpenAccount | Change | Transfer | LegsTransfer | Hold
 """Commands that say by themselves where they belong; the others belong where what they are about is."""
@@ -20,13 +20,18 @@ def home_partition(command: Routed, partitions: int) -> int:
 
 def is_inside(command: Routed, partitions: int) -> bool:
     """Whether all its accounts live in one partition."""
-    if isinstance(command, Transfer):
+    return len(partitions_of_accounts(command, partitions)) <= 1
+
+
+def partitions_of_accounts(command: Routed | Reverse, partitions: int) -> set[int]:
+    """Where the accounts live that it names; `@world` lives in each."""
+    if isinstance(command, OpenAccount | Change):
+        accounts = [command.account]
+    elif isinstance(command, Transfer):
         accounts = [command.debit, command.credit]
-    elif isinstance(command, LegsTransfer | Hold):
-        accounts = [leg.account for leg in command.legs]
     else:
-        return True
-    return len({partition_of(account, partitions) for account in accounts if account != WORLD}) <= 1
+        accounts = [leg.account for leg in command.legs]
+    return {partition_of(account, partitions) for account in accounts if account != WORLD}
 
 
 def _first(legs: tuple[Leg, ...]) -> str:

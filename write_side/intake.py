@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,7 +19,7 @@ from write_side.contract.atoms import Malformed, format_transfer_id
 from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
-from write_side.home import home_partition, is_inside
+from write_side.home import home_partition, is_inside, partitions_of_accounts
 from write_side.lane import Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
@@ -137,8 +137,8 @@ class Intake:
         home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
-        for lane in self._lanes.values():  # a transfer may go to any of them
-            lane.outcomes.require()
+        for partition in self._touched(home, routed):
+            self._lanes[partition].outcomes.require()
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
         said = await asyncio.to_thread(
             dry_run, states, home, routed, self._partitions, self._clock.wall_us(), self._ids_max
@@ -151,6 +151,12 @@ class Intake:
     def unanswered(self, partition: int) -> bool:
         """Whether what was sent there waits longer than an answer may: nobody takes it just now."""
         return self._lanes[partition].unanswered > 0
+
+    def _touched(self, home: int, command: Command) -> Iterable[int]:
+        """The partitions that a command may go to. Which accounts a hold has, only its partition knows."""
+        if isinstance(command, Capture | Void):
+            return self._lanes
+        return {home, *partitions_of_accounts(command, self._partitions)}
 
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""

@@ -92,10 +92,10 @@ class Outcomes:
         """What the partition knew when it last served: while the next writer folds, its own state knows less."""
         return self._known.state
 
-    async def ask(self, question: Callable[[State], T]) -> T:
+    async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
         """What the state says. Its lock is held while a block is decided: then a thread waits for it, for the loop would answer
         nobody meanwhile."""
-        state = self._replay.state
+        state = self.known if known else self._replay.state
         if not state.lock.acquire(blocking=False):
             return await asyncio.to_thread(question, state)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from enum import StrEnum
+from math import inf
 from typing import Final
 
 import structlog
@@ -59,6 +60,7 @@ class Partition:
         self._limits = limits
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._serves_since_s = inf
         self._progress = StartProgress(clock.wall_us())
         self.part: Writer | Follower = self._new_part()
         self.outcomes = Outcomes(number, self.part.replay, log, follows=not owned)
@@ -83,14 +85,14 @@ class Partition:
 
     async def keep(self) -> None:
         """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
-        loop, in_a_row = asyncio.get_running_loop(), 0
+        in_a_row = 0
         while True:
-            began_s = loop.time()
+            self._serves_since_s = inf
             try:
                 await self._live()
                 return  # the log was closed
             except Exception as failure:
-                in_a_row = 1 if loop.time() - began_s > CALM_S and self.standing is Standing.SERVING else in_a_row + 1
+                in_a_row = 1 if self._served_s() > CALM_S else in_a_row + 1
                 follows = what_follows(failure, in_a_row)
                 self._fail(failure, follows)
                 if follows is Next.ENDS:
@@ -124,10 +126,15 @@ class Partition:
         finally:
             await part.close()
 
+    def _served_s(self) -> float:
+        """How long the life that is over has served."""
+        return asyncio.get_running_loop().time() - self._serves_since_s
+
     def _serve(self) -> None:
         if self.failure is not None:
             _log.info("partition serves again", partition=self.number, failures=self.failures)
         self.failure, self.standing = None, Standing.SERVING
+        self._serves_since_s = asyncio.get_running_loop().time()
         self.outcomes.serve()
         self.served.set()
         self.settled.set()
