@@ -133,3 +133,17 @@ async def test_messages_have_room_however_many_commands_wait() -> None:
     message = messages_of_block(block)[1]
     assert isinstance(message, StepBatch)
     await queue.append(1, message)
+
+
+async def test_a_partition_that_would_take_no_block_refuses_who_comes_until_it_would_and_the_other_goes_on() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.partitions[0].looked_at("one in-sync replica answers")
+        assert two.partitions[0].document()["standing"] == Standing.TAKES_NOTHING
+        assert two.partitions[0].reason == "one in-sync replica answers"
+        with pytest.raises(PartitionUnavailable, match="one in-sync replica"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        two.partitions[0].looked_at(None)
+        assert two.partitions[0].reason is None
+        assert await two.deposit(0, 1) == 201
