@@ -13,6 +13,7 @@ from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
 from write_side.contract.atoms import partition_of
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 from write_side.intake import Intake
+from write_side.lane import Lane
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
 from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
@@ -146,4 +147,16 @@ async def test_a_partition_that_would_take_no_block_refuses_who_comes_until_it_w
         assert await two.deposit(1, 2) == 201
         two.partitions[0].looked_at(None)
         assert two.partitions[0].reason is None
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_what_gathered_and_has_not_left_is_refused_as_not_taken_once_the_partition_takes_nothing() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        lane = Lane(0, two.queue, two.partitions[0].outcomes, 10, DEADLINE_S)
+        gathered = lane.add(Transfer(id_at(NOON_US, 1), "@world", NAMES[0], 1, "USD/2"))
+        two.partitions[0].looked_at("no broker answers")
+        with pytest.raises(PartitionUnavailable, match="no broker answers"):
+            await gathered
+        two.partitions[0].looked_at(None)
         assert await two.deposit(0, 1) == 201
