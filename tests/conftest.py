@@ -10,11 +10,13 @@ from typing import TypeVar
 import pytest
 
 from tests.servers import (
+    KafkaCluster,
     KafkaServer,
     RedisServer,
     ServerMissing,
     find_chromium,
     running_kafka,
+    running_kafka_cluster,
     running_redis,
     running_redis_cluster,
     shared_kafka,
@@ -80,6 +82,13 @@ def kafka_server() -> Iterator[KafkaServer]:
     """A real broker of this test's own, to be stopped, killed and paused. Takes seconds: prefer `kafka_bootstrap`."""
     with _or_skip(running_kafka) as server:
         yield server
+
+
+@pytest.fixture
+def kafka_cluster() -> Iterator[KafkaCluster]:
+    """Three real brokers of this test's own, each to be killed, paused and started again. Takes some 15 s."""
+    with _or_skip(running_kafka_cluster) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")

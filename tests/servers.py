@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -379,14 +379,17 @@ rootLogger.appenderRef.out.ref = out
 class KafkaServer:
     """Broker and controller in one process (KRaft). Its address and the log in `directory` outlive a restart."""
 
-    def __init__(self, directory: Path, *, heap_mb: int = 512) -> None:
+    def __init__(
+        self, directory: Path, *, heap_mb: int = 512, node: int = 0, controller_ports: Sequence[int] = ()
+    ) -> None:
+        """node: which of a cluster's `controller_ports` is its own."""
         self._java = find_java()
         self._classpath = os.pathsep.join(str(jar) for jar in find_kafka_jars())
         self._directory = directory
         self._heap_mb = heap_mb
         self._process = _Process(directory / "kafka.log")
         self.port = free_port()
-        self._write_settings(controller_port=free_port())
+        self._write_settings(node, controller_ports or (free_port(),))
         self._format_storage()
 
     @property
@@ -403,11 +406,18 @@ class KafkaServer:
 
     def start(self) -> None:
         """Returns when the broker answers and would place a topic. ServerFailed with its last log lines."""
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Starts the process and does not wait: of a cluster a broker is ready when most of them are there."""
         # One collector thread and few of the others: client and broker share the machine's two cores.
         options = [f"-Xmx{self._heap_mb}m", f"-Xms{self._heap_mb // 2}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
         logging = f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}"
         command = [self._java, *options, logging, "kafka.Kafka", str(self._settings_file)]
         self._process.start(command, self._directory, {"CLASSPATH": self._classpath})
+
+    def wait_until_ready(self) -> None:
         try:
             self._process.wait_until(lambda: _accepts_connections(self.port))
             self._process.wait_until(lambda: _serves_metadata(self.bootstrap))
@@ -434,12 +444,14 @@ class KafkaServer:
     def _settings_file(self) -> Path:
         return self._directory / "server.properties"
 
-    def _write_settings(self, controller_port: int) -> None:
+    def _write_settings(self, node: int, controller_ports: Sequence[int]) -> None:
         settings = {
             "process.roles": "broker,controller",
-            "node.id": "1",
-            "controller.quorum.voters": f"1@{LOOPBACK}:{controller_port}",
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{controller_port}",
+            "node.id": str(node + 1),
+            "controller.quorum.voters": ",".join(
+                f"{number}@{LOOPBACK}:{port}" for number, port in enumerate(controller_ports, 1)
+            ),
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{controller_ports[node]}",
             "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
             "controller.listener.names": "CONTROLLER",
             "inter.broker.listener.name": "PLAINTEXT",
@@ -545,6 +557,55 @@ def running_kafka(*, heap_mb: int = 512) -> Iterator[KafkaServer]:
             yield server
         finally:
             server.kill()  # nobody reads its log again: no reason to wait for a controlled shutdown
+
+
+class KafkaCluster:
+    """Three brokers that are controllers too: two of them away, and nothing is led, elected or in sync any more."""
+
+    def __init__(self, brokers: Sequence[KafkaServer]) -> None:
+        self.brokers = brokers
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(broker.bootstrap for broker in self.brokers)
+
+    def start(self) -> None:
+        """Those that do not run; returns when all answer."""
+        for broker in self.brokers:
+            if not broker.running:
+                broker.launch()
+        for broker in self.brokers:
+            broker.wait_until_ready()
+
+    def kill(self) -> None:
+        for broker in self.brokers:
+            broker.kill()
+
+
+@contextmanager
+def running_kafka_cluster(*, brokers: int = 3, heap_mb: int = 256) -> Iterator[KafkaCluster]:
+    """Private brokers without topics, each to be paused, killed and started; their data is gone afterwards.
+
+    ServerMissing, ServerFailed."""
+
+    def made(place: Path) -> KafkaCluster:
+        controller_ports = [free_port() for _ in range(brokers)]
+        folders = [place / str(node) for node in range(brokers)]
+        for folder in folders:
+            folder.mkdir()
+        return KafkaCluster(
+            [
+                KafkaServer(folder, heap_mb=heap_mb, node=node, controller_ports=controller_ports)
+                for node, folder in enumerate(folders)
+            ]
+        )
+
+    with tempfile.TemporaryDirectory(prefix="fanfold-kafka-cluster-", ignore_cleanup_errors=True) as directory:
+        cluster = _started(made, Path(directory))
+        try:
+            yield cluster
+        finally:
+            cluster.kill()
 
 
 @contextmanager

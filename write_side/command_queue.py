@@ -7,7 +7,7 @@ writer goes on. Delivery is at least once: a record may be there twice, and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from write_side.contract.limits import ROWS_MAX
@@ -43,6 +43,10 @@ class CommandQueue(Protocol):
 
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         """Take records from this offset on. One reader a partition."""
+        ...
+
+    async def troubles(self) -> Mapping[int, str]:
+        """Why a record would not be taken now, by partition; empty when each would. As in the log port."""
         ...
 
     async def close(self) -> None: ...

@@ -304,7 +304,12 @@ class Intake:
                 continue
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
-            [decided] = (await self._decided({home: [part]}))[home]
+            try:
+                [decided] = (await self._decided({home: [part]}))[home]
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not outcomes:
+                    raise
+                raise OutcomeUnknown from refusal  # what came before has run
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 

@@ -68,7 +68,7 @@ class Lane:
     def add(self, commands: CommandBatch | Lone) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
 
-        It raises Overloaded when they were not taken, OutcomeUnknown when they may have been.
+        It raises Overloaded or PartitionUnavailable when they were not taken, OutcomeUnknown when they may have been.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Decided] = loop.create_future()
@@ -130,6 +130,7 @@ class Lane:
 
     async def _send(self, leaving: list[_Gathered]) -> None:
         try:
+            self.outcomes.require()  # what gathered behind records that do not arrive has not left: nothing of it was taken
             record = await self._taken(leaving)
             decided = await self.outcomes.wait(record, self._wait_s)
             first = decided.first_row

@@ -80,6 +80,7 @@ class Outcomes:
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
         self._remembered: dict[int, BlockAnswers] = {}
         self._failure: Exception | None = None
+        self._trouble: Exception | None = None
         self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
 
     @property
@@ -104,9 +105,13 @@ class Outcomes:
             state.lock.release()
 
     def require(self) -> None:
-        """Raises PartitionUnavailable while the partition does not serve."""
-        if self._failure is not None:
-            raise PartitionUnavailable(self._partition, self._failure)
+        """Raises PartitionUnavailable while the partition does not serve, or would not take a block."""
+        if (failure := self._failure or self._trouble) is not None:
+            raise PartitionUnavailable(self._partition, failure)
+
+    def trouble(self, trouble: Exception | None) -> None:
+        """Who comes is refused while there is one. Who waits goes on waiting: what was taken may be decided yet."""
+        self._trouble = trouble
 
     def restart(self, replay: Replay) -> None:
         """Another writer or follower folds the partition from now on; it is not served until `serve`."""

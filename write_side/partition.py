@@ -34,6 +34,8 @@ _log = structlog.get_logger(__name__)
 class Standing(StrEnum):
     STARTING = "starting"
     SERVING = "serving"
+    TAKES_NOTHING = "takes_nothing"
+    """It serves, and its log or queue would not take a record: only told, `look.py` finds it."""
     WAITING = "waiting"
     STOPPED = "stopped"
 
@@ -49,6 +51,7 @@ class Partition:
         self.standing = Standing.STARTING
         self.failure: Exception | None = None
         self.failures = 0
+        self.trouble: str | None = None
         self.settled = asyncio.Event()
         """Set once it serves, waits or is stopped: the start of this partition is over, one way or another."""
         self.served = asyncio.Event()
@@ -69,19 +72,31 @@ class Partition:
     @property
     def reason(self) -> str | None:
         if self.standing is Standing.SERVING:
-            return None
+            return self.trouble
         if self.failure is None:
             return "the log is being folded"
         return str(self.failure) or type(self.failure).__name__
 
     def document(self) -> dict[str, object]:
         """For /readyz."""
-        said: dict[str, object] = {"standing": str(self.standing), "reason": self.reason, "failures": self.failures}
+        standing = Standing.TAKES_NOTHING if self.standing is Standing.SERVING and self.trouble else self.standing
+        said: dict[str, object] = {"standing": str(standing), "reason": self.reason, "failures": self.failures}
         if self.standing is Standing.STARTING:
             replay = self.part.replay
             folded = replay.state.chained.sequence + 1
             said["progress"] = self._progress.document(folded, replay.last_offset, self._clock.wall_us())
         return said
+
+    def looked_at(self, trouble: str | None) -> None:
+        """Why its log or queue would not take a record now, None when both would. Until then who comes is refused."""
+        if trouble == self.trouble:
+            return
+        before, self.trouble = self.trouble, trouble
+        self.outcomes.trouble(None if trouble is None else LogFailed(trouble))
+        if trouble is None:
+            _log.info("partition takes requests again", partition=self.number)
+        elif before is None:
+            _log.error("partition takes no requests", partition=self.number, reason=trouble)
 
     async def keep(self) -> None:
         """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
@@ -135,6 +150,8 @@ class Partition:
             _log.info("partition serves again", partition=self.number, failures=self.failures)
         self.failure, self.standing = None, Standing.SERVING
         self._serves_since_s = asyncio.get_running_loop().time()
+        self.trouble = None  # a writer that serves has just appended its epoch: what was seen before is over
+        self.outcomes.trouble(None)
         self.outcomes.serve()
         self.served.set()
         self.settled.set()

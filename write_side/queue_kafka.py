@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 
 from write_side.command_queue import Queued, how_many_fit, rows_of
 from write_side.contract.log import START, LogFailed
-from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.log_kafka import APPEND_WAIT_MS, KafkaLog
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.step_batch import StepBatch, decode_record
 
@@ -28,14 +29,26 @@ class KafkaQueue:
 
     @classmethod
     async def open(
-        cls, bootstrap: str, *, topic: str, partitions: int, replication: int, min_in_sync: int
+        cls,
+        bootstrap: str,
+        *,
+        topic: str,
+        partitions: int,
+        replication: int,
+        min_in_sync: int,
+        append_wait_ms: int = APPEND_WAIT_MS,
     ) -> KafkaQueue:
         """Make the topic where it is missing, check it, and open it.
 
         Raises LogFailed, also when it has another number of partitions than the event log: commands would go astray.
         """
         records = await KafkaLog.open(
-            bootstrap, topic, create_partitions=partitions, replication=replication, min_in_sync=min_in_sync
+            bootstrap,
+            topic,
+            create_partitions=partitions,
+            replication=replication,
+            min_in_sync=min_in_sync,
+            append_wait_ms=append_wait_ms,
         )
         if records.partitions != partitions:
             count = records.partitions
@@ -55,6 +68,10 @@ class KafkaQueue:
     async def open_reader(self, partition: int, from_offset: int) -> _KafkaReader:
         reader = self._readers[partition] = _KafkaReader(self._topic, partition, from_offset)
         return reader
+
+    async def troubles(self) -> Mapping[int, str]:
+        # Not what became of the last append: the next one begins anew.
+        return await self._topic.brokers_away()
 
     async def close(self) -> None:
         for reader in self._readers.values():

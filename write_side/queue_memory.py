@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 
 from write_side.command_queue import Queued, QueueFull, how_many_fit, rows_of
 from write_side.ledger.command_batch import CommandBatch
@@ -36,6 +37,9 @@ class MemoryQueue:
     async def open_reader(self, partition: int, from_offset: int) -> _MemoryReader:
         reader = self._readers[partition] = _MemoryReader(from_offset)
         return reader
+
+    async def troubles(self) -> Mapping[int, str]:
+        return {}
 
     async def close(self) -> None:
         for reader in self._readers.values():

@@ -23,6 +23,7 @@ from write_side.id_window import told_ready
 from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
+from write_side.look import look
 from write_side.partition import Partition
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
@@ -91,6 +92,7 @@ async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
         partitions=log.partitions,
         replication=settings.replication,
         min_in_sync=settings.min_in_sync,
+        append_wait_ms=settings.answer_wait_ms,  # a request is not answered later because its record does not leave
     )
 
 
@@ -99,6 +101,7 @@ class WriteSide:
 
     def __init__(self, settings: WriteSettings, log: Log, queue: CommandQueue, registry: CollectorRegistry) -> None:
         self.log = log
+        self._queue = queue
         limits = WriterLimits(
             settings.block_commands_max,
             settings.ids_max,
@@ -166,6 +169,7 @@ class WriteSide:
 
     async def _keep(self) -> None:
         kept = {asyncio.create_task(partition.keep()): partition for partition in self.partitions}
+        looking = asyncio.create_task(look(self.log, self._queue, self.partitions))
         try:
             left = set(kept)
             while any(kept[task].owned for task in left):
@@ -177,9 +181,9 @@ class WriteSide:
                 raise stopped[0]
             await asyncio.gather(*left)
         finally:
-            for task in kept:
+            for task in (looking, *kept):
                 task.cancel()
-            await asyncio.gather(*kept, return_exceptions=True)
+            await asyncio.gather(looking, *kept, return_exceptions=True)
 
     def _not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""

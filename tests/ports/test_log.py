@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -272,3 +272,20 @@ async def test_cancelled_readers_leave_nothing_behind(logs: Logs) -> None:
     await logs.settled(before)
     await log.append(0, block(3))
     assert len(await everything(log)) == 4
+
+
+async def test_a_log_that_takes_blocks_has_no_troubles(logs: Logs) -> None:
+    log = await logs.open()
+    await log.append(0, block(0))
+    assert await log.troubles() == {}
+
+
+async def test_a_failed_append_is_told_as_trouble_of_its_partition_until_it_is_resumed(logs: Logs) -> None:
+    log = await logs.open()
+    await logs.let_next_append_fail(log)
+    with pytest.raises(LogFailed) as failed:
+        await log.append(0, logs.block_that_fails)
+    assert await log.troubles() == {0: str(failed.value)}
+    with suppress(LogUnsynced):
+        await log.resume(0)
+        assert await log.troubles() == {}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeVar
 
@@ -192,6 +192,9 @@ class FaultyLog:
     async def end(self, partition: int) -> int:
         await self._life.turn()
         return await self._inner.end(partition)
+
+    async def troubles(self) -> Mapping[int, str]:
+        return await self._inner.troubles()
 
     async def close(self) -> None:
         await self._inner.close()

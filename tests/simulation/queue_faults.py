@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from tests.simulation.faults import LATE_MAX_S, Chaos, Life
@@ -80,6 +80,9 @@ class LastingQueueOfLife:
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         await self._life.turn()
         return _LastingReader(self._life, self._shared[partition], from_offset)
+
+    async def troubles(self) -> Mapping[int, str]:
+        return {}
 
     async def close(self) -> None: ...
 
@@ -159,6 +162,9 @@ class NotedQueue:
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         await self._life.turn()
         return await self._inner.open_reader(partition, from_offset)
+
+    async def troubles(self) -> Mapping[int, str]:
+        return await self._inner.troubles()
 
     async def close(self) -> None:
         await self._inner.close()

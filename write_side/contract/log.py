@@ -15,7 +15,7 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 START = -1
@@ -84,6 +84,13 @@ class Log(Protocol):
 
     async def end(self, partition: int) -> int:
         """The offset that the next record will have at least, to tell a reader's progress by. Raises LogFailed."""
+        ...
+
+    async def troubles(self) -> Mapping[int, str]:
+        """Why an append would not be taken now, by partition; empty when each would. For `/readyz`, every few seconds.
+
+        Returns within seconds whatever is away, and never raises. Kafka: each broker is asked; file and memory: what failed.
+        """
         ...
 
     async def close(self) -> None:

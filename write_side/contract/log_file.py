@@ -210,6 +210,9 @@ class FileLog:
     async def end(self, partition: int) -> int:
         return self._partitions[partition].files.end
 
+    async def troubles(self) -> Mapping[int, str]:
+        return {partition: str(failure) for partition, failure in self._failures.items()}
+
     async def close(self) -> None:
         already = self._closed.is_set()
         self._closed.set()

@@ -15,12 +15,14 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
+from write_side.contract.brokers_kafka import TopicBrokers
 from write_side.contract.limits import RECORD_BYTES_MAX
 from write_side.contract.log import START, LogFailed, Record
 from write_side.contract.topic_kafka import (
     EVENTS_TOPIC,
     MIN_IN_SYNC,
     REPLICATION,
+    CheckedTopic,
     TopicSettings,
     check_topic,
     create_topic,
@@ -40,7 +42,7 @@ READ_WAIT_MS: Final = 60_000
 TAIL_WAIT_MS: Final = 1_000
 """How long one look for new records may take. Data ends it at once, and so does close; it bounds nothing else."""
 STOP_WAIT_MS: Final = 5_000
-"""A producer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit."""
+"""A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit."""
 
 
 class _Reading(NamedTuple):
@@ -54,11 +56,12 @@ class KafkaLog:
     """The log port over a topic; made by `open`."""
 
     def __init__(
-        self, bootstrap: str, topic: str, partitions: int, settings: TopicSettings, append_wait_ms: int
+        self, bootstrap: str, topic: str, checked: CheckedTopic, settings: TopicSettings, append_wait_ms: int
     ) -> None:
         self._bootstrap = bootstrap
         self._topic = topic
-        self._partitions = partitions
+        self._partitions = checked.partitions
+        self._brokers = TopicBrokers(bootstrap, topic, *checked)
         self._settings = settings
         self._append_wait_ms = append_wait_ms
         self._producers: dict[int, AIOKafkaProducer] = {}
@@ -89,7 +92,8 @@ class KafkaLog:
         settings = TopicSettings(replication, min_in_sync, record_bytes_max)
         if create_partitions is not None:
             await create_topic(bootstrap, topic, create_partitions, settings)
-        return cls(bootstrap, topic, await check_topic(bootstrap, topic, settings), settings, append_wait_ms)
+        checked = await check_topic(bootstrap, topic, settings, made=create_partitions is not None)
+        return cls(bootstrap, topic, checked, settings, append_wait_ms)
 
     @property
     def partitions(self) -> int:
@@ -182,12 +186,20 @@ class KafkaLog:
                 raise ConsumerStoppedError
         raise LogFailed(f"{self._topic}, partition {partition}, has no record at offset {offset}. {_NOT_THERE}")
 
+    async def troubles(self) -> Mapping[int, str]:
+        failed = {partition: str(failure) for partition, failure in self._failures.items()}
+        return {**failed, **await self.brokers_away()}
+
+    async def brokers_away(self) -> Mapping[int, str]:
+        """The troubles that an append would meet at the brokers, whatever became of the last one."""
+        return await self._brokers.troubles()
+
     async def close(self) -> None:
         self._closed = True
+        await self._brokers.close()
         producers, self._producers = self._producers, {}
-        for consumer in list(self._consumers):
-            await consumer.stop()
-        self._consumers.clear()
+        consumers, self._consumers = self._consumers, set()
+        await asyncio.gather(*(_stop_consumer(consumer) for consumer in consumers))
         await asyncio.gather(
             *(_stop(producer, flush=partition not in self._failures) for partition, producer in producers.items())
         )
@@ -230,7 +242,7 @@ class KafkaLog:
             if self._closed:
                 raise ConsumerStoppedError
         except BaseException:
-            await consumer.stop()
+            await _stop_consumer(consumer)
             raise
         self._consumers.add(consumer)
         return consumer
@@ -257,7 +269,7 @@ class KafkaLog:
                 yield _Reading(consumer, at, end)
             finally:
                 self._consumers.discard(consumer)
-                await consumer.stop()
+                await _stop_consumer(consumer)
 
     @asynccontextmanager
     async def _told(self, partition: int) -> AsyncIterator[None]:
@@ -278,6 +290,12 @@ _NOT_THERE: Final = (
 )
 
 
+async def _stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_WAIT_MS / 1000):
+            await consumer.stop()
+
+
 async def _stop(producer: AIOKafkaProducer, *, flush: bool) -> None:
     """`AIOKafkaProducer.stop` sends what is waiting first, which never ends when the broker is gone."""
     if flush:
@@ -289,4 +307,6 @@ async def _stop(producer: AIOKafkaProducer, *, flush: bool) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(STOP_WAIT_MS / 1000):
             await producer._sender.close()
-    await producer.client.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_WAIT_MS / 1000):
+            await producer.client.close()

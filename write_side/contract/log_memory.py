@@ -7,7 +7,7 @@ both append at once, as two writers on one Kafka topic can.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
 from write_side.contract.log import START, LogFailed, Record
@@ -101,6 +101,9 @@ class MemoryLog:
 
     async def end(self, partition: int) -> int:
         return len(self._records.blocks[partition])
+
+    async def troubles(self) -> Mapping[int, str]:
+        return {partition: str(failure) for partition, failure in self._failures.items()}
 
     async def close(self) -> None:
         self._closed = True

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from write_side.contract.log import LogFailed
 
@@ -36,6 +36,13 @@ _AT_CREATION: Final[Mapping[str, str]] = {
     "compression.type": "producer",  # blocks are narrow already: stored as sent
     "message.timestamp.type": "LogAppendTime",  # so that a producer's wrong clock cannot make the broker refuse a record
 }
+
+
+class CheckedTopic(NamedTuple):
+    """min_in_sync: the topic's own, at least what the settings ask for."""
+
+    partitions: int
+    min_in_sync: int
 
 
 class TopicSettings(NamedTuple):
@@ -74,18 +81,18 @@ async def create_topic(bootstrap: str, topic: str, partitions: int, settings: To
     return True
 
 
-async def check_topic(bootstrap: str, topic: str, settings: TopicSettings) -> int:
-    """The topic's partition count, when its settings keep money safe. Raises LogFailed that names every one that does not."""
+async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, made: bool = False) -> CheckedTopic:
+    """What the topic is, when its settings keep money safe. Raises LogFailed that names every one that does not.
+
+    made: it was there a moment ago, so a broker that does not know it has not heard of it yet."""
     async with _admin(bootstrap) as admin:
-        # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
-        described = [each for each in await admin.describe_topics() if each["topic"] == topic]
-        if not described:
+        described = await _described(admin, topic, wait=made)
+        if described is None:
             raise LogFailed(
                 f"Kafka at {bootstrap} has no topic {topic}. Nothing was changed. Make it with an explicit number of partitions "
                 "(it can never be changed later) before the first start."
             )
-        partitions = described[0]["partitions"]
-        found = await _configs(admin, topic)
+        partitions, found = described
     wrong = [
         f"{name} is {found.get(name)}, expected {expected}"
         for name, expected in _FIXED.items()
@@ -104,7 +111,7 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings) -> in
             f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: "
             f"{'; '.join(wrong)}. Nothing was written. Change the topic (kafka-configs --alter), then start again."
         )
-    return len(partitions)
+    return CheckedTopic(len(partitions), int(found["min.insync.replicas"]))
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
@@ -122,10 +129,30 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
         ) from None
 
 
-async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str]:
-    """Every setting of the topic as it is in force, its own or the broker's default."""
+async def _described(
+    admin: AIOKafkaAdminClient, topic: str, *, wait: bool
+) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
+    """The topic's partitions and settings, None when there is no such topic. Each question may go to another broker, and one may
+    hear of a new topic later than another: `wait` asks again until they have."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + (CREATE_WAIT_MS / 1000 if wait else 0.0)
+    while True:
+        # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
+        described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+        configs = await _configs(admin, topic) if described else None
+        if configs is not None:
+            return described[0]["partitions"], configs
+        if loop.time() >= until_s:
+            return None
+        await asyncio.sleep(CREATE_POLL_MS / 1000)
+
+
+async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:
+    """Every setting of the topic as it is in force, its own or the broker's default; None when that broker does not know it."""
     (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     ((code, message, _, _, entries),) = response.resources
+    if for_code(code) is UnknownTopicOrPartitionError:
+        return None
     if code:
         raise LogFailed(f"Kafka did not tell the settings of the topic {topic} ({for_code(code).__name__}: {message}).")
     return {entry[0]: entry[1] for entry in entries}

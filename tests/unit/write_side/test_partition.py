@@ -16,6 +16,7 @@ from write_side.contract.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.replay import Replay
 from write_side.contract.state import State
 from write_side.intake import Intake
+from write_side.lane import Lane
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Mode, OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
@@ -152,3 +153,29 @@ async def test_messages_have_room_however_many_commands_wait() -> None:
     message = messages_of_block(block)[1]
     assert isinstance(message, StepBatch)
     await queue.append(1, message)
+
+
+async def test_a_partition_that_would_take_no_block_refuses_who_comes_until_it_would_and_the_other_goes_on() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.partitions[0].looked_at("one in-sync replica answers")
+        assert two.partitions[0].document()["standing"] == Standing.TAKES_NOTHING
+        assert two.partitions[0].reason == "one in-sync replica answers"
+        with pytest.raises(PartitionUnavailable, match="one in-sync replica"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        two.partitions[0].looked_at(None)
+        assert two.partitions[0].reason is None
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_what_gathered_and_has_not_left_is_refused_as_not_taken_once_the_partition_takes_nothing() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        lane = Lane(0, two.queue, two.partitions[0].outcomes, 10, DEADLINE_S)
+        gathered = lane.add(Transfer(id_at(NOON_US, 1), "@world", NAMES[0], 1, "USD/2"))
+        two.partitions[0].looked_at("no broker answers")
+        with pytest.raises(PartitionUnavailable, match="no broker answers"):
+            await gathered
+        two.partitions[0].looked_at(None)
+        assert await two.deposit(0, 1) == 201
