@@ -23,7 +23,7 @@ from write_side.id_window import told_ready
 from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
-from write_side.partition import Partition
+from write_side.partition import Partition, keep_all
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
@@ -132,7 +132,7 @@ class WriteSide:
         Raises what stopped them when none can go on without a person.
         """
         await asyncio.to_thread(compile_ahead)
-        self._keeping = asyncio.create_task(self._keep())
+        self._keeping = asyncio.create_task(keep_all(self.partitions))
         settled = asyncio.create_task(self._settled())
         try:
             await asyncio.wait((self._keeping, settled), return_when=asyncio.FIRST_COMPLETED)
@@ -163,23 +163,6 @@ class WriteSide:
         finally:
             for task in served:
                 task.cancel()
-
-    async def _keep(self) -> None:
-        kept = {asyncio.create_task(partition.keep()): partition for partition in self.partitions}
-        try:
-            left = set(kept)
-            while any(kept[task].owned for task in left):
-                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            stopped = [partition.failure for partition in self.partitions if partition.owned]
-            if stopped and stopped[0] is not None:
-                raise stopped[0]
-            await asyncio.gather(*left)
-        finally:
-            for task in kept:
-                task.cancel()
-            await asyncio.gather(*kept, return_exceptions=True)
 
     def _not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""
