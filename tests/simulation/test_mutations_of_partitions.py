@@ -9,26 +9,12 @@ import pytest
 
 import write_side.partition
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from tests.simulation.processes import Parts, SimulatedPartition
-from write_side.command_queue import QueueFull
+from tests.simulation.processes import SimulatedPartition
 from write_side.follower import Follower
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.step_batch import StepBatch
 from write_side.partition import Partition
-from write_side.queue_memory import MemoryQueue
 from write_side.writer import Writer
 
 Patch = pytest.MonkeyPatch
-
-
-class OneBoundForBoth(MemoryQueue):
-    """Requests that wait push out the messages that finish what has begun."""
-
-    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
-        reader = self._readers.get(partition)
-        if reader is not None and reader.commands + reader.messages + len(batch) > self._commands_max:
-            raise QueueFull
-        return await super().append(partition, batch)
 
 
 async def end_all_with_the_first(partitions: Sequence[Partition]) -> None:
@@ -43,10 +29,6 @@ async def end_all_with_the_first(partitions: Sequence[Partition]) -> None:
 def test_a_failure_of_one_partition_that_ends_all_is_found(monkeypatch: Patch) -> None:
     monkeypatch.setattr(write_side.partition, "keep_all", end_all_with_the_first)
     assert seeds_until_found(partitions=(2, 3, 4)) <= SEEDS_MAX
-
-
-def test_messages_that_are_pushed_out_by_requests_are_found() -> None:
-    assert seeds_until_found(Parts(queue=OneBoundForBoth), partitions=(2, 3, 4)) <= SEEDS_MAX
 
 
 def test_a_partition_that_comes_back_with_its_old_state_is_found(monkeypatch: Patch) -> None:
