@@ -7,6 +7,7 @@ reason, and the others do not notice. `failures.py` says what follows: a new lif
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from enum import StrEnum
 from math import inf
@@ -178,3 +179,23 @@ class Partition:
         self.outcomes.accepted(block, offset)
         if self.relay is not None:
             self.relay.accepted(block)
+
+
+async def keep_all(partitions: Sequence[Partition]) -> None:
+    """Keep those of one process, each for itself. Raises what stopped them when none that is owned can go on without a person,
+    and what ends the process."""
+    kept = {asyncio.create_task(partition.keep()): partition for partition in partitions}
+    try:
+        left = set(kept)
+        while any(kept[task].owned for task in left):
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        stopped = [partition.failure for partition in partitions if partition.owned]
+        if stopped and stopped[0] is not None:
+            raise stopped[0]
+        await asyncio.gather(*left)
+    finally:
+        for task in kept:
+            task.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)

@@ -24,7 +24,7 @@ from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
 from write_side.look import look
-from write_side.partition import Partition
+from write_side.partition import Partition, keep_all
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
@@ -168,22 +168,12 @@ class WriteSide:
                 task.cancel()
 
     async def _keep(self) -> None:
-        kept = {asyncio.create_task(partition.keep()): partition for partition in self.partitions}
         looking = asyncio.create_task(look(self.log, self._queue, self.partitions))
         try:
-            left = set(kept)
-            while any(kept[task].owned for task in left):
-                done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-            stopped = [partition.failure for partition in self.partitions if partition.owned]
-            if stopped and stopped[0] is not None:
-                raise stopped[0]
-            await asyncio.gather(*left)
+            await keep_all(self.partitions)
         finally:
-            for task in (looking, *kept):
-                task.cancel()
-            await asyncio.gather(looking, *kept, return_exceptions=True)
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
 
     def _not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""

@@ -141,7 +141,7 @@ class Clients:
             return
         try:
             [answer] = await ask(process.life, process.intake.submit([changed]))
-        except (ConnectionLost, OutcomeUnknown, Overloaded, Stopping):
+        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
             return
         said = answer.document.get("code", answer.document["result"])
         self.world.chaos.count("asked otherwise")

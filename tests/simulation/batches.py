@@ -72,9 +72,11 @@ class Batches:
             refused = refused or answer.status >= 400
 
     def over(self, request: Request) -> None:
-        """Its client has all answers. What was not run may be asked for again by anybody, alone."""
-        if request.mode is Mode.STOP:
-            for id in request.own:
+        """Its client has all answers. What was not run may be asked for again by anybody, alone; and so may the lines of a batch
+        that was refused before any partition was asked: no log knows of it."""
+        for id in request.own:
+            batch = self._of[id]
+            if request.mode is Mode.STOP or (not batch.done and batch.refused_at is None):
                 self._of.pop(id)
 
 

@@ -62,7 +62,7 @@ def _positions(world: World, process: WriteSide) -> list[int] | None:
     """Where the states of a process are; None when one of them is not where the log is."""
     found = []
     for auditor in world.auditors:
-        chained = process.outcomes[auditor.partition].state.chained
+        chained = process.partitions[auditor.partition].outcomes.state.chained
         if [chained.block_hash] != auditor.hashes[-1:]:
             return None
         found.append(chained.sequence)

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from tests.simulation.virtual_time import OWNER
-from write_side.contract.log import START, Record
+from write_side.contract.log import START, LogFailed, Record
 from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 T = TypeVar("T")
@@ -24,6 +24,8 @@ NOON_US = 1_760_000_000_000_500
 LATE_MAX_S = 3.0
 """How long a record of a dead process may still be on its way."""
 ZOMBIE_MAX_S = 8.0
+AWAY_MAX_S = 6.0
+"""How long one partition of the log may be away from one process, while the others answer."""
 
 
 class Chaos:
@@ -127,6 +129,13 @@ class FaultyLog:
         self._records = records
         self._inner = MemoryLog(records)
         self._deciders = deciders
+        self._away_until_s: dict[int, float] = {}
+
+    def _require(self, partition: int) -> None:
+        """Raises LogFailed while the partition's brokers are away from this process."""
+        now_s = asyncio.get_running_loop().time()
+        if not self._life.chaos.calm and now_s < self._away_until_s.get(partition, 0.0):
+            raise LogFailed("The brokers of this partition do not answer.")
 
     @property
     def partitions(self) -> int:
@@ -146,8 +155,11 @@ class FaultyLog:
         elif chaos.strikes("failed append", 0.02):
             lands = chaos.random.random() < 0.5
             self._inner.fail_next_append(record_is_there=lands)
+        elif chaos.strikes("partition of the log away", 0.02):
+            self._away_until_s[partition] = asyncio.get_running_loop().time() + chaos.random.uniform(0.1, AWAY_MAX_S)
         if not life.alive:
             raise asyncio.CancelledError
+        self._require(partition)
         if lands:
             self._note(block)
         offset = await self._inner.append(partition, block)
@@ -171,6 +183,7 @@ class FaultyLog:
         async with aclosing(self._inner.read(partition, after)) as runs:
             async for run in runs:
                 await self._life.turn()
+                self._require(partition)
                 yield run
 
     async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
@@ -179,6 +192,7 @@ class FaultyLog:
                 if self._life.chaos.strikes("slow reader", 0.02):
                     await asyncio.sleep(self._life.chaos.random.uniform(0, 3.0))
                 await self._life.turn()
+                self._require(partition)
                 yield run
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
@@ -187,6 +201,7 @@ class FaultyLog:
 
     async def resume(self, partition: int) -> None:
         await self._life.turn()
+        self._require(partition)
         await self._inner.resume(partition)
 
     async def end(self, partition: int) -> int:

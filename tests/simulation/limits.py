@@ -39,3 +39,8 @@ def limits_of(chaos: Chaos, small: bool | None) -> Iterator[bool]:
 def writer_limits(chaos: Chaos, ids_max: int) -> WriterLimits:
     """Settings at their ends, and between."""
     return WriterLimits(chaos.random.choice((1, 4, 8_192, ROWS_MAX)), ids_max)
+
+
+def commands_max(chaos: Chaos, floods: bool) -> int:
+    """How many requests may wait in a queue in memory: more than there ever are, or hardly more than one client sends."""
+    return chaos.random.choice((131_072, FLOOD + 10 if floods else 10))

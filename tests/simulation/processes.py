@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+import write_side.partition
 from gateway.balances import BalancesUnavailable, Found
 from gateway.hub import Hub
 from gateway.metrics import Metrics
@@ -25,16 +26,20 @@ from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
+from write_side.clock import ClockStepped
+from write_side.command_queue import CommandQueue
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available, partition_of
 from write_side.contract.block import Block
+from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_memory import MemoryRecords
+from write_side.failures import Next, what_follows
 from write_side.follower import Follower
 from write_side.intake import Intake
-from write_side.outcomes import Outcomes
+from write_side.partition import Partition, Standing
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer
+from write_side.writer import Writer, WriterLimits
 
 T = TypeVar("T")
 
@@ -53,6 +58,7 @@ class Parts:
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub
     relay: type[Relay] = Relay
+    queue: type[MemoryQueue] = MemoryQueue
 
 
 @dataclass
@@ -68,6 +74,7 @@ class World:
     auditors: list[Auditor]
     trace: Callable[[str], None]
     ids_max: int = 1 << 24
+    commands_max: int = 131_072
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
     writers: list[WriteSide] = field(default_factory=list)
     intakes: list[WriteSide] = field(default_factory=list)
@@ -133,59 +140,84 @@ class WriteSide:
         log = FaultyLog(life, world.records, world.deciders)
         queue: NotedQueue | LastingQueueOfLife
         if world.queues is None:
-            queue = self.noted = NotedQueue(life, MemoryQueue(), world.partitions)
+            queue = self.noted = NotedQueue(
+                life, world.parts.queue(world.commands_max), world.partitions, self._require
+            )
         else:
             queue = LastingQueueOfLife(life, world.queues)
-        self._parts: list[Writer | Follower] = []
-        self.outcomes: dict[int, Outcomes] = {}
-        self.relays: dict[int, Relay] = {}
-        for p in range(world.partitions):
-            part: Writer | Follower = Follower(p, log, self._accepted(p))
-            if p in owned:
-                part = world.parts.writer(
-                    p, log, queue, self.clock, writer_limits(world.chaos, world.ids_max), self._accepted(p)
-                )
-                self.relays[p] = world.parts.relay(p, queue, self.clock)
-            self._parts.append(part)
-            self.outcomes[p] = Outcomes(p, part.replay, log)
+        limits = writer_limits(world.chaos, world.ids_max)
+        self.partitions = [SimulatedPartition(p, self, log, queue, limits) for p in range(world.partitions)]
         self.intake = Intake(
             queue,
-            self.outcomes,
+            {each.number: each.outcomes for each in self.partitions},
             partitions=world.partitions,
             clock=self.clock,
             wait_s=ANSWER_WAIT_S,
             ids_max=world.ids_max,
         )
         life.start(self._live())
+        life.start(self._settle())
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether a partition that it should write is stopped for good, or the process with it."""
+        return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
+
+    def _require(self, holds: bool, what: str) -> None:
+        self.world.checked(partial(self.world.auditors[0].require, holds, what))
+
+    async def _settle(self) -> None:
+        for each in self.partitions:
+            await each.settled.wait()
+        self.ready = True
 
     async def _live(self) -> None:
         try:
-            await _together(part.start() for part in self._parts)
-            for part in self._parts:
-                self._compare(part.partition)
-                if part.partition in self.relays:
-                    self.relays[part.partition].start(part.state)
-            self.ready = True
-            await _together(part.run() for part in (*self._parts, *self.relays.values()))
+            await write_side.partition.keep_all(self.partitions)
         except Exception as failure:
-            for outcomes in self.outcomes.values():
-                outcomes.fail(failure)
+            self._require(not _passes(failure), f"a failure that passes ends a whole process: {failure!r}")
             await asyncio.sleep(0)  # whoever waits is told before the process is gone
             self.life.crash(type(failure).__name__)
 
-    def _accepted(self, partition: int) -> Callable[[Block, int], None]:
-        def accepted(block: Block, offset: int) -> None:
-            self.outcomes[partition].accepted(block, offset)
-            if partition in self.relays:
-                self.relays[partition].accepted(block)
-            self._compare(partition)
+    def compare(self, part: Writer | Follower) -> None:
+        """Audit a live state: it is that of the log."""
+        auditor, decides = self.world.auditors[part.partition], part.partition in self.owned
+        self.world.checked(lambda: auditor.same_state(part.state, self.life.name, fingerprints=decides))
 
-        return accepted
 
-    def _compare(self, partition: int) -> None:
-        state, decides = self._parts[partition].state, partition in self.owned
-        auditor = self.world.auditors[partition]
-        self.world.checked(lambda: auditor.same_state(state, self.life.name, fingerprints=decides))
+def _passes(failure: Exception) -> bool:
+    """Whether it is one that goes away by itself, so that its partition is taken up again."""
+    return what_follows(failure, 1) is Next.AGAIN and isinstance(failure, LogFailed | ClockStepped)
+
+
+class SimulatedPartition(Partition):
+    """The real one, of the parts of this story, and audited."""
+
+    def __init__(self, number: int, side: WriteSide, log: Log, queue: CommandQueue, limits: WriterLimits) -> None:
+        self._side = side
+        super().__init__(number, log, queue, side.clock, limits, owned=number in side.owned)
+        if self.owned:
+            self.relay = side.world.parts.relay(number, queue, side.clock)
+
+    def _new_part(self) -> Writer | Follower:
+        if not self.owned:
+            return super()._new_part()
+        make = self._side.world.parts.writer
+        return make(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+
+    def _serve(self) -> None:
+        if self.failures:
+            self._side.world.chaos.count("partition came back")
+        self._side.compare(self.part)
+        super()._serve()
+
+    def _fail(self, failure: Exception, follows: Next) -> None:
+        self._side.world.trace(f"{self._side.life.name}: partition {self.number} {follows}: {type(failure).__name__}")
+        super()._fail(failure, follows)
+
+    def _accepted(self, block: Block, offset: int) -> None:
+        super()._accepted(block, offset)
+        self._side.compare(self.part)
 
 
 class ReadSide:
@@ -251,16 +283,6 @@ class ReadSide:
 
         self.world.checked(check)
         return positions, found
-
-
-async def _together(parts: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run all; the first failure ends the others and is raised as itself."""
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for part in parts:
-                tasks.create_task(part)
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
 
 
 class _ReadsOfGateway:

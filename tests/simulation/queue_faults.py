@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from tests.simulation.faults import LATE_MAX_S, Chaos, Life
 from tests.simulation.overtaken import HeldBack
-from write_side.command_queue import CommandQueue, Queued, QueueFull, QueueReader
+from write_side.command_queue import Queued, QueueFull, QueueReader
 from write_side.contract.log import LogFailed
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.step_batch import StepBatch
+from write_side.queue_memory import MemoryQueue
 
 Batch = CommandBatch | StepBatch
 
@@ -116,9 +117,10 @@ class NotedQueue:
     Messages between partitions are lost, doubled, late and overtaken here too.
     """
 
-    def __init__(self, life: Life, inner: CommandQueue, partitions: int) -> None:
+    def __init__(self, life: Life, inner: MemoryQueue, partitions: int, require: Callable[[bool, str], None]) -> None:
         self._life = life
         self._inner = inner
+        self._require = require
         self._held_back = [HeldBack(life.chaos) for _ in range(partitions)]
         self.records: dict[tuple[int, int], Batch] = {}
 
@@ -149,7 +151,15 @@ class NotedQueue:
         return await self._put(partition, batch)
 
     async def _put(self, partition: int, batch: Batch) -> int:
-        offset = await self._inner.append(partition, batch)
+        try:
+            offset = await self._inner.append(partition, batch)
+        except QueueFull:
+            self._life.chaos.count("queue full")
+            reader = self._inner._readers.get(partition)
+            if isinstance(batch, StepBatch) and reader is not None and not reader.closed:
+                room = self._inner._messages_max - reader.messages
+                self._require(len(batch) > room, "a message is refused because of requests that wait")
+            raise
         self.records[partition, offset] = batch
         return offset
 

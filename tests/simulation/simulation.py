@@ -20,7 +20,7 @@ from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.faults import Chaos, Life
-from tests.simulation.limits import limits_of
+from tests.simulation.limits import commands_max, limits_of
 from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
@@ -107,6 +107,7 @@ class _Run:
             for p in range(partitions)
         ]
         self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
+        self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
@@ -225,7 +226,7 @@ class _Run:
             await asyncio.sleep(0.2 + self.chaos.random.random())
 
     def _keep(self, there: list[Any], make: Any, into: list[Any] | None = None) -> None:
-        awake = [each for each in there if each.life.alive and each.life.awake.is_set()]
+        awake = [each for each in there if each.life.alive and each.life.awake.is_set() and not _needs_a_person(each)]
         if not awake or (len(awake) == 1 and self.chaos.strikes("competitor", 0.02)):
             (there if into is None else into).append(make(self.world))
 
@@ -289,6 +290,11 @@ class _Run:
             if self.watcher.lost and alive:
                 self.watcher.connect(self.chaos.random.choice(alive))
             self.watcher.subscribe()
+
+
+def _needs_a_person(process: Any) -> bool:
+    """Whether somebody who looks would start another: of a process that owns several, one may have been taken from it."""
+    return isinstance(process, WriteSide) and process.needs_a_person
 
 
 __all__ = ["Story", "Violation", "run_seed"]
