@@ -28,6 +28,7 @@ from write_side.command_bodies import change, open_account, reverse, transfer
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import Malformed, format_transfer_id, parse_account
 from write_side.contract.codes import PROBLEMS
+from write_side.contract.log import LogFailed
 from write_side.hold_bodies import capture, hold, void
 from write_side.http_answers import JSON, Response, Send, json_response, malformed_document, problem, send
 from write_side.http_metrics import OTHER, HttpMetrics
@@ -154,7 +155,7 @@ class _Endpoint:
             response = problem("stopping")
         except PartitionUnavailable as unavailable:
             response = partition_stopped(unavailable)
-        except OutcomeUnknown:
+        except (OutcomeUnknown, LogFailed):  # a log that does not answer may have what was asked
             response = problem("outcome_unknown")
         except Exception as failure:
             _log_failure(self._route, failure)

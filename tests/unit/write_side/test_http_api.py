@@ -17,6 +17,7 @@ from write_side.batch_door import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_M
 from write_side.body_fields import KEY_NAMESPACE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import problem_document
+from write_side.contract.log import LogFailed
 from write_side.http_answers import json_response, send
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import OpenAccount, Transfer
@@ -275,7 +276,12 @@ async def test_client_that_hangs_up_gets_no_answer_and_changes_nothing(edge: Edg
 
 @pytest.mark.parametrize(
     ("failure", "code"),
-    [(Overloaded(), "overloaded"), (Stopping(), "stopping"), (OutcomeUnknown(), "outcome_unknown")],
+    [
+        (Overloaded(), "overloaded"),
+        (Stopping(), "stopping"),
+        (OutcomeUnknown(), "outcome_unknown"),
+        (LogFailed("the brokers are away"), "outcome_unknown"),
+    ],
 )
 async def test_what_was_not_answered_can_be_sent_again(edge: Edge, failure: Exception, code: str) -> None:
     edge.intake.failure = failure
