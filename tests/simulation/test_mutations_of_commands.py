@@ -13,6 +13,7 @@ import write_side.dry_run
 import write_side.intake
 import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+from write_side.contract import limits
 from write_side.contract.answers import Answer
 from write_side.contract.state import State
 from write_side.intake import Intake
@@ -48,7 +49,11 @@ def go_on_behind_the_refusal(patch: Patch) -> None:
 def send_what_stops_all_at_once(patch: Patch) -> None:
     """The lines of a batch that stops go to their partitions together: each partition stops for its own only."""
 
+    in_order = write_side.intake.Intake._in_order
+
     def at_once(self: Intake, routed: Any, *arguments: Any) -> Any:
+        if CommandBatch.of([line.command for line in routed]).weight() > limits.COMMANDS_BYTES_MAX:
+            return in_order(self, routed, *arguments)  # more than one block takes
         return self._submit(routed, Mode.STOP, *arguments)
 
     patch.setattr(write_side.intake.Intake, "_in_order", at_once)
