@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,7 +16,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import build_read_side, open_feed, open_view, rebuild
+from read_side.wiring import ReadSide, build_read_side, open_feed, open_view, rebuild
 from write_side.contract.log import Log
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue
@@ -47,17 +48,7 @@ async def write_side(on_ready: OnReady) -> None:
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
         side = WriteSide(settings, log, queue, registry)
-        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-        hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
-        await serve(
-            side.app,
-            bound,
-            start=side.start,
-            work=[side.run],
-            drain=side.drain,
-            on_started=lambda: on_ready(address),
-            hosts=hosts,
-        )
+        await _serve_side(side, bound, on_ready)
 
 
 async def projector(on_ready: OnReady) -> None:
@@ -71,17 +62,21 @@ async def projector(on_ready: OnReady) -> None:
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         side = build_read_side(settings, log, view, feed, registry)
-        address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
-        hosts = AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts)
-        await serve(
-            side.app,
-            bound,
-            start=side.start,
-            work=[side.run],
-            drain=side.drain,
-            on_started=lambda: on_ready(address),
-            hosts=hosts,
-        )
+        await _serve_side(side, bound, on_ready)
+
+
+async def _serve_side(side: WriteSide | ReadSide, bound: socket.socket, on_ready: OnReady) -> None:
+    """Answer for a side that folds its log first, on loopback, until it ends."""
+    address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+    await serve(
+        side.app,
+        bound,
+        start=side.start,
+        work=[side.run],
+        drain=side.drain,
+        on_started=lambda: on_ready(address),
+        hosts=AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts),
+    )
 
 
 async def gateway(on_ready: OnReady) -> None:

@@ -159,6 +159,9 @@ class Writer:
 
     def _fitting(self, taken: Sequence[Queued]) -> Sequence[Queued]:
         """As many of the records as a block has room for, one at least; the others are left over for the next."""
+        if len(taken) < 2:  # one alone was cut to fit by whoever made it
+            self._left_over = ()
+            return taken
         pending, weight, fitting = self.state.pending, 0, 0
         for record in taken:
             weight += 0 if record.batch is None else record.batch.weight(pending)

@@ -200,10 +200,13 @@ class State:
         """This process's number of an asset; -1 for one that no account here has ever had."""
         return self._asset_numbers.get(asset, -1)
 
-    def colliding(self, asset: str) -> str | None:
+    def colliding(self, asset: str, word: np.uint64 | None = None) -> str | None:
         """Another asset here with the hash of this one. Legs and messages name assets by their hashes, so two with one hash would
-        be taken for each other: finding a pair takes some 2^32 names, and nobody comes upon one by chance."""
-        known = self._asset_of_hash.get(int(word_hash(asset)), asset)
+        be taken for each other: finding a pair takes some 2^32 names, and nobody comes upon one by chance.
+
+        word: `word_hash` of it, where that is known already.
+        """
+        known = self._asset_of_hash.get(int(word_hash(asset) if word is None else word), asset)
         return None if known == asset else known
 
     def intern_asset(self, asset: str) -> int:

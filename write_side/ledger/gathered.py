@@ -182,7 +182,7 @@ class _Clients:
         # In legs an asset is its hash. One that has another's hash and is not that asset gets a word that no account here has.
         self._words = self._hashes.view(np.int64).copy()
         for number, name in enumerate(batch.assets):
-            if state.colliding(name) is not None:
+            if state.colliding(name, self._hashes[number]) is not None:
                 self._words[number] = _unused_word(state, self._words[number])
         row_keys = np.zeros(n, np.uint64)
         self.ids = batch.ids
