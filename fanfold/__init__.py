@@ -1,26 +1,27 @@
 """fanfold for Python programs: a client of the wallet service. The service itself is started by the command `fanfold`."""
 
-from fanfold.answers import (
-    AccountState,
-    BalanceChange,
-    ConnectionState,
-    Moved,
-    Opened,
-    OpenTransfer,
-    Pending,
-    PhasesMissed,
-    Refusal,
-    Step,
-    SystemPart,
-    SystemState,
-    TransferPhase,
-    Waiting,
-)
-from fanfold.asked import Asked
-from fanfold.client import Client, NotAnswered
-from fanfold.commands import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
-from fanfold.ids import uuid7
-from fanfold.stream import StreamEnded
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from fanfold.answers import (
+        BalanceChange,
+        ConnectionState,
+        Opened,
+        PhasesMissed,
+        Refusal,
+        SystemPart,
+        SystemState,
+        TransferPhase,
+    )
+    from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending, Step, Waiting
+    from fanfold.api.ids import uuid7
+    from fanfold.api.requests import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
+    from fanfold.asked import Asked
+    from fanfold.client import Client, NotAnswered
+    from fanfold.stream import StreamEnded
 
 __all__ = [
     "AccountState",
@@ -53,3 +54,21 @@ __all__ = [
     "between",
     "uuid7",
 ]
+
+_FROM: Final = {
+    "fanfold.answers": "BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState TransferPhase",
+    "fanfold.api.answers": "AccountState Moved OpenTransfer Pending Step Waiting",
+    "fanfold.api.ids": "uuid7",
+    "fanfold.api.requests": "Capture Change Hold Leg LegsTransfer Open Reverse Transfer Void between",
+    "fanfold.asked": "Asked",
+    "fanfold.client": "Client NotAnswered",
+    "fanfold.stream": "StreamEnded",
+}
+_WHERE: Final = {name: module for module, names in _FROM.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Loaded when asked for (PEP 562): a side that reads `fanfold.api` has no use for a client and what it needs."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)

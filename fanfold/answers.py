@@ -1,9 +1,24 @@
-"""What the service answers, as values. A refusal is a value too: it is the answer, and no money moved."""
+"""What a program makes of the service's answers, where it is not the answer itself (`fanfold/api/answers.py`).
+
+A refusal is a value too: it is the answer, and no money moved.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from fanfold.api.answers import (
+    AccountState,
+    Moved,
+    OpenedAccount,
+    OpenTransfer,
+    OpenTransfers,
+    Pending,
+    System,
+    SystemAccount,
+)
+from fanfold.api.values import read
 
 
 class Refusal(NamedTuple):
@@ -16,24 +31,6 @@ class Refusal(NamedTuple):
     document: Mapping[str, Any]
 
 
-class AccountState(NamedTuple):
-    """An account at one version. Amounts in minor units; `available` and `floor` are None when there is no floor.
-
-    flags: what it may not do (`debit_frozen`, `credit_frozen`, `closed`); None in answers to commands that do not change them.
-    """
-
-    account: str
-    asset: str
-    posted: int
-    held: int
-    available: int | None
-    floor: int | None
-    version: int
-    position: str
-    at: str
-    flags: tuple[str, ...] | None = None
-
-
 class Opened(NamedTuple):
     """An account is open. `existed`: it was before, with the same terms."""
 
@@ -42,66 +39,6 @@ class Opened(NamedTuple):
     floor: int | None
     existed: bool
     position: str
-
-
-class Step(NamedTuple):
-    """What one partition did for a transfer across partitions, in the order of its log."""
-
-    step: int
-    action: str
-    partition: int
-    code: str
-    position: str
-    at: str
-
-
-class Moved(NamedTuple):
-    """It is done: `accounts` as they were right after it. `position` is where the log says so.
-
-    Of a transfer across partitions `accounts` are only those of its home partition: ask for the others with `position`.
-    result: `done` when money has moved, `held`, `voided`, `changed`. hold, reverses: what it was about. dry_run: what would
-    have been; then nothing is in the log.
-    """
-
-    id: str
-    position: str
-    accounts: tuple[AccountState, ...]
-    result: str = "done"
-    protocol: str | None = None
-    steps: tuple[Step, ...] = ()
-    hold: str | None = None
-    reverses: str | None = None
-    dry_run: bool = False
-
-
-class Pending(NamedTuple):
-    """A transfer is under way between partitions: it ends by itself, and `Client.transfer_outcome` tells how."""
-
-    id: str
-    protocol: str
-    phase: str
-    position: str
-    at: str
-
-
-class Waiting(NamedTuple):
-    """What an open transfer waits for: the answer of a partition to an action of a step."""
-
-    step: int
-    partition: int
-    action: str
-
-
-class OpenTransfer(NamedTuple):
-    """A transfer under way. begun: its position in its home partition's log."""
-
-    id: str
-    protocol: str
-    phase: str
-    partition: int
-    begun: str
-    age_ms: int
-    waiting_for: tuple[Waiting, ...]
 
 
 class SystemPart(NamedTuple):
@@ -171,77 +108,34 @@ def refusal_of(document: Mapping[str, Any], status: int) -> Refusal:
 
 
 def state_of(document: Mapping[str, Any]) -> AccountState:
-    return AccountState(
-        document["account"],
-        document["asset"],
-        int(document["posted"]),
-        int(document["held"]),
-        optional_int(document["available"]),
-        optional_int(document["floor"]),
-        document["version"],
-        document["position"],
-        document["at"],
-        tuple(document["flags"]) if "flags" in document else None,
-    )
+    return read(AccountState, document)
 
 
 def opened_of(document: Mapping[str, Any]) -> Opened:
-    return Opened(
-        document["account"],
-        document["asset"],
-        optional_int(document["floor"]),
-        document["result"] == "exists",
-        document["position"],
-    )
+    told = read(OpenedAccount, document)
+    return Opened(told.account, told.asset, told.floor, told.result == "exists", told.position)
 
 
 def outcome_of(document: Mapping[str, Any]) -> Moved | Pending:
     """From the answer to any command with an id that was not refused."""
-    if document["result"] == "pending":
-        return Pending(document["id"], document["protocol"], document["phase"], document["position"], document["at"])
-    return Moved(
-        document["id"],
-        document.get("position", ""),
-        tuple(state_of(account) for account in document.get("accounts", ())),
-        document["result"],
-        document.get("protocol"),
-        tuple(_step_of(step) for step in document.get("steps", ())),
-        document.get("hold"),
-        document.get("reverses"),
-        bool(document.get("dry_run", False)),
-    )
+    return read(Pending, document) if document["result"] == "pending" else read(Moved, document)
 
 
 def system_of(document: Mapping[str, Any]) -> SystemState:
+    told = read(System, document)
     parts = tuple(
-        SystemPart(each["partition"], each["position"] or "", _posted(each["world"]), _posted(each["transit"]))
-        for each in document["partitions"]
+        SystemPart(each.partition, each.position or "", _posted(each.world), _posted(each.transit))
+        for each in told.partitions
     )
-    world, transit = int(document["world"]), int(document["transit"])
-    return SystemState(document["asset"], world, transit, document["positions"], parts)
+    return SystemState(told.asset, told.world, told.transit, told.positions, parts)
 
 
 def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:
-    return [
-        OpenTransfer(
-            found["id"],
-            found["protocol"],
-            found["phase"],
-            found["partition"],
-            found["begun"],
-            found["age_ms"],
-            tuple(Waiting(each["step"], each["partition"], each["action"]) for each in found["waiting_for"]),
-        )
-        for found in document["transfers"]
-    ]
+    return list(read(OpenTransfers, document).transfers)
 
 
-def _posted(account: Mapping[str, Any] | None) -> int:
-    return 0 if account is None else int(account["posted"])
-
-
-def _step_of(step: Mapping[str, Any]) -> Step:
-    return Step(step["step"], step["action"], step["partition"], step["code"], step["position"], step["at"])
+def _posted(account: SystemAccount | None) -> int:
+    return 0 if account is None else account.posted
 
 
 def optional_int(digits: str | None) -> int | None:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine, Generator
 from types import TracebackType
 from typing import Any
 
-from fanfold.answers import Moved, Pending, Refusal
-from fanfold.commands import Command
+from fanfold.answers import Refusal
+from fanfold.api.answers import Moved, Pending
+from fanfold.api.requests import Command
 
 Answer = Moved | Pending | Refusal
 

@@ -18,13 +18,9 @@ import aiohttp
 import msgspec
 
 from fanfold.answers import (
-    AccountState,
     BalanceChange,
     ConnectionState,
-    Moved,
     Opened,
-    OpenTransfer,
-    Pending,
     PhasesMissed,
     Refusal,
     SystemState,
@@ -36,22 +32,11 @@ from fanfold.answers import (
     state_of,
     system_of,
 )
+from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
+from fanfold.api.ids import new_id
+from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.asked import Asked
-from fanfold.commands import (
-    Capture,
-    Command,
-    Hold,
-    Open,
-    Reverse,
-    Transfer,
-    Void,
-    between,
-    line_of,
-    quoted,
-    request_of,
-    terms_of,
-)
-from fanfold.ids import new_id
+from fanfold.http_requests import line_of, quoted, request_of
 from fanfold.stream import watch, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
@@ -65,7 +50,7 @@ ASKED_AGAIN: Final = frozenset({408, 425, 429})
 REQUEST_SECONDS_MAX: Final = 30.0
 """Longer than the service waits for an outcome (10 s), so its own answer comes first."""
 
-BATCH_ITEMS_MAX: Final = 8_192
+BATCH_ITEMS_MAX: Final = BATCH_LINES_MAX
 """What the service takes in one batch request."""
 
 NOTED_IDS_MAX: Final = 8
@@ -109,8 +94,8 @@ class Client:
         self, account: str, asset: str, *, floor: int | None = 0, owner: str | None = None
     ) -> Opened | Refusal:
         """Open an account, or find it open with the same terms. Raises NotAnswered."""
-        body = terms_of(Open(account, asset, floor, owner))
-        return await self._ask("PUT", f"/v1/accounts/{quoted(account)}", opened_of, json=body)
+        request = request_of(Open(account, asset, floor, owner))
+        return await self._ask(request.method, request.path, opened_of, json=request.body)
 
     async def ask(
         self, command: Command, *, dry_run: bool = False, wait_seconds: int | None = None
@@ -125,26 +110,26 @@ class Client:
         with _naming([command]):
             return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
 
-    def transfer(self, debit: str, credit: str, amount: int, asset: str, *, id: str | None = None) -> Asked:
-        """Move `amount` minor units from `debit` to `credit`; the same `id` never runs twice. Raises NotAnswered.
+    def transfer(self, from_: str, to: str, amount: int, asset: str, *, id: str | None = None) -> Asked:
+        """Move `amount` minor units from one account to another; the same `id` never runs twice. Raises NotAnswered.
 
         Like `hold` to `reverse` below it gives an `Asked`, to be awaited. Who stops waiting (a time-out, a cancelled task) awaits
         it again, or asks its `command`, and money moves once.
         """
-        return self._asked(Transfer(debit, credit, amount, asset, _id_of(id)))
+        return self._asked(Transfer(from_, to, amount, asset, _id_of(id)))
 
     def hold(
         self,
-        debit: str,
-        credit: str,
+        from_: str,
+        to: str,
         amount: int,
         asset: str,
         *,
         deadline: datetime.datetime | str | None = None,
         id: str | None = None,
     ) -> Asked:
-        """Hold `amount` of `debit` for `credit`; the answer's `id` is what to capture or void. Raises NotAnswered."""
-        return self._asked(Hold(between(debit, credit, amount, asset), _id_of(id), deadline))
+        """Hold `amount` of one account for another; the answer's `id` is what to capture or void. Raises NotAnswered."""
+        return self._asked(Hold(between(from_, to, amount, asset), _id_of(id), deadline))
 
     def capture(self, hold: str, amount: int | None = None, *, final: bool = False, id: str | None = None) -> Asked:
         """Move what is held, all that is left or `amount` of it; `final` lets the rest go. Raises NotAnswered."""

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
-from fanfold.commands import Open, Transfer
+from fanfold.api.requests import Open, Transfer
 from fanfold.csv_lines import BadFile, Record
 
 TRANSACTION: Final = "transaction"
@@ -74,7 +74,7 @@ class Row(NamedTuple):
 
     @property
     def account(self) -> str:
-        return self.transfer.credit if self.transfer.debit == WORLD else self.transfer.debit
+        return self.transfer.to if self.transfer.from_ == WORLD else self.transfer.from_
 
 
 def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Row | Skipped]:

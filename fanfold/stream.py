@@ -14,10 +14,8 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.answers import BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
-
-SUBPROTOCOL: Final = "wallet.v1"
-ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
-"""What the gateway takes in one subscribe; more accounts go in several."""
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
 OPEN_SECONDS_MAX: Final = 10.0
 PING_SECONDS: Final = 20.0
@@ -72,7 +70,7 @@ async def watch_transfers(
     while True:
         try:
             async with connect(
-                "ws" + url.removeprefix("http") + "/v1/stream",
+                "ws" + url.removeprefix("http") + STREAM_PATH,
                 subprotocols=[websockets.Subprotocol(SUBPROTOCOL)],
                 open_timeout=OPEN_SECONDS_MAX,
                 proxy=None,  # like the requests beside it: what stands in the environment is not asked

@@ -7,9 +7,10 @@ from typing import Annotated, NamedTuple, Protocol
 
 import msgspec
 
-from gateway.protocol.messages import NUMBER_MAX, Item, item
+from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.malformed import Malformed
+from gateway.protocol.messages import Item, item
 from gateway.upstream import Upstream, UpstreamUnavailable
-from write_side.contract.atoms import Malformed
 from write_side.contract.position import Position, parse_positions
 
 

@@ -13,9 +13,10 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from write_side.contract.codes import PROBLEMS, problem_document
+from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.routes import SUBPROTOCOL
 
-SUBPROTOCOL: Final = Subprotocol("wallet.v1")
+WALLET: Final = Subprotocol(SUBPROTOCOL)
 
 
 class Refusal(NamedTuple):
@@ -27,7 +28,7 @@ class Refusal(NamedTuple):
 
 def choose_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
     """Ours when it is offered; a client that offers none, or others only, is served all the same."""
-    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+    return WALLET if WALLET in offered else None
 
 
 def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:

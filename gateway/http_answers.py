@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
+from fanfold.api.problems import PROBLEMS, problem_document
 from gateway.upstream import Send
-from write_side.contract.codes import PROBLEMS, problem_document
 
 RETRY_AFTER_SECONDS: Final = 1
 """What a 503 asks a client to wait: a side that starts again takes seconds."""

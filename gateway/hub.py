@@ -11,9 +11,10 @@ from typing import Any, Final, Protocol
 
 import structlog
 
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from gateway.balances import Balances, BalancesUnavailable, Found
 from gateway.metrics import Metrics
-from gateway.protocol.messages import ACCOUNTS_PER_MESSAGE_MAX, Item
+from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import suppress
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
+from fanfold.api.routes import ROUTES, Side
 from gateway.http_answers import send_problem
 from gateway.metrics import Metrics
 from gateway.upstream import (
@@ -26,22 +27,20 @@ from gateway.upstream import (
     UpstreamUnavailable,
 )
 
-Side = Literal["write", "read"]
-
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
-ROUTES: Final[list[tuple[str, dict[str, Side]]]] = [
-    (rf"/v1/accounts/{_SEGMENT}\Z", {"PUT": "write", "PATCH": "write", "GET": "read"}),
-    (r"/v1/transfers\Z", {"POST": "write", "GET": "read"}),
-    (r"/v1/transfers:batch\Z", {"POST": "write"}),
-    (rf"/v1/transfers/{_SEGMENT}\Z", {"GET": "read"}),
-    (rf"/v1/transfers/{_SEGMENT}/reverse\Z", {"POST": "write"}),
-    (r"/v1/holds\Z", {"POST": "write"}),
-    (rf"/v1/holds/{_SEGMENT}/(?:capture|void)\Z", {"POST": "write"}),
-    (r"/v1/system\Z", {"GET": "read"}),
-]
-"""Pattern of the decoded path, and the side of each method. What a path segment may be, the sides say."""
+"""What a path segment may be beside this, the sides say."""
 
-_TABLE: Final = [(re.compile(pattern, re.DOTALL), sides) for pattern, sides in ROUTES]
+
+def _table() -> list[tuple[re.Pattern[str], dict[str, Side]]]:
+    """Of each public path its pattern, decoded, and the side of each method."""
+    paths: dict[str, dict[str, Side]] = {}
+    for each in ROUTES:
+        if each.public:
+            paths.setdefault(re.sub(r"\{[a-z]+\}", "{}", each.path), {})[each.method] = each.side
+    return [(re.compile(path.replace("{}", _SEGMENT) + r"\Z", re.DOTALL), sides) for path, sides in paths.items()]
+
+
+_TABLE: Final = _table()
 
 DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
     b"expect",

@@ -19,10 +19,10 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from fanfold.api.close_codes import MEANINGS, CloseCode
 from gateway.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.hub import Hub
 from gateway.metrics import Metrics
-from gateway.protocol.close_codes import MEANINGS, CloseCode
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
 

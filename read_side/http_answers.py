@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.queries import WAIT_MS_DEFAULT, WAIT_MS_MAX
 from read_side.questions import Wanted
-from write_side.contract.atoms import Malformed
-from write_side.contract.codes import PROBLEMS, problem_document
 from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.position import TOKEN_BYTES_MAX, parse_positions
 
@@ -20,9 +21,6 @@ PROBLEM: Final = b"application/problem+json"
 RETRY_AFTER_SECONDS: Final = 1
 """What a 503 asks the client to wait: a view is brought right in well under this for all but the largest logs."""
 
-WAIT_MS_DEFAULT: Final = 2_000
-WAIT_MS_MAX: Final = 10_000
-"""A reader that waits longer is better off asking again: proxies between begin to cut connections."""
 QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
 """A position token with its colons and commas percent-encoded, and whatever else may be asked."""
 WANTED: Final = frozenset(("min_position", "wait_ms"))

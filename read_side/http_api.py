@@ -22,6 +22,10 @@ from starlette.requests import Request
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.openapi import side_document
+from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.queries import BALANCES_MAX, OLDER_THAN_S_MAX, OPEN, TRANSFERS_DEFAULT, TRANSFERS_MAX
 from read_side.health import Health
 from read_side.http_answers import (
     JSON,
@@ -38,28 +42,20 @@ from read_side.http_answers import (
     send,
     wanted,
 )
-from read_side.openapi import describe
 from read_side.queries import Balances
 from read_side.questions import Ambiguous, NotFound, NotReached, Unanswerable
 from read_side.read_metrics import OTHER, HttpMetrics
 from read_side.system_document import system_document
-from read_side.transfer_documents import OPEN, parse_partitions, parse_phases
+from read_side.transfer_documents import parse_partitions, parse_phases
 from read_side.transfers import Transfers
 from write_side.contract.answers import format_time
-from write_side.contract.atoms import Malformed, parse_account, parse_asset, parse_transfer_id
-from write_side.contract.codes import PROBLEMS, problem_document
+from write_side.contract.atoms import parse_account, parse_asset, parse_transfer_id
 from write_side.contract.log import LogFailed
 
 ACCOUNTS: Final = "/v1/accounts/"
 TRANSFERS: Final = "/v1/transfers/"
-BALANCES_MAX: Final = 10_000
 BALANCES_BYTES_MAX: Final = 1024 * 1024
 """A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""
-
-TRANSFERS_MAX: Final = 1_000
-TRANSFERS_DEFAULT: Final = 100
-OLDER_THAN_S_MAX: Final = 1_000_000_000
-"""Some 31 years, so that the subtraction from now stays a time."""
 
 Handle = Callable[[Scope, Receive], Awaitable[Response]]
 _log = structlog.get_logger(__name__)
@@ -91,10 +87,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     )
     metrics = HttpMetrics(registry)
     app.state.metrics = metrics
-    document = json_response(
-        200,
-        describe(balances_max=BALANCES_MAX, transfers_default=TRANSFERS_DEFAULT, transfers_max=TRANSFERS_MAX),
-    )
+    document = json_response(200, side_document("read"))
     edge = _Edge(doors, registry)
     for path, method, handle in (
         (ACCOUNTS + "{account:path}", "GET", edge.account),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
-from write_side.contract.atoms import Malformed
+from fanfold.api.malformed import Malformed
 
 
 class Wanted(NamedTuple):

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.queries import OPEN
 from read_side.projections.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, StepDone, Waiting
 from read_side.projections.transfer_legs import Names, leg_documents
 from write_side.contract.answers import format_time
-from write_side.contract.atoms import Malformed, format_transfer_id
+from write_side.contract.atoms import format_transfer_id
 from write_side.contract.codes import Kind, word_of
 from write_side.contract.pending_columns import Phase
 from write_side.contract.position import Position, format_positions
 
-OPEN: Final = "open"
-"""The word for every phase of a transfer that is not over."""
 _PHASES: Final = {phase.name.lower(): phase for phase in OPEN_PHASES}
 PHASE_WORDS: Final = (OPEN, *_PHASES)
 _LINKS: Final = {Kind.CAPTURE: "hold", Kind.REVERSE: "reverses"}

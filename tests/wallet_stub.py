@@ -8,12 +8,12 @@ from typing import Any
 
 from blake3 import blake3
 
+from fanfold.api.problems import problem_document
 from read_side.contract.feed import FeedBatch
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.feed.feed_memory import MemoryFeed
 from write_side.contract.atoms import WORLD
-from write_side.contract.codes import problem_document
 
 
 class WalletStub:
@@ -101,8 +101,6 @@ class WalletStub:
         match method, path:
             case "GET", "/readyz":
                 return 200, {"status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}]}
-            case "GET", "/openapi.json":
-                return 200, {"openapi": "3.1.0", "paths": {"/v1/transfers": {"post": {}}, "/internal/x": {"get": {}}}}
             case "POST", "/internal/balances" if not self.available:
                 return 503, problem_document("view_rebuilding")
             case "POST", "/internal/balances":

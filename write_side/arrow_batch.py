@@ -9,8 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fanfold.api.malformed import Malformed
 from write_side.arrow_stream import read_columns, text_column
-from write_side.contract.atoms import LIMIT, Malformed
+from write_side.contract.atoms import LIMIT
 from write_side.contract.codes import Kind
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.command_checks import ACCOUNT_PATTERN, ASSET_PATTERN

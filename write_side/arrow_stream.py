@@ -13,7 +13,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from write_side.contract.atoms import Malformed
+from fanfold.api.malformed import Malformed
 
 _U16: Final = struct.Struct("<H")
 _I32: Final = struct.Struct("<i")

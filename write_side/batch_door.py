@@ -11,11 +11,15 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import problem_document
+from fanfold.api.reading import batch_line
+from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
+from fanfold.api.strict_json import parse_object
 from write_side.arrow_batch import decode_arrow
-from write_side.command_bodies import batch_item
+from write_side.asked_commands import command_of
 from write_side.contract.answers import Answer
-from write_side.contract.atoms import Malformed, format_transfer_id
-from write_side.contract.codes import problem_document
+from write_side.contract.atoms import format_transfer_id
 from write_side.http_answers import ARROW, NDJSON, Response, encode_lines, malformed_document
 from write_side.http_metrics import HttpMetrics
 from write_side.ledger.command_batch import CommandBatch
@@ -23,14 +27,6 @@ from write_side.ledger.commands import Command, Mode, OpenAccount
 from write_side.outcome_columns import BatchOutcome
 from write_side.prefer_header import wait_preference
 from write_side.request_body import Receive, Scope, media_type, read_body, read_headers
-from write_side.strict_json import parse_object
-
-BODY_BYTES_MAX: Final = 16 * 1024
-"""One command: some 200 bytes, 14 KiB with 32 of the longest legs and all metadata. The rest is room for spaces and escapes."""
-
-BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
-BATCH_LINES_MAX: Final = 8_192
-"""As many commands as a block holds: a larger batch would only wait in pieces. 8 MiB leaves 1 KiB a line."""
 
 LINES_A_TURN: Final = 256
 """Lines of a batch parsed, or answers written, before other requests get a turn: some 2 ms."""
@@ -129,7 +125,7 @@ async def _parse(lines: list[bytes]) -> list[Command | Document]:
 def _item(line: bytes) -> Command:
     if len(line) > BODY_BYTES_MAX:
         raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
-    return batch_item(parse_object(line))
+    return command_of(batch_line(parse_object(line)))
 
 
 def _kept_back(items: list[Command | Document], mode: Mode) -> list[Command | Document]:

@@ -13,11 +13,12 @@ from typing import Final
 
 import numpy as np
 
+from fanfold.api.problems import PROBLEMS
 from write_side.contract.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLAGS_MASK, add_account
 from write_side.contract.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.block import Block, decode, encode, header_of
-from write_side.contract.codes import PROBLEMS, Code, Kind
+from write_side.contract.codes import Code, Kind
 from write_side.contract.hash_index import find_row
 from write_side.contract.ids import put_id
 from write_side.contract.pending import add_leg, add_pending

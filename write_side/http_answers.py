@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from write_side.contract.atoms import Malformed
-from write_side.contract.codes import PROBLEMS, problem_document
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
 
 JSON: Final = b"application/json"
 NDJSON: Final = b"application/x-ndjson"

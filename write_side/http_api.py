@@ -22,21 +22,24 @@ from starlette.requests import Request
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
-from write_side.batch_door import BATCH_LINES_MAX, BODY_BYTES_MAX, BatchDoor, BatchIntake
-from write_side.body_fields import Members, choice
-from write_side.command_bodies import change, open_account, reverse, transfer
+from fanfold.api.malformed import Malformed
+from fanfold.api.openapi import side_document
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.reading import Members, body_about, hold_body, open_body, transfer_body
+from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
+from fanfold.api.requests import Command as Asked
+from fanfold.api.strict_json import parse_object
+from write_side.asked_commands import command_of
+from write_side.batch_door import BatchDoor, BatchIntake
 from write_side.contract.answers import Answer
-from write_side.contract.atoms import Malformed, format_transfer_id, parse_account
-from write_side.contract.codes import PROBLEMS
+from write_side.contract.atoms import parse_account
 from write_side.contract.log import LogFailed
-from write_side.hold_bodies import capture, hold, void
 from write_side.http_answers import JSON, Response, Send, json_response, malformed_document, problem, send
 from write_side.http_metrics import OTHER, HttpMetrics
 from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import LEGS_MAX, Command, Rich, Transfer
-from write_side.openapi import describe
+from write_side.ledger.commands import Command
 from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
-from write_side.prefer_header import WAIT_SECONDS_MAX, wait_preference
+from write_side.prefer_header import wait_preference
 from write_side.request_body import (
     ClientGone,
     Headers,
@@ -47,7 +50,6 @@ from write_side.request_body import (
     read_headers,
     refuse_query,
 )
-from write_side.strict_json import parse_object
 
 ACCOUNTS: Final = "/v1/accounts/"
 TRANSFERS: Final = "/v1/transfers/"
@@ -102,13 +104,7 @@ def create_app(
     def answer_metrics() -> Response:
         return Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(registry))
 
-    description = describe(
-        body_bytes_max=BODY_BYTES_MAX,
-        batch_lines_max=BATCH_LINES_MAX,
-        legs_max=LEGS_MAX,
-        wait_seconds_max=WAIT_SECONDS_MAX,
-    )
-    document = json_response(200, description)
+    document = json_response(200, side_document("write"))
     for path, methods, handle in (
         ("/v1/transfers", ["POST"], doors.transfer),
         ("/v1/transfers:batch", ["POST"], BatchDoor(intake, metrics)),
@@ -175,8 +171,8 @@ class _Doors:
         refuse_query(scope.get("query_string", b""))
         account = parse_account(scope["path"].partition(ACCOUNTS)[2])
         if scope["method"] == "PATCH":
-            return await self._command(scope, receive, partial(change, account))
-        command = open_account(account, parse_object(await _body(read_headers(scope["headers"]), receive)))
+            return await self._command(scope, receive, partial(body_about, Change, account))
+        command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), receive))))
         try:
             (answer,) = await self._intake.submit((command,))
         except OutcomeUnknown:
@@ -184,36 +180,37 @@ class _Doors:
         return json_response(answer.status, answer.document)
 
     async def transfer(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, transfer)
+        return await self._command(scope, receive, transfer_body)
 
     async def hold(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, hold)
+        return await self._command(scope, receive, hold_body)
 
     async def capture(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(capture, _about(scope, HOLDS, CAPTURE)))
+        return await self._command(scope, receive, partial(body_about, Capture, _about(scope, HOLDS, CAPTURE)))
 
     async def void(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(void, _about(scope, HOLDS, VOID)))
+        return await self._command(scope, receive, partial(body_about, Void, _about(scope, HOLDS, VOID)))
 
     async def reverse(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(reverse, _about(scope, TRANSFERS, REVERSE)))
+        return await self._command(scope, receive, partial(body_about, Reverse, _about(scope, TRANSFERS, REVERSE)))
 
     async def _command(
-        self, scope: Scope, receive: Receive, read: Callable[[Members, str | None], Transfer | Rich]
+        self, scope: Scope, receive: Receive, read: Callable[[Members, str | None], tuple[Asked, bool]]
     ) -> Response:
         refuse_query(scope.get("query_string", b""))
         headers = read_headers(scope["headers"])
         wait_s = wait_preference(scope["headers"])
         members = parse_object(await _body(headers, receive))
         key = headers.get(b"idempotency-key")
-        command = read(members, None if key is None else key.decode("latin-1"))
+        asked, dry_run = read(members, None if key is None else key.decode("latin-1"))
+        command = command_of(asked)
         try:
-            if choice(members, "dry_run"):
+            if dry_run:
                 answer = await self._intake.dry_run(command)
             else:
                 (answer,) = await self._intake.submit((command,), wait_s=wait_s)
         except OutcomeUnknown:
-            return problem("outcome_unknown", id=format_transfer_id(command.id))
+            return problem("outcome_unknown", id=asked.id)
         return json_response(answer.status, answer.document)
 
 

@@ -12,11 +12,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.clock import Clock
 from write_side.command_queue import CommandQueue
 from write_side.contract.answers import PENDING_STATUS, Answer
-from write_side.contract.atoms import Malformed, format_transfer_id
-from write_side.contract.codes import PROBLEMS, problem_document
+from write_side.contract.atoms import format_transfer_id
 from write_side.dry_run import dry_run
 from write_side.earlier import Earlier
 from write_side.home import home_partition, is_inside, partitions_of_accounts

@@ -9,13 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from fanfold.api.problems import PROBLEMS
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.contract.codes import REFUSALS, Code, word_of
 from write_side.contract.position import Position
 from write_side.outcomes import Decided, Outcomes
 
 _STATUSES: Final = np.array(
-    [REFUSALS[Code(code)][1].status if code in REFUSALS else 201 for code in range(max(Code) + 1)], np.uint16
+    [PROBLEMS[REFUSALS[Code(code)]].status if code in REFUSALS else 201 for code in range(max(Code) + 1)], np.uint16
 )
 _WORDS: Final = np.array([word_of(Code(code)) for code in range(max(Code) + 1)], object)
 

@@ -6,11 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from write_side.contract.atoms import Malformed
-
-WAIT_SECONDS_MAX: Final = 30
-"""Longer than any transfer across partitions takes where nothing is down; a client asks again rather than hold on. The gateway
-waits longer for an answer (`upstream_silence_ms`), and a proxy in front of it must, too."""
+from fanfold.api.malformed import Malformed
+from fanfold.api.queries import WAIT_SECONDS_MAX
 
 _SECONDS: Final = re.compile(rb'[ \t]*("?)([0-9]{1,2})\1[ \t]*\Z')
 

@@ -17,9 +17,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.answers import Answer, format_time
-from write_side.contract.atoms import Malformed, format_transfer_id, parse_new_asset
-from write_side.contract.codes import PROBLEMS, problem_document
+from write_side.contract.atoms import format_transfer_id, parse_new_asset
 from write_side.contract.fold_ids import id_words, note_older
 from write_side.contract.position import Position
 from write_side.home import Routed

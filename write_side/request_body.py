@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final
 
-from write_side.contract.atoms import Malformed
+from fanfold.api.malformed import Malformed
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fanfold.api.requests import Change
 from fanfold.cli.moving import HowAsked
-from fanfold.commands import Change
 
 Account = Annotated[str, typer.Argument(help="id of the account")]
 

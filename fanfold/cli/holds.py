@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from fanfold.amounts import with_units
-from fanfold.answers import Moved, Pending, Refusal
+from fanfold.answers import Refusal
+from fanfold.api.answers import Moved, Pending
+from fanfold.api.requests import Capture, Hold, Reverse, Void
 from fanfold.cli.asking import check_url, fail_refused, run
 from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
 from fanfold.client import Client
-from fanfold.commands import Capture, Hold, Reverse, Void
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
 

@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
-from fanfold.answers import Moved, Opened, Pending, Refusal
+from fanfold.answers import Opened, Refusal
+from fanfold.api.answers import Moved, Pending
+from fanfold.api.requests import Open, Transfer
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
 from fanfold.cli.csv_source import CsvSource, csv_source
 from fanfold.cli.import_summary import Summary, sequence_of
 from fanfold.cli.moving import fail_typed
 from fanfold.cli.saying import NOT_TOLD, say
 from fanfold.client import Client, NotAnswered
-from fanfold.commands import Open, Transfer
 from fanfold.csv_lines import BadFile
 from fanfold.rows import Row, Skipped, Terms, rows
 

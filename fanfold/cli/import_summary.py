@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Final
 
-from fanfold.answers import Moved, Opened, Refusal
+from fanfold.answers import Opened, Refusal
+from fanfold.api.answers import Moved
 from fanfold.cli.saying import laid_out
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.rows import Row, Skipped

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
 
 from fanfold.amounts import money
-from fanfold.answers import AccountState, Opened, Refusal, SystemState
+from fanfold.answers import Opened, Refusal, SystemState
+from fanfold.api.answers import AccountState
+from fanfold.api.requests import LegsTransfer
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
 from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, Units, sheet_of
 from fanfold.cli.saying import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
-from fanfold.commands import LegsTransfer
 
 
 def open_account(
@@ -100,7 +102,7 @@ def balance(
     answers = run(ask())
     states = [answer for answer in answers if isinstance(answer, AccountState)]
     if states:
-        lines = "\n".join(json.dumps(state._asdict()) for state in states)
+        lines = "\n".join(json.dumps(asdict(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
     refused = [
         f"{account}: {answer.title} ({answer.code}). {answer.detail}"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Final, NoReturn, cast
 
 import typer
 
 from fanfold.amounts import BadAmount, money, units_of, with_units
-from fanfold.answers import AccountState, Moved, Pending, Refusal
+from fanfold.answers import Refusal
+from fanfold.api.answers import AccountState, Moved, Pending
+from fanfold.api.ids import new_id
+from fanfold.api.requests import Command, Hold, Leg, LegsTransfer, between
+from fanfold.api.words import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
 from fanfold.cli.saying import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
-from fanfold.commands import Across, Command, Hold, Leg, LegsTransfer, between
-from fanfold.ids import new_id
 
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
@@ -207,8 +209,8 @@ def _moves(command: Command) -> str | None:
         if len(command.legs) == 2:
             debit, credit = sorted(command.legs, key=lambda leg: leg.amount)
             if debit.amount == -credit.amount and debit.asset == credit.asset:
-                return f"{with_units(credit.amount, credit.asset)} from {debit.account} to {credit.account}"
-        return "\n".join(f"{leg.account} {with_units(leg.amount, leg.asset)}" for leg in command.legs)
+                return f"{with_units(credit.amount, credit.asset or '')} from {debit.account} to {credit.account}"
+        return "\n".join(f"{leg.account} {with_units(leg.amount, leg.asset or '')}" for leg in command.legs)
     return None
 
 
@@ -222,9 +224,4 @@ def _asked_again(id: str | None) -> str:
 
 
 def _document(answer: Moved | Pending) -> dict[str, Any]:
-    if isinstance(answer, Pending):
-        return {"result": "pending"} | answer._asdict()
-    return answer._asdict() | {
-        "accounts": [state._asdict() for state in answer.accounts],
-        "steps": [step._asdict() for step in answer.steps],
-    }
+    return asdict(answer)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Final
 
 import typer
 
-from fanfold.answers import OpenTransfer, Refusal
+from fanfold.answers import Refusal
+from fanfold.api.answers import OpenTransfer
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail_refused, run
 from fanfold.cli.saying import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
@@ -81,4 +83,4 @@ def _age(age_ms: int) -> str:
 
 
 def _document(each: OpenTransfer) -> dict[str, object]:
-    return each._asdict() | {"waiting_for": [waiting._asdict() for waiting in each.waiting_for]}
+    return asdict(each)

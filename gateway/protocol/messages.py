@@ -7,49 +7,20 @@ number in range. What is wrong comes back as a `StreamError` value. It names the
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, NamedTuple, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 import msgspec
+from pydantic import TypeAdapter, ValidationError
 
-from write_side.contract.atoms import Malformed, format_transfer_id, parse_account
-from write_side.contract.codes import PROBLEMS
-
-NUMBER_MAX: Final = 2**53 - 1
-"""The largest integer that JavaScript holds exactly: ids, sub numbers and versions stay below."""
-
-ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
-"""Accounts in one subscribe, numbers in one unsubscribe: the size of one snapshot read."""
-
-Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
-
-
-class Wanted(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """One account of a subscribe. `since`: the newest version the client has; None asks for the state now."""
-
-    account: str
-    since: Number | None = None
-
-
-class Subscribe(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="subscribe"):
-    """transfers: tell the phases of these accounts' transfers too."""
-
-    id: Number
-    accounts: list[Wanted]
-    transfers: bool = False
-
-
-class Unsubscribe(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="unsubscribe"):
-    id: Number
-    subs: list[Number]
-
-
-class Ping(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag_field="op", tag="ping"):
-    id: Number
-
+from fanfold.api.frames import NUMBER_MAX, ClientFrame, Ping, Subscribe, Unsubscribe
+from fanfold.api.malformed import MISSING, UNKNOWN
+from fanfold.api.problems import PROBLEMS
+from write_side.contract.atoms import format_transfer_id
 
 Message = Subscribe | Unsubscribe | Ping
+
+_MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(ClientFrame)
 
 
 class StreamError(NamedTuple):
@@ -77,13 +48,12 @@ def decode(text: str) -> Message | StreamError:
     except (ValueError, RecursionError):
         return StreamError(None, "body_malformed", "the message is not one JSON object")
     number = _number_of(tree)
+    if not isinstance(tree, dict):
+        return StreamError(None, "body_malformed", "the message is not one JSON object")
     try:
-        message = msgspec.convert(tree, Message)
-    except msgspec.ValidationError as error:
-        return _explain(number, str(error))
-    except UnicodeEncodeError:
-        raise NotUnicode from None
-    return _check_lists(message) or message
+        return _MESSAGE.validate_python(tree)
+    except ValidationError as error:
+        return _explain(number, error, tree)
 
 
 def _fields_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -103,40 +73,36 @@ def _number_of(tree: object) -> int | None:
     return number if type(number) is int and 0 <= number <= NUMBER_MAX else None
 
 
-_PLACE = re.compile(r" - at `\$\.?([a-z0-9_.\[\]]*)`\Z")
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
-
-
-def _explain(number: int | None, told: str) -> StreamError:
-    """msgspec's message may quote the input, so only our own field names are taken out of it."""
-    place = _PLACE.search(told)
-    where = place[1] if place else ""
-    if told.startswith("Object contains unknown field"):
-        return StreamError(number, "field_unknown", f"{where or 'the message'} has a field that is not known")
-    if missing := _MISSING.match(told):
-        return StreamError(number, "field_missing", f"{where + '.' if where else ''}{missing[1]} is missing")
-    if where == "op":
+def _explain(number: int | None, error: ValidationError, tree: object) -> StreamError:
+    """The first rule that is broken, by the name of our own field: what was sent is never told."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    kind, where = first["type"], _place(first["loc"])
+    if kind == "account_malformed":
+        return StreamError(number, kind, f"{where} {first['msg']}")
+    _check_unicode(tree)
+    if kind == "union_tag_not_found":
+        return StreamError(number, "field_missing", "op is missing")
+    if kind == "union_tag_invalid":
         return StreamError(number, "op_unknown", "op must be subscribe, unsubscribe or ping")
-    return StreamError(number, "body_malformed", f"{where or 'the message'} is not of the asked type or range")
+    if kind in UNKNOWN:
+        holder = _place(first["loc"][:-1])
+        return StreamError(number, "field_unknown", f"{holder or 'the message'} has a field that is not known")
+    if kind in MISSING:
+        return StreamError(number, "field_missing", f"{where} is missing")
+    detail = first["msg"] if kind == "body_malformed" else "is not of the asked type, range or length"
+    return StreamError(number, "body_malformed", f"{where or 'the message'} {detail}")
 
 
-def _check_lists(message: Message) -> StreamError | None:
-    match message:
-        case Subscribe(id, accounts):
-            if not 1 <= len(accounts) <= ACCOUNTS_PER_MESSAGE_MAX:
-                return StreamError(id, "body_malformed", f"accounts must have 1 to {ACCOUNTS_PER_MESSAGE_MAX} items")
-            for place, wanted in enumerate(accounts):
-                try:
-                    parse_account(wanted.account, f"accounts[{place}].account")
-                except Malformed as malformed:
-                    return StreamError(id, malformed.code, str(malformed))
-            if len({wanted.account for wanted in accounts}) != len(accounts):
-                return StreamError(id, "body_malformed", "accounts names an account twice")
-        case Unsubscribe(id, subs) if not 1 <= len(subs) <= ACCOUNTS_PER_MESSAGE_MAX:
-            return StreamError(id, "body_malformed", f"subs must have 1 to {ACCOUNTS_PER_MESSAGE_MAX} items")
-        case _:
-            pass
-    return None
+def _place(place: tuple[int | str, ...]) -> str:
+    """`accounts[3].since`, without the op, which is named first."""
+    return "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in place[1:]).removeprefix(".")
+
+
+def _check_unicode(tree: object) -> None:
+    try:
+        json.dumps(tree, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise NotUnicode from None
 
 
 class Item(NamedTuple):
@@ -212,15 +178,8 @@ def status_frame(live: bool) -> bytes:
     return msgspec.json.encode({"op": "status", "live": live})
 
 
-STREAM_TITLES: Final = {
-    "op_unknown": "The op is not known",
-    "too_many_subscriptions": "This connection has too many subscriptions",
-}
-"""Codes that only the stream says; every other code has its title in `write_side.contract.codes.PROBLEMS`."""
-
-
 def error_frame(error: StreamError) -> bytes:
-    title = STREAM_TITLES.get(error.code) or PROBLEMS[error.code].title
+    title = PROBLEMS[error.code].title
     return msgspec.json.encode(
         {"op": "error", "id": error.id, "code": error.code, "title": title, "detail": error.detail}
     )

@@ -10,15 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from gateway.protocol.close_codes import CloseCode
+from fanfold.api.close_codes import CloseCode
+from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted
 from gateway.protocol.messages import (
     Acknowledged,
     NotUnicode,
-    Ping,
     StreamError,
-    Subscribe,
-    Unsubscribe,
-    Wanted,
     ack_frame,
     decode,
     error_frame,

@@ -17,8 +17,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from fanfold.answers import BalanceChange, ConnectionState, TransferPhase
+from fanfold.api.close_codes import CloseCode
 from fanfold.stream import watch, watch_transfers
-from gateway.protocol.close_codes import CloseCode
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 

@@ -12,18 +12,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from fanfold.api.problems import KEPT_BY_ID, PROBLEMS, problem_document
 from write_side.contract.atoms import NO_FLOOR, available, format_floor, format_transfer_id
 from write_side.contract.block import Block
-from write_side.contract.codes import (
-    KEPT_BY_ID,
-    NOT_REMEMBERED,
-    REFUSALS,
-    Code,
-    Kind,
-    flag_words,
-    problem_document,
-    word_of,
-)
+from write_side.contract.codes import NOT_REMEMBERED, REFUSALS, Code, Kind, flag_words, word_of
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.pending_columns import TCC_BIT, Action, Phase, What
 from write_side.contract.position import Position, format_positions
@@ -157,7 +149,8 @@ class BlockAnswers:
         return list(accounts.values())
 
     def _refused(self, row: int, code: Code, kind: Kind, spendable: int) -> Answer:
-        word, problem = REFUSALS[code]
+        word = REFUSALS[code]
+        problem = PROBLEMS[word]
         keeps = kind is not Kind.OPEN and code not in NOT_REMEMBERED
         document = problem_document(
             word,

@@ -10,34 +10,25 @@ import re
 
 from blake3 import blake3
 
-LIMIT = 10**18
-"""|amount|, |floor|, |posted| and |held| never pass this, so the sum of any two fits an int64 and nothing wraps."""
+from fanfold.api import grammar
+from fanfold.api.grammar import ASSET_EXPONENT_MAX
+from fanfold.api.malformed import Malformed
 
-ASSET_EXPONENT_MAX = 15
-"""Decimals of a new asset: with one more, a thousand units would pass `LIMIT`."""
+LIMIT = grammar.UNITS_MAX
+"""|amount|, |floor|, |posted| and |held| never pass this, so the sum of any two fits an int64 and nothing wraps."""
 
 NO_FLOOR = -(2**63)
 """How `floor: null` is kept in an int64 column: outside of every allowed floor."""
 
-WORLD = "@world"
+WORLD = grammar.WORLD
 TRANSIT = "@transit"
 SYSTEM_ACCOUNTS = (WORLD, TRANSIT)
 
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}\Z", re.ASCII)
-_ASSET = re.compile(r"[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}\Z", re.ASCII)
-_NEW_ASSET = re.compile(r"[A-Z][A-Z0-9]{0,15}/(?:[0-9]|1[0-5])\Z", re.ASCII)
-_DIGITS = re.compile(r"-?(0|[1-9][0-9]{0,18})\Z", re.ASCII)
-_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z", re.ASCII)
-
-
-class Malformed(ValueError):
-    """Input that is not what its field must be. `code` is stable, `field` names where, `detail` is for a person."""
-
-    def __init__(self, code: str, field: str, detail: str) -> None:
-        super().__init__(f"{field}: {detail}")
-        self.code = code
-        self.field = field
-        self.detail = detail
+_ACCOUNT = re.compile(rf"{grammar.ACCOUNT}\Z", re.ASCII)
+_ASSET = re.compile(rf"{grammar.ASSET}\Z", re.ASCII)
+_NEW_ASSET = re.compile(rf"{grammar.NEW_ASSET}\Z", re.ASCII)
+_INTEGER = re.compile(rf"{grammar.INTEGER}\Z", re.ASCII)
+_UUID = re.compile(rf"{grammar.UUID}\Z", re.ASCII)
 
 
 def parse_account(text: object, field: str = "account", *, system: bool = False) -> str:
@@ -71,7 +62,7 @@ def parse_new_asset(text: object, field: str = "asset") -> str:
 
 def parse_integer(text: object, field: str, code: str = "amount_malformed") -> int:
     """A digit string of minor units, |value| <= 10^18, without sign +, spaces, underscores or leading zeros."""
-    if not isinstance(text, str) or not _DIGITS.match(text) or text == "-0":
+    if not isinstance(text, str) or not _INTEGER.match(text):
         raise Malformed(code, field, 'must be a string of ASCII digits such as "1000", in minor units')
     value = int(text)
     if abs(value) > LIMIT:

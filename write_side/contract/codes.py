@@ -1,4 +1,4 @@
-"""Every word that an answer can carry: outcome codes of the log, and problem codes of the doors, in one table.
+"""The log's own words: kinds of commands, codes of outcomes, flags of accounts.
 
 The order of `Code` is the order of precedence: the decision tests the conditions in this order and the first that holds
 is the answer (TigerBeetle documents its result codes the same way).  A number, once published, never changes its meaning:
@@ -8,7 +8,7 @@ new codes get new numbers and their place in the order is told by `PRECEDENCE`.
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
-from typing import Final, NamedTuple
+from typing import Final
 
 
 class Kind(IntEnum):
@@ -124,318 +124,39 @@ def flag_words(flags: int) -> list[str]:
 _FLAG_WORDS: Final = tuple((int(flag), str(flag.name).lower()) for flag in Flag)
 
 
-class Problem(NamedTuple):
-    """How a refusal is told over HTTP: RFC 9457's status and title, and what it means for the money."""
-
-    status: int
-    title: str
-    detail: str
-
-
-REFUSALS: Final[dict[Code, tuple[str, Problem]]] = {
-    Code.ID_REUSED: (
-        "id_reused_with_other_content",
-        Problem(
-            422,
-            "This id was used for another transfer",
-            "No money moved by this request; what the id was used for first stands. Use a new id for a new transfer.",
-        ),
-    ),
-    Code.ID_EXPIRED: (
-        "id_expired",
-        Problem(
-            422,
-            "The time in this id is older than what is remembered",
-            "No money moved by this request, and none ever will under this id; an earlier request with it may have moved some. "
-            "Ids of a time from `remembered_from` on are remembered. "
-            "If the id was made just now, the clock of the client that made it is behind: set it right. Else look at the "
-            "accounts, or ask for the transfer by its id, before asking again under a new one.",
-        ),
-    ),
-    Code.ID_IN_FUTURE: (
-        "id_in_future",
-        Problem(
-            422,
-            "The time in this id is more than 5 minutes ahead",
-            "No money moved by this request. The clock of the client that made the id is ahead: set it right, then use a new id.",
-        ),
-    ),
-    Code.ID_MEMORY_FULL: (
-        "id_memory_full",
-        Problem(
-            503,
-            "The memory for ids without a time is full",
-            "No money moved: nothing was run under this id in the last 7 days. Send it again later, unchanged. "
-            "An Idempotency-Key, or an id that is no UUID of version 7, is remembered for 7 days, and is not run rather than "
-            "forgotten sooner. An id of version 7 is taken now. FANFOLD_IDS_MAX sets for how many ids there is room.",
-        ),
-    ),
-    Code.PARTITIONS_DIFFER: (
-        "partitions_differ",
-        Problem(
-            422,
-            "A line of an atomic batch spans partitions",
-            "No money moved. Send it alone, with a new id: it is all or nothing by itself.",
-        ),
-    ),
-    Code.ACCOUNT_UNKNOWN: (
-        "account_unknown",
-        Problem(
-            422,
-            "An account of this transfer does not exist",
-            "No money moved. Either an account is not open, or none of its partition has this asset yet, so that there is no "
-            "@world of it either. Look at how the asset is written, and open the account first.",
-        ),
-    ),
-    Code.ASSET_MISMATCH: (
-        "asset_mismatch",
-        Problem(422, "An account of this transfer holds another asset", "No money moved. An account has one asset."),
-    ),
-    Code.INSUFFICIENT_AVAILABLE: (
-        "insufficient_available",
-        Problem(422, "Not enough available", "No money moved. Available is posted - held - floor."),
-    ),
-    Code.BALANCE_LIMIT: (
-        "balance_limit_exceeded",
-        Problem(
-            422,
-            "A balance would pass 10^18 minor units",
-            "No money moved. No account, the @world of each partition included, may be further from zero than 10^18 minor "
-            "units of its asset: 10^16 of USD/2, a thousand of ETH/15. GET /v1/system tells the @world that is meant where the "
-            "accounts have room. An asset with a smaller exponent has room for more.",
-        ),
-    ),
-    Code.DEBIT_FROZEN: (
-        "account_frozen_for_debit",
-        Problem(422, "An account of this transfer may not give", "No money moved. Its debits are frozen."),
-    ),
-    Code.CREDIT_FROZEN: (
-        "account_frozen_for_credit",
-        Problem(422, "An account of this transfer may not receive", "No money moved. Its credits are frozen."),
-    ),
-    Code.ACCOUNT_CLOSED: (
-        "account_closed",
-        Problem(422, "An account is closed", "No money moved. Reopen the account first."),
-    ),
-    Code.NOT_EMPTY: (
-        "account_not_empty",
-        Problem(
-            422, "Only an account at zero can be closed", "Nothing changed. Its posted and held sums must be zero."
-        ),
-    ),
-    Code.VERSION_DIFFERS: (
-        "version_differs",
-        Problem(
-            422, "An account has another version than if_version", "No money moved. Read the account, then decide."
-        ),
-    ),
-    Code.AVAILABLE_BELOW: (
-        "available_below_condition",
-        Problem(422, "An account has less than if_available_at_least", "No money moved."),
-    ),
-    Code.HOLD_UNKNOWN: (
-        "hold_unknown",
-        Problem(
-            422,
-            "No such hold is open",
-            "No money moved by this request. The hold was never made, or is over: captured, voided or expired.",
-        ),
-    ),
-    Code.HOLD_EXCEEDED: (
-        "capture_exceeds_hold",
-        Problem(422, "The hold has less left than this capture asks", "No money moved. The hold is as it was."),
-    ),
-    Code.HOLD_BUSY: (
-        "hold_busy",
-        Problem(
-            422,
-            "A capture of this hold is under way",
-            "No money moved by this one. Wait until the other has ended.",
-        ),
-    ),
-    Code.TRANSFER_UNKNOWN: (
-        "transfer_unknown",
-        Problem(
-            422,
-            "The transfer to reverse is not remembered",
-            "No money moved by this request. Ids are remembered for the id window; a transfer the other way round does the same.",
-        ),
-    ),
-    Code.ALREADY_REVERSED: (
-        "already_reversed",
-        Problem(
-            422, "The transfer is reversed already", "No money moved by this one. A transfer is reversed at most once."
-        ),
-    ),
-    Code.NOT_REVERSIBLE: (
-        "not_reversible",
-        Problem(
-            422,
-            "Only a done transfer can be reversed",
-            "No money moved by this request. Under that id is something else: a hold, a capture, a reversal or a change of an "
-            "account, or a transfer that was refused or is under way. A done capture or reversal is answered with a transfer the "
-            "other way round.",
-        ),
-    ),
-    Code.BATCH_REFUSED: (
-        "batch_refused",
-        Problem(422, "Another line of this atomic batch was refused", "No line of this request moved money."),
-    ),
-    Code.NOT_RUN: (
-        "not_run",
-        Problem(
-            422,
-            "An earlier line of this batch was refused",
-            "This request did not run this line. If its id was asked for before, what was answered then holds.",
-        ),
-    ),
-    Code.TIMED_OUT: (
-        "timed_out",
-        Problem(422, "A partition did not answer in time", "No money moved: what was held is let go."),
-    ),
-    Code.DEADLINE_PASSED: (
-        "deadline_passed",
-        Problem(422, "The hold's deadline has passed", "Nothing is held. Ask for a later deadline."),
-    ),
-    Code.HOLD_SPANS_PARTITIONS: (
-        "hold_spans_partitions",
-        Problem(
-            422,
-            "The accounts that give live in different partitions",
-            "Nothing is held. Make one hold for each partition.",
-        ),
-    ),
-    Code.ACCOUNT_EXISTS: (
-        "account_exists_with_other_terms",
-        Problem(409, "This account exists with other terms", "Nothing changed. Read the account to see its terms."),
-    ),
-    Code.ASSET_COLLIDES: (
-        "asset_collides",
-        Problem(
-            422,
-            "This asset's name cannot be told from another one's",
-            "Nothing changed. An asset with the same 64-bit hash is in use; that does not happen by chance. Choose another code.",
-        ),
-    ),
+REFUSALS: Final[dict[Code, str]] = {
+    Code.ID_REUSED: "id_reused_with_other_content",
+    Code.ID_EXPIRED: "id_expired",
+    Code.ID_IN_FUTURE: "id_in_future",
+    Code.ID_MEMORY_FULL: "id_memory_full",
+    Code.PARTITIONS_DIFFER: "partitions_differ",
+    Code.ACCOUNT_UNKNOWN: "account_unknown",
+    Code.ASSET_MISMATCH: "asset_mismatch",
+    Code.INSUFFICIENT_AVAILABLE: "insufficient_available",
+    Code.BALANCE_LIMIT: "balance_limit_exceeded",
+    Code.DEBIT_FROZEN: "account_frozen_for_debit",
+    Code.CREDIT_FROZEN: "account_frozen_for_credit",
+    Code.ACCOUNT_CLOSED: "account_closed",
+    Code.NOT_EMPTY: "account_not_empty",
+    Code.VERSION_DIFFERS: "version_differs",
+    Code.AVAILABLE_BELOW: "available_below_condition",
+    Code.HOLD_UNKNOWN: "hold_unknown",
+    Code.HOLD_EXCEEDED: "capture_exceeds_hold",
+    Code.HOLD_BUSY: "hold_busy",
+    Code.TRANSFER_UNKNOWN: "transfer_unknown",
+    Code.ALREADY_REVERSED: "already_reversed",
+    Code.NOT_REVERSIBLE: "not_reversible",
+    Code.BATCH_REFUSED: "batch_refused",
+    Code.NOT_RUN: "not_run",
+    Code.TIMED_OUT: "timed_out",
+    Code.DEADLINE_PASSED: "deadline_passed",
+    Code.HOLD_SPANS_PARTITIONS: "hold_spans_partitions",
+    Code.ACCOUNT_EXISTS: "account_exists_with_other_terms",
+    Code.ASSET_COLLIDES: "asset_collides",
 }
-
-_NOTHING: Final = "Nothing changed by this request."
-"""Said where the log was not asked: an earlier request with the same id may have done something."""
-
-PROBLEMS: Final[dict[str, Problem]] = dict(REFUSALS.values()) | {
-    # Malformed input, said at the door: nothing reached the log.
-    "body_malformed": Problem(400, "The body is not the JSON asked for", _NOTHING),
-    "body_too_large": Problem(413, "The body is too large", f"{_NOTHING} Send it in smaller parts."),
-    "body_timeout": Problem(408, "The body did not arrive in time", f"{_NOTHING} Try again with the same id."),
-    "content_type_unsupported": Problem(415, "The content type is not supported", _NOTHING),
-    "field_unknown": Problem(400, "The body has a field that is not known", _NOTHING),
-    "field_missing": Problem(400, "The body lacks a field", _NOTHING),
-    "idempotency_key_malformed": Problem(400, "The Idempotency-Key is malformed", _NOTHING),
-    "ids_differ": Problem(400, "The id and the Idempotency-Key name different transfers", f"{_NOTHING} Send one."),
-    "id_malformed": Problem(400, "The id is malformed", _NOTHING),
-    "account_malformed": Problem(400, "An account id is malformed", _NOTHING),
-    "asset_malformed": Problem(400, "The asset is malformed", _NOTHING),
-    "amount_malformed": Problem(400, "The amount is malformed", _NOTHING),
-    "floor_malformed": Problem(400, "The floor is malformed", _NOTHING),
-    "legs_malformed": Problem(400, "The legs are malformed", _NOTHING),
-    "owner_malformed": Problem(400, "The owner is malformed", _NOTHING),
-    "position_malformed": Problem(400, "The position is malformed", _NOTHING),
-    "parameter_malformed": Problem(400, "A parameter is malformed", _NOTHING),
-    "deadline_malformed": Problem(400, "The deadline is malformed", _NOTHING),
-    "protocol_malformed": Problem(400, "The protocol is malformed", _NOTHING),
-    "reference_malformed": Problem(400, "The reference is malformed", _NOTHING),
-    "metadata_malformed": Problem(400, "The metadata is malformed", _NOTHING),
-    "condition_malformed": Problem(400, "A condition is malformed", _NOTHING),
-    "flags_malformed": Problem(400, "The flags are malformed", _NOTHING),
-    "mode_malformed": Problem(400, "The batch mode is malformed", _NOTHING),
-    "batch_spans_partitions": Problem(
-        422,
-        "An atomic batch must stay in one partition",
-        "No money moved by this request. A transfer of many legs may span partitions.",
-    ),
-    "batch_too_large": Problem(
-        413,
-        "An atomic batch must fit into one block of the log",
-        "No money moved by this request. Send fewer lines, or lines with fewer legs.",
-    ),
-    "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", _NOTHING),
-    "same_account_twice": Problem(422, "A transfer needs two different accounts", _NOTHING),
-    # Reads.
-    "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),
-    "transfer_not_found": Problem(
-        404, "No such transfer is remembered", "The position tells up to where this is true."
-    ),
-    "id_ambiguous": Problem(
-        409,
-        "Two partitions hold a transfer with this id",
-        "Each has done what it was asked: read the accounts to see both. Use an id once only, in all partitions.",
-    ),
-    "position_not_reached": Problem(409, "The view has not reached that position", "Try again, or read what is held."),
-    "version_not_reached": Problem(409, "The account has not reached that version", "Try again, or read what is held."),
-    "view_rebuilding": Problem(
-        503,
-        "The view is being made right from the log",
-        "Nothing is said rather than something old, and what was done is in the log. Try again soon.",
-    ),
-    "starting": Problem(
-        503,
-        "The log is being folded since the start",
-        "Nothing is said before it is folded, and what was done is in the log. /readyz tells how far it is. Try again soon.",
-    ),
-    "partition_elsewhere": Problem(
-        503,
-        "This process does not project that partition",
-        "What was done there is in the log, and was not looked at here. Ask a read side that projects the partition.",
-    ),
-    "partition_unavailable": Problem(
-        503,
-        "One partition cannot be read now",
-        "What was done there is in the log, and other partitions are answered. The reason says what is the matter.",
-    ),
-    # Environment.
-    "not_found": Problem(404, "There is nothing at this address", _NOTHING),
-    "method_not_allowed": Problem(405, "This address does not take that method", _NOTHING),
-    "not_ready": Problem(
-        503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
-    ),
-    "overloaded": Problem(503, "Too many requests are waiting", "This one was not taken. Try again with the same id."),
-    "partition_stopped": Problem(
-        503,
-        "The accounts' partition does not serve just now",
-        "Nothing was taken, and no money moved. The reason says why. Other partitions go on. Try again with the same id.",
-    ),
-    "stopping": Problem(503, "The service is stopping", "This request was not taken. Try again with the same id."),
-    "outcome_unknown": Problem(
-        503,
-        "The outcome was not seen in time",
-        "The transfer may have been made. Send it again with the same id: it can never run twice.",
-    ),
-    "upstream_unavailable": Problem(
-        503,
-        "The service behind the gateway did not answer",
-        "A write may have been made. Send it again with the same id: it can never run twice.",
-    ),
-    "internal": Problem(500, "Something failed that should not", "Send it again with the same id."),
-}
+"""The stable words of refusals; what is said of them is in `fanfold/api/problems.py`."""
 
 
 def word_of(code: Code) -> str:
     """The stable word of a refusal, `done` for what changed something or was already so."""
-    return REFUSALS[code][0] if code in REFUSALS else "done"
-
-
-KEPT_BY_ID: Final = " This id keeps this answer: to try again, use a new one."
-"""Said behind the detail of a refusal that the log remembers."""
-
-
-def problem_document(word: str, **more: object) -> dict[str, object]:
-    """An RFC 9457 document. `more` adds members such as `id` or `available`, or replaces `detail`; None is left out."""
-    problem = PROBLEMS[word]
-    document: dict[str, object] = {
-        "type": f"urn:fanfold:problem:{word}",
-        "title": problem.title,
-        "status": problem.status,
-        "code": word,
-        "detail": problem.detail,
-    }
-    return document | {name: value for name, value in more.items() if value is not None}
+    return REFUSALS.get(code, "done")

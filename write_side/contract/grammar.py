@@ -12,8 +12,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from fanfold.api.malformed import Malformed
 from write_side.contract.account_rows import FLAGS_MASK
-from write_side.contract.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, Malformed, parse_account, parse_asset
+from write_side.contract.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, parse_account, parse_asset
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Kind
 from write_side.contract.compiled import njit

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from write_side.contract.atoms import Malformed
+from fanfold.api.malformed import Malformed
 from write_side.contract.limits import PARTITIONS_MAX
 
 _TOKEN = re.compile(r"(0|[1-9][0-9]{0,4}):(0|[1-9][0-9]{0,17})\Z", re.ASCII)

@@ -20,9 +20,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.answers import Answer, account_document
 from write_side.contract.atoms import NO_FLOOR, format_floor, format_transfer_id
-from write_side.contract.codes import REFUSALS, Code, Flag, problem_document
+from write_side.contract.codes import REFUSALS, Code, Flag
 from write_side.http_api import create_app
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
@@ -245,7 +246,8 @@ class StubWallet:
             return JSONResponse(problem_document("asset_malformed"), 400)
         ours = [account for account, terms in self._book.terms.items() if terms.asset == asset]
         world, position = str(-sum(self._book.posted[account] for account in ours)), f"0:{self.block}"
-        part = {"partition": 0, "position": position, "world": {"posted": world} if ours else None, "transit": None}
+        state = {"posted": world, "held": "0", "version": 1, "at": AT}
+        part = {"partition": 0, "position": position, "world": state if ours else None, "transit": None}
         found = {"asset": asset, "world": world, "transit": "0", "positions": position, "partitions": [part]}
         return JSONResponse(found)
 
@@ -345,7 +347,8 @@ async def _nowhere(_message: Any) -> None:
 
 
 def _refused(code: Code, **more: object) -> Answer:
-    word, problem = REFUSALS[code]
+    word = REFUSALS[code]
+    problem = PROBLEMS[word]
     return Answer(problem.status, problem_document(word, **more))
 
 

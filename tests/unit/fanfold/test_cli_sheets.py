@@ -17,15 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.answers import (
-    AccountState,
-    BalanceChange,
-    ConnectionState,
-    OpenTransfer,
-    SystemPart,
-    SystemState,
-    Waiting,
-)
+from fanfold.answers import BalanceChange, ConnectionState, SystemPart, SystemState
+from fanfold.api.answers import AccountState, OpenTransfer, Waiting
 from fanfold.cli import log, money, moving, rebuild, transfers, watch
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet

@@ -43,8 +43,9 @@ from fanfold import (
     uuid7,
 )
 from fanfold import client as client_module
+from fanfold.api.requests import Command, HoldBetween
 from fanfold.client import WAIT_SECONDS_MAX, wait_seconds
-from fanfold.commands import Command, request_of
+from fanfold.http_requests import request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger import commands
 from write_side.ledger.commands import Transfer as TransferCommand
@@ -344,6 +345,7 @@ COMMANDS = {
     Transfer: ("alice", "bob", 1, "USD/2"),
     LegsTransfer: (between("alice", "bob", 1, "USD/2"),),
     Hold: (between("alice", "bob", 1, "USD/2"),),
+    HoldBetween: ("alice", "bob", 1, "USD/2"),
     Capture: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),
     Void: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),
     Reverse: ("01970f3e-7b1a-7c3e-8a2b-1234567890ab",),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.commands import Open, Transfer
+from fanfold.api.requests import Open, Transfer
 from fanfold.csv_lines import BadFile, Record, records, text_lines
 from fanfold.rows import Row, Skipped, Terms, former_row_id, given_id, row_id, rows
 

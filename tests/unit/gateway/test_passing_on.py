@@ -11,11 +11,11 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from fanfold.api.openapi import side_document
 from gateway.metrics import Metrics
 from gateway.over_http import OverHttp
 from gateway.reverse_proxy import ReverseProxy, route
 from gateway.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
-from write_side.openapi import describe
 
 ARROW = b"application/vnd.apache.arrow.stream"
 
@@ -76,9 +76,7 @@ async def test_the_list_of_open_transfers_is_the_read_sides() -> None:
 
 DESCRIBED = [
     (method.upper(), path)
-    for path, operations in describe(body_bytes_max=1, batch_lines_max=1, legs_max=32, wait_seconds_max=30)[
-        "paths"
-    ].items()
+    for path, operations in side_document("write")["paths"].items()
     for method in operations
     if path.startswith("/v1/")
 ]

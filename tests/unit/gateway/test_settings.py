@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fanfold.api.queries import WAIT_SECONDS_MAX
 from gateway.settings import GatewaySettings
-from write_side.prefer_header import WAIT_SECONDS_MAX
 from write_side.settings import WriteSettings
 
 

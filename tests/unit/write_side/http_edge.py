@@ -10,7 +10,9 @@ import numpy as np
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from write_side.batch_door import BATCH_LINES_MAX
+from fanfold.api.problems import problem_document
+from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.requests import BATCH_LINES_MAX
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import (
     LIMIT,
@@ -21,7 +23,7 @@ from write_side.contract.atoms import (
     parse_account,
     parse_asset,
 )
-from write_side.contract.codes import Flag, problem_document
+from write_side.contract.codes import Flag
 from write_side.http_api import create_app
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import (
@@ -43,7 +45,6 @@ from write_side.ledger.commands import (
 )
 from write_side.ledger.commands import Protocol as HowAcross
 from write_side.outcome_columns import BatchOutcome
-from write_side.prefer_header import WAIT_SECONDS_MAX
 
 AT = "2026-01-01T00:00:00.000000Z"
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfold.api.malformed import Malformed
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.any_commands import TRANSFER, commands_of
 from write_side.arrow_batch import ROWS_MAX, decode_arrow
-from write_side.contract.atoms import LIMIT, Malformed
+from write_side.contract.atoms import LIMIT
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Transfer
 from write_side.outcome_columns import BatchOutcome

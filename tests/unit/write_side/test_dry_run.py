@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fanfold.api.problems import KEPT_BY_ID
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, timeless_id
 from tests.unit.write_side.ledger.rich_streams import HOUR_US
 from tests.unit.write_side.ledger.test_decide_across import AcrossStream
@@ -16,7 +17,7 @@ from tests.unit.write_side.ledger.wallet_model import Chain, WalletModel
 from tests.unit.write_side.two_partitions import TwoPartitions, account
 from write_side.contract.answers import Answer, BlockAnswers
 from write_side.contract.block import Block
-from write_side.contract.codes import KEPT_BY_ID, Code, Kind
+from write_side.contract.codes import Code, Kind
 from write_side.dry_run import dry_run
 from write_side.home import home_partition
 from write_side.ledger.command_batch import CommandBatch

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from fanfold.api.problems import problem_document
+from fanfold.api.reading import KEY_NAMESPACE
+from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
 from write_side import request_body
-from write_side.batch_door import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
-from write_side.body_fields import KEY_NAMESPACE
 from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.codes import problem_document
 from write_side.contract.log import LogFailed
 from write_side.http_answers import json_response, send
 from write_side.intake import Overloaded, Stopping

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.requests import BODY_BYTES_MAX
 from tests.unit.write_side.http_edge import TERMS, TRANSFER, Edge, Reply, as_bytes
-from write_side.batch_door import BODY_BYTES_MAX
-from write_side.contract.codes import PROBLEMS
 
 MARK = "marker7391"
 

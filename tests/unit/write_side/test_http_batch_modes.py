@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from fanfold.api.malformed import Malformed
 from tests.unit.write_side.http_edge import FREEZE, HOLD, ID, LEGS_TRANSFER, ONLY_ID, OTHER_ID, TRANSFER, Edge
-from write_side.contract.atoms import Malformed
 from write_side.contract.codes import Flag
 from write_side.ledger.commands import Capture, Change, Hold, LegsTransfer, Mode, OpenAccount, Reverse, Transfer, Void
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfold.api.strict_json import BRACKETS_MAX, parse_object
 from tests.unit.write_side.http_edge import (
     CAPTURE,
     DOORS,
@@ -25,7 +26,6 @@ from tests.unit.write_side.http_edge import (
     Edge,
     Reply,
 )
-from write_side.strict_json import BRACKETS_MAX, parse_object
 
 MARK = "Zq7391"
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fanfold.api.problems import PROBLEMS
 from tests.unit.write_side.http_edge import (
     CAPTURE,
     DOORS,
@@ -22,7 +23,7 @@ from tests.unit.write_side.http_edge import (
     Edge,
     ask,
 )
-from write_side.contract.codes import PROBLEMS, Flag
+from write_side.contract.codes import Flag
 from write_side.ledger.commands import (
     Capture,
     Change,

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fanfold.api.malformed import Malformed
 from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition, SimulatedClock
-from write_side.contract.atoms import LIMIT, Malformed
+from write_side.contract.atoms import LIMIT
 from write_side.contract.block import HEADER_BYTES, Block
 from write_side.contract.codes import Kind
 from write_side.contract.fold import CheckFailed

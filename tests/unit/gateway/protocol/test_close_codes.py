@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.protocol.close_codes import MEANINGS, CloseCode, should_reconnect
+from fanfold.api.close_codes import MEANINGS, CloseCode, should_reconnect
 
 
 @pytest.mark.parametrize("code", CloseCode)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted
 from gateway.protocol import messages
-from gateway.protocol.messages import NotUnicode, Ping, StreamError, Subscribe, Unsubscribe, Wanted, decode
+from gateway.protocol.messages import NotUnicode, StreamError, decode
 
 
 def test_subscribe_with_and_without_since_is_understood() -> None:
@@ -66,7 +67,7 @@ def test_malformed_messages_are_refused_with_a_code(text: str, code: str, number
 
 
 def test_more_accounts_than_one_message_may_have_are_refused() -> None:
-    wanted = [{"account": f"a{i}"} for i in range(messages.ACCOUNTS_PER_MESSAGE_MAX + 1)]
+    wanted = [{"account": f"a{i}"} for i in range(ACCOUNTS_PER_MESSAGE_MAX + 1)]
     refused = decode(json.dumps({"op": "subscribe", "id": 1, "accounts": wanted}))
     assert isinstance(refused, StreamError)
     assert refused.code == "body_malformed"

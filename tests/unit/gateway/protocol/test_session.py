@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.close_codes import CloseCode
+from fanfold.api.close_codes import CloseCode
 from gateway.protocol.messages import Item, item
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import ERRORS_MAX, Close, Session, Unwatch, Watch

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from fanfold.api.grammar import ASSET_EXPONENT_MAX
+from fanfold.api.malformed import Malformed
 from write_side.contract.atoms import (
-    ASSET_EXPONENT_MAX,
     LIMIT,
     NO_FLOOR,
-    Malformed,
     available,
     format_floor,
     format_transfer_id,

@@ -7,20 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from fanfold.api.problems import PROBLEMS, problem_document
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from write_side.contract.atoms import LIMIT, NO_FLOOR, partition_of
-from write_side.contract.codes import (
-    NOT_REMEMBERED,
-    PRECEDENCE,
-    PROBLEMS,
-    REFUSALS,
-    Code,
-    Flag,
-    Kind,
-    flag_words,
-    problem_document,
-    word_of,
-)
+from write_side.contract.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Flag, Kind, flag_words, word_of
 from write_side.ledger.commands import Command, OpenAccount, Transfer
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from write_side.contract.atoms import Malformed
+from fanfold.api.malformed import Malformed
 from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.position import TOKEN_BYTES_MAX, Position, format_positions, parse_positions
 

@@ -1,0 +1,56 @@
+"""How the words of the public contract are written: regular expressions of whole texts, and the bounds beside them.
+
+Each is written without anchors, for whoever reads texts to anchor in the way of its own tool, and means the same to Python's `re`
+(with re.ASCII), to Rust's `regex` and to ECMA 262, which JSON Schema names.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+ACCOUNT: Final = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
+WORLD: Final = "@world"
+"""Source of deposits, sink of withdrawals: a party of a transfer, and no account that anybody opens."""
+PARTY: Final = f"(?:{ACCOUNT}|{WORLD})"
+
+ASSET: Final = "[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}"
+ASSET_EXPONENT_MAX: Final = 15
+"""Decimals of a new asset: with one more, a thousand units would pass `UNITS_MAX`."""
+NEW_ASSET: Final = "[A-Z][A-Z0-9]{0,15}/(?:[0-9]|1[0-5])"
+"""Written in one way only, and of a unit of which there is room for a thousand."""
+
+UUID: Final = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+NIL_AND_MAX: Final = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
+"""UUIDs that stand for none and for all (RFC 9562, 5.9 and 5.10): never an id."""
+
+UNITS_MAX: Final = 10**18
+"""No amount and no balance is further from zero, in minor units: the sum of any two fits an int64, so that nothing wraps."""
+INTEGER: Final = "(?:0|-?[1-9][0-9]{0,18})"
+POSITIVE: Final = "(?:[1-9][0-9]{0,17}|10{18})"
+NOT_ZERO: Final = f"-?{POSITIVE}"
+ANY_UNITS: Final = f"(?:0|{NOT_ZERO})"
+VERSION_DIGITS_MAX: Final = 18
+"""Of the fields that are JSON numbers: more than the version of any account will ever have."""
+
+KEY: Final = "[!-~](?:[ -~]{0,253}[!-~])?"
+"""An Idempotency-Key without the blanks around it."""
+OWNER: Final = KEY
+REFERENCE: Final = "[ -~]{1,128}"
+METADATA_MEMBERS_MAX: Final = 16
+METADATA_NAME_MAX: Final = 64
+METADATA_TEXT_MAX: Final = 256
+"""Characters. Metadata is kept in the log with its outcome: room for keys into other systems, not for documents."""
+
+MOMENT: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z"
+
+LEGS_MAX: Final = 32
+"""Of one transfer or hold."""
+
+_PLACE: Final = "(?:0|[1-9][0-9]{0,4}):(?:0|[1-9][0-9]{0,17})"
+POSITION: Final = _PLACE
+POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
+
+
+def whole(pattern: str) -> str:
+    """Anchored for Rust's `regex` and for JSON Schema; Python's `$` would let a line break at the end pass."""
+    return f"^{pattern}$"

@@ -1,0 +1,285 @@
+"""The OpenAPI 3.1 document of the service, or of one side of it: FastAPI makes it of the declared routes and classes.
+
+The application that is made for it is never served: doors keep to the same declarations and cost less (write_side/README.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import warnings
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Annotated, Any, Final, Union, cast, get_type_hints
+
+from fastapi import Body, FastAPI, Header, Path, Query
+from fastapi.responses import JSONResponse
+from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic.json_schema import PydanticJsonSchemaWarning
+
+from fanfold.api import grammar
+from fanfold.api.answers import Health, Problem, Readiness
+from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.reading import LINE_WORDS
+from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
+from fanfold.api.routes import ARROW, NDJSON, PROBLEM, ROUTES, STREAM_PATH, SUBPROTOCOL, TEXT, Answered, Route, Side
+from fanfold.api.words import AccountId, Choice, TransferId
+
+Document = dict[str, Any]
+
+WRITE_SIDE: Final = (
+    "Every answer to a write is given from the log: what it says has happened is durable. An id means one command, in all "
+    "partitions: the same id with other content is refused (`id_reused_with_other_content`) and moves nothing. Where another "
+    "account gives first, another partition decides, and the refusal holds from when the first request was decided: of two "
+    "requests with one id and different first givers that are sent within the same moment both may run; then the id is "
+    "`id_ambiguous`. Parameters in the address of a command are refused: all that it says is in its body. "
+    f"A body is at most {BODY_BYTES_MAX} bytes, a batch at most {BATCH_LINES_MAX} lines."
+)
+READ_SIDE: Final = (
+    "Balances and outcomes. Every answer says which position of the log it reflects; `min_position` and `min_version` wait until "
+    "your own write is in it. A 503 is said rather than an older balance."
+)
+
+PROBES: Final = (
+    Route("GET", "/healthz", "read", "health", "This process runs.", {200: Answered(Health, "It does.")}),
+    Route(
+        "GET",
+        "/readyz",
+        "read",
+        "ready",
+        "This process can answer; how far readers are behind, how long ids are remembered.",
+        {200: Answered(Readiness, "It can.")},
+    ),
+    Route("GET", "/metrics", "read", "metrics", "What this process counts", {200: Answered(None, "Prometheus text.")}),
+)
+"""What every process answers."""
+
+ALWAYS: Final = {
+    400: "The request is malformed. Nothing changed.",
+    500: "Something failed that should not.",
+    503: (
+        "Not taken, not known yet, or not said rather than something old: `starting` (the log is being folded), "
+        "`view_rebuilding`, `partition_elsewhere`, `partition_unavailable`, `overloaded`, `stopping`, `outcome_unknown`. What "
+        "was done is in the log. Try again soon, a command with the same id."
+    ),
+}
+_KEY: Final = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        pattern=grammar.whole(grammar.KEY),
+        description=(
+            "Stands for the id where the body has none. A key that is a UUID (with or without braces or `urn:uuid:`) is that id; "
+            "of any other the id is made (UUIDv5 of caller and key), and the answer tells it. Blanks around the key are no part "
+            "of it. An id made of a key carries no time: it is remembered for 7 days at least, and when there is no room for "
+            "another the answer is 503 `id_memory_full`, and nothing was run."
+        ),
+    ),
+]
+_PREFER: Final = Annotated[
+    str,
+    Header(
+        alias="Prefer",
+        description=(
+            f"`wait=N`: answer after N seconds, 0 to {WAIT_SECONDS_MAX}, even when a transfer across partitions is not over. "
+            "A batch waits once for all its lines."
+        ),
+        examples=["wait=5"],
+    ),
+]
+_DRY_RUN: Final = Annotated[Choice, Field(description="Tell what would become of it; change nothing.")]
+_REF: Final = "#/components/schemas/{model}"
+_SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
+
+
+def public_document() -> Document:
+    """What the gateway's door takes: the whole public API."""
+    return document(
+        [*(route for route in ROUTES if route.public), *PROBES],
+        "fanfold",
+        "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
+        "with the same id it runs once. Every answer names its position: give it as `min_position` to read what you wrote. "
+        + WRITE_SIDE,
+        stream=True,
+    )
+
+
+def side_document(side: Side) -> Document:
+    """What one side takes, what only gateways ask of it included."""
+    about = {"write": WRITE_SIDE, "read": READ_SIDE}[side]
+    return document([*(route for route in ROUTES if route.side == side), *PROBES], f"fanfold {side} side", about)
+
+
+def document(routes: Iterable[Route], title: str, description: str, *, stream: bool = False) -> Document:
+    """OpenAPI 3.1 of these routes; `stream`: and of the WebSocket, whose frames `asyncapi.py` describes."""
+    app = FastAPI(title=title, version="1", description=description)
+    routes = [*routes]
+    for route in routes:
+        _describe(app, route)
+    with warnings.catch_warnings():
+        # A field that is left out has None for a default, which is no value of it and in no schema.
+        warnings.simplefilter("ignore", PydanticJsonSchemaWarning)
+        made: Document = app.openapi()
+    for route in routes:
+        operation = made["paths"][route.path][route.method.lower()]
+        if 422 not in route.refused:
+            operation["responses"].pop("422", None)  # FastAPI's own; here what is malformed is a 400
+    schemas = made["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    if any(route.operation == "transfer_batch" for route in routes):
+        schemas |= _line_schemas()
+    schemas |= {"Problem": TypeAdapter(Problem).json_schema(ref_template=_REF)}
+    made["components"]["schemas"] = dict(sorted(schemas.items()))
+    if stream:
+        made["paths"][STREAM_PATH] = {"get": _stream()}
+    return made
+
+
+def _describe(app: FastAPI, route: Route) -> None:
+    statuses = {status: Answered(Problem, meaning) for status, meaning in _refused(route).items()}
+    responses: dict[int | str, Document] = {}
+    for status, answered in (*route.answered.items(), *statuses.items()):
+        content = _content(route, answered)
+        responses[status] = {"description": answered.meaning} | (
+            {"content": content} if content else {"model": answered.model}
+        )
+    app.add_api_route(
+        route.path,
+        _operation(route),
+        methods=[route.method],
+        operation_id=route.operation,
+        summary=route.summary,
+        description=route.description,
+        tags=["Write" if route.side == "write" else "Read"],
+        responses=responses,
+        response_model=None,
+        status_code=next(iter(route.answered)),
+        response_class=JSONResponse,
+        openapi_extra=_lines() if not route.asked and route.method == "POST" else None,
+    )
+
+
+def _refused(route: Route) -> Mapping[int, str]:
+    if route in PROBES:
+        return {503: "It cannot, and why."} if route.operation == "ready" else {}
+    return dict(sorted((ALWAYS | dict(route.refused)).items()))
+
+
+def _content(route: Route, answered: Answered) -> Document:
+    if answered.model is Problem:
+        return {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    if answered.model is not None:
+        return {}
+    if route.method == "GET":
+        return {TEXT: {"schema": {"type": "string"}}}
+    return {NDJSON: {"schema": {"type": "string"}}, ARROW: {"schema": {"type": "string", "format": "binary"}}}
+
+
+def _operation(route: Route) -> Any:
+    """A function with the signature of the operation: what FastAPI reads."""
+    parameters = []
+
+    def add(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> None:
+        parameters.append(
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+        )
+
+    for segment, word in _SEGMENTS.items():
+        if f"{{{segment}}}" in route.path:
+            add(segment, Annotated[word, Path()])
+    if route.asked:
+        add("body", Annotated[Union[tuple(_body(route, kind) for kind in route.asked)], Body()])  # noqa: UP007
+    for field in dataclasses.fields(route.query) if route.query is not None else ():
+        annotation = _hints(cast("Any", route.query))[field.name]
+        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+        add(field.name, Annotated[annotation, Query()], default)
+    if route.keyed:
+        add("key", _KEY, None)
+    if route.waits:
+        add("prefer", _PREFER, None)
+
+    def operation() -> None:
+        """Never called."""
+
+    operation.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    operation.__doc__ = None
+    return operation
+
+
+def _body(route: Route, kind: Any) -> Any:
+    about = getattr(kind, "about", None)
+    return body_of(kind, about, route.keyed) if route.side == "write" else kind
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind, include_extras=True)
+
+
+@cache
+def body_of(kind: Any, about: str | None, may_be_dry: bool) -> Any:
+    """A command as the body of its own address: without what the path says (`about`), and with the wish for a dry run."""
+    fields: list[tuple[str, Any, Any]] = [
+        (field.name, _hints(kind)[field.name], dataclasses.field(default=field.default))
+        for field in dataclasses.fields(kind)
+        if field.name != about
+    ]
+    if may_be_dry:
+        fields.append(("dry_run", _DRY_RUN, dataclasses.field(default=False)))
+    config: ConfigDict = kind.__pydantic_config__
+    extra = cast("Document", config.get("json_schema_extra", {}))
+    examples = [
+        {name: each[name] for name in each if name != about} for each in cast("list[Document]", extra["examples"])
+    ]
+    shown = ConfigDict(extra="forbid", json_schema_extra=cast("Any", extra | {"examples": examples}))
+    made = dataclasses.make_dataclass(
+        f"{kind.__name__}Body", fields, kw_only=True, namespace={"__pydantic_config__": shown}
+    )
+    made.__doc__ = kind.__doc__
+    return made
+
+
+def _line_schemas() -> Document:
+    """JSON Schema of one line of a batch, `BatchLine`, and the schemas that it names."""
+    lines: list[Any] = [Transfer, LegsTransfer]
+    for word, kinds in LINE_WORDS.items():
+        inner = kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007
+        closed = {"__pydantic_config__": ConfigDict(extra="forbid")}
+        lines.append(dataclasses.make_dataclass(f"{word.title()}Line", [(word, inner)], namespace=closed))
+    every: Any = Union[tuple(lines)]  # noqa: UP007
+    made = TypeAdapter(every).json_schema(ref_template=_REF)
+    return {**made.pop("$defs"), "BatchLine": made}
+
+
+def _lines() -> Document:
+    content = {
+        NDJSON: {"schema": {"type": "string"}, "x-line": {"$ref": _REF.format(model="BatchLine")}},
+        ARROW: {"schema": {"type": "string", "format": "binary"}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _stream() -> Document:
+    return {
+        "operationId": "stream",
+        "tags": ["Stream"],
+        "summary": "Live balances over a WebSocket",
+        "description": (
+            f"Upgrade to a WebSocket (subprotocol `{SUBPROTOCOL}`, optional) and subscribe; `/asyncapi.json` describes every "
+            "frame and close code:\n\n"
+            '    > {"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]}\n'
+            '    < {"op": "ack", "id": 1, "accounts": [{"account": "alice", "sub": 1, "version": 4}]}\n'
+            '    < {"op": "balances", "items": [{"sub": 1, "snapshot": true, "asset": "USD/2", "v": 4, "posted": "900", '
+            '"held": "0", "available": "900", "at": "2026-01-01T00:00:00.000000Z"}]}\n\n'
+            "Every item is the whole balance, never a difference. `since` is the newest version you have: after a lost "
+            'connection you get only what changed. Versions never go back. With `"transfers": true` in a subscribe you also hear '
+            "of the phases of its transfers across partitions. `status` with `live: false` says that balances may be old for now."
+        ),
+        "responses": {
+            "101": {"description": "The stream is open."},
+            "403": {"description": "A page of another origin may not open it."},
+            "426": {"description": "This address speaks WebSocket only."},
+            "503": {"description": "Too many streams, or the gateway is starting or stopping."},
+        },
+    }

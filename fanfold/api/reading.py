@@ -1,0 +1,165 @@
+"""From the members of a JSON body to the value of a declared command, every rule checked, in one order.
+
+The order: unknown fields, missing fields, each field by itself, then what several fields say together. The first rule that is
+broken is the answer, as `Malformed`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import uuid
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, Final, TypeVar, cast
+
+from pydantic import ValidationError
+
+from fanfold.api import grammar
+from fanfold.api.malformed import Malformed, malformed_of
+from fanfold.api.requests import (
+    Capture,
+    Change,
+    Command,
+    Hold,
+    HoldBetween,
+    LegsTransfer,
+    Open,
+    Reverse,
+    Transfer,
+    Void,
+)
+from fanfold.api.values import read
+
+Members = Mapping[str, object]
+T = TypeVar("T")
+
+PRINCIPAL: Final = "anonymous"
+"""Who asks, until callers have names: all share one space of Idempotency-Keys."""
+
+KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-key")
+"""Never changes: the same key must make the same id for ever."""
+
+_KEY: Final = re.compile(rf"{grammar.KEY}\Z", re.ASCII)
+_UUID_KEY: Final = re.compile(
+    rf"(?:urn:uuid:(?!\{{)|(\{{)|)({grammar.UUID})(?(1)\}})\Z",
+    re.ASCII | re.IGNORECASE,
+)
+DRY_RUN: Final = "dry_run"
+_MISSING: Final = {"id": "is needed, in the body or as an Idempotency-Key header"}
+
+LINE_WORDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "open": (Open,),
+    "hold": (Hold, HoldBetween),
+    "capture": (Capture,),
+    "void": (Void,),
+    "reverse": (Reverse,),
+    "change": (Change,),
+}
+"""The one member of a batch line that is no transfer, and what is in it."""
+
+
+def open_body(account: str, members: Members) -> Open:
+    """The body of `PUT /v1/accounts/{account}`."""
+    return _read(Open, members, about=account)
+
+
+def transfer_body(members: Members, key: str | None = None) -> tuple[Transfer | LegsTransfer, bool]:
+    """The body of `POST /v1/transfers`, and whether it is a dry run. key: the Idempotency-Key header where there is one."""
+    return _single(LegsTransfer if "legs" in members else Transfer, members, key)
+
+
+def hold_body(members: Members, key: str | None = None) -> tuple[Hold | HoldBetween, bool]:
+    """The body of `POST /v1/holds`."""
+    return _single(Hold if "legs" in members else HoldBetween, members, key)
+
+
+def body_about(kind: type[T], about: str, members: Members, key: str | None = None) -> tuple[T, bool]:
+    """A body whose address names in its path what the command is about, such as the hold of a capture."""
+    return _single(kind, members, key, about)
+
+
+def batch_line(members: Members) -> Open | Command:
+    """One line of a batch: the body of a transfer, or an object with one of `LINE_WORDS`."""
+    for word, kinds in LINE_WORDS.items():
+        if word in members:
+            if len(members) > 1:
+                raise _unknown("unknown", [word])
+            inner = members[word]
+            if not isinstance(inner, dict):
+                raise Malformed("body_malformed", word, "must be a JSON object")
+            _refuse_dry_run(inner)
+            kind = kinds[0] if len(kinds) == 1 or "legs" in inner else kinds[1]
+            return cast("Open | Command", _read(kind, inner))
+    _refuse_dry_run(members)
+    return _read(LegsTransfer, members) if "legs" in members else _read(Transfer, members)
+
+
+def id_of_key(key: str) -> str:
+    """The id that an Idempotency-Key stands for: the UUID that it is, in whichever of the usual spellings, else UUIDv5 of
+    principal and key. Blanks around it are no part of it (RFC 9110, 5.5)."""
+    key = key.strip(" \t")
+    if not _KEY.match(key):
+        raise Malformed("idempotency_key_malformed", "Idempotency-Key", "must be 1 to 255 printable ASCII characters")
+    if found := _UUID_KEY.match(key):
+        if found[2].lower() in grammar.NIL_AND_MAX:
+            detail = "must be a UUID (version 7 preferred), neither nil nor max"
+            raise Malformed("idempotency_key_malformed", "Idempotency-Key", detail)
+        return found[2]
+    return str(uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}"))
+
+
+def _single(kind: type[T], members: Members, key: str | None, about: str | None = None) -> tuple[T, bool]:
+    named = {name: value for name, value in members.items() if name != DRY_RUN} if DRY_RUN in members else members
+    if key is not None:
+        named = _identified(kind, named, id_of_key(key), about is not None)
+    command = _read(kind, named, about=about)
+    dry_run = members.get(DRY_RUN, False)
+    if not isinstance(dry_run, bool):
+        raise Malformed("body_malformed", DRY_RUN, "must be true or false")
+    return command, dry_run
+
+
+def _identified(kind: type, members: Members, id: str, about: bool) -> Members:
+    """With the id of its key. A client may repeat the id itself as the key, for proxies that look at the header."""
+    if "id" not in members:
+        return {**members, "id": id}
+    given = members["id"]
+    if isinstance(given, str) and given.lower() != id.lower():
+        _read(kind, members, about=None if not about else "")  # what is malformed is said first
+        raise Malformed("ids_differ", "id", "must be the same as the Idempotency-Key when both are given")
+    return members
+
+
+def _read(kind: type[T], members: Members, *, about: str | None = None) -> T:
+    subject: str | None = getattr(kind, "about", None)
+    names = _names(cast("Any", kind))
+    if about is not None and subject is not None:
+        names = names - {subject}
+    if not members.keys() <= names:
+        together = "unknown, or not possible together with legs" if "legs" in members else "unknown"
+        raise _unknown(together, names | {DRY_RUN} if kind is not Open else names)
+    if about is not None and subject is not None:
+        members = {**members, subject: about}
+    if "id" in names and "id" not in members:
+        raise Malformed("field_missing", "id", _MISSING["id"])
+    try:
+        return read(kind, members)
+    except ValidationError as error:
+        raise malformed_of(error, _MISSING) from None
+
+
+def _unknown(how: str, names: Any) -> Malformed:
+    # The name of the field is the client's own text, so only the names that would do are said.
+    return Malformed("field_unknown", "body", f"has a field that is {how}; known here: {', '.join(sorted(names))}")
+
+
+def _refuse_dry_run(members: Members) -> None:
+    if DRY_RUN in members:
+        raise Malformed("field_unknown", DRY_RUN, "is not possible in a batch")
+
+
+@cache
+def _names(kind: Any) -> frozenset[str]:
+    """As they are written: `from_` is `from`."""
+    return frozenset(field.name.rstrip("_") for field in dataclasses.fields(kind))

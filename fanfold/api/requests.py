@@ -1,0 +1,328 @@
+"""What may be asked, each command as one class: its fields are the client's, the batch line's, the door's and the documents'.
+
+A value made by a program is not checked, so that a client never refuses for a service that may be newer; the door reads the same
+class with `reading.py`, which checks every field. `id`: a UUID; the same id never runs twice. A value that is made without one
+gets a new UUIDv7 at once, so that the same value asked again, for whatever reason, is the same command; two values made alike
+are two.
+
+What a field needs beside its type stands in `words.py`; rules that concern several fields are methods here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic_core import PydanticCustomError
+
+from fanfold.api import grammar
+from fanfold.api.grammar import LEGS_MAX
+from fanfold.api.values import document_of
+from fanfold.api.words import (
+    NEW_ID,
+    AccountId,
+    Amount,
+    Asset,
+    Choice,
+    Deadline,
+    Floor,
+    LeastAvailable,
+    MadeId,
+    Metadata,
+    Optionally,
+    Owner,
+    Party,
+    Protocol,
+    Reference,
+    Says,
+    SignedAmount,
+    TransferId,
+    Version,
+    without_default,
+)
+
+BODY_BYTES_MAX: Final = 16 * 1024
+"""One command: some 200 bytes, 14 KiB with 32 of the longest legs and all metadata. The rest is room for spaces and escapes."""
+
+BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
+BATCH_LINES_MAX: Final = 8_192
+"""As many commands as a block holds: a larger batch would only wait in pieces. 8 MiB leaves 1 KiB a line."""
+
+_CLOSED: Final = ConfigDict(extra="forbid")
+_ID: Final = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+_HOLD: Final = "01970f3e-8c2b-7d4f-9b3c-2345678901bc"
+
+_LEGS: Final = [
+    {"account": "alice", "amount": "-1000", "if_available_at_least": "1000"},
+    {"account": "bob", "amount": "990"},
+    {"account": "fees", "amount": "10"},
+]
+
+
+def _shown(*examples: dict[str, Any], **more: Any) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": list(examples)} | more)
+
+
+def _refused(code: str, field: str, detail: str) -> PydanticCustomError:
+    return PydanticCustomError(code, detail, {"field": field})
+
+
+@dataclass(frozen=True)
+class Open:
+    """Open an account, or find it open with the same terms. `floor`: 0 for no debts, None for no limit."""
+
+    account: AccountId
+    asset: Asset
+    floor: Floor = 0
+    owner: Optionally[Owner] = None
+
+    about: ClassVar = "account"
+    __pydantic_config__ = _shown({"account": "alice", "asset": "USD/2", "floor": "0"})
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """Move money between two accounts. `@world` gives a deposit and receives a withdrawal."""
+
+    from_: Annotated[Party, Field(alias="from")]
+    to: Party
+    amount: Amount
+    asset: Asset
+    id: MadeId = NEW_ID
+    protocol: Optionally[Protocol] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+    __pydantic_config__ = _shown({"id": _ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"})
+
+    @model_validator(mode="after")
+    def _two_accounts(self) -> Transfer:
+        _check_two_accounts(self)
+        return self
+
+
+@dataclass(frozen=True)
+class CapturedLeg:
+    """One side of what is moved: minus gives, plus receives. Without an asset it has the one beside the legs."""
+
+    account: Party
+    amount: SignedAmount
+    asset: Optionally[Asset] = None
+
+    __pydantic_config__ = _CLOSED
+
+
+@dataclass(frozen=True)
+class Leg(CapturedLeg):
+    """One side of a transfer. The conditions are tested before anything moves."""
+
+    if_version: Optionally[Version] = None
+    if_available_at_least: Optionally[LeastAvailable] = None
+
+    __pydantic_config__ = _CLOSED
+
+    @model_validator(mode="after")
+    def _conditions_of_an_account(self) -> Leg:
+        if self.account == grammar.WORLD and (self.if_version is not None or self.if_available_at_least is not None):
+            # Each partition has its own, and which one takes part is not the client's to know.
+            raise _refused("condition_malformed", "legs", f"must not have conditions on {grammar.WORLD}")
+        return self
+
+
+def _list_of_legs(value: object) -> object:
+    if not isinstance(value, list | tuple) or not 2 <= len(value) <= LEGS_MAX:
+        detail = f"must be a list of 2 to {LEGS_MAX} objects with account and amount"
+        raise PydanticCustomError("legs_malformed", detail)
+    if not all(isinstance(each, Mapping | CapturedLeg) for each in value):
+        raise PydanticCustomError("legs_malformed", "must be a list of objects with account and amount")
+    return value
+
+
+_TWO_AND_MORE: Final = (BeforeValidator(_list_of_legs), Field(min_length=2, max_length=LEGS_MAX))
+Legs = Annotated[Sequence[Leg], *_TWO_AND_MORE]
+CapturedLegs = Annotated[
+    Sequence[CapturedLeg],
+    *_TWO_AND_MORE,
+    # Each with all that it says: a condition that has no place here is refused, and not left out.
+    PlainSerializer(lambda legs: [document_of(leg) for leg in legs]),
+]
+
+
+@dataclass(frozen=True)
+class LegsTransfer:
+    """Move 2 to 32 legs that sum to zero in each asset, all or none."""
+
+    legs: Legs
+    id: MadeId = NEW_ID
+    protocol: Optionally[Protocol] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+    asset: Optionally[Asset] = None
+
+    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS})
+
+    @model_validator(mode="after")
+    def _moves_together(self) -> LegsTransfer:
+        _check_legs(self.legs, self.asset)
+        return self
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Authorise: hold what the legs with a minus give, until it is captured, voided, or the deadline comes."""
+
+    legs: Legs
+    id: MadeId = NEW_ID
+    deadline: Optionally[Deadline] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+    asset: Optionally[Asset] = None
+
+    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS, "deadline": "2027-01-01T00:00:00Z"})
+
+    @model_validator(mode="after")
+    def _moves_together(self) -> Hold:
+        _check_legs(self.legs, self.asset)
+        return self
+
+
+@dataclass(frozen=True)
+class HoldBetween:
+    """Authorise, between two accounts."""
+
+    from_: Annotated[Party, Field(alias="from")]
+    to: Party
+    amount: Amount
+    asset: Asset
+    id: MadeId = NEW_ID
+    deadline: Optionally[Deadline] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+    __pydantic_config__ = _shown({"id": _ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"})
+
+    @model_validator(mode="after")
+    def _two_accounts(self) -> HoldBetween:
+        _check_two_accounts(self)
+        return self
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Move what a hold holds: all that is left, an amount of it, or these legs. `final`: let go what is left then."""
+
+    hold: TransferId
+    amount: Optionally[Amount] = None
+    legs: Annotated[CapturedLegs, Field(exclude_if=lambda legs: not legs, json_schema_extra=without_default)] = ()
+    final: Annotated[Choice, Field(exclude_if=lambda final: not final)] = False
+    id: MadeId = NEW_ID
+    protocol: Optionally[Protocol] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+    asset: Optionally[Asset] = None
+
+    about: ClassVar = "hold"
+    __pydantic_config__ = _shown(
+        {"id": _ID, "hold": _HOLD, "amount": "600"},
+        **{"not": {"required": ["amount", "legs"]}, "dependentRequired": {"asset": ["legs"]}},
+    )
+
+    @model_validator(mode="after")
+    def _amount_or_legs(self) -> Capture:
+        if not self.legs:
+            if self.asset is not None:
+                raise _refused("field_unknown", "body", "has a field that belongs to legs: asset")
+            return self
+        if self.amount is not None:
+            raise _refused("field_unknown", "body", "has a field that is not possible together with legs: amount")
+        _check_legs(self.legs, self.asset)
+        return self
+
+
+@dataclass(frozen=True)
+class Void:
+    """Let a hold go."""
+
+    hold: TransferId
+    id: MadeId = NEW_ID
+
+    about: ClassVar = "hold"
+    __pydantic_config__ = _shown({"id": _ID, "hold": _HOLD})
+
+
+@dataclass(frozen=True)
+class Reverse:
+    """Move a done transfer the other way round, at most once."""
+
+    transfer: TransferId
+    id: MadeId = NEW_ID
+    protocol: Optionally[Protocol] = None
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+    about: ClassVar = "transfer"
+    __pydantic_config__ = _shown({"id": _ID, "transfer": _HOLD})
+
+
+_FLAGS: Final = ("debit", "credit", "state")
+Frozen = Annotated[Literal["frozen", "free"], Says("flags_malformed", 'must be "frozen" or "free"')]
+Closed = Annotated[Literal["closed", "open"], Says("flags_malformed", 'must be "closed" or "open"')]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Freeze, free, close or reopen an account; what is None stays as it is."""
+
+    account: AccountId
+    debit: Optionally[Frozen] = None
+    credit: Optionally[Frozen] = None
+    state: Optionally[Closed] = None
+    id: MadeId = NEW_ID
+
+    about: ClassVar = "account"
+    __pydantic_config__ = _shown(
+        {"id": _ID, "account": "alice", "debit": "frozen"}, anyOf=[{"required": [flag]} for flag in _FLAGS]
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Change:
+        if self.debit is None and self.credit is None and self.state is None:
+            raise _refused("field_missing", "body", f"needs at least one of {', '.join(_FLAGS)}")
+        return self
+
+
+Command = Transfer | LegsTransfer | Hold | HoldBetween | Capture | Void | Reverse | Change
+"""What has an id."""
+
+
+def between(from_: str, to: str, amount: int, asset: str) -> tuple[Leg, Leg]:
+    """The two legs of a plain transfer. Raises ValueError for an amount that would turn it round."""
+    if amount <= 0:
+        raise ValueError("the amount must be positive")
+    return Leg(from_, -amount, asset), Leg(to, amount, asset)
+
+
+def _check_two_accounts(command: Transfer | HoldBetween) -> None:
+    if command.from_ == command.to:
+        raise _refused("same_account_twice", "to", "must name two different accounts")
+
+
+def _check_legs(legs: Sequence[CapturedLeg], asset: str | None) -> None:
+    """Whether they can move together: each has an asset, each asset sums to zero, and none passes what a balance may be."""
+    sums: dict[str, int] = {}
+    moved: dict[str, int] = {}
+    for leg in legs:
+        own = leg.asset or asset
+        if own is None:
+            raise _refused("field_missing", "asset", "is needed, in each leg or beside the legs")
+        sums[own] = sums.get(own, 0) + leg.amount
+        moved[own] = moved.get(own, 0) + max(leg.amount, 0)
+    if any(sums.values()):
+        raise _refused("legs_malformed", "legs", "must sum to zero in each asset")
+    if max(moved.values()) > grammar.UNITS_MAX:
+        # No account can hold more, and so no share of a transfer can pass what an amount may be.
+        raise _refused("amount_malformed", "legs.amount", "must not pass 10^18 minor units together in one asset")
+    if len({(leg.account, leg.asset or asset) for leg in legs}) != len(legs):
+        raise _refused("same_account_twice", "legs", "must name an account once in each asset")

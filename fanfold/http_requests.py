@@ -1,0 +1,42 @@
+"""How a command is said over HTTP: its address, its body, its line in a batch. All of it follows from `fanfold/api`."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from fanfold.api.reading import LINE_WORDS
+from fanfold.api.requests import Command, Open
+from fanfold.api.routes import ROUTES, Route
+from fanfold.api.values import document_of
+
+_ROUTES: Final[Mapping[type, Route]] = {kind: route for route in ROUTES for kind in route.asked}
+_WORDS: Final = {kind: word for word, kinds in LINE_WORDS.items() for kind in kinds}
+
+
+class Request(NamedTuple):
+    """A command over HTTP."""
+
+    method: str
+    path: str
+    body: dict[str, Any]
+
+
+def request_of(command: Open | Command) -> Request:
+    """How a command is asked alone. Raises ValueError for a deadline without a time zone."""
+    route, body = _ROUTES[type(command)], document_of(command)
+    about: str | None = getattr(command, "about", None)
+    path = route.path if about is None else route.path.format_map({about: quoted(str(body.pop(about)))})
+    return Request(route.method, path, body)
+
+
+def line_of(command: Open | Command) -> dict[str, Any]:
+    """How a command is asked in a batch."""
+    word = _WORDS.get(type(command))
+    return document_of(command) if word is None else {word: document_of(command)}
+
+
+def quoted(segment: str) -> str:
+    """Ids have no character that a path needs quoted; anything else is quoted, for the service to refuse."""
+    return urllib.parse.quote(segment, safe="", errors="backslashreplace")

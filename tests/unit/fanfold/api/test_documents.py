@@ -1,0 +1,139 @@
+"""The documents of the public API are valid, and say what the doors do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from jsonschema_rs import Draft202012Validator, meta
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from fanfold.api import reading
+from fanfold.api.asyncapi import stream_document
+from fanfold.api.close_codes import MEANINGS
+from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES
+from fanfold.api.openapi import public_document, side_document
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.routes import ROUTES
+from gateway.protocol import messages
+from gateway.reverse_proxy import Refused, route
+
+PUBLIC = public_document()
+STREAM = stream_document()
+DOCUMENTS = {"public": PUBLIC, "write": side_document("write"), "read": side_document("read")}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_the_document_is_valid_openapi_3_1(name: str) -> None:
+    OpenAPIV31SpecValidator(DOCUMENTS[name]).validate()
+    assert DOCUMENTS[name]["openapi"].startswith("3.1.")
+
+
+def test_every_public_route_is_described_and_leads_to_its_side() -> None:
+    for each in ROUTES:
+        described = PUBLIC["paths"].get(each.path, {}).get(each.method.lower())
+        led = route(each.method, each.path)
+        if each.public:
+            assert described["operationId"] == each.operation
+            assert led == each.side
+        else:
+            assert described is None
+            assert led == Refused("not_found")
+
+
+def test_what_is_refused_is_described_for_every_operation() -> None:
+    for path, operations in PUBLIC["paths"].items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400 and path.startswith("/v1/") and path != "/v1/stream":
+                    assert list(answer["content"]) == ["application/problem+json"], (path, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "example"),
+    [
+        pytest.param(each.path, each.method, example, id=f"{each.operation}-{number}")
+        for each in ROUTES
+        if each.asked and each.side == "write"
+        for number, example in enumerate(
+            example
+            for kind in each.asked
+            for example in PUBLIC["components"]["schemas"][f"{kind.__name__}Body"]["examples"]
+        )
+    ],
+)
+def test_every_example_is_taken_by_the_door_of_its_address(path: str, method: str, example: dict[str, Any]) -> None:
+    asked: Any = next(each for each in ROUTES if (each.path, each.method) == (path, method)).asked
+    id = "01970f3e-8c2b-7d4f-9b3c-2345678901bc"
+    match path:
+        case "/v1/transfers":
+            read: Any = reading.transfer_body(example)[0]
+        case "/v1/holds":
+            read = reading.hold_body(example)[0]
+        case "/v1/accounts/{account}" if method == "PUT":
+            read = reading.open_body("alice", example)
+        case _:
+            read = reading.body_about(asked[0], "alice" if "account" in path else id, example)[0]
+    assert type(read) in asked
+
+
+@pytest.mark.parametrize(
+    "name", ["Transfer", "LegsTransfer", "Open", "Hold", "HoldBetween", "Capture", "Void", "Reverse", "Change"]
+)
+def test_every_example_of_a_line_is_taken_and_fits_its_schema(name: str) -> None:
+    schemas = PUBLIC["components"]["schemas"]
+    word = {"Transfer": None, "LegsTransfer": None, "HoldBetween": "hold"}.get(name, name.lower())
+    for example in schemas[name]["examples"]:
+        line = example if word is None else {word: example}
+        assert type(reading.batch_line(line)).__name__ == name
+        assert _errors("BatchLine", line, PUBLIC) == []
+        assert _errors("BatchLine", line | {"memo": "x"}, PUBLIC) != []
+
+
+def _errors(schema: str, value: object, document: dict[str, Any]) -> list[str]:
+    whole = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
+    return [error.message for error in Draft202012Validator(whole).iter_errors(value)]
+
+
+def test_the_stream_is_described_with_every_frame_and_close_code() -> None:
+    for kind in (*CLIENT_FRAMES, *GATEWAY_FRAMES):
+        assert STREAM["components"]["messages"][kind.__name__]["payload"] == {
+            "$ref": f"#/components/schemas/{kind.__name__}"
+        }
+        assert meta.is_valid(STREAM["components"]["schemas"][kind.__name__])
+    assert all(f"\n- {int(code)}: " in STREAM["info"]["description"] for code in MEANINGS)
+    said = {each["$ref"].rpartition("/")[2] for each in STREAM["operations"]["say"]["messages"]}
+    assert said == {kind.__name__ for kind in CLIENT_FRAMES}
+
+
+ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z", ["closed"])
+
+
+@pytest.mark.parametrize(
+    ("schema", "frame"),
+    [
+        ("Ack", messages.ack_frame(1)),
+        ("Ack", messages.ack_frame(1, [messages.Acknowledged("alice", 1, 4), messages.Acknowledged("bob", 2, None)])),
+        ("BalancesFrame", messages.balances_frame([b'{"sub":1,"snapshot":true,"asset":"USD/2",' + ITEM.tail])),
+        ("TransferFrame", messages.transfer_frame(1, bytes(range(16)), "crediting")),
+        ("TransfersMissed", messages.transfers_missed_frame(1)),
+        ("Pong", messages.pong_frame(1)),
+        ("Status", messages.status_frame(False)),
+        ("ErrorFrame", messages.error_frame(messages.StreamError(None, "op_unknown", "op must be another"))),
+    ],
+)
+def test_what_the_gateway_says_is_as_described(schema: str, frame: bytes) -> None:
+    assert _errors(schema, json.loads(frame), STREAM) == []
+    assert set(json.loads(frame)) <= set(STREAM["components"]["schemas"][schema]["properties"])
+
+
+@pytest.mark.parametrize("kind", CLIENT_FRAMES)
+def test_what_a_client_says_is_taken_as_described(kind: Any) -> None:
+    for example in STREAM["components"]["schemas"][kind.__name__]["examples"]:
+        assert _errors(kind.__name__, example, STREAM) == []
+        assert isinstance(messages.decode(json.dumps(example)), kind)
+
+
+def test_every_problem_has_a_status_that_says_whose_matter_it_is() -> None:
+    assert all(400 <= problem.status < 600 and problem.title and problem.detail for problem in PROBLEMS.values())
