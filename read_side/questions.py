@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
+from fanfold.api.queries import ManyBalances, Waiting
+from write_side.contract.position import parse_positions
 
 
 class Wanted(NamedTuple):
@@ -14,6 +16,12 @@ class Wanted(NamedTuple):
     positions: Mapping[int, int]
     version: int | None
     wait_s: float
+
+
+def wanted(asked: Waiting | ManyBalances, version: int | None = None) -> Wanted:
+    """Who wants nothing waits for nothing. Raises Malformed."""
+    positions = {} if asked.min_position is None else parse_positions(asked.min_position)
+    return Wanted(positions, version, asked.wait_ms / 1000 if positions or version is not None else 0.0)
 
 
 NOTHING_WANTED: Final = Wanted({}, None, 0.0)

@@ -1,46 +1,14 @@
-"""What the read side counts: of its HTTP edge as it happens, of its projectors when Prometheus asks."""
+"""What the read side tells of its projectors when Prometheus asks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from read_side.projector import Projector
-
-OTHER: Final = "other"
-"""The route of requests to no known address: their paths are the client's text and would make labels without bound."""
-SECONDS: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-class HttpMetrics:
-    """Requests by route and status, and their time."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "fanfold_read_http_requests", "Requests answered.", ("route", "status"), registry=registry
-        )
-        self._seconds = Histogram(
-            "fanfold_read_http_seconds",
-            "Time from a request's head to its answer, waits included.",
-            ("route",),
-            buckets=SECONDS,
-            registry=registry,
-        )
-        # Looking a label up costs more than counting, so each pair is looked up once.
-        self._by_pair: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        pair = self._by_pair.get((route, status))
-        if pair is None:
-            pair = self._requests.labels(route, str(status)), self._seconds.labels(route)
-            self._by_pair[route, status] = pair
-        pair[0].inc()
-        pair[1].observe(seconds)
-
 
 Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float]]
 

@@ -11,26 +11,28 @@ import urllib.parse
 from collections.abc import Iterator, Sequence
 from typing import Final, Protocol
 
+from prometheus_client import CollectorRegistry, Histogram
+
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import problem_document
 from fanfold.api.reading import batch_line
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
+from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document
+from fanfold.doors.request import Receive, Scope, media_type, read_body, read_headers
 from write_side.arrow_batch import decode_arrow
 from write_side.asked_commands import command_of
 from write_side.contract.answers import Answer
 from write_side.contract.atoms import format_transfer_id
-from write_side.http_answers import ARROW, NDJSON, Response, encode_lines, malformed_document
-from write_side.http_metrics import HttpMetrics
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Mode, OpenAccount
 from write_side.outcome_columns import BatchOutcome
 from write_side.prefer_header import wait_preference
-from write_side.request_body import Receive, Scope, media_type, read_body, read_headers
 
 LINES_A_TURN: Final = 256
 """Lines of a batch parsed, or answers written, before other requests get a turn: some 2 ms."""
 
+ITEMS: Final = (1, 8, 64, 256, 1024, 4096, 8192)
 _MODES: Final = {"continue": Mode.CONTINUE, "stop": Mode.STOP, "atomic": Mode.ATOMIC}
 
 Document = dict[str, object]
@@ -53,10 +55,22 @@ class BatchIntake(Protocol):
         ...
 
 
+class BatchMetrics:
+    """How large batches are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._items = Histogram(
+            "fanfold_write_http_batch_items", "Lines of a batch request.", buckets=ITEMS, registry=registry
+        )
+
+    def batch(self, items: int) -> None:
+        self._items.observe(items)
+
+
 class BatchDoor:
     """`POST /v1/transfers:batch`."""
 
-    def __init__(self, intake: BatchIntake, metrics: HttpMetrics) -> None:
+    def __init__(self, intake: BatchIntake, metrics: BatchMetrics) -> None:
         self._intake = intake
         self._metrics = metrics
 

@@ -1,47 +1,29 @@
 """The write side's HTTP edge: bodies to commands, one submission a request, answers and refusals to JSON.
 
-Plain ASGI endpoints on a FastAPI application: a request costs one read, one strict parse and one write, and nothing but
-`command_bodies.py` and the files that it names decides what is accepted.  What a client sent is never echoed and never logged.
+What is accepted `fanfold/api` says, how a request is read and answered `fanfold/doors`.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from typing import Final, Protocol
+from typing import Protocol
 
 from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response as StarletteResponse
-from starlette.routing import Route
+from prometheus_client import CollectorRegistry
 
-from fanfold.api.malformed import Malformed
+from fanfold.api import routes
 from fanfold.api.openapi import side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.reading import Members, body_about, hold_body, open_body, transfer_body
 from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
 from fanfold.api.requests import Command as Asked
 from fanfold.api.strict_json import parse_object
-from write_side.asked_commands import command_of
-from write_side.batch_door import BatchDoor, BatchIntake
-from write_side.contract.answers import Answer
-from write_side.contract.atoms import parse_account
-from write_side.contract.log import LogFailed
-from write_side.http_answers import JSON, Response, Send, json_response, malformed_document, problem, send
-from write_side.http_metrics import OTHER, HttpMetrics
-from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Command
-from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
-from write_side.prefer_header import wait_preference
-from write_side.request_body import (
-    ClientGone,
+from fanfold.doors.answer import JSON, Response, json_response, problem
+from fanfold.doors.application import Door, Handle, application, probes
+from fanfold.doors.metrics import HttpMetrics
+from fanfold.doors.request import (
+    COMMANDS_TAKE_NONE,
     Headers,
     Receive,
     Scope,
@@ -50,16 +32,15 @@ from write_side.request_body import (
     read_headers,
     refuse_query,
 )
-
-ACCOUNTS: Final = "/v1/accounts/"
-TRANSFERS: Final = "/v1/transfers/"
-REVERSE: Final = "/reverse"
-HOLDS: Final = "/v1/holds/"
-CAPTURE: Final = "/capture"
-VOID: Final = "/void"
-
-_LOGGER = logging.getLogger(__name__)
-
+from write_side.asked_commands import command_of
+from write_side.batch_door import BatchDoor, BatchIntake, BatchMetrics
+from write_side.contract.answers import Answer
+from write_side.contract.atoms import parse_account
+from write_side.contract.log import LogFailed
+from write_side.intake import Overloaded, Stopping
+from write_side.ledger.commands import Command
+from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
+from write_side.prefer_header import wait_preference
 
 Standing = Callable[[], dict[str, dict[str, object]]]
 """By partition: `reason` is why it does not serve, None while it does."""
@@ -83,81 +64,38 @@ def create_app(
 ) -> FastAPI:
     """The application. `ready` gives the reasons why no request would be answered, none when one would; `standing` how each
     partition does; `told_ready` what else it says when it is ready."""
-    app = FastAPI(
-        title="fanfold write side",
-        openapi_url=None,
-        docs_url=None,
-        redoc_url=None,
-        redirect_slashes=False,
-        # It looks into the environment at every request, 12 us, and would report paths, which hold account ids.
-        telemetry={"tracing": False, "metrics": False, "logs": False},
-        exception_handlers={
-            HTTPException: _refuse_request,
-            RequestValidationError: _refuse_request,
-            Exception: _fail_request,
-        },
-    )
-    metrics = HttpMetrics(registry)
-    app.state.metrics = metrics
-    doors = _Doors(intake)
-
-    def answer_metrics() -> Response:
-        return Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(registry))
-
-    document = json_response(200, side_document("write"))
-    for path, methods, handle in (
-        ("/v1/transfers", ["POST"], doors.transfer),
-        ("/v1/transfers:batch", ["POST"], BatchDoor(intake, metrics)),
-        (TRANSFERS + "{transfer:path}" + REVERSE, ["POST"], doors.reverse),
-        ("/v1/holds", ["POST"], doors.hold),
-        (HOLDS + "{hold:path}" + CAPTURE, ["POST"], doors.capture),
-        (HOLDS + "{hold:path}" + VOID, ["POST"], doors.void),
-        (ACCOUNTS + "{account:path}", ["PUT", "PATCH"], doors.account),
-        ("/healthz", ["GET"], _answering(lambda: json_response(200, {"status": "alive"}))),
-        ("/readyz", ["GET"], _answering(lambda: _readiness(ready(), standing(), told_ready()))),
-        ("/metrics", ["GET"], _answering(answer_metrics)),
-        ("/openapi.json", ["GET"], _answering(lambda: document)),
-    ):
-        route = Route(path, _Endpoint(path.replace(":path", ""), handle, metrics), methods=methods)
-        route.path_regex = re.compile(
-            route.path_regex.pattern, re.DOTALL
-        )  # a line break is a malformed id, not another address
-        app.router.routes.append(route)
-    return app
+    metrics = HttpMetrics(registry, "write")
+    commands = _Doors(intake)
+    handles: dict[str, Handle] = {
+        routes.TRANSFER.path: commands.transfer,
+        routes.BATCH.path: BatchDoor(intake, BatchMetrics(registry)),
+        routes.REVERSE.path: commands.reverse,
+        routes.HOLD.path: commands.hold,
+        routes.CAPTURE.path: commands.capture,
+        routes.VOID.path: commands.void,
+        routes.OPEN_ACCOUNT.path: commands.account,
+    }
+    methods: dict[str, tuple[str, ...]] = {}
+    for route in routes.ROUTES:
+        if route.side == "write":
+            methods[route.path] = (*methods.get(route.path, ()), route.method)
+    doors = [Door(methods[path], path, handles[path]) for path in methods]
+    told = probes(registry, lambda: _readiness(ready(), standing(), told_ready()), side_document("write"))
+    return application("fanfold write side", [*doors, *told], metrics, _refusal)
 
 
-Handle = Callable[[Scope, Receive], Awaitable[Response]]
-
-
-class _Endpoint:
-    """One address as an ASGI application: runs its handler and turns whatever it raises into a problem document."""
-
-    def __init__(self, route: str, handle: Handle, metrics: HttpMetrics) -> None:
-        self._route = route
-        self._handle = handle
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
-        started = perf_counter()
-        try:
-            response = await self._handle(scope, receive)
-        except ClientGone:
-            return
-        except Malformed as refusal:
-            response = json_response(PROBLEMS[refusal.code].status, malformed_document(refusal))
-        except Overloaded:
-            response = problem("overloaded")
-        except Stopping:
-            response = problem("stopping")
-        except PartitionUnavailable as unavailable:
-            response = partition_stopped(unavailable)
-        except (OutcomeUnknown, LogFailed):  # a log that does not answer may have what was asked
-            response = problem("outcome_unknown")
-        except Exception as failure:
-            _log_failure(self._route, failure)
-            response = problem("internal")
-        self._metrics.answered(self._route, response.status, perf_counter() - started)
-        await send(send_message, response)
+def _refusal(failure: Exception) -> Response | None:
+    match failure:
+        case Overloaded():
+            return problem("overloaded")
+        case Stopping():
+            return problem("stopping")
+        case PartitionUnavailable():
+            return partition_stopped(failure)
+        case OutcomeUnknown() | LogFailed():  # a log that does not answer may have what was asked
+            return problem("outcome_unknown")
+        case _:
+            return None
 
 
 class _Doors:
@@ -167,9 +105,8 @@ class _Doors:
         self._intake = intake
 
     async def account(self, scope: Scope, receive: Receive) -> Response:
-        # Not the router's parameter: its pattern lets a newline at the end pass and drops it.
-        refuse_query(scope.get("query_string", b""))
-        account = parse_account(scope["path"].partition(ACCOUNTS)[2])
+        refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
+        account = parse_account(_about(scope, routes.OPEN_ACCOUNT))
         if scope["method"] == "PATCH":
             return await self._command(scope, receive, partial(body_about, Change, account))
         command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), receive))))
@@ -186,18 +123,18 @@ class _Doors:
         return await self._command(scope, receive, hold_body)
 
     async def capture(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Capture, _about(scope, HOLDS, CAPTURE)))
+        return await self._command(scope, receive, partial(body_about, Capture, _about(scope, routes.CAPTURE)))
 
     async def void(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Void, _about(scope, HOLDS, VOID)))
+        return await self._command(scope, receive, partial(body_about, Void, _about(scope, routes.VOID)))
 
     async def reverse(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Reverse, _about(scope, TRANSFERS, REVERSE)))
+        return await self._command(scope, receive, partial(body_about, Reverse, _about(scope, routes.REVERSE)))
 
     async def _command(
         self, scope: Scope, receive: Receive, read: Callable[[Members, str | None], tuple[Asked, bool]]
     ) -> Response:
-        refuse_query(scope.get("query_string", b""))
+        refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
         wait_s = wait_preference(scope["headers"])
         members = parse_object(await _body(headers, receive))
@@ -219,17 +156,14 @@ async def _body(headers: Headers, receive: Receive) -> bytes:
     return await read_body(headers, receive, bytes_max=BODY_BYTES_MAX)
 
 
-def _about(scope: Scope, before: str, behind: str) -> str:
-    """What the path names between its fixed parts, as the client wrote it (see `_Doors.account`)."""
+def _about(scope: Scope, route: routes.Route) -> str:
+    """What the path names between its fixed parts, as the client wrote it.
+
+    Not the router's parameter: its pattern lets a newline at the end pass and drops it.
+    """
+    before, _, rest = route.path.partition("{")
     path: str = scope["path"]
-    return path.removeprefix(before).removesuffix(behind)
-
-
-def _answering(make: Callable[[], Response]) -> Handle:
-    async def handle(_scope: Scope, _receive: Receive) -> Response:
-        return make()
-
-    return handle
+    return path.removeprefix(before).removesuffix(rest.partition("}")[2])
 
 
 def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], told: dict[str, object]) -> Response:
@@ -248,27 +182,3 @@ def partition_stopped(unavailable: PartitionUnavailable) -> Response:
     if unavailable.is_starting:
         return problem("starting", detail=f"This request was not taken. {PROBLEMS['starting'].detail}")
     return problem("partition_stopped", partition=unavailable.partition, reason=unavailable.reason)
-
-
-async def _refuse_request(request: Request, refusal: Exception) -> StarletteResponse:
-    """What the framework itself refuses: an address or a method that is not there."""
-    status = refusal.status_code if isinstance(refusal, HTTPException) else 400
-    word = {404: "not_found", 405: "method_not_allowed"}.get(status, "body_malformed")
-    response = problem(word)
-    request.app.state.metrics.answered(OTHER, response.status, 0.0)
-    # The router keeps methods as a set, whose order is another one in each process.
-    headers: dict[str, str] = getattr(refusal, "headers", None) or {}
-    allowed = {name: ", ".join(sorted(value.split(", "))) for name, value in headers.items()}
-    return StarletteResponse(response.body, response.status, allowed, response.content_type.decode())
-
-
-async def _fail_request(request: Request, failure: Exception) -> StarletteResponse:
-    _log_failure(OTHER, failure)
-    response = problem("internal")
-    return StarletteResponse(response.body, response.status, None, response.content_type.decode())
-
-
-def _log_failure(route: str, failure: Exception) -> None:
-    """Where it failed and with what kind of exception; its message is left out, for it may hold what the client sent."""
-    places = ", ".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(failure.__traceback__))
-    _LOGGER.error("request to %s failed: %s at %s", route, type(failure).__name__, places)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import ConfigDict, Field
+from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
 from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.words import AccountId, Asset, Optionally
+from fanfold.api.words import AccountId, Asset, Optionally, Says
 
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
@@ -28,6 +30,7 @@ hold on. The gateway waits longer for an answer (`upstream_silence_ms`), and a p
 OPEN: Final = "open"
 """The word for every phase of a transfer that is not over."""
 
+_POSITION_RULE: Final = Says("position_malformed", "must be partition:sequence, several with commas, such as 0:17,3:9")
 MinPosition = Annotated[
     str,
     Field(
@@ -35,8 +38,33 @@ MinPosition = Annotated[
         examples=["0:17,3:9"],
         description="Least position that the answer must reflect.",
     ),
+    _POSITION_RULE,
 ]
-WaitMs = Annotated[int, Field(ge=0, le=WAIT_MS_MAX, description="How long to wait for what is wanted, milliseconds.")]
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A whole number in decimal digits, as texts have them."""
+
+    least: int
+    most: int
+    description: str
+
+    def __get_pydantic_core_schema__(self, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self._read)
+
+    def __get_pydantic_json_schema__(self, _schema: CoreSchema, _handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most, "description": self.description}
+
+    def _read(self, text: object) -> int:
+        if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 20:
+            value = int(text)
+            if self.least <= value <= self.most:
+                return value
+        raise PydanticCustomError("parameter_malformed", f"must be a number from {self.least} to {self.most}")
+
+
+WaitMs = Annotated[int, Digits(0, WAIT_MS_MAX, "How long to wait for what is wanted, milliseconds.")]
 
 
 @dataclass(frozen=True)
@@ -53,9 +81,7 @@ class Waiting:
 class OfAccount(Waiting):
     """Of one account."""
 
-    min_version: Annotated[
-        Optionally[Annotated[int, Field(ge=0, le=VERSION_MAX)]], Field(description="Least version of the account.")
-    ] = None
+    min_version: Optionally[Annotated[int, Digits(0, VERSION_MAX, "Least version of the account.")]] = None
 
 
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
@@ -71,16 +97,22 @@ class OfTransfers(Waiting):
             pattern=grammar.whole(f"(?:{OPEN}|{_SOME_PHASES}(?:,{_SOME_PHASES})*)"),
             description=f"`{OPEN}` for all, or some of `{','.join(OPEN_PHASES)}`.",
         ),
+        Says("parameter_malformed", f"must be open, or some of {', '.join(OPEN_PHASES)} with commas"),
     ] = OPEN
     older_than: Annotated[
-        int, Field(ge=0, le=OLDER_THAN_S_MAX, description="Only those that began this many seconds ago or before.")
+        int, Digits(0, OLDER_THAN_S_MAX, "Only those that began this many seconds ago or before.")
     ] = 0
-    limit: Annotated[int, Field(ge=1, le=TRANSFERS_MAX)] = TRANSFERS_DEFAULT
-    partitions: Annotated[
-        Optionally[
-            Annotated[str, Field(pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$", examples=["0,2"])]
-        ],
-        Field(description="Only of these; all others must be projected by this process too."),
+    limit: Annotated[int, Digits(1, TRANSFERS_MAX, "How many at most.")] = TRANSFERS_DEFAULT
+    partitions: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$",
+                examples=["0,2"],
+                description="Only of these; all others must be projected by this process too.",
+            ),
+            Says("parameter_malformed", "must be numbers of partitions with commas"),
+        ]
     ] = None
 
 
@@ -115,6 +147,6 @@ class ManyBalances:
 
     accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX)]
     min_position: Optionally[MinPosition] = None
-    wait_ms: WaitMs = WAIT_MS_DEFAULT
+    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX)] = WAIT_MS_DEFAULT
 
     __pydantic_config__ = ConfigDict(extra="forbid")

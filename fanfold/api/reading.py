@@ -6,11 +6,9 @@ broken is the answer, as `Malformed`.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import uuid
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, Final, TypeVar, cast
 
 from pydantic import ValidationError
@@ -29,7 +27,7 @@ from fanfold.api.requests import (
     Transfer,
     Void,
 )
-from fanfold.api.values import read
+from fanfold.api.values import names_of, read
 
 Members = Mapping[str, object]
 T = TypeVar("T")
@@ -133,7 +131,7 @@ def _identified(kind: type, members: Members, id: str, about: bool) -> Members:
 
 def _read(kind: type[T], members: Members, *, about: str | None = None) -> T:
     subject: str | None = getattr(kind, "about", None)
-    names = _names(cast("Any", kind))
+    names = names_of(cast("Any", kind))
     if about is not None and subject is not None:
         names = names - {subject}
     if not members.keys() <= names:
@@ -157,9 +155,3 @@ def _unknown(how: str, names: Any) -> Malformed:
 def _refuse_dry_run(members: Members) -> None:
     if DRY_RUN in members:
         raise Malformed("field_unknown", DRY_RUN, "is not possible in a batch")
-
-
-@cache
-def _names(kind: Any) -> frozenset[str]:
-    """As they are written: `from_` is `from`."""
-    return frozenset(field.name.rstrip("_") for field in dataclasses.fields(kind))

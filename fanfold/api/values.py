@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from functools import cache
 from typing import Any, TypeVar, cast
 
@@ -25,3 +26,9 @@ def document_of(value: object) -> dict[str, Any]:
 def adapter(kind: Any) -> TypeAdapter[Any]:
     """Made once for each class: that costs milliseconds."""
     return TypeAdapter(kind)
+
+
+@cache
+def names_of(kind: Any) -> frozenset[str]:
+    """Its fields as they are written: `from_` is `from`."""
+    return frozenset(field.name.rstrip("_") for field in dataclasses.fields(kind))

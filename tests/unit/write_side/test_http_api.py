@@ -14,11 +14,11 @@ from fastapi import FastAPI
 from fanfold.api.problems import problem_document
 from fanfold.api.reading import KEY_NAMESPACE
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
+from fanfold.doors import request as request_body
+from fanfold.doors.answer import json_response, send
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
-from write_side import request_body
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.log import LogFailed
-from write_side.http_answers import json_response, send
 from write_side.intake import Overloaded, Stopping
 from write_side.ledger.commands import OpenAccount, Transfer
 from write_side.outcomes import OutcomeUnknown

@@ -44,8 +44,12 @@ def json_response(status: int, document: dict[str, object]) -> Response:
 
 
 def problem(word: str, **more: object) -> Response:
-    """The refusal that `word` names in `write_side/contract/codes.py`, with its status."""
+    """The refusal that `word` names in `fanfold/api/problems.py`, with its status."""
     return json_response(PROBLEMS[word].status, problem_document(word, **more))
+
+
+def malformed(refusal: Malformed) -> Response:
+    return json_response(PROBLEMS[refusal.code].status, malformed_document(refusal))
 
 
 def malformed_document(refusal: Malformed) -> dict[str, object]:
@@ -54,7 +58,8 @@ def malformed_document(refusal: Malformed) -> dict[str, object]:
     return problem_document(refusal.code, field=refusal.field, detail=detail)
 
 
-async def send(send_message: Send, response: Response) -> None:
+async def send(send_message: Send, response: Response, *, head: bool = False) -> None:
+    """Send an answer; of a HEAD everything but the body (RFC 9110, 9.3.2)."""
     headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
     if response.status == 503:
         headers.append((b"retry-after", b"%d" % response.retry_after_s))
@@ -62,4 +67,4 @@ async def send(send_message: Send, response: Response) -> None:
         # What is left of the body is not worth reading, and without it the connection cannot be used again.
         headers.append((b"connection", b"close"))
     await send_message({"type": "http.response.start", "status": response.status, "headers": headers})
-    await send_message({"type": "http.response.body", "body": response.body})
+    await send_message({"type": "http.response.body", "body": b"" if head else response.body})

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, TypeVar, cast
+from urllib.parse import parse_qsl
 
-from fanfold.api.malformed import Malformed
+from pydantic import ValidationError
+
+from fanfold.api.malformed import Malformed, malformed_of
+from fanfold.api.values import names_of, read
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Headers = Mapping[bytes, bytes]
+T = TypeVar("T")
 
 BODY_SECONDS_MAX: Final = 30
 """A body that takes longer holds a connection for nothing: 8 MiB in 30 s is a 2 Mbit/s line. Then 408."""
@@ -41,14 +47,34 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-def refuse_query(query: bytes) -> None:
-    """Raises Malformed for any parameter in the address of a command: what it is meant to say would not be heard."""
+COMMANDS_TAKE_NONE: Final = "has a parameter, and none is known here: all that a command says is in its body"
+
+
+def refuse_query(query: bytes, why: str) -> None:
+    """Raises Malformed for any parameter in an address that takes none: what it is meant to say would not be heard."""
     if query.strip(b"&"):
-        raise Malformed(
-            "parameter_malformed",
-            "query",
-            "has a parameter, and none is known here: all that a command says is in its body",
-        )
+        raise Malformed("parameter_malformed", "query", why)
+
+
+def read_query(kind: type[T], query: bytes, *, bytes_max: int) -> T:
+    """The parameters of an address as the class that declares them (`fanfold/api/queries.py`).
+
+    Raises Malformed for one that is unknown, malformed or there twice, and for a query that is too long.
+    """
+    if len(query) > bytes_max:
+        raise Malformed("parameter_malformed", "query", f"must not be longer than {bytes_max} bytes")
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("parameter_malformed", "query", "must not have the same parameter twice")
+    known = names_of(cast("Any", kind))
+    if not found.keys() <= known:
+        raise Malformed("parameter_malformed", "query", f"takes {', '.join(sorted(known)) or 'no parameters'}")
+    needed = [field.name for field in dataclasses.fields(cast("Any", kind)) if field.default is dataclasses.MISSING]
+    try:
+        return read(kind, dict.fromkeys(needed, "") | found)
+    except ValidationError as error:
+        raise malformed_of(error, {}) from None
 
 
 async def read_body(headers: Headers, receive: Receive, *, bytes_max: int) -> bytes:

@@ -1,0 +1,143 @@
+"""The application of a side: its addresses as plain ASGI endpoints, and everything that fails as a problem document.
+
+Plain, because a request then costs one read, one strict parse and one write (README.md has what FastAPI's own way costs); the
+framework routes, and says what it does not know. What a client sent is never echoed and never logged.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Iterable
+from time import perf_counter
+from typing import NamedTuple
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response as StarletteResponse
+from starlette.routing import Route
+
+from fanfold.api.malformed import Malformed
+from fanfold.doors.answer import Response, Send, json_response, malformed, problem, send
+from fanfold.doors.metrics import OTHER, HttpMetrics
+from fanfold.doors.request import ClientGone, Receive, Scope, refuse_query
+
+Handle = Callable[[Scope, Receive], Awaitable[Response]]
+Refusals = Callable[[Exception], Response | None]
+"""How a side tells an exception of its own; None for one that should not have come."""
+
+_LOGGER = logging.getLogger(__name__)
+
+
+class Door(NamedTuple):
+    """path: with `{name}` where a client's text stands, whatever is in it; the handler says what it may be."""
+
+    methods: tuple[str, ...]
+    path: str
+    handle: Handle
+
+
+def application(title: str, doors: Iterable[Door], metrics: HttpMetrics, refusals: Refusals) -> FastAPI:
+    """The application with these addresses and no other."""
+    app = FastAPI(
+        title=title,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        # It looks into the environment at every request, 12 us, and would report paths, which hold account ids.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+        exception_handlers={
+            HTTPException: _refuse_request,
+            RequestValidationError: _refuse_request,
+            Exception: _fail_request,
+        },
+    )
+    app.state.metrics = metrics
+    for door in doors:
+        path = door.path.replace("}", ":path}")
+        route = Route(path, _Endpoint(door, metrics, refusals), methods=[*door.methods])
+        # A line break is a malformed id, not another address.
+        route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
+        app.router.routes.append(route)
+    return app
+
+
+def telling(make: Callable[[], Response]) -> Handle:
+    """An address that takes no parameters and tells something."""
+
+    async def handle(scope: Scope, _receive: Receive) -> Response:
+        refuse_query(scope.get("query_string", b""), "takes no parameters")
+        return make()
+
+    return handle
+
+
+def probes(registry: CollectorRegistry, ready: Callable[[], Response], document: dict[str, object]) -> list[Door]:
+    """What every process answers, its description included."""
+    described = json_response(200, document)
+    alive = json_response(200, {"status": "alive"})
+    return [
+        Door(("GET",), "/healthz", telling(lambda: alive)),
+        Door(("GET",), "/readyz", telling(ready)),
+        Door(
+            ("GET",),
+            "/metrics",
+            telling(lambda: Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(registry))),
+        ),
+        Door(("GET",), "/openapi.json", telling(lambda: described)),
+    ]
+
+
+class _Endpoint:
+    """One address: runs its handler and turns whatever it raises into a problem document."""
+
+    def __init__(self, door: Door, metrics: HttpMetrics, refusals: Refusals) -> None:
+        self._route = door.path
+        self._handle = door.handle
+        self._metrics = metrics
+        self._refusals = refusals
+
+    async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
+        started = perf_counter()
+        try:
+            response = await self._handle(scope, receive)
+        except ClientGone:
+            return
+        except Malformed as refusal:
+            response = malformed(refusal)
+        except Exception as failure:
+            told = self._refusals(failure)
+            if told is None:
+                _log_failure(self._route, failure)
+            response = told or problem("internal")
+        self._metrics.answered(self._route, response.status, perf_counter() - started)
+        await send(send_message, response, head=scope["method"] == "HEAD")
+
+
+async def _refuse_request(request: Request, refusal: Exception) -> StarletteResponse:
+    """What the framework itself refuses: an address or a method that is not there."""
+    status = refusal.status_code if isinstance(refusal, HTTPException) else 400
+    word = {404: "not_found", 405: "method_not_allowed"}.get(status, "body_malformed")
+    response = problem(word)
+    request.app.state.metrics.answered(OTHER, response.status, 0.0)
+    # The router keeps methods as a set, whose order is another one in each process.
+    headers: dict[str, str] = getattr(refusal, "headers", None) or {}
+    allowed = {name: ", ".join(sorted(value.split(", "))) for name, value in headers.items()}
+    return StarletteResponse(response.body, response.status, allowed, response.content_type.decode())
+
+
+async def _fail_request(_request: Request, failure: Exception) -> StarletteResponse:
+    _log_failure(OTHER, failure)
+    response = problem("internal")
+    return StarletteResponse(response.body, response.status, None, response.content_type.decode())
+
+
+def _log_failure(route: str, failure: Exception) -> None:
+    """Where it failed and with what kind of exception; its message is left out, for it may hold what the client sent."""
+    places = ", ".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(failure.__traceback__))
+    _LOGGER.error("request to %s failed: %s at %s", route, type(failure).__name__, places)
