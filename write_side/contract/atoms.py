@@ -72,7 +72,11 @@ def parse_new_asset(text: object, field: str = "asset") -> str:
 def parse_integer(text: object, field: str, code: str = "amount_malformed") -> int:
     """A digit string of minor units, |value| <= 10^18, without sign +, spaces, underscores or leading zeros."""
     if not isinstance(text, str) or not _DIGITS.match(text) or text == "-0":
-        raise Malformed(code, field, 'must be a string of ASCII digits such as "1000", in minor units')
+        raise Malformed(
+            code,
+            field,
+            'must be a string of ASCII digits such as "1000", in minor units: without a leading zero, and not past 10^18',
+        )
     value = int(text)
     if abs(value) > LIMIT:
         raise Malformed(code, field, "must not pass 10^18 minor units")
