@@ -247,7 +247,11 @@ class Client:
                 continue
             if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
-            failure = str(reply.document().get("title") or "it is not available")
+            document = reply.document()
+            failure = str(document.get("title") or "it is not available")
+            # Of a partition that stopped, it is the reason that tells what to do.
+            if reason := document.get("reason"):
+                failure += f" ({reason})"
         raise NotAnswered(f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts.")
 
 

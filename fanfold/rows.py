@@ -96,6 +96,9 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
             yield Skipped(line, "amount_zero", "moves nothing")
         elif seen.named and not terms.former and not cells[ID]:
             yield Skipped(line, "id_missing", f"has nothing in its column `{ID}`")
+        elif not seen.named and not terms.former and not cells[TRANSACTION]:
+            # It would be every row without one of that account and amount, in whatever file, and moved once for all of them.
+            yield Skipped(line, "transaction_missing", f"has nothing in its column `{TRANSACTION}`")
         else:
             yield seen.row(line, raw, cells, amount)
 

@@ -6,6 +6,7 @@ Each is written without anchors, for whoever reads texts to anchor in the way of
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 ACCOUNT: Final = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
@@ -54,3 +55,20 @@ POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 def whole(pattern: str) -> str:
     """Anchored for Rust's `regex` and for JSON Schema; Python's `$` would let a line break at the end pass."""
     return f"^{pattern}$"
+
+
+def units_of(text: object) -> int:
+    """Minor units of a string of digits, without sign +, spaces, underscores or leading zeros.
+
+    Raises ValueError with what it must be, as what follows the field's name in a sentence.
+    """
+    if not isinstance(text, str) or not _INTEGER.match(text):
+        raise ValueError(
+            'must be a string of ASCII digits such as "1000", in minor units: without a leading zero, and not past 10^18'
+        )
+    if abs(units := int(text)) > UNITS_MAX:
+        raise ValueError("must not pass 10^18 minor units")
+    return units
+
+
+_INTEGER: Final = re.compile(rf"{INTEGER}\Z", re.ASCII)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
@@ -154,48 +154,33 @@ NEW_ID: Final = MadeId()
 
 # Amounts, in minor units
 
+Code = Literal["amount_malformed", "floor_malformed", "condition_malformed"]
 
-def units(value: object) -> int:
-    """Minor units of a string of digits, without sign +, spaces, underscores or leading zeros; of an `int` itself.
 
-    Raises PydanticCustomError with a sentence; the code is the field's.
-    """
+def _units(value: object, code: Code = "amount_malformed") -> int:
+    """Minor units, of a string of digits or as an `int`. Raises PydanticCustomError."""
     if type(value) is int:
-        number = value
-    elif isinstance(value, str) and _DIGITS.match(value):
-        number = int(value)
-    else:
-        raise PydanticCustomError("amount_malformed", 'must be a string of ASCII digits such as "1000", in minor units')
-    if abs(number) > grammar.UNITS_MAX:
-        raise PydanticCustomError("amount_malformed", "must not pass 10^18 minor units")
-    return number
+        value = str(value)
+    try:
+        return grammar.units_of(value)
+    except ValueError as wrong:
+        raise PydanticCustomError(code, str(wrong)) from None
 
 
 def _positive(value: object) -> int:
-    number = units(value)
+    number = _units(value)
     if number <= 0:
         raise PydanticCustomError("amount_malformed", "must be positive")
     return number
 
 
 def _not_zero(value: object) -> int:
-    number = units(value)
+    number = _units(value)
     if number == 0:
         raise PydanticCustomError("amount_malformed", "must not be zero")
     return number
 
 
-def _coded(code: Literal["floor_malformed", "condition_malformed"]) -> Callable[[object], int]:
-    def read(value: object) -> int:
-        try:
-            return units(value)
-        except PydanticCustomError as refused:
-            raise PydanticCustomError(code, refused.message()) from None
-
-    return read
-
-
-_DIGITS: Final = re.compile(rf"{grammar.INTEGER}\Z", re.ASCII)
 _AS_TEXT: Final = PlainSerializer(str, return_type=str)
 
 
@@ -215,14 +200,14 @@ SignedAmount = TypeAliasType(
 )
 LeastAvailable = Annotated[
     int,
-    PlainValidator(_coded("condition_malformed")),
+    PlainValidator(lambda value: _units(value, "condition_malformed")),
     _AS_TEXT,
     _digits(grammar.ANY_UNITS, "Refused when less than this is available before the transfer, in minor units."),
 ]
 
 
 def _floor(value: object) -> int | None:
-    return None if value is None else _coded("floor_malformed")(value)
+    return None if value is None else _units(value, "floor_malformed")
 
 
 Floor = Annotated[

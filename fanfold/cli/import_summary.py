@@ -22,7 +22,8 @@ REUSED: Final = "id_reused_with_other_content"
 class Summary:
     """repeated: done by an earlier import, so no money moved this time. refused: moved nothing, now or earlier.
 
-    refused_earlier: of these, so answered by an earlier import, and not tried again. differing: the same transaction was asked
+    refused_earlier: of these, so answered by an earlier import, and not tried again. not_asked: of these, so malformed that the
+    log knows nothing of it: its id is free. differing: the same transaction was asked
     for by an earlier import, with other cells besides; nothing moved now. alike: moved, like an earlier row of the file.
     """
 
@@ -32,6 +33,7 @@ class Summary:
     repeated: int = 0
     refused: int = 0
     refused_earlier: int = 0
+    not_asked: int = 0
     differing: int = 0
     alike: int = 0
     skipped_zero: int = 0
@@ -45,6 +47,7 @@ class Summary:
         if row.code == "amount_zero":
             self.skipped_zero += 1
         else:
+            self.not_asked += 1
             self._refuse(row)
 
     def settle(self, row: Row, opened: Opened | Refusal | None, moved: Moved | Refusal, sequence: int) -> None:
@@ -68,6 +71,7 @@ class Summary:
                 Skipped(row.line, moved.code, f"{moved.title}: the answer of an earlier import, not tried again")
             )
         else:
+            self.not_asked += "position" not in moved.document
             self._refuse(Skipped(row.line, moved.code, moved.title))
 
     @property
@@ -89,9 +93,17 @@ class Summary:
                 "",
                 f"first refusals ({len(self.refusals):,} of {self.refused:,})",
                 laid_out(sheet_of(self.refusals)),
-                "A refused row keeps its answer, and is not tried again by importing it again. To try it, give it another "
-                "`transaction` (or `id`).",
             ]
+        if self.refused > self.not_asked:
+            lines.append(
+                "A refused row keeps its answer, and is not tried again by importing it again. To try it, give it another "
+                "`transaction` (or `id`)."
+            )
+        if self.not_asked:
+            lines.append(
+                "A malformed or missing cell was not asked for: mend it and import the file again. Leave its `transaction` as it "
+                "is: with another one a row that is in already moves again."
+            )
         if self.notes:
             lines += [
                 "",

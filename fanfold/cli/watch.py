@@ -55,11 +55,17 @@ async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
     if not as_json:
         say_next("\t".join(column.name for column in COLUMNS))
     async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
+        waiting = False
         async for update in updates:
             if isinstance(update, BalanceChange):
                 say_next(json.dumps(update._asdict()) if as_json else "\t".join(_cells(update.account, update)))
             elif not update.live:
                 complain(f"waiting: {update.reason}")
+                waiting = True
+            elif waiting:
+                # Without a change there is no line, and whoever read that it waits could not know.
+                complain(f"live again: {update.reason}")
+                waiting = False
 
 
 async def _draw_changes(url: str, accounts: list[str]) -> None:

@@ -21,10 +21,11 @@ export class Drafts {
     this.#remember();
   }
 
+  /** Names of the forms that still hold what was answered. */
   answered(id) {
-    for (const [name, held] of Object.entries(this.#held)) {
-      if (held.id === id) this.changed(name);
-    }
+    const names = Object.keys(this.#held).filter((name) => this.#held[name].id === id);
+    names.forEach((name) => this.changed(name));
+    return names;
   }
 
   #remember() {

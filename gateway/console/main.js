@@ -60,36 +60,40 @@ function remembered() {
   }
 }
 
-/** Tell an answer in words; `again` sends an unanswered request once more. */
-function tell(answer, done, failed, again) {
+/** Tell an answer in words; `again` sends an unanswered request once more: `asked` tells that one, for it may have been done. */
+function tell(answer, done, failed, asked, again) {
   if (answer.kind === "done" && answer.document.result === "pending") {
     activity.add("unknown", `Under way: ${done}`, "It ends by itself; its steps are shown as they are done.");
   } else if (answer.kind === "done") {
     activity.add("done", done, `In the log at position ${answer.document.position ?? "?"}.`);
   } else {
     const { title, detail } = answer.problem;
-    activity.add(answer.kind, `${failed}: ${title ?? "refused"}`, detail ?? "", answer.kind === "unknown" ? again : null);
+    const unknown = answer.kind === "unknown";
+    activity.add(answer.kind, `${unknown ? asked : failed}: ${title ?? "refused"}`, detail ?? "", unknown ? again : null);
   }
   return answer.kind === "done";
 }
 
 async function open(account, asset, floor) {
   const answer = await openAccount(account, asset, floor);
-  return tell(answer, `Opened ${account} in ${asset}`, `${account} was not opened`, () => open(account, asset, floor));
+  const [done, failed, asked] = [`Opened ${account} in ${asset}`, `${account} was not opened`, `Opening ${account}`];
+  return tell(answer, done, failed, asked, () => open(account, asset, floor));
 }
 
 async function move(command) {
   const sum = formatWithSign(command.amount, command.asset);
   const what = `${sum} from ${command.from} to ${command.to}`;
   const answer = await transfer(command);
-  if (answer.kind !== "unknown") drafts.answered(command.id);
+  const forms = answer.kind === "unknown" ? [] : drafts.answered(command.id);
+  // Whoever pressed Send again would pay again: also when it was "Send again with the same id" that got the answer.
+  if (answer.kind === "done" && forms.includes("transfer")) byId("transfer-form").elements.amount.value = "";
   const available = answer.problem?.available;
   if (available !== undefined) {
     answer.problem.detail = `No money moved. ${command.from} has ${formatWithSign(available, command.asset)} available.`;
   }
   const { result, steps, protocol } = answer.document ?? answer.problem ?? {};
   if (result === "pending" || steps !== undefined || protocol !== undefined) timeline.follow(command.id);
-  return tell(answer, `Moved ${what}`, `${what} did not go through`, () => move(command));
+  return tell(answer, `Moved ${what}`, `${what} did not go through`, `${what}, id ${command.id}`, () => move(command));
 }
 
 /** Runs `work` with the form's values while its button is disabled. A RangeError is shown at the named field. */
@@ -122,8 +126,12 @@ function amountOf(text, asset, field) {
   try {
     return parse(text, asset);
   } catch (error) {
-    throw Object.assign(error, { field });
+    throw Object.assign(error, { field: error.field ?? field });
   }
+}
+
+function partyNamed(text, field) {
+  return text === "@world" ? text : accountNamed(text, field);
 }
 
 onSubmit(byId("watch-form"), async ({ account }) => {
@@ -140,10 +148,8 @@ onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
 });
 
 onSubmit(byId("transfer-form"), async ({ from, to, amount, asset }) => {
-  const fields = { from, to, amount: amountOf(amount, asset, "amount"), asset };
-  if (await move({ id: drafts.idFor("transfer", fields), ...fields })) {
-    byId("transfer-form").elements.amount.value = "";
-  }
+  const fields = { from: partyNamed(from, "from"), to: partyNamed(to, "to"), amount: amountOf(amount, asset, "amount"), asset };
+  await move({ id: drafts.idFor("transfer", fields), ...fields });
 });
 byId("transfer-form").addEventListener("input", () => drafts.changed("transfer"));
 

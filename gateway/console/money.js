@@ -26,10 +26,12 @@ export function formatWithSign(minor, asset) {
   return text.startsWith("−") ? "−" + sign + text.slice(1) : sign + text;
 }
 
-/** What a person typed, "12,345.6", as minor units "1234560". Throws RangeError with a message for that person. */
+/** What a person typed, "12,345.6", as minor units "1234560". Throws RangeError with a message for that person and its `field`. */
 export function parse(typed, asset) {
   const exponent = exponentOf(asset);
-  if (exponent === null) throw new RangeError("The asset must be a code and its decimal places, such as USD/2.");
+  if (exponent === null) {
+    throw Object.assign(new RangeError("The asset must be a code and its decimal places, such as USD/2."), { field: "asset" });
+  }
   const match = /^(-?)([0-9]+|[0-9]{1,3}(?:,[0-9]{3})+)(?:\.([0-9]+))?$/.exec(typed.trim());
   if (match === null) throw new RangeError("An amount is digits with a point, such as 12.50.");
   const part = match[3] ?? "";

@@ -106,7 +106,6 @@ class Session:
         subscription = self.by_account.get(wanted.account)
         if subscription is None:
             subscription = Subscription(self, wanted.account, self._next_number)
-            subscription.newest = -1 if wanted.since is None else wanted.since
             self._next_number += 1
             self.by_account[wanted.account] = self.by_number[subscription.number] = subscription
         subscription.name(transfers)

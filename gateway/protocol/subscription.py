@@ -122,13 +122,15 @@ class Subscription:
         self._move(Event.NAMED)
 
     def grant(self, since: int | None, transfers: bool) -> None:
-        """A request is acknowledged: its state is sent again, though never below what the client has."""
-        if self.granted is not None:
-            self.newest = max(-1 if since is None else since, self.newest - 1)
-            if self.unsent is not None and self.unsent.version > self.newest:
-                self.newest = self.unsent.version
-            else:
-                self.unsent = None
+        """A request is acknowledged: its state is sent again, though never below what the client has.
+
+        What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
+        """
+        has = -1 if since is None else since
+        if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
+            self.newest = self.unsent.version
+        else:
+            self.newest, self.unsent = has if self.granted is None else max(has, self.newest - 1), None
         self.first, self.granted = True, transfers
         self._answered(Event.LAST_ANSWERED)
 

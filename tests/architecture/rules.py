@@ -20,10 +20,19 @@ OURS: Final = (*SIDES, "fanfold", "deploy", "tests")
 # A side's contract is what others may know of it; wiring is how the command line and deploy/ put it together.
 CONTRACTS: Final = tuple(f"{side}.contract" for side in SIDES)
 WIRINGS: Final = tuple(f"{side}.wiring" for side in SIDES)
+PUBLIC: Final = "fanfold.api"
+"""What everybody may import, and what imports nothing of ours."""
+DOORS: Final = "fanfold.doors"
+"""What the HTTP doors of all sides do alike."""
 MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("write_side/", ("write_side",)),
-    ("read_side/", ("read_side", "write_side.contract")),
-    ("gateway/", ("gateway", "read_side.contract", "write_side.contract")),
+    ("fanfold/api/", (PUBLIC,)),
+    ("fanfold/doors/", (PUBLIC, DOORS)),
+    ("write_side/contract/", ("write_side", PUBLIC)),
+    ("write_side/ledger/", ("write_side", PUBLIC)),
+    ("write_side/", ("write_side", PUBLIC, DOORS)),
+    ("read_side/contract/", ("read_side", "write_side.contract", PUBLIC)),
+    ("read_side/", ("read_side", "write_side.contract", PUBLIC, DOORS)),
+    ("gateway/", ("gateway", "read_side.contract", "write_side.contract", PUBLIC, DOORS)),
     # The benchmarks live with the tests, and one of them starts a broker: only the bench command reaches there.
     ("fanfold/cli/bench", ("fanfold", "deploy", *WIRINGS, *CONTRACTS, "tests.benchmarks", "tests.servers")),
     # Contracts are values and pure functions: printing a position or decoding a block needs no wiring.

@@ -195,6 +195,37 @@ async def test_an_unanswered_transfer_is_sent_again_with_its_id_until_a_field_ch
     await shows(page, "alice", "$49.99")
 
 
+async def test_an_unanswered_transfer_is_not_called_failed_and_leaves_nothing_to_send_twice(page: Page) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await expect(page.get_by_label("Amount")).to_have_value("12.50")
+    await page.route("**/v1/transfers", lambda route: route.abort())
+    await page.get_by_role("button", name="Send", exact=True).click()
+    told = page.locator(".activity li.unknown")
+    await expect(told).to_contain_text(re.compile("12.50 from alice to bob, id [0-9a-f-]{36}: No answer arrived"))
+    await expect(told).not_to_contain_text("did not go through")
+    await page.unroute("**/v1/transfers")
+    await page.get_by_role("button", name="Send again with the same id").click()
+    await shows(page, "alice", "$87.50")
+    await expect(page.get_by_label("Amount")).to_have_value("")
+
+
+async def test_a_wrong_field_is_the_one_that_is_marked(page: Page) -> None:
+    right = {"from": "alice", "to": "bob", "amount": "1.00", "asset": "USD/2"}
+    for name, wrong in (("from", "al ice"), ("to", "@transit"), ("amount", "1,23"), ("asset", "usd")):
+        for field, value in (right | {name: wrong}).items():
+            await page.locator(f"#transfer-form [name={field}]").fill(value)
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await expect(page.locator(f"#transfer-form [name={name}]")).to_have_attribute("aria-invalid", "true")
+        assert await page.locator("#transfer-form [aria-invalid]").count() == 1
+
+
+async def test_a_narrow_page_is_read_without_going_sideways(page: Page) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await shows(page, "bob", "$100.00")
+    await page.set_viewport_size({"width": 320, "height": 700})
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_by_itself(chromium_path: str) -> None:
     wallet = WalletStub()
     await wallet.open("alice")

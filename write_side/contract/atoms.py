@@ -11,7 +11,7 @@ import re
 from blake3 import blake3
 
 from fanfold.api import grammar
-from fanfold.api.grammar import ASSET_EXPONENT_MAX
+from fanfold.api.grammar import ASSET_EXPONENT_MAX, units_of
 from fanfold.api.malformed import Malformed
 
 LIMIT = grammar.UNITS_MAX
@@ -27,7 +27,6 @@ SYSTEM_ACCOUNTS = (WORLD, TRANSIT)
 _ACCOUNT = re.compile(rf"{grammar.ACCOUNT}\Z", re.ASCII)
 _ASSET = re.compile(rf"{grammar.ASSET}\Z", re.ASCII)
 _NEW_ASSET = re.compile(rf"{grammar.NEW_ASSET}\Z", re.ASCII)
-_INTEGER = re.compile(rf"{grammar.INTEGER}\Z", re.ASCII)
 _UUID = re.compile(rf"{grammar.UUID}\Z", re.ASCII)
 
 
@@ -62,12 +61,10 @@ def parse_new_asset(text: object, field: str = "asset") -> str:
 
 def parse_integer(text: object, field: str, code: str = "amount_malformed") -> int:
     """A digit string of minor units, |value| <= 10^18, without sign +, spaces, underscores or leading zeros."""
-    if not isinstance(text, str) or not _INTEGER.match(text):
-        raise Malformed(code, field, 'must be a string of ASCII digits such as "1000", in minor units')
-    value = int(text)
-    if abs(value) > LIMIT:
-        raise Malformed(code, field, "must not pass 10^18 minor units")
-    return value
+    try:
+        return units_of(text)
+    except ValueError as wrong:
+        raise Malformed(code, field, str(wrong)) from None
 
 
 def parse_amount(text: object, field: str = "amount") -> int:

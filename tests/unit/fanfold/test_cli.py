@@ -287,6 +287,23 @@ def test_an_account_named_twice_is_watched_once(wallet: StubWallet) -> None:
     assert [message["accounts"] for message in wallet.subscribed] == [[{"account": "alice"}]]
 
 
+def test_watch_in_a_pipe_says_that_it_waits_and_that_it_waits_no_more(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice"]
+    environment = dict(os.environ)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    ) as watching:
+        assert watching.stdout is not None
+        assert watching.stderr is not None
+        watching.stdout.readline()
+        assert watching.stdout.readline().startswith("alice\t")
+        wallet.drop_sockets()
+        assert watching.stderr.readline().startswith("waiting: the connection was lost")
+        assert watching.stderr.readline().startswith("live again: connected")
+        watching.terminate()
+
+
 def test_watch_prints_every_change_as_a_json_line(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2")
     run("transfer", "@world", "alice", "0.05", "USD/2")

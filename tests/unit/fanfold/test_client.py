@@ -280,6 +280,16 @@ async def test_service_that_never_answers_is_said_after_all_attempts(wallet: Stu
         assert wallet.requests == client_module.ATTEMPTS_MAX
 
 
+async def test_who_gets_no_answer_gets_the_reason_that_the_service_gave(
+    wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    wallet.fail_next, wallet.fail_reason = 1_000, "another writer has taken over partition 2"
+    async with Client(wallet.url) as client:
+        with pytest.raises(NotAnswered, match=r"\(another writer has taken over partition 2\), after"):
+            await client.transfer("@world", "alice", 5, "USD/2")
+
+
 async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:

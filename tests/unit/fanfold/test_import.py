@@ -196,6 +196,19 @@ def test_a_refused_row_imported_again_is_told_to_be_the_old_answer(wallet: StubW
     assert _imported(tmp_path, f"{HEADING}\n1 again,a,-5\n", *floor, "--json")["done"] == 1
 
 
+def test_a_malformed_row_is_mended_under_its_own_transaction(wallet: StubWallet, tmp_path: Path) -> None:
+    """Another one would pay again what an earlier import has paid."""
+    usd = ("--asset", "USD/2", "--minor")
+    _imported(tmp_path, f"{HEADING}\n1,a,300\n", *usd, "--json")
+    told = _imported(tmp_path, f"{HEADING}\n1,a,+300\n2,not an id,5\n", *usd, "--json", code=1)
+    assert (told["refused"], told["not_asked"]) == (2, 2)
+    told_in_words = run("import", str(tmp_path / "rows.csv"), *usd, code=1).stdout
+    assert "Leave its `transaction` as it is" in told_in_words
+    assert "keeps its answer" not in told_in_words
+    assert _imported(tmp_path, f"{HEADING}\n1,a,300\n2,b,5\n", *usd, "--json")["done"] == 1
+    assert wallet.state("a")["posted"] == "300"
+
+
 BAD: dict[str, tuple[str | bytes, str]] = {
     "an unclosed quote": (
         'transaction,account,amount,note\nt1,u1,100,ok\nt2,u2,200,"unfinished\nt3,u3,300,ok\n',

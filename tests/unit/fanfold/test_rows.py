@@ -50,6 +50,7 @@ def test_account_is_opened_before_its_first_transfer_only() -> None:
         (["1", "a", "d"], "row_malformed"),
         (["1", "a", "d", "7", "8"], "row_malformed"),
         ([], "row_malformed"),
+        (["", "a", "d", "7"], "transaction_missing"),
     ],
 )
 def test_row_that_is_no_transfer_is_named_by_its_line(cells: list[str], code: str) -> None:

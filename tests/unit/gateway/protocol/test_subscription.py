@@ -79,8 +79,9 @@ class Client:
         self.watch.take(FeedBatch(0, 0, "a", -1, 5, EMPTY_ROWS))
         self.version = 3
 
-    def ask(self, id: int) -> tuple[Watch, Any]:
-        wish = self.session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": [{"account": "a"}]}))
+    def ask(self, id: int, since: int | None = None) -> tuple[Watch, Any]:
+        account = {"account": "a"} if since is None else {"account": "a", "since": since}
+        wish = self.session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": [account]}))
         assert isinstance(wish, Watch)
         return wish, self.watch.register(wish.subscriptions)
 
@@ -143,3 +144,28 @@ def test_a_refused_request_with_a_since_of_the_future_silences_nobody() -> None:
     client.answer((wish, client.watch.register(wish.subscriptions)), False)
     client.change()
     assert [row["v"] for row in client.sent()[-1]["items"]] == [4]
+
+
+@pytest.mark.parametrize("granted", [(True, True), (True, False), (False, True)])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("sinces", list(product([None, 2, 3], repeat=2)))
+def test_of_two_requests_the_since_of_one_hides_nothing_from_the_other(
+    sinces: tuple[int | None, int | None], order: tuple[int, int], granted: tuple[bool, bool]
+) -> None:
+    client = Client()
+    asked = [client.ask(number, since) for number, since in enumerate(sinces)]
+    for number in order:
+        client.answer(asked[number], granted[number])
+    told = client.sent()
+    versions = [row["v"] for frame in told if frame["op"] == "balances" for row in frame["items"]]
+    lacking = [since != client.version for since, is_granted in zip(sinces, granted, strict=True) if is_granted]
+    assert versions == [client.version] or not (versions or any(lacking))
+
+
+def test_a_refused_first_request_with_a_since_of_the_future_silences_nobody() -> None:
+    client = Client()
+    first, second = client.ask(1, since=99), client.ask(2)
+    client.answer(first, False)
+    client.answer(second, True)
+    client.change()
+    assert [row["v"] for frame in client.sent() if frame["op"] == "balances" for row in frame["items"]] == [4]

@@ -96,6 +96,13 @@ def test_anything_else_is_no_integer(text: object) -> None:
     refused(lambda text: parse_integer(text, "f"), text, "amount_malformed")
 
 
+@pytest.mark.parametrize("text", [str(LIMIT + 1), "1" * 20, "007"])
+def test_digits_that_are_refused_are_told_why(text: str) -> None:
+    with pytest.raises(Malformed, match=r"10\^18") as told:
+        parse_amount(text)
+    assert not text.startswith("0") or "leading zero" in str(told.value)
+
+
 @pytest.mark.parametrize("text", [*BAD_DIGITS, "0", "-1", str(-LIMIT)])
 def test_an_amount_is_positive_too(text: object) -> None:
     refused(parse_amount, text, "amount_malformed")
