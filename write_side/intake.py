@@ -42,6 +42,11 @@ __all__ = ["Intake", "Overloaded", "Stopping"]
 GATHERED_MAX: Final = 65_536
 """Commands that may gather in one lane: some 100 ms of full load, and some 30 MB."""
 
+DRY_RUNS_AT_ONCE: Final = 1
+"""A dry run of many legs decides dozens of small blocks, 25 ms here, in one of the few threads in which writers decide theirs."""
+DRY_RUNS_MAX: Final = 64
+"""Dry runs that wait or run: some 2 s of the longest. One more is refused as overloaded."""
+
 
 class Stopping(Exception):
     """The service is stopping; the command was not taken."""
@@ -78,6 +83,8 @@ class Intake:
         self._earlier = Earlier(outcomes)
         self._ahead = RefusedAhead(outcomes)
         self._stopping = False
+        self._dry_runs = 0
+        self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def submit(
         self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
@@ -131,9 +138,22 @@ class Intake:
         return BatchOutcome.gathered(list(rows.values()), outcomes)
 
     async def dry_run(self, command: Command) -> Answer:
-        """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Stopping."""
+        """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
+
+        Raises Stopping; Overloaded when `DRY_RUNS_MAX` wait: questions must not keep payments waiting.
+        """
         if self._stopping:
             raise Stopping
+        if self._dry_runs >= DRY_RUNS_MAX:
+            raise Overloaded
+        self._dry_runs += 1
+        try:
+            async with self._dry_running:
+                return await self._dry_run(command)
+        finally:
+            self._dry_runs -= 1
+
+    async def _dry_run(self, command: Command) -> Answer:
         home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})

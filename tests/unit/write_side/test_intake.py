@@ -19,7 +19,7 @@ from write_side.contract.log_memory import MemoryRecords
 from write_side.contract.state import Place
 from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
-from write_side.intake import GATHERED_MAX, Overloaded, Stopping
+from write_side.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Capture, Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.outcomes import OutcomeUnknown
@@ -203,6 +203,19 @@ async def test_a_client_that_goes_away_leaves_the_others_their_answers() -> None
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(told[3], asyncio.CancelledError)
         assert all(not isinstance(answers, BaseException) for n, answers in enumerate(told) if n != 3)
+
+
+async def test_dry_runs_beyond_a_bound_are_refused_and_leave_the_threads_to_the_writers() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        asked = [asyncio.create_task(process.intake.dry_run(deposit(n))) for n in range(DRY_RUNS_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await process.intake.dry_run(deposit(DRY_RUNS_MAX))
+        answers = await asyncio.gather(*asked)
+        assert {answer.status for answer in answers} == {201}
+        again = await process.intake.dry_run(deposit(DRY_RUNS_MAX))
+        assert again.status == 201
 
 
 def test_home_is_the_debited_accounts_partition_and_for_a_deposit_the_credited_ones() -> None:
