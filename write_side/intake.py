@@ -250,7 +250,7 @@ class Intake:
         """As `_submit` for one that comes by itself, without columns of its own."""
         lane = self._lanes[home]
         lane.outcomes.require()
-        if lane.gathered >= GATHERED_MAX:
+        if lane.gathered >= GATHERED_MAX or lane.is_heavy:
             raise Overloaded
         [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
         if answer.status == PENDING_STATUS:
@@ -301,9 +301,11 @@ class Intake:
         for p in batches:
             self._lanes[p].outcomes.require()
         sizes = {p: sum(map(len, each)) for p, each in batches.items()}
-        if any(self._lanes[p].gathered + size > GATHERED_MAX for p, size in sizes.items()):
+        if any(self._lanes[p].gathered + size > GATHERED_MAX or self._lanes[p].is_heavy for p, size in sizes.items()):
             raise Overloaded
-        futures = {p: [self._lanes[p].add(batch) for batch in each] for p, each in batches.items()}
+        futures = {
+            p: [self._lanes[p].add(batch, behind=n) for n, batch in enumerate(each)] for p, each in batches.items()
+        }
         flat = [future for each in futures.values() for future in each]
         results = await asyncio.gather(*flat, return_exceptions=True)
         for result in results:

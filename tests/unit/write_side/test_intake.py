@@ -12,6 +12,7 @@ from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account
+from write_side.contract import limits
 from write_side.contract.atoms import NO_FLOOR, partition_of
 from write_side.contract.block import decode
 from write_side.contract.codes import Flag
@@ -96,6 +97,20 @@ async def test_a_lane_that_gathers_too_much_refuses_at_once() -> None:
     async with RunningPartition(MemoryRecords(1)) as process:
         with pytest.raises(Overloaded):
             await process.intake.submit([ALICE] * (GATHERED_MAX + 1))
+
+
+async def test_a_lane_in_which_too_many_bytes_have_gathered_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        monkeypatch.setattr(limits, "COMMANDS_BYTES_MAX", 1_000)  # two transfers a record
+        asked = [asyncio.create_task(process.submit(deposit(n))) for n in range(100)]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in told if isinstance(each, BaseException)]
+        assert {type(each) for each in refused} == {Overloaded}
+        assert len(refused) < 100
+        [answer] = await process.submit(deposit(1_000))
+        assert answer.status == 201
+        assert int(process.writer.state.posted[2]) == 100 - len(refused) + 1
 
 
 async def test_no_outcome_in_time_is_unknown_and_asking_again_is_safe() -> None:
