@@ -34,7 +34,7 @@ from write_side.ledger.commands import (
     Void,
 )
 from write_side.outcome_columns import BatchOutcome, outcome_columns
-from write_side.outcomes import Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
+from write_side.outcomes import ANSWERS_A_TURN, Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
 from write_side.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
 
 __all__ = ["Intake", "Overloaded", "Stopping"]
@@ -285,7 +285,9 @@ class Intake:
                 for answer in await self._lanes[p].outcomes.answers(each, range(len(part)))
             ]
             answers.update(zip(by_partition[p], found, strict=True))
-        for i, answer in answers.items():
+        for told, (i, answer) in enumerate(answers.items()):
+            if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+                await asyncio.sleep(0)
             if answer.status == PENDING_STATUS:
                 home, command, _ = routed[i]
                 assert not isinstance(command, OpenAccount)

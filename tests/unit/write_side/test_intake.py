@@ -23,7 +23,7 @@ from write_side.home import Routed, home_partition
 from write_side.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Capture, Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
-from write_side.outcomes import OutcomeUnknown
+from write_side.outcomes import ANSWERS_A_TURN, OutcomeUnknown
 
 LOCKED_S = 5.0
 """How long the state is kept from a loop that waits for it: it must not."""
@@ -196,6 +196,21 @@ async def test_a_line_may_reverse_the_transfer_of_a_line_before_it_when_they_run
         paid = Transfer(id_at(NOON_US, 1), giver, receiver, 5, "USD/2")
         answers = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], Mode.STOP)
         assert [answer.document["result"] for answer in answers] == ["done", "done"]
+
+
+async def test_others_have_their_turns_while_a_large_request_is_answered() -> None:
+    count = 40 * ANSWERS_A_TURN
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        await process.submit(*(deposit(n) for n in range(count)))
+        decided = await process.outcomes.wait(1, DEADLINE_S)
+        answering = asyncio.create_task(process.outcomes.answers(decided, range(count)))
+        turns = 0
+        while not answering.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len(await answering) == count
+        assert turns >= 40
 
 
 async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:
