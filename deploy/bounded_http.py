@@ -7,6 +7,7 @@
 - Bytes that are no request are answered in their turn, never in the place of an answer that is still to come.
 - Trailers are not headers (RFC 9110 section 6.5.1).
 - Requests for a host that is not ours are refused, upgrades too (`allowed_hosts.py`).
+- Connections beyond what leaves the log its files are closed with a 503 (`descriptors.py`).
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ REFUSED_BODY_SECONDS_MAX: Final = 10
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection. What is held of an unfinished head is the bound and one read of the socket at most."""
 
-    def __init__(self, hosts: AllowedHosts, head_ms: int, *arguments: Any, **named: Any) -> None:
+    def __init__(self, hosts: AllowedHosts, head_ms: int, connections_max: int, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._hosts = hosts
+        self._connections_max = connections_max
         self._head_ms = head_ms
         self._served = self.app
         self._in_head = True
@@ -54,7 +56,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._watch_head(waiting=True)
+        if len(self.connections) > self._connections_max:
+            self._ended = "full"
+            transport.write(_FULL)
+            transport.close()
+        else:
+            self._watch_head(waiting=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch_head(waiting=False)
@@ -66,15 +73,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._ended is not None:
             return
         self._unset_keepalive_if_required()
-        self._unparsed_bytes += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            self._end("Invalid HTTP request received.")
-            return
+        unread: bytes | None = data
+        while unread is not None:  # a read may hold thousands of requests that ask for an upgrade
+            self._unparsed_bytes += len(unread)
+            fed, unread = unread, None
+            try:
+                self.parser.feed_data(fed)
+            except httptools.HttpParserUpgrade as upgrade:
+                unread = self._upgrade(fed[upgrade.args[0] :])
+                if unread is None:
+                    return
+            except httptools.HttpParserError:
+                self._end("Invalid HTTP request received.")
+                return
         if self._unparsed_bytes > HEAD_BYTES_MAX:
             self._end("The head of the request is too large.")
         else:
@@ -114,19 +125,23 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     # Upgrades.
 
-    def _upgrade(self, rest: bytes) -> None:
-        """The parser has stopped behind a head that asks for another protocol; `rest` came in the same read."""
+    def _upgrade(self, rest: bytes) -> bytes | None:
+        """The parser has stopped behind a head that asks for another protocol; `rest` came in the same read.
+
+        Returns what is to be read again, by a new parser; None when nothing is.
+        """
         if self._offers_upgrade() and not rest:
             self._watch_head(waiting=False)
             self.handle_websocket_upgrade()
-        elif self.scope["method"] == "CONNECT":
+            return None
+        if self.scope["method"] == "CONNECT":
             self._end("This is no proxy.")
-        else:
-            again = self._head_without_upgrade() + rest
-            self._in_head, self._unparsed_bytes = True, 0
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's constructor does
-            self.data_received(again)
+            return None
+        again = self._head_without_upgrade() + rest
+        self._in_head, self._unparsed_bytes = True, 0
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's constructor does
+        return again
 
     def _offers_upgrade(self) -> bool:
         """A handshake as RFC 6455 section 4.1 has it, for us, on a connection that owes no answer."""
@@ -206,6 +221,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._end("The head of the request did not come in time.")
         elif not self._unanswered and not self.transport.is_closing():
             self.transport.close()
+
+
+_FULL_BODY: Final = (
+    b'{"type":"urn:fanfold:problem:overloaded","title":"Too many connections are open","status":503,"code":"overloaded",'
+    b'"detail":"Nothing was read from this connection, and nothing was done. Try again soon with the same id."}'
+)
+_FULL: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
+)
 
 
 def _disconnect(cycle: RequestResponseCycle) -> None:

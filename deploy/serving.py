@@ -16,6 +16,7 @@ import uvloop
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
+from deploy.descriptors import connections_max
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -92,16 +93,20 @@ async def serve(
     start: Callable[[], Coroutine[Any, Any, None]] = _at_once,
     ws: Any = "none",
     head_ms: int = HEAD_MS_MAX,
+    connections: int | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
     Requests are answered from the first second, while `start` folds the logs: the doors say so, and how far it is. `work` begins
     after it, and then `on_started` is called.  `drain` runs after the last request was taken and before the work is cancelled.
+
+    connections: open ones at most; None: as many as leave the log its files. Call it when the logs are open.
     """
+    most = connections_max() if connections is None else connections
     config = uvicorn.Config(
         app,
         ws=ws,
-        http=functools.partial(BoundedHttpProtocol, hosts, head_ms),  # type: ignore[arg-type]  # it only calls it
+        http=functools.partial(BoundedHttpProtocol, hosts, head_ms, most),  # type: ignore[arg-type]  # it only calls it
         lifespan="off",
         access_log=False,
         log_level="warning",

@@ -24,10 +24,13 @@ class ReadSettings(BaseSettings):
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
 
     def projected(self, partitions: int) -> list[int]:
-        """The partitions to project. Raises ValueError for one the log does not have."""
+        """The partitions to project. Raises ValueError for one the log does not have, and for what is no number."""
         if not self.project_partitions:
             return list(range(partitions))
-        projected = sorted({int(part) for part in self.project_partitions.split(",")})
+        try:
+            projected = sorted({int(part) for part in self.project_partitions.split(",")})
+        except ValueError:
+            raise ValueError("FANFOLD_PROJECT_PARTITIONS must be numbers of partitions, such as 0,2") from None
         if projected[0] < 0 or projected[-1] >= partitions:
             raise ValueError(f"FANFOLD_PROJECT_PARTITIONS names a partition outside 0..{partitions - 1}")
         return projected

@@ -35,13 +35,18 @@ from write_side.ledger.commands import (
     Void,
 )
 from write_side.outcome_columns import BatchOutcome, outcome_columns
-from write_side.outcomes import Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
+from write_side.outcomes import ANSWERS_A_TURN, Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
 from write_side.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
 
 __all__ = ["Intake", "Overloaded", "Stopping"]
 
 GATHERED_MAX: Final = 65_536
 """Commands that may gather in one lane: some 100 ms of full load, and some 30 MB."""
+
+DRY_RUNS_AT_ONCE: Final = 1
+"""A dry run of many legs decides dozens of small blocks, 25 ms here, in one of the few threads in which writers decide theirs."""
+DRY_RUNS_MAX: Final = 64
+"""Dry runs that wait or run: some 2 s of the longest. One more is refused as overloaded."""
 
 
 class Stopping(Exception):
@@ -79,6 +84,8 @@ class Intake:
         self._earlier = Earlier(outcomes)
         self._ahead = RefusedAhead(outcomes)
         self._stopping = False
+        self._dry_runs = 0
+        self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def submit(
         self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
@@ -132,9 +139,22 @@ class Intake:
         return BatchOutcome.gathered(list(rows.values()), outcomes)
 
     async def dry_run(self, command: Command) -> Answer:
-        """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Stopping."""
+        """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
+
+        Raises Stopping; Overloaded when `DRY_RUNS_MAX` wait: questions must not keep payments waiting.
+        """
         if self._stopping:
             raise Stopping
+        if self._dry_runs >= DRY_RUNS_MAX:
+            raise Overloaded
+        self._dry_runs += 1
+        try:
+            async with self._dry_running:
+                return await self._dry_run(command)
+        finally:
+            self._dry_runs -= 1
+
+    async def _dry_run(self, command: Command) -> Answer:
         home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
@@ -231,7 +251,7 @@ class Intake:
         """As `_submit` for one that comes by itself, without columns of its own."""
         lane = self._lanes[home]
         lane.outcomes.require()
-        if lane.gathered >= GATHERED_MAX:
+        if lane.gathered >= GATHERED_MAX or lane.is_heavy:
             raise Overloaded
         [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
         if answer.status == PENDING_STATUS:
@@ -266,7 +286,9 @@ class Intake:
                 for answer in await self._lanes[p].outcomes.answers(each, range(len(part)))
             ]
             answers.update(zip(by_partition[p], found, strict=True))
-        for i, answer in answers.items():
+        for told, (i, answer) in enumerate(answers.items()):
+            if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+                await asyncio.sleep(0)
             if answer.status == PENDING_STATUS:
                 home, command, _ = routed[i]
                 assert not isinstance(command, OpenAccount)
@@ -282,9 +304,11 @@ class Intake:
         for p in batches:
             self._lanes[p].outcomes.require()
         sizes = {p: sum(map(len, each)) for p, each in batches.items()}
-        if any(self._lanes[p].gathered + size > GATHERED_MAX for p, size in sizes.items()):
+        if any(self._lanes[p].gathered + size > GATHERED_MAX or self._lanes[p].is_heavy for p, size in sizes.items()):
             raise Overloaded
-        futures = {p: [self._lanes[p].add(batch) for batch in each] for p, each in batches.items()}
+        futures = {
+            p: [self._lanes[p].add(batch, behind=n) for n, batch in enumerate(each)] for p, each in batches.items()
+        }
         flat = [future for each in futures.values() for future in each]
         results = await asyncio.gather(*flat, return_exceptions=True)
         for result in results:

@@ -27,6 +27,15 @@ Lone = OpenAccount | Transfer
 """What may come as a value, and becomes a row when its record leaves: columns of its own took a fifth of a POST."""
 
 
+GATHERED_RECORDS_MAX = 8
+"""Of the heaviest records: what may gather in bytes. Each takes most of a second here when its transfers have 32 legs in many
+partitions, and nobody should wait longer behind his neighbours than he waits for an answer."""
+
+
+LOOKS = 16
+"""How often within the time that a request may wait it is looked who has waited for longer: a look passes over all that wait."""
+
+
 class Overloaded(Exception):
     """Too many commands wait already; this one was not taken."""
 
@@ -43,12 +52,13 @@ class _Gathered(NamedTuple):
 class Lane:
     """`add` commands that belong together, and fit into a block: they leave in one record.
 
-    gathered: commands that have not left yet."""
+    gathered: commands that have not left yet; gathered_bytes: what they weigh."""
 
     def __init__(
         self, partition: int, queue: CommandQueue, outcomes: Outcomes, record_commands_max: int, wait_s: float
     ) -> None:
         self.gathered = 0
+        self.gathered_bytes = 0
         self.outcomes = outcomes
         self._partition = partition
         self._queue = queue
@@ -61,12 +71,19 @@ class Lane:
         self._overdue: set[int] = set()
 
     @property
+    def is_heavy(self) -> bool:
+        """Whether as much has gathered as may, in bytes: newcomers are not taken."""
+        return self.gathered_bytes > GATHERED_RECORDS_MAX * limits.COMMANDS_BYTES_MAX
+
+    @property
     def unanswered(self) -> int:
         """Records that nobody has taken within `wait_s`, and that are still on their way."""
         return len(self._overdue)
 
-    def add(self, commands: CommandBatch | Lone) -> asyncio.Future[Decided]:
+    def add(self, commands: CommandBatch | Lone, *, behind: int = 0) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
+
+        behind: how many records of the same request go before: each may take `wait_s`.
 
         It raises Overloaded or PartitionUnavailable when they were not taken, OutcomeUnknown when they may have been.
         """
@@ -76,8 +93,9 @@ class Lane:
             size, weight = len(commands), commands.weight()
         else:
             size, weight = 1, lone_weight(commands)
-        self._waiting.append(_Gathered(commands, size, weight, future, loop.time() + self._wait_s))
+        self._waiting.append(_Gathered(commands, size, weight, future, loop.time() + self._wait_s * (1 + behind)))
         self.gathered += size
+        self.gathered_bytes += weight
         if not self._scheduled:
             self._scheduled = True
             loop.call_soon(self._leave)
@@ -98,10 +116,11 @@ class Lane:
                 more = self._waiting[0]
                 size, weight = size + more.size, weight + more.weight
                 if leaving and (size > self._record_commands_max or weight > limits.COMMANDS_BYTES_MAX):
-                    size -= more.size
+                    size, weight = size - more.size, weight - more.weight
                     break
                 leaving.append(self._waiting.popleft())
             self.gathered -= size
+            self.gathered_bytes -= weight
             task = asyncio.get_running_loop().create_task(self._send(leaving))
             self._in_flight.add(task)
             task.add_done_callback(self._arrived)
@@ -109,19 +128,24 @@ class Lane:
         self._watch()
 
     def _watch(self) -> None:
-        if self.unanswered and self._waiting and not self._watching:
+        if self._waiting and not self._watching:
             self._watching = True
-            asyncio.get_running_loop().call_at(self._waiting[0].until_s, self._give_up)
+            loop = asyncio.get_running_loop()
+            until_s = min(gathered.until_s for gathered in self._waiting)
+            loop.call_at(max(until_s, loop.time() + self._wait_s / LOOKS), self._give_up)
 
     def _give_up(self) -> None:
-        """Nobody waits longer behind records that do not arrive: what has not left by its time is not taken."""
+        """Nobody waits longer behind records that do not arrive, or are many: what has not left by its time is not taken."""
         self._watching = False
         now_s = asyncio.get_running_loop().time()
-        while self.unanswered and self._waiting and self._waiting[0].until_s <= now_s:
-            late = self._waiting.popleft()
-            self.gathered -= late.size
-            if not late.future.done():
-                late.future.set_exception(Overloaded())
+        late = [gathered for gathered in self._waiting if gathered.until_s <= now_s]
+        if late:
+            self._waiting = deque(gathered for gathered in self._waiting if gathered.until_s > now_s)
+        for gathered in late:
+            self.gathered -= gathered.size
+            self.gathered_bytes -= gathered.weight
+            if not gathered.future.done():
+                gathered.future.set_exception(Overloaded())
         self._watch()
 
     def _arrived(self, task: asyncio.Task[None]) -> None:

@@ -10,6 +10,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 
+IDS_MAX_MOST = 2**40
+"""64 TiB of ids: more than any machine holds, and numbers in the compiled loops stay far from their end."""
+
 
 class WriteSettings(BaseSettings):
     """Defaults serve one process on one machine."""
@@ -33,7 +36,9 @@ class WriteSettings(BaseSettings):
     )
     write_port: int = Field(8081, ge=0, le=65535, description="port of `fanfold write-side` on loopback")
     block_commands_max: int = Field(8_192, ge=1, le=ROWS_MAX, description="commands decided in one block")
-    ids_max: int = Field(16_777_216, ge=1024, description="transfer ids remembered a partition (64 bytes each)")
+    ids_max: int = Field(
+        16_777_216, ge=1024, le=IDS_MAX_MOST, description="transfer ids remembered a partition (64 bytes each)"
+    )
     max_clock_step_ms: int = Field(5_000, ge=1, description="a writer stops when the clock jumps further, milliseconds")
     accept_log_time: str = Field(
         "",
@@ -59,10 +64,13 @@ class WriteSettings(BaseSettings):
         return (accepted - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
     def owned(self, partitions: int) -> list[int]:
-        """The partitions to write. Raises ValueError for one the log does not have."""
+        """The partitions to write. Raises ValueError for one the log does not have, and for what is no number."""
         if not self.own_partitions:
             return list(range(partitions))
-        owned = sorted({int(part) for part in self.own_partitions.split(",")})
+        try:
+            owned = sorted({int(part) for part in self.own_partitions.split(",")})
+        except ValueError:
+            raise ValueError("FANFOLD_OWN_PARTITIONS must be numbers of partitions, such as 0,2") from None
         if owned[0] < 0 or owned[-1] >= partitions:
             raise ValueError(f"FANFOLD_OWN_PARTITIONS names a partition outside 0..{partitions - 1}")
         return owned

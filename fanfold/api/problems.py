@@ -214,7 +214,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "partition_stopped": Problem(
         503,
         "The accounts' partition does not serve just now",
-        "Nothing was taken, and no money moved. The reason says why. Other partitions go on. Try again with the same id.",
+        "This request was not taken and moved no money; an earlier one with the same id may have. The reason says why. "
+        "Other partitions go on. Try again with the same id.",
     ),
     "stopping": Problem(503, "The service is stopping", "This request was not taken. Try again with the same id."),
     "outcome_unknown": Problem(

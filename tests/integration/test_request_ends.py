@@ -125,6 +125,10 @@ UPGRADES = [
 ]
 
 
+UPGRADES_AT_ONCE = 2_000
+"""More than Python's stack has frames."""
+
+
 class NoWebSocket:
     """Stands where the stream would: none of these requests may reach it."""
 
@@ -165,6 +169,12 @@ HANDSHAKE = (
     b"Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+
+
+async def test_thousands_of_upgrades_in_one_read_are_answered_each_for_itself(app: Recorder, port: int) -> None:
+    one = b"GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    answer = await say(port, one * UPGRADES_AT_ONCE + LAST)
+    assert statuses(answer) == [200] * (UPGRADES_AT_ONCE + 1)
 
 
 async def test_a_handshake_behind_a_request_that_is_not_answered_is_an_ordinary_request(app: Recorder) -> None:

@@ -70,6 +70,49 @@ async def test_requests_one_after_the_other_are_counted_each_for_itself(port: in
     writer.close()
 
 
+async def test_a_connection_more_than_leaves_the_log_its_files_is_closed_with_a_reason() -> None:
+    ready, end = asyncio.Event(), asyncio.Event()
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    async def asked(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return await reader.readuntil(b"hello")
+
+    with listen("127.0.0.1", 0) as bound:
+        serving = asyncio.create_task(
+            serve(
+                hello, bound, work=[until_the_end], drain=_nothing_is_left, on_started=ready.set, hosts=AllowedHosts(),
+                connections=2,
+            )
+        )  # fmt: skip
+        async with asyncio.timeout(LIMIT_S):
+            await ready.wait()
+            port = bound.getsockname()[1]
+            taken = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            for reader, writer in taken:
+                assert (await asked(reader, writer)).startswith(b"HTTP/1.1 200 ")
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            refused = await reader.read()
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            assert b'"code":"overloaded"' in refused
+            writer.close()
+            assert (await asked(*taken[0])).startswith(b"HTTP/1.1 200 ")
+            taken[1][1].close()
+            await taken[1][1].wait_closed()
+            while True:  # until the server has heard of it
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                with suppress(ConnectionError):
+                    if (await reader.read()).startswith(b"HTTP/1.1 200 "):
+                        break
+            writer.close()
+            taken[0][1].close()
+            end.set()
+            await serving
+
+
 NEWCOMERS = 160
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.ports.log_adapters import block, taken
 from write_side.contract.block import HEADER_BYTES
-from write_side.contract.log import START, LogFailed, Record
+from write_side.contract.log import START, LogFailed, LogUnsynced, Record
 from write_side.contract.log_file import FileLog
 from write_side.contract.log_file_folder import partition_folder, segment_offsets, segment_path
 
@@ -246,6 +246,42 @@ async def test_after_a_write_that_failed_half_way_nothing_is_taken_until_opened_
     assert await contents(log) == [block(0)]
     await log.close()
     assert await reopened(tmp_path) == [block(0)]
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """As clients do that open connections without an end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    spare = os.open(os.devnull, os.O_RDONLY)
+    os.close(spare)  # the lowest free one: none is given from here on
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_a_file_that_cannot_be_opened_for_want_of_descriptors_is_the_logs_failure_and_no_fault_of_ours(
+    tmp_path: Path,
+) -> None:
+    log = await FileLog.open(tmp_path, 1)
+    await log.append(0, block(0))
+    with no_descriptor_left(), pytest.raises(LogFailed, match="Too many open files"):
+        await contents(log)
+    assert await contents(log) == [block(0)]
+    await log.close()
+
+
+async def test_a_segment_that_cannot_be_begun_for_want_of_descriptors_may_be_tried_again(tmp_path: Path) -> None:
+    log = await FileLog.open(tmp_path, 1, segment_bytes=1)
+    await log.append(0, block(0))
+    with no_descriptor_left(), pytest.raises(LogFailed, match="Too many open files") as failed:
+        await log.append(0, block(1))
+    assert not isinstance(failed.value, LogUnsynced)
+    await log.resume(0)
+    await log.append(0, block(1))
+    assert await contents(log) == [block(0), block(1)]
+    await log.close()
 
 
 async def test_an_append_whose_caller_went_away_is_finished_and_the_next_goes_behind_it(tmp_path: Path) -> None:

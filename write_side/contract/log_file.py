@@ -274,7 +274,7 @@ class FileLog:
         while at < end:
             first = files.segment_of(at)
             limit = min(end, files.limit_of(first))
-            descriptor = os.open(segment_path(files.folder, first), os.O_RDONLY)
+            descriptor = _told(files.folder, partial(os.open, segment_path(files.folder, first), os.O_RDONLY))
             try:
                 while at < limit:
                     run = await self._run(

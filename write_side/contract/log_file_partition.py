@@ -77,8 +77,7 @@ class PartitionFiles:
     def append(self, frame: bytes) -> int:
         """Write and sync one frame; returns its offset. Raises OSError, LogUnsynced; then nothing more may be appended."""
         if self.end > self.firsts[-1] and self.end + len(frame) > self.firsts[-1] + self._segment_bytes:
-            with self._unsynced():
-                self._begin_segment()
+            self._begin_segment()
         offset, place = self.end, self.end - self.firsts[-1]
         written = os.pwrite(self._descriptor, frame, place)
         while written < len(frame):
@@ -149,9 +148,11 @@ class PartitionFiles:
 
     def _begin_segment(self) -> None:
         path = segment_path(self.folder, self.end)
+        # What cannot be made is not there, and the last block is: that may be tried again, when descriptors or room are back.
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
-        os.fsync(descriptor)
-        sync_folder(self.folder)
+        with self._unsynced():
+            os.fsync(descriptor)
+            sync_folder(self.folder)
         os.close(self._descriptor)
         self._descriptor = descriptor
         self.firsts.append(self.end)

@@ -12,6 +12,7 @@ from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account
+from write_side.contract import limits
 from write_side.contract.atoms import NO_FLOOR, partition_of
 from write_side.contract.block import decode
 from write_side.contract.codes import Flag
@@ -19,10 +20,10 @@ from write_side.contract.log_memory import MemoryRecords
 from write_side.contract.state import Place
 from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
-from write_side.intake import GATHERED_MAX, Overloaded, Stopping
+from write_side.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Capture, Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
-from write_side.outcomes import OutcomeUnknown
+from write_side.outcomes import ANSWERS_A_TURN, OutcomeUnknown
 
 LOCKED_S = 5.0
 """How long the state is kept from a loop that waits for it: it must not."""
@@ -96,6 +97,20 @@ async def test_a_lane_that_gathers_too_much_refuses_at_once() -> None:
     async with RunningPartition(MemoryRecords(1)) as process:
         with pytest.raises(Overloaded):
             await process.intake.submit([ALICE] * (GATHERED_MAX + 1))
+
+
+async def test_a_lane_in_which_too_many_bytes_have_gathered_refuses_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        monkeypatch.setattr(limits, "COMMANDS_BYTES_MAX", 1_000)  # two transfers a record
+        asked = [asyncio.create_task(process.submit(deposit(n))) for n in range(100)]
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [each for each in told if isinstance(each, BaseException)]
+        assert {type(each) for each in refused} == {Overloaded}
+        assert len(refused) < 100
+        [answer] = await process.submit(deposit(1_000))
+        assert answer.status == 201
+        assert int(process.writer.state.posted[2]) == 100 - len(refused) + 1
 
 
 async def test_no_outcome_in_time_is_unknown_and_asking_again_is_safe() -> None:
@@ -183,6 +198,21 @@ async def test_a_line_may_reverse_the_transfer_of_a_line_before_it_when_they_run
         assert [answer.document["result"] for answer in answers] == ["done", "done"]
 
 
+async def test_others_have_their_turns_while_a_large_request_is_answered() -> None:
+    count = 40 * ANSWERS_A_TURN
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        await process.submit(*(deposit(n) for n in range(count)))
+        decided = await process.outcomes.wait(1, DEADLINE_S)
+        answering = asyncio.create_task(process.outcomes.answers(decided, range(count)))
+        turns = 0
+        while not answering.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert len(await answering) == count
+        assert turns >= 40
+
+
 async def test_a_closing_intake_takes_nothing_more_and_answers_what_it_took() -> None:
     async with RunningPartition(MemoryRecords(1)) as process:
         taken = asyncio.create_task(process.submit(ALICE, deposit(1)))
@@ -203,6 +233,19 @@ async def test_a_client_that_goes_away_leaves_the_others_their_answers() -> None
         told = await asyncio.gather(*asked, return_exceptions=True)
         assert isinstance(told[3], asyncio.CancelledError)
         assert all(not isinstance(answers, BaseException) for n, answers in enumerate(told) if n != 3)
+
+
+async def test_dry_runs_beyond_a_bound_are_refused_and_leave_the_threads_to_the_writers() -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(ALICE)
+        asked = [asyncio.create_task(process.intake.dry_run(deposit(n))) for n in range(DRY_RUNS_MAX)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await process.intake.dry_run(deposit(DRY_RUNS_MAX))
+        answers = await asyncio.gather(*asked)
+        assert {answer.status for answer in answers} == {201}
+        again = await process.intake.dry_run(deposit(DRY_RUNS_MAX))
+        assert again.status == 201
 
 
 def test_home_is_the_debited_accounts_partition_and_for_a_deposit_the_credited_ones() -> None:

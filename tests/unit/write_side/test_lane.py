@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from write_side.contract.limits import COMMANDS_BYTES_MAX, RECORD_BYTES_MAX
+from write_side.contract.log import LogFailed
 from write_side.contract.log_memory import MemoryRecords
-from write_side.lane import RECORDS_IN_FLIGHT, Lane, Lone, Overloaded
+from write_side.lane import GATHERED_RECORDS_MAX, RECORDS_IN_FLIGHT, Lane, Lone, Overloaded
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.commands import Command, Leg, LegsTransfer, Note, OpenAccount, Transfer
 from write_side.ledger.step_batch import StepBatch
@@ -32,10 +34,18 @@ class KeptRecords:
     async def close(self) -> None: ...
 
 
+class UnknownRecords(KeptRecords):
+    """Keeps what it is given and does not know it: nothing has to wait for anything."""
+
+    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
+        await super().append(partition, batch)
+        raise LogFailed("it is not known whether the record is there")
+
+
 async def test_a_record_has_no_more_than_a_block_can_take() -> None:
-    queue = KeptRecords()
+    queue = UnknownRecords()
     partition = RunningPartition(MemoryRecords(1))
-    lane = Lane(0, queue, partition.outcomes, 8_192, 0.01)  # type: ignore[arg-type]
+    lane = Lane(0, queue, partition.outcomes, 8_192, DEADLINE_S)  # type: ignore[arg-type]
     legs = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
     large = Note(metadata='{"k":"' + "x" * 15_000 + '"}')
     futures = [lane.add(CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large)])) for n in range(1_000)]
@@ -99,9 +109,50 @@ async def test_who_waits_for_a_queue_that_takes_nothing_is_told_in_time_and_what
     assert lane.unanswered == 0
 
 
+def test_who_has_not_left_in_time_behind_records_that_take_long_is_not_taken() -> None:
+    async def told() -> list[type[BaseException]]:
+        lane = Lane(0, KeptRecords(), RunningPartition(MemoryRecords(1)).outcomes, 1, 10.0)  # type: ignore[arg-type]
+        futures = [lane.add(_transfer(n)) for n in range(9)]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        await lane.idle()
+        assert (lane.gathered, lane.gathered_bytes) == (0, 0)
+        return [type(each) for each in answers if isinstance(each, BaseException)]
+
+    found = virtual_time.run(told, lambda: 0.001)
+    unknown = found.count(OutcomeUnknown)  # what left, and what became of it nobody says
+    assert found == [OutcomeUnknown] * unknown + [Overloaded] * (9 - unknown)
+    assert RECORDS_IN_FLIGHT <= unknown <= 2 * RECORDS_IN_FLIGHT
+
+
+def test_the_records_of_one_request_have_their_time_one_after_the_other_and_who_comes_behind_them_has_his_own() -> None:
+    async def told() -> list[type[BaseException]]:
+        lane = Lane(0, KeptRecords(), RunningPartition(MemoryRecords(1)).outcomes, 1, 10.0)  # type: ignore[arg-type]
+        parts = [lane.add(CommandBatch.of([_transfer(n)]), behind=n) for n in range(8)]
+        answers = await asyncio.gather(*parts, lane.add(_transfer(100)), return_exceptions=True)
+        await lane.idle()
+        return [type(each) for each in answers if isinstance(each, BaseException)]
+
+    assert virtual_time.run(told, lambda: 0.001) == [OutcomeUnknown] * 8 + [Overloaded]
+
+
+async def test_what_has_gathered_is_weighed_until_it_has_left() -> None:
+    queue = UnknownRecords()
+    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 8_192, DEADLINE_S)  # type: ignore[arg-type]
+    legs = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
+    large = Note(metadata='{"k":"' + "x" * 15_000 + '"}')
+    heavy = CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs, note=large) for n in range(800)])
+    futures = [lane.add(heavy) for _ in range(GATHERED_RECORDS_MAX)]
+    assert not lane.is_heavy
+    futures += [lane.add(heavy), lane.add(_transfer(1)), lane.add(heavy)]
+    assert lane.is_heavy
+    await asyncio.gather(*futures, return_exceptions=True)
+    await lane.idle()
+    assert (lane.gathered, lane.gathered_bytes, lane.is_heavy) == (0, 0, False)
+
+
 async def test_a_flood_of_commands_that_come_alone_is_cut_like_any_other() -> None:
-    queue = KeptRecords()
-    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 50_000, 0.01)  # type: ignore[arg-type]
+    queue = UnknownRecords()
+    lane = Lane(0, queue, RunningPartition(MemoryRecords(1)).outcomes, 50_000, DEADLINE_S)  # type: ignore[arg-type]
     futures = [lane.add(_transfer(n)) for n in range(60_000)]
     await asyncio.gather(*futures, return_exceptions=True)
     await lane.idle()

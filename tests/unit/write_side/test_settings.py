@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from read_side.settings import ReadSettings
 from tests.unit.write_side.running import SimulatedClock
 from write_side.clock import ClockStepped, SteppedClockGuard
 from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.topic_kafka import MIN_IN_SYNC, REPLICATION
-from write_side.settings import WriteSettings
+from write_side.settings import IDS_MAX_MOST, WriteSettings
 
 
 def test_a_topic_survives_the_loss_of_a_broker_unless_less_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,6 +29,28 @@ def test_a_setting_that_no_block_or_header_could_hold_is_refused(name: str, monk
         monkeypatch.setenv(f"FANFOLD_{name.upper()}", str(value))
         with pytest.raises(ValueError, match=name):
             WriteSettings()
+
+
+def test_more_ids_than_any_machine_holds_are_refused_and_not_found_out_at_the_first_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FANFOLD_IDS_MAX", str(IDS_MAX_MOST))
+    assert WriteSettings().ids_max == IDS_MAX_MOST
+    monkeypatch.setenv("FANFOLD_IDS_MAX", "9" * 20)
+    with pytest.raises(ValueError, match="ids_max"):
+        WriteSettings()
+
+
+@pytest.mark.parametrize("text", [",", "0,", "one", " "])
+def test_partitions_that_are_no_numbers_are_told_with_the_variable_that_has_them(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FANFOLD_OWN_PARTITIONS", text)
+    monkeypatch.setenv("FANFOLD_PROJECT_PARTITIONS", text)
+    with pytest.raises(ValueError, match="FANFOLD_OWN_PARTITIONS"):
+        WriteSettings().owned(2)
+    with pytest.raises(ValueError, match="FANFOLD_PROJECT_PARTITIONS"):
+        ReadSettings().projected(2)
 
 
 def test_an_answer_is_waited_for_as_long_as_a_block_takes_at_least(monkeypatch: pytest.MonkeyPatch) -> None:

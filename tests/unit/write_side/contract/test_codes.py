@@ -161,3 +161,9 @@ def test_an_opening_at_the_wrong_partition_says_so_first() -> None:
     opened: list[Command] = [OpenAccount(FAR, "USD/2", 0, ""), OpenAccount(RICH, "EUR/2", 0, "")]
     codes = partition.decide(opened, NOON_US + 1).outcomes["code"].tolist()
     assert codes == [Code.PARTITIONS_DIFFER, Code.ACCOUNT_EXISTS]
+
+
+@pytest.mark.parametrize("word", [word for word, problem in PROBLEMS.items() if problem.status in (500, 503)])
+def test_who_could_not_ask_the_log_says_nothing_of_earlier_requests_with_the_same_id(word: str) -> None:
+    if word != "id_memory_full":  # the log was asked
+        assert "no money moved" not in PROBLEMS[word].detail.lower()
