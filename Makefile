@@ -1,6 +1,6 @@
 # Everything starts with `make install`; `make up` and `make test` call it. Exact versions: deploy/lock.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate clean
+.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate outages clean
 
 help:
 	@echo 'make up          start fanfold: one process, durable, with its console (FANFOLD_PORT 8080, FANFOLD_DATA ./data)'
@@ -10,6 +10,7 @@ help:
 	@echo 'make pytest      tests only, ARGS=... goes to pytest'
 	@echo 'make bench       every benchmark, one JSON line each (BENCH="writes rebuild" chooses)'
 	@echo 'make simulate    the deterministic simulation: SEEDS=1000 seeds FROM=0; a seed that fails prints itself'
+	@echo 'make outages     every server and side away, for AWAY=5,70,300 seconds, under load: a table; about an hour'
 	@echo 'make lock        lock again after a change of dependencies (LOCK_OPTIONS=--upgrade: newest versions)'
 	@echo 'make clean       remove caches, builds and .venv; never the data'
 
@@ -65,6 +66,10 @@ SEEDS ?= 1000
 FROM ?= 0
 simulate: install-dev
 	@.venv/bin/python -m tests.simulation $(SEEDS) $(FROM)
+
+AWAY ?= 5,70,300
+outages: install-dev install-servers
+	@.venv/bin/python -m tests.outages --seconds $(AWAY) $(ARGS)
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

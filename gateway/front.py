@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -93,20 +93,30 @@ class Front:
         await send_json(send, 200, {"status": "alive"})
 
     async def _ready(self, _: Scope, send: Send) -> None:
+        """Ready is a door through which a write would be answered. What else is the matter is told as degraded."""
+        writes, reads = await asyncio.gather(
+            *(_ask_ready(name, self._sides[name]) for name in ("write_side", "read_side"))
+        )
         reasons = ["the gateway is stopping"] if self.stopping else []
         if not self._hub.ready:
             reasons.append("the partitions are not known yet")
-        if not self._hub.live:
-            reasons.append("the feed is silent, or what it lost cannot be read: balances on open streams may be old")
-        answers = await asyncio.gather(*(_ask_ready(name, side) for name, side in self._sides.items()))
-        reasons += [reason for side_reasons, _ in answers for reason in side_reasons]
-        sides = dict(zip(self._sides, (document for _, document in answers), strict=True))
-        status = 503 if reasons else 200
-        await send_json(
-            send,
-            status,
-            {"status": "not ready" if reasons else "ready", "reasons": reasons, "streams": self._hub.streams, **sides},
-        )
+        reasons += writes.reasons
+        degraded = [*writes.degraded, *reads.reasons, *reads.degraded, *self._old_streams()]
+        document = {
+            "status": "not ready" if reasons else "degraded" if degraded else "ready",
+            "reasons": [*reasons, *degraded] if reasons else [],
+            "degraded": degraded,
+            "streams": self._hub.streams,
+            "write_side": writes.document,
+            "read_side": reads.document,
+        }
+        await send_json(send, 503 if reasons else 200, document)
+
+    def _old_streams(self) -> list[str]:
+        silent = "feed is silent, or what it lost cannot be read: balances on open streams may be old"
+        if self._hub.ready and len(self._hub.silent) == len(self._hub.partitions):
+            return [f"the {silent}"]
+        return [f"partition {partition}: its {silent}" for partition in sorted(self._hub.silent)]
 
     async def _metrics(self, _: Scope, send: Send) -> None:
         await send_bytes(send, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
@@ -120,23 +130,32 @@ class Front:
         await send_bytes(send, 426, b"application/problem+json", body, headers)
 
 
-async def _ask_ready(name: str, side: Upstream) -> tuple[list[str], Any]:
-    """Why a side is not ready, empty when it is, and what it said."""
+class _Told(NamedTuple):
+    """What a side says of itself: why it is not ready, empty when it is; what is the matter all the same; all of it."""
+
+    reasons: list[str]
+    degraded: list[str]
+    document: Any
+
+
+async def _ask_ready(name: str, side: Upstream) -> _Told:
     label = name.replace("_", " ")
     try:
         async with asyncio.timeout(READY_WAIT_MS / 1000):
             status, body = await side.ask("GET", "/readyz")
         document = msgspec.json.decode(body) if body else None
     except (UpstreamUnavailable, TimeoutError):
-        return [f"the {label} does not answer"], None
+        return _Told([f"the {label} does not answer"], [], None)
     except msgspec.DecodeError:
-        return [f"the {label} does not say whether it is ready"], None
+        return _Told([f"the {label} does not say whether it is ready"], [], None)
+
+    def said(member: str) -> list[str]:
+        found = document.get(member) if isinstance(document, dict) else None
+        return [f"{label}: {each}" for each in found] if isinstance(found, list) else []
+
     if status == 200:
-        return [], document
-    reasons = document.get("reasons") if isinstance(document, dict) else None
-    if isinstance(reasons, list) and reasons:
-        return [f"{label}: {reason}" for reason in reasons], document
-    return [f"the {label} is not ready"], document
+        return _Told([], said("degraded"), document)
+    return _Told(said("reasons") or [f"the {label} is not ready"], [], document)
 
 
 @cache

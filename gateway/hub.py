@@ -6,7 +6,7 @@ The rules are in `protocol/partition_watch.py` and `protocol/session.py`; here a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -65,8 +65,8 @@ class Hub:
         feed_silence_ms: int,
     ) -> None:
         self.partitions: list[PartitionWatch] = []
-        self.live = True
-        """False while a feed is silent, or what it lost cannot be read: what clients see may be old, and they are told."""
+        self.silent: frozenset[int] = frozenset()
+        """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
         self._feed = feed
         self._balances = balances
         self._metrics = metrics
@@ -93,6 +93,10 @@ class Hub:
     def ready(self) -> bool:
         return bool(self.partitions)
 
+    @property
+    def live(self) -> bool:
+        return not self.silent
+
     async def run(self) -> None:
         """Follow the feed of every partition until cancelled."""
         try:
@@ -116,8 +120,7 @@ class Hub:
 
     def join(self, stream: Stream) -> None:
         self._streams[stream.session] = stream
-        if not self.live:
-            stream.session.tell_status(False)
+        self._tell(stream.session, in_silent=False)
 
     def leave(self, stream: Stream) -> None:
         self._streams.pop(stream.session, None)
@@ -131,11 +134,15 @@ class Hub:
         """
         shares = self._by_partition(watch.subscriptions)
         reads = [(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
+        self._tell(session, self._in_silent(session))
         self._spawn(self._serve(session, watch, reads))
 
-    def unwatch(self, subscriptions: Iterable[Subscription]) -> None:
+    def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
+        sessions = dict.fromkeys(subscription.session for subscription in subscriptions)
         for partition, share in self._by_partition(subscriptions).items():
             self.partitions[partition].forget(share)
+        for session in sessions:
+            self._tell(session, self._in_silent(session))
 
     async def _serve(self, session: Session, watch: Watch, reads: list[tuple[PartitionWatch, Read]]) -> None:
         try:
@@ -235,16 +242,32 @@ class Hub:
         for partition in self.partitions:
             partition.release_overdue(now_ms)
             self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
-        live = all(
-            now_ms - heard_at_ms < self._feed_silence_ms and partition.repairing_ms(now_ms) <= self._feed_silence_ms
+        silent = frozenset(
+            partition.partition
             for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)
+            if now_ms - heard_at_ms >= self._feed_silence_ms
+            or partition.repairing_ms(now_ms) > self._feed_silence_ms
+            # Who was told that it is old hears that it is live once what was lost has been read.
+            or (partition.repairing and partition.partition in self.silent)
         )
-        if live != self.live:
-            self.live = live
+        if silent != self.silent:
+            self.silent = silent
+            in_silent = frozenset[Session]().union(*(self.partitions[p].sessions() for p in silent))
             for session in self._streams:
-                session.tell_status(live)
-                self._touched[session] = None
+                self._tell(session, session in in_silent)
         if self._touched:
+            self._wake.set()
+
+    def _in_silent(self, session: Session) -> bool:
+        """Whether it watches an account of a silent partition."""
+        return bool(self.silent) and not self.silent.isdisjoint(self._by_partition(session.by_number.values()))
+
+    def _tell(self, session: Session, in_silent: bool) -> None:
+        """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""
+        live = not in_silent and (not self.silent or len(self.silent) < len(self.partitions))
+        if session.live is not live:
+            session.tell_status(live)
+            self._touched[session] = None
             self._wake.set()
 
     def _by_partition(self, subscriptions: Iterable[Subscription]) -> dict[int, list[Subscription]]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from read_side.projector import Projector
 from read_side.questions import Starting
 from write_side.contract.position import Position
+
+STORE_SILENT_S: Final = 2.0
+"""The view store is asked every second (`projector.HEARTBEAT_S`) and answers within milliseconds. Its time-out is 5 s."""
 
 
 class Health:
@@ -27,7 +30,7 @@ class Health:
         """Why this process should not get requests; empty when it should."""
         reasons = ["the service is stopping"] if self.stopping else []
         reasons += [f"partition {p.partition}: the log is being folded" for p in self._starting()]
-        unread = [reason for each in self._projectors if (reason := _unread(each)) is not None]
+        unread = [reason for each in self._projectors if (reason := _unread(each, self._wall_us())) is not None]
         return reasons + unread if len(unread) == len(self._projectors) else reasons
 
     def degraded(self) -> list[str]:
@@ -35,7 +38,7 @@ class Health:
         return [
             reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
             for each in self._projectors
-            if (reason := each.held_up()) is not None
+            if (reason := each.held_up() or _silent(each, self._wall_us())) is not None
         ]
 
     def document(self) -> dict[str, Any]:
@@ -62,12 +65,20 @@ class Health:
         return [each for each in self._projectors if isinstance(each.refusal(), Starting)]
 
 
-def _unread(projector: Projector) -> str | None:
+def _unread(projector: Projector, now_us: int) -> str | None:
     """Why nobody can read this partition here now; None when its view is there, however old the news of its log is."""
-    reason = projector.unavailable
+    reason = projector.unavailable or _silent(projector, now_us)
     if projector.refusal() is not None and not isinstance(projector.refusal(), Starting):
         reason = projector.held_up()
     return None if reason is None else f"partition {projector.partition}: {reason}"
+
+
+def _silent(projector: Projector, now_us: int) -> str | None:
+    """A store that hangs fails nothing before its time-out, and each second until then is one in which nobody is answered."""
+    if not projector.ready or not projector.asked_store_us:
+        return None
+    silent_s = (now_us - projector.asked_store_us) / 1e6
+    return f"the view store has said nothing for {silent_s:.0f} s" if silent_s > STORE_SILENT_S else None
 
 
 def _partition(projector: Projector, now_us: int) -> dict[str, Any]:

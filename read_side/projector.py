@@ -79,6 +79,8 @@ class Projector:
         self.feed_failures = 0
         self.commit_to_view_us = 0
         self.probed_at_us = 0
+        self.asked_store_us = 0
+        """Since when the view store is being asked something; 0 while it is not."""
         self._log = log
         self._view = view
         self._feed = feed
@@ -221,7 +223,7 @@ class Projector:
 
     async def _beat(self) -> None:
         try:
-            await self.owner.probe()
+            await self._asking_store(self.owner.probe)
         except ViewUnavailable as error:
             self.unavailable = str(error)
             return
@@ -267,11 +269,18 @@ class Projector:
             self.visible.advance(stored.sequence)
             self.offset.advance(stored.log_offset)
 
+    async def _asking_store(self, ask: Callable[[], Awaitable[Any]]) -> None:
+        self.asked_store_us = self._timer.wall_us()
+        try:
+            await ask()
+        finally:
+            self.asked_store_us = 0
+
     async def _until_available(self, write: Callable[[], Awaitable[Any]]) -> None:
         """Try again for as long as the store is away: the log waits, and memory holds no more than one run of it."""
         while True:
             try:
-                await write()
+                await self._asking_store(write)
             except ViewUnavailable as error:
                 if self.unavailable is None:
                     _log.warning("view store away", partition=self.partition, reason=str(error))

@@ -11,6 +11,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 
 RedisClient = Redis | RedisCluster
@@ -25,7 +26,8 @@ async def open_client(
 
     Raises one of FAILURES.
     """
-    retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries)
+    # A connection that is dead is another try; a server that does not answer is not: each try would wait as long again.
+    retry = Retry(ExponentialBackoff(cap=0.2, base=0.02), retries, (RedisConnectionError,))
     pool = BlockingConnectionPool.from_url(
         url,
         max_connections=connections_max,

@@ -30,11 +30,11 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(sides: Any, feed: Feed, **settings: Any) -> AsyncIterator[Served]:
+async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) -> AsyncIterator[Served]:
     """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions=1)
+        gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions)
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,

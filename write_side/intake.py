@@ -169,9 +169,9 @@ class Intake:
         first = await self._lanes[home].outcomes.first(said)
         return Answer(first.status, first.document | {"dry_run": True})
 
-    def unanswered(self, partition: int) -> bool:
-        """Whether what was sent there waits longer than an answer may: nobody takes it just now."""
-        return self._lanes[partition].unanswered > 0
+    def unanswered_s(self, partition: int) -> float:
+        """For how long what was sent there first, of what is on its way, has no answer."""
+        return self._lanes[partition].oldest_s
 
     def _touched(self, home: int, command: Command) -> Iterable[int]:
         """The partitions that a command may go to. Which accounts a hold has, only its partition knows."""

@@ -65,7 +65,8 @@ class Lane:
         self._record_commands_max = record_commands_max
         self._wait_s = wait_s
         self._waiting: deque[_Gathered] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._in_flight: dict[asyncio.Task[None], float] = {}
+        """With the time at which each left, oldest first."""
         self._scheduled = False
         self._watching = False
         self._overdue: set[int] = set()
@@ -79,6 +80,12 @@ class Lane:
     def unanswered(self) -> int:
         """Records that nobody has taken within `wait_s`, and that are still on their way."""
         return len(self._overdue)
+
+    @property
+    def oldest_s(self) -> float:
+        """For how long the oldest record has been on its way, to the queue or to its outcomes."""
+        left_s = next(iter(self._in_flight.values()), None)
+        return 0.0 if left_s is None else asyncio.get_running_loop().time() - left_s
 
     def add(self, commands: CommandBatch | Lone, *, behind: int = 0) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
@@ -122,7 +129,7 @@ class Lane:
             self.gathered -= size
             self.gathered_bytes -= weight
             task = asyncio.get_running_loop().create_task(self._send(leaving))
-            self._in_flight.add(task)
+            self._in_flight[task] = asyncio.get_running_loop().time()
             task.add_done_callback(self._arrived)
 
         self._watch()
@@ -149,7 +156,7 @@ class Lane:
         self._watch()
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
-        self._in_flight.discard(task)
+        del self._in_flight[task]
         self._leave()
 
     async def _send(self, leaving: list[_Gathered]) -> None:

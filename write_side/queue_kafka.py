@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 
 from write_side.command_queue import Queued, how_many_fit, rows_of
+from write_side.contract.leaving_kafka import STOP_WAIT_S
 from write_side.contract.log import START, LogFailed
 from write_side.contract.log_kafka import APPEND_WAIT_MS, KafkaLog
 from write_side.ledger.command_batch import BatchMalformed, CommandBatch
@@ -18,6 +19,9 @@ from write_side.ledger.step_batch import StepBatch, decode_record
 
 READ_AHEAD_MAX = 131_072
 """Commands read and not yet decided: two of the largest blocks. Beyond it the reader waits and Kafka keeps the rest."""
+
+CLOSE_WAIT_S = 2 * STOP_WAIT_S
+"""A reader that is closed is waited for so long: its consumer stops within half of it, if it stops at all."""
 
 
 class KafkaQueue:
@@ -91,6 +95,7 @@ class _KafkaReader:
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._failure: Exception | None = None
+        self._closed = False
         self._pump = asyncio.create_task(self._read_ahead())
 
     async def take(self, commands_max: int) -> list[Queued]:
@@ -110,14 +115,16 @@ class _KafkaReader:
         self._filled.set()
 
     async def close(self) -> None:
+        self._closed = True
         self._pump.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._pump
+        await asyncio.wait((self._pump,), timeout=CLOSE_WAIT_S)
 
     async def _read_ahead(self) -> None:
         try:
             async with aclosing(self._topic.tail(self._partition, self._after)) as runs:
                 async for run in runs:
+                    if self._closed:  # what was cancelled below Kafka's client may not have heard of it
+                        return
                     for record in run:
                         queued = Queued(record.offset, _readable(record.data))
                         self._records.append(queued)

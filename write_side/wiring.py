@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -24,7 +25,7 @@ from write_side.intake import Intake
 from write_side.ledger.commands import Protocol
 from write_side.ledger.compile_ahead import compile_ahead
 from write_side.look import look
-from write_side.partition import Partition, keep_all
+from write_side.partition import Partition, Standing, keep_all
 from write_side.queue_kafka import KafkaQueue
 from write_side.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
@@ -94,6 +95,11 @@ async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
         min_in_sync=settings.min_in_sync,
         append_wait_ms=settings.answer_wait_ms,  # a request is not answered later because its record does not leave
     )
+
+
+LATE_S: Final = 2.0
+"""A record has its outcome within milliseconds: behind one that has none by then the next will hardly be answered.
+The look at the brokers (`look.py`), which also refuses requests, takes up to 5 s to find the same."""
 
 
 class WriteSide:
@@ -185,13 +191,18 @@ class WriteSide:
         return [f"partition {number}: {reason}" for number, reason in enumerate(reasons)]
 
     def _unanswered(self, partition: int) -> str | None:
-        return "its queue does not take what was sent" if self.intake.unanswered(partition) else None
+        late_s = self.intake.unanswered_s(partition)
+        return f"what was sent {late_s:.0f} s ago has no answer yet" if late_s > LATE_S else None
 
     def _told_ready(self) -> dict[str, object]:
         return told_ready([partition.outcomes.state for partition in self.partitions], self._ids_max)
 
     def _standing(self) -> dict[str, dict[str, object]]:
-        return {str(partition.number): partition.document() for partition in self.partitions}
+        found = {str(partition.number): partition.document() for partition in self.partitions}
+        for number, said in found.items():
+            if said["reason"] is None and (late := self._unanswered(int(number))) is not None:
+                said |= {"standing": str(Standing.TAKES_NOTHING), "reason": late}
+        return found
 
     async def drain(self) -> None:
         """Take no more commands; wait until those taken are answered."""

@@ -129,6 +129,10 @@ class PartitionWatch:
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
 
+    def sessions(self) -> set[Session]:
+        """Those that watch an account here."""
+        return {each.session for watchers in self._watched.values() for each in watchers}
+
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
         verdict = judge(self.cursor, batch)

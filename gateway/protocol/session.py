@@ -60,13 +60,24 @@ Wish = Watch | Unwatch | Close
 class Session:
     """One client, from handshake to close."""
 
-    __slots__ = ("_errors", "_next_number", "_unanswered", "by_account", "by_number", "outbox", "subscriptions_max")
+    __slots__ = (
+        "_errors",
+        "_next_number",
+        "_unanswered",
+        "by_account",
+        "by_number",
+        "live",
+        "outbox",
+        "subscriptions_max",
+    )
 
     def __init__(self, subscriptions_max: int) -> None:
         self.subscriptions_max = subscriptions_max
         self.by_account: dict[str, Subscription] = {}
         self.by_number: dict[int, Subscription] = {}
         self.outbox = Outbox()
+        self.live = True
+        """What the client was told last: False when what it sees may be old."""
         self._next_number = 1
         self._unanswered = 0
         self._errors = 0
@@ -137,6 +148,7 @@ class Session:
         return Unwatch(self._close([each.number for each in open_before if not each.open]))
 
     def tell_status(self, live: bool) -> None:
+        self.live = live
         self.outbox.answer(status_frame(live))
 
     def end(self) -> Unwatch:

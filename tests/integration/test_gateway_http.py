@@ -7,13 +7,18 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 import uvicorn
+from prometheus_client import CollectorRegistry
 
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
+from read_side.feed.feed_memory import MemoryFeed
 from tests.gateway_server import Served, serving
+from tests.unit.read_side.asgi_client import ask as call
 from tests.wallet_stub import WalletStub
 
 LIMIT = 100_000
@@ -136,6 +141,41 @@ async def test_a_side_that_is_gone_is_told_as_such_and_nothing_is_sent_twice(wal
         assert (ready.status, len(ready.document["reasons"])) == (503, 2)
         assert (await ask(served, "GET", "/openapi.json")).status == 200, "what may be asked is known without them"
         assert (await ask(served, "GET", "/healthz")).status == 200
+
+
+async def test_a_door_through_which_a_write_is_answered_is_ready_and_says_what_else_is_the_matter() -> None:
+    said = {"write_side": (200, {"status": "ready"}), "read_side": (503, {"reasons": ["partition 0: no store"]})}
+
+    def side(name: str) -> Any:
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await receive()
+            status, document = said[name]
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": json.dumps(document).encode()})
+
+        return app
+
+    gateway = build_gateway(
+        GatewaySettings(), side("write_side"), side("read_side"), MemoryFeed(), CollectorRegistry(), partitions=1
+    )
+
+    async def ready() -> tuple[int, Any]:
+        reply = await call(cast("Any", gateway.app), "GET", "/readyz")
+        return reply.status, reply.document
+
+    status, document = await ready()
+    assert (status, document["status"], document["reasons"]) == (200, "degraded", [])
+    assert document["degraded"] == ["read side: partition 0: no store"]
+    said["read_side"] = (200, {"degraded": ["partition 1: damaged"]})
+    said["write_side"] = (200, {"degraded": ["partition 2: no leader"]})
+    status, document = await ready()
+    assert (status, document["status"]) == (200, "degraded")
+    assert document["degraded"] == ["write side: partition 2: no leader", "read side: partition 1: damaged"]
+    said["write_side"] = (503, {"reasons": ["partition 0: no broker"]})
+    status, document = await ready()
+    assert (status, document["status"]) == (503, "not ready")
+    assert document["reasons"] == ["write side: partition 0: no broker", "read side: partition 1: damaged"]
+    await gateway.close()
 
 
 async def test_an_answer_that_is_cut_short_never_looks_whole() -> None:

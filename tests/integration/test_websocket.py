@@ -21,6 +21,7 @@ from fanfold.api.close_codes import CloseCode
 from fanfold.stream import watch, watch_transfers
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
+from write_side.contract.atoms import partition_of
 
 WAIT_S = 10
 
@@ -62,6 +63,11 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(WAIT_S):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)
+
+
+async def readiness(served: Served) -> tuple[int, dict[str, Any]]:
+    async with aiohttp.ClientSession() as http, http.get(served.url + "/readyz") as ready:
+        return ready.status, await ready.json()
 
 
 async def closed_with(client: ClientConnection) -> int:
@@ -402,12 +408,80 @@ async def test_more_streams_than_allowed_are_told_to_come_back(wallet: WalletStu
 async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> None:
     async with serving(wallet, wallet.feed, feed_silence_ms=50) as served, connect(served.stream_url) as client:
         assert await receive(client) == {"op": "status", "live": False}
-        async with aiohttp.ClientSession() as http, http.get(served.url + "/readyz") as ready:
-            assert ready.status == 503
-            assert "feed is silent" in " ".join((await ready.json())["reasons"])
+        status, ready = await readiness(served)
+        assert (status, ready["status"]) == (200, "degraded"), "a write is answered all the same"
+        assert "feed is silent" in " ".join(ready["degraded"])
         served.gateway.hub._feed_silence_ms = 60_000
         await wallet.heartbeat()
         assert await receive(client) == {"op": "status", "live": True}
+
+
+async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet: WalletStub) -> None:
+    here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
+    await wallet.open(here)
+    async with (
+        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        connect(served.stream_url) as client,
+        connect(served.stream_url) as other,
+        connect(served.stream_url) as nobody,
+    ):
+        await wallet.heartbeat()
+        await send(client, op="subscribe", id=1, accounts=[{"account": here}])
+        assert (await receive(client))["op"] == "ack"
+        assert (await receive(client))["op"] == "balances"
+        await send(other, op="subscribe", id=1, accounts=[{"account": there}])
+        assert (await receive(other))["op"] == "ack"
+        hub = served.gateway.hub
+        hub._heard_at_ms[1] -= 60_000
+        hub.tick()
+        assert await receive(other) == {"op": "status", "live": False}
+        status, ready = await readiness(served)
+        assert (status, ready["status"]) == (200, "degraded")
+        [told] = ready["degraded"]
+        assert told.startswith("partition 1: ")
+        await wallet.transfer("@world", here, 5)
+        assert (await receive(client))["op"] == "balances", "and was told nothing of a partition that it does not watch"
+        await send(client, op="subscribe", id=2, accounts=[{"account": there}])
+        assert await receive(client) == {"op": "status", "live": False}
+        number = (await receive(client))["accounts"][0]["sub"]
+        await send(client, op="unsubscribe", id=3, subs=[number])
+        assert {json.dumps(await receive(client)) for _ in range(2)} == {
+            json.dumps({"op": "ack", "id": 3}),
+            json.dumps({"op": "status", "live": True}),
+        }
+        await send(nobody, op="ping", id=1)
+        assert (await receive(nobody))["op"] == "pong"
+        hub._heard_at_ms[0] -= 60_000
+        hub.tick()
+        assert await receive(nobody) == {"op": "status", "live": False}, "everything is silent"
+        hub._heard_at_ms = [hub._now_ms()] * 2
+        hub.tick()
+        for each in (client, other, nobody):
+            while await receive(each) != {"op": "status", "live": True}:
+                pass
+        assert (await readiness(served))[1]["status"] == "ready"
+
+
+async def test_a_stream_whose_feed_is_back_is_live_once_what_was_lost_is_read(wallet: WalletStub) -> None:
+    async with serving(wallet, wallet.feed, feed_silence_ms=60_000, cut_wait_ms=0) as served:
+        await wallet.heartbeat()
+        async with connect(served.stream_url) as client:
+            await subscribe(client, "alice")
+            assert (await receive(client))["op"] == "balances"
+            hub = served.gateway.hub
+            hub._heard_at_ms[0] -= 60_000
+            hub.tick()
+            assert await receive(client) == {"op": "status", "live": False}
+            wallet.mute, wallet.available = True, False
+            await wallet.transfer("@world", "alice", 1)
+            wallet.mute, wallet.published = False, wallet.sequence
+            await wallet.heartbeat()
+            await until(lambda: hub.partitions[0].repairing)
+            hub.tick()
+            assert not hub.live, "the feed is heard, and what it lost is not read yet"
+            wallet.available = True
+            frames = [await receive(client), await receive(client)]
+            assert [frame["op"] for frame in frames] == ["balances", "status"]
 
 
 async def test_balances_that_were_lost_and_cannot_be_read_again_are_not_told_as_live(wallet: WalletStub) -> None:

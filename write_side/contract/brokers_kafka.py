@@ -45,10 +45,9 @@ class TopicBrokers:
     async def troubles(self) -> Mapping[int, str]:
         """By partition, why it would not take an append; empty when all would. Returns within some LOOK_WAIT_MS, never raises."""
         async with self._looking:
-            views = await self._ask_known()
-            if not views:
+            if not self._known:
                 await self._learn()
-                views = await self._ask_known()
+            views = await self._ask_known()
         if not views:
             return dict.fromkeys(range(self._partitions), f"no broker of Kafka at {self._bootstrap} answers")
         found = {partition: self._trouble(partition, views) for partition in range(self._partitions)}
@@ -78,19 +77,24 @@ class TopicBrokers:
 
     async def _learn(self) -> None:
         """Who the brokers are, from those that the settings name."""
-        places = [_Place(host, port) for host, port, _ in collect_hosts(self._bootstrap)]
-        for answer in await asyncio.gather(*(self._ask(place) for place in places)):
+        for answer in await asyncio.gather(*(self._ask(place) for place in self._named())):
             self._note(answer)
 
     async def _ask_known(self) -> dict[int, Mapping[int, _Led]]:
+        """All at once, those that the settings name too, for brokers may have moved: behind the others it took as long again."""
         known = dict(self._known)
-        answers = await asyncio.gather(*(self._ask(place) for place in known.values()))
+        named = [place for place in self._named() if place not in known.values()]
+        answers = await asyncio.gather(*(self._ask(place) for place in (*known.values(), *named)))
         views: dict[int, Mapping[int, _Led]] = {}
-        for broker, answer in zip(known, answers, strict=True):
+        for answer in answers:
+            self._note(answer)
+        for broker, answer in zip(known, answers, strict=False):
             if answer is not None:
-                self._note(answer)
                 views[broker] = _seen(answer, self._topic)
         return views
+
+    def _named(self) -> list[_Place]:
+        return [_Place(host, port) for host, port, _ in collect_hosts(self._bootstrap)]
 
     def _note(self, answer: Any) -> None:
         # Those that it does not name may be away and come back, so they are asked still.

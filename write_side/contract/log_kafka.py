@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from write_side.contract.brokers_kafka import TopicBrokers
+from write_side.contract.leaving_kafka import stop_consumer, stop_producer
 from write_side.contract.limits import RECORD_BYTES_MAX
 from write_side.contract.log import START, LogFailed, Record
 from write_side.contract.topic_kafka import (
@@ -41,8 +42,6 @@ READ_WAIT_MS: Final = 60_000
 """`read` knows that there is more: when none comes for this long it fails rather than hangs."""
 TAIL_WAIT_MS: Final = 1_000
 """How long one look for new records may take. Data ends it at once, and so does close; it bounds nothing else."""
-STOP_WAIT_MS: Final = 5_000
-"""A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit."""
 
 
 class _Reading(NamedTuple):
@@ -131,7 +130,7 @@ class KafkaLog:
             raise LogFailed("The log is closed. Nothing was appended.")
         producer = self._producers.pop(partition, None)
         if self._failures.pop(partition, None) is not None and producer is not None:
-            await _stop(producer, flush=False)
+            await stop_producer(producer, flush=False)
         elif producer is not None:
             self._producers[partition] = producer
 
@@ -199,9 +198,12 @@ class KafkaLog:
         await self._brokers.close()
         producers, self._producers = self._producers, {}
         consumers, self._consumers = self._consumers, set()
-        await asyncio.gather(*(_stop_consumer(consumer) for consumer in consumers))
+        await asyncio.gather(*(stop_consumer(consumer) for consumer in consumers))
         await asyncio.gather(
-            *(_stop(producer, flush=partition not in self._failures) for partition, producer in producers.items())
+            *(
+                stop_producer(producer, flush=partition not in self._failures)
+                for partition, producer in producers.items()
+            )
         )
 
     async def _started_producer(self, partition: int) -> AIOKafkaProducer:
@@ -220,7 +222,7 @@ class KafkaLog:
                 try:
                     await producer.start()
                 except BaseException:
-                    await _stop(producer, flush=False)
+                    await stop_producer(producer, flush=False)
                     raise
                 self._producers[partition] = producer
             return self._producers[partition]
@@ -242,7 +244,7 @@ class KafkaLog:
             if self._closed:
                 raise ConsumerStoppedError
         except BaseException:
-            await _stop_consumer(consumer)
+            await stop_consumer(consumer)
             raise
         self._consumers.add(consumer)
         return consumer
@@ -269,7 +271,7 @@ class KafkaLog:
                 yield _Reading(consumer, at, end)
             finally:
                 self._consumers.discard(consumer)
-                await _stop_consumer(consumer)
+                await stop_consumer(consumer)
 
     @asynccontextmanager
     async def _told(self, partition: int) -> AsyncIterator[None]:
@@ -288,25 +290,3 @@ class KafkaLog:
 _NOT_THERE: Final = (
     "The topic was made again, or acknowledged records are gone. Restore it, or rebuild what was folded from it."
 )
-
-
-async def _stop_consumer(consumer: AIOKafkaConsumer) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STOP_WAIT_MS / 1000):
-            await consumer.stop()
-
-
-async def _stop(producer: AIOKafkaProducer, *, flush: bool) -> None:
-    """`AIOKafkaProducer.stop` sends what is waiting first, which never ends when the broker is gone."""
-    if flush:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STOP_WAIT_MS / 1000):
-                await producer.stop()
-                return
-    producer._closed = True
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STOP_WAIT_MS / 1000):
-            await producer._sender.close()
-    with suppress(TimeoutError):
-        async with asyncio.timeout(STOP_WAIT_MS / 1000):
-            await producer.client.close()

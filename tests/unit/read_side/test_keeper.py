@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from read_side.contract.rows import EMPTY_ROWS
-from read_side.contract.view import Checkpoint
+from read_side.contract.rows import EMPTY_ROWS, AccountRows
+from read_side.contract.view import Checkpoint, Owner
 from read_side.keeper import Keeper, Keepers
 from read_side.log_watch import QUIET_BEATS, SILENT_BEATS
 from read_side.projector import Projector
@@ -317,3 +317,40 @@ async def test_a_start_estimates_what_is_left_from_its_pace_so_far() -> None:
     now_us = progress.began_at_us + 2_000_000
     assert progress.document(25, -1, now_us) == {"blocks_folded": 25, "blocks": 100, "seconds_left": 6.0}
     assert progress.document(120, -1, now_us) == {"blocks_folded": 120, "blocks": 120, "seconds_left": 0.0}
+
+
+class HangingView(MemoryViewStore):
+    """Says nothing while `hangs`, and fails nothing either: a machine that is stopped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.back = asyncio.Event()
+        self.back.set()
+
+    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+        await self.back.wait()
+        return await super().apply(owner, expected, rows, checkpoint)
+
+
+async def test_a_view_store_that_hangs_is_told_before_it_fails() -> None:
+    side = Side(1)
+    view = side.view = HangingView()
+    side.projectors = [Projector(0, side.log, view, side.feed, side.timer, "boot")]
+    await side.writers[0].append(opened(NAMES[0]))
+    await side.start()
+    try:
+        assert (await ask(side.app(), "GET", "/readyz")).status == 200
+        view.back.clear()
+        beating = asyncio.ensure_future(side.timer.tick())
+        while not side.projectors[0].asked_store_us:  # noqa: ASYNC110  (nobody else tells)
+            await asyncio.sleep(0)
+        side.timer.now_us += 5_000_000
+        reply = await ask(side.app(), "GET", "/readyz")
+        assert reply.status == 503
+        assert "has said nothing for" in reply.document["reasons"][0]
+        view.back.set()
+        await asyncio.wait_for(beating, LIMIT_S)
+        assert (await ask(side.app(), "GET", "/readyz")).status == 200
+    finally:
+        view.back.set()
+        await side.stop()

@@ -169,3 +169,27 @@ def test_a_command_that_comes_alone_weighs_at_least_what_its_row_will() -> None:
     for command in lone:
         assert lone_weight(command) >= CommandBatch.of([command]).weight()
     assert sum(map(lone_weight, lone)) >= CommandBatch.of(lone).weight()
+
+
+def test_a_record_without_an_outcome_is_told_with_its_age() -> None:
+    async def story() -> None:
+        lane = Lane(0, NeverTaken(), RunningPartition(MemoryRecords(1)).outcomes, 8_192, 10.0)  # type: ignore[arg-type]
+        lane.outcomes.serve()
+        assert lane.oldest_s == 0.0
+        first = lane.add(_transfer(1))
+        await asyncio.sleep(1.0)
+        second = lane.add(_transfer(2))
+        await asyncio.sleep(1.5)
+        assert lane.oldest_s == 2.5
+        assert not first.done()
+        assert not second.done()
+        first.cancel()
+        second.cancel()
+
+    virtual_time.run(story, lambda: 0.001)
+
+
+class NeverTaken(KeptRecords):
+    async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError("never")

@@ -1,0 +1,58 @@
+"""Letting go of aiokafka's producers and consumers in bounded time, whatever they do.
+
+They swallow being cancelled while they wait for a task of theirs that is being cancelled too, and wait on for ever when that one
+has swallowed it as well. So a time-out that cancels them is no bound: what does not end is left behind instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+STOP_WAIT_S: Final = 5.0
+"""A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit,
+nor the next life of a partition."""
+
+_log = structlog.get_logger(__name__)
+_left: set[asyncio.Task[Any]] = set()
+"""Those that were left behind and have not ended yet: the loop itself keeps no task from the collector."""
+
+
+async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    await ended_within(consumer.stop(), STOP_WAIT_S)
+
+
+async def stop_producer(producer: AIOKafkaProducer, *, flush: bool) -> None:
+    """`AIOKafkaProducer.stop` sends what is waiting first, which never ends when the broker is gone."""
+    if flush and await ended_within(producer.stop(), STOP_WAIT_S):
+        return
+    producer._closed = True
+    await ended_within(producer._sender.close(), STOP_WAIT_S)
+    await ended_within(producer.client.close(), STOP_WAIT_S)
+
+
+async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool:
+    """Do it, for so long at most; whether it has ended. Raises what it raises. It is cancelled, and not waited for any more, when
+    it has not, or when the caller is."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        await asyncio.wait((task,), timeout=wait_s)
+    finally:
+        if not task.done():
+            _leave(task)
+    if task.done():
+        task.result()
+        return True
+    _log.warning("a Kafka client does not end and is left behind", work=getattr(work, "__qualname__", ""))
+    return False
+
+
+def _leave(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    _left.add(task)
+    task.add_done_callback(_left.discard)
+    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # heard, so that nobody is told of it
