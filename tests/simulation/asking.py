@@ -8,10 +8,12 @@ from functools import partial
 from tests.simulation.auditor import positions_of
 from tests.simulation.batches import Batches, Request
 from tests.simulation.clients import Asked
+from tests.simulation.clocks import SharedTime
 from tests.simulation.dry_runs import DryRuns
 from tests.simulation.faults import Chaos
 from tests.simulation.meddling import Meddling
 from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.intake import Overloaded, Stopping
@@ -19,6 +21,8 @@ from write_side.ledger.commands import Capture, Command, LegsTransfer, OpenAccou
 from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 
 REQUESTS_OF_CLIENT = 6
+CLIENTS_LATER, REQUESTS_LATER = 3, 2
+"""Who goes on asking when weeks have gone by, and how much each."""
 FORGOTTEN_S = 15.0
 """Ids may be forgotten for want of room when they are ten seconds old."""
 DEPOSITS = 12
@@ -32,23 +36,26 @@ class Clients:
 
     world: World
 
-    def __init__(self, wallet: Wallet, chaos: Chaos, *, floods: bool = False) -> None:
-        self._wallet, self._chaos = wallet, chaos
-        self._asked = Asked(chaos.random, wallet, floods=floods)
+    def __init__(
+        self, wallet: Wallet, chaos: Chaos, time: SharedTime, *, floods: bool = False, idle: bool = False
+    ) -> None:
+        self._wallet, self._chaos, self._time = wallet, chaos, time
+        self._asked = Asked(chaos.random, wallet, time.wall_us, floods=floods, idle=idle)
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
         self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
         self.reached: dict[int, int] = {}
         self._over: dict[Command, None] = {}
-        self._moved: dict[Transfer, None] = {}
+        self._moved: dict[Transfer | LegsTransfer, int] = {}
+        """What was done, and when."""
 
-    async def client(self) -> None:
-        """One client from its first request to its last answer."""
+    async def client(self, requests: int = REQUESTS_OF_CLIENT, opening: int = 2) -> None:
+        """One client from its first request to its last answer. opening: how many of them open accounts."""
         random = self._chaos.random
-        for n in range(REQUESTS_OF_CLIENT):
+        for n in range(requests):
             await asyncio.sleep(random.uniform(0, 2.0))
-            opens = n < 2 or random.random() < 0.1
+            opens = n < opening or random.random() < 0.1
             request = self._asked.request(opens)
             self.batches.asked(request)
             await self._until_answered(request)
@@ -67,9 +74,17 @@ class Clients:
             await self._until_answered(Request([self._asked.deposit()]))
         for command in list(self._over):
             await self._until_answered(Request([command]))
-        for transfer in list(self._moved)[:OTHERWISE]:
+        for transfer in [each for each in self._moved if isinstance(each, Transfer)][:OTHERWISE]:
             if alive := self._processes():
                 await self._ask_otherwise(self._chaos.random.choice(alive), transfer)
+
+    async def go_on(self) -> None:
+        """When weeks have gone by: a little more of the same, and what was done is asked for again."""
+        self.batches.weeks_later()
+        await asyncio.gather(*(self.client(REQUESTS_LATER, 0) for _ in range(CLIENTS_LATER)))
+        for command in [each for each in self._moved if not has_time(each.id)]:
+            await self._until_answered(Request([command]))
+        await self.ask_again()
 
     async def meddle(self) -> None:
         """For ever: be quick where a step is open, and set it right some time later."""
@@ -131,13 +146,13 @@ class Clients:
             self._asked.done.append(command.id)
         if answer.status == 201 and isinstance(command, Capture | Void | Reverse):
             self._over[command] = None
-        if answer.status == 201 and isinstance(command, Transfer):
-            self._moved[command] = None
+        if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
+            self._moved[command] = auditor.time_us(positions[auditor.partition])
 
     async def _ask_otherwise(self, process: WriteSide, command: Transfer) -> None:
         """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs."""
         changed = self._asked.from_elsewhere(command)
-        if changed is None:
+        if changed is None or self._may_be_forgotten(command):
             return
         try:
             [answer] = await ask(process.life, process.intake.submit([changed]))
@@ -147,3 +162,8 @@ class Clients:
         self.world.chaos.count("asked otherwise")
         refused = said in ("id_reused_with_other_content", "id_expired")
         self.world.checked(partial(self.world.auditors[0].require, refused, f"an id with another giver became {said}"))
+
+    def _may_be_forgotten(self, command: Transfer) -> bool:
+        """Whether its id has no time, and was used so long ago that nothing is promised of it any more, or soon will not be."""
+        old_us = self._time.wall_us() - self._moved.get(command, 0)
+        return not has_time(command.id) and old_us >= SEVEN_DAYS_US - HOUR_US
