@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from gateway.protocol.close_codes import CloseCode
-from tests.simulation.processes import Gateway, World
+from tests.simulation.processes import World
 from tests.simulation.watcher import Told
-from tests.simulation.wire import Wire
+from tests.simulation.wire import Serving, Wire
 
 TAKES_BYTES = (10, 120)
 """At a time, at least and at most: a balance is some 130 bytes, and the gateway stops writing at `STREAM_TERMS.buffer_bytes`."""
@@ -77,7 +77,7 @@ class SlowReader:
         auditor.require(leaks is None, f"a client that left is still there: {leaks}")
 
 
-def leaks_of(gateway: Gateway) -> str | None:
+def leaks_of(gateway: Serving) -> str | None:
     """What a gateway keeps of connections that are gone."""
     hub = gateway.hub
     joined = set(hub._streams)

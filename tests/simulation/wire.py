@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from websockets.client import ClientProtocol
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from tests.simulation.processes import Gateway
+from gateway.hub import Hub
+from gateway.websocket_server import StreamConnection
+from tests.simulation.faults import Life
 
 URI = parse_uri("ws://gateway/v1/stream")
+
+
+class Serving(Protocol):
+    """A gateway's process, as a connection to it needs it."""
+
+    life: Life
+    hub: Hub
+    connections: set[Any]
+
+    def connection(self) -> StreamConnection: ...
 
 
 class Wire(asyncio.Transport):
@@ -22,7 +34,7 @@ class Wire(asyncio.Transport):
     high: from so many bytes on the gateway is told not to write.
     """
 
-    def __init__(self, gateway: Gateway, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, gateway: Serving, headers: Mapping[str, str] | None = None) -> None:
         super().__init__()
         self.gateway = gateway
         self.client = ClientProtocol(URI)
@@ -68,8 +80,8 @@ class Wire(asyncio.Transport):
             self._within(self._connection.resume_writing)
         frames = [event for event in self.client.events_received() if isinstance(event, Frame)]
         for frame in frames:
-            if frame.opcode is Opcode.CLOSE:
-                self.closed_with = self.client.close_code
+            if frame.opcode is Opcode.CLOSE and self.client.close_rcvd is not None:
+                self.closed_with = self.client.close_rcvd.code
         self.send()  # pongs
         if self._closing and not self._buffer:
             self.drop()
