@@ -12,7 +12,7 @@ from tests.simulation.clocks import SharedTime
 from tests.simulation.dry_runs import DryRuns
 from tests.simulation.faults import Chaos
 from tests.simulation.meddling import Meddling
-from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.simulation.processes import ConnectionLost, World, WriteSide, ask, begin
 from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
@@ -27,6 +27,8 @@ FORGOTTEN_S = 15.0
 """Ids may be forgotten for want of room when they are ten seconds old."""
 DEPOSITS = 12
 OTHERWISE = 10
+LEAVES, LEAVES_MAX_S = 0.08, 0.5
+"""How often a client hangs up before it is answered, and how long after asking at most. It asks again later, as any other."""
 DRY_RUNS = 0.12
 """How often something is tried out behind a request."""
 
@@ -118,8 +120,12 @@ class Clients:
     async def _send(self, process: WriteSide, request: Request) -> bool:
         if self._chaos.strikes("late command", 0.1):
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
+        asked = process.intake.submit(request.commands, request.mode)
+        if self._chaos.strikes("client leaves in the middle", LEAVES):
+            await begin(process.life, asked, self._chaos.random.uniform(0, LEAVES_MAX_S))
+            return False
         try:
-            answers = await ask(process.life, process.intake.submit(request.commands, request.mode))
+            answers = await ask(process.life, asked)
         except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
             return False
         self.world.checked(partial(self.batches.answered, request, answers))

@@ -141,6 +141,13 @@ async def ask(life: Life, work: Coroutine[Any, Any, T], wait_s: float = ASK_WAIT
     return task.result()
 
 
+async def begin(life: Life, work: Coroutine[Any, Any, object], for_s: float) -> None:
+    """Have a process do something, and hang up after a while, whether it is done or not: then it ends in the middle."""
+    task = life.start(work)
+    await asyncio.wait((task,), timeout=for_s)
+    task.cancel()
+
+
 class WriteSide:
     """Writers of some partitions, followers of the others, and an intake; `owned` of none: an intake alone."""
 
@@ -176,6 +183,14 @@ class WriteSide:
     def needs_a_person(self) -> bool:
         """Whether a partition that it should write is stopped for good, or the process with it."""
         return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
+
+    def waits_for(self) -> str | None:
+        """What the process still keeps of requests; None when it keeps nothing."""
+        for partition, lane in self.intake._lanes.items():
+            outcomes = lane.outcomes
+            if lane.gathered or lane._waiting or lane._in_flight or outcomes._waiting or outcomes._ending:
+                return f"{self.life.name} keeps requests of partition {partition}"
+        return None
 
     def _require(self, holds: bool, what: str) -> None:
         self.world.checked(partial(self.world.auditors[0].require, holds, what))

@@ -23,10 +23,10 @@ from tests.simulation.clocks import SharedTime
 from tests.simulation.faults import Chaos, Life
 from tests.simulation.idle import IDLE_STORIES, leap, quiet_weeks
 from tests.simulation.limits import commands_max, limits_of
-from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
+from tests.simulation.processes import ASK_WAIT_S, ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
-from tests.simulation.slow_reader import SlowReader
+from tests.simulation.slow_reader import SlowReader, leaks_of
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
@@ -181,6 +181,7 @@ class _Run:
         if self.chaos.random.random() < 0.5:
             self._spoil_view()  # nothing is written any more that would show it to the projector
         await self._settled()
+        await self._nothing_left()
         self.world.checked(self.wallet.require_over)
         counts = dict(sorted(self.chaos.counts.items()))
         digest = self._hash.hexdigest()
@@ -207,6 +208,18 @@ class _Run:
         await self.clients.go_on()
         for auditor, before in zip(self.world.auditors, epochs, strict=True):
             auditor.require(auditor.epoch == before, "weeks of idle time ended a writer")
+
+    async def _nothing_left(self) -> None:
+        """No process keeps anything of clients that are answered, or gone, longer than a client waits."""
+        until_s = asyncio.get_running_loop().time() + 2 * ASK_WAIT_S
+        while any(left := [each.waits_for() for each in self._writing()]):
+            self.world.auditors[0].require(asyncio.get_running_loop().time() < until_s, f"{left}")
+            await asyncio.sleep(0.5)
+        for gateway in [each for each in self.world.gateways if each.life.alive]:
+            self.world.auditors[0].require(leaks_of(gateway) is None, f"{leaks_of(gateway)}")
+
+    def _writing(self) -> list[WriteSide]:
+        return [each for each in self.world.writers + self.world.intakes if each.life.alive]
 
     async def _settled(self) -> None:
         while not self._is_settled():

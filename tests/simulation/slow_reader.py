@@ -87,6 +87,6 @@ def leaks_of(gateway: Serving) -> str | None:
                 return f"{account} is watched for nobody"
     if not set(hub._touched) <= joined:
         return "somebody is to be flushed who is gone"
-    if any(each.lost for each in gateway.connections):
+    if any(each._transport.lost for each in gateway.connections):
         return "a connection that is lost"
     return None
