@@ -46,7 +46,7 @@ class Clients:
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
-        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
+        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told, self._asked.door.told)
         self.reached: dict[int, int] = {}
         self._over: dict[Command, None] = {}
         self._moved: dict[Transfer | LegsTransfer, int] = {}
@@ -120,7 +120,8 @@ class Clients:
     async def _send(self, process: WriteSide, request: Request) -> bool:
         if self._chaos.strikes("late command", 0.1):
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
-        asked = process.intake.submit(request.commands, request.mode)
+        commands = [self._asked.door.read(each) if isinstance(each, Transfer) else each for each in request.commands]
+        asked = process.intake.submit(commands, request.mode)
         if self._chaos.strikes("client leaves in the middle", LEAVES):
             await begin(process.life, asked, self._chaos.random.uniform(0, LEAVES_MAX_S))
             return False
