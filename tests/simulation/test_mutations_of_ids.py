@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tests.simulation.simulation
 import write_side.contract.fold_ids
 import write_side.ledger.decide
 import write_side.writer
@@ -53,7 +54,7 @@ def run_what_another_partition_has_forgotten(patch: Patch) -> None:
 
 
 def ask_for_the_subject_before_the_id(patch: Patch) -> None:
-    """Where a hold or transfer is over and forgotten, the command that was about it is unknown too."""
+    """Where a hold or transfer is over and forgotten, the command that was about it is unknown too, and decided anywhere."""
 
     async def subject_first(self: Earlier, own: bytes, subject: bytes) -> int | None:
         for partition, outcomes in self._outcomes.items():
@@ -62,6 +63,8 @@ def ask_for_the_subject_before_the_id(patch: Patch) -> None:
         return None
 
     patch.setattr(Earlier, "_where", subject_first)
+    patch.setattr(tests.simulation.simulation, "IDS_MAX", (16, 4))
+    patch.setattr(Earlier, "_most_forgetful", lambda self: 0)
 
 
 def take_a_key_as_it_is_written(patch: Patch) -> None:
