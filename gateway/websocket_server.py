@@ -57,6 +57,7 @@ class StreamConnection(asyncio.Protocol):
         "_hub",
         "_joined",
         "_metrics",
+        "_ping_ends",
         "_stopping",
         "_taken_bytes",
         "_terms",
@@ -92,7 +93,7 @@ class StreamConnection(asyncio.Protocol):
         self.session = Session(terms.subscriptions_max)
         self._fragments: bytearray | None = None
         self._writable = True
-        self._written_bytes = self._taken_bytes = 0
+        self._written_bytes = self._taken_bytes = self._ping_ends = 0
         self._heard = True
         self._joined = False
         self._closing = False
@@ -287,10 +288,11 @@ class StreamConnection(asyncio.Protocol):
             else:
                 self._close(CloseCode.NOT_READING)
             return
-        self._took_some()
         self._heard = False
         self._websocket.send_ping(b"")
         self._write_protocol_bytes()
+        self._ping_ends = self._written_bytes
+        self._took_some()
         self._set_timer(self._terms.pong_ms, self._look_for_pong)
 
     def _took_some(self) -> bool:
@@ -302,6 +304,9 @@ class StreamConnection(asyncio.Protocol):
         if self._heard or not self._writable:
             # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
             self._set_timer(self._terms.ping_ms, self._ping)
+        elif self._taken_bytes < self._ping_ends and self._took_some():
+            # The ping itself lay behind what the client had not taken yet, and it takes some: the pong has time from then on.
+            self._set_timer(self._terms.pong_ms, self._look_for_pong)
         else:
             self._close(CloseCode.PONG_MISSED)
 

@@ -8,10 +8,12 @@ from functools import partial
 from tests.simulation.auditor import positions_of
 from tests.simulation.batches import Batches, Request
 from tests.simulation.clients import Asked
+from tests.simulation.clocks import SharedTime
 from tests.simulation.dry_runs import DryRuns
 from tests.simulation.faults import Chaos
 from tests.simulation.meddling import Meddling
-from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.simulation.processes import ConnectionLost, World, WriteSide, ask, begin
+from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.answers import PENDING_STATUS, Answer
 from write_side.intake import Overloaded, Stopping
@@ -19,10 +21,14 @@ from write_side.ledger.commands import Capture, Command, LegsTransfer, OpenAccou
 from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
 
 REQUESTS_OF_CLIENT = 6
+CLIENTS_LATER, REQUESTS_LATER = 3, 2
+"""Who goes on asking when weeks have gone by, and how much each."""
 FORGOTTEN_S = 15.0
 """Ids may be forgotten for want of room when they are ten seconds old."""
 DEPOSITS = 12
 OTHERWISE = 10
+LEAVES, LEAVES_MAX_S = 0.08, 0.5
+"""How often a client hangs up before it is answered, and how long after asking at most. It asks again later, as any other."""
 DRY_RUNS = 0.12
 """How often something is tried out behind a request."""
 
@@ -32,23 +38,27 @@ class Clients:
 
     world: World
 
-    def __init__(self, wallet: Wallet, chaos: Chaos, *, floods: bool = False) -> None:
-        self._wallet, self._chaos = wallet, chaos
-        self._asked = Asked(chaos.random, wallet, floods=floods)
+    def __init__(
+        self, wallet: Wallet, chaos: Chaos, time: SharedTime, *, floods: bool = False, idle: bool = False
+    ) -> None:
+        self._wallet, self._chaos, self._time = wallet, chaos, time
+        self._asked = Asked(chaos.random, wallet, time.wall_us, floods=floods, idle=idle)
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
-        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
+        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told, self._asked.door.told)
         self.reached: dict[int, int] = {}
-        self._over: dict[Command, None] = {}
-        self._moved: dict[Transfer, None] = {}
+        self._over: dict[Command, Answer] = {}
+        """What was done to holds and transfers, and how that was told first."""
+        self._moved: dict[Transfer | LegsTransfer, int] = {}
+        """What was done, and when."""
 
-    async def client(self) -> None:
-        """One client from its first request to its last answer."""
+    async def client(self, requests: int = REQUESTS_OF_CLIENT, opening: int = 2) -> None:
+        """One client from its first request to its last answer. opening: how many of them open accounts."""
         random = self._chaos.random
-        for n in range(REQUESTS_OF_CLIENT):
+        for n in range(requests):
             await asyncio.sleep(random.uniform(0, 2.0))
-            opens = n < 2 or random.random() < 0.1
+            opens = n < opening or random.random() < 0.1
             request = self._asked.request(opens)
             self.batches.asked(request)
             await self._until_answered(request)
@@ -67,9 +77,32 @@ class Clients:
             await self._until_answered(Request([self._asked.deposit()]))
         for command in list(self._over):
             await self._until_answered(Request([command]))
-        for transfer in list(self._moved)[:OTHERWISE]:
+            await self._ask_once_more(command)
+        for transfer in [each for each in self._moved if isinstance(each, Transfer)][:OTHERWISE]:
             if alive := self._processes():
                 await self._ask_otherwise(self._chaos.random.choice(alive), transfer)
+
+    async def go_on(self) -> None:
+        """When weeks have gone by: a little more of the same, and what was done is asked for again."""
+        self.batches.weeks_later()
+        await asyncio.gather(*(self.client(REQUESTS_LATER, 0) for _ in range(CLIENTS_LATER)))
+        for command in [each for each in self._moved if not has_time(each.id)]:
+            await self._until_answered(Request([command]))
+        await self.ask_again()
+
+    async def _ask_once_more(self, command: Command) -> None:
+        """Wherever it is taken to: nobody says anything else of it than was said first, but that it is too old."""
+        if not (alive := self._processes()) or isinstance(command, OpenAccount):
+            return
+        process = self._chaos.random.choice(alive)
+        try:
+            [answer] = await ask(process.life, process.intake.submit([command]))
+        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
+            return
+        first = self._over[command]
+        said = answer.document.get("code", answer.document["result"])
+        same = answer == first or said == "id_expired" or not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US
+        self.world.checked(partial(self.world.auditors[0].require, same, f"{command} was {first}, and is now {answer}"))
 
     async def meddle(self) -> None:
         """For ever: be quick where a step is open, and set it right some time later."""
@@ -103,8 +136,13 @@ class Clients:
     async def _send(self, process: WriteSide, request: Request) -> bool:
         if self._chaos.strikes("late command", 0.1):
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
+        commands = [self._asked.door.read(each) if isinstance(each, Transfer) else each for each in request.commands]
+        asked = process.intake.submit(commands, request.mode)
+        if self._chaos.strikes("client leaves in the middle", LEAVES):
+            await begin(process.life, asked, self._chaos.random.uniform(0, LEAVES_MAX_S))
+            return False
         try:
-            answers = await ask(process.life, process.intake.submit(request.commands, request.mode))
+            answers = await ask(process.life, asked)
         except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
             return False
         self.world.checked(partial(self.batches.answered, request, answers))
@@ -130,14 +168,14 @@ class Clients:
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self._asked.done.append(command.id)
         if answer.status == 201 and isinstance(command, Capture | Void | Reverse):
-            self._over[command] = None
-        if answer.status == 201 and isinstance(command, Transfer):
-            self._moved[command] = None
+            self._over.setdefault(command, answer)
+        if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
+            self._moved[command] = auditor.time_us(positions[auditor.partition])
 
     async def _ask_otherwise(self, process: WriteSide, command: Transfer) -> None:
         """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs."""
         changed = self._asked.from_elsewhere(command)
-        if changed is None:
+        if changed is None or self._may_be_forgotten(command):
             return
         try:
             [answer] = await ask(process.life, process.intake.submit([changed]))
@@ -147,3 +185,8 @@ class Clients:
         self.world.chaos.count("asked otherwise")
         refused = said in ("id_reused_with_other_content", "id_expired")
         self.world.checked(partial(self.world.auditors[0].require, refused, f"an id with another giver became {said}"))
+
+    def _may_be_forgotten(self, command: Transfer) -> bool:
+        """Whether its id has no time, and was used so long ago that nothing is promised of it any more, or soon will not be."""
+        old_us = self._time.wall_us() - self._moved.get(command, 0)
+        return not has_time(command.id) and old_us >= SEVEN_DAYS_US - HOUR_US

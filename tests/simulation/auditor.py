@@ -14,6 +14,7 @@ import numpy as np
 
 from tests.simulation.live_state import difference
 from tests.simulation.record_commands import items_of
+from tests.unit.write_side.ledger.model.values import SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Broken, Wallet
 from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Ask, Chain, Entry, Item, Outcome, Tell
 from write_side.contract import limits
@@ -112,12 +113,18 @@ class Auditor:
         self._held: dict[int, int] = {}
         self._told: list[Told] = []
         self._told_of: dict[bytes | str, list[Told]] = {}
-        self._moved: set[bytes] = set()
-        self._answers: dict[Command, Mapping[str, object]] = {}
+        self._moved: dict[bytes, int] = {}
+        """When a command moved money last."""
+        self._answers: dict[tuple[type, Command], Mapping[str, object]] = {}
+        """By kind as well: a hold and a transfer of the same id and legs are equal tuples."""
 
     @property
     def sequence(self) -> int:
         return len(self.rows) - 1
+
+    def time_us(self, sequence: int) -> int:
+        """Of a block that counts."""
+        return self._times_us[sequence]
 
     def require(self, holds: bool, rule: str) -> None:
         if not holds:
@@ -194,7 +201,7 @@ class Auditor:
             if wanted.first is not None:
                 again = self._told[wanted.first]
                 self.require(first[i][0] == again.sequence, "a repeat names another first outcome")
-            self._tell(line, wanted, header.sequence)
+            self._tell(line, wanted, header.sequence, header.created_at_us)
         self.require(self.model.commands == len(self._told) == before + len(expected), "the model lost count")
         self.hashes.append(header.block_hash)
         self._times_us.append(header.created_at_us)
@@ -243,7 +250,7 @@ class Auditor:
             found.setdefault(outcome, []).append(Entry(self._names[account], posted, version, held))
         return found
 
-    def _tell(self, line: Line, outcome: Outcome, sequence: int) -> None:
+    def _tell(self, line: Line, outcome: Outcome, sequence: int, at_us: int) -> None:
         if line is None or isinstance(line, Ask | Tell):
             assert outcome.unasked is not None
             subject: bytes | str = outcome.unasked.id
@@ -253,8 +260,9 @@ class Auditor:
         self._told.append(told)
         self._told_of.setdefault(subject, []).append(told)
         if isinstance(line, Transfer | Rich) and outcome.entries:
-            self.require(line.id not in self._moved, "a command moved money twice")
-            self._moved.add(line.id)
+            before_us = self._moved.get(line.id)
+            self.require(before_us is None or _is_over(line.id, before_us, at_us), "a command moved money twice")
+            self._moved[line.id] = at_us
         for rule in self._rules:
             rule(line, outcome)
 
@@ -303,7 +311,7 @@ class Auditor:
         """A client was told this. It must be in the accepted chain by now, and never differ from what it was told before."""
         self.acknowledged += 1
         subject = command.account if isinstance(command, OpenAccount) else command.id
-        sequence = positions_of(str(document["position"]))[self.partition]
+        sequence = _sequence_of(document, self.partition)
         result = str(document.get("code", document["result"]))
         self._trace(f"answer {subject!r} {result} {document['position']}")
         self.require(sequence <= self.sequence, "an answer was given before its block was in the log")
@@ -316,8 +324,17 @@ class Auditor:
             f"the log does not say what was answered ({word} at {document['position']})",
         )
         self.require(document["at"] == format_time(self._times_us[sequence]), "the time is another block's")
-        if word not in NOT_LASTING and not isinstance(command, OpenAccount):
-            self.require(self._answers.setdefault(command, document) == document, "one id has two answers")
+        if isinstance(command, OpenAccount) or word == "pending":
+            return
+        key, at_us = (type(command), command), self._times_us[sequence]
+        first = self._answers.get(key)
+        if first is not None and _is_over(command.id, self.time_us(_sequence_of(first, self.partition)), at_us):
+            first = None
+        if word in NOT_LASTING:
+            self.require(first is None or has_time(command.id), f"{word} is said of an id that is to be remembered")
+        else:
+            self.require(first is None or first == document, "one id has two answers")
+            self._answers[key] = document
 
     def used(self, id16: bytes, sequence: int) -> None:
         """A client was told that its id was used for something else in this partition, in this block."""
@@ -370,6 +387,15 @@ def positions_of(token: str) -> dict[int, int]:
     """A position token, by partition."""
     pairs = (each.split(":") for each in token.split(",") if each)
     return {int(partition): int(sequence) for partition, sequence in pairs}
+
+
+def _sequence_of(document: Mapping[str, object], partition: int) -> int:
+    return positions_of(str(document["position"]))[partition]
+
+
+def _is_over(id16: bytes, since_us: int, now_us: int) -> bool:
+    """Whether what is promised of an id without a time is over: it may be forgotten, and run again."""
+    return not has_time(id16) and now_us - since_us >= SEVEN_DAYS_US
 
 
 def _row_name(name: str, asset: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.simulation.auditor import Line, Violation
+from tests.unit.write_side.ledger.model.values import has_time
 from tests.unit.write_side.ledger.wallet_model import GOOD, Outcome
 from write_side.contract.answers import Answer
 from write_side.ledger.commands import Capture, Command, Mode, OpenAccount, Reverse, Rich, Transfer, Void
@@ -55,6 +56,13 @@ class Batches:
             # One about something that is not known yet may be decided elsewhere when it is sent again.
             batch.refused_at = place if batch.refused_at is None else min(place, batch.refused_at)
         self._changed.append(batch)
+
+    def weeks_later(self) -> None:
+        """What was promised of ids without a time is over: each line that has one may run again, alone."""
+        for batch in {id(each): each for each in self._of.values()}.values():
+            if not all(map(has_time, batch.own)):
+                for own in batch.own:
+                    self._of.pop(own, None)
 
     def at_end_of_block(self) -> None:
         """A record is decided whole by one block, and a chain lies in one record."""

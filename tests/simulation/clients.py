@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
+from collections.abc import Callable
 
 from tests.simulation.batches import Request, own_ids
-from tests.simulation.faults import NOON_US
+from tests.simulation.door import OTHERWISE_WRITTEN, Door
 from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
@@ -39,11 +39,23 @@ BATCHES = 0.2
 class Asked(RichStream):
     """Commands of now. done: ids of transfers that a client has been told are done.
 
-    floods: now and then one request has more transfers of many legs than a block takes.
+    floods: now and then one request has more transfers of many legs than a block takes. idle: weeks may go by, and deadlines
+    may lie as far ahead.
     """
 
-    def __init__(self, chance: random.Random, wallet: Wallet, *, floods: bool = False) -> None:
+    def __init__(
+        self,
+        chance: random.Random,
+        wallet: Wallet,
+        now_us: Callable[[], int],
+        *,
+        floods: bool = False,
+        idle: bool = False,
+    ) -> None:
         super().__init__(chance)
+        self.door = Door(chance)
+        self._now_us = now_us
+        self._idle = idle
         self._floods = floods
         self._wallet = wallet
         self._used: set[bytes] = set()
@@ -55,13 +67,13 @@ class Asked(RichStream):
         if opens:
             return Request([self.first() for _ in range(count)])
         if self._floods and self.chance.random() < FLOODS:
-            self.at_us = _now_us()
+            self.at_us = self._now_us()
             legs = self._legs_across if self._wallet.partitions > 1 else self.legs
             return Request([LegsTransfer(self.id(), legs(), self.protocol()) for _ in range(FLOOD)])
         dice = self.chance.random()
         if dice >= BATCHES:
             return Request([self.next() for _ in range(count)])
-        self.at_us = _now_us()
+        self.at_us = self._now_us()
         # What is in a batch is no example for others before the batch is answered: its ids are its own until then.
         lines = self._atomic_lines() if dice < BATCHES / 2 else self._lines_that_stop()
         own = own_ids(lines, self._used)
@@ -70,7 +82,7 @@ class Asked(RichStream):
 
     def fresh(self) -> Command:
         """Something that was never asked, under an id that nobody uses."""
-        self.at_us = _now_us()
+        self.at_us = self._now_us()
         while True:
             command = self._command(reverses=True)
             if isinstance(command, OpenAccount) or own_ids([command], self._used):
@@ -93,16 +105,18 @@ class Asked(RichStream):
 
     def first(self) -> Command:
         """Accounts have to be there before anything can be asked of them."""
-        self.at_us = _now_us()
+        self.at_us = self._now_us()
         name, asset = self.chance.choice(tuple(ACCOUNTS.items()))
         if self.chance.random() < 0.5:
             return Transfer(self.id(), "@world", name, self.chance.randint(20, 60), asset)
+        if self.chance.random() < 0.05:
+            return OpenAccount("nobody", OTHERWISE_WRITTEN, 0, "")
         floor = FLOORS.get(name, 0)
         other_terms = self.chance.random() < 0.05 and floor != NO_FLOOR
         return OpenAccount(name, asset, floor - other_terms, "")
 
     def next(self) -> Command:
-        self.at_us = _now_us()
+        self.at_us = self._now_us()
         command = self.command()
         self._used |= set(own_ids([command], self._used))
         return command
@@ -165,13 +179,14 @@ class Asked(RichStream):
 
     def new_id(self) -> bytes:
         """An id of now that nothing is wrong with."""
-        self.at_us = _now_us()
+        self.at_us = self._now_us()
         return self._id(7, 0)
 
     def id(self) -> bytes:
         """A UUIDv7 of now, mostly; sometimes one without a time, too old, or too far ahead."""
-        version = 4 if self.chance.random() < 0.1 else 7
-        return self._id(version, self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000)))
+        if self.chance.random() < 0.1:
+            return self.door.id_of_new_key()
+        return self._id(7, self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000)))
 
     def _id(self, version: int, apart_us: int) -> bytes:
         tail = bytearray(self.chance.randbytes(16))
@@ -190,8 +205,6 @@ class Asked(RichStream):
         return self.chance.randint(1, 12)
 
     def _deadline_us(self) -> int:
+        if self._idle and self.chance.random() < 0.5:
+            return self.at_us + self.chance.randint(1, 10) * DAY_US
         return self.chance.choice((0, 0, 0, self.at_us + self.chance.randint(1_000_000, 20_000_000)))
-
-
-def _now_us() -> int:
-    return NOON_US + round(asyncio.get_running_loop().time() * 1e6)

@@ -20,7 +20,6 @@ from write_side.contract.log_memory import MemoryLog, MemoryRecords
 
 T = TypeVar("T")
 
-NOON_US = 1_760_000_000_000_500
 LATE_MAX_S = 3.0
 """How long a record of a dead process may still be on its way."""
 ZOMBIE_MAX_S = 8.0
@@ -68,9 +67,13 @@ class Life:
 
     def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something as part of this process."""
+        return self.within(lambda: asyncio.get_running_loop().create_task(work))
+
+    def within(self, work: Callable[[], T]) -> T:
+        """Do something as this process: the tasks and timers that it starts are its own."""
         before = OWNER.set(self)
         try:
-            return asyncio.get_running_loop().create_task(work)
+            return work()
         finally:
             OWNER.reset(before)
 
@@ -103,22 +106,6 @@ class Life:
             await self.awake.wait()
         if not self.alive:
             raise asyncio.CancelledError
-
-
-class LifeClock:
-    """A process's clocks. `wall_apart_us` is how far its wall clock was set away from the right time."""
-
-    def __init__(self) -> None:
-        self.wall_apart_us = 0
-
-    def wall_us(self) -> int:
-        return NOON_US + self.monotonic_us() + self.wall_apart_us
-
-    def monotonic_us(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1e6)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class FaultyLog:

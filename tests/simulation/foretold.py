@@ -31,11 +31,11 @@ def foretold(models: Sequence[WalletModel], home: int, command: Command, at_us: 
             break
         number = process.waits_for()[0]
         step, key = process.steps[number], (home, command.id, number)
-        tell = Tell(home, command.id, number, "none", "")
+        tell = Tell(home, command.id, number, "none", "", process.begun)
         if step.partition != home:
             other = models[step.partition]
             decided(step.partition, Ask(*key, PHASES[process.phase].action, step, process.begun, 0))
             row = other.participant.rows[key]
-            tell = Tell(step.partition, command.id, number, row.state, row.word)
+            tell = Tell(step.partition, command.id, number, row.state, row.word, process.begun)
         outcomes.append(decided(home, tell))
     return outcomes

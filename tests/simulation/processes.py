@@ -15,6 +15,7 @@ from gateway.balances import BalancesUnavailable, Found
 from gateway.hub import Hub
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
+from gateway.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.rows import AccountRow
 from read_side.keeper import Keepers
 from read_side.projector import Projector
@@ -22,7 +23,8 @@ from read_side.queries import Balances
 from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
-from tests.simulation.faults import Chaos, FaultyLog, Life, LifeClock
+from tests.simulation.clocks import LifeClock, SharedTime
+from tests.simulation.faults import Chaos, FaultyLog, Life
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
@@ -31,6 +33,8 @@ from write_side.command_queue import CommandQueue
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available, partition_of
 from write_side.contract.block import Block
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_memory import MemoryRecords
 from write_side.failures import Next, what_follows
@@ -39,10 +43,23 @@ from write_side.intake import Intake
 from write_side.partition import Partition, Standing
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Overtaken, Writer, WriterLimits
 
 T = TypeVar("T")
 
+STREAM_TERMS = StreamTerms(
+    connections_max=100,
+    subscriptions_max=100,
+    message_bytes_max=16_384,
+    buffer_bytes=1_000,
+    ping_ms=4_000,
+    pong_ms=4_000,
+    close_ms=1_000,
+    origins=frozenset(),
+)
+"""Pings and buffers so small that a story of seconds meets them as a client of hours does."""
+FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
+"""What may end a partition. The last two are found by its auditor, who says more."""
 ANSWER_WAIT_S = 5.0
 ASK_WAIT_S = 12.0
 
@@ -73,6 +90,7 @@ class World:
     feed: SharedFeed
     auditors: list[Auditor]
     trace: Callable[[str], None]
+    time: SharedTime
     ids_max: int = 1 << 24
     commands_max: int = 131_072
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
@@ -127,6 +145,13 @@ async def ask(life: Life, work: Coroutine[Any, Any, T], wait_s: float = ASK_WAIT
     return task.result()
 
 
+async def begin(life: Life, work: Coroutine[Any, Any, object], for_s: float) -> None:
+    """Have a process do something, and hang up after a while, whether it is done or not: then it ends in the middle."""
+    task = life.start(work)
+    await asyncio.wait((task,), timeout=for_s)
+    task.cancel()
+
+
 class WriteSide:
     """Writers of some partitions, followers of the others, and an intake; `owned` of none: an intake alone."""
 
@@ -134,7 +159,7 @@ class WriteSide:
         self.world = world
         self.owned = tuple(owned)
         self.life = life = world.life(f"writer of {list(owned)}" if owned else "intake")
-        self.clock = LifeClock()
+        self.clock = LifeClock(world.time)
         self.noted: NotedQueue | None = None
         self.ready = False
         log = FaultyLog(life, world.records, world.deciders)
@@ -162,6 +187,14 @@ class WriteSide:
     def needs_a_person(self) -> bool:
         """Whether a partition that it should write is stopped for good, or the process with it."""
         return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
+
+    def waits_for(self) -> str | None:
+        """What the process still keeps of requests; None when it keeps nothing."""
+        for partition, lane in self.intake._lanes.items():
+            outcomes = lane.outcomes
+            if lane.gathered or lane._waiting or lane._in_flight or outcomes._waiting or outcomes._ending:
+                return f"{self.life.name} keeps requests of partition {partition}"
+        return None
 
     def _require(self, holds: bool, what: str) -> None:
         self.world.checked(partial(self.world.auditors[0].require, holds, what))
@@ -213,6 +246,7 @@ class SimulatedPartition(Partition):
 
     def _fail(self, failure: Exception, follows: Next) -> None:
         self._side.world.trace(f"{self._side.life.name}: partition {self.number} {follows}: {type(failure).__name__}")
+        self._side._require(isinstance(failure, FORESEEN), f"a fault of ours ended a partition: {failure!r}")
         super()._fail(failure, follows)
 
     def _accepted(self, block: Block, offset: int) -> None:
@@ -227,7 +261,7 @@ class ReadSide:
         self.world = world
         self.projects = tuple(projects)
         self.life = life = world.life(f"projector of {list(projects)}" if projects else "reader")
-        self.clock = LifeClock()
+        self.clock = LifeClock(world.time)
         log = LogThatLeaves(life, world.records, world.deciders)
         view = FaultyView(life, world.view, world.check_view)
         self.projectors: dict[int, Projector] = {}
@@ -312,14 +346,16 @@ def _item_of(row: AccountRow) -> Item:
 
 
 class Gateway:
-    """The hub of one gateway process."""
+    """The hub of one gateway process, and its connections."""
 
     def __init__(self, world: World) -> None:
         self.life = world.life("gateway")
+        self.connections: set[Any] = set()
+        self._metrics = Metrics(CollectorRegistry())
         self.hub = world.parts.hub(
             FaultyFeed(self.life, world.feed),
             _ReadsOfGateway(world),
-            Metrics(CollectorRegistry()),
+            self._metrics,
             lambda: round(asyncio.get_running_loop().time() * 1000),
             snapshot_wait_ms=10_000,
             cut_wait_ms=1_000_000_000,  # the cut is never given up, so that it can be audited
@@ -327,3 +363,11 @@ class Gateway:
         )
         self.hub.open(world.partitions)
         self.life.start(self.hub.run())
+
+    def connection(self) -> StreamConnection:
+        """The gateway's side of a new connection, as its server makes one for a handshake."""
+        return self.life.within(
+            lambda: StreamConnection(
+                self.hub, STREAM_TERMS, self._metrics, lambda: False, config=None, server_state=self, app_state=None
+            )
+        )

@@ -19,11 +19,14 @@ from read_side.questions import NotReached, Unanswerable
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
+from tests.simulation.clocks import SharedTime
 from tests.simulation.faults import Chaos, Life
+from tests.simulation.idle import IDLE_STORIES, leap, quiet_weeks
 from tests.simulation.limits import commands_max, limits_of
-from tests.simulation.processes import ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
+from tests.simulation.processes import ASK_WAIT_S, ConnectionLost, Gateway, Parts, ReadSide, World, WriteSide
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
+from tests.simulation.slow_reader import SlowReader, leaks_of
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
@@ -36,6 +39,10 @@ CALM_MAX_S = 600.0
 PARTITIONS = (1, 2, 2, 3, 4)
 IDS_MAX = (1 << 24, 1 << 24, 16, 4)
 """Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
+
+
+LEAPS = 0.1
+"""How much of what the storm does is a leap in time, in a story that has any."""
 
 
 class Story(NamedTuple):
@@ -94,7 +101,9 @@ class _Run:
         self.projected = chaos.random.choice(sorted(shares))
         ids_max = chaos.random.choice(IDS_MAX)
         self.wallet = Wallet(partitions, ids_max)
-        self.clients = Clients(self.wallet, chaos, floods=floods)
+        self.time = SharedTime()
+        self.idle = chaos.random.random() < IDLE_STORIES
+        self.clients = Clients(self.wallet, chaos, self.time, floods=floods, idle=self.idle)
         auditors = [
             Auditor(
                 p,
@@ -106,11 +115,12 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, ids_max)
+        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max)
         self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
+        self.slow_reader = SlowReader(self.world, tuple(ACCOUNTS))
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
 
@@ -138,6 +148,7 @@ class _Run:
             self._storm(),
             self.clients.meddle(),
             self._watch(),
+            self.slow_reader.run(),
             self._read_for_ever(),
             self._read_for_ever(),
         )
@@ -165,11 +176,12 @@ class _Run:
             process.clock.wall_apart_us = 0
         await asyncio.gather(*clients)
         await self.clients.ask_again()
+        if self.idle:
+            await self._weeks_later()
         if self.chaos.random.random() < 0.5:
             self._spoil_view()  # nothing is written any more that would show it to the projector
-        while not self._is_settled():
-            await asyncio.sleep(0.5)
-            self._look()
+        await self._settled()
+        await self._nothing_left()
         self.world.checked(self.wallet.require_over)
         counts = dict(sorted(self.chaos.counts.items()))
         digest = self._hash.hexdigest()
@@ -188,8 +200,34 @@ class _Run:
             counts,
         )
 
+    async def _weeks_later(self) -> None:
+        """Whoever wrote a partition before still does afterwards, and the load goes on."""
+        await self._settled()
+        epochs = [auditor.epoch for auditor in self.world.auditors]
+        await quiet_weeks(self.world)
+        await self.clients.go_on()
+        for auditor, before in zip(self.world.auditors, epochs, strict=True):
+            auditor.require(auditor.epoch == before, "weeks of idle time ended a writer")
+
+    async def _nothing_left(self) -> None:
+        """No process keeps anything of clients that are answered, or gone, longer than a client waits."""
+        until_s = asyncio.get_running_loop().time() + 2 * ASK_WAIT_S
+        while any(left := [each.waits_for() for each in self._writing()]):
+            self.world.auditors[0].require(asyncio.get_running_loop().time() < until_s, f"{left}")
+            await asyncio.sleep(0.5)
+        for gateway in [each for each in self.world.gateways if each.life.alive]:
+            self.world.auditors[0].require(leaks_of(gateway) is None, f"{leaks_of(gateway)}")
+
+    def _writing(self) -> list[WriteSide]:
+        return [each for each in self.world.writers + self.world.intakes if each.life.alive]
+
+    async def _settled(self) -> None:
+        while not self._is_settled():
+            await asyncio.sleep(0.5)
+            self._look()
+
     def _is_settled(self) -> bool:
-        """Every transfer has ended, the view is at the log's end, and the client of the stream knows every balance."""
+        """Every transfer has ended, the view is at the log's end, and the clients of the stream know every balance."""
         if not self.wallet.is_over:
             return False
         newest: dict[str, int] = {}
@@ -199,7 +237,7 @@ class _Run:
             if stored is None or stored.sequence != auditor.sequence:
                 return False
             newest |= {name: row.version for name, row in auditor.rows[-1].items() if name in ACCOUNTS}
-        return self.watcher.versions == newest
+        return self.watcher.told.versions == self.slow_reader.told.versions == newest
 
     def _lives(self) -> list[Life]:
         lives = [each.life for each in self._clocked()] + [each.life for each in self.world.gateways]
@@ -236,6 +274,9 @@ class _Run:
             await asyncio.sleep(random.uniform(0.2, 3.0) / self.chaos.rate)
             lives = self._lives()
             if not lives or self.chaos.calm:
+                continue
+            if self.idle and random.random() < LEAPS:
+                leap(self.world)
                 continue
             match random.randrange(6):
                 case 0:

@@ -1,4 +1,4 @@
-"""A client of the stream, over the real hub and session."""
+"""A client of the stream, over the real hub and session, and what every such client must be able to rely on."""
 
 from __future__ import annotations
 
@@ -13,35 +13,82 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
 
 
-class Watcher:
-    """A client of the stream: what it has been told so far, over all its connections."""
+class Told:
+    """What one client has been told so far, over all its connections. versions: the newest of each account."""
 
     def __init__(self, world: World, accounts: Sequence[str]) -> None:
         self.world = world
         self.accounts = accounts
         self.versions: dict[str, int] = {}
-        self.session = Session(100)
-        self._gateway: Gateway | None = None
         self._name_of: dict[int, str] = {}
         self._sent: dict[str, int] = {}
         self._waiting: list[str] = []
 
-    def connect(self, gateway: Gateway) -> None:
-        """Connect anew. What was told before is remembered, to go on from there."""
-        self.session = Session(100)
-        self._gateway, self._name_of, self._sent, self._waiting = gateway, {}, {}, list(self.accounts)
-        gateway.hub.join(self)
+    def begin(self) -> None:
+        """A new connection. What was told before is remembered, to go on from there."""
+        self._name_of, self._sent, self._waiting = {}, {}, list(self.accounts)
 
-    def subscribe(self) -> None:
-        """Ask for some more of the accounts, from the versions that are known."""
-        if self._gateway is None or not self._waiting:
-            return
+    def wish(self) -> str | None:
+        """A message that asks for some more of the accounts, from the versions that are known; None when all are asked for."""
+        if not self._waiting:
+            return None
         count = self.world.chaos.random.randint(1, len(self._waiting))
         names, self._waiting = self._waiting[:count], self._waiting[count:]
         wanted = [
             {"account": each} | ({"since": self.versions[each]} if each in self.versions else {}) for each in names
         ]
-        wish = self.session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": wanted}))
+        return json.dumps({"op": "subscribe", "id": 1, "accounts": wanted})
+
+    def take(self, frame: Any) -> bool:
+        """One message of the gateway. Audited. False: it refused something, so that this connection is of no use."""
+        if frame["op"] == "error":
+            self.world.trace(f"stream refused {frame.get('code')}")
+            return False
+        if frame["op"] == "ack":
+            self._name_of |= {each["sub"]: each["account"] for each in frame["accounts"]}
+        if frame["op"] != "balances":
+            return True
+        for each in frame["items"]:
+            name = self._name_of[each["sub"]]
+            auditor = self.world.auditor_of(name)
+            self.world.trace(f"pushed {name} {each['v']}")
+            auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
+            auditor.pushed(name, each)
+            self.versions[name] = self._sent[name] = each["v"]
+        for auditor in self.world.auditors:
+            auditor.require(self._is_cut(auditor), "what a client has been sent is at no one position")
+        return True
+
+    def _is_cut(self, auditor: Auditor) -> bool:
+        """Whether what this connection was sent of a partition is its state at one position. What it was not, it knows from
+        `since`."""
+        known = [each for each in self._sent.items() if self.world.auditor_of(each[0]) is auditor]
+        return not known or any(
+            all(name in rows and rows[name].version == version for name, version in known)
+            for rows in reversed(auditor.rows)
+        )
+
+
+class Watcher:
+    """One that takes everything at once, without a connection between: the hub flushes straight into it."""
+
+    def __init__(self, world: World, accounts: Sequence[str]) -> None:
+        self.world = world
+        self.told = Told(world, accounts)
+        self.session = Session(100)
+        self._gateway: Gateway | None = None
+
+    def connect(self, gateway: Gateway) -> None:
+        self.session = Session(100)
+        self._gateway = gateway
+        self.told.begin()
+        gateway.hub.join(self)
+
+    def subscribe(self) -> None:
+        """Ask for some more of the accounts."""
+        if self._gateway is None or (text := self.told.wish()) is None:
+            return
+        wish = self.session.receive(text)
         assert isinstance(wish, Watch)
         self._gateway.life.start(self._watch(self._gateway.hub, wish))
 
@@ -65,28 +112,5 @@ class Watcher:
             self.world.checked(partial(self._take, frame))
 
     def _take(self, frame: Any) -> None:
-        if frame["op"] == "error":
-            self.world.trace(f"stream refused {frame.get('code')}")
+        if not self.told.take(frame):
             self.leave()
-        if frame["op"] == "ack":
-            self._name_of |= {each["sub"]: each["account"] for each in frame["accounts"]}
-        if frame["op"] != "balances":
-            return
-        for each in frame["items"]:
-            name = self._name_of[each["sub"]]
-            auditor = self.world.auditor_of(name)
-            self.world.trace(f"pushed {name} {each['v']}")
-            auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
-            auditor.pushed(name, each)
-            self.versions[name] = self._sent[name] = each["v"]
-        for auditor in self.world.auditors:
-            auditor.require(self._is_cut(auditor), "what a client has been sent is at no one position")
-
-    def _is_cut(self, auditor: Auditor) -> bool:
-        """Whether what this connection was sent of a partition is its state at one position. What it was not, it knows from
-        `since`."""
-        known = [each for each in self._sent.items() if self.world.auditor_of(each[0]) is auditor]
-        return not known or any(
-            all(name in rows and rows[name].version == version for name, version in known)
-            for rows in reversed(auditor.rows)
-        )

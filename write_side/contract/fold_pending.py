@@ -21,6 +21,7 @@ from write_side.contract.pending import (
     take_in,
 )
 from write_side.contract.pending_columns import (
+    BEGUN,
     CHANGED_US,
     FIRST_LEG,
     HOME_SHIFT,
@@ -110,6 +111,9 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
             continue
         if kind == _STEP:
             raise_low(table, digest, home, lows[i])
+            if row >= 0 and logged[i, 3] != rows[row, BEGUN]:  # an id that was forgotten runs again
+                drop(table, digest, row)
+                row = -1
         is_new = row < 0
         if is_new:
             row = add_pending(table, a, b, what, at_us)
@@ -152,4 +156,5 @@ def _fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
 
 
 assert LOGGED[0] == STATE
+assert LOGGED[3] == BEGUN
 assert LOGGED[5] == STEPS

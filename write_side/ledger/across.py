@@ -17,6 +17,7 @@ from write_side.contract.pending import drop, find_pending, partition_of_step, r
 from write_side.contract.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
+    BEGUN,
     CODE,
     CURSOR,
     FIRST_LEG,
@@ -213,15 +214,18 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
 
 
 @njit_inner
-def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition):  # type: ignore[no-untyped-def]
+def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition, begun):  # type: ignore[no-untyped-def]
     """Home takes a participant's answer: PENDING or how the transfer ended, and the row (to be ended by the caller then).
 
-    A row of -1: nothing waited for this answer. An answer of state NONE only asks home to go on with its own steps.
+    A row of -1: nothing waited for this answer, or it is one to an earlier transfer of the same id, which has been forgotten and
+    runs again. begun: as the participant was told, 0 where it was of a version that did not say. An answer of state NONE only asks home to go on with its own steps.
     """
     _, _, _, table, _, _, _, _, _ = book
     rows = table[0]
     row = find_pending(table, id_a, id_b, _PROCESS)
     if row < 0 or step < 0 or step >= rows[row, STEPS] or not is_waited_for(rows, row, step):
+        return _STALE, np.int64(-1)
+    if begun != 0 and begun != rows[row, BEGUN]:
         return _STALE, np.int64(-1)
     phase = rows[row, STATE]
     asked = rows[row, OPTION] & ASKS_BIT

@@ -151,7 +151,8 @@ def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type
         return np.int64(take_step(book, outcome, id_a, id_b, command, legs, row[FIRST], row[LAST])), _NOT_TOLD
     if kind == _ANSWER:
         code, process = take_answer(
-            book, outcome, id_a, id_b, row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[HOME]
+            book, outcome, id_a, id_b, row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[HOME],
+            row[BEGUN],
         )  # fmt: skip
     else:
         code, process = time_out(book, outcome, id_a, id_b)

@@ -137,7 +137,7 @@ def _make(rows, legs, lows, here, sequence, at_us, again):  # type: ignore[no-un
             numbers = out[n, _NUMBERS:]
             numbers[0], numbers[1] = here, rows[row, WHAT] >> STEP_SHIFT
             numbers[4], numbers[5], numbers[6] = rows[row, STATE], rows[row, CODE], rows[row, AVAILABLE]
-            numbers[7], numbers[8] = sequence, at_us
+            numbers[7], numbers[8], numbers[9] = sequence, at_us, rows[row, BEGUN]
             n += 1
         if kind != _PROCESS or not (again or rows[row, OPTION] & ASKS_BIT):
             continue

@@ -69,7 +69,8 @@ class StepBatch:
     step, action, option      which step, what is asked (`pending.Action`), its option bits (STEP)
     state, code, available    what became of it (ANSWER; `pending.StepState`, `codes.Code`)
     sequence, at_us           where and when the participant did it (ANSWER)
-    begun, low                STEP: the home's block that began the transfer; below `low` none of its transfers is open
+    begun                     the home's block that began the transfer; an id without a time may begin one again after its window
+    low                       STEP: below this block of home none of its transfers is open
 
     first_leg int64[n + 1]; the legs of tries: key uint8[m, 16], asset (hash), amount, if_version, if_available int64[m].
     """

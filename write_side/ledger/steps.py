@@ -11,7 +11,7 @@ import numpy as np
 from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import add_leg, add_pending, find_pending, raise_low, step_what
+from write_side.contract.pending import add_leg, add_pending, drop, find_pending, raise_low, step_what
 from write_side.contract.pending_columns import (
     AVAILABLE,
     BEGUN,
@@ -93,6 +93,12 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
     if begun < lows[home]:
         return _STALE
     row = find_pending(table, id_a, id_b, step_what(home, step))
+    if row >= 0 and rows[row, BEGUN] != begun:
+        if begun < rows[row, BEGUN] or rows[row, STATE] == _HELD:
+            return _STALE
+        # Its id was forgotten, and runs again: what is here is of the transfer before, which is over (home has one open at most).
+        drop(table, book[4], row)
+        row = np.int64(-1)
     state = _NONE if row < 0 else rows[row, STATE]
     move = MOVE_TABLE[state, action]
     if move == _REPEAT:

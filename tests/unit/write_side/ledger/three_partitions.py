@@ -39,6 +39,10 @@ class ThreePartitions:
             self.decide(partition, [Transfer(id_at(NOON_US, 900 + partition), "@world", name, each, USD)])
         self.appends = 0
 
+    def leap(self, us: int) -> None:
+        """So much time goes by."""
+        self._clock = itertools.count(next(self._clock) + us)
+
     def decide(self, partition: int, commands: list[Command]) -> Block:
         """Decide commands of clients; what follows waits."""
         return self.take(partition, CommandBatch.of(commands))

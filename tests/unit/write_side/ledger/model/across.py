@@ -32,6 +32,7 @@ class Tell(NamedTuple):
     number: int
     state: str
     word: str
+    begun: int
 
 
 class Phase(NamedTuple):
@@ -89,14 +90,14 @@ class Process:
 
 
 class Coordinator:
-    """The processes that one partition is home of. asked: every (id, step, action) that it has asked of others so far."""
+    """The processes that one partition is home of. asked: every (id, block that began it, step, action) that it has asked of
+    others so far; steps by the same, without the action."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
         self.open: dict[bytes, Process] = {}
-        self.asked: set[tuple[bytes, int, str]] = set()
-        self.steps: dict[tuple[bytes, int], Step] = {}
-        self.begun: dict[bytes, int] = {}
+        self.asked: set[tuple[bytes, int, int, str]] = set()
+        self.steps: dict[tuple[bytes, int, int], Step] = {}
 
     def begin(self, process: Process) -> None:
         """Raises Refused when a step of home's own cannot be tried: then nothing has moved."""
@@ -104,16 +105,15 @@ class Coordinator:
             if step.partition == self._accounts.partition:
                 check_try(self._accounts, step)
         self.open[process.id] = process
-        self.begun[process.id] = process.begun
         for number, step in enumerate(process.steps):
-            self.steps[process.id, number] = step
+            self.steps[process.id, process.begun, number] = step
         process.phase = "trying" if process.tcc else "debiting"
         self._advance(process)
 
     def take(self, tell: Tell) -> Process | None:
         """The process that has gone on by it; None when nothing waited for it."""
         process = self.open.get(tell.id)
-        if process is None or tell.number not in process.waits_for():
+        if process is None or tell.begun != process.begun or tell.number not in process.waits_for():
             return None
         if tell.state == "none":
             if not self._do_own(process):
@@ -187,7 +187,7 @@ class Coordinator:
                 process.phase, process.finished = PHASES[process.phase].then, set()
             elif not self._do_own(process):
                 action = PHASES[process.phase].action
-                self.asked |= {(process.id, number, action) for number in waits_for}
+                self.asked |= {(process.id, process.begun, number, action) for number in waits_for}
                 return
 
 
@@ -218,6 +218,10 @@ class Participant:
         if ask.begun < self.lows.get(ask.home, 0):
             return "stale"
         row = self.rows.get((ask.home, ask.id, ask.number))
+        if row is not None and row.begun != ask.begun:
+            if row.begun > ask.begun or row.state == "held":
+                return "stale"
+            row = None  # of an earlier transfer of this id, which was over and forgotten before this one began
         return _PARTICIPANT["none" if row is None else row.state, ask.action](self, ask, row)
 
     def _try(self, ask: Ask, row: _Row | None) -> str:

@@ -69,6 +69,8 @@ class Wallet:
         for outcome in outcomes:
             if outcome.unasked and outcome.unasked.why in ("answer", "timeout"):
                 self._note_end((partition, outcome.unasked.id), outcome.word)
+        for id in self.models[partition].coordinator.open:  # one that is long over and forgotten may begin again
+            self.finals.pop((partition, id), None)
         self.audit()
         return outcomes
 
@@ -91,6 +93,9 @@ class Wallet:
                     totals[transit] = totals.get(transit, 0) + amount
                     _require(word == "done" or amount == 0, "a refused transfer moved money between partitions")
         _require(not any(totals.values()), f"a transfer ended with money in flight: {totals}")
+        for model in self.models:  # what the next transfer of this id moves is counted from nothing
+            for key in [key for key in model.accounts.in_flight if key[0] == transfer]:
+                del model.accounts.in_flight[key]
 
     # Messages.
 
@@ -104,11 +109,10 @@ class Wallet:
     def _ask(self, partition: int, batch: StepBatch, row: int) -> Ask:
         id, home, number = batch.ids[row].tobytes(), int(batch.home[row]), int(batch.step[row])
         action, coordinator = ACTIONS[int(batch.action[row])], self.models[home].coordinator
-        _require((id, number, action) in coordinator.asked, f"home never asked to {action} step {number}")
-        step = coordinator.steps[id, number]
         begun, low = int(batch.begun[row]), int(batch.low[row])
+        _require((id, begun, number, action) in coordinator.asked, f"home never asked to {action} step {number}")
+        step = coordinator.steps[id, begun, number]
         _require(step.partition == partition, "a step was sent to another partition")
-        _require(begun == coordinator.begun[id], "a message says that its transfer began in another block")
         _require(
             all(process.begun >= low for process in coordinator.open.values()), "a message calls open transfers over"
         )
@@ -125,7 +129,7 @@ class Wallet:
         else:
             said = (partition, id, number, state, word)
             _require(said in self.models[teller].participant.said, f"a participant never said {state} {word}")
-        return Tell(teller, id, number, state, word)
+        return Tell(teller, id, number, state, word, int(batch.begun[row]))
 
     # What holds after every block.
 

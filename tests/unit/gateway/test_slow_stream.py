@@ -1,0 +1,78 @@
+"""A stream whose ping waits behind what its client has not taken yet, on virtual time over the real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from gateway.balances import Found
+from gateway.hub import Hub
+from gateway.metrics import Metrics
+from gateway.protocol.close_codes import CloseCode
+from gateway.websocket_server import StreamConnection
+from read_side.feed.feed_memory import MemoryFeed
+from tests.simulation import virtual_time
+from tests.simulation.faults import Chaos, Life
+from tests.simulation.processes import STREAM_TERMS
+from tests.simulation.wire import Wire
+
+TERMS = STREAM_TERMS._replace(buffer_bytes=65_536)
+"""So much that the gateway is never told not to write: what waits is less, and takes longer than a pong may."""
+QUESTIONS = 60
+
+
+class _Gateway:
+    def __init__(self) -> None:
+        self.life = Life("gateway", Chaos(0), lambda text: None)
+        self.connections: set[Any] = set()
+        self._metrics = Metrics(CollectorRegistry())
+        self.hub = Hub(
+            MemoryFeed(), _NoBalances(), self._metrics, lambda: 0, snapshot_wait_ms=1, cut_wait_ms=1, feed_silence_ms=1
+        )
+        self.hub.open(1)
+
+    def connection(self) -> StreamConnection:
+        return StreamConnection(
+            self.hub, TERMS, self._metrics, lambda: False, config=None, server_state=self, app_state=None
+        )
+
+
+class _NoBalances:
+    async def read(self, partition: int, accounts: Any, min_position: int, wait_ms: int) -> Found:
+        return Found({}, -1)
+
+
+async def _asked() -> Wire:
+    """A client that has asked a lot and has taken nothing of the answers."""
+    wire = Wire(_Gateway())
+    wire.take(10_000)
+    for number in range(QUESTIONS):
+        wire.say(json.dumps({"op": "ping", "id": number}))
+    return wire
+
+
+def test_who_takes_a_little_all_the_time_is_not_cut_off_though_his_pong_comes_late() -> None:
+    async def story() -> tuple[int | None, int]:
+        wire, told = await _asked(), 0
+        while told < QUESTIONS:
+            await asyncio.sleep(1.0)
+            told += len(wire.take(10))
+            if wire.lost:
+                break
+        wire.take(100)
+        return wire.closed_with, told
+
+    assert virtual_time.run(story, lambda: 0.0) == (None, QUESTIONS)
+
+
+def test_who_takes_nothing_is_cut_off_and_leaves_nothing() -> None:
+    async def story() -> tuple[int | None, int, int]:
+        wire = await _asked()
+        await asyncio.sleep((TERMS.ping_ms + TERMS.pong_ms) / 1000 + 0.1)
+        wire.take(100_000)
+        return wire.closed_with, len(wire.gateway.connections), wire.gateway.hub.streams
+
+    assert virtual_time.run(story, lambda: 0.0) == (CloseCode.PONG_MISSED, 0, 0)
