@@ -101,11 +101,17 @@ class Intake:
         suspected = self._ahead.suspected(commands)
         routed: list[_Routed] = []
         asked: dict[bytes, int] = {}
+        made: dict[bytes, int] = {}
         for command, known in zip(commands, suspected, strict=True):
-            line = await self._routed(command, known, asked)
+            if mode is Mode.CONTINUE and isinstance(command, Reverse) and command.transfer in made:
+                line = _Routed(made[command.transfer], command)  # until its turn has come
+            else:
+                line = await self._routed(command, known, asked)
             routed.append(line)
             if isinstance(command, Hold):
                 asked.setdefault(command.id, line.home)
+            elif isinstance(command, Transfer | LegsTransfer):
+                made.setdefault(command.id, line.home)
         if self._partitions > 1 and len(routed) > 1:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
@@ -115,7 +121,8 @@ class Intake:
             self._refuse_unless_atomic(routed)
             if any(line.refusal is not None for line in routed):
                 return await self._none_run(routed, "batch_refused", until_s)
-        return await self._submit(routed, mode, until_s)
+            return await self._submit(routed, mode, until_s)
+        return await self._in_turns(routed, until_s)
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
         """The same for the columns of plain transfers, without a Python object a row."""
@@ -222,6 +229,23 @@ class Intake:
                     raise
                 raise OutcomeUnknown from refusal
             at = end
+        return answers
+
+    async def _in_turns(self, routed: list[_Routed], until_s: float) -> list[Answer]:
+        """All lines at once, but what reverses one of them: it is sent when that one has been decided, with every line behind it.
+        What it moves is read from the log: the id may be that of another transfer, which ran before."""
+        answers: list[Answer] = []
+        for start, stop in itertools.pairwise(_turns([line.command for line in routed])):
+            try:
+                for at in range(start, stop) if start else ():
+                    if isinstance(reverse := routed[at].command, Reverse):
+                        home, reverse = await self._earlier.reversal(reverse)
+                        routed[at] = routed[at]._replace(home=home, command=reverse)
+                answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not answers:
+                    raise
+                raise OutcomeUnknown from refusal
         return answers
 
     async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
@@ -342,3 +366,15 @@ class Intake:
 def _not_run(command: Command, word: str) -> Answer:
     id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
     return Answer(PROBLEMS[word].status, problem_document(word, id=id16, result="refused"))
+
+
+def _turns(commands: Sequence[Command]) -> list[int]:
+    """Where the lines of a request are cut, its ends with them: before each that reverses a transfer behind the cut before."""
+    cuts, made = [0], set[bytes]()
+    for at, command in enumerate(commands):
+        if isinstance(command, Reverse) and command.transfer in made:
+            cuts.append(at)
+            made.clear()
+        elif isinstance(command, Transfer | LegsTransfer):
+            made.add(command.id)
+    return [*cuts, len(commands)]

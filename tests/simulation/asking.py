@@ -101,7 +101,11 @@ class Clients:
             return
         first = self._over[command]
         said = answer.document.get("code", answer.document["result"])
-        same = answer == first or said == "id_expired" or not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US
+        same = (
+            answer == first
+            or said == "id_expired"
+            or (not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US)
+        )
         self.world.checked(partial(self.world.auditors[0].require, same, f"{command} was {first}, and is now {answer}"))
 
     async def meddle(self) -> None:

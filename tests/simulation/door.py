@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 import uuid
 
+from write_side.command_bodies import transfer
+
 from tests.simulation.auditor import Line, Violation
 from tests.unit.write_side.ledger.wallet_model import Outcome
-from write_side.command_bodies import transfer
 from write_side.ledger.commands import OpenAccount, Transfer
 
 OTHERWISE_WRITTEN = "USD/02"
@@ -42,7 +43,9 @@ class Door:
             return command
         dice = self._chance.random()
         if key.count("-") == 4:
-            key = key.upper() if dice < 0.3 else f"urn:uuid:{key}" if dice < 0.5 else f"{{{key}}}" if dice < 0.6 else key
+            key = (
+                key.upper() if dice < 0.3 else f"urn:uuid:{key}" if dice < 0.5 else f"{{{key}}}" if dice < 0.6 else key
+            )
         key = self._chance.choice((key, key, f"{key} ", f"\t{key}"))
         body = {"from": command.debit, "to": command.credit, "amount": str(command.amount), "asset": command.asset}
         read = transfer(body, key)

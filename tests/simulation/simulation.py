@@ -115,7 +115,9 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max)
+        self.world = World(
+            chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max
+        )
         self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world
         records.appended = self._appended

@@ -6,12 +6,12 @@ import asyncio
 import json
 from typing import Any
 
+from gateway.protocol.close_codes import CloseCode
 from prometheus_client import CollectorRegistry
 
 from gateway.balances import Found
 from gateway.hub import Hub
 from gateway.metrics import Metrics
-from gateway.protocol.close_codes import CloseCode
 from gateway.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time

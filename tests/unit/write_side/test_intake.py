@@ -22,7 +22,19 @@ from write_side.earlier import Earlier
 from write_side.home import Routed, home_partition
 from write_side.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
 from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Capture, Change, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
+from write_side.ledger.commands import (
+    Capture,
+    Change,
+    Command,
+    Hold,
+    Leg,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Void,
+)
 from write_side.outcomes import ANSWERS_A_TURN, OutcomeUnknown
 
 LOCKED_S = 5.0
@@ -186,16 +198,44 @@ async def test_a_line_may_capture_the_hold_of_the_line_before_it(mode: Mode, par
         assert [answer.document["result"] for answer in answers] == ["held", "done"]
 
 
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
 @pytest.mark.parametrize("partition", [0, 1])
-async def test_a_line_may_reverse_the_transfer_of_a_line_before_it_when_they_run_one_after_the_other(
-    partition: int,
-) -> None:
+async def test_a_line_may_reverse_the_transfer_of_a_line_before_it(mode: Mode, partition: int) -> None:
     async with TwoPartitions() as bank:
         giver, receiver = account(partition, "giver"), account(partition, "receiver")
         await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (giver, receiver)])
         paid = Transfer(id_at(NOON_US, 1), giver, receiver, 5, "USD/2")
-        answers = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], Mode.STOP)
+        answers = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], mode)
         assert [answer.document["result"] for answer in answers] == ["done", "done"]
+        again = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], mode)
+        assert [answer.document for answer in again] == [answer.document for answer in answers]
+
+
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+async def test_lines_behind_a_reversal_of_an_earlier_line_are_decided_after_it(mode: Mode) -> None:
+    async with TwoPartitions() as bank:
+        near, too = account(1, "near"), account(1, "near-too")
+        await bank.intake.submit([OpenAccount(near, "USD/2", 0, ""), OpenAccount(too, "USD/2", 0, "")])
+        lines: list[Command] = []
+        for n in range(0, 12, 3):  # each needs what the reversal before it brought back
+            paid = LegsTransfer(id_at(NOON_US, n), (Leg(near, -5, "USD/2"), Leg(too, 5, "USD/2")))
+            lines += [paid, Reverse(id_at(NOON_US, n + 1), paid.id)]
+        deposit = Transfer(id_at(NOON_US, 2), "@world", near, 5, "USD/2")
+        answers = await bank.intake.submit([deposit, *lines], mode)
+        assert [answer.document["result"] for answer in answers] == ["done"] * 9
+
+
+async def test_a_reversal_moves_what_its_transfer_moved_whatever_the_line_before_it_says() -> None:
+    async with TwoPartitions() as bank:
+        giver, receiver = account(1, "giver"), account(1, "receiver")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (giver, receiver)])
+        ran = Transfer(id_at(NOON_US, 1), giver, receiver, 100, "USD/2")
+        assert (await bank.intake.submit([ran]))[0].status == 201
+        reused, reverse = await bank.intake.submit([ran._replace(amount=5), Reverse(id_at(NOON_US, 2), ran.id)])
+        assert reused.document["code"] == "id_reused_with_other_content"
+        accounts = reverse.document["accounts"]
+        assert isinstance(accounts, list)
+        assert [state["posted"] for state in accounts] == ["0", "0"]
 
 
 async def test_others_have_their_turns_while_a_large_request_is_answered() -> None:
