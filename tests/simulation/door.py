@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import uuid
 
-from write_side.command_bodies import transfer
-
+from fanfold.api.reading import transfer_body
 from tests.simulation.auditor import Line, Violation
 from tests.unit.write_side.ledger.wallet_model import Outcome
+from write_side.asked_commands import command_of
 from write_side.ledger.commands import OpenAccount, Transfer
 
 OTHERWISE_WRITTEN = "USD/02"
@@ -48,7 +48,7 @@ class Door:
             )
         key = self._chance.choice((key, key, f"{key} ", f"\t{key}"))
         body = {"from": command.debit, "to": command.credit, "amount": str(command.amount), "asset": command.asset}
-        read = transfer(body, key)
+        read = command_of(transfer_body(body, key)[0])
         assert isinstance(read, Transfer)
         if read.id != command.id:
             self._others.add(read.id)

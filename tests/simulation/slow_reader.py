@@ -11,8 +11,7 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
-from gateway.protocol.close_codes import CloseCode
-
+from fanfold.api.close_codes import CloseCode
 from gateway.websocket_server import StreamConnection
 from tests.simulation.processes import World
 from tests.simulation.watcher import Told

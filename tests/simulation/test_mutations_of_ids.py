@@ -13,8 +13,9 @@ import tests.simulation.simulation
 import write_side.contract.fold_ids
 import write_side.ledger.decide
 import write_side.writer
+from fanfold.api import reading
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side import body_fields, refused_ahead
+from write_side import refused_ahead
 from write_side.contract.state import State
 from write_side.earlier import Earlier, _knows
 from write_side.ledger.decide import Decision, decide
@@ -70,10 +71,10 @@ def ask_for_the_subject_before_the_id(patch: Patch) -> None:
 def take_a_key_as_it_is_written(patch: Patch) -> None:
     """A blank behind an Idempotency-Key is a part of it, and so is how a UUID is written."""
 
-    def as_written(key: str) -> bytes:
-        return uuid.uuid5(body_fields.KEY_NAMESPACE, f"{body_fields.PRINCIPAL}\n{key}").bytes
+    def as_written(key: str) -> str:
+        return str(uuid.uuid5(reading.KEY_NAMESPACE, f"{reading.PRINCIPAL}\n{key}"))
 
-    patch.setattr(body_fields, "id_of_key", as_written)
+    patch.setattr(reading, "id_of_key", as_written)
 
 
 def take_an_asset_as_it_is_written(patch: Patch) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from gateway.protocol.close_codes import CloseCode
 
+from fanfold.api.close_codes import CloseCode
 from gateway.websocket_server import StreamConnection
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 

@@ -6,9 +6,9 @@ import asyncio
 import json
 from typing import Any
 
-from gateway.protocol.close_codes import CloseCode
 from prometheus_client import CollectorRegistry
 
+from fanfold.api.close_codes import CloseCode
 from gateway.balances import Found
 from gateway.hub import Hub
 from gateway.metrics import Metrics
