@@ -6,15 +6,14 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.codes import Code, Kind
+from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.pending import add_leg, add_pending, find_pending, take_in
+from write_side.contract.pending import add_leg, add_pending, find_pending
 from write_side.contract.pending_columns import (
     DEADLINE_US,
     FINAL_BIT,
     FIRST_LEG,
-    FROM_HOLD_BIT,
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_COUNT,
@@ -32,7 +31,6 @@ from write_side.contract.pending_columns import (
     HoldState,
     What,
 )
-from write_side.ledger.across import begin
 from write_side.ledger.book import end_pending, keep_pending
 from write_side.ledger.legs import ANY_STEP, check_legs, is_world, legs_fit, move_legs
 
@@ -44,7 +42,6 @@ _PASSED: Final = np.int64(Code.DEADLINE_PASSED)
 _UNKNOWN: Final = np.int64(Code.HOLD_UNKNOWN)
 _BUSY: Final = np.int64(Code.HOLD_BUSY)
 _EXCEEDED: Final = np.int64(Code.HOLD_EXCEEDED)
-_CAPTURE: Final = np.int64(Kind.CAPTURE)
 _HOLD: Final = np.int64(What.HOLD)
 _OPEN_HOLD: Final = np.int64(HoldState.OPEN)
 _BUSY_HOLD: Final = np.int64(HoldState.BUSY)
@@ -232,36 +229,36 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
-    """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
-    _, lookup, _, table, digest, _, _, _, _ = book
+def capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code and its available, and what a transfer across partitions is begun of when the code is
+    PENDING because legs are elsewhere: the hold's row, and the first and last leg in the pool. Nothing has moved then."""
+    _, lookup, _, table, _, _, _, _, _ = book
     row, code = _find_hold(book, hold_a, hold_b)
     if code != _DONE:
-        return code, _NOT_TOLD
+        return code, _NOT_TOLD, row, _ZERO, _ZERO
     pool = table[2]
     start, end = _captured(table, row, amount, legs, first, last)
     if start == end:
-        return _EXCEEDED, _NOT_TOLD
+        return _EXCEEDED, _NOT_TOLD, row, start, end
     if any_elsewhere(pool, start, end, lookup):
-        code, available, process = begin(
-            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, pool, start, end
-        )  # fmt: skip
-        if code == _PENDING:
-            table[0][process, LINK_A] = hold_a
-            table[0][process, LINK_B] = hold_b
-            take_in(table, digest, process)
-            _take_from_hold(table, row, start, end, -_ONE)
-            table[0][row, STATE] = _BUSY_HOLD
-            keep_pending(book, outcome, row, _ZERO, _ONE)
-    else:
-        code, available = check_legs(book, pool, start, end, ANY_STEP, _ONE)
-        if code == _DONE and not legs_fit(book, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES):
-            code = _LIMITED
-        if code == _DONE:
-            move_legs(book, outcome, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES)
-            _take_from_hold(table, row, start, end, -_ONE)
-            _after_capture(book, outcome, row, option & FINAL_BIT)
-    return code, available
+        return _PENDING, _NOT_TOLD, row, start, end
+    code, available = check_legs(book, pool, start, end, ANY_STEP, _ONE)
+    if code == _DONE and not legs_fit(book, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES):
+        code = _LIMITED
+    if code == _DONE:
+        move_legs(book, outcome, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES)
+        _take_from_hold(table, row, start, end, -_ONE)
+        _after_capture(book, outcome, row, option & FINAL_BIT)
+    return code, available, row, start, end
+
+
+@njit_inner
+def set_aside(book, outcome, row, start, end):  # type: ignore[no-untyped-def]
+    """Legs of the pool that a capture across partitions has begun to move: the hold is busy until `end_capture`."""
+    table = book[3]
+    _take_from_hold(table, row, start, end, -_ONE)
+    table[0][row, STATE] = _BUSY_HOLD
+    keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
 @njit_inner

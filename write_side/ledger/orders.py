@@ -24,13 +24,23 @@ from write_side.contract.ids import (
 )
 from write_side.contract.pending import add_pending, find_pending, take_in
 from write_side.contract.pending_columns import DEADLINE_US as ROW_DEADLINE_US
-from write_side.contract.pending_columns import FINAL_BIT, ID_A, ID_B, KIND_SHIFT, LINK_A, LINK_B, TCC_BIT, What
+from write_side.contract.pending_columns import (
+    FINAL_BIT,
+    FROM_HOLD_BIT,
+    ID_A,
+    ID_B,
+    KIND_SHIFT,
+    LINK_A,
+    LINK_B,
+    TCC_BIT,
+    What,
+)
 from write_side.contract.pending_columns import OPTION as ROW_OPTION
 from write_side.contract.pending_columns import STATE as ROW_STATE
 from write_side.contract.pending_index import open_legs
 from write_side.ledger.across import begin, take_answer, time_out
 from write_side.ledger.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
-from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, transfer_legs, void
+from write_side.ledger.holds import any_elsewhere, capture, end_capture, expire, hold, set_aside, transfer_legs, void
 from write_side.ledger.order_columns import (
     ACTION,
     AT_US,
@@ -105,6 +115,23 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
+def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
+    table, digest = book[3], book[4]
+    code, available, held, start, end = capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last)
+    if code == _PENDING:
+        code, available, process = begin(
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table[2], start, end
+        )  # fmt: skip
+        if code == _PENDING:
+            table[0][process, LINK_A] = hold_a
+            table[0][process, LINK_B] = hold_b
+            take_in(table, digest, process)
+            set_aside(book, outcome, held, start, end)
+    return code, available
+
+
+@njit_inner
 def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
     """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     _, lookup, _, _, _, _, _, _, _ = book
@@ -122,7 +149,7 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
         code, available = hold(book, outcome, id_a, id_b, row[DEADLINE_US], option, legs, first, last)
     elif kind == _CAPTURE:
         note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
-        code, available = capture(
+        code, available = _capture(
             book, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], amount, option, legs, first, last
         )  # fmt: skip
     elif kind == _VOID:
