@@ -17,7 +17,7 @@ from gateway.metrics import Metrics
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
 from gateway.protocol.session import Session, Watch
-from gateway.protocol.subscription import Subscription
+from gateway.protocol.subscription import Subscription, Watcher
 from read_side.contract.feed import Feed
 from write_side.contract.atoms import partition_of
 
@@ -74,8 +74,8 @@ class Hub:
         self._snapshot_wait_ms = snapshot_wait_ms
         self._cut_wait_ms = cut_wait_ms
         self._feed_silence_ms = feed_silence_ms
-        self._touched: dict[Session, None] = {}
-        self._streams: dict[Session, Stream] = {}
+        self._touched: dict[Watcher, None] = {}
+        self._streams: dict[Watcher, Stream] = {}
         self._heard_at_ms: list[int] = []
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -252,17 +252,17 @@ class Hub:
         )
         if silent != self.silent:
             self.silent = silent
-            in_silent = frozenset[Session]().union(*(self.partitions[p].sessions() for p in silent))
+            in_silent = frozenset[Watcher]().union(*(self.partitions[p].sessions() for p in silent))
             for session in self._streams:
                 self._tell(session, session in in_silent)
         if self._touched:
             self._wake.set()
 
-    def _in_silent(self, session: Session) -> bool:
+    def _in_silent(self, session: Watcher) -> bool:
         """Whether it watches an account of a silent partition."""
         return bool(self.silent) and not self.silent.isdisjoint(self._by_partition(session.by_number.values()))
 
-    def _tell(self, session: Session, in_silent: bool) -> None:
+    def _tell(self, session: Watcher, in_silent: bool) -> None:
         """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""
         live = not in_silent and (not self.silent or len(self.silent) < len(self.partitions))
         if session.live is not live:

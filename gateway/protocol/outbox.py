@@ -7,12 +7,21 @@ a client that does not read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from gateway.protocol.messages import balances_frame
 
-if TYPE_CHECKING:
-    from gateway.protocol.subscription import Subscription
+
+class Unsent(Protocol):
+    """One account of the client, of which something waits. What it is then is asked when it leaves."""
+
+    def encode_unsent(self) -> bytes:
+        """The newest balance."""
+        ...
+
+    def encode_phases(self) -> list[bytes]:
+        """The newest phase of each transfer that waits."""
+        ...
 
 
 class Outbox:
@@ -22,8 +31,8 @@ class Outbox:
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
-        self._waiting: dict[Subscription, None] = {}
-        self._phases: dict[Subscription, None] | None = None
+        self._waiting: dict[Unsent, None] = {}
+        self._phases: dict[Unsent, None] | None = None
         """None until the client's first: most clients never ask for phases."""
 
     def __bool__(self) -> bool:
@@ -37,17 +46,17 @@ class Outbox:
     def answer(self, frame: bytes) -> None:
         self._answers.append(frame)
 
-    def put(self, subscription: Subscription) -> None:
+    def put(self, subscription: Unsent) -> None:
         """Send `subscription.unsent` at the next flush, whatever it is by then."""
         self._waiting[subscription] = None
 
-    def put_phases(self, subscription: Subscription) -> None:
+    def put_phases(self, subscription: Unsent) -> None:
         """Send the unsent phases of the subscription's transfers at the next flush."""
         if self._phases is None:
             self._phases = {}
         self._phases[subscription] = None
 
-    def withdraw(self, subscription: Subscription) -> None:
+    def withdraw(self, subscription: Unsent) -> None:
         self._waiting.pop(subscription, None)
         if self._phases is not None:
             self._phases.pop(subscription, None)

@@ -32,8 +32,7 @@ from write_side.contract.atoms import available
 from write_side.contract.codes import flag_words
 
 if TYPE_CHECKING:
-    from gateway.protocol.session import Session
-    from gateway.protocol.subscription import Subscription
+    from gateway.protocol.subscription import Subscription, Watcher
     from read_side.contract.feed import FeedBatch
 
 
@@ -89,7 +88,7 @@ class _Held:
 class PartitionWatch:
     """One partition. Sessions that have something new to send are put into `touched`; who flushes them takes them out."""
 
-    def __init__(self, partition: int, touched: dict[Session, None], cut_wait_ms: int) -> None:
+    def __init__(self, partition: int, touched: dict[Watcher, None], cut_wait_ms: int) -> None:
         self.partition = partition
         self.cursor: Cursor | None = None
         self.breaks = 0
@@ -129,7 +128,7 @@ class PartitionWatch:
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
 
-    def sessions(self) -> set[Session]:
+    def sessions(self) -> set[Watcher]:
         """Those that watch an account here."""
         return {each.session for watchers in self._watched.values() for each in watchers}
 

@@ -13,15 +13,31 @@ was granted, and leaves it with the granted one otherwise.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
-
-if TYPE_CHECKING:
-    from gateway.protocol.session import Session
+from gateway.protocol.outbox import Outbox
 
 PHASES_UNSENT_MAX: Final = 64
 """Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
+
+
+class Watcher(Protocol):
+    """The client whose subscription it is (`session.py`); clients are told apart by identity."""
+
+    live: bool
+    by_number: dict[int, Subscription]
+
+    @property
+    def outbox(self) -> Outbox:
+        """What waits to be sent to it."""
+        ...
+
+    def tell_status(self, live: bool) -> None:
+        """Say whether what it was told may be old."""
+        ...
+
+    def __hash__(self) -> int: ...
 
 
 class Stage(Enum):
@@ -89,7 +105,7 @@ class Subscription:
         "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
-    def __init__(self, session: Session, account: str, number: int) -> None:
+    def __init__(self, session: Watcher, account: str, number: int) -> None:
         self.session = session
         self.account = account
         self.number = number

@@ -8,7 +8,7 @@ capture its amount in `amount`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -20,6 +20,7 @@ from write_side.contract import limits
 from write_side.contract.atoms import WORLD
 from write_side.contract.codes import Kind
 from write_side.contract.state import string_keys
+from write_side.ledger.batch_columns import CommandColumns
 from write_side.ledger.command_checks import check
 from write_side.ledger.commands import (
     LEGS_MAX,
@@ -89,27 +90,10 @@ _LEGS: Final = pa.schema(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CommandBatch:
-    """n commands. kind uint8[n], ids uint8[n, 16], debit/credit/owner utf8[n], amount int64[n], asset int32[n] into `assets`.
+class CommandBatch(CommandColumns):
+    """Commands as columns (`batch_columns.py`), and what is done with them."""
 
-    chain int32[n]: lines that hang together have a number of their own, positive when all or none of them is to be done, negative
-    when a refusal stops those behind it, 0 for a line by itself; they lie side by side.  details: None when none has any.
-    """
-
-    kind: npt.NDArray[np.uint8]
-    ids: npt.NDArray[np.uint8]
-    debit: pa.Array
-    credit: pa.Array
-    amount: npt.NDArray[np.int64]
-    asset: npt.NDArray[np.int32]
-    assets: list[str]
-    owner: pa.Array
-    chain: npt.NDArray[np.int32]
-    details: Details | None = None
-
-    def __len__(self) -> int:
-        return len(self.kind)
+    __slots__ = ()
 
     @staticmethod
     def of(commands: Sequence[Command], mode: Mode = Mode.CONTINUE) -> CommandBatch:

@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fanfold.api.grammar import ASSET, PARTY, whole
 from write_side.contract.atoms import LIMIT, NO_FLOOR, WORLD
 from write_side.contract.codes import Flag, Kind
+from write_side.ledger.batch_columns import CommandColumns
 from write_side.ledger.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.details import FINAL, NO_ASSET, TCC, Details
 from write_side.ledger.order_columns import CLEAR_SHIFT, SET_SHIFT
 from write_side.ledger.records import BatchMalformed
 
-if TYPE_CHECKING:
-    from write_side.ledger.command_batch import CommandBatch
-
-ACCOUNT_PATTERN: Final = r"^(@world|[A-Za-z0-9][A-Za-z0-9_.:\-]{0,63})$"
-ASSET_PATTERN: Final = r"^[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}$"
+ACCOUNT_PATTERN: Final = whole(PARTY)
+ASSET_PATTERN: Final = whole(ASSET)
 OWNER_BYTES_MAX: Final = 255
-"""What the doors let through (`command_bodies.py`): a record with a longer one would be passed over whole."""
+"""What the doors let through (`fanfold/api/words.py`): a record with a longer one would be passed over whole."""
 _REFERENCE_PATTERN: Final = r"^[ -~]{0,128}$"
 METADATA_BYTES_MAX: Final = 16 * 1024
 """As the whole body that it comes in (`batch_door.py`): written canonically it is never longer than in there."""
@@ -46,7 +45,7 @@ _OPTION_BITS: Final = np.array([_OPTIONS.get(Kind(kind), 0) if kind else 0 for k
 Bools = npt.NDArray[np.bool_]
 
 
-def check(batch: CommandBatch) -> None:
+def check(batch: CommandColumns) -> None:
     """Raises BatchMalformed unless an intake can have made it."""
     rich = np.zeros(len(batch), np.bool_)
     if batch.details is not None:
@@ -57,7 +56,7 @@ def check(batch: CommandBatch) -> None:
     _check_chains(batch.chain)
 
 
-def _check_numbers(batch: CommandBatch, rich: Bools) -> None:
+def _check_numbers(batch: CommandColumns, rich: Bools) -> None:
     amount, opening, capture = batch.amount, batch.kind == Kind.OPEN, batch.kind == Kind.CAPTURE
     plain = (batch.kind == Kind.TRANSFER) & ~rich
     at_most = amount <= LIMIT
@@ -72,7 +71,7 @@ def _check_numbers(batch: CommandBatch, rich: Bools) -> None:
         raise BatchMalformed("an id is malformed")
 
 
-def _check_texts(batch: CommandBatch, rich: Bools) -> None:
+def _check_texts(batch: CommandColumns, rich: Bools) -> None:
     opening, change = batch.kind == Kind.OPEN, batch.kind == Kind.CHANGE
     plain = ~rich & ~opening
     if not all_match(pa.array(batch.assets, pa.utf8()), ASSET_PATTERN) or len(set(batch.assets)) < len(batch.assets):
@@ -96,7 +95,7 @@ def _check_chains(chain: npt.NDArray[np.int32]) -> None:
             raise BatchMalformed("the lines of a chain do not lie side by side")
 
 
-def _check_details(batch: CommandBatch, details: Details) -> None:
+def _check_details(batch: CommandColumns, details: Details) -> None:
     row = details.row
     if row[0] < 0 or row[-1] >= len(batch) or np.any(row[1:] <= row[:-1]):
         raise BatchMalformed("the details do not rise with their commands")

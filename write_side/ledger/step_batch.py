@@ -6,7 +6,7 @@ All numbers: accounts are named by their keys and assets by their hashes, so tha
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -26,6 +26,7 @@ from write_side.contract.pending_columns import (
     Action,
     StepState,
 )
+from write_side.ledger.batch_columns import StepColumns
 from write_side.ledger.command_batch import CommandBatch
 from write_side.ledger.command_checks import check_conditions, is_beyond
 from write_side.ledger.commands import LEGS_MAX
@@ -61,42 +62,10 @@ _LEG_NUMBERS: Final = ("asset", "amount", "if_version", "if_available")
 _LEGS: Final = pa.schema([("key", pa.binary(16)), *((name, pa.int64()) for name in _LEG_NUMBERS)])
 
 
-@dataclass(frozen=True, slots=True)
-class StepBatch:
-    """n messages. kind uint8[n] (STEP, ANSWER), ids uint8[n, 16], and int64[n] each:
+class StepBatch(StepColumns):
+    """Messages between partitions as columns (`batch_columns.py`), and what is done with them."""
 
-    home       STEP: the partition that asks; ANSWER: the partition that answers
-    step, action, option      which step, what is asked (`pending.Action`), its option bits (STEP)
-    state, code, available    what became of it (ANSWER; `pending.StepState`, `codes.Code`)
-    sequence, at_us           where and when the participant did it (ANSWER)
-    begun                     the home's block that began the transfer; an id without a time may begin one again after its window
-    low                       STEP: below this block of home none of its transfers is open
-
-    first_leg int64[n + 1]; the legs of tries: key uint8[m, 16], asset (hash), amount, if_version, if_available int64[m].
-    """
-
-    kind: npt.NDArray[np.uint8]
-    ids: npt.NDArray[np.uint8]
-    home: Int64s
-    step: Int64s
-    action: Int64s
-    option: Int64s
-    state: Int64s
-    code: Int64s
-    available: Int64s
-    sequence: Int64s
-    at_us: Int64s
-    begun: Int64s
-    low: Int64s
-    first_leg: Int64s
-    key: npt.NDArray[np.uint8]
-    asset: Int64s
-    amount: Int64s
-    if_version: Int64s
-    if_available: Int64s
-
-    def __len__(self) -> int:
-        return len(self.kind)
+    __slots__ = ()
 
     @staticmethod
     def concatenated(batches: Sequence[StepBatch]) -> StepBatch:

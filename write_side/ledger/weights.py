@@ -32,12 +32,11 @@ from write_side.contract.limits import (
 )
 from write_side.contract.pending import find_pending, step_what
 from write_side.contract.pending_columns import KIND_SHIFT, LEG_COUNT, OPTION, STEPS, WHAT, Action, What
+from write_side.ledger.batch_columns import CommandColumns, StepColumns
 from write_side.ledger.commands import LEGS_MAX, OpenAccount, Transfer
 
 if TYPE_CHECKING:
     from write_side.contract.pending import PendingTable
-    from write_side.ledger.command_batch import CommandBatch
-    from write_side.ledger.step_batch import StepBatch
 
 Int64s = npt.NDArray[np.int64]
 
@@ -86,7 +85,7 @@ _TEXT_ENDS: Final = 3 * 2 * 4
 """Where the three texts of a row begin and end in their columns."""
 
 
-def command_weights(batch: CommandBatch, pending: PendingTable | None = None) -> Int64s:
+def command_weights(batch: CommandColumns, pending: PendingTable | None = None) -> Int64s:
     """Of each command, int64[n].  pending: of the state in which they are decided, if that is known."""
     found = np.full(len(batch), PLAIN_BYTES, np.int64) + _text_bytes(batch.debit, batch.credit, batch.owner)
     details = batch.details
@@ -98,7 +97,7 @@ def command_weights(batch: CommandBatch, pending: PendingTable | None = None) ->
     return found
 
 
-def command_weight(batch: CommandBatch, pending: PendingTable | None = None) -> int:
+def command_weight(batch: CommandColumns, pending: PendingTable | None = None) -> int:
     """Of all of them. Those of plain transfers and openings are not looked at one by one."""
     if batch.details is not None:
         return int(command_weights(batch, pending).sum())
@@ -112,7 +111,7 @@ def lone_weight(command: OpenAccount | Transfer) -> int:
     return PLAIN_BYTES + _TEXT_ENDS + len(command.debit) + len(command.credit)
 
 
-def step_weights(batch: StepBatch, pending: PendingTable | None = None) -> Int64s:
+def step_weights(batch: StepColumns, pending: PendingTable | None = None) -> Int64s:
     """Of each message, int64[n]; as `command_weights`."""
     legs = np.diff(batch.first_leg)
     if pending is None:

@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
 from gateway.protocol.session import Session, Watch
-from gateway.protocol.subscription import Stage
+from gateway.protocol.subscription import Stage, Watcher
 from read_side.contract.feed import FeedBatch
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
@@ -299,7 +299,7 @@ test_feed_to_clients = FeedToClients.TestCase
 
 
 def test_a_snapshot_that_waits_for_a_silent_feed_is_let_go_after_the_bound() -> None:
-    touched: dict[Session, None] = {}
+    touched: dict[Watcher, None] = {}
     watch = PartitionWatch(0, touched, CUT_WAIT_MS)
     watch.take(batch(0, 5))
     session = Session(10)
