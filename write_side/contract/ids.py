@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.compiled import njit, njit_inlined
+from write_side.contract.compiled import njit, njit_borrowing, njit_inlined
 from write_side.contract.hash_index import (
     FULL_AT,
     GROW_AT,
@@ -105,7 +105,7 @@ def find_id(ids, a, b):  # type: ignore[no-untyped-def]
     return row
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def put_id(ids, digest, at, used, id_a, id_b, print_a, print_b, place, time_us, amount, parties):  # type: ignore[no-untyped-def]
     """Write an id at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many rows there are before."""
     rows, slots, secret, _, parts = ids
@@ -128,7 +128,7 @@ def put_id(ids, digest, at, used, id_a, id_b, print_a, print_b, place, time_us, 
     return row
 
 
-@njit(cache=True, nogil=True)
+@njit_borrowing
 def end_id(ids, id_a, id_b, place, done):  # type: ignore[no-untyped-def]
     """A transfer under way is over: its id, where it is remembered, names its last outcome from now on."""
     row = find_id(ids, id_a, id_b)
