@@ -54,6 +54,8 @@ def hold_stops(count: int, block: int) -> dict[str, float]:
     """max_ms: the longest block of holds while they come to be so many; churned_max_ms: while as many more come and the oldest
     are over; at_once_ms: what a block would take that copies rows, legs and index into larger ones."""
     state, chance = State(0), np.random.default_rng(8)
+    # In whole blocks: no hold comes twice, and those that are over are there.
+    count = max(block, count // block * block)
 
     def held(ids: Any, over: Any) -> None:
         state.pending.reserve(len(ids), 2 * len(ids))
@@ -86,7 +88,9 @@ def _open(rows: Any, changed_at_us: Any, touched: Any, slots: Any, secret: Any, 
 def _hold(table: Any, digest: Any, ids: Any, over: Any) -> None:
     leg = np.zeros(LEG_WIDTH, np.int64)
     for i in range(len(over)):
-        drop(table, digest, find_pending(table, over[i, 0], over[i, 1], _HOLD))
+        row = find_pending(table, over[i, 0], over[i, 1], _HOLD)
+        assert row >= 0
+        drop(table, digest, row)
     for i in range(len(ids)):
         row = add_pending(table, ids[i, 0], ids[i, 1], _HOLD, np.int64(1))
         table[0][row, STATE] = _OPEN
