@@ -20,7 +20,6 @@ from write_side.contract.atoms import WORLD, partition_of
 from write_side.contract.block import Block, decode, encode, header_of
 from write_side.contract.codes import Code, Kind
 from write_side.contract.hash_index import find_row
-from write_side.contract.ids import put_id
 from write_side.contract.pending import add_leg, add_pending
 from write_side.contract.pending_columns import (
     FIRST_LEG,
@@ -60,7 +59,7 @@ def dry_run(
     wall_us: the time, UTC microseconds; no earlier than the last block's is taken.  ids_max: as the writers have it.
     """
     now_us = max(wall_us, *(state.chained.created_at_us + 1 for state in states.values()))
-    copies = _Copies(states, home, command, partitions)
+    copies = _Copies(states, home, command, partitions, now_us)
     blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us, ids_max))])
     position = Position(home, states[home].chained.sequence)
     answer: Answer | Place | None = None
@@ -125,8 +124,9 @@ def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now
 class _Copies:
     """States with nothing in them but what a command may touch."""
 
-    def __init__(self, states: Mapping[int, State], home: int, command: Command, partitions: int) -> None:
+    def __init__(self, states: Mapping[int, State], home: int, command: Command, partitions: int, now_us: int) -> None:
         self._states = states
+        self._now_us = now_us
         self._copies: dict[int, State] = {}
         self._hold = command.hold if isinstance(command, Capture | Void) else None
         self._changes = isinstance(command, Change)
@@ -179,8 +179,7 @@ class _Copies:
         copy.ids.reserve(2)
         for id16 in self._ids:
             _copy_id(source, copy, id16)
-        # As many as there are, though they are not copied: whether there is room for one more.
-        copy.ids.timeless, copy.ids.timeless_from_us = source.ids.timeless, source.ids.timeless_from_us
+        copy.ids.copy_rule(source.ids, self._now_us)
         if self._original is not None:
             _copy_pending(source, copy, self._original, What.REVERSAL)
         if self._hold is not None:
@@ -226,9 +225,7 @@ def _copy_id(source: State, copy: State, id16: bytes) -> None:
     row = source.ids.find(id16)
     if row is not None:
         columns = source.ids.rows[row]
-        free = find_row(copy.ids.rows, copy.ids.slots, copy.ids.secret, columns[0], columns[1])
-        put_id(copy.ids.rows, copy.ids.slots, copy.ids.secret, np.int64(free), np.int64(copy.ids.count), *columns)
-        copy.ids.count += 1
+        copy.ids.put(columns)
 
 
 def _copy_pending(source: State, copy: State, id16: bytes, what: What) -> None:

@@ -27,7 +27,7 @@ class Name(StrEnum):
 
 
 _TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000, Name.IDS: 16_777_216}
-_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000}
+_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000, Name.IDS: 4_000_000}
 _BLOCK = {Name.KAFKA: 32_768}
 _PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1}
 _CROSS_PARTITIONS = 4
@@ -42,7 +42,7 @@ def bench(
         ),
     ] = None,
     accounts: Annotated[
-        int | None, typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000)")
+        int | None, typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000; ids: 4,000,000)")
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
@@ -62,7 +62,7 @@ def bench(
     rebuild: entries through a rebuild of the balance view from the file log, every check on.
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
-    ids: filling the table of remembered ids, and the longest stop that a block makes for it.
+    ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 

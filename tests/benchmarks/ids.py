@@ -1,7 +1,9 @@
-"""`fanfold bench ids`: the longest stop that the table of remembered ids makes while it fills, block by block.
+"""`fanfold bench ids`: the longest stop that a partition's tables make while they grow and forget, block by block.
 
-Nothing is decided and nothing logged: only room is made for a block's ids, and they are put in. `max_ms` is the longest of all
-blocks, `reserve_max_ms` the longest time that making room took, and `forget_ms` what forgetting half of them takes at the end.
+Nothing is decided and nothing logged: room is made for a block's rows, and they are put in. Of the remembered ids `max_ms` is the
+longest time of a block while the table fills, `forget_ms` what forgetting half of them takes (the cut-off found, and they are
+gone), and `swept_max_ms` the longest of a block after that, until their rows are swept out. `at_once_ms` is what the whole pass
+takes that the blocks share between them. Accounts and open holds (`tables.py`) are told in the same way.
 """
 
 from __future__ import annotations
@@ -14,54 +16,96 @@ import numpy as np
 import numpy.typing as npt
 
 from tests.benchmarks import report
+from tests.benchmarks.tables import account_stops, hold_stops, milliseconds
 from write_side.contract.compiled import njit
-from write_side.contract.hash_index import find_row
-from write_side.contract.ids import IdTable, put_id
+from write_side.contract.ids import IdTable, find_id, put_id
+
+HOLDS_AN_ID = 16
+"""Ids that are filled for each hold that is open: a million beside the default of FANFOLD_IDS_MAX."""
 
 
 async def run(_folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
-    """The report line. transfers: ids in all; accounts and partitions mean nothing here."""
-    table, warm = IdTable(), IdTable()
-    ids = np.random.default_rng(26).integers(0, 2**64, (transfers, 2), np.uint64)
-    _fill(warm, ids[: min(transfers, 10_000)], 1_000)
+    """The report line. transfers: ids in all; partitions means nothing here."""
+    for count in (4_000, 4_000):  # compiled by then
+        _Filling(_ids(count)).measure(1_000)
+        account_stops(2_000, 500), hold_stops(2_000, 500)
     cpu, started = time.process_time(), time.perf_counter()
-    waits, reserved = _fill(table, ids, block)
+    filling = _Filling(_ids(transfers))
+    told = filling.measure(block)
     took_s, cpu = time.perf_counter() - started, time.process_time() - cpu
-    started = time.perf_counter()
-    table.forget_before(transfers // 2, transfers // 2, np.zeros(2, np.uint64))
-    forget_ms = (time.perf_counter() - started) * 1000
+    del filling
     return report.line(
         "ids",
         rate=transfers / took_s,
         unit="ids",
         durable=False,
-        latencies_ms=waits,
-        max_ms=round(max(waits), 2),
-        reserve_max_ms=round(max(reserved), 2),
-        forget_ms=round(forget_ms, 1),
+        latencies_ms=told.pop("waits_ms"),
+        **told,
+        accounts=account_stops(accounts, block) | {"rows": accounts},
+        holds=hold_stops(transfers // HOLDS_AN_ID, block) | {"rows": transfers // HOLDS_AN_ID},
         ids=transfers,
         block=block,
         cpu_ns_per_id=round(cpu / transfers * 1e9),
-        load="random ids, one partition, nothing decided",
+        load="random ids with a time, one partition, nothing decided",
     )
 
 
-def _fill(table: IdTable, ids: npt.NDArray[np.uint64], block: int) -> tuple[list[float], list[float]]:
-    """Milliseconds of each block, and of making room for it."""
-    waits, reserved = [], []
-    for at in range(0, len(ids), block):
-        part = ids[at : at + block]
-        started = time.perf_counter()
+def _ids(count: int) -> npt.NDArray[np.uint64]:
+    """Of version 7: they carry a time, here their number."""
+    octets = np.random.default_rng(26).integers(0, 256, (count, 16), np.uint8)
+    octets[:, 6] = (octets[:, 6] & 0x0F) | 0x70
+    octets[:, 8] = (octets[:, 8] & 0x3F) | 0x80
+    return octets.view("<u8")
+
+
+class _Filling:
+    def __init__(self, ids: npt.NDArray[np.uint64]) -> None:
+        self.table, self.ids, self.digest = IdTable(), ids, np.zeros(2, np.uint64)
+        self.reserved_ms: list[float] = []
+
+    def measure(self, block: int) -> dict[str, Any]:
+        """Fill the table, forget half, go on until it is swept; then the same with the sweep at once."""
+        waits = [self._block(at, at + block) for at in range(0, len(self.ids), block)]
+        reserve_max_ms = max(self.reserved_ms)
+        forget_ms = milliseconds(self._forget_half)
+        swept = []
+        again = self.ids.copy()
+        again[:, 1] ^= np.uint64(1 << 32)  # others than those
+        at = 0
+        while self.table.used - self.table.count >= len(self.ids) // 16 or self.table._swept is not None:
+            swept.append(self._block(at, at + block, again))
+            at += block
+        at_once_ms = milliseconds(self._forget_half) + milliseconds(self.table.sweep)
+        return {
+            "waits_ms": waits,
+            "max_ms": round(max(waits), 2),
+            "reserve_max_ms": round(reserve_max_ms, 2),
+            "forget_ms": round(forget_ms, 2),
+            "swept_max_ms": round(max(swept), 2),
+            "swept_p50_ms": round(float(np.median(swept)), 2),
+            "swept_blocks": len(swept),
+            "at_once_ms": round(at_once_ms, 1),
+        }
+
+    def _forget_half(self) -> None:
+        median_us = self.table.median_time_us()
+        assert median_us is not None
+        self.table.forget_before(median_us, median_us, self.digest)
+
+    def _block(self, start: int, stop: int, ids: npt.NDArray[np.uint64] | None = None) -> float:
+        part = (self.ids if ids is None else ids)[start:stop]
+        table, started = self.table, time.perf_counter()
         table.reserve(len(part))
-        reserved.append((time.perf_counter() - started) * 1000)
-        _put(table.rows, table.slots, table.secret, table.count, part)
-        waits.append((time.perf_counter() - started) * 1000)
+        self.reserved_ms.append((time.perf_counter() - started) * 1000)
+        first_us = start if ids is None else start + len(self.ids)
+        _put(table.arrays, self.digest, table.used, part, first_us)
+        table.used += len(part)
         table.count += len(part)
-    return waits, reserved
+        return (time.perf_counter() - started) * 1000
 
 
 @njit(cache=True, nogil=True)
-def _put(rows: Any, slots: Any, secret: Any, count: int, ids: Any) -> None:
+def _put(table: Any, digest: Any, used: int, ids: Any, first_us: int) -> None:
     for i in range(len(ids)):
-        row, a, b = count + i, ids[i, 0], ids[i, 1]
-        put_id(rows, slots, secret, find_row(rows, slots, secret, a, b), row, a, b, a, b, row, row, 1, 1)
+        a, b = ids[i, 0], ids[i, 1]
+        put_id(table, digest, find_id(table, a, b), used + i, a, b, a, b, used + i, first_us + i, 1, 1)

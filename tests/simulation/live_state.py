@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, ID_A, ID_B, PLACE, TIME_US
+from write_side.contract.id_parts import ID_A, ID_B, TIME_US
+from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, PLACE
 from write_side.contract.pending import PendingTable
 from write_side.contract.pending_columns import LOGGED
 from write_side.contract.state import State
@@ -29,10 +30,9 @@ def difference(live: State, mine: State, fingerprints: bool) -> str | None:
         return "digest"
     if _pending(live.pending) != _pending(mine.pending):
         return "pending"
-    kept = mine.ids.count
     columns = [ID_A, ID_B, PLACE, TIME_US] + [FINGERPRINT_A, FINGERPRINT_B] * fingerprints
-    equal = np.array_equal(live.ids.rows[:kept, columns], mine.ids.rows[:kept, columns])
-    return None if live.ids.count == kept and equal else "ids"
+    equal = np.array_equal(live.ids.remembered()[:, columns], mine.ids.remembered()[:, columns])
+    return None if live.ids.count == mine.ids.count and equal else "ids"
 
 
 def _pending(table: PendingTable) -> dict[tuple[int, ...], object]:

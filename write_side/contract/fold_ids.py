@@ -10,8 +10,8 @@ import numpy.typing as npt
 from write_side.contract.block import Block
 from write_side.contract.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
 from write_side.contract.compiled import njit
-from write_side.contract.digest import mix_id
-from write_side.contract.hash_index import find_row, prefetch_home
+from write_side.contract.hash_index import prefetch_home
+from write_side.contract.id_parts import has_time
 from write_side.contract.ids import (
     DONE_BY_LEGS,
     DONE_OTHER,
@@ -20,7 +20,7 @@ from write_side.contract.ids import (
     REFUSED,
     ROW_BITS,
     end_id,
-    has_time,
+    find_id,
     put_id,
     timeless_from,
 )
@@ -65,17 +65,19 @@ def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _fold_ids(  # type: ignore[no-untyped-def]
-    rows, slots, secret, count, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
+    table, used, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
-    """Remember the ids of transfers; the new count, or -1 when one is there twice, and how many came without a time.
+    """Remember the ids of transfers; how many, or -1 when one is there twice, how many of them without a time, and how many rows
+    there are now.
 
-    ids: uint64[n, 2].
+    ids: uint64[n, 2].  table: see `IdTable.arrays`; used: how many rows there are before.
 
     remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
     """
     of_kind, of_code = remembered
     amounts, parties = became
-    timeless = 0
+    came = timeless = 0
+    slots, secret = table[1], table[2]
     for i in range(kind.size):
         if i + AHEAD < kind.size:
             prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
@@ -85,21 +87,18 @@ def _fold_ids(  # type: ignore[no-untyped-def]
             time_us = time_of_id(a, b, at_us)
             if time_us < cut_off_us:
                 continue
-            free = find_row(rows, slots, secret, a, b)
-            if free >= 0:
-                return -1, timeless
-            put_id(
-                rows, slots, secret, free, count, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i],
-                parties[i],
+            at = find_id(table, a, b)
+            if at >= 0:
+                return -1, timeless, used
+            row = put_id(
+                table, digest, at, used, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i], parties[i]
             )  # fmt: skip
-            x, y = mix_id(a, b, time_us)
-            digest[0] += x
-            digest[1] += y
-            count += 1
+            used += 1 if row == used else 0
+            came += 1
             timeless += 0 if has_time(a, b) else 1
         elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
-            end_id(rows, slots, secret, a, b, place, code[i] == _DONE)
-    return count, timeless
+            end_id(table, a, b, place, code[i] == _DONE)
+    return came, timeless, used
 
 
 def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> str | None:
@@ -118,15 +117,16 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
         return None
     prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
     state.ids.reserve(size)
-    count, timeless = _fold_ids(
-        state.ids.rows, state.ids.slots, state.ids.secret, state.ids.count, state.digest, id_words(outcomes["id"]),
-        outcomes["kind"], outcomes["code"], (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence,
-        header.created_at_us, header.refuse_ids_before_us,
+    came, timeless, used = _fold_ids(
+        state.ids.arrays, state.ids.used, state.digest, id_words(outcomes["id"]), outcomes["kind"], outcomes["code"],
+        (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
+        header.refuse_ids_before_us,
     )  # fmt: skip
-    if count < 0:
+    if came < 0:
         return "a transfer id is remembered twice"
-    state.ids.count = int(count)
+    state.ids.count += int(came)
     state.ids.timeless += int(timeless)
+    state.ids.used = int(used)
     return None
 
 

@@ -2,8 +2,8 @@
 
 The home slot is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so a larger
 table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables become larger before
-they are 70 % full, so probing always ends. One that words may leave does so at once (`with_room`), one that only takes words in
-does so piece by piece (`Growing`), and no block waits for it.
+they are 70 % full, so probing always ends. One that words may leave at any time is moved at once, into memory that was made ready
+before (`Ahead`); one that only takes words in meanwhile is moved piece by piece (`Growing`).
 """
 
 from __future__ import annotations
@@ -127,14 +127,45 @@ def _move_piece(slots, larger, start, stop, below):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _point_to_rows(rows, larger, secret, start, stop):  # type: ignore[no-untyped-def]
+def _point_to_rows(rows, of, larger, secret, start, stop):  # type: ignore[no-untyped-def]
+    """Those of the rows that `of`, the table in use, points to: some are there to be found in another way."""
     size = np.uint64(larger.size)
     for row in range(start, stop):
+        if find_row(rows, of, secret, np.uint64(rows[row, 0]), np.uint64(rows[row, 1])) != row:
+            continue
         tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
         slot = home(tag, size)
         while larger[slot] != 0:
             slot = following(slot, size)
         larger[slot] = tag | np.uint64(row + 1)
+
+
+class Ahead:
+    """For a table that words may leave at any time: a larger one whose memory is made ready piece by piece.
+
+    Pages come when they are written first, and that takes several times as long as moving the words, which is done at once.
+    """
+
+    def __init__(self) -> None:
+        self._larger: npt.NDArray[np.uint64] = np.zeros(0, np.uint64)
+        self._ready = 0
+
+    def with_room(self, slots: npt.NDArray[np.uint64], needed: int, more: int) -> npt.NDArray[np.uint64]:
+        """The table, or a larger one with the same words when `needed` words, `more` of them new, would fill over 70 % of it."""
+        if needed <= GROW_AT * slots.size:
+            return slots
+        if self._larger.size != 2 * slots.size:
+            self._larger, self._ready = np.zeros(2 * slots.size, np.uint64), 0
+        stop = self._ready + SLOTS_A_WORD * max(more, PIECE_MIN)
+        self._larger[self._ready : stop] = 0
+        self._ready = stop
+        if needed <= FULL_AT * slots.size:
+            return slots
+        if needed > FULL_AT * self._larger.size:
+            return with_room(slots, needed)
+        larger, self._larger = self._larger, self._larger[:0]
+        _move(slots, larger)
+        return larger
 
 
 class Growing:
@@ -155,7 +186,7 @@ class Growing:
             self._passed = stop
             return False
         stop = min(count, self._rows + ROWS_A_WORD * words)
-        _point_to_rows(rows, self.larger, secret, self._rows, stop)
+        _point_to_rows(rows, self.of, self.larger, secret, self._rows, stop)
         self._rows = stop
         return stop == count
 
@@ -169,8 +200,6 @@ def grown(
     secret: np.uint64,
 ) -> tuple[npt.NDArray[np.uint64], Growing | None]:
     """The table to use for `count` rows and `more` that come now, at most 70 % full, and what is on its way."""
-    if growing is not None and growing.of is not slots:
-        growing = None  # the table was made anew meanwhile
     needed = count + more
     if growing is None and needed > GROW_AT * slots.size:
         growing = Growing(slots, count)

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled import njit_borrowing, njit_inlined
 from write_side.contract.digest import mix_low, mix_words
-from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home, take_out, with_room
-from write_side.contract.ids import has_time
+from write_side.contract.hash_index import INDEX, TAG, Ahead, following, hash_words, home, take_out
 from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import (
     AT_US,
@@ -49,6 +48,7 @@ from write_side.contract.pending_index import (
     DUE_ROOT,
     NODE_WIDTH,
     PROCESS_ROOT,
+    REVERSAL_ROOT,
     ROOTS,
     STEP_ROOT,
     WORK_COUNT,
@@ -59,14 +59,24 @@ from write_side.contract.pending_index import (
     renumber_pending,
     take_due,
 )
+from write_side.contract.room import larger, with_addresses
 
 Key = tuple[np.uint64, np.uint64]
 """Of an account: `state.name_key`."""
 
 _START_ROWS: Final = 256
 _START_LEGS: Final = 1024
+_MOVED_AT_ONCE_MAX: Final = 1 << 16
+"""Legs in the pool up to which those that live are gathered at once: 4 MiB, a millisecond or two."""
+_ROOM_LEGS: Final = 2**23
+"""Of each half of a larger pool: 512 MiB of addresses."""
+_MOVED_A_LEG: Final = 2
+_MOVED_MIN: Final = 64
+"""Legs that move to the other half for each that comes, and with every block at least. Half as many new ones have come when all
+have moved, so moving begins when five eighths of a half are used at the latest."""
+_ROOM_ROWS: Final = 2**21
+"""Of what is larger than 4 MiB: addresses for 2 million rows, 470 MiB. More than those are copied into twice as much."""
 _STEP: Final = int(What.STEP)
-_REVERSAL: Final = int(What.REVERSAL)
 _PROCESS: Final = int(What.PROCESS)
 _HELD: Final = int(StepState.HELD)
 _TRY: Final = int(Action.TRY)
@@ -247,16 +257,37 @@ def purge(table, digest):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: ignore[no-untyped-def]
     """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
-    rows, _, _, counts, _, _, _, _, _, _ = table
-    row = 0
-    while row < counts[0]:
-        kept_from_us = (
-            cut_off_us if has_time(np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])) else timeless_from_us
-        )
-        if rows[row, WHAT] == _REVERSAL and rows[row, DEADLINE_US] < kept_from_us:
-            drop(table, digest, row)
-        else:
-            row += 1
+    rows, _, _, _, _, _, _, roots, _, _ = table
+    for root, from_us in ((REVERSAL_ROOT, cut_off_us), (REVERSAL_ROOT + 1, timeless_from_us)):
+        while roots[root] != 0 and rows[roots[root] - 1, DEADLINE_US] < from_us:
+            drop(table, digest, roots[root] - 1)
+
+
+@njit_borrowing
+def move_legs(table, row, first, half, end, moved_max):  # type: ignore[no-untyped-def]
+    """Move the legs of rows below `row` that are not in the half [first, first + half) there, about so many and not beyond `end`;
+    the row reached.
+
+    From the last row to the first: one that takes the place of a dropped one comes from behind, and has moved.
+    """
+    rows, _, legs, counts, _, _, _, _, _, _ = table
+    moved = 0
+    while row > 0 and moved < moved_max:
+        at, to = rows[row - 1, FIRST_LEG], counts[1]
+        if at < first or at >= first + half:
+            size = (
+                rows[row - 1, LEG_COUNT] + rows[row - 1, STEPS]
+            )  # a process has a record for each step behind its legs
+            if to + size > end:
+                return row
+            for leg in range(size):
+                for word in range(LEG_WIDTH):
+                    legs[to + leg, word] = legs[at + leg, word]
+            rows[row - 1, FIRST_LEG] = to
+            counts[1] = to + size
+            moved += size
+        row -= 1
+    return row
 
 
 class PendingTable:
@@ -277,6 +308,11 @@ class PendingTable:
         self.work: npt.NDArray[np.int64] = np.zeros((_START_ROWS, 3), np.int64)
         self.work_slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
         self.secret = np.uint64(secrets.randbits(64))
+        self._slots_ahead, self._work_ahead = Ahead(), Ahead()
+        self._half = 0
+        self._first = 0
+        self._gather_at = 0
+        self._to_move = 0
 
     @property
     def count(self) -> int:
@@ -293,25 +329,28 @@ class PendingTable:
     def copy(self) -> PendingTable:
         """The same rows, of their own."""
         other = PendingTable()
-        other.rows, other.legs, other.slots = self.rows.copy(), self.legs.copy(), self.slots.copy()
+        other.slots, other.work_slots, other.roots = self.slots.copy(), self.work_slots.copy(), self.roots.copy()
         other.lows, other.counts, other.secret = self.lows.copy(), self.counts.copy(), self.secret
-        other.nodes, other.roots = self.nodes.copy(), self.roots.copy()
-        other.work, other.work_slots = self.work.copy(), self.work_slots.copy()
+        # The rest has addresses for more than there is.
+        other.rows, other.nodes = self.rows[: self.count].copy(), self.nodes[: self.count].copy()
+        other.work = self.work[: self.counts[WORK_COUNT]].copy()
+        other.legs = self.legs
+        other._gather_legs(0)
         return other
 
     def reserve(self, more: int, more_legs: int) -> None:
         """Make room for rows and legs; legs of rows that are gone are given back when the pool is full."""
         needed = self.count + more
         if needed > len(self.rows):
-            size = max(needed, 2 * len(self.rows))
-            self.rows, self.nodes = _larger(self.rows, size), _larger(self.nodes, size)
-        self.slots = with_room(self.slots, needed)
+            self.rows = larger(self.rows, self.count, needed, _ROOM_ROWS)
+        if needed > len(self.nodes):
+            self.nodes = larger(self.nodes, self.count, needed, _ROOM_ROWS)
+        self.slots = self._slots_ahead.with_room(self.slots, needed, more)
         accounts = int(self.counts[WORK_COUNT]) + more_legs
         if accounts > len(self.work):
-            self.work = _larger(self.work, max(accounts, 2 * len(self.work)))
-        self.work_slots = with_room(self.work_slots, accounts)
-        if int(self.counts[1]) + more_legs > len(self.legs):
-            self._gather_legs(more_legs)
+            self.work = larger(self.work, int(self.counts[WORK_COUNT]), accounts, _ROOM_ROWS)
+        self.work_slots = self._work_ahead.with_room(self.work_slots, accounts, more_legs)
+        self._make_room_for_legs(more_legs)
 
     def find(self, id16: bytes, what: int) -> int | None:
         """The row of (id, what)."""
@@ -356,12 +395,36 @@ class PendingTable:
         row = int(self.roots[PROCESS_ROOT]) - 1
         return None if row < 0 else int(self.rows[row, BEGUN])
 
+    def _make_room_for_legs(self, more: int) -> None:
+        """A small pool is gathered at once when it is full. A larger one has two halves: what lives moves to the other one, some
+        with every block, while new legs go there already; then the half that it left is free."""
+        if self._half == 0:
+            if int(self.counts[1]) + more > len(self.legs):
+                self._gather_legs(more)
+            return
+        if self._to_move == 0 and int(self.counts[1]) - self._first >= self._gather_at:
+            self._first = self._half - self._first
+            self._to_move, self.counts[1] = self.count, self._first
+        end = self._first + self._half - more
+        if self._to_move:
+            at, moved_max = min(self._to_move, self.count), _MOVED_A_LEG * more + _MOVED_MIN
+            self._to_move = int(move_legs(self.arrays, np.int64(at), self._first, self._half, end, moved_max))
+            if self._to_move == 0:
+                used = int(self.counts[1]) - self._first
+                self._gather_at = min(2 * used + _MOVED_AT_ONCE_MAX, self._half * 5 // 8)
+        if int(self.counts[1]) > end:
+            self._gather_legs(more)
+
     def _gather_legs(self, more: int) -> None:
         rows = self.rows[: self.count]
         sizes = rows[:, LEG_COUNT] + rows[:, STEPS]  # a process has a record for each step behind its legs
         ends = np.cumsum(sizes)
         used = int(ends[-1]) if len(ends) else 0
-        legs = np.zeros((max(2 * (used + more), _START_LEGS), LEG_WIDTH), np.int64)
+        size = max(2 * (used + more), _START_LEGS)
+        is_large = size > _MOVED_AT_ONCE_MAX
+        legs = with_addresses(8 * size, 2 * _ROOM_LEGS, _legs) if is_large else _legs(size)
+        self._half, self._gather_at = (len(legs) // 2, size) if is_large else (0, 0)
+        self._first = self._to_move = 0
         at = np.repeat(rows[:, FIRST_LEG] - (ends - sizes), sizes) + np.arange(used)
         legs[:used] = self.legs[at]
         rows[:, FIRST_LEG] = ends - sizes
@@ -369,7 +432,5 @@ class PendingTable:
         self.counts[1] = used
 
 
-def _larger(rows: npt.NDArray[np.int64], size: int) -> npt.NDArray[np.int64]:
-    larger = np.zeros((size, rows.shape[1]), np.int64)
-    larger[: len(rows)] = rows
-    return larger
+def _legs(count: int) -> npt.NDArray[np.int64]:
+    return np.empty((count, LEG_WIDTH), np.int64)

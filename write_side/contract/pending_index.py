@@ -6,7 +6,8 @@ a table of accounts counts the open legs of each. None of it is in the digest or
 
     nodes  int64[rows, NODE_WIDTH]: left, right and parent in the heap of deadlines and in that of beginnings, and which of them
            the row is in.  Rows are named by their number + 1, 0 is nobody, a parent below 0 is a root's place.
-    roots  int64[ROOTS]: of the deadlines, of home's processes, of the steps of each home partition
+    roots  int64[ROOTS]: of the deadlines, of home's processes, of the reversals of transfers with and without a time in their id,
+           by that time, of the steps of each home partition
     work   int64[accounts, 3]: key (two words) and how many open legs it has; work_slots: where (`hash_index.py`)
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 
 from write_side.contract.compiled import njit_borrowing, njit_inlined, njit_inner
 from write_side.contract.hash_index import INDEX, TAG, find_row, following, hash_words, home, point_to, take_out
+from write_side.contract.id_parts import has_time
 from write_side.contract.limits import PARTITIONS_MAX
 from write_side.contract.pending_columns import (
     BEGUN,
@@ -48,7 +50,8 @@ _IS_COUNTED: Final = 4
 """Bits of a node's last word."""
 DUE_ROOT: Final = 0
 PROCESS_ROOT: Final = 1
-STEP_ROOT: Final = 2
+REVERSAL_ROOT: Final = 2
+STEP_ROOT: Final = 4
 ROOTS: Final = STEP_ROOT + PARTITIONS_MAX
 WORK_COUNT: Final = 3
 """Where `PendingTable.counts` has how many accounts `work` has."""
@@ -56,6 +59,7 @@ WORK_COUNT: Final = 3
 _HOLD: Final = int(What.HOLD)
 _PROCESS: Final = int(What.PROCESS)
 _STEP: Final = int(What.STEP)
+_REVERSAL: Final = int(What.REVERSAL)
 _OPEN_HOLD: Final = int(HoldState.OPEN)
 _TRYING: Final = int(Phase.TRYING)
 _HELD: Final = int(StepState.HELD)
@@ -192,10 +196,15 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
     member = nodes[row, _MEMBER]
     is_due = rows[row, DEADLINE_US] > 0 and (
-        (kind == _HOLD and state == _OPEN_HOLD) or (kind == _PROCESS and state == _TRYING)
+        (kind == _HOLD and state == _OPEN_HOLD) or (kind == _PROCESS and state == _TRYING) or kind == _REVERSAL
     )
     if is_due and not member & _IS_DUE:
-        _insert(rows, nodes, roots, np.int64(BY_DEADLINE), np.int64(DUE_ROOT), row)
+        root = np.int64(DUE_ROOT)
+        if kind == _REVERSAL:
+            root = np.int64(
+                REVERSAL_ROOT + (0 if has_time(np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])) else 1)
+            )
+        _insert(rows, nodes, roots, np.int64(BY_DEADLINE), root, row)
         member |= _IS_DUE
     elif member & _IS_DUE and not is_due:
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), row)

@@ -34,12 +34,15 @@ from write_side.contract.block import ZERO_HASH, Header
 from write_side.contract.chain import Head
 from write_side.contract.compiled import njit
 from write_side.contract.digest import mix_cut_off, mix_identity
-from write_side.contract.hash_index import find_row, with_room
+from write_side.contract.hash_index import TAG, Growing, find_row, following, grown, hash_words, home, with_room
 from write_side.contract.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.pending import PendingTable
+from write_side.contract.room import larger
 
 _START_ACCOUNTS: Final = 1024
 _START_ASSETS: Final = 16
+_ROOM_ACCOUNTS: Final = 2**23
+"""From 65,536 accounts on there are addresses for 8 million: 576 MiB. More than those are copied into twice as much."""
 
 
 class Place(NamedTuple):
@@ -78,6 +81,17 @@ class Chained:
 @njit(cache=True)
 def _cut_off_lanes(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     return mix_cut_off(refuse_ids_before_us)
+
+
+@njit(cache=True, nogil=True)
+def put_asset(hashes, slots, secret, number):  # type: ignore[no-untyped-def]
+    """Enter asset `number` into the index of assets by their hash, where no asset of that hash is."""
+    size = np.uint64(slots.size)
+    tag = hash_words(hashes[number], np.uint64(0), secret) & TAG
+    slot = home(tag, size)
+    while slots[slot] != 0:
+        slot = following(slot, size)
+    slots[slot] = tag | np.uint64(number + 1)
 
 
 @njit(cache=True, nogil=True)
@@ -122,6 +136,7 @@ class State:
     `rows` (see `account_rows.py`) and `changed_at_us` by account number, valid up to `count`; the properties posted, held,
     version, floor, flags, asset_of (an index into `asset_names` that means something in this process only), key_a, key_b and
     row_key show single columns of them.
+    `asset_slots` finds an asset's number by its hash (`hash_index.py`; of two with one hash the first).
     `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
     `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
@@ -141,6 +156,7 @@ class State:
         self.owners: list[str] = []
         self.secret = np.uint64(secrets.randbits(64))
         self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ACCOUNTS, np.uint64)
+        self._growing: Growing | None = None
         self.rows = rows_of_lines(_START_ACCOUNTS)
         self.changed_at_us: npt.NDArray[np.int64] = np.empty(_START_ACCOUNTS, np.int64)
         self.asset_names: list[str] = []
@@ -149,6 +165,7 @@ class State:
         self.asset_hashes: npt.NDArray[np.uint64] = np.zeros(_START_ASSETS, np.uint64)
         self.world: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
         self.transit: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
+        self.asset_slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ASSETS, np.uint64)
 
     @property
     def posted(self) -> npt.NDArray[np.int64]:
@@ -168,11 +185,11 @@ class State:
 
     @property
     def flags(self) -> npt.NDArray[np.int64]:
-        return self.rows[:, FLAGS_AND_ASSET] & FLAGS_MASK
+        return self.rows[: self.count, FLAGS_AND_ASSET] & FLAGS_MASK
 
     @property
     def asset_of(self) -> npt.NDArray[np.int64]:
-        return self.rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT
+        return self.rows[: self.count, FLAGS_AND_ASSET] >> ASSET_SHIFT
 
     @property
     def key_a(self) -> npt.NDArray[np.uint64]:
@@ -190,11 +207,10 @@ class State:
         """Make room for `more` accounts, with the index at most 70 % full."""
         needed = self.count + more
         if needed > len(self.rows):
-            larger = rows_of_lines(max(needed, 2 * len(self.rows)))
-            larger[: self.count] = self.rows[: self.count]
-            self.changed_at_us = np.concatenate((self.changed_at_us, np.empty(len(larger) - len(self.rows), np.int64)))
-            self.rows = larger
-        self.slots = with_room(self.slots, needed)
+            self.rows = larger(self.rows, self.count, needed, _ROOM_ACCOUNTS, rows_of_lines)
+        if needed > len(self.changed_at_us):
+            self.changed_at_us = larger(self.changed_at_us, self.count, needed, _ROOM_ACCOUNTS)
+        self.slots, self._growing = grown(self.slots, self._growing, self.rows, self.count, more, self.secret)
 
     def asset_number(self, asset: str) -> int:
         """This process's number of an asset; -1 for one that no account here has ever had."""
@@ -221,7 +237,9 @@ class State:
                 self.transit = np.concatenate((self.transit, np.full(number, -1, np.int64)))
                 self.asset_hashes = np.concatenate((self.asset_hashes, np.zeros(number, np.uint64)))
             self.asset_hashes[number] = word_hash(asset)
-            self._asset_of_hash.setdefault(int(self.asset_hashes[number]), asset)
+            if self._asset_of_hash.setdefault(int(self.asset_hashes[number]), asset) == asset:
+                self.asset_slots = with_room(self.asset_slots, len(self.asset_names))
+                put_asset(self.asset_hashes, self.asset_slots, self.secret, np.int64(number))
         return number
 
     def digest_bytes(self, refuse_ids_before_us: int | None = None) -> bytes:

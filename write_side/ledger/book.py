@@ -3,12 +3,12 @@
     book      accounts, lookup, systems, table, digest, times, output, counts, effects
     accounts  rows, changed_at_us, touched (`account_rows.py`)
     lookup    slots, secret, partition, partitions (uint64)
-    systems   world, transit int64[assets], hashes of the assets int64[assets]
+    systems   world, transit int64[assets], hashes of the assets int64[assets], and where they are found (`State.asset_slots`)
     table     the pending rows (`pending.py`)
     times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
     output    outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome, account, posted,
               version), opened int64[...] (outcome, or a negative for a system account), tape
-    counts    int64[6]: how many are used of each, by the names below
+    counts    int64[7]: how many are used of each, by the names below
     effects   int64[manners, actions, 3] (`participant.EFFECTS`)
 
 The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
@@ -44,7 +44,8 @@ ENTRIES: Final = 2
 OPENED: Final = 3
 TAPE: Final = 4
 TIMELESS: Final = 5
-COUNTS: Final = 6
+ID_ROWS: Final = 6
+COUNTS: Final = 7
 
 CODE: Final = 0
 AVAILABLE: Final = 1

@@ -13,7 +13,7 @@ from write_side.contract.codes import Code
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
-from write_side.contract.ids import AMOUNT, PARTIES, REFUSED
+from write_side.contract.ids import AMOUNT, PARTIES, REFUSED, find_id
 from write_side.contract.pending_columns import LEG_AMOUNT
 from write_side.contract.state import WORLD_KEY
 from write_side.ledger.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
@@ -112,10 +112,10 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
                 rows[number, VERSION] -= 1
         output[0][row, CODE] = _BATCH_REFUSED
         output[0][row, AVAILABLE] = _NOT_TOLD
-        id_row = find_row(ids[0], ids[1], ids[2], id_pairs[row, 0], id_pairs[row, 1])
+        id_row = find_id(ids[0], id_pairs[row, 0], id_pairs[row, 1])
         if id_row >= 0:  # else the cut-off has passed it meanwhile
-            ids[0][id_row, AMOUNT] = np.uint64(REFUSED)
-            ids[0][id_row, PARTIES] = np.uint64(0)
+            ids[0][0][id_row, AMOUNT] = np.uint64(REFUSED)
+            ids[0][0][id_row, PARTIES] = np.uint64(0)
     tape = output[3]
     for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
         if tape[at, 0] == _BEFORE:

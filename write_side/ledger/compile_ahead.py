@@ -48,6 +48,8 @@ def compile_ahead() -> None:
     reader.reserve_accounts(2048)
     reader.ids.reserve(2048)
     forget_before(reader, 2, 2)
+    reader.ids.sweep()
+    reader.ids.median_time_us()
     reader.pending.reserve(2048, 2048)
     messages_again(reader.pending.rows[:1], reader.pending.legs, 0)
     # What was loaded for this lives as long as the process: a twentieth of the processor went into looking for garbage in it.

@@ -105,7 +105,7 @@ class _Deciding:
         self.touched[0] = 0
         self.counts = np.zeros(used.COUNTS, np.int64)
         self.counts[used.ACCOUNTS] = state.count
-        self.counts[used.IDS], self.counts[used.TIMELESS] = state.ids.count, state.ids.timeless
+        self._count_ids()
         self.cut_off_us = state.chained.refuse_ids_before_us
 
     def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
@@ -129,7 +129,7 @@ class _Deciding:
         if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
             self._forget(max(self.cut_off_us, from_us), from_us)
         asset_hashes = state.asset_hashes.view(np.int64)
-        systems, system_keys = (state.world, state.transit, asset_hashes), self._system_keys()
+        systems, system_keys = (state.world, state.transit, asset_hashes, state.asset_slots), self._system_keys()
         chain_state = np.zeros(STATE_WIDTH, np.int64)
         reached, raised = 0, False
         while True:
@@ -140,10 +140,11 @@ class _Deciding:
             )  # fmt: skip
             reached, why = decide_loop(
                 reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
-                (state.ids.rows, state.ids.slots, state.ids.secret, self.ids_max), chain_state,
+                (state.ids.arrays, self.ids_max), chain_state,
             )  # fmt: skip
-            state.count, state.ids.count = int(self.counts[used.ACCOUNTS]), int(self.counts[used.IDS])
-            state.ids.timeless = int(self.counts[used.TIMELESS])
+            state.count = int(self.counts[used.ACCOUNTS])
+            ids = state.ids
+            ids.count, ids.timeless, ids.used = self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]].tolist()
             if reached == n:
                 break
             raised = why != NO_ROOM
@@ -161,10 +162,13 @@ class _Deciding:
         return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us))
 
     def _forget(self, cut_off_us: int, timeless_from_us: int) -> None:
-        ids = self.state.ids
         self.cut_off_us = cut_off_us
         forget_before(self.state, cut_off_us, timeless_from_us)
-        self.counts[used.IDS], self.counts[used.TIMELESS] = ids.count, ids.timeless
+        self._count_ids()
+
+    def _count_ids(self) -> None:
+        ids = self.state.ids
+        self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]] = ids.count, ids.timeless, ids.used
 
     def _make_room(self) -> None:
         """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""

@@ -8,9 +8,8 @@ import numpy as np
 
 from write_side.contract.codes import Code
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.digest import mix_id
 from write_side.contract.fold_ids import time_of_id
-from write_side.contract.hash_index import find_row
+from write_side.contract.id_parts import has_time
 from write_side.contract.ids import (
     AMOUNT,
     FINGERPRINT_A,
@@ -18,12 +17,12 @@ from write_side.contract.ids import (
     PLACE,
     REFUSED,
     ROW_BITS,
-    has_time,
+    find_id,
     put_id,
 )
 from write_side.contract.pending import find_pending
 from write_side.contract.pending_columns import What
-from write_side.ledger.book import CODE, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
+from write_side.ledger.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
 """A client's clock may be this far ahead of ours."""
@@ -56,17 +55,18 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
     not_run: a chain that stopped runs nothing new.  raised: the cut-off was just raised for this row.
     """
     id_pairs, prints = named
-    id_rows, id_slots, id_secret, ids_max = ids
+    remembered, ids_max = ids
+    id_rows = remembered[0]
     at_us, sequence, refuse_before_us, _ = times
     id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
-    free = find_row(id_rows, id_slots, id_secret, id_a, id_b)
-    if free >= 0:
-        if id_rows[free, FINGERPRINT_A] == prints[0, i] and id_rows[free, FINGERPRINT_B] == prints[1, i]:
+    at = find_id(remembered, id_a, id_b)
+    if at >= 0:
+        if id_rows[at, FINGERPRINT_A] == prints[0, i] and id_rows[at, FINGERPRINT_B] == prints[1, i]:
             outcomes[i, CODE] = _REPEATED
-            outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[free, PLACE] >> np.uint64(ROW_BITS))
-            outcomes[i, REPEAT_ROW] = np.int64(id_rows[free, PLACE] & np.uint64((1 << ROW_BITS) - 1))
+            outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[at, PLACE] >> np.uint64(ROW_BITS))
+            outcomes[i, REPEAT_ROW] = np.int64(id_rows[at, PLACE] & np.uint64((1 << ROW_BITS) - 1))
             # A repeated line counts in its chain as what it was the first time.
-            return ANSWERED if np.int64(id_rows[free, AMOUNT]) != REFUSED else ANSWERED_REFUSED
+            return ANSWERED if np.int64(id_rows[at, AMOUNT]) != REFUSED else ANSWERED_REFUSED
         outcomes[i, CODE] = _REUSED
         return ANSWERED_REFUSED
     id_time_us = time_of_id(id_a, id_b, at_us)
@@ -85,16 +85,13 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
         outcomes[i, CODE] = _MEMORY_FULL
         return ANSWERED_REFUSED
     step = max(np.int64(1), ids_max // 16)
-    id_row = counts[IDS]
-    if id_row >= ids_max and (id_row - ids_max) % step == 0 and not raised:
+    count, used = counts[IDS], counts[ID_ROWS]
+    if count >= ids_max and (count - ids_max) % step == 0 and not raised:
         return FULL
-    put_id(
-        id_rows, id_slots, id_secret, free, id_row, id_a, id_b, prints[0, i], prints[1, i], (sequence << ROW_BITS) | i,
-        id_time_us, REFUSED, 0,
+    id_row = put_id(
+        remembered, digest, at, used, id_a, id_b, prints[0, i], prints[1, i], (sequence << ROW_BITS) | i, id_time_us, REFUSED, 0
     )  # fmt: skip
-    x, y = mix_id(id_a, id_b, id_time_us)
-    digest[0] += x
-    digest[1] += y
-    counts[IDS] = id_row + 1
+    counts[IDS] = count + 1
+    counts[ID_ROWS] += 1 if id_row == used else 0
     counts[TIMELESS] += is_timeless
     return id_row

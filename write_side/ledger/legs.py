@@ -16,7 +16,7 @@ from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.codes import PRECEDENCE, Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
-from write_side.contract.hash_index import find_row
+from write_side.contract.hash_index import INDEX, TAG, find_row, following, hash_words, home
 from write_side.contract.pending_columns import (
     LEG_AMOUNT,
     LEG_ASSET,
@@ -67,10 +67,16 @@ def is_world(a, b):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def _world_of(world, hashes, asset_hash):  # type: ignore[no-untyped-def]
-    for asset in range(hashes.size):
-        if hashes[asset] == asset_hash and world[asset] >= 0:
+def world_of(systems, secret, asset_hash):  # type: ignore[no-untyped-def]
+    """The number of the asset's `@world`, or -1: however many assets there are, some words are looked at."""
+    world, _, hashes, slots = systems
+    size = np.uint64(slots.size)
+    slot = home(hash_words(np.uint64(asset_hash), np.uint64(0), secret) & TAG, size)
+    while slots[slot] != 0:
+        asset = np.int64(slots[slot] & INDEX) - 1
+        if hashes[asset] == asset_hash:
             return world[asset]
+        slot = following(slot, size)
     return np.int64(-1)
 
 
@@ -79,7 +85,7 @@ def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
     """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
     a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
     if is_world(a, b):
-        return _world_of(book[2][0], book[2][2], legs[leg, LEG_ASSET])
+        return world_of(book[2], book[1][1], legs[leg, LEG_ASSET])
     return find_row(book[0][0], book[1][0], book[1][1], np.uint64(a), np.uint64(b))
 
 

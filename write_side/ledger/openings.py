@@ -49,7 +49,7 @@ def open_account(accounts, lookup, systems, system_keys, opened, counts, command
     """Open an account, and before it the system accounts of an asset that is new here."""
     rows, changed_at_us, touched = accounts
     slots, secret, _, _ = lookup
-    world, transit, _ = systems
+    world, transit, _, _ = systems
     world_keys, transit_keys = system_keys
     if world[asset] < 0:
         world[asset] = counts[ACCOUNTS]

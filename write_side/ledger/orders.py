@@ -11,6 +11,7 @@ from write_side.contract.codes import Code, Flag, Kind
 from write_side.contract.columns import NOT_TOLD
 from write_side.contract.compiled import njit_inlined, njit_inner
 from write_side.contract.hash_index import find_row
+from write_side.contract.id_parts import TIME_US
 from write_side.contract.ids import (
     AMOUNT,
     DONE_BY_LEGS,
@@ -19,8 +20,8 @@ from write_side.contract.ids import (
     PENDING_TRANSFER,
     REFUSED,
     ROW_BITS,
-    TIME_US,
     end_id,
+    find_id,
 )
 from write_side.contract.pending import add_pending, find_pending, take_in
 from write_side.contract.pending_columns import DEADLINE_US as ROW_DEADLINE_US
@@ -201,7 +202,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
         reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, _ZERO)
-    end_id(ids[0], ids[1], ids[2], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
+    end_id(ids[0], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
     end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
 
 
@@ -209,10 +210,10 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
 def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
     _, lookup, _, table, digest, times, _, _, _ = book
-    original = find_row(ids[0], ids[1], ids[2], np.uint64(other_a), np.uint64(other_b))
+    original = find_id(ids[0], np.uint64(other_a), np.uint64(other_b))
     if original < 0:
         return _TRANSFER_UNKNOWN, _NOT_TOLD
-    became = np.int64(ids[0][original, AMOUNT])
+    became = np.int64(ids[0][0][original, AMOUNT])
     if (became <= 0 and became != DONE_BY_LEGS) or first == last:
         return _NOT_REVERSIBLE, _NOT_TOLD
     if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
@@ -228,7 +229,7 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     if code in (_DONE, _PENDING):
         row = add_pending(table, other_a, other_b, _REVERSAL, times[0])
         table[0][row, ROW_STATE] = 1
-        table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][original, TIME_US])
+        table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][0][original, TIME_US])
         table[0][row, LINK_A] = id_a
         table[0][row, LINK_B] = id_b
         keep_pending(book, outcome, row, _ZERO, _ZERO)

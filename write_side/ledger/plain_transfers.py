@@ -106,8 +106,8 @@ def move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us):
     output[0][i, CODE] = code
     output[0][i, AVAILABLE] = spendable
     if code == _DONE:
-        ids[0][id_row, AMOUNT] = np.uint64(amount)
-        ids[0][id_row, PARTIES] = np.uint64((debit << 32) | credit)
+        ids[0][0][id_row, AMOUNT] = np.uint64(amount)
+        ids[0][0][id_row, PARTIES] = np.uint64((debit << 32) | credit)
         _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
         _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
         note_entry(rows, output, counts, i, debit)
@@ -123,7 +123,7 @@ def prefetch_ahead(i, named, sides, ids, accounts, found):  # type: ignore[no-un
     slots, secret, _ = found
     ahead = i + 2 * AHEAD
     if ahead < len(id_pairs):
-        prefetch_home(ids[1], id_pairs[ahead, 0], id_pairs[ahead, 1], ids[2])
+        prefetch_home(ids[0][1], id_pairs[ahead, 0], id_pairs[ahead, 1], ids[0][2])
         prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
         prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
         prefetch_account(accounts[0], slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])

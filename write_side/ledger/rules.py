@@ -45,7 +45,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
     (this process's number), fingerprint uint64[2, n], row_key uint64[n] (openings), chain int64[n],
     order int64[n] (row in `orders`; -1 for an opening and a plain transfer inside the partition).
     orders: see `order_columns.py`.  book: see `book.py`.  system_keys: row keys of `@world` and `@transit`, uint64[assets].
-    ids: rows, slots, secret, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
+    ids: `IdTable.arrays`, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
     kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
     accounts, lookup, systems, table, digest, times, output, counts, _ = book
@@ -105,7 +105,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
                         book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), np.int64(debit_a[i]),
                         np.int64(debit_b[i]), amounts[i], chain[i], orders, order[i],
                     )  # fmt: skip
-                    ids[0][id_row, AMOUNT] = np.uint64(became)
+                    ids[0][0][id_row, AMOUNT] = np.uint64(became)
                 else:
                     move(i, id_row, sides, accounts, found, ids, digest, output, counts, times[0])
                 refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING

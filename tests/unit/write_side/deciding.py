@@ -134,8 +134,10 @@ def assert_same_state(one: State, other: State) -> None:
     assert np.array_equal(one.pending.lows, other.pending.lows)
     for name in ("count", "timeless", "timeless_from_us"):
         assert getattr(one.ids, name) == getattr(other.ids, name), name
-    assert np.array_equal(one.ids.rows[: one.ids.count], other.ids.rows[: one.ids.count])
-    for row in one.ids.rows[: one.ids.count, :2]:
+    remembered = one.ids.remembered()
+    assert len(remembered) == one.ids.count
+    assert np.array_equal(remembered, other.ids.remembered())
+    for row in remembered[:, :2]:
         assert one.find_transfer(row.tobytes()) == other.find_transfer(row.tobytes()) is not None
 
 

@@ -251,6 +251,7 @@ async def test_a_full_memory_for_ids_without_a_time_is_told_as_503_by_answers_an
         assert (dry.status, dry.document["code"]) == (503, "id_memory_full")
         assert id_window(process.writer.state, 10) == (WINDOW_US // 1_000_000, 10, 0)
         process.clock.pass_us(WINDOW_US + 3_600_000_000 + 1)
+        assert (await process.intake.dry_run(deposits[11])).status == 201
         assert (await process.submit(deposits[11]))[0].status == 201
         assert id_window(process.writer.state, 10).timeless_room == 9
 
@@ -277,8 +278,9 @@ def test_ids_are_seen_at_every_size_and_whatever_is_written_meanwhile() -> None:
     for n, id16 in enumerate(known):
         table.reserve(1)
         a, b = split_id(id16)
-        free = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, n, 1, 0, 0)
+        place = find_row(table.rows, table.slots, table.secret, a, b)
+        put_id(table.arrays, np.zeros(2, np.uint64), place, n, a, b, a, b, n, 1, 0, 0)
+        table.used += 1
         table.count += 1
     asked = id_words(np.frombuffer(b"".join([*known, *(timeless_id(n) for n in range(5_000, 6_000))]), np.uint8))
     assert seen(table, asked).tolist() == [True] * 5_000 + [False] * 1_000

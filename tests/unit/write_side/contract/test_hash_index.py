@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from write_side.contract.compiled import njit
 from write_side.contract.hash_index import PIECE_MIN, SLOTS_A_WORD, Growing, find_row, grown
-from write_side.contract.ids import IdTable, put_id
+from write_side.contract.ids import IdTable, find_id, put_id
 
 SEED = 26
 
@@ -22,10 +22,10 @@ def ids_of(count: int) -> npt.NDArray[np.uint64]:
 
 
 @njit(nogil=True)
-def _put(rows: Any, slots: Any, secret: Any, count: int, ids: Any) -> None:
+def _put(table: Any, digest: Any, used: int, ids: Any) -> None:
     for i in range(len(ids)):
-        row, a, b = count + i, ids[i, 0], ids[i, 1]
-        put_id(rows, slots, secret, find_row(rows, slots, secret, a, b), row, a, b, a, b, row, row, 1, 1)
+        row, a, b = used + i, ids[i, 0], ids[i, 1]
+        put_id(table, digest, find_id(table, a, b), row, a, b, a, b, row, row, 1, 1)
 
 
 @njit(nogil=True)
@@ -37,7 +37,8 @@ def _find(rows: Any, slots: Any, secret: Any, ids: Any, found: Any) -> None:
 def add(table: IdTable, ids: npt.NDArray[np.uint64]) -> None:
     """One block of new ids, whose time is their number."""
     table.reserve(len(ids))
-    _put(table.rows, table.slots, table.secret, table.count, ids)
+    _put(table.arrays, np.zeros(2, np.uint64), table.used, ids)
+    table.used += len(ids)
     table.count += len(ids)
 
 
@@ -80,19 +81,20 @@ def test_the_larger_table_is_ready_before_the_old_one_is_full_and_is_made_in_par
     assert_sound(table, ids)
 
 
-def test_a_table_made_anew_while_a_larger_one_was_on_its_way_forgets_that_one() -> None:
+def test_ids_forgotten_while_a_larger_index_is_on_its_way_are_swept_out_when_it_is_there() -> None:
     ids, table = ids_of(6_000), IdTable()
     while not isinstance(table._growing, Growing):
         add(table, ids[table.count : table.count + 16])
     kept_from = table.count // 2
     table.forget_before(kept_from, kept_from, np.zeros(2, np.uint64))
-    kept = ids[kept_from : kept_from + table.count]
-    rest = ids[kept_from + table.count :]
-    for at in range(0, len(rest), 16):
-        add(table, rest[at : at + 16])
-    assert rows_found(table, kept) == list(range(len(kept)))
+    for at in range(table.used, len(ids), 16):
+        add(table, ids[at : at + 16])
+        assert [table.find(id.tobytes()) is None for id in ids[[0, kept_from - 1, kept_from]]] == [True, True, False]
+    assert table._growing is None
+    table.sweep()
+    assert rows_found(table, ids[kept_from:]) == list(range(len(ids) - kept_from))
     assert rows_found(table, ids[:kept_from])[0] < 0
-    assert np.count_nonzero(table.slots) == table.count
+    assert np.count_nonzero(table.slots) == table.count == len(ids) - kept_from
 
 
 def test_more_words_at_once_than_a_table_has_slots_all_get_room() -> None:

@@ -55,7 +55,7 @@ class IndependentDigest:
             row_key = cls._lane_a(cls._lane_a(cls._lane_b(cls._lane_a(key_a, key_b), asset)), owner)
             columns = (state.posted, state.held, state.version, state.floor, state.flags)
             rows.append(cls._row(row_key ^ cls.ACCOUNTS, number, *(int(column[number]) for column in columns)))
-        for row in state.ids.rows[: state.ids.count].tolist():
+        for row in state.ids.remembered().tolist():
             rows.append(cls._row(cls.IDS, row[0], row[1], row[5]))
         return b"".join((sum(row[lane] for row in rows) & MASK).to_bytes(8, "little") for lane in (0, 1))
 
@@ -172,12 +172,19 @@ def filled(times: list[int], named: Named = timeless_id) -> tuple[IdTable, npt.N
     table.reserve(len(times))
     for n, time_us in enumerate(times):
         a, b = split_id(named(n))
-        free = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(
-            table.rows, table.slots, table.secret, free, n, a, b, np.uint64(n), np.uint64(n), 7 << 16 | n, time_us, n, 0
-        )
+        place = find_row(table.rows, table.slots, table.secret, a, b)
+        row = np.uint64(n)
+        put_id(table.arrays, digest, place, table.used, a, b, row, row, 7 << 16 | n, time_us, n, 0)
+        table.used += 1
         table.count += 1
+        table.timeless += named is timeless_id
     return table, digest
+
+
+def sums_of(rows: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """What these ids are in the digest, from scratch."""
+    lanes = [IndependentDigest._row(IndependentDigest.IDS, *row) for row in rows[:, [0, 1, 5]].tolist()]
+    return np.array([sum(lane) & MASK for lane in zip(*lanes, strict=True)], np.uint64)
 
 
 @pytest.mark.parametrize(("named", "cut_offs"), [(timeless_id, (1090, 1050)), (timed_id, (1050, 1010))])
@@ -188,18 +195,27 @@ def test_forgetting_drops_what_is_older_keeps_the_order_of_the_rest_and_finds_it
     table, digest = filled(times, named)
     table.forget_before(*cut_offs, digest)
     kept = [n for n, time_us in enumerate(times) if time_us >= 1050]
-    assert (table.rows[: table.count, 4] & 0xFFFF).tolist() == kept
-    assert [table.find(named(n)) for n in kept] == list(range(len(kept)))
-    assert all(table.find(named(n)) is None for n, time_us in enumerate(times) if time_us < 1050)
     median_us = int(np.median([times[n] for n in kept]))
-    assert (table.timeless, table.median_time_us()) == ((len(kept), None) if named is timeless_id else (0, median_us))
+    told = (len(kept), *((len(kept), None) if named is timeless_id else (0, median_us)))
+    for is_swept in (False, True):
+        if is_swept:
+            table.sweep()
+            assert (table.rows[: table.count, 4] & 0xFFFF).tolist() == kept
+            assert [table.find(named(n)) for n in kept] == list(range(len(kept)))
+        assert (table.remembered()[:, 4] & 0xFFFF).tolist() == kept
+        assert None not in [table.find(named(n)) for n in kept]
+        assert all(table.find(named(n)) is None for n, time_us in enumerate(times) if time_us < 1050)
+        assert (table.count, table.timeless, table.median_time_us()) == told
+    assert digest.tolist() == sums_of(table.remembered()).tolist()
 
 
 def test_forgetting_everything_leaves_an_empty_table_that_takes_ids_again() -> None:
     table, digest = filled([1000] * 1500)
     table.forget_before(1001, 1001, digest)
     assert (table.count, table.find(timeless_id(3))) == (0, None)
-    assert np.count_nonzero(table.slots) == 0
+    assert digest.tolist() == [0, 0]
+    table.sweep()
+    assert table.used == np.count_nonzero(table.slots) == 0
 
 
 @pytest.mark.parametrize("varied_byte", range(16))
@@ -215,8 +231,8 @@ def test_ids_that_differ_in_two_bytes_only_do_not_pile_up(varied_byte: int) -> N
     table.reserve(len(chosen))
     for n, id16 in enumerate(chosen):
         a, b = split_id(id16)
-        free = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.rows, table.slots, table.secret, free, n, a, b, a, b, n, 1, 0, 0)
+        place = find_row(table.rows, table.slots, table.secret, a, b)
+        put_id(table.arrays, np.zeros(2, np.uint64), place, n, a, b, a, b, n, 1, 0, 0)
     full = np.concatenate((table.slots, table.slots)) != 0
     edges = np.flatnonzero(~full)
     assert int(np.diff(edges).max()) < 200

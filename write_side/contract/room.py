@@ -1,0 +1,45 @@
+"""Room for more rows, without a stop that grows with the table.
+
+An array that is outgrown is copied, and the writer stops meanwhile: a millisecond for 4 MiB, a second for some gigabytes. So a
+larger array has addresses for far more rows than there are; those cost nothing until they are written. Where the machine does
+not give so many (strict overcommit, a limit on addresses), it is twice as large as it was, and is copied again later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+COPIED_BYTES_MAX: Final = 1 << 22
+"""A smaller array is just made twice as large: most partitions are small, and pages come by 2 MiB."""
+
+Word = TypeVar("Word", np.int64, np.uint64)
+
+
+def larger(
+    rows: npt.NDArray[Word], used: int, needed: int, room: int, make: Callable[[int], npt.NDArray[Word]] | None = None
+) -> npt.NDArray[Word]:
+    """An array with the first `used` rows and room for `needed`, mostly for `room`. make: an empty one of so many rows."""
+
+    def empty(count: int) -> npt.NDArray[Word]:
+        return np.empty((count, *rows.shape[1:]), rows.dtype)
+
+    wanted = max(needed, 2 * len(rows))
+    array = with_addresses(wanted, 0 if rows.nbytes < COPIED_BYTES_MAX else room, make or empty)
+    array[:used] = rows[:used]
+    return array
+
+
+def with_addresses(wanted: int, room: int, make: Callable[[int], npt.NDArray[Word]]) -> npt.NDArray[Word]:
+    """`make` of `room` rows, or of fewer where the machine has not so many addresses; of those wanted at least."""
+    count = max(room, wanted)
+    while True:
+        try:
+            return make(count)
+        except MemoryError:
+            if count <= wanted:
+                raise
+            count = max(count // 2, wanted)
