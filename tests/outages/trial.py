@@ -153,10 +153,13 @@ class Trial:
         }
         found: dict[str, list[int]] = {}
 
-        def compare(name: str, side: str, answers: Callable[[int], Sequence[Asked] | Sequence[Read]]) -> None:
+        def compare(
+            name: str, side: str, answers: Callable[[int], Sequence[Asked] | Sequence[Read]], *, promised: bool = True
+        ) -> None:
+            """promised: whether this is what ready means; otherwise only what says that nothing is the matter is wrong."""
             for second in seconds:
                 said, so = looks[side][second], [each.answered for each in answers(second)]
-                if not said or not so:
+                if not said or not so or (not promised and not all(look.whole for look in said)):
                     continue
                 if all(look.ready for look in said) and not any(so):
                     found.setdefault(f"{side} ready, no {name} answered", []).append(second)
@@ -166,7 +169,7 @@ class Trial:
                     found.setdefault(f"{side} not ready, all {name}s answered", []).append(second)
 
         compare("write", "gateway", lambda second: writes[second])
-        compare("read", "gateway", lambda second: reads[second])
+        compare("read", "gateway", lambda second: reads[second], promised=False)
         if case.what is not What.GATEWAY:  # then nobody knows what they would have answered
             compare("write", "write side", lambda second: writes[second])
             compare("read", "read side", lambda second: reads[second])
