@@ -91,6 +91,8 @@ class Trial:
         wrong = [f"not well {WELL_S:.0f} s after it was back: {', '.join(unwell)}"] if unwell else []
         wrong += [f"the {side} has ended" for side in self._stand.ended()]
         untrue = self._untrue(case, asked, away_s, end_s)
+        if flapped := self._watcher.dead_between(away_s + case.seconds + SHOWN_S, end_s):
+            untrue["stream not live again"] = ranges([int(second - away_s) for second in flapped])
         if not unwell:
             wrong += await self._books.check()
             wrong += await self._watcher_differs()
