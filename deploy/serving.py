@@ -17,6 +17,7 @@ import uvloop
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 from deploy.descriptors import connections_max
+from deploy.repeated_logs import say_seldom
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -36,6 +37,7 @@ the time of full load went into looking."""
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """`main` to its end on uvloop. Every process that serves is run by this: none must be left on asyncio's own, slower loop."""
+    say_seldom("aiokafka")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 

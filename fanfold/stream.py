@@ -18,8 +18,10 @@ from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
 OPEN_SECONDS_MAX: Final = 10.0
-PING_SECONDS: Final = 20.0
-"""A connection that answers no ping for this long is dead, though nobody said so; it is made again."""
+PING_SECONDS: Final = 10.0
+PONG_SECONDS_MAX: Final = 5.0
+"""A connection that does not answer a ping for so long is dead, though nobody said so; it is made again. A gateway that hangs is
+told as lost within the sum of both, and until then as live: shorter ones would cost more than the balances of most clients."""
 
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """More than a thousand accounts take in one frame."""
@@ -75,7 +77,7 @@ async def watch_transfers(
                 open_timeout=OPEN_SECONDS_MAX,
                 proxy=None,  # like the requests beside it: what stands in the environment is not asked
                 ping_interval=PING_SECONDS,
-                ping_timeout=PING_SECONDS,
+                ping_timeout=PONG_SECONDS_MAX,
                 max_size=FRAME_BYTES_MAX,
             ) as connection:
                 async for update in _updates(connection, accounts, known, transfers):

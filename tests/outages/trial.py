@@ -91,6 +91,8 @@ class Trial:
         wrong = [f"not well {WELL_S:.0f} s after it was back: {', '.join(unwell)}"] if unwell else []
         wrong += [f"the {side} has ended" for side in self._stand.ended()]
         untrue = self._untrue(case, asked, away_s, end_s)
+        if flapped := self._watcher.dead_between(away_s + case.seconds + SHOWN_S, end_s):
+            untrue["stream not live again"] = ranges([int(second - away_s) for second in flapped])
         if not unwell:
             wrong += await self._books.check()
             wrong += await self._watcher_differs()
@@ -153,10 +155,13 @@ class Trial:
         }
         found: dict[str, list[int]] = {}
 
-        def compare(name: str, side: str, answers: Callable[[int], Sequence[Asked] | Sequence[Read]]) -> None:
+        def compare(
+            name: str, side: str, answers: Callable[[int], Sequence[Asked] | Sequence[Read]], *, promised: bool = True
+        ) -> None:
+            """promised: whether this is what ready means; otherwise only what says that nothing is the matter is wrong."""
             for second in seconds:
                 said, so = looks[side][second], [each.answered for each in answers(second)]
-                if not said or not so:
+                if not said or not so or (not promised and not all(look.whole for look in said)):
                     continue
                 if all(look.ready for look in said) and not any(so):
                     found.setdefault(f"{side} ready, no {name} answered", []).append(second)
@@ -166,7 +171,7 @@ class Trial:
                     found.setdefault(f"{side} not ready, all {name}s answered", []).append(second)
 
         compare("write", "gateway", lambda second: writes[second])
-        compare("read", "gateway", lambda second: reads[second])
+        compare("read", "gateway", lambda second: reads[second], promised=False)
         if case.what is not What.GATEWAY:  # then nobody knows what they would have answered
             compare("write", "write side", lambda second: writes[second])
             compare("read", "read side", lambda second: reads[second])

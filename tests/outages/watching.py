@@ -130,6 +130,10 @@ class Watcher:
             if any(start <= second and second + 1 <= end for start, end in spans)
         ]
 
+    def dead_between(self, from_s: float, to_s: float) -> list[float]:
+        """When, in that time, it began to say that it is not live."""
+        return [told.at_s for told in self.told if not told.live and from_s <= told.at_s < to_s]
+
     def shown_at(self, account: str, version: int) -> float | None:
         """When this version, or a later one, was there."""
         return next((at_s for at_s, seen in self.seen.get(account, ()) if seen >= version), None)
