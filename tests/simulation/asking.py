@@ -46,9 +46,10 @@ class Clients:
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
-        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told)
+        self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told, self._asked.door.told)
         self.reached: dict[int, int] = {}
-        self._over: dict[Command, None] = {}
+        self._over: dict[Command, Answer] = {}
+        """What was done to holds and transfers, and how that was told first."""
         self._moved: dict[Transfer | LegsTransfer, int] = {}
         """What was done, and when."""
 
@@ -76,6 +77,7 @@ class Clients:
             await self._until_answered(Request([self._asked.deposit()]))
         for command in list(self._over):
             await self._until_answered(Request([command]))
+            await self._ask_once_more(command)
         for transfer in [each for each in self._moved if isinstance(each, Transfer)][:OTHERWISE]:
             if alive := self._processes():
                 await self._ask_otherwise(self._chaos.random.choice(alive), transfer)
@@ -87,6 +89,24 @@ class Clients:
         for command in [each for each in self._moved if not has_time(each.id)]:
             await self._until_answered(Request([command]))
         await self.ask_again()
+
+    async def _ask_once_more(self, command: Command) -> None:
+        """Wherever it is taken to: nobody says anything else of it than was said first, but that it is too old."""
+        if not (alive := self._processes()) or isinstance(command, OpenAccount):
+            return
+        process = self._chaos.random.choice(alive)
+        try:
+            [answer] = await ask(process.life, process.intake.submit([command]))
+        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
+            return
+        first = self._over[command]
+        said = answer.document.get("code", answer.document["result"])
+        same = (
+            answer == first
+            or said == "id_expired"
+            or (not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US)
+        )
+        self.world.checked(partial(self.world.auditors[0].require, same, f"{command} was {first}, and is now {answer}"))
 
     async def meddle(self) -> None:
         """For ever: be quick where a step is open, and set it right some time later."""
@@ -120,7 +140,8 @@ class Clients:
     async def _send(self, process: WriteSide, request: Request) -> bool:
         if self._chaos.strikes("late command", 0.1):
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
-        asked = process.intake.submit(request.commands, request.mode)
+        commands = [self._asked.door.read(each) if isinstance(each, Transfer) else each for each in request.commands]
+        asked = process.intake.submit(commands, request.mode)
         if self._chaos.strikes("client leaves in the middle", LEAVES):
             await begin(process.life, asked, self._chaos.random.uniform(0, LEAVES_MAX_S))
             return False
@@ -151,7 +172,7 @@ class Clients:
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self._asked.done.append(command.id)
         if answer.status == 201 and isinstance(command, Capture | Void | Reverse):
-            self._over[command] = None
+            self._over.setdefault(command, answer)
         if answer.status == 201 and isinstance(command, Transfer | LegsTransfer):
             self._moved[command] = auditor.time_us(positions[auditor.partition])
 

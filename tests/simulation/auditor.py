@@ -115,7 +115,8 @@ class Auditor:
         self._told_of: dict[bytes | str, list[Told]] = {}
         self._moved: dict[bytes, int] = {}
         """When a command moved money last."""
-        self._answers: dict[Command, Mapping[str, object]] = {}
+        self._answers: dict[tuple[type, Command], Mapping[str, object]] = {}
+        """By kind as well: a hold and a transfer of the same id and legs are equal tuples."""
 
     @property
     def sequence(self) -> int:
@@ -325,14 +326,15 @@ class Auditor:
         self.require(document["at"] == format_time(self._times_us[sequence]), "the time is another block's")
         if isinstance(command, OpenAccount) or word == "pending":
             return
-        first, at_us = self._answers.get(command), self._times_us[sequence]
+        key, at_us = (type(command), command), self._times_us[sequence]
+        first = self._answers.get(key)
         if first is not None and _is_over(command.id, self.time_us(_sequence_of(first, self.partition)), at_us):
             first = None
         if word in NOT_LASTING:
             self.require(first is None or has_time(command.id), f"{word} is said of an id that is to be remembered")
         else:
             self.require(first is None or first == document, "one id has two answers")
-            self._answers[command] = document
+            self._answers[key] = document
 
     def used(self, id16: bytes, sequence: int) -> None:
         """A client was told that its id was used for something else in this partition, in this block."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 from tests.simulation.batches import Request, own_ids
+from tests.simulation.door import OTHERWISE_WRITTEN, Door
 from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
@@ -52,6 +53,7 @@ class Asked(RichStream):
         idle: bool = False,
     ) -> None:
         super().__init__(chance)
+        self.door = Door(chance)
         self._now_us = now_us
         self._idle = idle
         self._floods = floods
@@ -107,6 +109,8 @@ class Asked(RichStream):
         name, asset = self.chance.choice(tuple(ACCOUNTS.items()))
         if self.chance.random() < 0.5:
             return Transfer(self.id(), "@world", name, self.chance.randint(20, 60), asset)
+        if self.chance.random() < 0.05:
+            return OpenAccount("nobody", OTHERWISE_WRITTEN, 0, "")
         floor = FLOORS.get(name, 0)
         other_terms = self.chance.random() < 0.05 and floor != NO_FLOOR
         return OpenAccount(name, asset, floor - other_terms, "")
@@ -180,8 +184,9 @@ class Asked(RichStream):
 
     def id(self) -> bytes:
         """A UUIDv7 of now, mostly; sometimes one without a time, too old, or too far ahead."""
-        version = 4 if self.chance.random() < 0.1 else 7
-        return self._id(version, self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000)))
+        if self.chance.random() < 0.1:
+            return self.door.id_of_new_key()
+        return self._id(7, self.chance.choice((*[0] * 30, -8 * DAY_US, 600_000_000)))
 
     def _id(self, version: int, apart_us: int) -> bytes:
         tail = bytearray(self.chance.randbytes(16))

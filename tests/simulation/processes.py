@@ -33,6 +33,8 @@ from write_side.command_queue import CommandQueue
 from write_side.contract.answers import format_time
 from write_side.contract.atoms import available, partition_of
 from write_side.contract.block import Block
+from write_side.contract.chain import ChainBroken
+from write_side.contract.fold import CheckFailed
 from write_side.contract.log import Log, LogFailed
 from write_side.contract.log_memory import MemoryRecords
 from write_side.failures import Next, what_follows
@@ -41,7 +43,7 @@ from write_side.intake import Intake
 from write_side.partition import Partition, Standing
 from write_side.queue_memory import MemoryQueue
 from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.writer import Overtaken, Writer, WriterLimits
 
 T = TypeVar("T")
 
@@ -56,6 +58,8 @@ STREAM_TERMS = StreamTerms(
     origins=frozenset(),
 )
 """Pings and buffers so small that a story of seconds meets them as a client of hours does."""
+FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
+"""What may end a partition. The last two are found by its auditor, who says more."""
 ANSWER_WAIT_S = 5.0
 ASK_WAIT_S = 12.0
 
@@ -184,6 +188,11 @@ class WriteSide:
         """Whether a partition that it should write is stopped for good, or the process with it."""
         return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
 
+    @property
+    def takes_up(self) -> bool:
+        """Whether it is about to take a partition up again: after a failure, or when its clock has been right for a minute."""
+        return any(each.owned and each.standing in (Standing.STARTING, Standing.WAITING) for each in self.partitions)
+
     def waits_for(self) -> str | None:
         """What the process still keeps of requests; None when it keeps nothing."""
         for partition, lane in self.intake._lanes.items():
@@ -242,6 +251,7 @@ class SimulatedPartition(Partition):
 
     def _fail(self, failure: Exception, follows: Next) -> None:
         self._side.world.trace(f"{self._side.life.name}: partition {self.number} {follows}: {type(failure).__name__}")
+        self._side._require(isinstance(failure, FORESEEN), f"a fault of ours ended a partition: {failure!r}")
         super()._fail(failure, follows)
 
     def _accepted(self, block: Block, offset: int) -> None:

@@ -115,7 +115,9 @@ class _Run:
             )
             for p in range(partitions)
         ]
-        self.world = World(chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max)
+        self.world = World(
+            chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max
+        )
         self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world
         records.appended = self._appended
@@ -203,6 +205,9 @@ class _Run:
     async def _weeks_later(self) -> None:
         """Whoever wrote a partition before still does afterwards, and the load goes on."""
         await self._settled()
+        while any(each.takes_up for each in self.world.writers if each.life.alive):
+            await asyncio.sleep(1.0)
+            self._look()
         epochs = [auditor.epoch for auditor in self.world.auditors]
         await quiet_weeks(self.world)
         await self.clients.go_on()

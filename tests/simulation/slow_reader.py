@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from gateway.protocol.close_codes import CloseCode
+from gateway.websocket_server import StreamConnection
 from tests.simulation.processes import World
 from tests.simulation.watcher import Told
 from tests.simulation.wire import Serving, Wire
@@ -87,6 +88,10 @@ def leaks_of(gateway: Serving) -> str | None:
                 return f"{account} is watched for nobody"
     if not set(hub._touched) <= joined:
         return "somebody is to be flushed who is gone"
-    if any(each._transport.lost for each in gateway.connections):
+    connections = [
+        *gateway.connections,
+        *(each for each in hub._streams.values() if isinstance(each, StreamConnection)),
+    ]
+    if any(each._transport.lost for each in connections):
         return "a connection that is lost"
     return None

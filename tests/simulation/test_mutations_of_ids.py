@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
+import tests.simulation.simulation
 import write_side.contract.fold_ids
 import write_side.ledger.decide
 import write_side.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+from write_side import body_fields, refused_ahead
 from write_side.contract.state import State
+from write_side.earlier import Earlier, _knows
 from write_side.ledger.decide import Decision, decide
 from write_side.refused_ahead import RefusedAhead
 
@@ -49,11 +53,42 @@ def run_what_another_partition_has_forgotten(patch: Patch) -> None:
     patch.setattr(RefusedAhead, "_are_old", lambda self, ids: np.zeros(len(ids), np.bool_))
 
 
+def ask_for_the_subject_before_the_id(patch: Patch) -> None:
+    """Where a hold or transfer is over and forgotten, the command that was about it is unknown too, and decided anywhere."""
+
+    async def subject_first(self: Earlier, own: bytes, subject: bytes) -> int | None:
+        for partition, outcomes in self._outcomes.items():
+            if (await outcomes.ask(lambda state: _knows(state, own, subject)))[1]:
+                return partition
+        return None
+
+    patch.setattr(Earlier, "_where", subject_first)
+    patch.setattr(tests.simulation.simulation, "IDS_MAX", (16, 4))
+    patch.setattr(Earlier, "_most_forgetful", lambda self: 0)
+
+
+def take_a_key_as_it_is_written(patch: Patch) -> None:
+    """A blank behind an Idempotency-Key is a part of it, and so is how a UUID is written."""
+
+    def as_written(key: str) -> bytes:
+        return uuid.uuid5(body_fields.KEY_NAMESPACE, f"{body_fields.PRINCIPAL}\n{key}").bytes
+
+    patch.setattr(body_fields, "id_of_key", as_written)
+
+
+def take_an_asset_as_it_is_written(patch: Patch) -> None:
+    """`USD/02` is opened beside `USD/2`."""
+    patch.setattr(refused_ahead, "_is_written_as_now", lambda asset: True)
+
+
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     forget_keys_for_want_of_room,
     never_say_that_the_memory_is_full,
     look_for_an_id_at_home_alone,
     run_what_another_partition_has_forgotten,
+    ask_for_the_subject_before_the_id,
+    take_a_key_as_it_is_written,
+    take_an_asset_as_it_is_written,
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from websockets.client import ClientProtocol
@@ -65,7 +66,7 @@ class Wire(asyncio.Transport):
         self._unread += [each for each in self.client.data_to_send() if each]
         while self._unread and self._reading and not self._closing and not self.lost:
             data = self._unread.pop(0)
-            self._within(lambda: self._connection.data_received(data))
+            self._within(partial(self._connection.data_received, data))
 
     def take(self, bytes_max: int) -> list[bytes]:
         """Take some of what waits: the messages that are complete by that."""

@@ -1,4 +1,4 @@
-"""An id without a time may run again once it is forgotten: what its first transfer left with others is not taken for the second's."""
+"""An id without a time may run again once it is forgotten: what its first transfer left elsewhere is not the second's."""
 
 from __future__ import annotations
 

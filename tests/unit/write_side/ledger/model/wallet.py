@@ -93,6 +93,9 @@ class Wallet:
                     totals[transit] = totals.get(transit, 0) + amount
                     _require(word == "done" or amount == 0, "a refused transfer moved money between partitions")
         _require(not any(totals.values()), f"a transfer ended with money in flight: {totals}")
+        for model in self.models:  # what the next transfer of this id moves is counted from nothing
+            for key in [key for key in model.accounts.in_flight if key[0] == transfer]:
+                del model.accounts.in_flight[key]
 
     # Messages.
 

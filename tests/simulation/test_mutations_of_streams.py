@@ -1,0 +1,54 @@
+"""The simulation bites where a client of the stream is slow, or gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gateway.protocol.close_codes import CloseCode
+from gateway.websocket_server import StreamConnection
+from tests.simulation.bites import SEEDS_MAX, seeds_until_found
+
+Patch = pytest.MonkeyPatch
+
+
+def cut_off_who_reads_slowly(patch: Patch) -> None:
+    """At a ping nothing waits for a client that has not taken everything, or the connection is ended."""
+    patch.setattr(StreamConnection, "_took_some", lambda self: False)
+
+
+def count_a_ping_that_waits_as_not_answered(patch: Patch) -> None:
+    """The pong has time from when the ping was written, wherever it lies."""
+
+    def look(self: StreamConnection) -> None:
+        if self._heard or not self._writable:
+            self._set_timer(self._terms.ping_ms, self._ping)
+        else:
+            self._close(CloseCode.PONG_MISSED)
+
+    patch.setattr(StreamConnection, "_look_for_pong", look)
+
+
+def watch_for_who_has_left(patch: Patch) -> None:
+    """A connection that is lost is closed, and its accounts are watched on."""
+    lost = StreamConnection.connection_lost
+
+    def forgotten(self: StreamConnection, exc: Exception | None) -> None:
+        self._joined = False
+        lost(self, exc)
+
+    patch.setattr(StreamConnection, "connection_lost", forgotten)
+
+
+MISTAKES: tuple[Callable[[Patch], None], ...] = (
+    cut_off_who_reads_slowly,
+    count_a_ping_that_waits_as_not_answered,
+    watch_for_who_has_left,
+)
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_with_streams_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mistake(monkeypatch)
+    assert seeds_until_found() <= SEEDS_MAX
