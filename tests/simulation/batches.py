@@ -26,6 +26,7 @@ class Request(NamedTuple):
 class _Batch:
     mode: Mode
     own: tuple[bytes, ...]
+    is_over: bool = False
     done: set[bytes] = field(default_factory=set)
     refused_at: int | None = None
 
@@ -38,7 +39,12 @@ class Batches:
         self._changed: list[_Batch] = []
 
     def asked(self, request: Request) -> None:
-        """A client is about to send this for the first time."""
+        """A client is about to send this for the first time: lines of a batch that is over, maybe, which then is none."""
+        for line in request.commands:
+            before = None if isinstance(line, OpenAccount) else self._of.get(line.id)
+            if before is not None and before.is_over:
+                for own in before.own:
+                    self._of.pop(own, None)
         batch = _Batch(request.mode, request.own)
         self._of |= dict.fromkeys(request.own, batch)
 
@@ -80,12 +86,11 @@ class Batches:
             refused = refused or answer.status >= 400
 
     def over(self, request: Request) -> None:
-        """Its client has all answers. What was not run may be asked for again by anybody, alone; and so may the lines of a batch
-        that was refused before any partition was asked: no log knows of it."""
-        for id in request.own:
-            batch = self._of[id]
-            if request.mode is Mode.STOP or (not batch.done and batch.refused_at is None):
-                self._of.pop(id)
+        """Its client has all answers. What was not run may be asked for again by anybody, alone, from now on, and so may the
+        lines of an atomic batch that was refused before any partition was asked: no log knows of it. Until somebody does, a copy
+        that comes late is held to the rules of a batch."""
+        for batch in (self._of[own] for own in request.own if own in self._of):
+            batch.is_over = request.mode is Mode.STOP or (not batch.done and batch.refused_at is None)
 
 
 def own_ids(commands: Sequence[Command], known: set[bytes]) -> tuple[bytes, ...]:

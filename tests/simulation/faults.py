@@ -129,7 +129,7 @@ class FaultyLog:
         return self._inner.partitions
 
     async def append(self, partition: int, block: bytes) -> int:
-        life, chaos, lands = self._life, self._life.chaos, True
+        life, chaos, fails, lands = self._life, self._life.chaos, False, True
         if chaos.strikes("zombie", 0.03):
             life.pause(chaos.random.uniform(0.1, ZOMBIE_MAX_S))
         await life.turn()
@@ -140,13 +140,14 @@ class FaultyLog:
             asyncio.get_running_loop().call_later(late_s, self._land_late, partition, block)
             life.crash("with a record on its way")
         elif chaos.strikes("failed append", 0.02):
-            lands = chaos.random.random() < 0.5
-            self._inner.fail_next_append(record_is_there=lands)
+            fails, lands = True, chaos.random.random() < 0.5
         elif chaos.strikes("partition of the log away", 0.02):
             self._away_until_s[partition] = asyncio.get_running_loop().time() + chaos.random.uniform(0.1, AWAY_MAX_S)
         if not life.alive:
             raise asyncio.CancelledError
         self._require(partition)
+        if fails:
+            self._inner.fail_next_append(record_is_there=lands, partition=partition)
         if lands:
             self._note(block)
         offset = await self._inner.append(partition, block)

@@ -188,6 +188,11 @@ class WriteSide:
         """Whether a partition that it should write is stopped for good, or the process with it."""
         return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
 
+    @property
+    def takes_up(self) -> bool:
+        """Whether it is about to take a partition up again: after a failure, or when its clock has been right for a minute."""
+        return any(each.owned and each.standing in (Standing.STARTING, Standing.WAITING) for each in self.partitions)
+
     def waits_for(self) -> str | None:
         """What the process still keeps of requests; None when it keeps nothing."""
         for partition, lane in self.intake._lanes.items():

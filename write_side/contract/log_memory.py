@@ -40,15 +40,16 @@ class MemoryLog:
         self._records = records
         self._closed = False
         self._failures: dict[int, LogFailed] = {}
-        self._next_append_fails: bool | None = None
+        self._next_append_fails: dict[int | None, bool] = {}
 
     @property
     def partitions(self) -> int:
         return len(self._records.blocks)
 
-    def fail_next_append(self, *, record_is_there: bool) -> None:
-        """The next append raises LogFailed; whether its record got there all the same is chosen here."""
-        self._next_append_fails = record_is_there
+    def fail_next_append(self, *, record_is_there: bool, partition: int | None = None) -> None:
+        """The next append, in whatever partition or in this one, raises LogFailed; whether its record got there all the same is
+        chosen here."""
+        self._next_append_fails[partition] = record_is_there
 
     async def append(self, partition: int, block: bytes) -> int:
         await asyncio.sleep(0)  # a real log always lets others run before it answers
@@ -56,10 +57,11 @@ class MemoryLog:
             raise LogFailed("The log is closed. Nothing was appended.")
         if partition in self._failures:
             raise self._failures[partition]
-        if self._next_append_fails is not None:
+        meant = partition if partition in self._next_append_fails else None
+        lands = self._next_append_fails.pop(meant, None)
+        if lands is not None:
             failure = LogFailed("An append failed as it was told to. Resume the partition and read what is there.")
             self._failures[partition] = failure
-            lands, self._next_append_fails = self._next_append_fails, None
             if lands:
                 self._records.append(partition, block)
             raise failure

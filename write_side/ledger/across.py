@@ -217,9 +217,9 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
 def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition, begun):  # type: ignore[no-untyped-def]
     """Home takes a participant's answer: PENDING or how the transfer ended, and the row (to be ended by the caller then).
 
-    A row of -1: nothing waited for this answer, or it is one to an earlier transfer of the same id, which has been forgotten
-    and runs again. begun: as the participant was told, 0 where it was of a version that did not say. An answer of state NONE
-    only asks home to go on with its own steps.
+    A row of -1: nothing waited for this answer, or it is one to an earlier transfer of the same id, which was forgotten and
+    runs again. An answer of state NONE only asks home to go on with its own steps. begun: as the participant was told; 0 of
+    one that does not say.
     """
     _, _, _, table, _, _, _, _, _ = book
     rows = table[0]
