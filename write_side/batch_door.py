@@ -19,7 +19,8 @@ from fanfold.api.reading import batch_line
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document
-from fanfold.doors.request import Receive, Scope, media_type, read_body, read_headers
+from fanfold.doors.incoming import Incoming
+from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.arrow_batch import decode_arrow
 from write_side.asked_commands import command_of
 from write_side.contract.answers import Answer
@@ -74,12 +75,12 @@ class BatchDoor:
         self._intake = intake
         self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive) -> Response:
+    async def __call__(self, scope: Scope, incoming: Incoming) -> Response:
         headers = read_headers(scope["headers"])
         given = media_type(headers, NDJSON, ARROW)
         mode = _mode(scope.get("query_string", b""))
         wait_s = wait_preference(scope["headers"])
-        body = await read_body(headers, receive, bytes_max=BATCH_BYTES_MAX)
+        body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
         if given == ARROW:
             return await self._columns(body, mode, wait_s)
         return await self._lines(body, mode, wait_s)
