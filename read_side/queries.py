@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
-from read_side.log_end import LogEnd, TooFarBehind
 from read_side.questions import (
     NOTHING_WANTED,
     Elsewhere,
@@ -27,6 +26,7 @@ from read_side.questions import (
 from read_side.watermark import Watermark
 from write_side.contract.atoms import TRANSIT, WORLD, partition_of
 from write_side.contract.log import Log, LogFailed
+from write_side.contract.log_end import LogEnd, TooFarBehind
 from write_side.contract.position import Position, format_positions
 
 T = TypeVar("T")
