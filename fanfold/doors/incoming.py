@@ -1,4 +1,4 @@
-"""Bodies on their way in: one budget of bytes over all that a door reads or works on, so that no number of clients fills the memory.
+"""Bodies on their way in: one budget of bytes over all that a door reads or works on, so that no crowd fills the memory.
 
 A body counts with what has come of it, not with what its headers promise, until its request is answered: what it becomes
 (commands, rows, an answer) is some ten times as large when its transfers have 32 legs.
@@ -19,7 +19,7 @@ LARGE_BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of the large ones alone: eight batches of the largest, some 0.7 GB while they are worked on. The rest is left to small ones."""
 
 SMALL_BODY_BYTES_MAX: Final = 16 * 1024
-"""A body is small up to here: one command (`fanfold.api.requests.BODY_BYTES_MAX`). 4,096 of them have room whatever else comes."""
+"""A body is small up to here: one command (`fanfold.api.requests.BODY_BYTES_MAX`). 4,096 have room whatever else comes."""
 
 
 class TooMuchAtOnce(Exception):
