@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -48,6 +48,14 @@ def _void(number: int) -> Void:
     return Void(id_at(NOON_US, number), id_at(NOON_US, 100_000 + number))
 
 
+def _number(number: int) -> Callable[[State], int]:
+    return lambda _: number
+
+
+def _six_by(number: int) -> Callable[[State], int]:
+    return lambda _: 6 // number
+
+
 def _followed(log: MemoryLog) -> Outcomes:
     return Outcomes(0, Replay(State(0, 2), fingerprints_of_block), log, follows=True)
 
@@ -86,7 +94,7 @@ async def test_however_many_ask_a_state_that_is_busy_the_writers_have_their_thre
     held.wait()
     with ThreadPoolExecutor(2) as few:
         loop.set_default_executor(few)
-        asking = [asyncio.create_task(outcomes.ask(lambda _, n=n: n)) for n in range(1_500)]
+        asking = [asyncio.create_task(outcomes.ask(_number(n))) for n in range(1_500)]
         await asyncio.sleep(0)
         try:
             assert await asyncio.wait_for(asyncio.to_thread(lambda: "decided"), DEADLINE_S / 4) == "decided"
@@ -108,7 +116,7 @@ async def test_a_question_that_fails_fails_alone() -> None:
     writer = threading.Thread(target=decide)
     writer.start()
     held.wait()
-    asking = [asyncio.create_task(outcomes.ask(lambda _, n=n: 6 // n)) for n in (1, 0, 2)]
+    asking = [asyncio.create_task(outcomes.ask(_six_by(n))) for n in (1, 0, 2)]
     leaving = asyncio.create_task(outcomes.ask(lambda _: 1))
     await asyncio.sleep(0)
     leaving.cancel()
