@@ -205,7 +205,10 @@ class Intake:
         at = 0
         while at < len(routed):
             if any(answer.status >= 400 for answer in answers):
-                answers += await self._none_run(routed[at:], "not_run", until_s)
+                try:
+                    answers += await self._none_run(routed[at:], "not_run", until_s)
+                except (Overloaded, PartitionUnavailable) as refusal:
+                    raise OutcomeUnknown from refusal  # what came before has run
                 break
             reverse = routed[at].command
             try:
