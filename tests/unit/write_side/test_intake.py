@@ -307,7 +307,8 @@ class FullLater(RunningPartition):
 
 
 async def test_a_batch_of_which_lines_have_run_is_never_said_not_to_be_taken() -> None:
-    async with FullLater(MemoryRecords(1)) as partition:
+    partition = FullLater(MemoryRecords(1))
+    async with partition:
         ran_before = Void(id_at(NOON_US, 1), id_at(NOON_US, 2))
         [first] = await partition.submit(ran_before)
         assert first.status >= 400, "there is no such hold, and its id keeps that answer"
