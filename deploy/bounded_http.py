@@ -5,6 +5,8 @@
   where it cannot be: with a body, in HTTP/1.0, behind a request that is not answered yet) is read again without the wish, body
   and all. httptools alone takes such a body for the next request.
 - Bytes that are no request are answered in their turn, never in the place of an answer that is still to come.
+- A body in any coding but `chunked` alone (RFC 9112 section 6.1) and a target with a fragment (section 3.2) are no requests, and
+  another version than HTTP/1.0 or 1.1 is told so: httptools would pass all of them on as if they were plain.
 - Trailers are not headers (RFC 9110 section 6.5.1).
 - Requests for a host that is not ours are refused, upgrades too (`allowed_hosts.py`).
 - Connections beyond what leaves the log its files are closed with a 503 (`descriptors.py`).
@@ -106,7 +108,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._in_head, self._head_begun, self._unparsed_bytes = False, False, 0
             self.scope["method"] = self.parser.get_method().decode("ascii")
             return  # `_upgrade` says what becomes of it
-        refused = self._host_refused()
+        if self._is_misread():
+            raise ValueError  # httptools ends with it: nothing more of this connection is believed
+        refused = self._version_refused() or self._host_refused()
         self.app = self._served if refused is None else _Refused(*refused)
         super().on_headers_complete()  # raises for a target that is no path: then the head is what is broken
         self._unanswered.append(self.cycle)
@@ -154,6 +158,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             and self.parser.get_http_version() == "1.1"
             and not framed
             and not self._unanswered
+            and not self._is_misread()
             and self._host_refused() is None
         )
 
@@ -167,6 +172,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return b"\r\n".join([*lines, b"", b""])
 
     # Refusing.
+
+    def _is_misread(self) -> bool:
+        """Whether the parser has taken for plain what is not: a coding before `chunked`, or a fragment."""
+        codings = [value.strip().lower() for name, value in self.headers if name == b"transfer-encoding"]
+        return b"#" in self.url or any(coding != b"chunked" for coding in codings)
+
+    def _version_refused(self) -> tuple[int, bytes] | None:
+        return None if self.parser.get_http_version() in ("1.0", "1.1") else (505, _VERSION_BODY)
 
     def _host_refused(self) -> tuple[int, bytes] | None:
         """Of the request whose head is complete. An HTTP/1.0 request without a host is no browser's."""
@@ -230,6 +243,12 @@ _FULL_BODY: Final = (
 _FULL: Final = (
     b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
+)
+
+
+_VERSION_BODY: Final = (
+    b'{"type":"urn:fanfold:problem:version_unsupported","title":"This version of HTTP is not spoken here","status":505,'
+    b'"code":"version_unsupported","detail":"Nothing was done. Ask in HTTP/1.1."}'
 )
 
 

@@ -19,8 +19,9 @@ from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.values import read
 from fanfold.doors.answer import Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
+from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
-from fanfold.doors.request import Receive, Scope, read_body, read_headers, read_query, refuse_query
+from fanfold.doors.request import Scope, read_body, read_headers, read_query, refuse_query
 from read_side.health import Health
 from read_side.queries import Balances
 from read_side.questions import Ambiguous, NotFound, NotReached, Unanswerable, wanted
@@ -84,7 +85,7 @@ class _Edge:
     def __init__(self, doors: ReadDoors) -> None:
         self._doors = doors
 
-    async def account(self, scope: Scope, _receive: Receive) -> Response:
+    async def account(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(_about(scope, routes.ACCOUNT))
         asked = _query(queries.OfAccount, scope)
         try:
@@ -93,7 +94,7 @@ class _Edge:
             return problem("account_not_found", position=nothing.positions)
         return json_response(200, row.document(position))
 
-    async def transfer(self, scope: Scope, _receive: Receive) -> Response:
+    async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(_about(scope, routes.OUTCOME))
         want = wanted(_query(queries.Waiting, scope))
         try:
@@ -103,7 +104,7 @@ class _Edge:
         # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
         return json_response(200, answer.document)
 
-    async def transfers(self, scope: Scope, _receive: Receive) -> Response:
+    async def transfers(self, scope: Scope, _incoming: Incoming) -> Response:
         """Transfers across partitions that are under way, oldest first."""
         asked = _query(queries.OfTransfers, scope)
         phases = parse_phases(asked.phase)
@@ -114,16 +115,16 @@ class _Edge:
             await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, wanted(asked), partitions),
         )
 
-    async def system(self, scope: Scope, _receive: Receive) -> Response:
+    async def system(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(queries.OfSystem, scope)
         found = await self._doors.balances.system(asked.asset, wanted(asked))
         return json_response(200, system_document(asked.asset, found))
 
-    async def balances(self, scope: Scope, receive: Receive) -> Response:
+    async def balances(self, scope: Scope, incoming: Incoming) -> Response:
         """For gateways: many balances, each partition's from one moment; null for an account that is not there as of it."""
         refuse_query(scope["query_string"], "takes no parameters")
         headers = read_headers(scope["headers"])
-        asked = _many(await read_body(headers, receive, bytes_max=BALANCES_BYTES_MAX))
+        asked = _many(await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX))
         found = await self._doors.balances.many(asked.accounts, wanted(asked))
         documents = [None if each is None else each[0].document(each[1]) for each in found.rows]
         failed = [{"partition": p, "code": each.word} for each in found.failed for p in each.partitions]

@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
-from read_side.log_end import LogEnd, TooFarBehind
 from read_side.questions import (
     NOTHING_WANTED,
     Elsewhere,
@@ -27,12 +26,15 @@ from read_side.questions import (
 from read_side.watermark import Watermark
 from write_side.contract.atoms import TRANSIT, WORLD, partition_of
 from write_side.contract.log import Log, LogFailed
+from write_side.contract.log_end import LogEnd, TooFarBehind
 from write_side.contract.position import Position, format_positions
 
 T = TypeVar("T")
 
 UNKNOWN_WAIT_S: Final = 0.5
 """How long a reader of an unknown account waits for the view to catch up with the log as it was at arrival."""
+LOOK_TURNS: Final = 10
+"""In how many turns the log's end is waited for: how many of them there were says whether the log was late, or this process."""
 POLL_S: Final = 0.02
 """Between two looks at a view that another process writes: a fifth of the goal from commit to socket with Redis."""
 
@@ -157,13 +159,11 @@ class Balances:
         if marks is not None and (reason := marks.held_up()):
             raise PartitionUnavailable(partition, reason=reason)
         try:
-            # A log that does not answer must not hold up who asks: the look goes on, for whoever asks next.
-            async with asyncio.timeout(UNKNOWN_WAIT_S):
-                end = await self._ends[partition].offset(offset)
+            end = await _within(self._ends[partition].offset(offset), UNKNOWN_WAIT_S)
         except TooFarBehind:
             raise Rebuilding(partition) from None
-        except TimeoutError:
-            raise PartitionUnavailable(partition, reason="the log does not answer") from None
+        except _Silent as silent:
+            raise PartitionUnavailable(partition, reason=str(silent)) from None
         except LogFailed as failure:
             raise PartitionUnavailable(partition, reason=str(failure)) from failure
         while offset < end:
@@ -234,6 +234,33 @@ class Balances:
             await asyncio.sleep(min(POLL_S, left_s))
         else:
             await marks.visible.reach(sequence, left_s)
+
+
+class _Silent(Exception):
+    """There was no answer in time, and who was late."""
+
+
+async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
+    """The answer, when it comes in time. Raises _Silent.
+
+    A log that does not answer must not hold up who asks: the look goes on, for whoever asks next. A loop that comes late to its
+    turns comes late to the answer as well, so a wait in which it had few of them says nothing of the log.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.ensure_future(asking)
+    until_s, turns = loop.time() + wait_s, 0
+    try:
+        while not asked.done() and loop.time() < until_s:
+            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
+            turns += 1
+        was_late = turns <= LOOK_TURNS // 2
+        if was_late and not asked.done():  # what has come meanwhile takes some turns of the loop to be told
+            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
+        if asked.done():
+            return asked.result()
+        raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
+    finally:
+        asked.cancel()
 
 
 async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

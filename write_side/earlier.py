@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
 
 import numpy as np
 
@@ -11,31 +13,50 @@ from write_side.contract.codes import Code
 from write_side.contract.ids import AMOUNT, DONE_BY_LEGS, PARTIES
 from write_side.contract.pending_columns import What
 from write_side.contract.state import Place, State
+from write_side.lane import Overloaded
 from write_side.ledger.commands import Capture, Leg, Reverse, Void
 from write_side.outcomes import Outcomes
+
+LOOK_UPS_MAX: Final = 1_024
+"""Requests that wait for what their command is about to be found: each takes the lock of every partition's state for microseconds
+in which no block is decided, all together some 10 ms. One more is refused as overloaded."""
 
 _PARTY_BITS = 32
 
 
 class Earlier:
     """Looks in the states of all partitions. Raises OutcomeUnknown when a partition that must be asked is not up to date, and
-    PartitionUnavailable when one does not serve: nobody is told that something is unknown that only it may know."""
+    PartitionUnavailable when one does not serve: nobody is told that something is unknown that only it may know. Raises
+    Overloaded when `LOOK_UPS_MAX` wait."""
 
     def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
         self._outcomes = outcomes
+        self._looking_up = 0
 
     async def home_of_hold(self, command: Capture | Void, asked: Mapping[bytes, int] | None = None) -> int:
         """The partition that ran the command, else that of its hold.
 
         asked: by id, where the holds go that the same request asks for in earlier lines; no log has them yet."""
-        return await self._find(command.id, command.hold, asked or {})
+        with self._look_up():
+            return await self._find(command.id, command.hold, asked or {})
 
     async def reversal(self, command: Reverse) -> tuple[int, Reverse]:
         """The partition that ran the command, else that of the transfer to reverse; and the command with its legs, without them
         when it cannot be reversed."""
-        home = await self._find(command.id, command.transfer, {})
-        legs = await self._legs(self._outcomes[home], command.transfer)
+        with self._look_up():
+            home = await self._find(command.id, command.transfer, {})
+            legs = await self._legs(self._outcomes[home], command.transfer)
         return home, command._replace(legs=tuple(sorted(leg._replace(amount=-leg.amount) for leg in legs)))
+
+    @contextmanager
+    def _look_up(self) -> Iterator[None]:
+        if self._looking_up >= LOOK_UPS_MAX:
+            raise Overloaded
+        self._looking_up += 1
+        try:
+            yield
+        finally:
+            self._looking_up -= 1
 
     async def _find(self, own: bytes, subject: bytes, asked: Mapping[bytes, int]) -> int:
         found = await self._where(own, subject)

@@ -21,11 +21,11 @@ from fanfold.api.requests import Command as Asked
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
+from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import (
     COMMANDS_TAKE_NONE,
     Headers,
-    Receive,
     Scope,
     media_type,
     read_body,
@@ -104,40 +104,40 @@ class _Doors:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
-    async def account(self, scope: Scope, receive: Receive) -> Response:
+    async def account(self, scope: Scope, incoming: Incoming) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         account = parse_account(_about(scope, routes.OPEN_ACCOUNT))
         if scope["method"] == "PATCH":
-            return await self._command(scope, receive, partial(body_about, Change, account))
-        command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), receive))))
+            return await self._command(scope, incoming, partial(body_about, Change, account))
+        command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), incoming))))
         try:
             (answer,) = await self._intake.submit((command,))
         except OutcomeUnknown:
             return problem("outcome_unknown", account=account)
         return json_response(answer.status, answer.document)
 
-    async def transfer(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, transfer_body)
+    async def transfer(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, transfer_body)
 
-    async def hold(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, hold_body)
+    async def hold(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, hold_body)
 
-    async def capture(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Capture, _about(scope, routes.CAPTURE)))
+    async def capture(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Capture, _about(scope, routes.CAPTURE)))
 
-    async def void(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Void, _about(scope, routes.VOID)))
+    async def void(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Void, _about(scope, routes.VOID)))
 
-    async def reverse(self, scope: Scope, receive: Receive) -> Response:
-        return await self._command(scope, receive, partial(body_about, Reverse, _about(scope, routes.REVERSE)))
+    async def reverse(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Reverse, _about(scope, routes.REVERSE)))
 
     async def _command(
-        self, scope: Scope, receive: Receive, read: Callable[[Members, str | None], tuple[Asked, bool]]
+        self, scope: Scope, incoming: Incoming, read: Callable[[Members, str | None], tuple[Asked, bool]]
     ) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
         wait_s = wait_preference(scope["headers"])
-        members = parse_object(await _body(headers, receive))
+        members = parse_object(await _body(headers, incoming))
         key = headers.get(b"idempotency-key")
         asked, dry_run = read(members, None if key is None else key.decode("latin-1"))
         command = command_of(asked)
@@ -151,9 +151,9 @@ class _Doors:
         return json_response(answer.status, answer.document)
 
 
-async def _body(headers: Headers, receive: Receive) -> bytes:
+async def _body(headers: Headers, incoming: Incoming) -> bytes:
     media_type(headers, JSON)
-    return await read_body(headers, receive, bytes_max=BODY_BYTES_MAX)
+    return await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
 
 
 def _about(scope: Scope, route: routes.Route) -> str:

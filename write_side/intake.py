@@ -212,17 +212,20 @@ class Intake:
         at = 0
         while at < len(routed):
             if any(answer.status >= 400 for answer in answers):
-                answers += await self._none_run(routed[at:], "not_run", until_s)
+                try:
+                    answers += await self._none_run(routed[at:], "not_run", until_s)
+                except (Overloaded, PartitionUnavailable) as refusal:
+                    raise OutcomeUnknown from refusal  # what came before has run
                 break
             reverse = routed[at].command
-            if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
-                home, reverse = await self._earlier.reversal(reverse)
-                routed[at] = routed[at]._replace(home=home, command=reverse)
-            end = at + 1
-            while end < len(routed) and self._hangs_on(routed[at], routed[end]):
-                end += 1
-            end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
             try:
+                if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
+                    home, reverse = await self._earlier.reversal(reverse)
+                    routed[at] = routed[at]._replace(home=home, command=reverse)
+                end = at + 1
+                while end < len(routed) and self._hangs_on(routed[at], routed[end]):
+                    end += 1
+                end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
             except (Overloaded, PartitionUnavailable) as refusal:
                 if not answers:

@@ -58,6 +58,10 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
     scheme, _, rest = settings.log_address.partition(":")
     if scheme in ("file", "kafka") and not rest.strip("/"):
         raise ValueError(f"FANFOLD_LOG={scheme}: names no place; write file:FOLDER or kafka://host:9092")
+    if scheme == "file" and rest.startswith("~"):
+        raise ValueError(
+            f"{rest} would be a folder named ~, which only a shell reads as your home; write the whole path"
+        )
     if scheme == "file":
         folder = Path(rest)
         if not writing:

@@ -23,10 +23,11 @@ from starlette.routing import Route
 
 from fanfold.api.malformed import Malformed
 from fanfold.doors.answer import Response, Send, json_response, malformed, problem, send
+from fanfold.doors.incoming import Budget, Incoming, Receive, TooMuchAtOnce
 from fanfold.doors.metrics import OTHER, HttpMetrics
-from fanfold.doors.request import ClientGone, Receive, Scope, refuse_query
+from fanfold.doors.request import ClientGone, Scope, refuse_query
 
-Handle = Callable[[Scope, Receive], Awaitable[Response]]
+Handle = Callable[[Scope, Incoming], Awaitable[Response]]
 Refusals = Callable[[Exception], Response | None]
 """How a side tells an exception of its own; None for one that should not have come."""
 
@@ -41,8 +42,11 @@ class Door(NamedTuple):
     handle: Handle
 
 
-def application(title: str, doors: Iterable[Door], metrics: HttpMetrics, refusals: Refusals) -> FastAPI:
-    """The application with these addresses and no other."""
+def application(
+    title: str, doors: Iterable[Door], metrics: HttpMetrics, refusals: Refusals, budget: Budget | None = None
+) -> FastAPI:
+    """The application with these addresses and no other. budget: of all their bodies."""
+    budget = budget or Budget()
     app = FastAPI(
         title=title,
         openapi_url=None,
@@ -60,7 +64,7 @@ def application(title: str, doors: Iterable[Door], metrics: HttpMetrics, refusal
     app.state.metrics = metrics
     for door in doors:
         path = door.path.replace("}", ":path}")
-        route = Route(path, _Endpoint(door, metrics, refusals), methods=[*door.methods])
+        route = Route(path, _Endpoint(door, metrics, refusals, budget), methods=[*door.methods])
         # A line break is a malformed id, not another address.
         route.path_regex = re.compile(route.path_regex.pattern, re.DOTALL)
         app.router.routes.append(route)
@@ -70,7 +74,7 @@ def application(title: str, doors: Iterable[Door], metrics: HttpMetrics, refusal
 def telling(make: Callable[[], Response]) -> Handle:
     """An address that takes no parameters and tells something."""
 
-    async def handle(scope: Scope, _receive: Receive) -> Response:
+    async def handle(scope: Scope, _incoming: Incoming) -> Response:
         refuse_query(scope.get("query_string", b""), "takes no parameters")
         return make()
 
@@ -96,18 +100,22 @@ def probes(registry: CollectorRegistry, ready: Callable[[], Response], document:
 class _Endpoint:
     """One address: runs its handler and turns whatever it raises into a problem document."""
 
-    def __init__(self, door: Door, metrics: HttpMetrics, refusals: Refusals) -> None:
+    def __init__(self, door: Door, metrics: HttpMetrics, refusals: Refusals, budget: Budget) -> None:
         self._route = door.path
         self._handle = door.handle
         self._metrics = metrics
         self._refusals = refusals
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         started = perf_counter()
+        incoming = Incoming(receive, self._budget)
         try:
-            response = await self._handle(scope, receive)
+            response = await self._handle(scope, incoming)
         except ClientGone:
             return
+        except TooMuchAtOnce:
+            response = problem("overloaded")
         except Malformed as refusal:
             response = malformed(refusal)
         except Exception as failure:
@@ -115,6 +123,8 @@ class _Endpoint:
             if told is None:
                 _log_failure(self._route, failure)
             response = told or problem("internal")
+        finally:
+            incoming.give_back()
         self._metrics.answered(self._route, response.status, perf_counter() - started)
         await send(send_message, response, head=scope["method"] == "HEAD")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -12,10 +12,9 @@ from pydantic import ValidationError
 
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.values import names_of, read
+from fanfold.doors.incoming import Incoming, Message, TooMuchAtOnce
 
 Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Headers = Mapping[bytes, bytes]
 T = TypeVar("T")
 
@@ -23,7 +22,7 @@ BODY_SECONDS_MAX: Final = 30
 """A body that takes longer holds a connection for nothing: 8 MiB in 30 s is a 2 Mbit/s line. Then 408."""
 
 DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
-"""How much of a body that is too large is read and dropped, so that its sender gets to the answer instead of a reset."""
+"""How much of a body that is not kept is read and dropped, so that its sender gets to the answer instead of a reset."""
 
 
 _READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key"})
@@ -77,20 +76,21 @@ def read_query(kind: type[T], query: bytes, *, bytes_max: int) -> T:
         raise malformed_of(error, {}) from None
 
 
-async def read_body(headers: Headers, receive: Receive, *, bytes_max: int) -> bytes:
-    """The whole body of one request, whose type `media_type` has told.
+async def read_body(headers: Headers, incoming: Incoming, *, bytes_max: int) -> bytes:
+    """The whole body of one request, whose type `media_type` has told. It counts in the door's budget until the answer.
 
-    Raises Malformed with `body_too_large` (by content-length or by what came) or `body_timeout`, and ClientGone.
+    Raises Malformed with `body_too_large` (by content-length or by what came) or `body_timeout`, TooMuchAtOnce, and ClientGone.
     """
     # A promise of too much is read to its end like any other body, but nothing of it is kept.
     kept_bytes_max = bytes_max if _declared_bytes(headers) <= bytes_max else -1
-    message = await receive()
+    message = await incoming.receive()
     body: bytes = message.get("body", b"")
     if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= kept_bytes_max:
+        incoming.keep(len(body))
         return body  # the usual case: small bodies come in one piece
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
-            gathered = await _gather(message, receive, kept_bytes_max)
+            gathered = await _gather(message, incoming, kept_bytes_max)
     except TimeoutError:
         raise Malformed("body_timeout", "body", f"must arrive within {BODY_SECONDS_MAX} seconds") from None
     if gathered is None:
@@ -98,20 +98,30 @@ async def read_body(headers: Headers, receive: Receive, *, bytes_max: int) -> by
     return gathered
 
 
-async def _gather(message: Message, receive: Receive, bytes_max: int) -> bytes | None:
+async def _gather(message: Message, incoming: Incoming, bytes_max: int) -> bytes | None:
     """The body's pieces as one; None when they are more than `bytes_max` together."""
     pieces: list[bytes] = []
     received_bytes = 0
+    refused: TooMuchAtOnce | None = None
     while message["type"] != "http.disconnect":
         piece = message.get("body", b"")
         received_bytes += len(piece)
-        if received_bytes <= bytes_max:
-            pieces.append(piece)
-        else:
-            pieces.clear()  # read on, so that the client reads the answer, but keep nothing
+        # What is refused is read on, so that the client reads the answer, but nothing of it is kept.
+        if received_bytes > bytes_max:
+            pieces.clear()
+            incoming.give_back()
+        elif refused is None:
+            try:
+                incoming.keep(len(piece))
+                pieces.append(piece)
+            except TooMuchAtOnce as full:
+                refused = full
+                pieces.clear()
         if not message.get("more_body", False) or received_bytes > DISCARDED_BYTES_MAX:
+            if refused is not None and received_bytes <= bytes_max:
+                raise refused
             return b"".join(pieces) if received_bytes <= bytes_max else None
-        message = await receive()
+        message = await incoming.receive()
     raise ClientGone
 
 

@@ -202,6 +202,10 @@ NOT_REQUESTS = {
     "another coding": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "chunked not last": POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n",
     "chunked twice": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding before chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "a coding in a header before": POST + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a fragment": b"GET /a#b HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a fragment of a handshake": b"GET /stream#b HTTP/1.1\r\n" + HANDSHAKE,
     "a folded header": POST + b"X: a\r\n Content-Length: 5\r\n\r\nhello",
     "line feeds only": b"POST /a HTTP/1.1\nHost: localhost\nContent-Length: 5\n\nhello",
     "a chunk size with a sign": POST + b"Transfer-Encoding: chunked\r\n\r\n+3\r\nabc\r\n0\r\n\r\n",
@@ -243,6 +247,16 @@ async def test_broken_bytes_are_never_answered_in_the_place_of_the_payment_befor
         assert statuses(answer)[0] == 200
         assert statuses(answer)[-1] == 400
         assert b"/slow" in answer
+
+
+@pytest.mark.parametrize("version", [b"2.0", b"1.2", b"0.9"])
+async def test_another_version_of_http_is_told_so_and_nothing_behind_it_is_read(
+    app: Recorder, port: int, version: bytes
+) -> None:
+    answer = await say(port, b"GET /a HTTP/" + version + b"\r\nHost: localhost\r\n\r\n" + INNER)
+    assert statuses(answer) in ([505], [400])  # the parser itself knows some versions and not others
+    assert version != b"2.0" or statuses(answer) == [505]
+    assert app.asked == []
 
 
 async def test_trailers_are_not_headers(app: Recorder, port: int) -> None:

@@ -17,6 +17,7 @@ from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MA
 from fanfold.doors import request as request_body
 from fanfold.doors.answer import json_response, send
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
+from write_side.batch_door import BYTES_A_TURN
 from write_side.contract.atoms import LIMIT, NO_FLOOR
 from write_side.contract.log import LogFailed
 from write_side.intake import Overloaded, Stopping
@@ -358,3 +359,27 @@ async def test_two_applications_share_nothing() -> None:
     await first.transfer()
     assert second.intake.submissions == []
     assert isinstance(first.app, FastAPI)
+
+
+async def test_others_have_turns_by_what_a_batch_weighs_and_not_by_its_lines(edge: Edge) -> None:
+    legs = [{"account": f"{'a' * 50}{n}", "amount": "-31" if n == 0 else "1"} for n in range(32)]
+    lines = [{"id": str(uuid.UUID(int=n)), "legs": legs, "asset": "USD/2"} for n in range(1, 201)]
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    reply = await edge.batch(*lines)
+    counting.cancel()
+    assert [line["status"] for line in reply.lines] == [201] * 200
+    assert turns >= sum(len(json.dumps(line)) for line in lines) // BYTES_A_TURN
+
+
+async def test_a_key_for_a_whole_batch_is_refused_for_no_line_would_have_it(edge: Edge) -> None:
+    reply = await edge.batch(TRANSFER, headers={"Idempotency-Key": "order 7"})
+    assert (reply.status, reply.code, reply.document["field"]) == (400, "parameter_malformed", "Idempotency-Key")
+    assert edge.intake.submissions == []

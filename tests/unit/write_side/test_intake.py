@@ -14,7 +14,7 @@ from tests.unit.write_side.running import DEADLINE_S, RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account
 from write_side.contract import limits
 from write_side.contract.atoms import NO_FLOOR, partition_of
-from write_side.contract.block import decode
+from write_side.contract.block import Block, decode
 from write_side.contract.codes import Flag
 from write_side.contract.log_memory import MemoryRecords
 from write_side.contract.state import Place
@@ -333,3 +333,26 @@ async def test_the_loop_goes_on_while_a_question_waits_for_a_block_to_be_decided
         assert (await opened).document["result"] == "opened"
         await asyncio.to_thread(thread.join)
     assert loop_went_on == [True]
+
+
+class FullLater(RunningPartition):
+    """Its queue takes nothing more once a block was accepted after `is_filling` was set."""
+
+    is_filling = False
+
+    def _accepted(self, block: Block, offset: int) -> None:
+        super()._accepted(block, offset)
+        if self.is_filling:
+            self.queue._commands_max = 0
+
+
+async def test_a_batch_of_which_lines_have_run_is_never_said_not_to_be_taken() -> None:
+    partition = FullLater(MemoryRecords(1))
+    async with partition:
+        ran_before = Void(id_at(NOON_US, 1), id_at(NOON_US, 2))
+        [first] = await partition.submit(ran_before)
+        assert first.status >= 400, "there is no such hold, and its id keeps that answer"
+        partition.is_filling = True
+        opened, refused = OpenAccount("a", "USD/2", 0, ""), Transfer(id_at(NOON_US, 3), "nobody", "a", 1, "USD/2")
+        with pytest.raises(OutcomeUnknown):
+            await partition.intake.submit((opened, refused, ran_before), Mode.STOP)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from read_side.settings import ReadSettings
@@ -10,6 +12,7 @@ from write_side.clock import ClockStepped, SteppedClockGuard
 from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.topic_kafka import MIN_IN_SYNC, REPLICATION
 from write_side.settings import IDS_MAX_MOST, WriteSettings
+from write_side.wiring import open_log
 
 
 def test_a_topic_survives_the_loss_of_a_broker_unless_less_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,3 +70,16 @@ def test_a_clock_that_was_put_right_is_not_asked_to_be_set_right() -> None:
     clock.set_wall(10_000_000)
     with pytest.raises(ClockStepped, match=r"If it is right now, .* start the process again"):
         guard.now_us()
+
+
+@pytest.mark.parametrize("place", ["~/x", "~", "~other/x"])
+async def test_a_home_that_only_a_shell_would_read_is_no_folder(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (("FANFOLD_LOG", f"file:{place}"), ("FANFOLD_DATA", place)):
+        with monkeypatch.context() as set_alone:
+            set_alone.setenv(name, value)
+            with pytest.raises(ValueError, match="write the whole path"):
+                await open_log(WriteSettings(), writing=True)
+    assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Where a partition's log ends now: asked before anything is called unknown, so that an acknowledged account never is."""
+"""Where a partition's log ends now: asked before anything is called unknown, so that what was acknowledged never is."""
 
 from __future__ import annotations
 

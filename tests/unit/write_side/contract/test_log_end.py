@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
-from read_side.log_end import LOOK_RUNS_MAX, LogEnd, TooFarBehind
 from write_side.contract.log import START, Record
+from write_side.contract.log_end import LOOK_RUNS_MAX, LogEnd, TooFarBehind
 from write_side.contract.log_memory import RUN_BYTES, MemoryLog, MemoryRecords
 
 
