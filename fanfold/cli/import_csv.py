@@ -133,7 +133,8 @@ async def _import(
             try:
                 answers = iter(await client.transfer_batch(_commands(taken)))
             except NotAnswered as failure:
-                raise NotAnswered(f"{failure} {summary.rows} rows are in, and perhaps some more.") from None
+                told = f"{failure} {summary.rows} rows are in, and perhaps some more."
+                raise NotAnswered(told, problem=failure.problem) from None
             for row in batch:
                 if isinstance(row, Skipped):
                     summary.skip(row)

@@ -65,6 +65,7 @@ class StubWallet:
         self.url = ""
         self.block = -1
         self.fail_next = 0
+        self.fail_code = "overloaded"
         self.fail_reason: str | None = None
         self.lose_next = 0
         self.silent_next = 0
@@ -316,7 +317,7 @@ class StubWallet:
             if self.fail_next > 0:
                 self.fail_next -= 1
                 reason = {} if self.fail_reason is None else {"reason": self.fail_reason}
-                await JSONResponse(problem_document("overloaded") | reason, 503)(scope, receive, send)
+                await JSONResponse(problem_document(self.fail_code) | reason, 503)(scope, receive, send)
                 return
             app = reads if scope["method"] == "GET" else write_side
             if self.lose_next > 0:
