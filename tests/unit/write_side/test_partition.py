@@ -134,6 +134,38 @@ async def test_an_overtaken_partition_does_not_fight_for_ever() -> None:
         assert newer.partitions[0].part.state.chained.epoch == 2
 
 
+async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_looked_at() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older:
+        await older.open()
+        async with running(records) as newer:
+            await newer.deposit(0, 1)
+        assert older.partitions[0].standing is Standing.SERVING, "nothing was appended here since"
+        older.partitions[0].looked_at(None)
+        await older.standing(0, Standing.STOPPED)
+        assert "taken over partition 0 (epoch 2)" in str(older.partitions[0].reason)
+        assert older.partitions[1].standing is Standing.SERVING
+        older.partitions[1].looked_at(None)
+        await older.standing(1, Standing.STOPPED)
+
+
+async def test_a_partition_that_is_looked_at_goes_on_and_passes_over_what_older_writers_left() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        skipped = two.partitions[0].part.replay.skipped
+        for number in range(3):
+            two.partitions[0].looked_at(None)
+            assert await two.deposit(0, number) == 201
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+            records.append(0, records.blocks[0][0])
+        while sum(skipped.values()) < 3:  # noqa: ASYNC110 -- nobody tells a test
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+        assert await two.deposit(0, 9) == 201
+
+
 async def test_messages_have_room_however_many_commands_wait() -> None:
     from tests.unit.write_side.deciding import DecidingPartition
     from write_side.command_queue import QueueFull
