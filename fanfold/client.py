@@ -200,12 +200,22 @@ class Client:
         return await self._ask("GET", f"/v1/transfers/{quoted(id)}", outcome_of, params=parameters)
 
     async def open_transfers(
-        self, *, phases: Sequence[str] = ("open",), older_than_seconds: int = 0, limit: int | None = None
+        self,
+        *,
+        phases: Sequence[str] = ("open",),
+        older_than_seconds: int = 0,
+        limit: int | None = None,
+        partitions: Sequence[int] | None = None,
     ) -> list[OpenTransfer] | Refusal:
-        """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered."""
+        """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered.
+
+        partitions: whose; None: of all, and then one that cannot answer keeps the others from being told.
+        """
         parameters = {"phase": ",".join(phases), "older_than": str(older_than_seconds)}
         if limit is not None:
             parameters["limit"] = str(limit)
+        if partitions is not None:
+            parameters["partitions"] = ",".join(map(str, partitions))
         return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
 
     async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:

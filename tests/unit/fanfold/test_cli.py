@@ -281,6 +281,13 @@ def test_an_amount_of_a_hold_is_of_what_it_holds(wallet: StubWallet) -> None:
     assert wallet.state("alice")["held"] == "60"
 
 
+def test_an_amount_below_zero_is_told_as_one_and_not_as_an_option() -> None:
+    for command in ("transfer", "hold"):
+        told = run(command, "a", "b", "-5", "USD/2", code=2).stderr
+        assert "must be positive" in told
+        assert "No such option" not in told
+
+
 def test_a_refusal_tells_what_is_available_as_amounts_are_typed(wallet: StubWallet) -> None:
     _rich("alice")
     assert "1.00 USD/2 is available." in run("transfer", "alice", "@world", "5", "USD/2", code=1).stderr
@@ -303,6 +310,13 @@ def test_system_shows_a_trial_balance_that_sums_to_zero(wallet: StubWallet) -> N
     assert "0\tEUR/2\t0.00\t0.00\t0.00" in told
     assert json.loads(run("system", "USD/2", "--json").stdout)["world"] == -200
     assert "usd: The asset is malformed" in run("system", "usd", code=1).stderr
+
+
+def test_zeros_of_an_asset_that_nobody_has_are_told_as_such(wallet: StubWallet) -> None:
+    _rich("alice")
+    told = run("system", "USD/2", "XXX/2")
+    assert "XXX/2: no account has it" in told.stderr
+    assert "USD/2: no account" not in told.stderr
 
 
 def test_an_account_named_twice_is_watched_once(wallet: StubWallet) -> None:
