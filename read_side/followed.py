@@ -30,7 +30,7 @@ class Followed:
         self._looks: dict[int, asyncio.Task[Unanswerable | None]] = {}
 
     async def check(self, partition: int) -> None:
-        """Raises Unanswerable unless somebody was seen to follow the log into this view lately. Questions at once share a look."""
+        """Raises Unanswerable unless somebody was seen to bring this view on lately. Questions at once share a look."""
         if asyncio.get_running_loop().time() - self._found_at_s.get(partition, -inf) <= FOLLOWED_FOR_S:
             return
         look = self._looks.get(partition)

@@ -65,9 +65,7 @@ def transfers(
         where = " in the partitions that answer" if unanswered else ""
         say(f"Nothing is under way{where}." if not age else f"Nothing has been under way for {age} s{where}.")
     if unanswered:
-        fail(
-            "\n".join(f"partition {number} did not answer: {failure}" for number, failure in unanswered), NOT_ANSWERED
-        )
+        fail("\n".join(f"partition {number} did not answer: {failure}" for number, failure in unanswered), NOT_ANSWERED)
 
 
 class Asked(NamedTuple):
