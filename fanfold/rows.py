@@ -84,7 +84,9 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
     seen = _Seen(ID in heading, terms)
     for line, raw in source:
         if len(raw) != len(heading):
-            yield Skipped(line, "row_malformed", f"has {len(raw)} columns, the heading {len(heading)}")
+            blank = not any(cell.strip() for cell in raw)
+            told = "is blank" if blank else f"has {len(raw)} columns, the heading {len(heading)}"
+            yield Skipped(line, "row_malformed", told)
             continue
         cells = dict(zip(heading, (cell.strip() for cell in raw), strict=True))
         try:

@@ -59,8 +59,12 @@ def import_csv(
     --minor or --major.
 
     A row is known by its transaction, account, amount and asset, or by the column id where there is one: importing it again is
-    harmless for as long as the service remembers ids (7 days), also with other columns or in another order. The whole file is
-    checked before anything is sent. Ends with 1 when a row was refused, or differs from the same transaction as it was imported.
+    harmless for as long as the service remembers ids (7 days), also with other columns or in another order. With another amount,
+    or in the other unit, it is another row and moves money too. Ends with 1 when a row was refused, or is in with other cells.
+
+    The whole file is read before anything is sent, and nothing is when its encoding, quotes, separator or heading are wrong, two
+    rows have one `id`, or an amount could be in either unit. A row with a wrong number of cells (a blank line, too), a malformed
+    amount or no transaction is told and left out.
 
     Examples:
 
