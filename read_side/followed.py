@@ -31,11 +31,14 @@ class Followed:
 
     async def check(self, partition: int) -> None:
         """Raises Unanswerable unless somebody was seen to bring this view on lately. Questions at once share a look."""
-        if asyncio.get_running_loop().time() - self._found_at_s.get(partition, -inf) <= FOLLOWED_FOR_S:
+        age_s = asyncio.get_running_loop().time() - self._found_at_s.get(partition, -inf)
+        if age_s <= FOLLOWED_FOR_S / 2:
             return
         look = self._looks.get(partition)
         if look is None or look.done():
             look = self._looks[partition] = asyncio.create_task(self._look(partition))
+        if age_s <= FOLLOWED_FOR_S:
+            return  # who asks all the time waits for no look
         if (failure := await asyncio.shield(look)) is not None:
             raise failure
 
