@@ -111,13 +111,13 @@ def _terms(asset: str, minor: bool | None, floor: str | None, former: bool) -> T
     return Terms(asset, True if whole else minor, lowest, former)
 
 
-def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list[str]]:
-    """How many rows there are, and other ids of some, spread evenly. Raises BadFile before anything is sent."""
-    sample: list[str] = []
+def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list[Row]]:
+    """How many rows there are, and some that have other ids, spread evenly. Raises BadFile before anything is sent."""
+    sample: list[Row] = []
     count, stride = 0, 1
-    for row in rows(source.records(), separator, terms._replace(both=True)):
-        if isinstance(row, Row) and row.other_id is not None and count % stride == 0:
-            sample.append(row.other_id)
+    for row in rows(source.records(), separator, terms._replace(both=True, units=True)):
+        if isinstance(row, Row) and (row.other_id or row.unit_id) and count % stride == 0:
+            sample.append(row)
             if len(sample) > SAMPLE_MAX:
                 sample, stride = sample[::2], stride * 2
         count += 1
@@ -125,13 +125,14 @@ def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list
 
 
 async def _import(
-    url: str, source: Iterator[Row | Skipped], sample: Sequence[str], former: bool, tell: Callable[[int], None]
+    url: str, source: Iterator[Row | Skipped], sample: Sequence[Row], former: bool, tell: Callable[[int], None]
 ) -> Summary:
     summary = Summary()
     started = time.monotonic()
     sequences: dict[str, int] = {}
     async with Client(url) as client:
         await _refuse_other_ids(client, sample, former)
+        await _refuse_other_unit(client, sample)
         while batch := _next_batch(source, summary):
             taken = [row for row in batch if isinstance(row, Row)]
             try:
@@ -160,10 +161,29 @@ def _next_batch(source: Iterator[Row | Skipped], summary: Summary) -> list[Row |
         ) from None
 
 
-async def _refuse_other_ids(client: Client, sample: Sequence[str], former: bool) -> None:
+async def _moved(client: Client, ids: Sequence[str]) -> list[bool]:
+    answers = await asyncio.gather(*(client.transfer_outcome(id) for id in ids))
+    return [isinstance(answer, Moved | Pending) for answer in answers]
+
+
+async def _refuse_other_unit(client: Client, sample: Sequence[Row]) -> None:
+    """A file that was imported in the other unit would be moved a second time. Raises BadFile.
+
+    Two amounts of one transaction may be a hundredfold of each other, so a row that is in as it is now says nothing.
+    """
+    could = [(row.transfer.id, row.unit_id) for row in sample if row.unit_id is not None]
+    found = await _moved(client, [unit_id for _, unit_id in could])
+    now = await _moved(client, [id for (id, _), there in zip(could, found, strict=True) if there])
+    if not all(now):
+        raise BadFile(
+            "It was imported in the other unit (--minor instead of --major, or the other way round): in this one its rows are "
+            "other rows, and would move money again. Nothing was imported."
+        )
+
+
+async def _refuse_other_ids(client: Client, sample: Sequence[Row], former: bool) -> None:
     """A file that was imported under other ids would be moved a second time. Raises BadFile."""
-    answers = await asyncio.gather(*(client.transfer_outcome(id) for id in sample))
-    if not any(isinstance(answer, Moved | Pending) for answer in answers):
+    if not any(await _moved(client, [row.other_id for row in sample if row.other_id is not None])):
         return
     if former:
         raise BadFile(
