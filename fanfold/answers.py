@@ -53,7 +53,8 @@ class SystemPart(NamedTuple):
 class SystemState(NamedTuple):
     """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), in minor units.
 
-    All other accounts together hold minus their sum, in every partition and in all.
+    All other accounts together hold minus their sum, in every partition and in all. known: whether there is such an account at
+    all; zeros of an asset that nobody has say nothing.
     """
 
     asset: str
@@ -61,6 +62,7 @@ class SystemState(NamedTuple):
     transit: int
     positions: str
     partitions: tuple[SystemPart, ...]
+    known: bool = True
 
 
 class BalanceChange(NamedTuple):
@@ -127,7 +129,8 @@ def system_of(document: Mapping[str, Any]) -> SystemState:
         SystemPart(each.partition, each.position or "", _posted(each.world), _posted(each.transit))
         for each in told.partitions
     )
-    return SystemState(told.asset, told.world, told.transit, told.positions, parts)
+    known = any(each.world is not None or each.transit is not None for each in told.partitions)
+    return SystemState(told.asset, told.world, told.transit, told.positions, parts, known)
 
 
 def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:

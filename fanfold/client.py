@@ -34,6 +34,7 @@ from fanfold.answers import (
 )
 from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
 from fanfold.api.ids import new_id
+from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.asked import Asked
 from fanfold.http_requests import line_of, quoted, request_of
@@ -65,11 +66,22 @@ class NotAnswered(Exception):
     """The service gave no answer within all attempts. What was asked may have been done: asking the same values again is safe.
 
     ids: of the commands that were asked, in their order. A command that is made anew, without its id, is another one.
+    problem: the problem document of the last attempt, where the service did answer that it cannot; None where it did not.
+    not_taken: every attempt was answered so, and that it was not taken: what was asked was not done by these attempts.
     """
 
-    def __init__(self, message: str, ids: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        ids: Sequence[str] = (),
+        *,
+        problem: Mapping[str, Any] | None = None,
+        not_taken: bool = False,
+    ) -> None:
         super().__init__(message)
         self.ids = tuple(ids)
+        self.problem = problem
+        self.not_taken = not_taken
 
 
 class Client:
@@ -188,12 +200,22 @@ class Client:
         return await self._ask("GET", f"/v1/transfers/{quoted(id)}", outcome_of, params=parameters)
 
     async def open_transfers(
-        self, *, phases: Sequence[str] = ("open",), older_than_seconds: int = 0, limit: int | None = None
+        self,
+        *,
+        phases: Sequence[str] = ("open",),
+        older_than_seconds: int = 0,
+        limit: int | None = None,
+        partitions: Sequence[int] | None = None,
     ) -> list[OpenTransfer] | Refusal:
-        """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered."""
+        """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered.
+
+        partitions: whose; None: of all, and then one that cannot answer keeps the others from being told.
+        """
         parameters = {"phase": ",".join(phases), "older_than": str(older_than_seconds)}
         if limit is not None:
             parameters["limit"] = str(limit)
+        if partitions is not None:
+            parameters["partitions"] = ",".join(map(str, partitions))
         return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
 
     async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
@@ -235,7 +257,7 @@ class Client:
 
     async def _send(self, method: str, path: str, **request: Any) -> _Reply:
         """One request, sent again with the same content while there is no answer, or only a 5xx or one of ASKED_AGAIN."""
-        failure = "it did not answer"
+        failure, problem, not_taken = "it did not answer", None, True
         for attempt in range(ATTEMPTS_MAX):
             if attempt:
                 await asyncio.sleep(wait_seconds(attempt, random.random()))
@@ -243,16 +265,19 @@ class Client:
                 async with self._session.request(method, self.url + path, **request) as response:
                     reply = _Reply(response.status, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure = f"it cannot be reached ({type(error).__name__})"
+                failure, problem, not_taken = f"it cannot be reached ({type(error).__name__})", None, False
                 continue
             if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
             document = reply.document()
+            problem = document if "code" in document else None
+            not_taken = not_taken and document.get("code") in NOT_TAKEN
             failure = str(document.get("title") or "it is not available")
             # Of a partition that stopped, it is the reason that tells what to do.
             if reason := document.get("reason"):
                 failure += f" ({reason})"
-        raise NotAnswered(f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts.")
+        told = f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts."
+        raise NotAnswered(told, problem=problem, not_taken=not_taken)
 
 
 class _Reply(NamedTuple):
@@ -281,7 +306,7 @@ def _naming(asked: Sequence[Open | Command]) -> Iterator[None]:
     try:
         yield
     except NotAnswered as failure:
-        raise NotAnswered(str(failure), ids) from None
+        raise NotAnswered(str(failure), ids, problem=failure.problem, not_taken=failure.not_taken) from None
     except asyncio.CancelledError as stopped:
         some = ", ".join(ids[:NOTED_IDS_MAX]) + (", ..." if len(ids) > NOTED_IDS_MAX else "")
         stopped.add_note(

@@ -39,7 +39,7 @@ class Terms(NamedTuple):
     """What is said of a file besides its rows. minor: whether its amounts are whole minor units; None when nobody said.
 
     floor: of the accounts that it opens, in minor units. former: ids as former versions made them, of all cells. both: rows
-    tell the id that they have the other way, too.
+    tell the id that they have the other way, too. units: and the one that they have with amounts in the other unit.
     """
 
     asset: str
@@ -47,6 +47,7 @@ class Terms(NamedTuple):
     floor: int | None = None
     former: bool = False
     both: bool = False
+    units: bool = False
 
 
 class Skipped(NamedTuple):
@@ -60,7 +61,8 @@ class Skipped(NamedTuple):
 class Row(NamedTuple):
     """A row as the commands it stands for: the opening of its account where it is the first of it, and the transfer.
 
-    other_id: the id that it has the other way (`Terms.both`), None when it cannot have one. named: it has an id of its own.
+    other_id: the id that it has the other way (`Terms.both`), None when it cannot have one. unit_id: the id that it has when its
+    amount is read in the other unit (`Terms.units`), likewise. named: it has an id of its own.
     like: the line of the first row that is the same transaction; same: in all its other cells too.
     """
 
@@ -68,6 +70,7 @@ class Row(NamedTuple):
     opening: Open | None
     transfer: Transfer
     other_id: str | None = None
+    unit_id: str | None = None
     named: bool = False
     like: int | None = None
     same: bool = True
@@ -84,7 +87,9 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
     seen = _Seen(ID in heading, terms)
     for line, raw in source:
         if len(raw) != len(heading):
-            yield Skipped(line, "row_malformed", f"has {len(raw)} columns, the heading {len(heading)}")
+            blank = not any(cell.strip() for cell in raw)
+            told = "is blank" if blank else f"has {len(raw)} columns, the heading {len(heading)}"
+            yield Skipped(line, "row_malformed", told)
             continue
         cells = dict(zip(heading, (cell.strip() for cell in raw), strict=True))
         try:
@@ -125,6 +130,7 @@ class _Seen:
         # By digests, 16 bytes a row each: a file may have many millions.
         self._counts: Counter[bytes] = Counter()
         self._former_counts: Counter[bytes] = Counter()
+        self._unit_counts: Counter[bytes] = Counter()
         self._first: dict[bytes, tuple[int, str | None]] = {}
 
     def row(self, line: int, raw: Sequence[str], cells: dict[str, str], amount: int) -> Row:
@@ -149,7 +155,19 @@ class _Seen:
         debit, credit = (WORLD, account) if amount > 0 else (account, WORLD)
         transfer = Transfer(debit, credit, abs(amount), asset, id, metadata=metadata)
         like = None if before == line else before
-        return Row(line, opening, transfer, other, self.named, like, besides == before_besides)
+        unit = None if self.named else self._unit_id(key, amount)
+        return Row(line, opening, transfer, other, unit, self.named, like, besides == before_besides)
+
+    def _unit_id(self, key: Sequence[str], amount: int) -> str | None:
+        """None where nobody wants it, or the amount is no amount in the other unit."""
+        terms, unit = self._terms, 10 ** decimals_of(self._terms.asset)
+        if not terms.units or terms.former or unit == 1 or (not terms.minor and amount % unit):
+            return None
+        transaction, account, _, asset = key
+        other = (transaction, account, str(amount * unit if terms.minor else amount // unit), asset)
+        digest = _digest(other, 16)
+        self._unit_counts[digest] += 1
+        return row_id(other, self._unit_counts[digest])
 
     def _former_id(self, raw: Sequence[str]) -> str | None:
         """None where nobody wants it, or no former version could have imported it: they knew whole minor units only."""

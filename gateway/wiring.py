@@ -93,6 +93,7 @@ class Gateway:
 
     async def _learn_partitions(self) -> int:
         """The read side knows how many the log has, whichever of them it projects."""
+        told = None
         while True:
             try:
                 _, body = await self._sides["read_side"].ask("GET", "/readyz")
@@ -100,7 +101,10 @@ class Gateway:
                 if type(partitions) is int and partitions > 0:
                     return partitions
             except (UpstreamUnavailable, msgspec.DecodeError, AttributeError) as error:
-                _log.warning("partitions_unknown", reason=type(error).__name__)
+                reason = type(error).__name__
+                if reason != told:  # it is asked twice a second, for as long as the read side is not there
+                    _log.warning("partitions_unknown", reason=reason)
+                told = reason
             await asyncio.sleep(ASK_PARTITIONS_MS / 1000)
 
 

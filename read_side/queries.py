@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.followed import Followed
 from read_side.questions import (
     NOTHING_WANTED,
     Elsewhere,
@@ -91,6 +92,7 @@ class Balances:
         self._marks = marks
         self._shown = [-1] * log.partitions
         self._ends = [LogEnd(log, p) for p in range(log.partitions)]
+        self._followed = Followed(view, self.caught_up)
 
     async def account(self, account: str, wanted: Wanted = NOTHING_WANTED) -> tuple[AccountRow, str]:
         """The account's row and the position it reflects. Raises NotFound, NotReached, Unanswerable, Malformed."""
@@ -174,7 +176,7 @@ class Balances:
                 await asyncio.sleep(min(POLL_S, left_s))
             else:
                 await marks.offset.reach(end, left_s)
-            offset = (await self._read(partition, [])).checkpoint.log_offset
+            offset = (await self._read_now(partition, [])).checkpoint.log_offset
 
     async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
         """Rows at the wanted position and version. Raises NotReached, Unanswerable."""
@@ -206,6 +208,12 @@ class Balances:
         return await self._read(found.partition, accounts)
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
+        if self._view.shared and self._here(partition) is None:
+            await self._followed.check(partition)
+        return await self._read_now(partition, accounts)
+
+    async def _read_now(self, partition: int, accounts: list[str]) -> Found:
+        """What the view has, whether or not anybody brings it on."""
         marks = self._here(partition)
         if marks is not None and (refusal := marks.refusal()):
             raise refusal

@@ -90,6 +90,8 @@ class Partition:
 
     def looked_at(self, trouble: str | None) -> None:
         """Why its log or queue would not take a record now, None when both would. Until then who comes is refused."""
+        if self.standing is Standing.SERVING and isinstance(self.part, Writer):
+            self.part.look()
         if trouble == self.trouble:
             return
         before, self.trouble = self.trouble, trouble

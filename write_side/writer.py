@@ -23,7 +23,7 @@ from write_side.command_queue import CommandQueue, Queued, QueueReader
 from write_side.contract import limits
 from write_side.contract.answers import format_time
 from write_side.contract.block import Block, Header, decode_made, encode, header_of
-from write_side.contract.chain import NO_HEAD, Head, Skip, judge_header
+from write_side.contract.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
 from write_side.contract.fold import CheckFailed
 from write_side.contract.grammar import grammar_fault
 from write_side.contract.log import Log, LogFailed, Record
@@ -92,6 +92,9 @@ class Writer:
         self._clock = clock
         self._guard = guard or SteppedClockGuard(clock, limits.max_clock_step_us)
         self._tail: AsyncGenerator[Record] | None = None
+        self._peek: asyncio.Task[Record] | None = None
+        self._reading = False
+        self._doubt: asyncio.Future[None] | None = None
         self._on_accepted = on_accepted
         self._accepted = NO_HEAD
         self._due_us: int | None = None
@@ -123,9 +126,11 @@ class Writer:
         reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
         ahead = asyncio.Semaphore(BLOCKS_AHEAD)
         decided: asyncio.Queue[Decided] = asyncio.Queue(BLOCKS_AHEAD)
+        self._doubt = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._append_decided(decided, ahead))
+                tasks.create_task(self._until_in_doubt(self._doubt))
                 while True:
                     await ahead.acquire()
                     queued = await self._take(reader)
@@ -136,8 +141,41 @@ class Writer:
             await reader.close()
             await self.close()
 
+    def look(self) -> None:
+        """See from now on what comes behind our last block, until our next one: who appends nothing would not notice that another
+        writer has taken over. It is then over, as after an append. For every few seconds; the tail is open anyway."""
+        if self._peek is None and not self._reading and self._doubt is not None and not self._doubt.done():
+            self._peek = asyncio.create_task(self._next_of_tail())
+            self._peek.add_done_callback(self._peeked)
+
+    def _peeked(self, peek: asyncio.Task[Record]) -> None:
+        if peek is not self._peek or peek.cancelled() or peek.exception() is not None or self._doubt is None:
+            return  # whoever reads on meets it
+        try:
+            verdict = judge_header(self.partition, self._accepted, peek.result().data)
+        except ChainBroken as broken:
+            self._end(broken)
+            return
+        if isinstance(verdict, Skip):
+            self.replay.skipped[verdict] += 1
+            self._peek = None
+            self.look()
+        elif verdict.epoch > self._accepted.epoch:  # of our epoch it is our own, on its way through an append
+            self._end(self._overtaken(verdict))
+
+    def _end(self, failure: Exception) -> None:
+        if self._doubt is not None and not self._doubt.done():
+            self._doubt.set_exception(failure)
+
+    async def _until_in_doubt(self, doubt: asyncio.Future[None]) -> None:
+        await doubt
+
     async def close(self) -> None:
         """Let go of the log. Safe to call twice."""
+        if (peek := self._peek) is not None:
+            self._peek = None
+            peek.cancel()
+            await asyncio.gather(peek, return_exceptions=True)
         if self._tail is not None:
             await self._tail.aclose()
 
@@ -172,6 +210,14 @@ class Writer:
         return taken[:fitting]
 
     async def _next(self) -> Record:
+        peek, self._peek = self._peek, None
+        self._reading = True
+        try:
+            return await (self._next_of_tail() if peek is None else peek)
+        finally:
+            self._reading = False
+
+    async def _next_of_tail(self) -> Record:
         assert self._tail is not None, "started"
         try:
             return await anext(self._tail)
@@ -270,12 +316,15 @@ class Writer:
                 self.replay.skipped[verdict] += 1
                 continue
             if verdict.block_hash != own.block_hash:
-                raise Overtaken(
-                    f"another writer has taken over partition {self.partition} (epoch {verdict.epoch}). This one stops. "
-                    "What it has answered is in the log; what it has not is decided by the other one, once."
-                )
+                raise self._overtaken(verdict)
             self._accepted = Head(own.epoch, own.sequence, own.block_hash)
             return record.offset
+
+    def _overtaken(self, other: Header) -> Overtaken:
+        return Overtaken(
+            f"another writer has taken over partition {self.partition} (epoch {other.epoch}). This one stops. "
+            "What it has answered is in the log; what it has not is decided by the other one, once."
+        )
 
 
 async def _records(runs: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Record]:

@@ -237,6 +237,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
 }
 
+NOT_TAKEN: Final = frozenset({"id_memory_full", "not_ready", "overloaded", "partition_stopped", "starting", "stopping"})
+"""Of the answers that are worth asking again (5xx) those that say that this request did nothing."""
 
 KEPT_BY_ID: Final = " This id keeps this answer: to try again, use a new one."
 """Said behind the detail of a refusal that the log remembers."""

@@ -50,12 +50,7 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
     try:
         return asyncio.run(_until_ended(asked))
     except NotAnswered as failure:
-        fail(
-            f"No answer. {failure}\n"
-            "Is the service running? `fanfold up` starts one; --url or FANFOLD_URL names another address.\n"
-            f"{may_be_done or 'Nothing was asked to change.'}",
-            NOT_ANSWERED,
-        )
+        fail(f"{_answered(failure)}\n{_done(failure, may_be_done)}", NOT_ANSWERED)
     except StreamEnded as ended:
         fail(str(ended), NOT_ANSWERED)
     except KeyboardInterrupt:
@@ -66,6 +61,25 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
         if may_be_done is not None:
             fail(f"Interrupted. {may_be_done}", 128 + ended.number)
         raise typer.Exit(128 + ended.number) from None
+
+
+def _answered(failure: NotAnswered) -> str:
+    """Nobody answered, or somebody that it cannot be done now: who gets the second need not look whether the service runs."""
+    if failure.problem is not None:
+        return f"The service answered that it cannot ({failure.problem['code']}). {failure}"
+    return (
+        f"No answer. {failure}\n"
+        "Is the service running? `fanfold up` starts one; --url or FANFOLD_URL names another address."
+    )
+
+
+def _done(failure: NotAnswered, may_be_done: str | None) -> str:
+    if may_be_done is None:
+        return "Nothing was asked to change."
+    if failure.not_taken:
+        again = f" The same command with --id {failure.ids[0]} never runs twice." if failure.ids else ""
+        return f"Nothing was taken: every attempt was answered so.{again}"
+    return may_be_done
 
 
 async def _until_ended(asked: Coroutine[Any, Any, T]) -> T:

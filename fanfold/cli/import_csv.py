@@ -59,8 +59,12 @@ def import_csv(
     --minor or --major.
 
     A row is known by its transaction, account, amount and asset, or by the column id where there is one: importing it again is
-    harmless for as long as the service remembers ids (7 days), also with other columns or in another order. The whole file is
-    checked before anything is sent. Ends with 1 when a row was refused, or differs from the same transaction as it was imported.
+    harmless for as long as the service remembers ids (7 days), also with other columns or in another order. With another amount,
+    or in the other unit, it is another row and moves money too. Ends with 1 when a row was refused, or is in with other cells.
+
+    The whole file is read before anything is sent, and nothing is when its encoding, quotes, separator or heading are wrong, two
+    rows have one `id`, or an amount could be in either unit. A row with a wrong number of cells (a blank line, too), a malformed
+    amount or no transaction is told and left out.
 
     Examples:
 
@@ -107,13 +111,13 @@ def _terms(asset: str, minor: bool | None, floor: str | None, former: bool) -> T
     return Terms(asset, True if whole else minor, lowest, former)
 
 
-def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list[str]]:
-    """How many rows there are, and other ids of some, spread evenly. Raises BadFile before anything is sent."""
-    sample: list[str] = []
+def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list[Row]]:
+    """How many rows there are, and some that have other ids, spread evenly. Raises BadFile before anything is sent."""
+    sample: list[Row] = []
     count, stride = 0, 1
-    for row in rows(source.records(), separator, terms._replace(both=True)):
-        if isinstance(row, Row) and row.other_id is not None and count % stride == 0:
-            sample.append(row.other_id)
+    for row in rows(source.records(), separator, terms._replace(both=True, units=True)):
+        if isinstance(row, Row) and (row.other_id or row.unit_id) and count % stride == 0:
+            sample.append(row)
             if len(sample) > SAMPLE_MAX:
                 sample, stride = sample[::2], stride * 2
         count += 1
@@ -121,19 +125,21 @@ def _checked(source: CsvSource, separator: str, terms: Terms) -> tuple[int, list
 
 
 async def _import(
-    url: str, source: Iterator[Row | Skipped], sample: Sequence[str], former: bool, tell: Callable[[int], None]
+    url: str, source: Iterator[Row | Skipped], sample: Sequence[Row], former: bool, tell: Callable[[int], None]
 ) -> Summary:
     summary = Summary()
     started = time.monotonic()
     sequences: dict[str, int] = {}
     async with Client(url) as client:
         await _refuse_other_ids(client, sample, former)
+        await _refuse_other_unit(client, sample)
         while batch := _next_batch(source, summary):
             taken = [row for row in batch if isinstance(row, Row)]
             try:
                 answers = iter(await client.transfer_batch(_commands(taken)))
             except NotAnswered as failure:
-                raise NotAnswered(f"{failure} {summary.rows} rows are in, and perhaps some more.") from None
+                told = f"{failure} {summary.rows} rows are in, and perhaps some more."
+                raise NotAnswered(told, problem=failure.problem) from None
             for row in batch:
                 if isinstance(row, Skipped):
                     summary.skip(row)
@@ -155,10 +161,29 @@ def _next_batch(source: Iterator[Row | Skipped], summary: Summary) -> list[Row |
         ) from None
 
 
-async def _refuse_other_ids(client: Client, sample: Sequence[str], former: bool) -> None:
+async def _moved(client: Client, ids: Sequence[str]) -> list[bool]:
+    answers = await asyncio.gather(*(client.transfer_outcome(id) for id in ids))
+    return [isinstance(answer, Moved | Pending) for answer in answers]
+
+
+async def _refuse_other_unit(client: Client, sample: Sequence[Row]) -> None:
+    """A file that was imported in the other unit would be moved a second time. Raises BadFile.
+
+    Two amounts of one transaction may be a hundredfold of each other, so a row that is in as it is now says nothing.
+    """
+    could = [(row.transfer.id, row.unit_id) for row in sample if row.unit_id is not None]
+    found = await _moved(client, [unit_id for _, unit_id in could])
+    now = await _moved(client, [id for (id, _), there in zip(could, found, strict=True) if there])
+    if not all(now):
+        raise BadFile(
+            "It was imported in the other unit (--minor instead of --major, or the other way round): in this one its rows are "
+            "other rows, and would move money again. Nothing was imported."
+        )
+
+
+async def _refuse_other_ids(client: Client, sample: Sequence[Row], former: bool) -> None:
     """A file that was imported under other ids would be moved a second time. Raises BadFile."""
-    answers = await asyncio.gather(*(client.transfer_outcome(id) for id in sample))
-    if not any(isinstance(answer, Moved | Pending) for answer in answers):
+    if not any(await _moved(client, [row.other_id for row in sample if row.other_id is not None])):
         return
     if former:
         raise BadFile(

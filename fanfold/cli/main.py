@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import re
+import sys
 from importlib import metadata
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from fanfold.cli.option_groups import flat
-from fanfold.cli.saying import say
+from fanfold.cli.saying import fail_untold, say
 
 
 class Command(NamedTuple):
@@ -52,7 +54,32 @@ COMMANDS: Final = {
 """The order is the one of `fanfold --help`."""
 
 
-class _Commands(TyperGroup):
+class _HelpIsSaid:
+    """Help that cannot be written is told like anything else that cannot (`saying.py`)."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        try:
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+            sys.stdout.flush()
+        except OSError as trouble:
+            fail_untold(trouble)
+
+
+class _Single(_HelpIsSaid, TyperCommand):
+    """One command."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as wrong:
+            if not re.match(r"-[0-9.]", getattr(wrong, "option_name", None) or ""):
+                raise
+            raise typer.BadParameter(
+                "AMOUNT must be positive: FROM gives, TO receives. What begins with a minus is read as an option.", ctx
+            ) from None
+
+
+class _Commands(_HelpIsSaid, TyperGroup):
     """Imports a command when it is run: neither help nor a transfer waits for the compiler that `up` loads (2 s)."""
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -74,7 +101,7 @@ class _Commands(TyperGroup):
 
 def _single(name: str, function: Any, help: str | None) -> Any:
     alone = typer.Typer(add_completion=False)
-    alone.command(name, help=help)(flat(function))
+    alone.command(name, help=help, cls=_Single)(flat(function))
     command = typer.main.get_command(alone)
     command.name = name
     return command

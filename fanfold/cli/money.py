@@ -15,7 +15,7 @@ from fanfold.api.answers import AccountState
 from fanfold.api.requests import LegsTransfer
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
 from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, Units, sheet_of
-from fanfold.cli.saying import laid_out, say
+from fanfold.cli.saying import complain, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 
@@ -129,7 +129,8 @@ def system(
     """Show the trial balance of an asset: what came from outside, what is in flight, what all accounts hold.
 
     The three sum to zero in every partition and in all. @world has given what it is short of; @transit holds what is on its way
-    between partitions. Each partition is read at the position beside it.
+    between partitions. Each partition is read at the position beside it. Zeros of an asset that no account
+    has are told as such.
 
     Examples:
 
@@ -146,6 +147,9 @@ def system(
     if found:
         lines = "\n".join(json.dumps(_system_document(state)) for state in found)
         say(lines if as_json else laid_out(system_sheet_of(found)))
+    for state in found:
+        if not state.known:
+            complain(f"{state.asset}: no account has it. Assets are written as they were opened, such as USD/2.")
     refused = [
         f"{asset}: {answer.title} ({answer.code}). {answer.detail}"
         for asset, answer in zip(assets, answers, strict=True)
@@ -167,4 +171,5 @@ def system_sheet_of(states: Sequence[SystemState]) -> Sheet:
 
 
 def _system_document(state: SystemState) -> dict[str, Any]:
-    return state._asdict() | {"partitions": [each._asdict() for each in state.partitions]}
+    parts = [each._asdict() for each in state.partitions]
+    return {name: value for name, value in state._asdict().items() if name != "known"} | {"partitions": parts}

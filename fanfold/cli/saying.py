@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import typer
 
@@ -35,6 +35,13 @@ def say(text: str, *, changed: bool = False, code: int = NOT_TOLD) -> None:
         if changed:
             complain(text)
         raise typer.Exit(code)
+
+
+def fail_untold(trouble: OSError) -> NoReturn:
+    """End the command, where something else than `say` could not write."""
+    complain(f"Standard output cannot be written ({trouble.strerror}).")
+    _drop_the_rest()
+    raise typer.Exit(NOT_TOLD)
 
 
 def say_next(text: str) -> None:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from fanfold.answers import Refusal
 from fanfold.api.answers import OpenTransfer
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail_refused, run
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
 from fanfold.cli.saying import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.client import Client
+from fanfold.client import Client, NotAnswered
 
 STUCK_SECONDS: Final = 60
 """A transfer takes milliseconds, and a try of tcc is given up after ten seconds: what is still open after a minute waits for a
 partition that is down, or for room under a limit."""
+OF_SOME_PARTITIONS: Final = frozenset({"partition_elsewhere", "partition_unavailable", "starting", "view_rebuilding"})
+"""Answers that say nothing of the partitions that are well."""
+PARTITIONS_MAX: Final = 1_024
+"""What the service has at most: so many are asked one by one, until it says that there is no such partition."""
+AT_ONCE: Final = 16
+"""Partitions asked at once: one that cannot answer is tried for some seconds."""
 
 
 def transfers(
@@ -27,12 +35,16 @@ def transfers(
     older_than: Annotated[int, typer.Option(min=0, help="only those that began so many seconds ago")] = 0,
     stuck: Annotated[bool, typer.Option("--stuck", help=f"only those older than {STUCK_SECONDS} s")] = False,
     limit: Annotated[int, typer.Option(min=1, max=1_000, help="the oldest so many")] = 100,
+    partitions: Annotated[
+        str | None, typer.Option(metavar="0,2", help="only of these partitions, some with commas")
+    ] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
 ) -> None:
     """List transfers under way, oldest first, and what each waits for.
 
-    They end by themselves: a partition that was away goes on where it stopped. `fanfold explain` tells one in full.
+    They end by themselves: a partition that was away goes on where it stopped. `fanfold explain` tells one in full. Where a
+    partition cannot answer, those of the others are told, and the command ends with 2.
 
     Examples:
 
@@ -41,20 +53,76 @@ def transfers(
       fanfold transfers --phase trying,compensating --older-than 5
     """
     age = max(older_than, STUCK_SECONDS) if stuck else older_than
-    found = run(_open_transfers(check_url(url), phase, age, limit))
+    asked = Asked(tuple(phase.split(",")), age, limit)
+    found, unanswered = run(_open_transfers(check_url(url), asked, _numbers(partitions)))
     if isinstance(found, Refusal):
         fail_refused(found)
     if as_json:
         say(json.dumps([_document(each) for each in found]))
-    elif not found:
-        say("Nothing is under way." if not age else f"Nothing has been under way for {age} s.")
-    else:
+    elif found:
         say(laid_out(sheet_of(found)))
+    else:
+        where = " in the partitions that answer" if unanswered else ""
+        say(f"Nothing is under way{where}." if not age else f"Nothing has been under way for {age} s{where}.")
+    if unanswered:
+        fail("\n".join(f"partition {number} did not answer: {failure}" for number, failure in unanswered), NOT_ANSWERED)
 
 
-async def _open_transfers(url: str, phase: str, age: int, limit: int) -> list[OpenTransfer] | Refusal:
+class Asked(NamedTuple):
+    """Which transfers: in one of the phases, as old as `age` seconds at least, so many at most."""
+
+    phases: tuple[str, ...]
+    age: int
+    limit: int
+
+
+Told = tuple[list[OpenTransfer] | Refusal, list[tuple[int, NotAnswered]]]
+"""What is under way, oldest first; the partitions that did not answer, and why."""
+
+
+async def _open_transfers(url: str, asked: Asked, partitions: Sequence[int] | None) -> Told:
+    """Raises NotAnswered when nobody answers."""
     async with Client(url) as client:
-        return await client.open_transfers(phases=phase.split(","), older_than_seconds=age, limit=limit)
+
+        async def ask(some: Sequence[int] | None) -> list[OpenTransfer] | Refusal | NotAnswered:
+            try:
+                return await client.open_transfers(
+                    phases=asked.phases, older_than_seconds=asked.age, limit=asked.limit, partitions=some
+                )
+            except NotAnswered as failure:
+                return failure
+
+        whole = await ask(partitions)
+        if not isinstance(whole, NotAnswered):
+            return whole, []
+        if whole.problem is None or whole.problem["code"] not in OF_SOME_PARTITIONS:
+            raise whole
+        found: list[OpenTransfer] = []
+        unanswered: list[tuple[int, NotAnswered]] = []
+        numbers = range(PARTITIONS_MAX) if partitions is None else partitions
+        for first in range(0, len(numbers), AT_ONCE):
+            some = numbers[first : first + AT_ONCE]
+            for number, each in zip(some, await asyncio.gather(*(ask([number]) for number in some)), strict=True):
+                if isinstance(each, Refusal):  # there are no more partitions
+                    return _oldest(found, asked.limit), unanswered
+                if isinstance(each, NotAnswered):
+                    unanswered.append((number, each))
+                else:
+                    found += each
+        return _oldest(found, asked.limit), unanswered
+
+
+def _oldest(found: Sequence[OpenTransfer], limit: int) -> list[OpenTransfer]:
+    return sorted(found, key=lambda each: -each.age_ms)[:limit]
+
+
+def _numbers(partitions: str | None) -> list[int] | None:
+    if partitions is None:
+        return None
+    numbers = partitions.split(",")
+    if not all(number.isascii() and number.isdigit() and len(number) < 5 for number in numbers):
+        fail("--partitions must be numbers with commas, such as 0,2.", NOT_ANSWERED)
+    return [int(number) for number in numbers]
 
 
 COLUMNS: Final = (

@@ -41,7 +41,8 @@ class ChainBroken(Exception):
     def __init__(self, partition: int, sequence: int, what: str) -> None:
         super().__init__(
             f"partition {partition} stops before block {sequence}: {what}. Blocks before it are good; no balance that was "
-            "shown is wrong. Restore the log from a replica or a backup, and run `fanfold verify`."
+            "shown is wrong. Restore the log from a replica or a backup, run `fanfold verify`, then start "
+            "again."
         )
         self.partition = partition
         self.sequence = sequence

@@ -108,7 +108,7 @@ def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> Non
         raise LogDamaged(
             f"{path}, byte {bad}: a block is damaged, and another one begins behind it at byte {bad + behind}. A crash cannot do "
             "that, so blocks that were acknowledged are damaged: money may be missing if they were left out. Nothing was "
-            "changed. Restore this file from a backup or a copy, then run `fanfold verify`."
+            "changed. Restore this file from a backup or a copy, run `fanfold verify`, then start again."
         )
 
 

@@ -120,7 +120,8 @@ class PartitionFiles:
             if damaged:
                 raise LogDamaged(
                     f"{self._path}, byte {self.end - first}: this segment ends in a damaged block, and the next one was begun. "
-                    "Blocks before it are good. Restore the file from a backup or a copy, then run `fanfold verify`."
+                    "Blocks before it are good. Restore the file from a backup or a copy, run `fanfold verify`, "
+                    "then start again."
                 )
             self.close()
             self.firsts.append(self.end)
@@ -182,7 +183,8 @@ class PartitionFiles:
             if found.torn or found.last is None:
                 raise LogDamaged(
                     f"{path}, byte {found.end}: a block is damaged, and the next segment was begun. A crash cannot do that. "
-                    "Nothing was changed. Restore the file from a backup or a copy, then run `fanfold verify`."
+                    "Nothing was changed. Restore the file from a backup or a copy, run `fanfold verify`, "
+                    "then start again."
                 )
             self._write_again(descriptor, path, found.last, found.end)
         finally:

@@ -65,6 +65,9 @@ class StubWallet:
         self.url = ""
         self.block = -1
         self.fail_next = 0
+        self.away: set[int] = set()
+        """Partitions, of two, that do not tell what is under way."""
+        self.fail_code = "overloaded"
         self.fail_reason: str | None = None
         self.lose_next = 0
         self.silent_next = 0
@@ -224,12 +227,17 @@ class StubWallet:
 
     async def read_open_transfers(self, request: Request) -> Response:
         wanted = dict(request.query_params)
+        asked = [int(number) for number in wanted.get("partitions", "0,1").split(",")]
+        if max(asked) > 1:
+            return JSONResponse(problem_document("parameter_malformed"), 400)
+        if any(number in self.away for number in asked):
+            return JSONResponse(problem_document("partition_unavailable", reason="it is damaged"), 503)
         waiting = [{"step": 1, "partition": 2, "action": "try"}]
         found: dict[str, Any] = {
             "id": wanted["phase"],
             "protocol": "tcc",
             "phase": "trying",
-            "partition": 0,
+            "partition": asked[0],
             "begun": "0:7",
         }
         age_ms = int(wanted["older_than"]) * 1000
@@ -316,7 +324,7 @@ class StubWallet:
             if self.fail_next > 0:
                 self.fail_next -= 1
                 reason = {} if self.fail_reason is None else {"reason": self.fail_reason}
-                await JSONResponse(problem_document("overloaded") | reason, 503)(scope, receive, send)
+                await JSONResponse(problem_document(self.fail_code) | reason, 503)(scope, receive, send)
                 return
             app = reads if scope["method"] == "GET" else write_side
             if self.lose_next > 0:

@@ -175,6 +175,35 @@ def test_who_gets_no_answer_is_told_the_id_to_ask_again_with(
     assert str(uuid.UUID(id)) == id
 
 
+@pytest.mark.parametrize("code", ["partition_stopped", "starting", "overloaded"])
+def test_who_is_answered_that_nothing_was_taken_is_told_so_and_not_that_nobody_answered(
+    wallet: StubWallet, code: str
+) -> None:
+    wallet.fail_next, wallet.fail_code, wallet.fail_reason = client.ATTEMPTS_MAX, code, "the disk is full"
+    told = run("transfer", "@world", "alice", "5", "USD/2", code=2).stderr
+    assert code in told
+    assert "the disk is full" in told
+    assert "Nothing was taken" in told
+    assert str(uuid.UUID(told.partition("--id ")[2].split()[0])) in told
+    assert not any(words in told for words in ("No answer", "may have been done", "fanfold up"))
+
+
+def test_one_attempt_without_an_answer_is_enough_that_it_may_have_been_done(wallet: StubWallet) -> None:
+    wallet.fail_next, wallet.fail_code = client.ATTEMPTS_MAX, "outcome_unknown"
+    told = run("transfer", "@world", "alice", "5", "USD/2", code=2).stderr
+    assert "(outcome_unknown)" in told
+    assert "may have been done" in told
+    assert "Nothing was taken" not in told
+
+
+def test_a_read_that_the_service_cannot_answer_is_told_with_the_code(wallet: StubWallet) -> None:
+    wallet.fail_next, wallet.fail_code = client.ATTEMPTS_MAX, "partition_elsewhere"
+    told = run("balance", "alice", code=2).stderr
+    assert "partition_elsewhere" in told
+    assert "Nothing was asked to change." in told
+    assert "fanfold up" not in told
+
+
 @pytest.mark.parametrize(
     "arguments", [("balance", "alice"), ("transfers",), ("transfer", "a", "b", "5", "USD/2", "--dry-run")]
 )
@@ -252,6 +281,13 @@ def test_an_amount_of_a_hold_is_of_what_it_holds(wallet: StubWallet) -> None:
     assert wallet.state("alice")["held"] == "60"
 
 
+def test_an_amount_below_zero_is_told_as_one_and_not_as_an_option() -> None:
+    for command in ("transfer", "hold"):
+        told = run(command, "a", "b", "-5", "USD/2", code=2).stderr
+        assert "must be positive" in told
+        assert "No such option" not in told
+
+
 def test_a_refusal_tells_what_is_available_as_amounts_are_typed(wallet: StubWallet) -> None:
     _rich("alice")
     assert "1.00 USD/2 is available." in run("transfer", "alice", "@world", "5", "USD/2", code=1).stderr
@@ -274,6 +310,13 @@ def test_system_shows_a_trial_balance_that_sums_to_zero(wallet: StubWallet) -> N
     assert "0\tEUR/2\t0.00\t0.00\t0.00" in told
     assert json.loads(run("system", "USD/2", "--json").stdout)["world"] == -200
     assert "usd: The asset is malformed" in run("system", "usd", code=1).stderr
+
+
+def test_zeros_of_an_asset_that_nobody_has_are_told_as_such(wallet: StubWallet) -> None:
+    _rich("alice")
+    told = run("system", "USD/2", "XXX/2")
+    assert "XXX/2: no account has it" in told.stderr
+    assert "USD/2: no account" not in told.stderr
 
 
 def test_an_account_named_twice_is_watched_once(wallet: StubWallet) -> None:

@@ -109,6 +109,12 @@ def test_a_read_that_cannot_be_told_is_no_refusal(wallet: StubWallet, arguments:
     assert _in_a_shell(*arguments, shell="> /dev/full")[0] == NOT_TOLD
 
 
+@pytest.mark.parametrize("arguments", [("--help",), ("transfer", "--help"), ()])
+def test_help_that_cannot_be_told_is_a_sentence(arguments: tuple[str, ...]) -> None:
+    code, errors = _in_a_shell(*arguments, shell="> /dev/full")
+    assert (code, len(errors.splitlines())) == (NOT_TOLD, 1)
+
+
 def test_who_reads_a_part_of_what_is_told_is_no_trouble(wallet: StubWallet) -> None:
     assert _in_a_shell(*CHANGES["transfer"], shell="| (head -1; cat > /dev/null)")[0] == 0
 

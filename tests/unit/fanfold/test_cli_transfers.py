@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from fanfold import client
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 from tests.unit.read_side.block_maker import opened
@@ -23,6 +24,7 @@ TRANSFER = uuid.UUID("01970f3e-7b1a-4c3e-8a2b-1234567890ab")
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
+    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
     with running_wallet() as running:
         monkeypatch.setenv("FANFOLD_URL", running.url)
         monkeypatch.setenv("COLUMNS", "200")
@@ -61,6 +63,25 @@ def test_stuck_means_a_minute_or_more(wallet: StubWallet) -> None:
     assert (found["id"], found["age_ms"]) == ("open", 60_000)
     [found] = json.loads(run("transfers", "--stuck", "--older-than", "90", "--json").stdout)
     assert found["age_ms"] == 90_000
+
+
+def test_one_partition_that_does_not_answer_keeps_nothing_of_the_others_from_being_told(wallet: StubWallet) -> None:
+    wallet.away = {1}
+    told = run("transfers", "--stuck", "--json", code=2)
+    assert [each["partition"] for each in json.loads(told.stdout)] == [0]
+    assert "partition 1 did not answer" in told.stderr
+    assert "it is damaged" in told.stderr
+    assert "partition 0" not in told.stderr
+    wallet.away = {0, 1}
+    assert "in the partitions that answer" in run("transfers", code=2).stdout
+
+
+def test_some_partitions_are_asked_for_by_their_numbers(wallet: StubWallet) -> None:
+    wallet.away = {0}
+    [found] = json.loads(run("transfers", "--partitions", "1", "--json").stdout)
+    assert found["partition"] == 1
+    assert "parameter_malformed" in run("transfers", "--partitions", "7", code=1).stderr
+    assert "must be numbers" in run("transfers", "--partitions", "a", code=2).stderr
 
 
 def test_a_transfer_is_explained_from_the_log(log: None) -> None:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from fanfold import client
 from fanfold.cli import import_csv
 from fanfold.cli.main import app
-from fanfold.rows import former_row_id
+from fanfold.rows import Row, former_row_id
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 
@@ -53,6 +53,18 @@ def test_import_twice_moves_no_money_twice(wallet: StubWallet, tmp_path: Path, n
     assert [second[name] for name in counts] == [6, 0, 0, 5, 0, 1]
     assert (wallet.state("a")["posted"], wallet.state("b")["posted"]) == ("-200", "52")
     assert wallet.state("a")["floor"] is None
+
+
+@pytest.mark.parametrize(("first", "then"), [("--minor", "--major"), ("--major", "--minor")])
+def test_a_file_that_was_imported_in_the_other_unit_is_not_paid_again(
+    wallet: StubWallet, tmp_path: Path, first: str, then: str
+) -> None:
+    file = _file(tmp_path, "1,a,700", "2,b,50", "2,b,5000")
+    run("import", file, "--asset", "CZK/2", first)
+    paid = wallet.state("a")["posted"]
+    assert "other unit" in run("import", file, "--asset", "CZK/2", then, code=1).stderr
+    assert wallet.state("a")["posted"] == paid
+    assert "3 repeated" in run("import", file, "--asset", "CZK/2", first).stdout
 
 
 def test_import_ends_with_1_and_a_table_when_rows_were_refused(wallet: StubWallet, tmp_path: Path) -> None:
@@ -371,7 +383,7 @@ def test_a_file_that_changes_while_it_is_read_says_how_much_is_in(
     path.write_text(PAID)
     checked = import_csv._checked
 
-    def changed_afterwards(*given: Any) -> tuple[int, list[str]]:
+    def changed_afterwards(*given: Any) -> tuple[int, list[Row]]:
         found = checked(*given)
         path.write_text(PAID.replace("2,b", '2,"b'))
         return found

@@ -60,6 +60,13 @@ def test_row_that_is_no_transfer_is_named_by_its_line(cells: list[str], code: st
     assert (skipped.line, skipped.code) == (3, code)
 
 
+@pytest.mark.parametrize("cells", [[], [" "]])
+def test_a_blank_line_is_told_as_one(cells: list[str]) -> None:
+    _, skipped = _rows(["1", "a", "d", "7"], cells)
+    assert isinstance(skipped, Skipped)
+    assert (skipped.code, skipped.reason) == ("row_malformed", "is blank")
+
+
 @pytest.mark.parametrize("heading", [[], ["account", "amount"], ["Transaction", "Account", "Amount"]])
 def test_file_without_the_columns_is_refused(heading: list[str]) -> None:
     with pytest.raises(BadFile, match="transaction"):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
+from fastapi import FastAPI
 
+from read_side.projector import Projector
+from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import moved, opened
 from tests.unit.read_side.test_http_api import ID_TIME_US, Side
@@ -113,3 +117,83 @@ async def test_an_id_that_may_have_been_forgotten_is_not_said_to_be_nothing() ->
         assert ("remembered_since" in reply.document) is not sure
         assert ("may have moved money" in reply.document["detail"]) is not sure
     await side.stop()
+
+
+class SharedViewStore(MemoryViewStore):
+    """As several processes see one store."""
+
+    shared = True
+
+
+class Shared(Side):
+    """This process follows partitions 0 and 1 of 4, another one 2 and 3; the view has all of them. `edge` is this one's."""
+
+    def __init__(self) -> None:
+        super().__init__(PARTITIONS, projects=(0, 1))
+        self.view = SharedViewStore()
+        self.projectors = [self._projector(p) for p in range(2)]
+        self.others = [self._projector(p) for p in (2, 3)]
+        self.edge: FastAPI = self.app()
+        self._following: list[asyncio.Task[None]] = []
+
+    def _projector(self, partition: int) -> Projector:
+        return Projector(partition, self.log, self.view, self.feed, self.timer, f"boot-{partition}")
+
+    async def start_others(self) -> None:
+        for other in self.others:
+            await other.start()
+            self._following.append(asyncio.create_task(other.run()))
+
+    async def stop_others(self) -> None:
+        for task in self._following:
+            task.cancel()
+        await asyncio.gather(*self._following, return_exceptions=True)
+
+    async def get(self, target: str) -> Reply:
+        return await ask(self.edge, "GET", target)
+
+
+@pytest.fixture
+async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
+    monkeypatch.setattr("read_side.queries.UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr("read_side.followed.FOLLOWED_FOR_S", -1.0)
+    found = Shared()
+    for p, writer in enumerate(found.writers):
+        await writer.append(opened(name(p, "a")), moved("@world", name(p, "a"), 10 + p))
+    await found.start()
+    await found.start_others()
+    yield found
+    await found.stop_others()
+    await found.stop()
+
+
+async def test_any_process_answers_from_the_shared_view_while_somebody_follows_the_log(shared: Shared) -> None:
+    assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "13"
+    await shared.writers[3].append(moved("@world", name(3, "a"), 7))
+    assert await shared.others[1].visible.reach(1, 20)
+    assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "20"
+    assert (await shared.get("/v1/system?asset=USD/2")).status == 200
+
+
+async def test_an_old_balance_is_not_told_of_a_partition_that_nobody_follows_any_more(shared: Shared) -> None:
+    await shared.stop_others()
+    assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "13", "nothing happened since"
+    await shared.writers[3].append(moved("@world", name(3, "a"), 7))
+    reply = await shared.get(f"/v1/accounts/{name(3, 'a')}")
+    assert said_elsewhere(reply, 3)
+    assert "no process brings its view on" in reply.document["reason"]
+    assert said_elsewhere(await shared.get("/v1/system?asset=USD/2"), 3)
+    assert (await shared.get(f"/v1/accounts/{name(2, 'a')}")).document["posted"] == "12"
+    await Projector(3, shared.log, shared.view, shared.feed, shared.timer, "boot-again").start()
+    assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "20"
+
+
+async def test_questions_within_the_bound_share_one_look_at_the_log(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.followed.FOLLOWED_FOR_S", 3600.0)
+    assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).status == 200
+    await shared.stop_others()
+    await shared.writers[3].append(moved("@world", name(3, "a"), 7))
+    reply = await shared.get(f"/v1/accounts/{name(3, 'a')}")
+    assert (reply.status, reply.document["posted"]) == (200, "13"), "no older than the bound"

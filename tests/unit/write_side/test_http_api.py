@@ -111,6 +111,17 @@ async def test_a_key_with_one_brace_is_no_uuid(edge: Edge) -> None:
     assert reply.document["id"] == str(uuid.uuid5(KEY_NAMESPACE, f"anonymous\n{{{ID}"))
 
 
+async def test_a_key_of_32_hexadecimal_digits_is_no_uuid_as_the_api_says(edge: Edge) -> None:
+    """The same bytes may be keys of clients that asked before: another reading would pay again."""
+    without = {name: value for name, value in TRANSFER.items() if name != "id"}
+    digits = ID.replace("-", "")
+    reply = await edge.transfer(without, headers={"Idempotency-Key": digits})
+    assert reply.document["id"] == str(uuid.uuid5(KEY_NAMESPACE, f"anonymous\n{digits}"))
+    described = (await edge.ask("GET", "/openapi.json", None)).document["paths"]["/v1/transfers"]["post"]["parameters"]
+    [key] = [each for each in described if each["name"] == "Idempotency-Key"]
+    assert "32 hexadecimal digits without hyphens" in key["description"]
+
+
 @pytest.mark.parametrize("query", ["dry_run=true", "dry_run", "mode=atomic", "&x=1", "="])
 @pytest.mark.parametrize(
     ("method", "path", "body"),

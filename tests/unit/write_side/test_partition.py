@@ -107,7 +107,7 @@ async def test_a_damaged_partition_stays_stopped_with_its_reason_and_the_other_s
     records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
     async with running(records) as two:
         assert [each.standing for each in two.partitions] == [Standing.STOPPED, Standing.SERVING]
-        with pytest.raises(PartitionUnavailable, match="fanfold verify"):
+        with pytest.raises(PartitionUnavailable, match="fanfold verify`, then start again"):
             await two.deposit(0, 1)
         assert await two.deposit(1, 2) == 201
 
@@ -132,6 +132,38 @@ async def test_an_overtaken_partition_does_not_fight_for_ever() -> None:
         assert older.partitions[0].standing is Standing.STOPPED
         assert await newer.deposit(0, 1) == 201
         assert newer.partitions[0].part.state.chained.epoch == 2
+
+
+async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_looked_at() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older:
+        await older.open()
+        async with running(records) as newer:
+            await newer.deposit(0, 1)
+        assert older.partitions[0].standing is Standing.SERVING, "nothing was appended here since"
+        older.partitions[0].looked_at(None)
+        await older.standing(0, Standing.STOPPED)
+        assert "taken over partition 0 (epoch 2)" in str(older.partitions[0].reason)
+        assert older.partitions[1].standing is Standing.SERVING
+        older.partitions[1].looked_at(None)
+        await older.standing(1, Standing.STOPPED)
+
+
+async def test_a_partition_that_is_looked_at_goes_on_and_passes_over_what_older_writers_left() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        skipped = two.partitions[0].part.replay.skipped
+        for number in range(3):
+            two.partitions[0].looked_at(None)
+            assert await two.deposit(0, number) == 201
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+            records.append(0, records.blocks[0][0])
+        while sum(skipped.values()) < 3:
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+        assert await two.deposit(0, 9) == 201
 
 
 async def test_messages_have_room_however_many_commands_wait() -> None:

@@ -1,0 +1,31 @@
+"""A gateway that starts before the read side asks until it is there, and does not fill its log with that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from gateway import wiring
+from gateway.settings import GatewaySettings
+from tests.wallet_stub import WalletStub
+
+
+async def test_a_read_side_that_is_not_there_yet_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wiring, "ASK_PARTITIONS_MS", 0)
+    wallet, asked = WalletStub(), 0
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal asked
+        asked += 1
+        if asked < 10:
+            raise ConnectionResetError
+        await wallet(scope, receive, send)
+
+    gateway = wiring.build_gateway(GatewaySettings(), wallet, late, wallet.feed, CollectorRegistry())
+    with capture_logs() as logs:
+        assert await gateway._learn_partitions() == 1
+    assert [line["event"] for line in logs].count("partitions_unknown") == 1
+    await gateway.close()
