@@ -17,7 +17,7 @@ from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, build_read_side, open_feed, open_view, rebuild
-from write_side.contract.log import Log
+from write_side.contract.log.log import Log
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue
 

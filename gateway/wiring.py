@@ -11,16 +11,16 @@ import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
-from gateway.balances import ReadSideBalances
-from gateway.front import Front
-from gateway.hub import Hub
+from gateway.doors.front import Front
+from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
-from gateway.over_http import OverHttp
-from gateway.reverse_proxy import ReverseProxy
+from gateway.proxy.over_http import OverHttp
+from gateway.proxy.reverse_proxy import ReverseProxy
+from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.settings import GatewaySettings
-from gateway.static_files import static_files
-from gateway.upstream import App, InProcess, Upstream, UpstreamUnavailable
-from gateway.websocket_server import StreamConnection, StreamTerms
+from gateway.streams.balances import ReadSideBalances
+from gateway.streams.hub import Hub
+from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 
 ASK_PARTITIONS_MS: Final = 500

@@ -11,30 +11,30 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from read_side.ask.health import Health
+from read_side.ask.queries import Balances
+from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
-from read_side.explain import explain, explain_records
+from read_side.doors.http_api import ReadDoors, create_app
+from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.feed_redis import RedisFeed
-from read_side.health import Health
-from read_side.http_api import ReadDoors, create_app
-from read_side.keeper import Keepers
-from read_side.projections.events import events_of
-from read_side.projections.explanation import Did, Happened, Step, document_of, word
-from read_side.projector import Projector
-from read_side.queries import Balances
-from read_side.read_metrics import ProjectorMetrics
-from read_side.rebuild import CannotRebuild, rebuild
-from read_side.rebuild_result import Progress, Rebuilt
+from read_side.follow.keeper import Keepers
+from read_side.follow.projector import Projector
+from read_side.follow.timer import SystemTimer
+from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.settings import ReadSettings
-from read_side.timer import SystemTimer
-from read_side.transfers import Transfers
-from read_side.verify import Verdict
-from read_side.verify import verify as verify_log
-from read_side.view_owner import Displaced, ViewOfAnotherLog
+from read_side.tell.events import events_of
+from read_side.tell.explanation import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
-from write_side.contract.log import Log
+from read_side.whole_log.explain import explain, explain_records
+from read_side.whole_log.rebuild import CannotRebuild, rebuild
+from read_side.whole_log.rebuild_result import Progress, Rebuilt
+from read_side.whole_log.verify import Verdict
+from read_side.whole_log.verify import verify as verify_log
+from write_side.contract.log.log import Log
 
 __all__ = [
     "CannotRebuild",

@@ -22,7 +22,7 @@ from tests.servers import (
     shared_kafka,
     shared_redis,
 )
-from write_side.ledger.compile_ahead import compile_ahead
+from write_side.ledger.deciding.compile_ahead import compile_ahead
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from read_side.contract.feed import FeedBatch
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.feed.feed_memory import MemoryFeed
-from write_side.contract.atoms import WORLD
+from write_side.contract.words.atoms import WORLD
 
 
 class WalletStub:

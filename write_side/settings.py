@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
 
 IDS_MAX_MOST = 2**40
 """64 TiB of ids: more than any machine holds, and numbers in the compiled loops stay far from their end."""

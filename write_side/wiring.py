@@ -9,28 +9,28 @@ from typing import Final
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from write_side.clock import ClockStepped, SystemClock
-from write_side.command_queue import CommandQueue
-from write_side.contract.chain import ChainBroken
-from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Log, LogDamaged, LogFailed
-from write_side.contract.log_file import FileLog
-from write_side.contract.log_file_folder import recorded_partitions
-from write_side.contract.log_kafka import KafkaLog
-from write_side.contract.partition_count import check_partition_count
-from write_side.demonstration import Fail, demonstrate
-from write_side.http_api import create_app
-from write_side.id_window import told_ready
-from write_side.intake import Intake
-from write_side.ledger.commands import Protocol
-from write_side.ledger.compile_ahead import compile_ahead
-from write_side.look import look
-from write_side.partition import Partition, Standing, keep_all
-from write_side.queue_kafka import KafkaQueue
-from write_side.queue_memory import MemoryQueue
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogDamaged, LogFailed
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_folder import recorded_partitions
+from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.partition_count import check_partition_count
+from write_side.doors.http_api import create_app
+from write_side.intake.intake import Intake
+from write_side.ledger.commands.commands import Protocol
+from write_side.ledger.deciding.compile_ahead import compile_ahead
+from write_side.owner.clock import ClockStepped, SystemClock
+from write_side.owner.demonstration import Fail, demonstrate
+from write_side.owner.id_window import told_ready
+from write_side.owner.look import look
+from write_side.owner.partition import Partition, Standing, keep_all
+from write_side.owner.writer import Overtaken, WriterLimits
+from write_side.owner.writer_metrics import WriterMetrics
+from write_side.queue.command_queue import CommandQueue
+from write_side.queue.queue_kafka import KafkaQueue
+from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
-from write_side.writer import Overtaken, WriterLimits
-from write_side.writer_metrics import WriterMetrics
 
 __all__ = ["Fail", "PartitionStopped", "Protocol", "WriteSide", "demonstrate", "open_log", "open_queue"]
 

@@ -1,6 +1,7 @@
 """Every way in which a request is refused: the word that never changes, its HTTP status, its title, what it means for the money.
 
-The words of outcomes are also the log's (`write_side/contract/codes.py`); what is said of them over HTTP is said here alone.
+The words of outcomes are also the log's (`write_side/contract/words/codes.py`); what is said of them over HTTP is said here
+alone.
 """
 
 from __future__ import annotations

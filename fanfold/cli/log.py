@@ -16,10 +16,10 @@ from fanfold.cli.saying import NOT_TOLD, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Verdict, events_of, verify_log
-from write_side.contract.log import Log, LogDamaged
-from write_side.contract.position import parse_positions
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
+from write_side.contract.log.log import Log, LogDamaged
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.position import parse_positions
 
 BROKEN: Final = 1
 """Exit code: the log does not hold together. It says more than that nobody could be told."""

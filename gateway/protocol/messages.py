@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from fanfold.api.frames import NUMBER_MAX, ClientFrame, Ping, Subscribe, Unsubscribe
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
-from write_side.contract.atoms import format_transfer_id
+from write_side.contract.words.atoms import format_transfer_id
 
 Message = Subscribe | Unsubscribe | Ping
 

@@ -27,9 +27,9 @@ from blake3 import blake3
 from gateway.protocol.messages import Item, item
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
-from write_side.contract.answers import format_time
-from write_side.contract.atoms import available
-from write_side.contract.codes import flag_words
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import available
+from write_side.contract.words.codes import flag_words
 
 if TYPE_CHECKING:
     from gateway.protocol.subscription import Subscription, Watcher

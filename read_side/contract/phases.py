@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from write_side.contract.pending_columns import Phase, StepState
+from write_side.contract.state.pending_columns import Phase, StepState
 
 HOME_WORDS: Final = {int(phase): phase.name.lower() for phase in Phase}
 """What the home partition says of a transfer, by the number of its phase."""

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.answers import account_document, format_time
-from write_side.contract.codes import flag_words
+from write_side.contract.tell.answers import account_document, format_time
+from write_side.contract.words.codes import flag_words
 
 Int64s = npt.NDArray[np.int64]
 

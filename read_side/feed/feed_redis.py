@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from read_side.contract.feed import FeedBatch, FeedUnavailable
 from read_side.feed.batch_bytes import decode_batch, encode_batch
-from read_side.redis_client import FAILURES, RedisClient, close_client, open_client, time_at
+from read_side.views.redis_client import FAILURES, RedisClient, close_client, open_client, time_at
 
 ENTRIES_MAX: Final = 1_024
 """A gateway that is further behind reads balances again, which is cheaper than a thousand batches."""

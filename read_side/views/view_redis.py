@@ -21,7 +21,7 @@ from redis.commands.core import AsyncScript
 
 from read_side.contract.rows import NUMBERS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
-from read_side.redis_client import FAILURES, RedisClient, close_client, infos, open_client
+from read_side.views.redis_client import FAILURES, RedisClient, close_client, infos, open_client
 
 LAYOUT: Final = 2
 """What is packed into a row; part of every key, so that rows of another layout are never read: the view is made again from

@@ -1,4 +1,4 @@
-"""Who names a compiled function that has no way in from Python (`write_side/contract/compiled.py`): only compiled code may.
+"""Who names a compiled function without a way in from Python (`contract/compiled/compiled.py`): only compiled code may.
 
 numba would not refuse a call from Python: it ends the process.
 """

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -42,18 +43,27 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("tests/", OURS),
 )
 
+ROOMS: Final[dict[str, tuple[str, ...]]] = {
+    "write_side": ("doors", "intake", "owner", "queue", "ledger", "contract"),
+    "write_side/ledger": ("deciding", "across", "rules", "commands"),
+    "write_side/contract": ("tell", "state", "log", "block", "words", "compiled"),
+    "read_side": ("doors", "ask", "whole_log", "follow", "tell", "fold", "feed", "views", "contract"),
+    "gateway": ("doors", "streams", "proxy", "protocol"),
+    "fanfold": ("cli", "doors", "api"),
+}
+"""Of a folder its rooms from top to bottom: imports run down only."""
+ONLY_IO_OF_A_CONTRACT: Final = "write_side/contract/log/"
+
 PURE_FOLDERS: Final = (
     "write_side/contract/",
     "write_side/ledger/",
     "read_side/contract/",
-    "read_side/projections/",
+    "read_side/fold/",
     "gateway/protocol/",
 )
 
 # How the loops are compiled: it must name numba's cache folder before numba is imported, and computes nothing.
-COMPILER: Final = "write_side/contract/compiled.py"
-# It belongs to the log port, the only I/O of contract/ (DESIGN 9): many who wait for the end of a log share one read of it.
-LOG_END: Final = "write_side/contract/log_end.py"
+COMPILER: Final = "write_side/contract/compiled/compiled.py"
 
 # An adapter is named <port>_<technology>.py, a further file of it <port>_<technology>_<part>.py; in a folder of
 # adapters <technology>.py will do.
@@ -188,9 +198,49 @@ def check_source(path: str, source: str) -> list[Violation]:
     imports = list(_imports(tree, path))
     return [
         *_other_folders(path, imports),
+        *_rooms_above(path, imports),
         *_concrete_adapters(path, imports),
         *_impure_code(path, tree, imports),
     ]
+
+
+def _rooms_above(path: str, imports: list[_Import]) -> Iterator[Violation]:
+    for folder, rooms in ROOMS.items():
+        own = _room(path, folder, rooms)
+        if own is None:
+            continue
+        for each in imports:
+            other = _room(each.target.replace(".", "/"), folder, rooms)
+            if other is not None and rooms.index(other) < rooms.index(own):
+                yield Violation(
+                    f"{path}:{each.line}", f"{folder}/{own} may not import {each.target}: {other} is above it"
+                )
+
+
+def _room(path: str, folder: str, rooms: tuple[str, ...]) -> str | None:
+    if not path.startswith(f"{folder}/"):
+        return None
+    name = path[len(folder) + 1 :].partition("/")[0]
+    return name if name in rooms else None
+
+
+def check_circles(sources: Mapping[str, str]) -> list[Violation]:
+    """Files that import each other, for types or not. sources: path to text."""
+    modules = {path.removesuffix(".py").replace("/", "."): path for path in sources}
+    arrows: dict[str, list[str]] = {}
+    for module, path in modules.items():
+        found = []
+        for each in _imports(ast.parse(sources[path]), path):
+            target = each.target if each.target in modules else each.target.rpartition(".")[0]
+            if target in modules and target != module:
+                found.append(target)
+        arrows[module] = found
+    sorter = TopologicalSorter(arrows)
+    try:
+        sorter.prepare()
+    except CycleError as circle:
+        return [Violation(modules[circle.args[1][0]], "imports run in a circle: " + " -> ".join(circle.args[1]))]
+    return []
 
 
 def check_name(path: str) -> list[Violation]:
@@ -248,7 +298,7 @@ def _concrete_adapters(path: str, imports: list[_Import]) -> Iterator[Violation]
 
 
 def _impure_code(path: str, tree: ast.Module, imports: list[_Import]) -> Iterator[Violation]:
-    if not path.startswith(PURE_FOLDERS) or technology(PurePosixPath(path).stem) or path in (COMPILER, LOG_END):
+    if not path.startswith(PURE_FOLDERS) or path.startswith(ONLY_IO_OF_A_CONTRACT) or path == COMPILER:
         return
     for found in imports:
         if not found.for_types_only and any(_within(found.target, module) for module in IMPURE_MODULES):

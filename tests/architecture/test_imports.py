@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.rules import check_addresses, check_name, check_source, check_tree
+from tests.architecture.rules import check_addresses, check_circles, check_name, check_source, check_tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +46,14 @@ def test_a_violation_in_a_tree_is_found_and_placed(tmp_path: Path) -> None:
         ("gateway/hub.py", "from read_side.projector import Projector"),
         ("gateway/hub.py", "from write_side.ledger import decide"),
         ("gateway/hub.py", "from deploy import one_process"),
+        ("write_side/owner/writer.py", "from write_side.doors.http_api import create_app"),
+        ("write_side/queue/queue_memory.py", "def later():\n    from write_side.owner import writer"),
+        ("write_side/ledger/rules/legs.py", "from write_side.ledger.across.steps import take_step"),
+        ("write_side/contract/block/block.py", "from write_side.contract.state.fold import fold"),
+        ("write_side/contract/words/codes.py", "from write_side.contract.block import limits"),
+        ("read_side/fold/balances.py", "from read_side.tell import events"),
+        ("gateway/protocol/session.py", "from gateway.streams.hub import Hub"),
+        ("fanfold/api/words.py", "from fanfold.doors import answer"),
         ("fanfold/client.py", "from write_side.contract import codes"),
         ("fanfold/client.py", "from gateway import wiring"),
         ("fanfold/cli/up.py", "from write_side.writer import Writer"),
@@ -69,8 +77,8 @@ def test_an_import_of_another_folder_is_refused(path: str, source: str) -> None:
         ("fanfold/cli/up.py", "from write_side.wiring import open_log_file\nfrom deploy.one_process import run"),
         ("fanfold/cli/tail.py", "from write_side.contract.block import decode"),
         ("fanfold/cli/bench.py", "from tests.servers import running_kafka"),
-        ("deploy/one_process.py", "from gateway.hub import Hub\nfrom write_side.contract.log_file import FileLog"),
-        ("tests/unit/test_x.py", "from write_side.writer import Writer\nfrom write_side.contract import log_file"),
+        ("deploy/one_process.py", "from gateway.hub import Hub\nfrom write_side.contract.log.log_file import FileLog"),
+        ("tests/unit/test_x.py", "from write_side.writer import Writer\nfrom write_side.contract.log import log_file"),
     ],
 )
 def test_an_allowed_import_passes(path: str, source: str) -> None:
@@ -83,7 +91,7 @@ def test_an_allowed_import_passes(path: str, source: str) -> None:
         "write_side/ledger/decide.py",
         "write_side/contract/fold.py",
         "read_side/contract/rows.py",
-        "read_side/projections/checks.py",
+        "read_side/fold/checks.py",
         "gateway/protocol/session.py",
     ],
 )
@@ -115,9 +123,9 @@ def test_io_clock_and_chance_are_refused_in_a_pure_folder(path: str, source: str
     [
         ("write_side/ledger/decide.py", "import numpy as np\nfrom numba import njit\nimport uuid\nuuid.UUID(int=1)"),
         ("write_side/ledger/decide.py", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import asyncio"),
-        ("write_side/contract/log.py", "from collections.abc import AsyncIterator"),
-        ("write_side/contract/log_file.py", "import os, mmap, fcntl"),
-        ("write_side/contract/log_kafka.py", "import asyncio\nimport aiokafka"),
+        ("write_side/contract/log/log.py", "from collections.abc import AsyncIterator"),
+        ("write_side/contract/log/log_file.py", "import os, mmap, fcntl"),
+        ("write_side/contract/log/log_kafka.py", "import asyncio\nimport aiokafka"),
         ("gateway/protocol/frames.py", "from websockets.frames import Frame"),
         ("write_side/writer.py", "import time, asyncio, os"),
     ],
@@ -129,12 +137,12 @@ def test_pure_imports_and_adapters_pass(path: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("write_side/writer.py", "from write_side.contract.log_file import FileLog"),
-        ("write_side/writer.py", "from write_side.contract import log_kafka"),
+        ("write_side/writer.py", "from write_side.contract.log.log_file import FileLog"),
+        ("write_side/writer.py", "from write_side.contract.log import log_kafka"),
         ("read_side/projector.py", "from read_side.views.view_redis import RedisView"),
         ("read_side/projector.py", "from read_side.views import memory"),
         ("read_side/views/view_redis.py", "from read_side.views.view_memory import MemoryView"),
-        ("fanfold/cli/tail.py", "from write_side.contract.log_file import FileLog"),
+        ("fanfold/cli/tail.py", "from write_side.contract.log.log_file import FileLog"),
         ("gateway/hub.py", "import read_side.contract.feed_in_process"),
     ],
 )
@@ -147,8 +155,10 @@ def test_only_wiring_and_deploy_name_an_adapter(path: str, source: str) -> None:
 
 def test_an_adapter_may_be_spread_over_files_of_its_technology() -> None:
     assert check_source("read_side/feed/feed_redis.py", "from read_side.feed.stream_redis import Stream") == []
-    assert check_source("write_side/contract/log_file.py", "from write_side.contract import log_file_folder") == []
-    assert check_source("write_side/contract/log_file_folder.py", "import fcntl") == []
+    assert (
+        check_source("write_side/contract/log/log_file.py", "from write_side.contract.log import log_file_folder") == []
+    )
+    assert check_source("write_side/contract/log/log_file_folder.py", "import fcntl") == []
 
 
 @pytest.mark.parametrize(
@@ -180,3 +190,23 @@ def test_a_registry_address_is_refused(host: str) -> None:
 def test_package_names_and_other_addresses_pass() -> None:
     text = "FROM debian:12\norg.apache.kafka:kafka_2.13\nhttp://www.apache.org/licenses/\npip install -r\n"
     assert check_addresses("x", text) == []
+
+
+def test_a_circle_of_imports_is_found_also_where_it_is_for_types_only() -> None:
+    first = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from write_side.b import B"
+    assert (
+        check_circles(
+            {"write_side/a.py": first, "write_side/b.py": "from write_side.c import C", "write_side/c.py": ""}
+        )
+        == []
+    )
+    assert len(check_circles({"write_side/a.py": first, "write_side/b.py": "from write_side import a"})) == 1
+
+
+def test_no_imports_of_ours_run_in_a_circle() -> None:
+    paths = [
+        path
+        for top in ("write_side", "read_side", "gateway", "fanfold", "deploy")
+        for path in (ROOT / top).rglob("*.py")
+    ]
+    assert check_circles({str(path.relative_to(ROOT)): path.read_text() for path in paths}) == []

@@ -16,9 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from tests.benchmarks import report
 from tests.servers import shared_kafka, unique_name
-from write_side.contract.atoms import partition_of
-from write_side.intake import Intake
-from write_side.ledger.commands import Leg, LegsTransfer, OpenAccount, Protocol, Transfer
+from write_side.contract.words.atoms import partition_of
+from write_side.intake.intake import Intake
+from write_side.ledger.commands.commands import Leg, LegsTransfer, OpenAccount, Protocol, Transfer
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue
 

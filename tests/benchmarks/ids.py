@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from tests.benchmarks import report
 from tests.benchmarks.tables import account_stops, hold_stops, milliseconds
-from write_side.contract.compiled import njit
-from write_side.contract.ids import IdTable, find_id, put_id
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.state.ids import IdTable, find_id, put_id
 
 HOLDS_AN_ID = 16
 """Ids that are filled for each hold that is open: a million beside the default of FANFOLD_IDS_MAX."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.writes import measure
 from tests.servers import shared_kafka, unique_name
-from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.log.log_kafka import KafkaLog
 
 
 async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:

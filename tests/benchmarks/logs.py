@@ -1,7 +1,7 @@
 """What a log adapter alone can do: `python -m tests.benchmarks.logs file|kafka|disk [--blocks N]`, one JSON line a block size.
 
 `disk` compares ways to make an append durable (the file as it grows, space reserved before, zeros written before). The figures
-behind the decisions in write_side/contract/README.md come from here.
+behind the decisions in write_side/contract/log/README.md come from here.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 
 from tests.ports.log_adapters import block
 from tests.servers import running_kafka, unique_name
-from write_side.contract.log import Log
-from write_side.contract.log_file import FileLog
-from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.log.log import Log
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_kafka import KafkaLog
 
 ROWS = (0, 2_000, 24_000)
 """Outcomes a block: 144 bytes, 42 KB and 505 KB, as one transfer, a busy REST server and 8,192 transfers make them."""

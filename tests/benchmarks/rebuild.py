@@ -15,7 +15,7 @@ from read_side.settings import ReadSettings
 from read_side.views.view_memory import MemoryViewStore
 from read_side.wiring import build_read_side, rebuild
 from tests.benchmarks import report, writes
-from write_side.contract.log_file import FileLog
+from write_side.contract.log.log_file import FileLog
 
 
 async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from write_side.contract.atoms import partition_of
-from write_side.contract.codes import Kind
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Hold, Leg, OpenAccount
+from write_side.contract.words.atoms import partition_of
+from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Hold, Leg, OpenAccount
 
 ASSET = "USD/2"
 FLOOR = -(10**12)

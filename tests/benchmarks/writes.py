@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks import report, workload
-from write_side.clock import SystemClock
-from write_side.contract.block import Block
-from write_side.contract.codes import Code, Kind
-from write_side.contract.log import Log
-from write_side.contract.log_file import FileLog
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.compile_ahead import compile_ahead
-from write_side.queue_memory import MemoryQueue
-from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.contract.block.block import Block
+from write_side.contract.log.log import Log
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.words.codes import Code, Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.deciding.compile_ahead import compile_ahead
+from write_side.owner.clock import SystemClock
+from write_side.owner.relay import Relay
+from write_side.owner.writer import Writer, WriterLimits
+from write_side.queue.queue_memory import MemoryQueue
 
 RECORDS_AHEAD = 4
 """Records waiting in a partition's queue: enough that the writer never waits, few enough that latency means something."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import aiohttp
 
-from write_side.contract.log import Log
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
+from write_side.contract.log.log import Log
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
 
 CSV = Path(__file__).parents[1] / "data" / "pkdd99-transactions.csv.gz"
 ASSET = "CZK/2"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.end_to_end import processes
 from tests.servers import unique_name
-from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.log.log_kafka import KafkaLog
 
 
 def environment_of(kafka_bootstrap: str, redis_url: str, partitions: int) -> dict[str, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import aiohttp
 
-from read_side.projections.events import events_of
+from read_side.tell.events import events_of
 from tests.end_to_end import processes
-from write_side.contract.atoms import TRANSIT
-from write_side.contract.log import Log
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
+from write_side.contract.log.log import Log
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.atoms import TRANSIT
 
 ASSET = "USD/2"
 FOLLOW_S = 20.0

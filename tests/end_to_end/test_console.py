@@ -17,7 +17,7 @@ from tests.end_to_end import processes
 from tests.gateway_server import serving
 from tests.servers import free_port, unique_name
 from tests.wallet_stub import WalletStub
-from write_side.contract.codes import Flag
+from write_side.contract.words.codes import Flag
 
 pytestmark = pytest.mark.browser
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 
 from tests.end_to_end import load, processes
-from write_side.contract.log_file import FileLog
+from write_side.contract.log.log_file import FileLog
 
 KILLS = 30
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end import bank, deployed, load, processes
-from write_side.contract.log import Log
-from write_side.contract.log_file import FileLog
+from write_side.contract.log.log import Log
+from write_side.contract.log.log_file import FileLog
 
 PARTITIONS = 4
 

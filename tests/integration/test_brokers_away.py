@@ -16,10 +16,10 @@ from structlog.testing import capture_logs
 
 from tests.servers import POLL_S, KafkaCluster
 from tests.unit.read_side.asgi_client import Reply, ask
-from write_side.contract.log import LogFailed
-from write_side.contract.log_kafka import KafkaLog
-from write_side.contract.topic_kafka import EVENTS_TOPIC
-from write_side.queue_kafka import KafkaQueue
+from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.log.topic_kafka import EVENTS_TOPIC
+from write_side.queue.queue_kafka import KafkaQueue
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log
 

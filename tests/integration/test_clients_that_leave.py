@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from gateway import over_http
-from gateway.over_http import LARGE_REQUESTS_MAX, REQUESTS_MAX
+from gateway.proxy import over_http
+from gateway.proxy.over_http import LARGE_REQUESTS_MAX, REQUESTS_MAX
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 

@@ -11,10 +11,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from tests.ports.log_adapters import block, taken
 from tests.servers import KafkaServer, unique_name
-from write_side.contract.limits import RECORD_BYTES_MAX
-from write_side.contract.log import LogFailed
-from write_side.contract.log_kafka import KafkaLog
-from write_side.contract.topic_kafka import BATCH_OVERHEAD_BYTES, TopicSettings, create_topic
+from write_side.contract.block.limits import RECORD_BYTES_MAX
+from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.log.topic_kafka import BATCH_OVERHEAD_BYTES, TopicSettings, create_topic
 
 pytestmark = pytest.mark.kafka
 

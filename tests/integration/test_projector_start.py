@@ -12,8 +12,8 @@ import pytest
 from deploy import services
 from tests.servers import free_port
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
-from tests.unit.read_side.test_keeper import AwayLog
-from write_side.contract.log_memory import MemoryRecords
+from tests.unit.read_side.follow.test_keeper import AwayLog
+from write_side.contract.log.log_memory import MemoryRecords
 
 LIMIT_S = 30.0
 

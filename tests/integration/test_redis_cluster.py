@@ -9,17 +9,17 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
+from read_side.ask.queries import Balances
 from read_side.contract.feed import FeedBatch
 from read_side.feed.feed_redis import RedisFeed
-from read_side.projector import Projector
-from read_side.queries import Balances
-from read_side.rebuild import rebuild
+from read_side.follow.projector import Projector
 from read_side.views.view_redis import RedisViewStore
+from read_side.whole_log.rebuild import rebuild
 from tests.servers import unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
-from write_side.contract.atoms import partition_of
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.words.atoms import partition_of
 
 pytestmark = pytest.mark.redis
 PARTITIONS = 6

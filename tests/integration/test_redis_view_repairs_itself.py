@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from read_side.ask.queries import Balances
+from read_side.contract.questions import NotFound, Rebuilding
 from read_side.contract.view import ViewUnavailable
 from read_side.feed.feed_redis import RedisFeed
-from read_side.projector import Projector
-from read_side.queries import Balances
-from read_side.questions import NotFound, Rebuilding
-from read_side.rebuild import rebuild
-from read_side.view_owner import Displaced
+from read_side.follow.projector import Projector
+from read_side.follow.view_owner import Displaced
 from read_side.views.view_redis import RedisViewStore
+from read_side.whole_log.rebuild import rebuild
 from tests.servers import RedisServer, unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 
 pytestmark = pytest.mark.redis
 LIMIT_S = 30.0

@@ -8,8 +8,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from deploy.services import open_log_to_read, write_side
 from tests.servers import unique_name
 from tests.unit.read_side.block_maker import BlockMaker, opened
-from write_side.contract.log import LogFailed
-from write_side.contract.log_kafka import KafkaLog
+from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log_kafka import KafkaLog
 from write_side.settings import WriteSettings
 from write_side.wiring import open_log
 

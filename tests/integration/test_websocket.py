@@ -21,7 +21,7 @@ from fanfold.api.close_codes import CloseCode
 from fanfold.stream import watch, watch_transfers
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
-from write_side.contract.atoms import partition_of
+from write_side.contract.words.atoms import partition_of
 
 WAIT_S = 10
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import aiohttp
 
 from tests.outages.stand import PARTITIONS
-from write_side.contract.atoms import partition_of
+from write_side.contract.words.atoms import partition_of
 
 ASSET: Final = "USD/2"
 ANSWER_S: Final = 60.0

@@ -13,14 +13,14 @@ from typing import Protocol
 import numpy as np
 
 from tests.servers import POLL_S
-from write_side.contract.block import ZERO_HASH, encode
-from write_side.contract.limits import RECORD_BYTES_MAX
-from write_side.contract.log import Log, Record
-from write_side.contract.log_file import FileLog
-from write_side.contract.log_file_partition import SEGMENT_BYTES
-from write_side.contract.log_kafka import KafkaLog
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
-from write_side.contract.topic_kafka import BATCH_OVERHEAD_BYTES
+from write_side.contract.block.block import ZERO_HASH, encode
+from write_side.contract.block.limits import RECORD_BYTES_MAX
+from write_side.contract.log.log import Log, Record
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_partition import SEGMENT_BYTES
+from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.log.topic_kafka import BATCH_OVERHEAD_BYTES
 
 PARTITIONS = 2
 WAIT_LIMIT_S = 30.0  # only ever reached by a test that fails

@@ -15,8 +15,8 @@ from read_side.feed.batch_bytes import decode_batch, encode_batch
 from read_side.feed.feed_memory import BATCHES_WAITING_MAX, MemoryFeed
 from read_side.feed.feed_redis import ENTRIES_MAX, RedisFeed
 from tests.servers import unique_name
-from write_side.contract.atoms import NO_FLOOR
-from write_side.contract.codes import Flag
+from write_side.contract.words.atoms import NO_FLOOR
+from write_side.contract.words.codes import Flag
 
 LIMIT_S = 20.0
 

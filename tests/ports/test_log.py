@@ -12,7 +12,7 @@ import pytest
 
 from tests.ports.log_adapters import FileLogs, KafkaLogs, Logs, MemoryLogs, block, taken
 from tests.servers import unique_name
-from write_side.contract.log import START, Log, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log import START, Log, LogFailed, LogUnsynced, Record
 
 
 @pytest.fixture(params=["memory", "file", "file of small segments", pytest.param("kafka", marks=pytest.mark.kafka)])

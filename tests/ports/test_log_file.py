@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.ports.log_adapters import block, taken
-from write_side.contract.block import HEADER_BYTES
-from write_side.contract.log import START, LogFailed, LogUnsynced, Record
-from write_side.contract.log_file import FileLog
-from write_side.contract.log_file_folder import partition_folder, segment_offsets, segment_path
+from write_side.contract.block.block import HEADER_BYTES
+from write_side.contract.log.log import START, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_folder import partition_folder, segment_offsets, segment_path
 
 
 def segment(data: Path, first: int = 0) -> Path:

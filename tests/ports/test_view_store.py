@@ -12,7 +12,7 @@ from read_side.contract.view import Checkpoint, CheckpointMismatch, OwnerStale, 
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
 from tests.servers import unique_name
-from write_side.contract.atoms import NO_FLOOR
+from write_side.contract.words.atoms import NO_FLOOR
 
 
 @pytest.fixture(

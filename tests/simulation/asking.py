@@ -15,10 +15,10 @@ from tests.simulation.meddling import Meddling
 from tests.simulation.processes import ConnectionLost, World, WriteSide, ask, begin
 from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
-from write_side.contract.answers import PENDING_STATUS, Answer
-from write_side.intake import Overloaded, Stopping
-from write_side.ledger.commands import Capture, Command, LegsTransfer, OpenAccount, Reverse, Transfer, Void
-from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
+from write_side.contract.tell.answers import PENDING_STATUS, Answer
+from write_side.intake.intake import Overloaded, Stopping
+from write_side.ledger.commands.commands import Capture, Command, LegsTransfer, OpenAccount, Reverse, Transfer, Void
+from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 
 REQUESTS_OF_CLIENT = 6
 CLIENTS_LATER, REQUESTS_LATER = 3, 2

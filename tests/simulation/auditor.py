@@ -17,19 +17,19 @@ from tests.simulation.record_commands import items_of
 from tests.unit.write_side.ledger.model.values import SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Broken, Wallet
 from tests.unit.write_side.ledger.wallet_model import NO_FLOOR_IN_COLUMN, Ask, Chain, Entry, Item, Outcome, Tell
-from write_side.contract import limits
-from write_side.contract.answers import format_time
-from write_side.contract.block import Block, decode
-from write_side.contract.chain import ChainBroken
-from write_side.contract.codes import Kind
-from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Record
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Capture, Command, OpenAccount, Reverse, Rich, Transfer, Void
-from write_side.ledger.fingerprint import fingerprints_of_block
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block import limits
+from write_side.contract.block.block import Block, decode
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Record
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Capture, Command, OpenAccount, Reverse, Rich, Transfer, Void
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.step_batch import StepBatch
 
 WORDS = (
     "done", "exists", "repeated", "id_reused_with_other_content", "id_expired", "id_in_future", "partitions_differ",

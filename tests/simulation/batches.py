@@ -10,8 +10,8 @@ from typing import NamedTuple
 from tests.simulation.auditor import Line, Violation
 from tests.unit.write_side.ledger.model.values import has_time
 from tests.unit.write_side.ledger.wallet_model import GOOD, Outcome
-from write_side.contract.answers import Answer
-from write_side.ledger.commands import Capture, Command, Mode, OpenAccount, Reverse, Rich, Transfer, Void
+from write_side.contract.tell.answers import Answer
+from write_side.ledger.commands.commands import Capture, Command, Mode, OpenAccount, Reverse, Rich, Transfer, Void
 
 
 class Request(NamedTuple):

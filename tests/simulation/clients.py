@@ -10,8 +10,8 @@ from tests.simulation.door import OTHERWISE_WRITTEN, Door
 from tests.simulation.limits import FLOOD
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, DOLLARS, EUROS, FLOORS, RichStream
-from write_side.contract.atoms import NO_FLOOR
-from write_side.ledger.commands import (
+from write_side.contract.words.atoms import NO_FLOOR
+from write_side.ledger.commands.commands import (
     Capture,
     Command,
     Leg,

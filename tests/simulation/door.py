@@ -8,8 +8,8 @@ import uuid
 from fanfold.api.reading import transfer_body
 from tests.simulation.auditor import Line, Violation
 from tests.unit.write_side.ledger.wallet_model import Outcome
-from write_side.asked_commands import command_of
-from write_side.ledger.commands import OpenAccount, Transfer
+from write_side.doors.asked_commands import command_of
+from write_side.ledger.commands.commands import OpenAccount, Transfer
 
 OTHERWISE_WRITTEN = "USD/02"
 """An asset that there is in another spelling."""

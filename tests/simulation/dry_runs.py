@@ -8,10 +8,10 @@ from tests.simulation.foretold import foretold
 from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.wallet_model import Outcome
-from write_side.contract.answers import Answer
-from write_side.intake import Stopping
-from write_side.ledger.commands import Command, OpenAccount, Rich, Transfer
-from write_side.outcomes import OutcomeUnknown, PartitionUnavailable
+from write_side.contract.tell.answers import Answer
+from write_side.intake.intake import Stopping
+from write_side.ledger.commands.commands import Command, OpenAccount, Rich, Transfer
+from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 
 
 class DryRuns:

@@ -15,8 +15,8 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from tests.simulation.virtual_time import OWNER
-from write_side.contract.log import START, LogFailed, Record
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tests.unit.write_side.ledger.model.across import PHASES
 from tests.unit.write_side.ledger.wallet_model import Ask, Item, Outcome, Tell, WalletModel
-from write_side.ledger.commands import Command, OpenAccount
+from write_side.ledger.commands.commands import Command, OpenAccount
 
 ROUNDS_MAX = 1_000
 

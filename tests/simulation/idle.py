@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.simulation.processes import World
 from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US
-from write_side.writer import DUE_LOOK_S
+from write_side.owner.writer import DUE_LOOK_S
 
 IDLE_STORIES: Final = 0.3
 """In how many stories the clocks leap."""

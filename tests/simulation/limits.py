@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.simulation.faults import Chaos
-from write_side.contract import limits
-from write_side.contract.limits import ROWS_MAX
-from write_side.writer import WriterLimits
+from write_side.contract.block import limits
+from write_side.contract.block.limits import ROWS_MAX
+from write_side.owner.writer import WriterLimits
 
 SMALL_LOGS = 0.15
 FLOOD = 120

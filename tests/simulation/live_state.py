@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from write_side.contract.id_parts import ID_A, ID_B, TIME_US
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B, PLACE
-from write_side.contract.pending import PendingTable
-from write_side.contract.pending_columns import LOGGED
-from write_side.contract.state import State
+from write_side.contract.state.id_parts import ID_A, ID_B, TIME_US
+from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B, PLACE
+from write_side.contract.state.pending import PendingTable
+from write_side.contract.state.pending_columns import LOGGED
+from write_side.contract.state.state import State
 
 _COLUMNS = ("key_a", "key_b", "row_key", "posted", "held", "version", "floor", "flags", "changed_at_us")
 

@@ -13,8 +13,8 @@ from tests.simulation.auditor import Line, Violation
 from tests.simulation.faults import Chaos
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.wallet_model import Ask, Outcome
-from write_side.contract.codes import Flag
-from write_side.ledger.commands import Change
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import Change
 
 ENDS = ("done", "stale", "balance_limit_exceeded")
 """What a confirm or a cancel may come to: done, a copy of what is done, or a limit that is in the way for a while."""

@@ -13,9 +13,9 @@ from dataclasses import fields, replace
 import numpy as np
 
 from tests.simulation.faults import Chaos
-from write_side.contract.codes import Kind
-from write_side.contract.pending_columns import TCC_BIT, Action
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.state.pending_columns import TCC_BIT, Action
+from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.step_batch import StepBatch
 
 Transfer = tuple[int, bytes]
 """Home and id."""

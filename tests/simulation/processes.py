@@ -10,17 +10,17 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-import write_side.partition
-from gateway.balances import BalancesUnavailable, Found
-from gateway.hub import Hub
+import write_side.owner.partition
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
-from gateway.websocket_server import StreamConnection, StreamTerms
+from gateway.streams.balances import BalancesUnavailable, Found
+from gateway.streams.hub import Hub
+from gateway.streams.websocket_server import StreamConnection, StreamTerms
+from read_side.ask.queries import Balances
+from read_side.contract.questions import NotFound, NotReached, Unanswerable, Wanted
 from read_side.contract.rows import AccountRow
-from read_side.keeper import Keepers
-from read_side.projector import Projector
-from read_side.queries import Balances
-from read_side.questions import NotFound, NotReached, Unanswerable, Wanted
+from read_side.follow.keeper import Keepers
+from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.clocks import LifeClock, SharedTime
@@ -28,22 +28,22 @@ from tests.simulation.faults import Chaos, FaultyLog, Life
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
-from write_side.clock import ClockStepped
-from write_side.command_queue import CommandQueue
-from write_side.contract.answers import format_time
-from write_side.contract.atoms import available, partition_of
-from write_side.contract.block import Block
-from write_side.contract.chain import ChainBroken
-from write_side.contract.fold import CheckFailed
-from write_side.contract.log import Log, LogFailed
-from write_side.contract.log_memory import MemoryRecords
-from write_side.failures import Next, what_follows
-from write_side.follower import Follower
-from write_side.intake import Intake
-from write_side.partition import Partition, Standing
-from write_side.queue_memory import MemoryQueue
-from write_side.relay import Relay
-from write_side.writer import Overtaken, Writer, WriterLimits
+from write_side.contract.block.block import Block
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log_memory import MemoryRecords
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import available, partition_of
+from write_side.intake.intake import Intake
+from write_side.owner.clock import ClockStepped
+from write_side.owner.failures import Next, what_follows
+from write_side.owner.follower import Follower
+from write_side.owner.partition import Partition, Standing
+from write_side.owner.relay import Relay
+from write_side.owner.writer import Overtaken, Writer, WriterLimits
+from write_side.queue.command_queue import CommandQueue
+from write_side.queue.queue_memory import MemoryQueue
 
 T = TypeVar("T")
 
@@ -211,7 +211,7 @@ class WriteSide:
 
     async def _live(self) -> None:
         try:
-            await write_side.partition.keep_all(self.partitions)
+            await write_side.owner.partition.keep_all(self.partitions)
         except Exception as failure:
             self._require(not _passes(failure), f"a failure that passes ends a whole process: {failure!r}")
             await asyncio.sleep(0)  # whoever waits is told before the process is gone

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 from tests.simulation.faults import LATE_MAX_S, Chaos, Life
 from tests.simulation.overtaken import HeldBack
-from write_side.command_queue import Queued, QueueFull, QueueReader
-from write_side.contract.log import LogFailed
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.step_batch import StepBatch
-from write_side.queue_memory import MemoryQueue
+from write_side.contract.log.log import LogFailed
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.queue.command_queue import Queued, QueueFull, QueueReader
+from write_side.queue.queue_memory import MemoryQueue
 
 Batch = CommandBatch | StepBatch
 

@@ -12,8 +12,8 @@ from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.faults import ZOMBIE_MAX_S, FaultyLog, Life
-from write_side.contract.log import START, LogFailed, Record
-from write_side.contract.log_memory import MemoryRecords
+from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log_memory import MemoryRecords
 
 T = TypeVar("T")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import groupby
 
 from tests.unit.write_side.ledger.wallet_model import Chain
-from write_side.contract.codes import Flag, Kind
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import (
+from write_side.contract.words.codes import Flag, Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Command,

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from structlog.testing import capture_logs
 
-from read_side.questions import NotReached, Unanswerable
+from read_side.contract.questions import NotReached, Unanswerable
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
@@ -30,7 +30,7 @@ from tests.simulation.slow_reader import SlowReader, leaks_of
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
-from write_side.contract.log_memory import MemoryRecords
+from write_side.contract.log.log_memory import MemoryRecords
 
 CLIENTS = 8
 STORM_S = 20.0

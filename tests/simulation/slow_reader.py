@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from fanfold.api.close_codes import CloseCode
-from gateway.websocket_server import StreamConnection
+from gateway.streams.websocket_server import StreamConnection
 from tests.simulation.processes import World
 from tests.simulation.watcher import Told
 from tests.simulation.wire import Serving, Wire

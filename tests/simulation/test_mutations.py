@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-import write_side.contract.chain
-import write_side.contract.replay
-import write_side.outcomes
-import write_side.writer
+import write_side.contract.block.chain
+import write_side.contract.state.replay
+import write_side.owner.outcomes
+import write_side.owner.writer
 from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
+from read_side.ask.queries import Balances, Found
+from read_side.contract.questions import Rebuilding
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
-from read_side.keeper import Keeper
-from read_side.projector import Projector
-from read_side.queries import Balances, Found
-from read_side.questions import Rebuilding
+from read_side.follow.keeper import Keeper
+from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore, _Generation
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
-from write_side.contract.block import Block, Header, header_of
-from write_side.contract.chain import Head, Skip
-from write_side.ledger.decide import Decision, decide
-from write_side.writer import Decided, Writer
+from write_side.contract.block.block import Block, Header, header_of
+from write_side.contract.block.chain import Head, Skip
+from write_side.ledger.deciding.decide import Decision, decide
+from write_side.owner.writer import Decided, Writer
 
 Patch = pytest.MonkeyPatch
 
@@ -132,34 +132,34 @@ def forget_the_dedupe(patch: Patch) -> None:
         state.ids.slots[:] = 0
         return decide(state, *arguments, **more)
 
-    patch.setattr(write_side.writer, "decide", forgetful)
+    patch.setattr(write_side.owner.writer, "decide", forgetful)
 
 
 def lose_the_fingerprints_on_restart(patch: Patch) -> None:
     """A restarted writer knows the ids but not what they stood for: every honest repeat looks like another content."""
-    patch.setattr(write_side.writer, "fingerprints_of_block", None)
+    patch.setattr(write_side.owner.writer, "fingerprints_of_block", None)
 
 
 def accept_any_epoch(patch: Patch) -> None:
     """The first test of the chain rule says `counts` instead of `skip`. Leaving the test out alone changes nothing: as long as
     a writer has one unaccepted block at most, the sequence and the previous hash shut the same blocks out."""
-    rule = write_side.contract.chain.rule
+    rule = write_side.contract.block.chain.rule
 
     def lenient(partition: int, head: Head, header: Header) -> Skip | None:
         return None if header.epoch < head.epoch else rule(partition, head, header)
 
-    patch.setattr(write_side.contract.chain, "rule", lenient)
+    patch.setattr(write_side.contract.block.chain, "rule", lenient)
 
 
 def fold_a_record_twice(patch: Patch) -> None:
     """A record that is there a second time counts a second time."""
-    rule = write_side.contract.chain.rule
+    rule = write_side.contract.block.chain.rule
 
     def lenient(partition: int, head: Head, header: Header) -> Skip | None:
         verdict = rule(partition, head, header)
         return None if verdict is Skip.OLD_SEQUENCE and header.epoch == head.epoch else verdict
 
-    patch.setattr(write_side.contract.chain, "rule", lenient)
+    patch.setattr(write_side.contract.block.chain, "rule", lenient)
 
 
 def ignore_gaps_in_the_feed(patch: Patch) -> None:
@@ -186,12 +186,12 @@ def let_reads_go_before_the_feed_is_there(patch: Patch) -> None:
 
 def tell_the_first_outcome_of_the_row_before(patch: Patch) -> None:
     """A request gets the answers of the row before its own: the place (offset, row) is taken for less than it is."""
-    first_rows = write_side.outcomes._first_rows
+    first_rows = write_side.owner.outcomes._first_rows
 
     def shifted(block: Block) -> dict[int, int]:
         return {offset: max(0, row - 1) for offset, row in first_rows(block).items()}
 
-    patch.setattr(write_side.outcomes, "_first_rows", shifted)
+    patch.setattr(write_side.owner.outcomes, "_first_rows", shifted)
 
 
 def never_ask_a_log_again(patch: Patch) -> None:

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import write_side.contract.fold_pending
-import write_side.ledger.decide
-import write_side.relay
-import write_side.writer
+import write_side.contract.state.fold_pending
+import write_side.ledger.deciding.decide
+import write_side.owner.relay
+import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side.contract.codes import Kind
-from write_side.contract.hash_index import find_row
-from write_side.contract.pending import drop, purge, step_what
-from write_side.contract.pending_columns import (
+from write_side.contract.state.hash_index import find_row
+from write_side.contract.state.pending import drop, purge, step_what
+from write_side.contract.state.pending_columns import (
     LEG_KEY_A,
     LEG_KEY_B,
     MASK_STEPS_MAX,
@@ -27,11 +26,12 @@ from write_side.contract.pending_columns import (
     StepState,
     What,
 )
-from write_side.contract.state import State
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.decide import Decision, decide
-from write_side.ledger.participant import EFFECTS, Manner
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Kind
+from write_side.ledger.across.participant import EFFECTS, Manner
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import Decision, decide
 
 Patch = pytest.MonkeyPatch
 
@@ -49,7 +49,7 @@ def _forget_steps(patch: Patch, *states: StepState) -> None:
             if rows[row, WHAT] & 255 == What.STEP and rows[row, STATE] in states:
                 drop(table, digest, row)
 
-    for module in (write_side.ledger.decide, write_side.contract.fold_pending):
+    for module in (write_side.ledger.deciding.decide, write_side.contract.state.fold_pending):
         patch.setattr(module, "purge", forgetful)
 
 
@@ -72,7 +72,7 @@ def credit_first(patch: Patch) -> None:
     def forced(*arguments: Any, **more: Any) -> Decision:
         return decide(*arguments, **more, effects=effects)
 
-    patch.setattr(write_side.writer, "decide", forced)
+    patch.setattr(write_side.owner.writer, "decide", forced)
 
 
 def let_a_freeze_stop_a_confirm(patch: Patch) -> None:
@@ -82,7 +82,7 @@ def let_a_freeze_stop_a_confirm(patch: Patch) -> None:
         heeded = [_without_frozen(state, batch) if isinstance(batch, StepBatch) else batch for batch in batches]
         return decide(state, heeded, *arguments, **more)
 
-    patch.setattr(write_side.writer, "decide", stopped)
+    patch.setattr(write_side.owner.writer, "decide", stopped)
 
 
 def _without_frozen(state: State, batch: StepBatch) -> StepBatch:
@@ -113,12 +113,12 @@ def close_on_its_way(patch: Patch) -> None:
         finally:
             state.pending.work_slots[:] = slots
 
-    patch.setattr(write_side.writer, "decide", blind)
+    patch.setattr(write_side.owner.writer, "decide", blind)
 
 
 def never_ask_again(patch: Patch) -> None:
     """A message that is lost is lost: nobody looks at the transfers that are still open."""
-    patch.setattr(write_side.relay, "LOOK_S", 1e9)
+    patch.setattr(write_side.owner.relay, "LOOK_S", 1e9)
 
 
 MISTAKES: tuple[Callable[[Patch], None], ...] = (

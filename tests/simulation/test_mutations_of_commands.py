@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import write_side.dry_run
-import write_side.intake
-import write_side.writer
+import write_side.intake.dry_run
+import write_side.intake.intake
+import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side.contract import limits
-from write_side.contract.answers import Answer
-from write_side.contract.state import State
-from write_side.intake import Intake
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, Mode
-from write_side.ledger.decide import Decision, decide
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block import limits
+from write_side.contract.state.state import State
+from write_side.contract.tell.answers import Answer
+from write_side.intake.intake import Intake
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, Mode
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import Decision, decide
 
 Patch = pytest.MonkeyPatch
 Batch = CommandBatch | StepBatch
@@ -33,7 +33,7 @@ def _decide_other_batches(patch: Patch, other: Callable[[CommandBatch], CommandB
         decided = [other(batch) if isinstance(batch, CommandBatch) else batch for batch in batches]
         return decide(state, decided, *arguments, **more)
 
-    patch.setattr(write_side.writer, "decide", mistaken)
+    patch.setattr(write_side.owner.writer, "decide", mistaken)
 
 
 def keep_what_was_done_before_the_refusal(patch: Patch) -> None:
@@ -49,14 +49,14 @@ def go_on_behind_the_refusal(patch: Patch) -> None:
 def send_what_stops_all_at_once(patch: Patch) -> None:
     """The lines of a batch that stops go to their partitions together: each partition stops for its own only."""
 
-    in_order = write_side.intake.Intake._in_order
+    in_order = write_side.intake.intake.Intake._in_order
 
     def at_once(self: Intake, routed: Any, *arguments: Any) -> Any:
         if CommandBatch.of([line.command for line in routed]).weight() > limits.COMMANDS_BYTES_MAX:
             return in_order(self, routed, *arguments)  # more than one block takes
         return self._submit(routed, Mode.STOP, *arguments)
 
-    patch.setattr(write_side.intake.Intake, "_in_order", at_once)
+    patch.setattr(write_side.intake.intake.Intake, "_in_order", at_once)
 
 
 def try_out_for_real(patch: Patch) -> None:
@@ -66,12 +66,12 @@ def try_out_for_real(patch: Patch) -> None:
         [answer] = await self.submit([command])
         return answer
 
-    patch.setattr(write_side.intake.Intake, "dry_run", submitted)
+    patch.setattr(write_side.intake.intake.Intake, "dry_run", submitted)
 
 
 def try_out_without_the_holds(patch: Patch) -> None:
     """The copies that a dry run is decided on have the accounts, and nothing that is open."""
-    patch.setattr(write_side.dry_run, "_copy_pending", lambda *arguments: None)
+    patch.setattr(write_side.intake.dry_run, "_copy_pending", lambda *arguments: None)
 
 
 MISTAKES: tuple[Callable[[Patch], None], ...] = (

@@ -8,14 +8,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 import tests.simulation.simulation
-import write_side.contract.fold_ids
-import write_side.ledger.decide
-import write_side.writer
+import write_side.contract.state.fold_ids
+import write_side.ledger.deciding.decide
+import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side.command_queue import Queued, QueueReader
-from write_side.contract.ids import WINDOW_US
-from write_side.contract.ids import timeless_from as remembered_from
-from write_side.writer import Writer
+from write_side.contract.state.ids import WINDOW_US
+from write_side.contract.state.ids import timeless_from as remembered_from
+from write_side.owner.writer import Writer
+from write_side.queue.command_queue import Queued, QueueReader
 
 Patch = pytest.MonkeyPatch
 
@@ -52,8 +52,8 @@ def forget_keys_after_a_day(patch: Patch) -> None:
     def sooner(held_us: int, at_us: int) -> int:
         return remembered_from(held_us, at_us + WINDOW_US * 6 // 7)
 
-    patch.setattr(write_side.ledger.decide, "timeless_from", sooner)
-    patch.setattr(write_side.contract.fold_ids, "timeless_from", sooner)
+    patch.setattr(write_side.ledger.deciding.decide, "timeless_from", sooner)
+    patch.setattr(write_side.contract.state.fold_ids, "timeless_from", sooner)
 
 
 MISTAKES: tuple[Callable[[Patch], None], ...] = (

@@ -10,29 +10,29 @@ import numpy as np
 import pytest
 
 import tests.simulation.simulation
-import write_side.contract.fold_ids
-import write_side.ledger.decide
-import write_side.writer
+import write_side.contract.state.fold_ids
+import write_side.ledger.deciding.decide
+import write_side.owner.writer
 from fanfold.api import reading
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side import refused_ahead
-from write_side.contract.state import State
-from write_side.earlier import Earlier, _knows
-from write_side.ledger.decide import Decision, decide
-from write_side.refused_ahead import RefusedAhead
+from write_side.contract.state.state import State
+from write_side.intake import refused_ahead
+from write_side.intake.earlier import Earlier, _knows
+from write_side.intake.refused_ahead import RefusedAhead
+from write_side.ledger.deciding.decide import Decision, decide
 
 Patch = pytest.MonkeyPatch
 
 
 def forget_keys_for_want_of_room(patch: Patch) -> None:
     """Whoever forgets forgets ids without a time by the cut-off of the others: the same key then pays again."""
-    forget = write_side.contract.fold_ids.forget_before
+    forget = write_side.contract.state.fold_ids.forget_before
 
     def alike(state: State, cut_off_us: int, _timeless_from_us: int) -> None:
         forget(state, cut_off_us, cut_off_us)
 
-    patch.setattr(write_side.ledger.decide, "forget_before", alike)
-    patch.setattr(write_side.contract.fold_ids, "forget_before", alike)
+    patch.setattr(write_side.ledger.deciding.decide, "forget_before", alike)
+    patch.setattr(write_side.contract.state.fold_ids, "forget_before", alike)
 
 
 def never_say_that_the_memory_is_full(patch: Patch) -> None:
@@ -41,7 +41,7 @@ def never_say_that_the_memory_is_full(patch: Patch) -> None:
     def endless(state: State, *arguments: Any, ids_max: int, **more: Any) -> Decision:
         return decide(state, *arguments, ids_max=2 * ids_max, **more)
 
-    patch.setattr(write_side.writer, "decide", endless)
+    patch.setattr(write_side.owner.writer, "decide", endless)
 
 
 def look_for_an_id_at_home_alone(patch: Patch) -> None:

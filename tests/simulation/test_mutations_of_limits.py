@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from write_side.ledger.command_batch import CommandBatch
+from write_side.ledger.commands.command_batch import CommandBatch
 
 Patch = pytest.MonkeyPatch
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
-import write_side.partition
+import write_side.owner.partition
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import SimulatedPartition
-from write_side.follower import Follower
-from write_side.partition import Partition
-from write_side.writer import Writer
+from write_side.owner.follower import Follower
+from write_side.owner.partition import Partition
+from write_side.owner.writer import Writer
 
 Patch = pytest.MonkeyPatch
 
@@ -27,7 +27,7 @@ async def end_all_with_the_first(partitions: Sequence[Partition]) -> None:
 
 
 def test_a_failure_of_one_partition_that_ends_all_is_found(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(write_side.partition, "keep_all", end_all_with_the_first)
+    monkeypatch.setattr(write_side.owner.partition, "keep_all", end_all_with_the_first)
     assert seeds_until_found(partitions=(2, 3, 4)) <= SEEDS_MAX
 
 

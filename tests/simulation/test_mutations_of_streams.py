@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from fanfold.api.close_codes import CloseCode
-from gateway.websocket_server import StreamConnection
+from gateway.streams.websocket_server import StreamConnection
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 
 Patch = pytest.MonkeyPatch

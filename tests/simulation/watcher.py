@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from gateway.hub import Hub
 from gateway.protocol.session import Session, Watch
+from gateway.streams.hub import Hub
 from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
 

@@ -12,8 +12,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from gateway.hub import Hub
-from gateway.websocket_server import StreamConnection
+from gateway.streams.hub import Hub
+from gateway.streams.websocket_server import StreamConnection
 from tests.simulation.faults import Life
 
 URI = parse_uri("ws://gateway/v1/stream")

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at, timeless_id
-from write_side.contract.atoms import NO_FLOOR, partition_of
-from write_side.contract.block import FORMAT_VERSION, Block, decode
-from write_side.contract.codes import Flag
-from write_side.contract.columns import SECTIONS, SECTIONS_OF_VERSION, ColumnType
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import (
+from write_side.contract.words.atoms import NO_FLOOR, partition_of
+from write_side.contract.block.block import FORMAT_VERSION, Block, decode
+from write_side.contract.words.codes import Flag
+from write_side.contract.block.columns import SECTIONS, SECTIONS_OF_VERSION, ColumnType
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Command,
@@ -36,8 +36,8 @@ from write_side.ledger.commands import (
     Transfer,
     Void,
 )
-from write_side.ledger.outstanding import messages_of_block
-from write_side.ledger.step_batch import StepBatch
+from write_side.ledger.across.outstanding import messages_of_block
+from write_side.ledger.commands.step_batch import StepBatch
 
 FOLDER = Path(__file__).parent
 GENERATION = f"version-{FORMAT_VERSION}-counted"

@@ -21,12 +21,12 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fanfold.api.problems import PROBLEMS, problem_document
-from write_side.contract.answers import Answer, account_document
-from write_side.contract.atoms import NO_FLOOR, format_floor, format_transfer_id
-from write_side.contract.codes import REFUSALS, Code, Flag
-from write_side.http_api import create_app
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import (
+from write_side.contract.tell.answers import Answer, account_document
+from write_side.contract.words.atoms import NO_FLOOR, format_floor, format_transfer_id
+from write_side.contract.words.codes import REFUSALS, Code, Flag
+from write_side.doors.http_api import create_app
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Command,

@@ -15,8 +15,8 @@ from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.partitions import Partitions
-from write_side.contract.log_file import FileLog
-from write_side.ledger.commands import Leg, LegsTransfer, Transfer
+from write_side.contract.log.log_file import FileLog
+from write_side.ledger.commands.commands import Leg, LegsTransfer, Transfer
 
 USD = "USD/2"
 TRANSFER = uuid.UUID("01970f3e-7b1a-4c3e-8a2b-1234567890ab")

@@ -47,8 +47,8 @@ from fanfold.api.requests import Command, HoldBetween
 from fanfold.client import WAIT_SECONDS_MAX, wait_seconds
 from fanfold.http_requests import request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
-from write_side.ledger import commands
-from write_side.ledger.commands import Transfer as TransferCommand
+from write_side.ledger.commands import commands
+from write_side.ledger.commands.commands import Transfer as TransferCommand
 
 
 @pytest.fixture

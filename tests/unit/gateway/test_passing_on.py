@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from fanfold.api.openapi import side_document
 from gateway.metrics import Metrics
-from gateway.over_http import OverHttp
-from gateway.reverse_proxy import ReverseProxy, route
-from gateway.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
+from gateway.proxy.over_http import OverHttp
+from gateway.proxy.reverse_proxy import ReverseProxy, route
+from gateway.proxy.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
 
 ARROW = b"application/vnd.apache.arrow.stream"
 

@@ -9,10 +9,10 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
-from gateway.balances import Found
-from gateway.hub import Hub
 from gateway.metrics import Metrics
-from gateway.websocket_server import StreamConnection
+from gateway.streams.balances import Found
+from gateway.streams.hub import Hub
+from gateway.streams.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
 from tests.simulation.faults import Chaos, Life

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from write_side.contract.block import encode, header_of
-from write_side.contract.codes import Flag
-from write_side.contract.log import Log
-from write_side.contract.state import State
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Change, Command, OpenAccount, Transfer
-from write_side.ledger.decide import Decision, decide
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block.block import encode, header_of
+from write_side.contract.log.log import Log
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Change, Command, OpenAccount, Transfer
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import Decision, decide
 
 START_US = 1_760_000_000_000_000
 NO_FLAGS = Flag(0)

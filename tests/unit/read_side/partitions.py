@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from tests.unit.read_side.block_maker import START_US, BlockMaker
-from write_side.contract.atoms import partition_of
-from write_side.contract.block import decode
-from write_side.contract.log import Log
-from write_side.ledger.commands import Command
-from write_side.ledger.outstanding import messages_of_block
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block.block import decode
+from write_side.contract.log.log import Log
+from write_side.contract.words.atoms import partition_of
+from write_side.ledger.across.outstanding import messages_of_block
+from write_side.ledger.commands.commands import Command
+from write_side.ledger.commands.step_batch import StepBatch
 
 
 class Partitions:

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 import pytest
 from fastapi import FastAPI
 
-from read_side.projector import Projector
+from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import moved, opened
-from tests.unit.read_side.test_http_api import ID_TIME_US, Side
-from write_side.contract.atoms import partition_of
+from tests.unit.read_side.doors.test_http_api import ID_TIME_US, Side
+from write_side.contract.words.atoms import partition_of
 
 PARTITIONS = 4
 
@@ -155,8 +155,8 @@ class Shared(Side):
 
 @pytest.fixture
 async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
-    monkeypatch.setattr("read_side.queries.UNKNOWN_WAIT_S", 0.1)
-    monkeypatch.setattr("read_side.followed.FOLLOWED_FOR_S", -1.0)
+    monkeypatch.setattr("read_side.ask.queries.UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr("read_side.ask.followed.FOLLOWED_FOR_S", -1.0)
     found = Shared()
     for p, writer in enumerate(found.writers):
         await writer.append(opened(name(p, "a")), moved("@world", name(p, "a"), 10 + p))
@@ -191,7 +191,7 @@ async def test_an_old_balance_is_not_told_of_a_partition_that_nobody_follows_any
 async def test_questions_within_the_bound_share_one_look_at_the_log(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("read_side.followed.FOLLOWED_FOR_S", 3600.0)
+    monkeypatch.setattr("read_side.ask.followed.FOLLOWED_FOR_S", 3600.0)
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).status == 200
     await shared.stop_others()
     await shared.writers[3].append(moved("@world", name(3, "a"), 7))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from read_side.queries import UNKNOWN_WAIT_S, Balances
-from read_side.questions import PartitionUnavailable
+from read_side.ask.queries import UNKNOWN_WAIT_S, Balances
+from read_side.contract.questions import PartitionUnavailable
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation import virtual_time
-from write_side.contract.log import START, Record
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.log.log import START, Record
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 
 
 class SlowLog(MemoryLog):

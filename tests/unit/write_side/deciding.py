@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from write_side.contract.block import Block, decode, encode, header_of
-from write_side.contract.limits import DUE_BYTES_MAX, FRAME_BYTES
-from write_side.contract.log import Record
-from write_side.contract.pending_columns import (
+from write_side.contract.block.block import Block, decode, encode, header_of
+from write_side.contract.block.limits import DUE_BYTES_MAX, FRAME_BYTES
+from write_side.contract.log.log import Record
+from write_side.contract.state.pending_columns import (
     BEGUN,
     DEADLINE_US,
     FIRST_LEG,
@@ -24,15 +24,15 @@ from write_side.contract.pending_columns import (
     StepState,
     What,
 )
-from write_side.contract.pending_index import WORK_COUNT
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command
-from write_side.ledger.decide import Decision, decide
-from write_side.ledger.fingerprint import fingerprints_of_block
-from write_side.ledger.participant import EFFECTS
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.state.pending_index import WORK_COUNT
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.ledger.across.participant import EFFECTS
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import Decision, decide
 
 NOON_US = 1_760_000_000_000_500
 """Some moment. Ids carry milliseconds; the half one keeps blocks a few microseconds apart on the same side of every id."""

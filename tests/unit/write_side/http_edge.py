@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from fanfold.api.problems import problem_document
 from fanfold.api.queries import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
-from write_side.contract.answers import Answer
-from write_side.contract.atoms import (
+from write_side.contract.tell.answers import Answer
+from write_side.contract.words.atoms import (
     LIMIT,
     NO_FLOOR,
     WORLD,
@@ -23,10 +23,11 @@ from write_side.contract.atoms import (
     parse_account,
     parse_asset,
 )
-from write_side.contract.codes import Flag
-from write_side.http_api import create_app
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import (
+from write_side.contract.words.codes import Flag
+from write_side.doors.http_api import create_app
+from write_side.intake.outcome_columns import BatchOutcome
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
     ANY_VERSION,
     LEGS_MAX,
@@ -43,8 +44,7 @@ from write_side.ledger.commands import (
     Transfer,
     Void,
 )
-from write_side.ledger.commands import Protocol as HowAcross
-from write_side.outcome_columns import BatchOutcome
+from write_side.ledger.commands.commands import Protocol as HowAcross
 
 AT = "2026-01-01T00:00:00.000000Z"
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
@@ -184,7 +184,7 @@ def _told(id: bytes, result: str, status: int = 201, **more: object) -> Answer:
 
 
 def check_command(command: Command) -> None:
-    """What every command promises to whoever is behind the doors (`write_side/ledger/commands.py`)."""
+    """What every command promises to whoever is behind the doors (`write_side/ledger/commands/commands.py`)."""
     if isinstance(command, OpenAccount):
         parse_account(command.account)
         parse_asset(command.asset)

@@ -6,14 +6,14 @@ import asyncio
 from types import TracebackType
 
 from tests.unit.write_side.deciding import NOON_US
-from write_side.contract.answers import Answer
-from write_side.contract.block import Block
-from write_side.contract.log_memory import MemoryLog, MemoryRecords
-from write_side.intake import Intake
-from write_side.ledger.commands import Command
-from write_side.outcomes import Outcomes
-from write_side.queue_memory import MemoryQueue
-from write_side.writer import Writer, WriterLimits
+from write_side.contract.block.block import Block
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.tell.answers import Answer
+from write_side.intake.intake import Intake
+from write_side.ledger.commands.commands import Command
+from write_side.owner.outcomes import Outcomes
+from write_side.owner.writer import Writer, WriterLimits
+from write_side.queue.queue_memory import MemoryQueue
 
 DEADLINE_S = 20.0
 """Long after anything here is done: what a hanging test runs into."""

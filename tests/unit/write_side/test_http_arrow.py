@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.write_side.http_edge import ID, OTHER_ID, TRANSFER, Edge, Reply
-from write_side.ledger.commands import Mode
-from write_side.outcomes import OutcomeUnknown
+from write_side.ledger.commands.commands import Mode
+from write_side.owner.outcomes import OutcomeUnknown
 
 ARROW = "application/vnd.apache.arrow.stream"
 GOOD: dict[str, Any] = {

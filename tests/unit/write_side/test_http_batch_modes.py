@@ -9,8 +9,18 @@ import pytest
 
 from fanfold.api.malformed import Malformed
 from tests.unit.write_side.http_edge import FREEZE, HOLD, ID, LEGS_TRANSFER, ONLY_ID, OTHER_ID, TRANSFER, Edge
-from write_side.contract.codes import Flag
-from write_side.ledger.commands import Capture, Change, Hold, LegsTransfer, Mode, OpenAccount, Reverse, Transfer, Void
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import (
+    Capture,
+    Change,
+    Hold,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Void,
+)
 
 RAW = uuid.UUID(ID).bytes
 OTHER = uuid.UUID(OTHER_ID).bytes

@@ -23,8 +23,8 @@ from tests.unit.write_side.http_edge import (
     Edge,
     ask,
 )
-from write_side.contract.codes import Flag
-from write_side.ledger.commands import (
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Hold,
@@ -36,7 +36,7 @@ from write_side.ledger.commands import (
     Transfer,
     Void,
 )
-from write_side.outcomes import OutcomeUnknown
+from write_side.owner.outcomes import OutcomeUnknown
 
 RAW = uuid.UUID(ID).bytes
 OTHER = uuid.UUID(OTHER_ID).bytes

@@ -11,16 +11,16 @@ import pytest
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
 from tests.unit.write_side.running import RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account, transfer_id
-from write_side.contract.answers import format_time
-from write_side.contract.atoms import format_transfer_id
-from write_side.contract.fold_ids import id_words
-from write_side.contract.hash_index import find_row
-from write_side.contract.ids import WINDOW_US, IdTable, put_id, split_id
-from write_side.contract.log_memory import MemoryRecords
-from write_side.id_window import id_window, told_ready
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, Hold, Leg, Mode, OpenAccount, Transfer
-from write_side.writer import WriterLimits
+from write_side.contract.log.log_memory import MemoryRecords
+from write_side.contract.state.fold_ids import id_words
+from write_side.contract.state.hash_index import find_row
+from write_side.contract.state.ids import WINDOW_US, IdTable, put_id, split_id
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import format_transfer_id
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, Hold, Leg, Mode, OpenAccount, Transfer
+from write_side.owner.id_window import id_window, told_ready
+from write_side.owner.writer import WriterLimits
 
 DAY_US = 24 * 3_600_000_000
 ALICE, BOB = account(1, "alice"), account(1, "bob")

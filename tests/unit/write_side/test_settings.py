@@ -8,9 +8,9 @@ import pytest
 
 from read_side.settings import ReadSettings
 from tests.unit.write_side.running import SimulatedClock
-from write_side.clock import ClockStepped, SteppedClockGuard
-from write_side.contract.limits import PARTITIONS_MAX, ROWS_MAX
-from write_side.contract.topic_kafka import MIN_IN_SYNC, REPLICATION
+from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.log.topic_kafka import MIN_IN_SYNC, REPLICATION
+from write_side.owner.clock import ClockStepped, SteppedClockGuard
 from write_side.settings import IDS_MAX_MOST, WriteSettings
 from write_side.wiring import open_log
 

@@ -13,17 +13,17 @@ from fanfold.api.malformed import Malformed
 from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition, SimulatedClock
-from write_side.contract.atoms import LIMIT
-from write_side.contract.block import HEADER_BYTES, Block
-from write_side.contract.codes import Kind
-from write_side.contract.fold import CheckFailed
-from write_side.contract.grammar import grammar_fault
-from write_side.contract.limits import COMMANDS_BYTES_MAX, DUE_MAX, OUTCOMES_MAX, RECORD_BYTES_MAX, ROWS_MAX
-from write_side.contract.log_memory import MemoryRecords
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Capture, Hold, Leg, LegsTransfer, Mode, Note, OpenAccount, Transfer
-from write_side.ledger.decide import Decision
-from write_side.writer import Writer, WriterLimits
+from write_side.contract.block.block import HEADER_BYTES, Block
+from write_side.contract.block.grammar import grammar_fault
+from write_side.contract.block.limits import COMMANDS_BYTES_MAX, DUE_MAX, OUTCOMES_MAX, RECORD_BYTES_MAX, ROWS_MAX
+from write_side.contract.log.log_memory import MemoryRecords
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.words.atoms import LIMIT
+from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Capture, Hold, Leg, LegsTransfer, Mode, Note, OpenAccount, Transfer
+from write_side.ledger.deciding.decide import Decision
+from write_side.owner.writer import Writer, WriterLimits
 
 HOUR_US = 3_600_000_000
 LEGS = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))

@@ -9,19 +9,19 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from tests.unit.read_side.test_http_api import Side
+from tests.unit.read_side.doors.test_http_api import Side
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.http_edge import Reply, ask
 from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
-from write_side.contract.atoms import format_transfer_id, partition_of
-from write_side.contract.block import Block
-from write_side.contract.state import State
-from write_side.http_api import create_app
-from write_side.intake import Intake
-from write_side.outcomes import Outcomes
-from write_side.queue_memory import MemoryQueue
-from write_side.relay import Relay
-from write_side.writer import Writer, WriterLimits
+from write_side.contract.block.block import Block
+from write_side.contract.state.state import State
+from write_side.contract.words.atoms import format_transfer_id, partition_of
+from write_side.doors.http_api import create_app
+from write_side.intake.intake import Intake
+from write_side.owner.outcomes import Outcomes
+from write_side.owner.relay import Relay
+from write_side.owner.writer import Writer, WriterLimits
+from write_side.queue.queue_memory import MemoryQueue
 
 PARTITIONS = 2
 

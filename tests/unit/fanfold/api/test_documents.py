@@ -17,7 +17,7 @@ from fanfold.api.openapi import public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
 from gateway.protocol import messages
-from gateway.reverse_proxy import Refused, route
+from gateway.proxy.reverse_proxy import Refused, route
 
 PUBLIC = public_document()
 STREAM = stream_document()

@@ -18,7 +18,7 @@ from gateway.protocol.subscription import Stage, Watcher
 from read_side.contract.feed import FeedBatch
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
-from write_side.contract.atoms import NO_FLOOR
+from write_side.contract.words.atoms import NO_FLOOR
 
 CUT_WAIT_MS = 1_000
 

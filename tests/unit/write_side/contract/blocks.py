@@ -8,10 +8,10 @@ from typing import Any
 from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at, timeless_id
-from write_side.contract.atoms import NO_FLOOR
-from write_side.contract.block import HEADER_BYTES, Block, encode
-from write_side.contract.columns import SECTIONS
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.contract.block.block import HEADER_BYTES, Block, encode
+from write_side.contract.block.columns import SECTIONS
+from write_side.contract.words.atoms import NO_FLOOR
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 
 FIELDS = struct.Struct("<8sHHIQQ32sqqq16sQ")
 FIELD_NAMES = (

@@ -10,13 +10,13 @@ from blake3 import blake3
 
 from tests.data.golden.make_blocks import described, golden_partitions
 from tests.unit.write_side.deciding import assert_same_state
-from write_side.contract.block import decode
-from write_side.contract.codes import Kind
-from write_side.contract.columns import SECTIONS
-from write_side.contract.log import Record
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
-from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.contract.block.block import decode
+from write_side.contract.block.columns import SECTIONS
+from write_side.contract.log.log import Record
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
 
 FOLDER = Path(__file__).resolve().parents[3] / "data" / "golden"
 VERSION_1 = sorted(FOLDER.glob("version-1-block-*.bin"))

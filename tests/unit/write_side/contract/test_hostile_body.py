@@ -6,14 +6,14 @@ import random
 
 from tests.unit.write_side.contract.blocks import two_blocks, with_body
 from tests.unit.write_side.deciding import assert_same_state
-from write_side.contract.block import HEADER_BYTES
-from write_side.contract.chain import ChainBroken
-from write_side.contract.fold import CheckFailed
-from write_side.contract.ids import FINGERPRINT_A, FINGERPRINT_B
-from write_side.contract.log import Record
-from write_side.contract.replay import Replay
-from write_side.contract.state import State
-from write_side.ledger.fingerprint import fingerprints_of_block
+from write_side.contract.block.block import HEADER_BYTES
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Record
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
 
 
 def test_a_changed_body_under_a_right_hash_is_refused_or_folds_to_the_same_state() -> None:

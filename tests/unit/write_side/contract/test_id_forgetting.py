@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from write_side.contract.compiled import njit
-from write_side.contract.fold_ids import id_words
-from write_side.contract.id_parts import PART_ROWS, have_time
-from write_side.contract.ids import SWEEP_AT, SWEPT_A_WORD, IdTable, find_id, put_id
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.state.fold_ids import id_words
+from write_side.contract.state.id_parts import PART_ROWS, have_time
+from write_side.contract.state.ids import SWEEP_AT, SWEPT_A_WORD, IdTable, find_id, put_id
 
 Ids = npt.NDArray[np.uint64]
 

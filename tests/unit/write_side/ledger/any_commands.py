@@ -7,10 +7,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.codes import Flag, Kind
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import (
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR
+from write_side.contract.words.codes import Flag, Kind
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
     ANY_VERSION,
     Capture,

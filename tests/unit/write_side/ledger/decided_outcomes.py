@@ -8,13 +8,13 @@ import numpy as np
 
 from tests.unit.write_side.deciding import DecidingPartition
 from tests.unit.write_side.ledger.wallet_model import Chain, Entry, Outcome, Unasked
-from write_side.contract.block import Block
-from write_side.contract.codes import Code, Kind, word_of
-from write_side.contract.columns import NOT_TOLD
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command
-from write_side.ledger.decide import decide
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block.block import Block
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.words.codes import Code, Kind, word_of
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import decide
 
 WORDS = {Code.EXISTS: "exists", Code.REPEATED: "repeated", Code.PENDING: "pending", Code.STALE: "stale"}
 """Of the codes that are no refusals; the others have their published word."""

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
 from tests.unit.write_side.ledger.wallet_model import Chain
-from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.codes import Flag
-from write_side.ledger.commands import (
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
     ANY_VERSION,
     Capture,

@@ -6,8 +6,8 @@ import random
 from typing import NamedTuple
 
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
-from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
 from tests.unit.write_side.two_partitions import account
-from write_side.contract.answers import Answer, BlockAnswers
-from write_side.contract.codes import Code
-from write_side.contract.state import word_hash
-from write_side.dry_run import dry_run
-from write_side.ledger.commands import Leg, LegsTransfer, OpenAccount, Transfer
+from write_side.contract.state.state import word_hash
+from write_side.contract.tell.answers import Answer, BlockAnswers
+from write_side.contract.words.codes import Code
+from write_side.intake.dry_run import dry_run
+from write_side.ledger.commands.commands import Leg, LegsTransfer, OpenAccount, Transfer
 
 ONE, OTHER = "A1B9H9ABVIO923/2", "A52NKX97YL9BF1/2"
 NEAR, NEAR_TOO, FAR = account(0, "near"), account(0, "near-too"), account(1, "far")

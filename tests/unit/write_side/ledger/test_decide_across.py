@@ -13,11 +13,11 @@ from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS, FLOORS, RichStream
 from tests.unit.write_side.ledger.test_decide_rich import pending_of
 from tests.unit.write_side.ledger.wallet_model import Chain, Item, Outcome
-from write_side.contract.pending_columns import WHAT, What
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Protocol, Transfer
-from write_side.ledger.outstanding import messages_again, messages_of_block
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.state.pending_columns import WHAT, What
+from write_side.ledger.across.outstanding import messages_again, messages_of_block
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, OpenAccount, Protocol, Transfer
+from write_side.ledger.commands.step_batch import StepBatch
 
 Record = StepBatch | Chain | list[Command]
 

@@ -17,12 +17,12 @@ from tests.unit.write_side.deciding import DecidingPartition, assert_same_state
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, decide_items, word
 from tests.unit.write_side.ledger.rich_streams import RichSegment, cut_rich, rich_stream
 from tests.unit.write_side.ledger.wallet_model import Chain, Item, Outcome, WalletModel
-from write_side.contract.atoms import LIMIT, NO_FLOOR
-from write_side.contract.block import decode
-from write_side.contract.codes import Code
-from write_side.contract.pending import PendingTable
-from write_side.contract.pending_columns import LEG_AMOUNT, LEG_KEY_A, LEG_KEY_B, LOGGED
-from write_side.ledger.commands import Command
+from write_side.contract.block.block import decode
+from write_side.contract.state.pending import PendingTable
+from write_side.contract.state.pending_columns import LEG_AMOUNT, LEG_KEY_A, LEG_KEY_B, LOGGED
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR
+from write_side.contract.words.codes import Code
+from write_side.ledger.commands.commands import Command
 
 ROOT = Path(__file__).resolve().parents[4]
 ACROSS = {Code.PENDING, Code.PARTITIONS_DIFFER, Code.HOLD_SPANS_PARTITIONS, Code.HOLD_BUSY, Code.TIMED_OUT, Code.STALE}

@@ -7,9 +7,9 @@ import random
 import pytest
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
-from write_side.contract import ids
-from write_side.contract.codes import Code
-from write_side.ledger.commands import Command, OpenAccount, Transfer
+from write_side.contract.state import ids
+from write_side.contract.words.codes import Code
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 
 HOUR_US = 3_600_000_000
 BLOCKS = 40

@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.write_side.deciding import timeless_id
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
-from write_side.contract.ids import CUT_OFF_STEP_US, WINDOW_US
-from write_side.ledger.commands import Leg, LegsTransfer, Protocol
+from write_side.contract.state.ids import CUT_OFF_STEP_US, WINDOW_US
+from write_side.ledger.commands.commands import Leg, LegsTransfer, Protocol
 
 ID = timeless_id(7)
 FORGOTTEN_US = WINDOW_US + CUT_OFF_STEP_US

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
-from write_side.contract.codes import Code
-from write_side.contract.compiled import njit
-from write_side.contract.hash_index import INDEX, TAG, following, hash_words, home
-from write_side.contract.state import State
-from write_side.ledger.commands import Leg, LegsTransfer, OpenAccount
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.state.hash_index import INDEX, TAG, following, hash_words, home
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Code
+from write_side.ledger.commands.commands import Leg, LegsTransfer, OpenAccount
 
 ASSETS = 3_000
 

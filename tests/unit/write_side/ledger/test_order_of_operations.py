@@ -12,9 +12,9 @@ import pytest
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
-from write_side.contract.codes import Code
-from write_side.ledger.commands import Leg, LegsTransfer, Protocol, Transfer
-from write_side.ledger.participant import EFFECTS, Manner
+from write_side.contract.words.codes import Code
+from write_side.ledger.across.participant import EFFECTS, Manner
+from write_side.ledger.commands.commands import Leg, LegsTransfer, Protocol, Transfer
 
 ID = id_at(NOON_US, 1)
 _NOTHING = (0, 0, 0)

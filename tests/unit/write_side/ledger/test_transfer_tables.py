@@ -10,14 +10,14 @@ from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
-from write_side.contract.codes import Code, Flag, Kind
-from write_side.contract.pending import step_what
-from write_side.contract.pending_columns import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState
-from write_side.contract.state import word_hash
-from write_side.ledger.commands import Change, Command, Leg, LegsTransfer, Protocol
-from write_side.ledger.coordinator import EVENTS, PLANS, Event
-from write_side.ledger.participant import EFFECTS, MOVES, Manner, Move
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.state.pending import step_what
+from write_side.contract.state.pending_columns import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState
+from write_side.contract.state.state import word_hash
+from write_side.contract.words.codes import Code, Flag, Kind
+from write_side.ledger.across.coordinator import EVENTS, PLANS, Event
+from write_side.ledger.across.participant import EFFECTS, MOVES, Manner, Move
+from write_side.ledger.commands.commands import Change, Command, Leg, LegsTransfer, Protocol
+from write_side.ledger.commands.step_batch import StepBatch
 
 ID = id_at(NOON_US, 1)
 THREE_WAYS = (Leg(ALICE, -30, USD), Leg(BOB, 10, USD), Leg(CAROL, 20, USD))

@@ -6,13 +6,13 @@ import itertools
 from collections import deque
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
-from write_side.contract.atoms import partition_of
-from write_side.contract.block import Block
-from write_side.contract.pending_columns import WHAT, Phase, What
-from write_side.ledger.command_batch import CommandBatch
-from write_side.ledger.commands import Command, OpenAccount, Transfer
-from write_side.ledger.outstanding import messages_again, messages_of_block
-from write_side.ledger.step_batch import StepBatch
+from write_side.contract.block.block import Block
+from write_side.contract.state.pending_columns import WHAT, Phase, What
+from write_side.contract.words.atoms import partition_of
+from write_side.ledger.across.outstanding import messages_again, messages_of_block
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands.step_batch import StepBatch
 
 USD = "USD/2"
 PARTITIONS = 3

@@ -22,7 +22,7 @@ from tests.unit.write_side.ledger.model.values import (
     legs_of,
     turned,
 )
-from write_side.ledger.commands import (
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Command,

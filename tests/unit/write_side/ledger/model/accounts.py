@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tests.unit.write_side.ledger.model.values import NO_FLOOR_IN_COLUMN, TEN_TO_18, Entry, Refused, partition_of
-from write_side.contract.codes import Flag
-from write_side.ledger.commands import ANY_AVAILABLE, ANY_VERSION, Change, Leg, OpenAccount
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION, Change, Leg, OpenAccount
 
 
 class Account:

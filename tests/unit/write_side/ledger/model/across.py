@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tests.unit.write_side.ledger.model.accounts import Accounts
 from tests.unit.write_side.ledger.model.steps import Step, check_try, do
 from tests.unit.write_side.ledger.model.values import TEN_SECONDS_US, Refused
-from write_side.ledger.commands import Leg
+from write_side.ledger.commands.commands import Leg
 
 
 class Ask(NamedTuple):

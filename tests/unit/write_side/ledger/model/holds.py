@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.unit.write_side.ledger.model.accounts import Accounts, Delta, row_name
 from tests.unit.write_side.ledger.model.values import Refused
-from write_side.ledger.commands import Capture, Hold, Leg
+from write_side.ledger.commands.commands import Capture, Hold, Leg
 
 
 class HeldMoney:

@@ -14,7 +14,7 @@ from tests.unit.write_side.ledger.model.values import (
     has_time,
     time_of,
 )
-from write_side.ledger.commands import Leg, Reverse, Rich, Transfer
+from write_side.ledger.commands.commands import Leg, Reverse, Rich, Transfer
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tests.unit.write_side.ledger.model.accounts import Accounts, Delta, row_name
 from tests.unit.write_side.ledger.model.values import Refused, partition_of
-from write_side.ledger.commands import Leg
+from write_side.ledger.commands.commands import Leg
 
 Effect = tuple[int, int, int]
 NOTHING: Effect = (0, 0, 0)

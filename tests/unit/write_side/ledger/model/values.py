@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from write_side.ledger.commands import Command, Leg, Mode, Transfer
+from write_side.ledger.commands.commands import Command, Leg, Mode, Transfer
 
 TEN_TO_18 = 1_000_000_000_000_000_000
 NO_FLOOR_IN_COLUMN = -9_223_372_036_854_775_808

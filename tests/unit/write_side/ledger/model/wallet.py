@@ -10,8 +10,8 @@ from tests.unit.write_side.ledger.model.across import Ask, Tell
 from tests.unit.write_side.ledger.model.steps import Step
 from tests.unit.write_side.ledger.model.values import Chain, legs_of, partition_of
 from tests.unit.write_side.ledger.wallet_model import Item, Outcome, WalletModel
-from write_side.contract.codes import Code, Kind, word_of
-from write_side.ledger.commands import (
+from write_side.contract.words.codes import Code, Kind, word_of
+from write_side.ledger.commands.commands import (
     Capture,
     Change,
     Command,
@@ -22,7 +22,7 @@ from write_side.ledger.commands import (
     Transfer,
     Void,
 )
-from write_side.ledger.step_batch import StepBatch
+from write_side.ledger.commands.step_batch import StepBatch
 
 ACTIONS = ("try", "confirm", "cancel")
 STATES = ("none", "held", "rejected", "done", "released", "fenced")

@@ -1,0 +1,176 @@
+"""The ASGI application at the public port: the gateway's own addresses, and the proxy for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from fanfold.api.asyncapi import stream_document
+from fanfold.api.openapi import public_document
+from fanfold.api.problems import problem_document
+from gateway.doors.static_files import StaticFile
+from gateway.proxy.http_answers import send_bytes, send_json, send_problem
+from gateway.proxy.reverse_proxy import ReverseProxy
+from gateway.proxy.upstream import Receive, Scope, Send, Upstream, UpstreamUnavailable
+from gateway.streams.hub import Hub
+
+READY_WAIT_MS: Final = 2_000
+"""How long a side may take to say whether it is ready."""
+
+_log = structlog.get_logger(__name__)
+
+NO_PARAMETERS: Final = "Nothing changed. This address takes no query parameters."
+
+Handler = Callable[[Scope, Send], Awaitable[None]]
+
+
+class Front:
+    """ASGI 3. Knows no state of its own but whether the gateway is stopping."""
+
+    def __init__(
+        self,
+        proxy: ReverseProxy,
+        sides: dict[str, Upstream],
+        hub: Hub,
+        registry: CollectorRegistry,
+        pages: dict[str, StaticFile],
+    ) -> None:
+        self.stopping = False
+        self._proxy = proxy
+        self._sides = sides
+        self._hub = hub
+        self._registry = registry
+        self._pages = pages
+        self._own: dict[str, Handler] = {
+            "/healthz": self._alive,
+            "/readyz": self._ready,
+            "/metrics": self._metrics,
+            "/openapi.json": self._described,
+            "/asyncapi.json": self._described,
+            "/v1/stream": self._stream,
+        }
+        self._own.update(dict.fromkeys(pages, self._page))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+            return
+        handler = self._own.get(scope["path"])
+        if handler is None:
+            await self._proxy(scope, receive, send)
+        elif scope["method"] not in ("GET", "HEAD"):
+            await send_problem(send, "method_not_allowed", allow="GET, HEAD")
+        elif scope["query_string"] and scope["path"] not in self._pages:
+            # Whoever asks for something special must not get the usual and take it for that.
+            await send_problem(send, "parameter_malformed", detail=NO_PARAMETERS)
+        else:
+            await handler(scope, send)
+
+    async def _page(self, scope: Scope, send: Send) -> None:
+        page = self._pages[scope["path"]]
+        headers = [
+            (b"etag", page.tag),
+            (b"cache-control", b"no-cache"),
+            (b"content-security-policy", page.policy),
+            (b"x-content-type-options", b"nosniff"),
+            (b"referrer-policy", b"no-referrer"),
+            (b"cross-origin-opener-policy", b"same-origin"),
+        ]
+        held = {value for name, value in scope["headers"] if name == b"if-none-match"}
+        if page.tag in held:
+            await send({"type": "http.response.start", "status": 304, "headers": headers})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send_bytes(send, 200, page.content_type, page.body, headers)
+
+    async def _alive(self, _: Scope, send: Send) -> None:
+        await send_json(send, 200, {"status": "alive"})
+
+    async def _ready(self, _: Scope, send: Send) -> None:
+        """Ready is a door through which a write would be answered. What else is the matter is told as degraded."""
+        writes, reads = await asyncio.gather(
+            *(_ask_ready(name, self._sides[name]) for name in ("write_side", "read_side"))
+        )
+        reasons = ["the gateway is stopping"] if self.stopping else []
+        if not self._hub.ready:
+            reasons.append("the partitions are not known yet")
+        reasons += writes.reasons
+        degraded = [*writes.degraded, *reads.reasons, *reads.degraded, *self._old_streams()]
+        document = {
+            "status": "not ready" if reasons else "degraded" if degraded else "ready",
+            "reasons": [*reasons, *degraded] if reasons else [],
+            "degraded": degraded,
+            "streams": self._hub.streams,
+            "write_side": writes.document,
+            "read_side": reads.document,
+        }
+        await send_json(send, 503 if reasons else 200, document)
+
+    def _old_streams(self) -> list[str]:
+        silent = "feed is silent, or what it lost cannot be read: balances on open streams may be old"
+        if self._hub.ready and len(self._hub.silent) == len(self._hub.partitions):
+            return [f"the {silent}"]
+        return [f"partition {partition}: its {silent}" for partition in sorted(self._hub.silent)]
+
+    async def _metrics(self, _: Scope, send: Send) -> None:
+        await send_bytes(send, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
+
+    async def _described(self, scope: Scope, send: Send) -> None:
+        await send_bytes(send, 200, b"application/json", _documents()[scope["path"]])
+
+    async def _stream(self, _: Scope, send: Send) -> None:
+        body = msgspec.json.encode(problem_document("upgrade_required"))
+        headers = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
+        await send_bytes(send, 426, b"application/problem+json", body, headers)
+
+
+class _Told(NamedTuple):
+    """What a side says of itself: why it is not ready, empty when it is; what is the matter all the same; all of it."""
+
+    reasons: list[str]
+    degraded: list[str]
+    document: Any
+
+
+async def _ask_ready(name: str, side: Upstream) -> _Told:
+    label = name.replace("_", " ")
+    try:
+        async with asyncio.timeout(READY_WAIT_MS / 1000):
+            status, body = await side.ask("GET", "/readyz")
+        document = msgspec.json.decode(body) if body else None
+    except (UpstreamUnavailable, TimeoutError):
+        return _Told([f"the {label} does not answer"], [], None)
+    except msgspec.DecodeError:
+        return _Told([f"the {label} does not say whether it is ready"], [], None)
+
+    def said(member: str) -> list[str]:
+        found = document.get(member) if isinstance(document, dict) else None
+        return [f"{label}: {each}" for each in found] if isinstance(found, list) else []
+
+    if status == 200:
+        return _Told([], said("degraded"), document)
+    return _Told(said("reasons") or [f"the {label} is not ready"], [], document)
+
+
+@cache
+def _documents() -> dict[str, bytes]:
+    """Made when first asked for, in some 0.2 s: a gateway that nobody asks starts without them."""
+    return {
+        "/openapi.json": msgspec.json.encode(public_document()),
+        "/asyncapi.json": msgspec.json.encode(stream_document()),
+    }
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Opening and closing are the composition's; a server that asks is told that all is well."""
+    while True:
+        message = await receive()
+        await send({"type": message["type"] + ".complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

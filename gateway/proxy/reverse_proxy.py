@@ -1,0 +1,205 @@
+"""Which request goes to which side, and what every request must be before it goes anywhere.
+
+Only what the table names passes: `/internal/` of a side can never be reached from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import structlog
+
+from fanfold.api.routes import ROUTES, Side
+from gateway.metrics import Metrics
+from gateway.proxy.http_answers import send_problem
+from gateway.proxy.upstream import (
+    HOP_BY_HOP,
+    Crowded,
+    Message,
+    NotSent,
+    Receive,
+    Scope,
+    Send,
+    Upstream,
+    UpstreamUnavailable,
+)
+
+_SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
+"""What a path segment may be beside this, the sides say."""
+
+
+def _table() -> list[tuple[re.Pattern[str], dict[str, Side]]]:
+    """Of each public path its pattern, decoded, and the side of each method."""
+    paths: dict[str, dict[str, Side]] = {}
+    for each in ROUTES:
+        if each.public:
+            paths.setdefault(re.sub(r"\{[a-z]+\}", "{}", each.path), {})[each.method] = each.side
+    return [(re.compile(path.replace("{}", _SEGMENT) + r"\Z", re.DOTALL), sides) for path, sides in paths.items()]
+
+
+_TABLE: Final = _table()
+
+DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
+    b"expect",
+    b"forwarded",
+    b"x-forwarded-for",
+    b"x-forwarded-proto",
+    b"x-forwarded-host",
+    b"x-real-ip",
+}
+"""What is between the client and the gateway only, and what no side may believe from a client.
+
+`transfer-encoding` stays as the sign of a body without a length; `OverHttp` frames such a body again.
+"""
+
+_log = structlog.get_logger(__name__)
+
+
+class Refused(NamedTuple):
+    """A request that goes nowhere: the problem's word, and methods that the address does take."""
+
+    word: str
+    allow: str | None = None
+
+
+def route(method: str, path: str) -> Side | Refused:
+    """Where a request goes. HEAD is answered wherever GET is."""
+    for pattern, sides in _TABLE:
+        if pattern.match(path):
+            asked = "GET" if method == "HEAD" else method
+            allowed = [*sides, "HEAD"] if "GET" in sides else list(sides)
+            return sides[asked] if asked in sides else Refused("method_not_allowed", ", ".join(allowed))
+    return Refused("not_found")
+
+
+def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Names are lower case already (ASGI). What `connection` names belongs to this connection too."""
+    named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
+    # A client must not unframe its body by naming the length as a header of the connection.
+    dropped = DROPPED | (named - {b"content-length", b"transfer-encoding", b"content-type", b"host"})
+    return [(name, value) for name, value in headers if name not in dropped]
+
+
+class _Guard:
+    """One request on its way: counts the body, remembers whether an answer has begun."""
+
+    def __init__(self, receive: Receive, send: Send, bytes_max: int) -> None:
+        self.unread = receive
+        """The client's own, for what is left of the body."""
+        self._send = send
+        self._left = bytes_max
+        self.too_large = False
+        self.ended = False
+        self.cut = False
+        """The body will not end: the client went away in it, or it is too large. No side is to blame for what follows."""
+        self.status = 0
+
+    async def receive(self) -> Message:
+        if self.too_large:
+            return {"type": "http.disconnect"}
+        message = await self.unread()
+        self.cut = self.cut or (message["type"] == "http.disconnect" and not self.ended)
+        self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        self._left -= len(message.get("body", b""))
+        if self._left < 0:
+            self.too_large = self.cut = True
+            return {"type": "http.disconnect"}
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.too_large and not self.status:
+            return  # what a side says to a body cut short is not the answer
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+
+DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
+DISCARD_SECONDS_MAX: Final = 30
+"""A refused body is read on up to here: longer ones are no client's mistake."""
+
+
+ONLY_READ: Final = "This was only a question: no money is affected. Ask again soon."
+"""For what the read side does not answer: the table's words are for writes, which may have been made."""
+
+NEVER_SENT: Final = (
+    "This request never left the gateway: it did nothing and moved no money. Send it again soon with the same id."
+)
+"""For a write that did not reach the write side."""
+
+
+class ReverseProxy:
+    """An ASGI application for everything under `/v1/` but the stream."""
+
+    def __init__(self, write_side: Upstream, read_side: Upstream, metrics: Metrics, request_bytes_max: int) -> None:
+        self._sides: dict[Side, Upstream] = {"write": write_side, "read": read_side}
+        self._metrics = metrics
+        self._away: set[Side] = set()
+        self._request_bytes_max = request_bytes_max
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        side = route(scope["method"], scope["path"])
+        if isinstance(side, Refused):
+            await _discard(receive)
+            await send_problem(send, side.word, allow=side.allow)
+            return
+        length = _declared_length(scope["headers"])
+        if length is None or length > self._request_bytes_max:
+            await _discard(receive)
+            await send_problem(send, "body_malformed" if length is None else "body_too_large")
+            return
+        await self._pass_on(side, scope, _Guard(receive, send, self._request_bytes_max), send)
+
+    async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
+        inner = dict(scope) | {"headers": passed_headers(scope["headers"])}
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"  # the server that answers the client leaves the body out
+        word, sent = None, True
+        try:
+            await self._sides[side](inner, guard.receive, guard.send)
+            if side in self._away:
+                self._away.discard(side)
+                _log.info("upstream_back", side=side)
+        except Crowded:
+            word, sent = "overloaded", False
+        except UpstreamUnavailable as gone:
+            word, sent = "upstream_unavailable", not isinstance(gone, NotSent)
+            # Once, not for every request of an outage: the metrics count those.
+            if not guard.cut and side not in self._away:
+                self._away.add(side)
+                _log.warning("upstream_unavailable", side=side, reason=str(gone))
+        except Exception:
+            word = "internal"
+            if not guard.too_large:
+                _log.exception("upstream_failed", side=side)
+        if not guard.status and (word is not None or guard.too_large):
+            if not guard.ended:
+                await _discard(guard.unread)
+            detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
+            await send_problem(send, "body_too_large" if guard.too_large else word or "internal", detail=detail)
+        self._metrics.requests.labels(side, str(guard.status or "none")).inc()
+
+
+async def _discard(receive: Receive) -> None:
+    """Read the rest of a body that nobody wants: a connection closed over unread bytes is reset, and its client would get
+    the reset instead of the answer. Gives up at `DISCARDED_BYTES_MAX` or `DISCARD_SECONDS_MAX`."""
+    left = DISCARDED_BYTES_MAX
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS_MAX):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+
+
+def _declared_length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The body's declared length, 0 when none is declared; None when it is not one plain number."""
+    lengths = {value for name, value in headers if name == b"content-length"}
+    if not lengths:
+        return 0
+    [length, *others] = lengths
+    return int(length) if not others and length.isdigit() and len(length) <= 18 else None

@@ -1,0 +1,96 @@
+"""The balances port: where the hub reads the state of accounts. One adapter, over the read side's `POST /internal/balances`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple, Protocol
+
+import msgspec
+
+from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.malformed import Malformed
+from gateway.protocol.messages import Item, item
+from gateway.proxy.upstream import Upstream, UpstreamUnavailable
+from write_side.contract.words.position import Position, parse_positions
+
+
+class BalancesUnavailable(Exception):
+    """The state cannot be read now. Nothing is wrong with the accounts; try again."""
+
+
+class Found(NamedTuple):
+    """What a read found: the state of each account that exists, all from one moment, and the position that it reflects.
+
+    undecided: accounts that are not there while the view is behind the log; they may be in what it has not folded yet.
+    """
+
+    items: dict[str, Item]
+    reached: int
+    undecided: frozenset[str] = frozenset()
+
+
+class Balances(Protocol):
+    """Reads of one partition's accounts."""
+
+    async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
+        """The state of each account that exists.
+
+        accounts: 1 to 1,000 names of this partition. min_position: a block sequence, -1 for any. Waits `wait_ms` at most
+        for it. Raises BalancesUnavailable.
+        """
+        ...
+
+
+Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}\Z")]
+
+
+class _Account(msgspec.Struct):
+    """What is used of an account document (DESIGN 4). Patterns, because these go into frames as they are."""
+
+    account: str
+    asset: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+/[0-9]+\Z")]
+    posted: Digits
+    held: Digits
+    available: Digits | None
+    version: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+    at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\Z")]
+    flags: list[Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\Z")]] = []
+
+
+class _Answer(msgspec.Struct):
+    positions: str
+    accounts: list[_Account | None]
+    undecided: list[int] = []
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class ReadSideBalances:
+    """`Balances` over an upstream."""
+
+    def __init__(self, read_side: Upstream) -> None:
+        self._read_side = read_side
+
+    async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
+        asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
+        if min_position >= 0:
+            asked["min_position"] = str(Position(partition, min_position))
+        try:
+            status, body = await self._read_side.ask("POST", "/internal/balances", msgspec.json.encode(asked))
+        except UpstreamUnavailable as gone:
+            raise BalancesUnavailable(str(gone)) from gone
+        if status != 200:
+            raise BalancesUnavailable(f"the read side answered {status}")
+        try:
+            answer = _decode(body)
+            undecided = frozenset(accounts[place] for place in answer.undecided)
+            reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
+        except (msgspec.MsgspecError, Malformed, IndexError) as error:
+            raise BalancesUnavailable("the read side's answer has another shape") from error
+        found = (document for document in answer.accounts if document is not None)
+        items = {
+            each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
+            for each in found
+        }
+        return Found(items, reached, undecided)

@@ -1,0 +1,284 @@
+"""Between the feed and the streams: follows every partition, reads what has to be read, and flushes who has something new.
+
+The rules are in `protocol/partition_watch.py` and `protocol/session.py`; here are only tasks, waits and retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, Protocol
+
+import structlog
+
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from gateway.metrics import Metrics
+from gateway.protocol.messages import Item
+from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
+from gateway.protocol.session import Session, Watch
+from gateway.protocol.subscription import Subscription, Watcher
+from gateway.streams.balances import Balances, BalancesUnavailable, Found
+from read_side.contract.feed import Feed
+from write_side.contract.words.atoms import partition_of
+
+FLUSHES_AT_ONCE: Final = 128
+"""Streams flushed before other work gets a turn: about a millisecond."""
+
+BATCHES_AT_ONCE: Final = 16
+"""Batches taken while more are waiting before the flush gets a turn; under load they leave as one frame."""
+
+RETRY_MS_MIN: Final = 50
+RETRY_MS_MAX: Final = 2_000
+"""Waits between attempts double from the one to the other, and go on while somebody watches."""
+
+READ_WAIT_MS: Final = 2_000
+"""How long one read lets the view catch up with the feed."""
+
+TICK_MS: Final = 250
+"""How often silence and overdue snapshots are looked for: a sixth of `cut_wait_ms`."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Stream(Protocol):
+    """What the hub needs of a connection."""
+
+    session: Session
+
+    def flush(self) -> None:
+        """Write what waits in the session's outbox, or do nothing while the client does not read."""
+        ...
+
+
+class Hub:
+    """One per process. `run` must be running for anything to be pushed."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        balances: Balances,
+        metrics: Metrics,
+        now_ms: Callable[[], int],
+        *,
+        snapshot_wait_ms: int,
+        cut_wait_ms: int,
+        feed_silence_ms: int,
+    ) -> None:
+        self.partitions: list[PartitionWatch] = []
+        self.silent: frozenset[int] = frozenset()
+        """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
+        self._feed = feed
+        self._balances = balances
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._snapshot_wait_ms = snapshot_wait_ms
+        self._cut_wait_ms = cut_wait_ms
+        self._feed_silence_ms = feed_silence_ms
+        self._touched: dict[Watcher, None] = {}
+        self._streams: dict[Watcher, Stream] = {}
+        self._heard_at_ms: list[int] = []
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        metrics.connections.set_function(lambda: len(self._streams))
+        metrics.subscriptions.set_function(lambda: sum(len(session.by_number) for session in self._streams))
+
+    # Life.
+
+    def open(self, partitions: int) -> None:
+        """Make a watch for each partition; before, `ready` is False."""
+        self.partitions = [PartitionWatch(p, self._touched, self._cut_wait_ms) for p in range(partitions)]
+        self._heard_at_ms = [self._now_ms()] * partitions
+
+    @property
+    def ready(self) -> bool:
+        return bool(self.partitions)
+
+    @property
+    def live(self) -> bool:
+        return not self.silent
+
+    async def run(self) -> None:
+        """Follow the feed of every partition until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for watch in self.partitions:
+                    tasks.create_task(self._follow(watch))
+                tasks.create_task(self._flush_for_ever())
+                tasks.create_task(self._tick_for_ever())
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    def silent_ms(self, partition: int) -> int:
+        return self._now_ms() - self._heard_at_ms[partition]
+
+    # Streams.
+
+    @property
+    def streams(self) -> int:
+        return len(self._streams)
+
+    def join(self, stream: Stream) -> None:
+        self._streams[stream.session] = stream
+        self._tell(stream.session, in_silent=False)
+
+    def leave(self, stream: Stream) -> None:
+        self._streams.pop(stream.session, None)
+        self._touched.pop(stream.session, None)
+        self.unwatch(stream.session.end().subscriptions)
+
+    def watch(self, session: Session, watch: Watch) -> None:
+        """Serve a subscribe: register now, read, then acknowledge.
+
+        Before this returns, because the client's next message may unsubscribe: whoever is registered after that stays for ever.
+        """
+        shares = self._by_partition(watch.subscriptions)
+        reads = [(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
+        self._tell(session, self._in_silent(session))
+        self._spawn(self._serve(session, watch, reads))
+
+    def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
+        sessions = dict.fromkeys(subscription.session for subscription in subscriptions)
+        for partition, share in self._by_partition(subscriptions).items():
+            self.partitions[partition].forget(share)
+        for session in sessions:
+            self._tell(session, self._in_silent(session))
+
+    async def _serve(self, session: Session, watch: Watch, reads: list[tuple[PartitionWatch, Read]]) -> None:
+        try:
+            async with asyncio.timeout(self._snapshot_wait_ms / 1000):
+                answers = await asyncio.gather(*(self._read(partition, read) for partition, read in reads))
+        except TimeoutError:
+            detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
+            self.unwatch(session.refuse(watch, "upstream_unavailable", detail).subscriptions)
+            for partition, read in reads:
+                partition.stay(read.subscriptions, self._now_ms())
+        else:
+            versions = {name: item.version for found in answers for name, item in found.items.items()}
+            session.acknowledge(watch, versions, frozenset[str]().union(*(found.undecided for found in answers)))
+            for (partition, read), found in zip(reads, answers, strict=True):
+                partition.finish(read, found.items, found.reached, self._now_ms())
+        self._touched[session] = None
+        self._wake.set()
+
+    # Reads.
+
+    async def _read(self, partition: PartitionWatch, read: Read) -> Found:
+        """All rows of a read, in parts, tried until it works; reached is the furthest position of any part."""
+        accounts, items, reached, undecided = read.accounts, dict[str, Item](), -1, frozenset[str]()
+        for start in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
+            part = accounts[start : start + ACCOUNTS_PER_MESSAGE_MAX]
+            found = await self._read_part(partition.partition, part, read.min_position)
+            items |= found.items
+            reached, undecided = max(reached, found.reached), undecided | found.undecided
+        return Found(items, reached, undecided)
+
+    async def _read_part(self, partition: int, accounts: list[str], min_position: int) -> Found:
+        retry_ms = RETRY_MS_MIN
+        while True:
+            try:
+                return await self._balances.read(partition, accounts, min_position, READ_WAIT_MS)
+            except BalancesUnavailable as unavailable:
+                _log.warning("balances_unavailable", partition=partition, reason=str(unavailable))
+            except Exception:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
+                _log.exception("balances_failed", partition=partition)
+            await asyncio.sleep(retry_ms / 1000)
+            retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
+
+    async def _repair(self, partition: PartitionWatch) -> None:
+        while (read := partition.begin_repair()) is not None:
+            self._metrics.repairs.inc()
+            found = await self._read(partition, read)
+            partition.finish(read, found.items, found.reached, self._now_ms())
+            self._wake.set()
+
+    # The feed.
+
+    async def _follow(self, partition: PartitionWatch) -> None:
+        """A feed that ends or fails is taken up again: the first batch then breaks, and a repair makes up for the rest."""
+        retry_ms = RETRY_MS_MIN
+        repair: asyncio.Task[None] | None = None
+        taken = 0
+        while True:
+            try:
+                async for batch in self._feed.subscribe(partition.partition):
+                    retry_ms = RETRY_MS_MIN
+                    self._heard_at_ms[partition.partition] = self._now_ms()
+                    verdict = partition.take(batch)
+                    self._metrics.batches.labels(verdict.value).inc()
+                    if verdict is Verdict.BROKEN and (repair is None or repair.done()):
+                        repair = self._spawn(self._repair(partition))
+                    if self._touched:
+                        self._wake.set()
+                    taken += 1
+                    if taken % BATCHES_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+            except Exception:
+                _log.exception("feed_failed", partition=partition.partition)
+            await asyncio.sleep(retry_ms / 1000)
+            retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
+
+    async def _flush_for_ever(self) -> None:
+        """Who was touched is flushed once, however many batches touched it meanwhile."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._touched:
+                for session in [session for session, _ in zip(self._touched, range(FLUSHES_AT_ONCE), strict=False)]:
+                    del self._touched[session]
+                    stream = self._streams.get(session)
+                    if stream is not None:
+                        stream.flush()
+                await asyncio.sleep(0)
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_MS / 1000)
+            self.tick()
+
+    def tick(self) -> None:
+        """Look for silence and for snapshots that waited long enough."""
+        now_ms = self._now_ms()
+        for partition in self.partitions:
+            partition.release_overdue(now_ms)
+            self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
+        silent = frozenset(
+            partition.partition
+            for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)
+            if now_ms - heard_at_ms >= self._feed_silence_ms
+            or partition.repairing_ms(now_ms) > self._feed_silence_ms
+            # Who was told that it is old hears that it is live once what was lost has been read.
+            or (partition.repairing and partition.partition in self.silent)
+        )
+        if silent != self.silent:
+            self.silent = silent
+            in_silent = frozenset[Watcher]().union(*(self.partitions[p].sessions() for p in silent))
+            for session in self._streams:
+                self._tell(session, session in in_silent)
+        if self._touched:
+            self._wake.set()
+
+    def _in_silent(self, session: Watcher) -> bool:
+        """Whether it watches an account of a silent partition."""
+        return bool(self.silent) and not self.silent.isdisjoint(self._by_partition(session.by_number.values()))
+
+    def _tell(self, session: Watcher, in_silent: bool) -> None:
+        """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""
+        live = not in_silent and (not self.silent or len(self.silent) < len(self.partitions))
+        if session.live is not live:
+            session.tell_status(live)
+            self._touched[session] = None
+            self._wake.set()
+
+    def _by_partition(self, subscriptions: Iterable[Subscription]) -> dict[int, list[Subscription]]:
+        shares: dict[int, list[Subscription]] = {}
+        for subscription in subscriptions:
+            partition = partition_of(subscription.account, len(self.partitions)) if len(self.partitions) > 1 else 0
+            shares.setdefault(partition, []).append(subscription)
+        return shares
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,319 @@
+"""One stream connection: bytes in and out of a session. A `ws` class for uvicorn, made by `websockets`' sans-I/O protocol.
+
+uvicorn's HTTP protocol reads the upgrade request, makes one of these, and hands over the transport. From then on this class
+is the connection's protocol: it accepts or refuses the handshake, feeds the session, and writes what the outbox holds, all of
+it in one `transport.write` a flush. While the transport's buffer is full nothing is written and nothing is read, so the outbox
+keeps only the newest balance of each subscription.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple, cast
+
+import structlog
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from fanfold.api.close_codes import MEANINGS, CloseCode
+from gateway.metrics import Metrics
+from gateway.protocol.outbox import text_frame
+from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
+from gateway.streams.hub import Hub
+
+PATH: Final = "/v1/stream"
+
+_log = structlog.get_logger(__name__)
+_quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
+"""The sans-I/O protocol tells every closed connection; the metrics do that."""
+
+
+class StreamTerms(NamedTuple):
+    """What every stream of a gateway is held to; `gateway/settings.py` says what each means."""
+
+    connections_max: int
+    subscriptions_max: int
+    message_bytes_max: int
+    buffer_bytes: int
+    ping_ms: int
+    pong_ms: int
+    close_ms: int
+    origins: frozenset[str]
+
+
+class StreamConnection(asyncio.Protocol):
+    """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
+
+    __slots__ = (
+        "_closing",
+        "_connections",
+        "_fragments",
+        "_heard",
+        "_hub",
+        "_joined",
+        "_metrics",
+        "_ping_ends",
+        "_stopping",
+        "_taken_bytes",
+        "_terms",
+        "_timer",
+        "_transport",
+        "_websocket",
+        "_writable",
+        "_written_bytes",
+        "session",
+    )
+
+    def __init__(
+        self,
+        hub: Hub,
+        terms: StreamTerms,
+        metrics: Metrics,
+        stopping: Callable[[], bool],
+        *,
+        config: Any,
+        server_state: Any,
+        app_state: Any,
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        self._hub = hub
+        self._terms = terms
+        self._metrics = metrics
+        self._stopping = stopping
+        self._connections: set[Any] = server_state.connections
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
+        self._websocket = ServerProtocol(
+            select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
+        )
+        self.session = Session(terms.subscriptions_max)
+        self._fragments: bytearray | None = None
+        self._writable = True
+        self._written_bytes = self._taken_bytes = self._ping_ends = 0
+        self._heard = True
+        self._joined = False
+        self._closing = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._terms.buffer_bytes)
+        self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._set_timer(None)
+        self._closing = True
+        if self._joined:
+            self._joined = False
+            self._hub.leave(self)
+
+    def eof_received(self) -> None:
+        """The client half-closed: nothing more comes, so let asyncio close the transport."""
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        if not self._transport.is_closing():
+            # Who does not read may not ask either: that bounds the answers in the outbox.
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard = True
+        self._websocket.receive_data(data)
+        try:
+            for event in self._websocket.events_received():
+                if isinstance(event, Request):
+                    self._shake_hands(event)
+                elif isinstance(event, Frame) and not self._closing:
+                    self._take_frame(event)
+            if self._websocket.handshake_exc is not None and not self._closing:
+                self._refuse_bytes()
+            self._write_protocol_bytes()
+            self.flush()
+        except Exception:  # a bug of ours must not leave a connection behind that nobody serves
+            _log.exception("stream_failed")
+            self._close(CloseCode.INTERNAL)
+            if not self._closing:
+                self._transport.abort()
+
+    # Handshake.
+
+    def _refuse_bytes(self) -> None:
+        """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
+        self._closing = True
+        self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
+        self._transport.close()
+
+    def _shake_hands(self, request: Request) -> None:
+        try:
+            refused = self._refusal(request)
+        except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
+            refused = Refusal("handshake_malformed")
+        if refused is not None:
+            response = refusal_response(refused)
+        else:
+            response = self._websocket.accept(request)
+        self._websocket.send_response(response)
+        if response.status_code != 101:
+            self._closing = True
+            return
+        self._joined = True
+        self._hub.join(self)
+        self._set_timer(self._terms.ping_ms, self._ping)
+
+    def _refusal(self, request: Request) -> Refusal | None:
+        """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
+        path, _, query = request.path.partition("?")
+        if path != PATH:
+            return Refusal("not_found")
+        if query:
+            return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")
+        if self._stopping():
+            return Refusal("stopping")
+        if not self._hub.ready:
+            return Refusal("upstream_unavailable", "The gateway does not know the partitions yet. Try again soon.")
+        if self._hub.streams >= self._terms.connections_max:
+            return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
+        if not origin_allowed(request.headers, self._terms.origins):
+            return Refusal("origin_refused")
+        return None
+
+    # Frames.
+
+    def _take_frame(self, frame: Frame) -> None:
+        match frame.opcode:
+            case Opcode.TEXT if frame.fin:
+                self._take_text(frame.data)
+            case Opcode.TEXT:
+                self._fragments = bytearray(frame.data)
+            case Opcode.CONT if self._fragments is not None:
+                # Bounded: the sans-I/O protocol counts the whole message against its maximum size.
+                self._fragments += frame.data
+                if frame.fin:
+                    whole, self._fragments = self._fragments, None
+                    self._take_text(whole)
+            case Opcode.BINARY | Opcode.CONT:
+                self._close(CloseCode.NOT_TEXT)
+            case Opcode.CLOSE:
+                # The sans-I/O protocol has answered it, or this is the answer to ours.
+                self._closing = True
+            case _:
+                pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
+
+    def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError:
+            self._close(CloseCode.NOT_UTF8)
+            return
+        match self.session.receive(text):
+            case Watch() as watch:
+                self._hub.watch(self.session, watch)
+            case Unwatch(subscriptions):
+                self._hub.unwatch(subscriptions)
+            case Close(code):
+                self.flush()
+                self._close(code)
+            case None:
+                pass
+
+    # Writing.
+
+    def flush(self) -> None:
+        """Everything that waits, in one write."""
+        if self._writable and not self._closing and self._joined and self.session.outbox:
+            frames, items = self.session.outbox.take()
+            self._write(b"".join([text_frame(frame) for frame in frames]))
+            self._metrics.frames.inc()
+            if items:
+                self._metrics.items.inc(items)
+
+    def _write(self, data: bytes) -> None:
+        self._written_bytes += len(data)
+        self._transport.write(data)
+
+    def _write_protocol_bytes(self) -> None:
+        """What the sans-I/O protocol itself says: handshake, pong, close. An empty part means: end the connection."""
+        parts = self._websocket.data_to_send()
+        if parts and not self._transport.is_closing():
+            self._write(b"".join(parts))
+        if b"" in parts or self._websocket.state is State.CLOSED:
+            self._closing = True
+            closed = self._websocket.close_sent
+            if closed is not None and self._websocket.close_rcvd is None:
+                self._metrics.closes.labels(str(closed.code)).inc()
+            self._transport.close()
+
+    # Ending.
+
+    def _close(self, code: CloseCode) -> None:
+        """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""
+        if self._closing or self._websocket.state is not State.OPEN:
+            return
+        self._websocket.send_close(code, MEANINGS[code].reason)
+        self._closing = True
+        self._metrics.closes.labels(str(int(code))).inc()
+        self._write_protocol_bytes()
+        # A client that does not read cannot answer either.
+        end = self._transport.close if self._writable else self._transport.abort
+        self._set_timer(self._terms.close_ms, end)
+
+    def shutdown(self) -> None:
+        """Called by uvicorn when the server stops."""
+        if self._joined and not self._closing:
+            self.flush()
+            self._close(CloseCode.RESTARTING)
+        else:
+            self._transport.close()
+
+    # Keep-alive: a ping, and later a look whether anything at all came back.
+
+    def _ping(self) -> None:
+        if not self._writable:
+            # Slowly is not never: only who took nothing since the last ping is cut off.
+            if self._took_some():
+                self._set_timer(self._terms.ping_ms, self._ping)
+            else:
+                self._close(CloseCode.NOT_READING)
+            return
+        self._heard = False
+        self._websocket.send_ping(b"")
+        self._write_protocol_bytes()
+        self._ping_ends = self._written_bytes
+        self._took_some()
+        self._set_timer(self._terms.pong_ms, self._look_for_pong)
+
+    def _took_some(self) -> bool:
+        """Whether the client has taken bytes since this was asked last."""
+        before, self._taken_bytes = self._taken_bytes, self._written_bytes - self._transport.get_write_buffer_size()
+        return self._taken_bytes > before
+
+    def _look_for_pong(self) -> None:
+        if self._heard or not self._writable:
+            # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
+            self._set_timer(self._terms.ping_ms, self._ping)
+        elif self._taken_bytes < self._ping_ends and self._took_some():
+            # The ping itself lay behind what the client had not taken yet, and it takes some: the pong has time from then on.
+            self._set_timer(self._terms.pong_ms, self._look_for_pong)
+        else:
+            self._close(CloseCode.PONG_MISSED)
+
+    def _set_timer(self, delay_ms: int | None, then: Callable[[], None] | None = None) -> None:
+        """One timer at a time: the next ping, the pong's time, or the end of closing."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if delay_ms is not None and then is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, then)

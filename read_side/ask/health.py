@@ -1,0 +1,91 @@
+"""Whether this process can answer, what keeps it from it, and how far readers are behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from read_side.contract.questions import Starting
+from read_side.follow.projector import Projector
+from write_side.contract.words.position import Position
+
+STORE_SILENT_S: Final = 2.0
+"""The view store is asked every second (`projector.HEARTBEAT_S`) and answers within milliseconds. Its time-out is 5 s."""
+
+
+class Health:
+    """Of the projectors of this process.
+
+    Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
+    damaged, away or given up is `degraded`: its readers get the reason, and those of the others must not be sent away for it.
+    """
+
+    def __init__(self, projectors: Sequence[Projector], wall_us: Callable[[], int], partitions_of_log: int) -> None:
+        self._projectors = projectors
+        self._wall_us = wall_us
+        self._partitions_of_log = partitions_of_log
+        self.stopping = False
+
+    def not_ready(self) -> list[str]:
+        """Why this process should not get requests; empty when it should."""
+        reasons = ["the service is stopping"] if self.stopping else []
+        reasons += [f"partition {p.partition}: the log is being folded" for p in self._starting()]
+        unread = [reason for each in self._projectors if (reason := _unread(each, self._wall_us())) is not None]
+        return reasons + unread if len(unread) == len(self._projectors) else reasons
+
+    def degraded(self) -> list[str]:
+        """What is the matter with each partition that goes no further, or is not answered; one sentence or more each."""
+        return [
+            reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
+            for each in self._projectors
+            if (reason := each.held_up() or _silent(each, self._wall_us())) is not None
+        ]
+
+    def document(self) -> dict[str, Any]:
+        """Members of the answer of /readyz: what is degraded, how far a start is, and the lag of each partition as four numbers.
+
+        partitions: those that this process projects, of the `partitions_of_log` that there are.
+        """
+        now_us = self._wall_us()
+        document: dict[str, Any] = {
+            "ready": not self.not_ready(),
+            "degraded": self.degraded(),
+            "partitions_of_log": self._partitions_of_log,
+            "partitions": [_partition(each, now_us) for each in self._projectors],
+        }
+        if starting := self._starting():
+            progress = {
+                str(p.partition): p.progress.document(p.fold.sequence + 1, p.fold.replay.last_offset, now_us)
+                for p in starting
+            }
+            document["starting"] = {"partitions": progress}
+        return document
+
+    def _starting(self) -> list[Projector]:
+        return [each for each in self._projectors if isinstance(each.refusal(), Starting)]
+
+
+def _unread(projector: Projector, now_us: int) -> str | None:
+    """Why nobody can read this partition here now; None when its view is there, however old the news of its log is."""
+    reason = projector.unavailable or _silent(projector, now_us)
+    if projector.refusal() is not None and not isinstance(projector.refusal(), Starting):
+        reason = projector.held_up()
+    return None if reason is None else f"partition {projector.partition}: {reason}"
+
+
+def _silent(projector: Projector, now_us: int) -> str | None:
+    """A store that hangs fails nothing before its time-out, and each second until then is one in which nobody is answered."""
+    if not projector.ready or not projector.asked_store_us:
+        return None
+    silent_s = (now_us - projector.asked_store_us) / 1e6
+    return f"the view store has said nothing for {silent_s:.0f} s" if silent_s > STORE_SILENT_S else None
+
+
+def _partition(projector: Projector, now_us: int) -> dict[str, Any]:
+    sequence = projector.visible.value
+    return {
+        "partition": projector.partition,
+        "position": str(Position(projector.partition, sequence)) if sequence >= 0 else None,
+        "generation": projector.owner.generation,
+        "lag": projector.lag(now_us)._asdict(),
+    }

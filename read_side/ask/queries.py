@@ -1,0 +1,284 @@
+"""What a reader may ask of balances, and how long it may wait for its own writes. HTTP is not known here.
+
+Every answer reflects one checkpoint of the live view. Nothing older than what was shown before is ever shown again, and
+nothing is called unknown before everything that was in the log when the question arrived is in the view.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+from read_side.ask.followed import Followed
+from read_side.contract.questions import (
+    NOTHING_WANTED,
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Rebuilding,
+    Unanswerable,
+    Wanted,
+    check_partitions,
+)
+from read_side.contract.rows import AccountRow
+from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.follow.watermark import Watermark
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log_end import LogEnd, TooFarBehind
+from write_side.contract.words.atoms import TRANSIT, WORLD, partition_of
+from write_side.contract.words.position import Position, format_positions
+
+T = TypeVar("T")
+
+UNKNOWN_WAIT_S: Final = 0.5
+"""How long a reader of an unknown account waits for the view to catch up with the log as it was at arrival."""
+LOOK_TURNS: Final = 10
+"""In how many turns the log's end is waited for: how many of them there were says whether the log was late, or this process."""
+POLL_S: Final = 0.02
+"""Between two looks at a view that another process writes: a fifth of the goal from commit to socket with Redis."""
+
+
+class Marks(Protocol):
+    """How far a partition's view is, as a projector in this process tells it."""
+
+    visible: Watermark
+    offset: Watermark
+    stopped: str | None
+
+    def refusal(self) -> Unanswerable | None:
+        """Why nothing of this partition is answered now; None while it is."""
+        ...
+
+    def held_up(self) -> str | None:
+        """Why the partition goes no further now; None while it does."""
+        ...
+
+
+class Found(NamedTuple):
+    """Rows of one partition and the checkpoint they belong to."""
+
+    partition: int
+    checkpoint: Checkpoint
+    rows: list[AccountRow | None]
+
+    @property
+    def position(self) -> str | None:
+        """The position they reflect; None before the first block."""
+        sequence = self.checkpoint.sequence
+        return str(Position(self.partition, sequence)) if sequence >= 0 else None
+
+
+class ManyFound(NamedTuple):
+    """rows: of each account asked for, with the position it reflects; None where there is none as of that position.
+
+    positions: of every partition that was read. undecided: places of accounts that are not there as of the position, while the
+    view is behind the log, so that they may have been opened since. failed: what kept the other partitions from being read.
+    """
+
+    positions: str
+    rows: list[tuple[AccountRow, str] | None]
+    undecided: list[int]
+    failed: list[Unanswerable]
+
+
+class Balances:
+    """Balances of all partitions. `marks` has those that this process projects; others are polled, where the view is shared."""
+
+    def __init__(self, view: ViewStore, log: Log, marks: Mapping[int, Marks]) -> None:
+        self.partitions = log.partitions
+        self._view = view
+        self._marks = marks
+        self._shown = [-1] * log.partitions
+        self._ends = [LogEnd(log, p) for p in range(log.partitions)]
+        self._followed = Followed(view, self.caught_up)
+
+    async def account(self, account: str, wanted: Wanted = NOTHING_WANTED) -> tuple[AccountRow, str]:
+        """The account's row and the position it reflects. Raises NotFound, NotReached, Unanswerable, Malformed."""
+        partition = partition_of(account, self.partitions)
+        found = await self._wanted(partition, [account], wanted)
+        row = found.rows[0]
+        if row is None:
+            found = await self._certainly(found, [account])
+            row = found.rows[0]
+            if row is None:
+                raise NotFound(found.position)
+        return row, str(found.position)
+
+    async def many(self, accounts: Sequence[str], wanted: Wanted) -> ManyFound:
+        """Rows of many accounts, each partition's from one moment. Raises NotReached, Malformed; Unanswerable when no partition
+        can be read: one that lags or fails keeps nothing from the accounts of the others."""
+        places: dict[int, list[int]] = {}
+        for i, account in enumerate(accounts):
+            places.setdefault(partition_of(account, self.partitions), []).append(i)
+
+        async def read(partition: int) -> tuple[Found, bool] | Unanswerable:
+            names = [accounts[i] for i in places[partition]]
+            try:
+                found = await self._wanted(partition, names, wanted)
+            except Unanswerable as failure:
+                return failure
+            if None not in found.rows:
+                return found, True
+            try:
+                return await self._certainly(found, names), True
+            except Unanswerable:
+                return found, False
+
+        rows: list[tuple[AccountRow, str] | None] = [None] * len(accounts)
+        positions: dict[int, int] = {}
+        undecided: list[int] = []
+        failed: list[Unanswerable] = []
+        for partition, answer in zip(places, await _all(read(p) for p in places), strict=True):
+            if isinstance(answer, Unanswerable):
+                failed.append(answer)
+                continue
+            found, certain = answer
+            if found.checkpoint.sequence >= 0:
+                positions[partition] = found.checkpoint.sequence
+            position = str(found.position)
+            for i, row in zip(places[partition], found.rows, strict=True):
+                rows[i] = None if row is None else (row, position)
+                if row is None and not certain:
+                    undecided.append(i)
+        if failed and len(failed) == len(places):
+            raise failed[0]
+        return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
+
+    async def system(self, asset: str, wanted: Wanted) -> list[Found]:
+        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed."""
+        names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
+        return await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
+
+    async def caught_up(self, partition: int, offset: int) -> None:
+        """Wait until the view reflects everything that is in the log at this moment. Raises Unanswerable.
+
+        offset: up to where it is known to reflect it.
+        """
+        deadline = asyncio.get_running_loop().time() + UNKNOWN_WAIT_S
+        marks = self._here(partition)
+        if marks is not None and (reason := marks.held_up()):
+            raise PartitionUnavailable(partition, reason=reason)
+        try:
+            end = await _within(self._ends[partition].offset(offset), UNKNOWN_WAIT_S)
+        except TooFarBehind:
+            raise Rebuilding(partition) from None
+        except _Silent as silent:
+            raise PartitionUnavailable(partition, reason=str(silent)) from None
+        except LogFailed as failure:
+            raise PartitionUnavailable(partition, reason=str(failure)) from failure
+        while offset < end:
+            left_s = deadline - asyncio.get_running_loop().time()
+            if left_s <= 0:
+                raise Rebuilding(partition)
+            if marks is None:
+                await asyncio.sleep(min(POLL_S, left_s))
+            else:
+                await marks.offset.reach(end, left_s)
+            offset = (await self._read_now(partition, [])).checkpoint.log_offset
+
+    async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
+        """Rows at the wanted position and version. Raises NotReached, Unanswerable."""
+        check_partitions(wanted.positions, self.partitions)
+        sequence = wanted.positions.get(partition, -1)
+        deadline = asyncio.get_running_loop().time() + wanted.wait_s
+        while True:
+            found = await self._read(partition, accounts)
+            row = found.rows[0] if wanted.version is not None else None
+            here = found.checkpoint.sequence >= sequence
+            if here and (wanted.version is None or (row is not None and row.version >= wanted.version)):
+                return found
+            marks = self._here(partition)
+            left_s = deadline - asyncio.get_running_loop().time()
+            if left_s <= 0 or (
+                marks is not None and marks.stopped is not None
+            ):  # for what a damaged log has nobody need wait
+                if here and row is None:
+                    return found  # an account that is not there has no version to wait for
+                if not here and marks is not None and (reason := marks.held_up()):
+                    raise PartitionUnavailable(partition, reason=reason)
+                word = "version_not_reached" if here else "position_not_reached"
+                raise NotReached(word, found.position, row.version if row is not None else None)
+            await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+
+    async def _certainly(self, found: Found, accounts: list[str]) -> Found:
+        """The rows again, once everything in the log at this moment is in the view. Raises Unanswerable."""
+        await self.caught_up(found.partition, found.checkpoint.log_offset)
+        return await self._read(found.partition, accounts)
+
+    async def _read(self, partition: int, accounts: list[str]) -> Found:
+        if self._view.shared and self._here(partition) is None:
+            await self._followed.check(partition)
+        return await self._read_now(partition, accounts)
+
+    async def _read_now(self, partition: int, accounts: list[str]) -> Found:
+        """What the view has, whether or not anybody brings it on."""
+        marks = self._here(partition)
+        if marks is not None and (refusal := marks.refusal()):
+            raise refusal
+        # As of before the read: one that began earlier may end later and be older, and contradicts nobody.
+        shown = max(self._shown[partition], marks.visible.value if marks is not None else -1)
+        try:
+            checkpoint, rows = await self._view.read(partition, accounts)
+        except ViewUnavailable as error:
+            raise Rebuilding(partition, reason=str(error)) from error
+        if checkpoint is None and marks is None and not self._view.shared:
+            raise Elsewhere(partition)
+        if checkpoint is None or checkpoint.sequence < shown:
+            raise Rebuilding(partition)
+        self._shown[partition] = max(checkpoint.sequence, self._shown[partition])
+        return Found(partition, checkpoint, rows)
+
+    def _here(self, partition: int) -> Marks | None:
+        """The marks of a partition that this process projects. Another projector's partition is read in the shared view."""
+        marks = self._marks.get(partition)
+        return None if marks is not None and isinstance(marks.refusal(), Elsewhere) else marks
+
+    async def _news(self, partition: int, sequence: int, left_s: float) -> None:
+        """Wait until block `sequence` may be visible."""
+        marks = self._here(partition)
+        if marks is None:
+            await asyncio.sleep(min(POLL_S, left_s))
+        else:
+            await marks.visible.reach(sequence, left_s)
+
+
+class _Silent(Exception):
+    """There was no answer in time, and who was late."""
+
+
+async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
+    """The answer, when it comes in time. Raises _Silent.
+
+    A log that does not answer must not hold up who asks: the look goes on, for whoever asks next. A loop that comes late to its
+    turns comes late to the answer as well, so a wait in which it had few of them says nothing of the log.
+    """
+    loop = asyncio.get_running_loop()
+    asked = asyncio.ensure_future(asking)
+    until_s, turns = loop.time() + wait_s, 0
+    try:
+        while not asked.done() and loop.time() < until_s:
+            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
+            turns += 1
+        was_late = turns <= LOOK_TURNS // 2
+        if was_late and not asked.done():  # what has come meanwhile takes some turns of the loop to be told
+            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
+        if asked.done():
+            return asked.result()
+        raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
+    finally:
+        asked.cancel()
+
+
+async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """All answers, or the first failure; the others are not left running."""
+    questions = list(questions)
+    if len(questions) == 1:
+        return [await questions[0]]
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(question) for question in questions]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return [task.result() for task in asked]

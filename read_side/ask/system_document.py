@@ -1,0 +1,45 @@
+"""How the system accounts of an asset are told: what came in from outside, and what is on its way between partitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from read_side.ask.queries import Found
+from read_side.contract.rows import AccountRow
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.position import format_positions
+
+
+def system_document(asset: str, partitions: Sequence[Found]) -> dict[str, Any]:
+    """`world` is minus what all client accounts and `transit` hold together; `transit` is what is in flight.
+
+    Each partition is read from one moment of its own, named by its position; the sums are of those moments.
+    """
+    return {
+        "asset": asset,
+        "world": _sum(found.rows[0] for found in partitions),
+        "transit": _sum(found.rows[1] for found in partitions),
+        "positions": format_positions(
+            {found.partition: found.checkpoint.sequence for found in partitions if found.checkpoint.sequence >= 0}
+        ),
+        "partitions": [
+            {
+                "partition": found.partition,
+                "position": found.position,
+                "world": _account(found.rows[0]),
+                "transit": _account(found.rows[1]),
+            }
+            for found in partitions
+        ],
+    }
+
+
+def _sum(rows: Iterable[AccountRow | None]) -> str:
+    return str(sum(row.posted for row in rows if row is not None))
+
+
+def _account(row: AccountRow | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    return {"posted": str(row.posted), "held": str(row.held), "version": row.version, "at": format_time(row.at_us)}

@@ -1,0 +1,237 @@
+"""What became of a transfer: its place in the log from memory, its outcome from the log itself; and which are under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
+
+from read_side.ask.queries import Balances
+from read_side.contract.questions import (
+    NOTHING_WANTED,
+    Ambiguous,
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Unanswerable,
+    Wanted,
+    check_partitions,
+)
+from read_side.fold.phase_table import (
+    Leg,
+    OpenHold,
+    OpenTransfer,
+    open_hold,
+    open_transfer,
+    open_transfers,
+    reversal_of,
+)
+from read_side.follow.projector import Projector
+from read_side.tell.step_accounts import accounts_after
+from read_side.tell.transfer_documents import hold_members, open_transfer_document, pending_document
+from read_side.tell.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
+from write_side.contract.block.block import decode
+from write_side.contract.log.block_offsets import fetch_block
+from write_side.contract.log.log import Log
+from write_side.contract.state.pending_columns import Phase
+from write_side.contract.state.state import Place
+from write_side.contract.tell.answers import Answer, BlockAnswers
+from write_side.contract.tell.whole_answer import earlier_at_home, told_whole
+from write_side.contract.words.atoms import format_transfer_id
+from write_side.contract.words.codes import Code, Kind
+from write_side.contract.words.position import format_positions
+
+BLOCKS_KEPT: Final = 16
+"""Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""
+
+
+class Transfers:
+    """Transfers and holds of the partitions that this process projects. now_us: the wall clock, UTC microseconds."""
+
+    def __init__(
+        self, projectors: Mapping[int, Projector], balances: Balances, log: Log, now_us: Callable[[], int]
+    ) -> None:
+        self._projectors = projectors
+        self._balances = balances
+        self._log = log
+        self._now_us = now_us
+        self._kept: OrderedDict[tuple[int, int], BlockAnswers] = OrderedDict()
+
+    async def outcome(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> Answer:
+        """The answer that the command of this id got, and what has become of it since; of a transfer under way its phase.
+
+        Raises NotFound, Ambiguous, NotReached, Unanswerable, Malformed. That there is no such transfer is said only when every
+        partition of the log was asked: it may have moved money in any of them.
+        """
+        await self._reach(wanted)
+        places = self._find(transfer_id)
+        if not places:
+            await self._caught_up()
+            places = self._find(transfer_id)
+        if len(places) > 1:
+            raise Ambiguous
+        if not places:
+            self._all_asked(range(self._balances.partitions))
+            raise NotFound(self._positions(), self._forgotten_before_us(transfer_id))
+        [(partition, place)] = places.items()
+        if isinstance(place, OpenTransfer):
+            names = await self._names(partition, place.begun, place.id, place.link, place.legs)
+            return await self._with_accounts(Answer(202, pending_document(place, names, self._now_us())), transfer_id)
+        return await self._with_accounts(await self._finished(partition, place, transfer_id), transfer_id)
+
+    async def _with_accounts(self, answer: Answer, transfer_id: bytes) -> Answer:
+        """With the accounts after each step, as far as this process projects their partitions."""
+        document: dict[str, Any] = dict(answer.document)
+        if "steps" in document:
+            document["step_accounts"] = [await self._accounts_after(step, transfer_id) for step in document["steps"]]
+        return Answer(answer.status, document)
+
+    async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]] | None:
+        """None where this process does not know, which is not the same as none."""
+        partition, sequence = (int(part) for part in step["position"].split(":"))
+        projector = self._projectors.get(partition)
+        if projector is None or projector.refusal() is not None or sequence >= len(projector.fold.replay.offsets):
+            return None
+        block = (await self._answers(partition, sequence)).block
+        return accounts_after(block, transfer_id, step["step"], projector.fold.state)
+
+    async def under_way(
+        self,
+        phases: Collection[Phase],
+        older_than_s: int,
+        limit: int,
+        wanted: Wanted = NOTHING_WANTED,
+        partitions: Collection[int] | None = None,
+    ) -> dict[str, Any]:
+        """The oldest transfers across partitions in one of these phases that began that long ago, oldest first.
+
+        partitions: whose; None: of all, so that a list is never shorter than it looks. Raises NotReached, Unanswerable,
+        Malformed.
+        """
+        await self._reach(wanted)
+        chosen = range(self._balances.partitions) if partitions is None else partitions
+        self._all_asked(chosen)
+        now_us = self._now_us()
+        found: list[OpenTransfer] = []
+        for partition in chosen:
+            state = self._projectors[partition].fold.state
+            found += open_transfers(state, phases, now_us - older_than_s * 1_000_000, limit)
+        found.sort(key=lambda transfer: (transfer.begun_at_us, transfer.id))
+        documents = [open_transfer_document(transfer, now_us) for transfer in found[:limit]]
+        return {"transfers": documents, "position": self._positions()}
+
+    async def _reach(self, wanted: Wanted) -> None:
+        """Wait for the wanted positions. One of a partition that is not here is never taken as reached."""
+        check_partitions(wanted.positions, self._balances.partitions)
+        self._all_asked(wanted.positions)
+        deadline = asyncio.get_running_loop().time() + wanted.wait_s
+        for partition, sequence in wanted.positions.items():
+            projector = self._projectors[partition]
+            left_s = deadline - asyncio.get_running_loop().time() if projector.stopped is None else 0.0
+            if not await projector.visible.reach(sequence, left_s):
+                if reason := projector.held_up():
+                    raise PartitionUnavailable(partition, reason=reason)
+                raise NotReached("position_not_reached", self._positions())
+
+    async def _caught_up(self) -> None:
+        """Wait until all that is in the log now is folded, of every partition that answers here. Raises Unanswerable."""
+        here = [p for p, projector in self._projectors.items() if projector.refusal() is None]
+        waits = (self._balances.caught_up(p, self._projectors[p].offset.value) for p in here)
+        for answer in await asyncio.gather(*waits, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
+
+    def _all_asked(self, partitions: Collection[int]) -> None:
+        """Raises Unanswerable unless each of these partitions is projected here, and answers."""
+        elsewhere = []
+        for partition in partitions:
+            projector = self._projectors.get(partition)
+            refusal: Unanswerable | None = Elsewhere(partition) if projector is None else projector.refusal()
+            if isinstance(refusal, Elsewhere):
+                elsewhere.append(partition)
+            elif refusal is not None:
+                raise refusal
+        if elsewhere:
+            raise Elsewhere(*elsewhere)
+
+    def _forgotten_before_us(self, transfer_id: bytes) -> int | None:
+        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old."""
+        cut_off_us = max(projector.fold.state.chained.refuse_ids_before_us for projector in self._projectors.values())
+        at_us = _time_of(transfer_id)
+        return cut_off_us if cut_off_us and (at_us is None or at_us < cut_off_us) else None
+
+    async def _finished(self, partition: int, place: Place, transfer_id: bytes) -> Answer:
+        """The outcome's own answer, and beside it what the outcome alone does not know."""
+        answers = await self._answers(partition, place.sequence)
+        answer = answers.answer(place.row)
+        if isinstance(answer, Place):
+            raise AssertionError("a remembered place is never that of a repeat")
+        outcomes, state = answers.block.outcomes, self._projectors[partition].fold.state
+        kind, code = Kind(int(outcomes["kind"][place.row])), Code(int(outcomes["code"][place.row]))
+        document = dict(answer.document)
+        if kind in (Kind.ANSWER, Kind.TIMEOUT):
+            earlier = earlier_at_home(answers.block, place.row)
+            blocks = [(await self._answers(partition, sequence)).block for sequence in earlier]
+            document = dict(told_whole(answer, transfer_id, (*blocks, answers.block), state).document)
+            legs, (_, link) = process_legs(blocks[0], transfer_id), command_of(blocks[0], transfer_id)
+            document["legs"] = leg_documents(legs, await self._names(partition, earlier[0], transfer_id, link, legs))
+        elif kind is Kind.HOLD and code is Code.DONE:
+            hold: OpenHold | None = open_hold(state, transfer_id)
+            document |= hold_members(hold, names_told(answers.block, transfer_id))
+        if code is Code.DONE and (reversal := reversal_of(state, transfer_id)) is not None:
+            document["reversed_by"] = format_transfer_id(reversal)
+        return Answer(answer.status, document)
+
+    def _find(self, transfer_id: bytes) -> dict[int, Place | OpenTransfer]:
+        """Where the transfer is known. One under way is a row of its home, however old its id is."""
+        places: dict[int, Place | OpenTransfer] = {}
+        for partition, projector in self._projectors.items():
+            if projector.refusal() is not None:
+                continue
+            fold = projector.fold
+            # A block has its offset once all its checks are made; before that its outcomes are not told.
+            known = len(fold.replay.offsets)
+            pending = open_transfer(fold.state, transfer_id)
+            if pending is not None and pending.begun < known:
+                places[partition] = pending
+                continue
+            place = fold.state.find_transfer(transfer_id)
+            if place is not None and place.sequence < known:
+                places[partition] = place
+        return places
+
+    async def _names(self, partition: int, begun: int, transfer_id: bytes, link: bytes, legs: tuple[Leg, ...]) -> Names:
+        """Who the legs are: by this partition's own accounts, the command, and of a capture of everything the hold's command."""
+        state = self._projectors[partition].fold.state
+        names = names_known(state, legs) | names_told((await self._answers(partition, begun)).block, transfer_id)
+        if any((leg.key, leg.asset_hash) not in names for leg in legs):
+            place = state.find_transfer(link)
+            if place is not None:
+                names |= names_told((await self._answers(partition, place.sequence)).block, link)
+        return names
+
+    def _positions(self) -> str:
+        reached = {p: projector.visible.value for p, projector in self._projectors.items()}
+        return format_positions({p: sequence for p, sequence in reached.items() if sequence >= 0})
+
+    async def _answers(self, partition: int, sequence: int) -> BlockAnswers:
+        key = (partition, sequence)
+        answers = self._kept.get(key)
+        if answers is None:
+            fold = self._projectors[partition].fold
+            data = await fetch_block(self._log, partition, fold.replay.offsets, sequence)
+            answers = self._kept[key] = BlockAnswers(decode(data), fold.state)
+            if len(self._kept) > BLOCKS_KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(key)
+        return answers
+
+
+def _time_of(transfer_id: bytes) -> int | None:
+    """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7); None for an id without a time."""
+    if transfer_id[6] >> 4 != 7 or transfer_id[8] >> 6 != 2:
+        return None
+    return int.from_bytes(transfer_id[:6], "big") * 1_000

@@ -1,0 +1,182 @@
+"""The read side's HTTP edge: strict parameters to questions, answers and refusals to JSON.
+
+What is accepted `fanfold/api` says, how a request is read and answered `fanfold/doors`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
+
+from fanfold.api import queries, routes
+from fanfold.api.malformed import Malformed, malformed_of
+from fanfold.api.openapi import side_document
+from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.values import read
+from fanfold.doors.answer import Response, json_response, problem
+from fanfold.doors.application import Door, Handle, application, probes
+from fanfold.doors.incoming import Incoming
+from fanfold.doors.metrics import HttpMetrics
+from fanfold.doors.request import Scope, read_body, read_headers, read_query, refuse_query
+from read_side.ask.health import Health
+from read_side.ask.queries import Balances
+from read_side.ask.system_document import system_document
+from read_side.ask.transfers import Transfers
+from read_side.contract.questions import Ambiguous, NotFound, NotReached, Unanswerable, wanted
+from read_side.tell.transfer_documents import parse_partitions, parse_phases
+from write_side.contract.block.limits import PARTITIONS_MAX
+from write_side.contract.log.log import LogFailed
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import parse_account, parse_transfer_id
+from write_side.contract.words.position import TOKEN_BYTES_MAX
+
+BALANCES_BYTES_MAX: Final = 1024 * 1024
+"""A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""
+QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
+"""A position token with its colons and commas percent-encoded, and whatever else may be asked."""
+
+T = TypeVar("T")
+
+
+class ReadDoors(NamedTuple):
+    """What the edge answers from."""
+
+    balances: Balances
+    transfers: Transfers
+    health: Health
+
+
+def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
+    """The application."""
+    edge = _Edge(doors)
+    handles: dict[str, Handle] = {
+        routes.ACCOUNT.operation: edge.account,
+        routes.UNDER_WAY.operation: edge.transfers,
+        routes.OUTCOME.operation: edge.transfer,
+        routes.SYSTEM.operation: edge.system,
+        routes.BALANCES.operation: edge.balances,
+    }
+    reads = [
+        Door((route.method,), route.path, handles[route.operation]) for route in routes.ROUTES if route.side == "read"
+    ]
+    told = probes(registry, edge.ready, side_document("read"))
+    return application("fanfold read side", [*reads, *told], HttpMetrics(registry, "read"), _refusal)
+
+
+def _refusal(failure: Exception) -> Response | None:
+    match failure:
+        case NotReached():
+            return problem(failure.word, position=failure.position, version=failure.version)
+        case Ambiguous():
+            return problem("id_ambiguous")
+        case Unanswerable():
+            return problem(failure.word, partitions=list(failure.partitions) or None, reason=failure.reason)
+        case LogFailed():
+            return problem("partition_unavailable", reason=str(failure))
+        case _:
+            return None
+
+
+class _Edge:
+    def __init__(self, doors: ReadDoors) -> None:
+        self._doors = doors
+
+    async def account(self, scope: Scope, _incoming: Incoming) -> Response:
+        account = parse_account(_about(scope, routes.ACCOUNT))
+        asked = _query(queries.OfAccount, scope)
+        try:
+            row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions)
+        return json_response(200, row.document(position))
+
+    async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
+        transfer_id = parse_transfer_id(_about(scope, routes.OUTCOME))
+        want = wanted(_query(queries.Waiting, scope))
+        try:
+            answer = await self._doors.transfers.outcome(transfer_id, want)
+        except NotFound as nothing:
+            return problem("transfer_not_found", position=nothing.positions, **_forgotten(nothing))
+        # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
+        return json_response(200, answer.document)
+
+    async def transfers(self, scope: Scope, _incoming: Incoming) -> Response:
+        """Transfers across partitions that are under way, oldest first."""
+        asked = _query(queries.OfTransfers, scope)
+        phases = parse_phases(asked.phase)
+        text = asked.partitions
+        partitions = None if text is None else parse_partitions(text, self._doors.balances.partitions)
+        return json_response(
+            200,
+            await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, wanted(asked), partitions),
+        )
+
+    async def system(self, scope: Scope, _incoming: Incoming) -> Response:
+        asked = _query(queries.OfSystem, scope)
+        found = await self._doors.balances.system(asked.asset, wanted(asked))
+        return json_response(200, system_document(asked.asset, found))
+
+    async def balances(self, scope: Scope, incoming: Incoming) -> Response:
+        """For gateways: many balances, each partition's from one moment; null for an account that is not there as of it."""
+        refuse_query(scope["query_string"], "takes no parameters")
+        headers = read_headers(scope["headers"])
+        asked = _many(await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX))
+        found = await self._doors.balances.many(asked.accounts, wanted(asked))
+        documents = [None if each is None else each[0].document(each[1]) for each in found.rows]
+        failed = [{"partition": p, "code": each.word} for each in found.failed for p in each.partitions]
+        answer: dict[str, Any] = {"positions": found.positions, "accounts": documents}
+        if found.undecided:
+            answer["undecided"] = found.undecided
+        if failed:
+            answer["failed"] = failed
+        return json_response(200, answer)
+
+    def ready(self) -> Response:
+        document, reasons = self._doors.health.document(), self._doors.health.not_ready()
+        if reasons:
+            return json_response(503, problem_document("not_ready", reasons=reasons) | document)
+        return json_response(200, {"status": "ready"} | document)
+
+
+def _query(kind: type[T], scope: Scope) -> T:
+    return read_query(kind, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
+
+
+def _about(scope: Scope, route: routes.Route) -> str:
+    """What the path names, as the client wrote it: the router's parameter drops a newline at the end."""
+    path: str = scope["path"]
+    return path.removeprefix(route.path.partition("{")[0])
+
+
+def _many(body: bytes) -> queries.ManyBalances:
+    """Raises Malformed. A gateway asks with thousands of accounts at each start: one decode in C, not a strict parse."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError):
+        raise Malformed("body_malformed", "body", "must be a JSON object") from None
+    accounts = document.get("accounts") if isinstance(document, dict) else None
+    if isinstance(accounts, list) and len(accounts) > queries.BALANCES_MAX:
+        raise Malformed("body_too_large", "accounts", f"must not be more than {queries.BALANCES_MAX}")
+    try:
+        return read(queries.ManyBalances, document)
+    except ValidationError as error:
+        found = malformed_of(error, {})
+        if found.code in PROBLEMS:
+            raise found from None
+        raise Malformed("body_malformed", "body", "must have accounts, and may have min_position and wait_ms") from None
+
+
+def _forgotten(nothing: NotFound) -> dict[str, str]:
+    """What is added to an unknown id that may have run so long ago that it is not remembered: that is not known to be nothing."""
+    if nothing.forgotten_before_us is None:
+        return {}
+    since = format_time(nothing.forgotten_before_us)
+    detail = (
+        f"It is not among the ids remembered since {since}. One that was sent before may have moved money: `fanfold explain` "
+        "with this id asks the whole log. The position tells up to where this is true."
+    )
+    return {"detail": detail, "remembered_since": since}

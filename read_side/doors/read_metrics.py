@@ -1,0 +1,54 @@
+"""What the read side tells of its projectors when Prometheus asks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from read_side.follow.projector import Projector
+
+Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float]]
+
+_READINGS: Final[tuple[Reading, ...]] = (
+    (GaugeMetricFamily, "position", "The last block that readers see.", lambda p, _: p.visible.value),
+    (GaugeMetricFamily, "blocks_behind", "Blocks folded and not yet seen by readers.", lambda p, _: p.lag(0).blocks_behind),
+    (GaugeMetricFamily, "commit_to_view_seconds", "From a block's time to readers seeing it, the last one.",
+     lambda p, now: p.lag(now).commit_to_view_ms / 1000),
+    (GaugeMetricFamily, "last_block_age_seconds", "Age of the last block that readers see.",
+     lambda p, now: p.lag(now).last_block_age_ms / 1000),
+    (GaugeMetricFamily, "probed_age_seconds", "Since the view was last found right.",
+     lambda p, now: p.lag(now).probed_age_ms / 1000),
+    (GaugeMetricFamily, "stopped", "1 when the log is damaged and the partition goes no further.",
+     lambda p, _: p.stopped is not None),
+    (GaugeMetricFamily, "log_away", "1 while the log does not answer.", lambda p, _: p.log_away is not None),
+    (GaugeMetricFamily, "given_up", "1 when this process follows the partition no more.", lambda p, _: p.ended is not None),
+    (GaugeMetricFamily, "view_unavailable", "1 while the view store does not answer.",
+     lambda p, _: p.unavailable is not None),
+    (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),
+    (GaugeMetricFamily, "accounts", "Accounts, system accounts included.", lambda p, _: p.fold.state.count),
+    (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.", lambda p, _: p.fold.sequence + 1),
+    (CounterMetricFamily, "entries", "Entries folded since the start, replay included.", lambda p, _: p.fold.entries),
+    (CounterMetricFamily, "skipped_records", "Records that do not count by the chain rule.",
+     lambda p, _: p.fold.replay.skipped.total()),
+    (CounterMetricFamily, "view_repairs", "Times the view was found wrong and brought right.", lambda p, _: p.owner.repairs),
+    (CounterMetricFamily, "feed_failures", "Batches that the feed did not take.", lambda p, _: p.feed_failures),
+)  # fmt: skip
+
+
+class ProjectorMetrics(Collector):
+    """`fanfold_projector_*`, one sample a partition."""
+
+    def __init__(self, projectors: Iterable[Projector], wall_us: Callable[[], int]) -> None:
+        self._projectors = list(projectors)
+        self._wall_us = wall_us
+
+    def collect(self) -> Iterator[Metric]:
+        now_us = self._wall_us()
+        for family, name, meaning, read in _READINGS:
+            metric = family(f"fanfold_projector_{name}", meaning, labels=("partition",))
+            for projector in self._projectors:
+                metric.add_metric((str(projector.partition),), float(read(projector, now_us)))
+            yield metric

@@ -1,0 +1,233 @@
+"""The phase table: transfers that are not over, as a fold tells them. Which step each waits for follows from its row alone.
+
+Everything here is copied out of `State.pending` under the state's lock, so that it is one moment and may be looked at later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.state.pending import PendingTable
+from write_side.contract.state.pending_columns import (
+    AT_US,
+    BEGUN,
+    CURSOR,
+    DEADLINE_US,
+    DEBITS,
+    FIRST_LEG,
+    ID_A,
+    ID_B,
+    KIND_SHIFT,
+    LEG_AMOUNT,
+    LEG_ASSET,
+    LEG_COUNT,
+    LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_PARTITION,
+    LEG_STEP,
+    LINK_A,
+    LINK_B,
+    MASK,
+    OPTION,
+    RECORD_END_ACTION,
+    RECORD_END_CODE,
+    RECORD_PARTITION,
+    RECORD_TRY_CODE,
+    STATE,
+    STEPS,
+    TCC_BIT,
+    Action,
+    HoldState,
+    Phase,
+    What,
+)
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Code, Kind
+
+Int64s = npt.NDArray[np.int64]
+
+OPEN_PHASES: Final = tuple(phase for phase in Phase if phase not in (Phase.DONE, Phase.REFUSED))
+"""The phases that a row of the table can have."""
+
+_ACTIONS: Final = {
+    Phase.TRYING: Action.TRY,
+    Phase.DEBITING: Action.TRY,
+    Phase.CREDITING: Action.TRY,
+    Phase.CAPTURING: Action.CONFIRM,
+    Phase.PAYING: Action.CONFIRM,
+    Phase.RELEASING: Action.CONFIRM,
+    Phase.COMPENSATING: Action.CANCEL,
+    Phase.CANCELLING: Action.CANCEL,
+}
+"""What a phase asks of its steps."""
+_IN_ORDER: Final = (Phase.DEBITING, Phase.CREDITING, Phase.COMPENSATING)
+"""Phases that ask one step after the other; the cursor points to it. The others ask all at once, and the mask has the answers."""
+
+
+class Waiting(NamedTuple):
+    """What a transfer waits for: `partition` has not said yet that it did `action` for `step`."""
+
+    step: int
+    partition: int
+    action: Action
+
+
+class Leg(NamedTuple):
+    """A leg by the key of its account and the hash of its asset: the account may live in another partition."""
+
+    key: bytes
+    asset_hash: int
+    amount: int
+    step: int
+    partition: int
+
+
+class StepDone(NamedTuple):
+    """What a partition did for a step, as its home knows it."""
+
+    step: int
+    action: Action
+    partition: int
+    code: Code
+    sequence: int
+    at_us: int
+
+
+class OpenTransfer(NamedTuple):
+    """A transfer across partitions under way. link: the hold it captures or the transfer it reverses, zeros for neither."""
+
+    id: bytes
+    kind: Kind
+    protocol: str
+    phase: Phase
+    partition: int
+    begun: int
+    begun_at_us: int
+    link: bytes
+    waiting_for: tuple[Waiting, ...]
+    steps: tuple[StepDone, ...]
+    legs: tuple[Leg, ...]
+
+
+class OpenHold(NamedTuple):
+    """A hold: what is left of it, and whether a capture of it is on its way."""
+
+    id: bytes
+    state: HoldState
+    deadline_us: int
+    at_us: int
+    left: tuple[Leg, ...]
+
+
+def open_transfers(
+    state: State, phases: Collection[Phase] = OPEN_PHASES, begun_by_us: int = 2**62, limit: int = 2**31
+) -> list[OpenTransfer]:
+    """The transfers in one of these phases that began at `begun_by_us` or before, the oldest `limit` of them, oldest first."""
+    with state.lock:
+        table = state.pending
+        numbers = table.processes()  # by their index: a million open holds are not looked at
+        rows = table.rows[numbers]
+        wanted = (rows[:, AT_US] <= begun_by_us) & np.isin(rows[:, STATE], [int(phase) for phase in phases])
+        rows, numbers = rows[wanted], numbers[wanted]
+        oldest = numbers[np.lexsort((rows[:, ID_B], rows[:, ID_A], rows[:, AT_US]))][:limit]
+        return [_transfer(table, int(row), state.partition) for row in oldest]
+
+
+def open_transfer(state: State, transfer_id: bytes) -> OpenTransfer | None:
+    """The transfer of this id that this partition is home of, while it is under way."""
+    with state.lock:
+        row = state.pending.find(transfer_id, What.PROCESS)
+        return None if row is None else _transfer(state.pending, row, state.partition)
+
+
+def open_hold(state: State, hold_id: bytes) -> OpenHold | None:
+    """The hold of this id, until it is captured, voided or expired."""
+    with state.lock:
+        row = state.pending.find(hold_id, What.HOLD)
+        if row is None:
+            return None
+        found = state.pending.rows[row]
+        hold_state = HoldState(int(found[STATE]))
+        left = _legs(state.pending, row)
+        return OpenHold(hold_id, hold_state, int(found[DEADLINE_US]), int(found[AT_US]), left)
+
+
+def reversal_of(state: State, transfer_id: bytes) -> bytes | None:
+    """The id of the transfer that reverses this one, or is about to."""
+    with state.lock:
+        row = state.pending.find(transfer_id, What.REVERSAL)
+        return None if row is None else state.pending.rows[row, LINK_A : LINK_B + 1].tobytes()
+
+
+def waited_steps(phase: Phase, debits: int, steps: int, cursor: int, mask: int) -> list[int]:
+    """The steps that have not yet done what the phase asks, as far as they have been asked."""
+    if phase not in _ACTIONS:
+        return []
+    first, last = 0, steps
+    if phase in (Phase.CAPTURING, Phase.DEBITING):
+        last = debits
+    elif phase is Phase.PAYING:
+        first = debits
+    elif phase is Phase.RELEASING:
+        last = steps - 1  # the last credit of a saga is spendable at once
+    if phase in _IN_ORDER:
+        return [cursor] if first <= cursor < last else []
+    return [step for step in range(first, last) if not mask >> step & 1]
+
+
+def waiting_for(
+    phase: Phase, debits: int, steps: int, cursor: int, mask: int, partitions: dict[int, int]
+) -> tuple[Waiting, ...]:
+    """`waited_steps` with the partition of each (`partitions`: by step) and what is asked of it."""
+    return tuple(
+        Waiting(step, partitions[step], _ACTIONS[phase]) for step in waited_steps(phase, debits, steps, cursor, mask)
+    )
+
+
+def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
+    found = table.rows[row]
+    phase, legs = Phase(int(found[STATE])), _legs(table, row)
+    debits, steps, cursor, mask = (int(found[column]) for column in (DEBITS, STEPS, CURSOR, MASK))
+    return OpenTransfer(
+        found[ID_A : ID_B + 1].tobytes(),
+        Kind(int(found[OPTION]) >> KIND_SHIFT & 255),
+        "tcc" if found[OPTION] & TCC_BIT else "saga",
+        phase,
+        partition,
+        int(found[BEGUN]),
+        int(found[AT_US]),
+        found[LINK_A : LINK_B + 1].tobytes(),
+        waiting_for(phase, debits, steps, cursor, mask, {leg.step: leg.partition for leg in legs}),
+        _records(table, row),
+        legs,
+    )
+
+
+def _legs(table: PendingTable, row: int) -> tuple[Leg, ...]:
+    return tuple(
+        Leg(
+            leg[LEG_KEY_A : LEG_KEY_B + 1].tobytes(),
+            int(leg[LEG_ASSET]),
+            int(leg[LEG_AMOUNT]),
+            int(leg[LEG_STEP]),
+            int(leg[LEG_PARTITION]),
+        )
+        for leg in table.legs_of(row)
+    )
+
+
+def _records(table: PendingTable, row: int) -> tuple[StepDone, ...]:
+    """What home remembers of the steps, in order of time: of each its try, and its confirm or cancel."""
+    found = table.rows[row]
+    first = int(found[FIRST_LEG] + found[LEG_COUNT])
+    done = []
+    for step, record in enumerate(table.legs[first : first + int(found[STEPS])]):
+        for at, action in ((RECORD_TRY_CODE, Action.TRY), (RECORD_END_CODE, Action(int(record[RECORD_END_ACTION])))):
+            code, sequence, at_us = (int(word) for word in record[at : at + 3])
+            if code > 0:
+                done.append(StepDone(step, action, int(record[RECORD_PARTITION]), Code(code - 1), sequence, at_us))
+    return tuple(sorted(done, key=lambda each: (each.at_us, each.action, each.step)))

@@ -1,0 +1,168 @@
+"""One partition of the log, folded in memory: what the projector and the rebuild both bring views up from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+from read_side.contract.phases import NO_PHASES, PhaseRows
+from read_side.contract.rows import EMPTY_ROWS, AccountRows
+from read_side.contract.view import Checkpoint
+from read_side.fold.balances import rows_of
+from read_side.fold.phase_changes import PhaseChanges
+from write_side.contract.block.block import HASH_BYTES, ZERO_HASH, Block
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, Record
+from write_side.contract.state.fold import CheckFailed, changed_accounts
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+
+Failure = ChainBroken | CheckFailed
+
+
+class FoldedRun(NamedTuple):
+    """What a run of records changed: each changed account once, as it is after the run, and each change of phase.
+
+    entries: how many were folded; records: how many of those given were taken.
+    """
+
+    rows: AccountRows
+    phases: PhaseRows
+    blocks: int
+    entries: int
+    records: int
+
+
+HASHES_KEPT: Final = 65_536
+"""Of the last blocks, 2 MiB: a store that was set back to one of them, or a rebuilt view beside us, gets only what changed. What
+is older and not remembered on purpose is loaded whole."""
+
+
+class PartitionFold:
+    """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them."""
+
+    def __init__(self, partition: int) -> None:
+        self.partition = partition
+        self.state = State(partition)
+        self.replay = Replay(self.state)
+        self.entries = 0
+        self._phases: PhaseChanges | None = None
+        self._hashes = bytearray(HASHES_KEPT * HASH_BYTES)
+        self._remembered: dict[int, bytes] = {}
+
+    @property
+    def sequence(self) -> int:
+        """The last folded block, -1 before the first."""
+        return self.state.chained.sequence
+
+    def checkpoint(self, generation: int) -> Checkpoint:
+        """How far this fold is, as the checkpoint of a generation brought up from it."""
+        chained = self.state.chained
+        return Checkpoint(
+            generation, chained.sequence, chained.block_hash, self.replay.last_offset, chained.created_at_us
+        )
+
+    def knows(self, stored: Checkpoint) -> bool:
+        """Whether a checkpoint lies on our own chain, as far as we remember it: the block of its sequence has its hash."""
+        if stored.sequence < 0:
+            return stored.block_hash == ZERO_HASH
+        if stored.sequence in self._remembered:
+            return self._remembered[stored.sequence] == stored.block_hash
+        if not self.sequence - HASHES_KEPT < stored.sequence <= self.sequence:
+            return False
+        at = stored.sequence % HASHES_KEPT * HASH_BYTES
+        return self._hashes[at : at + HASH_BYTES] == stored.block_hash
+
+    def remember(self, sequence: int) -> None:
+        """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
+        if sequence > self.sequence:
+            self._remembered = {sequence: b""}
+
+    def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
+        """Fold a run of records, as many as have `entries_max` entries, one at least.
+
+        Raises ChainBroken, CheckFailed; the state may then be ahead of what was told.
+        """
+        # Replay never pushes: what moved on before the first run taken here is nobody's news.
+        if self._phases is None:
+            self._phases = PhaseChanges(self.state)
+        blocks, entries, taken = [], 0, 0
+        for record in records:
+            if entries >= entries_max:
+                break
+            taken += 1
+            block = self._take(record)
+            if block is not None:
+                self._phases.take(block)
+                blocks.append(block)
+                entries += len(block.entries["account"]) + len(block.accounts["number"])
+        if not blocks:
+            return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0, taken)
+        rows = rows_of(self.state, changed_accounts(self.state, blocks))
+        return FoldedRun(rows, self._phases.told(), len(blocks), entries, taken)
+
+    def advance(self, records: Sequence[Record], until: int | None = None) -> int:
+        """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
+        self._phases = None  # what moves on here is nobody's news; what is under way then is looked up again
+        for taken, record in enumerate(records):
+            if until is not None and self.sequence >= until:
+                return taken
+            self._take(record)
+        return len(records)
+
+    def _take(self, record: Record) -> Block | None:
+        folded = self.replay.take(record)
+        if folded is None:
+            return None
+        header = folded.block.header
+        at = header.sequence % HASHES_KEPT * HASH_BYTES
+        self._hashes[at : at + HASH_BYTES] = header.block_hash
+        if header.sequence in self._remembered:
+            self._remembered[header.sequence] = header.block_hash
+        self.entries += len(folded.block.entries["account"])
+        return folded.block
+
+
+async def fold_log(
+    log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[int], None] | None = None
+) -> None:
+    """Fold on to the end of the log as it is now, or to block `until` at most.
+
+    Folding runs in a thread while the next run is read. on_run(bytes) is told the size of every run folded.
+    Raises ChainBroken, CheckFailed, LogFailed.
+    """
+    async with aclosing(_read_ahead(log.read(fold.partition, fold.replay.last_offset))) as runs:
+        async for records in runs:
+            await asyncio.to_thread(fold.advance, records, until)
+            if on_run is not None:
+                on_run(sum(len(record.data) for record in records))
+            if until is not None and fold.sequence >= until:
+                return
+
+
+async def fold_before(log: Log, partition: int, sequence: int) -> PartitionFold:
+    """A new fold of everything before block `sequence`: what is good of a partition that stopped there."""
+    fold = PartitionFold(partition)
+    if sequence > 0:
+        await fold_log(log, fold, until=sequence - 1)
+    return fold
+
+
+async def _read_ahead(runs: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[Sequence[Record], None]:
+    """The same runs; one is being read while the caller works on the one before."""
+    following = asyncio.ensure_future(_next(runs))
+    try:
+        while (records := await following) is not None:
+            following = asyncio.ensure_future(_next(runs))
+            yield records
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        if isinstance(runs, AsyncGenerator):
+            await runs.aclose()
+
+
+async def _next(runs: AsyncIterator[Sequence[Record]]) -> Sequence[Record] | None:
+    return await anext(runs, None)

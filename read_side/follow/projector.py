@@ -1,0 +1,300 @@
+"""The projector of one partition: tail the log, fold, one write a run of blocks, publish. One projector a partition.
+
+It folds the whole log in memory at its start, and never publishes what it folded then: replay never pushes. From there on
+everything that the view must be lies in memory, so whatever happens to the store is repaired without reading back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
+from read_side.contract.phases import NO_PHASES, PhaseRows
+from read_side.contract.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
+from read_side.contract.rows import EMPTY_ROWS, AccountRows
+from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.follow.log_watch import LogWatch
+from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
+from read_side.follow.timer import Timer
+from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
+from read_side.follow.watermark import Watermark
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.start_progress import StartProgress
+
+HEARTBEAT_S: Final = 1.0
+"""How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
+RETRY_S: Final = 0.25
+"""Between tries while the view store does not answer: soon enough to be unnoticed, no load when it is away."""
+AHEAD_BEATS_MAX: Final = 30
+"""A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Lag(NamedTuple):
+    """How far readers are behind, as four numbers.
+
+    blocks_behind: folded and not yet visible; commit_to_view_ms: from the last block's time to its being visible;
+    last_block_age_ms: how old the last visible block is; probed_age_ms: how long ago the view was last found right.
+    """
+
+    blocks_behind: int
+    commit_to_view_ms: int
+    last_block_age_ms: int
+    probed_age_ms: int
+
+
+class Projector:
+    """One partition. `start()`, then `run()` until the log is closed, the task is cancelled, or it raises.
+
+    boot: random for each life; readers of the feed know a new life by it.
+    visible: the sequence readers of the view find; offset: the log offset up to which the view reflects everything.
+    stopped: why this partition goes no further (the log is damaged), None while it does. What is good is still served.
+    log_away, unavailable: why the log, the view store does not answer for the moment. ended: why nobody follows this partition
+    here any more; elsewhere: another projector does. These three are said by whoever keeps it going (`keeper.py`).
+    """
+
+    def __init__(self, partition: int, log: Log, view: ViewStore, feed: Feed, timer: Timer, boot: str) -> None:
+        self.partition = partition
+        self.boot = boot
+        self.fold = PartitionFold(partition)
+        self.owner = ViewOwner(view, self.fold)
+        self.visible = Watermark(-1)
+        self.offset = Watermark(-1)
+        self.stopped: str | None = None
+        self.unavailable: str | None = None
+        self.log_away: str | None = None
+        self.ended: str | None = None
+        self.elsewhere = False
+        self.ready = False
+        self.progress = StartProgress(timer.wall_us())
+        self.blocks = 0
+        self.feed_failures = 0
+        self.commit_to_view_us = 0
+        self.probed_at_us = 0
+        self.asked_store_us = 0
+        """Since when the view store is being asked something; 0 while it is not."""
+        self._log = log
+        self._view = view
+        self._feed = feed
+        self._timer = timer
+        self._published = -1
+        self._ahead_beats = 0
+        self._watch = LogWatch(self.look_at_log)
+        self._writing = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Fold the log to its end and bring the view right; again after a failure, it goes on where it was.
+
+        Raises Displaced, ViewOfAnotherLog, LogFailed.
+        """
+        await self._look_at_view()
+        with suppress(LogFailed):
+            self.progress.end = await self._log.end(self.partition)
+        await self._fold_to_end()
+        await self._until_available(self.owner.claim)
+        # Whoever owned the view before us can write it no more; what it wrote is in the log by now.
+        await self._fold_to_end()
+        await self._until_available(self.owner.bring_right)
+        while self.owner.is_ahead and self.stopped is None:
+            # Another projector that started with us wrote between our look at the log and our claim; that is in the log by now.
+            await self._fold_to_end()
+            self._check_not_ahead()
+            await self._until_available(self.owner.bring_right)
+        self._published = self.fold.sequence
+        self._tell_readers()
+        self.ready = True
+
+    async def look_at_log(self) -> None:
+        """Read on from where the fold is, as far as the log answers at all. Raises LogFailed."""
+        async with aclosing(self._log.read(self.partition, self.fold.replay.last_offset)) as runs:
+            await anext(runs, None)
+
+    async def stored(self) -> tuple[Checkpoint | None, bool]:
+        """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""
+        stored = await self._view.checkpoint(self.partition)
+        if stored is None:
+            return None, True
+        async with aclosing(self._log.read(self.partition, stored.log_offset)) as runs:
+            return stored, await anext(runs, None) is not None
+
+    def refusal(self) -> Unanswerable | None:
+        """Why nothing of this partition is answered here; None while it is."""
+        if self.elsewhere:
+            return Elsewhere(self.partition)
+        if self.ended is not None:
+            return PartitionUnavailable(self.partition, reason=self.ended)
+        if self.ready:
+            return None
+        reason = self.log_away or self.unavailable
+        return Starting(self.partition) if reason is None else PartitionUnavailable(self.partition, reason=reason)
+
+    def held_up(self) -> str | None:
+        """Why the partition goes no further, for good or for now; None while it does."""
+        return self.ended or self.stopped or self.log_away or self.unavailable
+
+    async def run(self) -> None:
+        """Follow the log for ever. Raises Displaced, ViewOfAnotherLog, LogFailed: the process must end then."""
+        beating = asyncio.create_task(self._beat_for_ever())
+        following = asyncio.create_task(self._follow())
+        try:
+            while True:
+                done, _ = await asyncio.wait((beating, following), return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+                if following.done() and self.stopped is None:
+                    return
+                if following.done():
+                    await beating  # what is good is served and kept right until somebody stops us
+        finally:
+            self._watch.stop()
+            for task in (beating, following):
+                task.cancel()
+            await asyncio.gather(beating, following, return_exceptions=True)
+
+    def lag(self, now_us: int) -> Lag:
+        stored = self.owner.checkpoint
+        return Lag(
+            max(0, self.fold.sequence - self.visible.value),
+            self.commit_to_view_us // 1000,
+            max(0, now_us - stored.at_us) // 1000 if stored is not None and stored.sequence >= 0 else 0,
+            max(0, now_us - self.probed_at_us) // 1000 if self.probed_at_us else 0,
+        )
+
+    def _check_not_ahead(self) -> None:
+        if self.owner.is_ahead and self.stopped is None:
+            raise _another_log(self.owner)
+
+    async def _look_at_view(self) -> None:
+        """What another life has shown tells how far there is to fold, and must be known again when it is passed."""
+        with suppress(ViewUnavailable):
+            if stored := await self._view.checkpoint(self.partition):
+                self.fold.remember(stored.sequence)
+                self.progress.blocks = max(self.progress.blocks or 0, stored.sequence + 1)
+
+    async def _fold_to_end(self) -> None:
+        if self.stopped is None:
+            try:
+                await fold_log(self._log, self.fold)
+            except (ChainBroken, CheckFailed) as failure:
+                await self._stop(failure)
+
+    async def _follow(self) -> None:
+        if self.stopped is not None:
+            return
+        async with aclosing(self._log.tail(self.partition, self.fold.replay.last_offset)) as runs:
+            async for records in runs:
+                while records:
+                    # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
+                    async with self._writing:
+                        try:
+                            run = await asyncio.to_thread(self.fold.take, records, ROWS_PER_APPLY_MAX)
+                        except (ChainBroken, CheckFailed) as failure:
+                            await self._stop(failure)
+                            await self._until_available(self.owner.bring_right)
+                            self._published = self.fold.sequence
+                            self._tell_readers()
+                            return
+                        self.blocks += run.blocks
+                        await self._show(run)
+                    records = records[run.records :]
+
+    async def _show(self, run: FoldedRun) -> None:
+        """Write a folded run to the view, then tell who waits and who watches."""
+        await self._until_available(lambda: self.owner.advance(run.rows))
+        self.commit_to_view_us = self._timer.wall_us() - self.fold.state.chained.created_at_us
+        self._tell_readers()
+        if self.fold.sequence > self._published:
+            after, self._published = self._published, self.fold.sequence
+            await self._publish(after, run.rows, run.phases)
+
+    async def _beat_for_ever(self) -> None:
+        while True:
+            await self._timer.sleep(HEARTBEAT_S)
+            async with self._writing:
+                await self._beat()
+
+    async def _beat(self) -> None:
+        try:
+            await self._asking_store(self.owner.probe)
+        except ViewUnavailable as error:
+            self.unavailable = str(error)
+            return
+        self.unavailable = None
+        self.probed_at_us = self._timer.wall_us()
+        self._ahead_beats = self._ahead_beats + 1 if self.owner.is_ahead and self.stopped is None else 0
+        if self._ahead_beats > AHEAD_BEATS_MAX:
+            raise _another_log(self.owner)
+        self._tell_readers()
+        if self.stopped is None:
+            self.log_away = self._watch.beat(self.fold.replay.last_offset, self.log_away)
+        if self.stopped is None and self.log_away is None:
+            # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
+            await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
+
+    async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
+        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows, phases)
+        try:
+            await self._feed.publish(batch)
+        except FeedUnavailable as error:
+            self.feed_failures += 1
+            _log.warning("feed batch not published", partition=self.partition, reason=str(error))
+
+    async def _stop(self, failure: Failure) -> None:
+        """This partition goes no further. A failed check leaves the state unusable, so what is good is folded again."""
+        self.stopped = str(failure)
+        _log.error("partition stopped", partition=self.partition, sequence=failure.sequence, reason=str(failure))
+        if isinstance(failure, CheckFailed):
+            self.fold = self.owner.fold = await self._fold_before(failure.sequence)
+
+    async def _fold_before(self, sequence: int) -> PartitionFold:
+        """What is good, however long the log is away: the state that failed must never be written to the view."""
+        while True:
+            try:
+                return await fold_before(self._log, self.partition, sequence)
+            except LogFailed as away:
+                self.log_away = str(away)
+                await self._timer.sleep(RETRY_S)
+
+    def _tell_readers(self) -> None:
+        stored = self.owner.checkpoint
+        if stored is not None:
+            self.visible.advance(stored.sequence)
+            self.offset.advance(stored.log_offset)
+
+    async def _asking_store(self, ask: Callable[[], Awaitable[Any]]) -> None:
+        self.asked_store_us = self._timer.wall_us()
+        try:
+            await ask()
+        finally:
+            self.asked_store_us = 0
+
+    async def _until_available(self, write: Callable[[], Awaitable[Any]]) -> None:
+        """Try again for as long as the store is away: the log waits, and memory holds no more than one run of it."""
+        while True:
+            try:
+                await self._asking_store(write)
+            except ViewUnavailable as error:
+                if self.unavailable is None:
+                    _log.warning("view store away", partition=self.partition, reason=str(error))
+                self.unavailable = str(error)
+                await self._timer.sleep(RETRY_S)
+            else:
+                self.unavailable = None
+                return
+
+
+def _another_log(owner: ViewOwner) -> ViewOfAnotherLog:
+    stored = owner.checkpoint.sequence if owner.checkpoint is not None else -1
+    return ViewOfAnotherLog(
+        f"partition {owner.fold.partition}: the view reflects block {stored}, the log ends at {owner.fold.sequence}. Either "
+        "this is the view of another log, or the log has lost blocks that were shown. Nothing was changed. Check FANFOLD_LOG and "
+        "FANFOLD_VIEW first; if the log is the right one and whole, empty the view, and it is made again."
+    )

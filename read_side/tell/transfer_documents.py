@@ -1,0 +1,99 @@
+"""How transfers under way and open holds are told: the JSON of what the phase table has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.queries import OPEN
+from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, StepDone, Waiting
+from read_side.tell.transfer_legs import Names, leg_documents
+from write_side.contract.state.pending_columns import Phase
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import format_transfer_id
+from write_side.contract.words.codes import Kind, word_of
+from write_side.contract.words.position import Position, format_positions
+
+_PHASES: Final = {phase.name.lower(): phase for phase in OPEN_PHASES}
+PHASE_WORDS: Final = (OPEN, *_PHASES)
+_LINKS: Final = {Kind.CAPTURE: "hold", Kind.REVERSE: "reverses"}
+
+
+def parse_phases(text: str) -> frozenset[Phase]:
+    """`trying,compensating`, or `open` for all. Raises Malformed."""
+    words = text.split(",")
+    if words == [OPEN]:
+        return frozenset(OPEN_PHASES)
+    if len(set(words)) != len(words) or not set(words) <= _PHASES.keys():
+        raise Malformed("parameter_malformed", "phase", f"must be open, or some of {', '.join(_PHASES)} with commas")
+    return frozenset(_PHASES[word] for word in words)
+
+
+def parse_partitions(text: str, partitions: int) -> list[int]:
+    """`0,2`: each once, of a log with this many. Raises Malformed."""
+    words = text.split(",")
+    known = {str(partition): partition for partition in range(partitions)}
+    if len(set(words)) != len(words) or not set(words) <= known.keys():
+        raise Malformed("parameter_malformed", "partitions", f"must be some of 0 to {partitions - 1} with commas")
+    return sorted(known[word] for word in words)
+
+
+def open_transfer_document(transfer: OpenTransfer, now_us: int) -> dict[str, Any]:
+    """One line of the list of transfers under way."""
+    return {
+        "id": format_transfer_id(transfer.id),
+        "protocol": transfer.protocol,
+        "phase": transfer.phase.name.lower(),
+        "partition": transfer.partition,
+        "begun": str(Position(transfer.partition, transfer.begun)),
+        "age_ms": max(0, now_us - transfer.begun_at_us) // 1000,
+        "waiting_for": _waiting(transfer.waiting_for),
+    }
+
+
+def pending_document(transfer: OpenTransfer, names: Names, now_us: int) -> dict[str, Any]:
+    """A transfer under way, with everything that was done for it; its position is that of all of it."""
+    reached = {transfer.partition: transfer.begun}
+    for step in transfer.steps:
+        reached[step.partition] = max(reached.get(step.partition, -1), step.sequence)
+    at_us = max((step.at_us for step in transfer.steps), default=transfer.begun_at_us)
+    document = open_transfer_document(transfer, now_us)
+    document["result"] = "pending"
+    document["position"] = format_positions(reached)
+    document["at"] = format_time(max(at_us, transfer.begun_at_us))
+    document |= link_member(transfer.kind, transfer.link)
+    document["steps"] = [_step(step) for step in transfer.steps]
+    document["legs"] = leg_documents(transfer.legs, names)
+    return document
+
+
+def link_member(kind: Kind, link: bytes) -> dict[str, Any]:
+    """What a capture or a reversal was about."""
+    return {_LINKS[kind]: format_transfer_id(link)} if kind in _LINKS else {}
+
+
+def hold_members(hold: OpenHold | None, names: Names) -> dict[str, Any]:
+    """What is said of a hold beside its answer: its state now, what is left of it, and when it ends by itself."""
+    if hold is None:
+        return {"state": "over"}
+    left = [{name: leg[name] for name in ("account", "amount", "asset")} for leg in leg_documents(hold.left, names)]
+    document: dict[str, Any] = {"state": hold.state.name.lower(), "left": left}
+    if hold.deadline_us:
+        document["deadline"] = format_time(hold.deadline_us)
+    return document
+
+
+def _waiting(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
+    return [{"step": each.step, "partition": each.partition, "action": each.action.name.lower()} for each in waiting]
+
+
+def _step(step: StepDone) -> dict[str, Any]:
+    return {
+        "step": step.step,
+        "action": step.action.name.lower(),
+        "partition": step.partition,
+        "code": word_of(step.code),
+        "position": str(Position(step.partition, step.sequence)),
+        "at": format_time(step.at_us),
+    }

@@ -1,0 +1,270 @@
+"""Rebuild: the view made again from the log, beside the live one, compared row by row, switched in one step.
+
+One partition:
+  1. fold the log from its beginning to where the live view is, with every check;
+  2. load the rows into a new generation;
+  3. compare: read a part of the live rows and, at the same position, the same rows of the new generation. The live view
+     moves on meanwhile; its checkpoint, read with the rows, says how far to fold before comparing, so both are always at
+     one position and every row at one version;
+  4. catch up with the end of the log and switch, when all was equal or the differences are accepted.
+The old generation stays. Nothing is published: replay never pushes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import Final
+
+from read_side.contract.rows import EMPTY_ROWS, AccountRow
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
+from read_side.fold.balances import changed_after, rows_in_parts, rows_of
+from read_side.follow.partition_fold import PartitionFold, fold_log
+from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ROWS_PER_LOAD
+from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log
+from write_side.contract.state.fold import CheckFailed
+
+COMPARED_AT_ONCE: Final = 5_000
+"""Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
+DIFFERENCES_MAX: Final = 1_000
+"""Told one by one; more are counted."""
+SWITCHES_MAX: Final = 200
+"""The live view may move on between catching up and switching; each try takes milliseconds and each misses by chance."""
+AT_ONCE: Final = 2
+"""Partitions rebuilt side by side: each keeps one core busy, and the service beside it needs some too."""
+
+
+class CannotRebuild(Exception):
+    """There is nothing to rebuild beside, or the log does not let it. The live view is as it was."""
+
+
+OnProgress = Callable[[Progress], None]
+
+
+async def rebuild(
+    log: Log,
+    view: ViewStore,
+    *,
+    accept_differences: bool = False,
+    partitions: Sequence[int] | None = None,
+    on_progress: OnProgress = lambda progress: None,
+) -> Rebuilt:
+    """Rebuild the views of these partitions (all by default), and switch those that are equal.
+
+    Raises CannotRebuild, LogFailed, ViewUnavailable.
+    """
+    started_s = time.monotonic()
+    chosen = list(range(log.partitions)) if partitions is None else list(partitions)
+    reporter = _Reporter(chosen, on_progress)
+    slots = asyncio.Semaphore(AT_ONCE)
+
+    async def one(partition: int) -> PartitionRebuilt:
+        async with slots:
+            return await _PartitionRebuild(log, view, partition, reporter, accept_differences).run()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(one(partition)) for partition in chosen]
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from None
+    return Rebuilt([task.result() for task in running], time.monotonic() - started_s)
+
+
+class _Reporter:
+    """Adds up what the partitions report. Totals are estimates: blocks to fold are known, their entries are not."""
+
+    def __init__(self, partitions: Sequence[int], on_progress: OnProgress) -> None:
+        self._started_s = time.monotonic()
+        self._on_progress = on_progress
+        self._folds: dict[int, tuple[PartitionFold, int]] = {}
+        self._partitions = len(partitions)
+        self._compared = 0
+
+    def begin(self, fold: PartitionFold, blocks: int) -> None:
+        self._folds[fold.partition] = (fold, blocks)
+
+    def compared(self, rows: int) -> None:
+        self._compared += rows
+        self.tell("comparing")
+
+    def tell(self, stage: str) -> None:
+        entries = sum(fold.entries for fold, _ in self._folds.values())
+        done = sum(min(fold.sequence + 1, blocks) for fold, blocks in self._folds.values())
+        blocks = sum(blocks for _, blocks in self._folds.values())
+        accounts = sum(fold.state.count for fold, _ in self._folds.values())
+        elapsed_s = time.monotonic() - self._started_s
+        total = max(entries, round(entries * blocks / done)) if done else entries
+        rate = entries / elapsed_s if elapsed_s > 0 else 0.0
+        eta_s = (total - entries) / rate if rate else None
+        self._on_progress(Progress(stage, entries, total, rate, eta_s, self._compared, accounts))
+
+
+class _PartitionRebuild:
+    def __init__(
+        self, log: Log, view: ViewStore, partition: int, reporter: _Reporter, accept_differences: bool
+    ) -> None:
+        self._log = log
+        self._view = view
+        self._partition = partition
+        self._reporter = reporter
+        self._accept = accept_differences
+        self._fold = PartitionFold(partition)
+        self._differences: list[Difference] = []
+        self._different = 0
+        self._compared = 0
+
+    async def run(self) -> PartitionRebuilt:
+        live = await self._live_checkpoint()
+        self._reporter.begin(self._fold, live.sequence + 1)
+        try:
+            await self._fold_to(live)
+            owner, checkpoint = await self._load(live.generation)
+            checkpoint = await self._compare(owner, checkpoint, live.generation)
+            switched = self._different == 0 or self._accept
+            if switched:
+                await self._switch(owner, checkpoint, live.generation)
+            else:
+                await self._view.clear(owner)
+        except (ChainBroken, CheckFailed) as damaged:
+            raise CannotRebuild(f"{damaged} The live view is as it was.") from damaged
+        except OwnerStale as stale:
+            raise CannotRebuild(
+                f"partition {self._partition}: another rebuild has taken over. The live view is right; see what that one says."
+            ) from stale
+        return PartitionRebuilt(
+            self._partition,
+            live.generation,
+            owner.generation,
+            switched,
+            self._fold.checkpoint(owner.generation).sequence,
+            self._fold.entries,
+            self._fold.state.count,
+            self._compared,
+            self._different,
+            self._differences,
+        )
+
+    async def _live_checkpoint(self) -> Checkpoint:
+        live = await self._view.checkpoint(self._partition)
+        if live is None:
+            raise CannotRebuild(
+                f"partition {self._partition} has no live view to compare with. Its projector makes one from the log by itself; "
+                "start it, and see /readyz."
+            )
+        return live
+
+    async def _fold_to(self, live: Checkpoint) -> None:
+        """Fold on to the block of a live checkpoint, and no further."""
+        if live.sequence > self._fold.sequence:
+            await fold_log(
+                self._log, self._fold, until=live.sequence, on_run=lambda size: self._reporter.tell("folding")
+            )
+        if not self._fold.knows(live):
+            raise CannotRebuild(
+                f"partition {self._partition}: the live view is at block {live.sequence}, which this log does not have so. It is "
+                "the view of another log. Nothing was changed; check FANFOLD_LOG and FANFOLD_VIEW."
+            )
+
+    async def _load(self, live: int) -> tuple[Owner, Checkpoint]:
+        """A new generation with everything folded so far. One that an earlier rebuild left unfinished is taken over."""
+        left = [number for number in await self._view.generations(self._partition) if number > live]
+        if await self._view.live(self._partition) != live:
+            # What is there above `live` may be what another rebuild has just made live: claiming it would end its projector.
+            raise CannotRebuild(
+                f"partition {self._partition}: another rebuild has switched to a new view meanwhile. The live view is right; "
+                "see what that one says."
+            )
+        owner = await self._view.claim(self._partition, left[0] if left else live + 1)
+        await self._view.clear(owner)
+        for rows in rows_in_parts(self._fold.state, ROWS_PER_LOAD):
+            await self._view.load(owner, rows)
+            await asyncio.sleep(0)
+        checkpoint = self._fold.checkpoint(owner.generation)
+        await self._view.apply(owner, None, EMPTY_ROWS, checkpoint)
+        return owner, checkpoint
+
+    async def _advance(self, owner: Owner, held: Checkpoint) -> Checkpoint:
+        """Write what was folded since `held` into the new generation, in steps that keep the store from nobody.
+
+        Rows of a step before the last are ahead of the checkpoint; nobody reads them yet, and who starts again clears them.
+        """
+        wanted = self._fold.checkpoint(owner.generation)
+        if wanted != held:
+            changed = changed_after(self._fold.state, held.at_us)
+            for first in range(0, max(1, len(changed)), ROWS_PER_APPLY_MAX):
+                rows = rows_of(self._fold.state, changed[first : first + ROWS_PER_APPLY_MAX])
+                is_last = first + ROWS_PER_APPLY_MAX >= len(changed)
+                await self._view.apply(owner, held, rows, wanted if is_last else held)
+        return wanted
+
+    async def _compare(self, owner: Owner, checkpoint: Checkpoint, live: int) -> Checkpoint:
+        """Every row of ours with its live one, then every live row that we do not have."""
+        state, at = self._fold.state, 0
+        seen: set[str] = set()
+        while at < state.count:
+            names = [state.row_name(number) for number in range(at, min(at + COMPARED_AT_ONCE, state.count))]
+            checkpoint = await self._compare_rows(owner, checkpoint, live, names)
+            at += len(names)
+            seen.update(names)
+        async with aclosing(self._other_names(live, seen)) as parts:
+            async for names in parts:
+                checkpoint = await self._compare_rows(owner, checkpoint, live, names)
+        return checkpoint
+
+    async def _other_names(self, live: int, seen: set[str]) -> AsyncGenerator[list[str], None]:
+        """Accounts of the live view that were not compared yet: opened meanwhile, or not in the log at all."""
+        async for rows in self._view.scan(self._partition, live):
+            if names := [name for name in rows.accounts if name not in seen]:
+                yield names
+
+    async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
+        """Compare at the position that the live rows were read at; folding never goes past it."""
+        stored, theirs = await self._view.read(self._partition, names, live)
+        if stored is None or stored.sequence < self._fold.sequence:
+            raise CannotRebuild(
+                f"partition {self._partition}: the live view was emptied or set back meanwhile. Its projector brings it right by "
+                "itself; start the rebuild again after that."
+            )
+        await self._fold_to(stored)
+        held = await self._advance(owner, held)
+        _, ours = await self._view.read(self._partition, names, owner.generation)
+        for name, our, their in zip(names, ours, theirs, strict=True):
+            if our != their:
+                self._note(name, our, their)
+        self._compared += len(names)
+        self._reporter.compared(len(names))
+        return held
+
+    def _note(self, account: str, ours: AccountRow | None, theirs: AccountRow | None) -> None:
+        self._different += 1
+        for column in COLUMNS:
+            ours_value = None if ours is None else getattr(ours, column)
+            theirs_value = None if theirs is None else getattr(theirs, column)
+            if ours_value != theirs_value and len(self._differences) < DIFFERENCES_MAX:
+                self._differences.append(Difference(account, column, theirs_value, ours_value))
+
+    async def _switch(self, owner: Owner, held: Checkpoint, live: int) -> None:
+        for _ in range(SWITCHES_MAX):
+            await fold_log(self._log, self._fold)
+            held = await self._advance(owner, held)
+            try:
+                await self._view.switch(owner)
+            except CheckpointMismatch:
+                await asyncio.sleep(0)
+                continue
+            await self._drop_older(live)
+            return
+        raise CannotRebuild(
+            f"partition {self._partition}: the live view moved on during each of {SWITCHES_MAX} tries to switch. It is as it "
+            "was; try again when there is less traffic."
+        )
+
+    async def _drop_older(self, live: int) -> None:
+        """The generation that was live stays, for going back; those before it go."""
+        for number in await self._view.generations(self._partition):
+            if number < live:
+                await self._view.clear(await self._view.claim(self._partition, number))

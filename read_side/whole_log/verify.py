@@ -1,0 +1,111 @@
+"""verify: does the log hold together? Every block is read, chained and folded again, and nothing is changed.
+
+Per partition: hashes and chain, versions, zero sums, limits and the state digest after every block (all by `Replay`), and at the
+end that the balances of each asset sum to zero, recomputed from the rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogDamaged, Record
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.position import Position
+
+Progress = Callable[[int], None]
+"""Called with the number of outcomes folded since the last call, from any thread."""
+
+
+@dataclass
+class PartitionVerdict:
+    """What was found in one partition. `problem` is None when everything held; `position` is the last good block."""
+
+    partition: int
+    position: str | None
+    blocks: int = 0
+    outcomes: int = 0
+    entries: int = 0
+    accounts: int = 0
+    skipped: int = 0
+    digest: str = ""
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """All partitions. `good` is the verdict; `problem` is what kept the log from being read at all."""
+
+    partitions: list[PartitionVerdict]
+    problem: str | None = None
+
+    @property
+    def good(self) -> bool:
+        return self.problem is None and all(found.problem is None for found in self.partitions)
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`. `digest` is BLAKE3 over the partitions' digests in order."""
+        digest = blake3("".join(found.digest for found in self.partitions).encode()).hexdigest()
+        return {
+            "verdict": "good" if self.good else "broken",
+            "problem": self.problem,
+            "partitions": len(self.partitions),
+            "blocks": sum(found.blocks for found in self.partitions),
+            "outcomes": sum(found.outcomes for found in self.partitions),
+            "entries": sum(found.entries for found in self.partitions),
+            "digest": digest,
+            "by_partition": [asdict(found) for found in self.partitions],
+        }
+
+
+async def verify(log: Log, progress: Progress = lambda outcomes: None) -> Verdict:
+    """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when it cannot be read."""
+    found = await asyncio.gather(*(_verify_partition(log, p, progress) for p in range(log.partitions)))
+    return Verdict(list(found))
+
+
+async def _verify_partition(log: Log, partition: int, progress: Progress) -> PartitionVerdict:
+    replay = Replay(State(partition, log.partitions))
+    found = PartitionVerdict(partition, None)
+    try:
+        async with aclosing(log.read(partition)) as runs:
+            async for records in runs:
+                await asyncio.to_thread(_take, replay, records, found, progress)
+        found.problem = _unbalanced(replay.state)
+    except (ChainBroken, CheckFailed, LogDamaged) as broken:
+        found.problem = str(broken)
+    if replay.state.chained.sequence >= 0:
+        found.position = str(Position(partition, replay.state.chained.sequence))
+    found.accounts = replay.state.count
+    found.skipped = replay.skipped.total()
+    found.digest = replay.state.digest_bytes().hex()
+    return found
+
+
+def _take(replay: Replay, records: Sequence[Record], found: PartitionVerdict, progress: Progress) -> None:
+    before = found.outcomes
+    for record in records:
+        folded = replay.take(record)
+        if folded is not None:
+            found.blocks += 1
+            found.outcomes += len(folded.block.outcomes["kind"])
+            found.entries += len(folded.block.entries["account"])
+    progress(found.outcomes - before)
+
+
+def _unbalanced(state: State) -> str | None:
+    """None when the balances of every asset sum to zero: the double entry, seen from its end."""
+    for number, asset in enumerate(state.asset_names):
+        balances = state.posted[: state.count][state.asset_of[: state.count] == number]
+        if sum(map(int, np.asarray(balances))) != 0:
+            return f"the balances of {asset} in partition {state.partition} do not sum to zero"
+    return None

@@ -1,0 +1,213 @@
+"""A failure belongs to its partition: it comes back by itself where that can help, and the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.unit.write_side.deciding import NOON_US, id_at
+from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
+from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.atoms import partition_of
+from write_side.intake.intake import Intake
+from write_side.intake.lane import Lane
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Mode, OpenAccount, Transfer
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
+from write_side.owner.partition import Partition, Standing
+from write_side.owner.writer import WriterLimits
+from write_side.queue.queue_memory import MemoryQueue
+
+NAMES = [next(name for name in map(str, range(64)) if partition_of(name, 2) == p) for p in range(2)]
+
+
+class Two:
+    """Two partitions of one process, over records that outlive it."""
+
+    def __init__(self, records: MemoryRecords) -> None:
+        self.log, self.queue, self.clock = MemoryLog(records), MemoryQueue(), SimulatedClock()
+        self.partitions = [Partition(p, self.log, self.queue, self.clock, WriterLimits(), owned=True) for p in range(2)]
+        outcomes = {each.number: each.outcomes for each in self.partitions}
+        self.intake = Intake(self.queue, outcomes, partitions=2, clock=self.clock, wait_s=DEADLINE_S)
+
+    async def deposit(self, partition: int, number: int) -> int:
+        transfer = Transfer(id_at(NOON_US, number), "@world", NAMES[partition], 1, "USD/2")
+        [answer] = await self.intake.submit([transfer])
+        return answer.status
+
+    async def open(self, partitions: Sequence[int] = (0, 1)) -> None:
+        await self.intake.submit([OpenAccount(NAMES[p], "USD/2", 0, "") for p in partitions])
+
+    async def standing(self, partition: int, wanted: Standing) -> None:
+        while self.partitions[partition].standing is not wanted:  # noqa: ASYNC110 -- nobody tells a test
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def running(records: MemoryRecords) -> AsyncIterator[Two]:
+    two = Two(records)
+    kept = [asyncio.create_task(each.keep()) for each in two.partitions]
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            for each in two.partitions:
+                await each.settled.wait()
+            yield two
+    finally:
+        for task in kept:
+            task.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)
+
+
+@pytest.mark.parametrize("record_is_there", [True, False])
+async def test_a_failed_append_stops_its_partition_only_and_it_comes_back_by_itself(record_is_there: bool) -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.log.fail_next_append(record_is_there=record_is_there)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        assert two.partitions[0].standing is Standing.WAITING
+        with pytest.raises(PartitionUnavailable, match="told to"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        await two.standing(0, Standing.SERVING)
+        assert await two.deposit(0, 1) == 201
+        state = two.partitions[0].part.state
+        number = state.number_of(NAMES[0])
+        assert number is not None
+        assert state.posted[number] == 1
+        assert state.chained.epoch == 2
+
+
+async def test_an_id_of_a_partition_that_is_being_taken_up_again_does_not_run_in_another() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        await two.deposit(0, 1)
+        lost = two.partitions[0].outcomes
+        lost.fail(LogFailed("the brokers are away"))
+        lost.restart(Replay(State(0, 2)))
+        with pytest.raises(PartitionUnavailable, match="brokers"):
+            await two.deposit(1, 1)
+        columns = CommandBatch.of([Transfer(id_at(NOON_US, 1), "@world", NAMES[1], 1, "USD/2")])
+        with pytest.raises(PartitionUnavailable, match="brokers"):
+            await two.intake.submit_batch(columns, Mode.CONTINUE, None)
+        assert await two.deposit(1, 2) == 201
+
+
+async def test_a_damaged_partition_stays_stopped_with_its_reason_and_the_other_serves() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+    async with running(records) as two:
+        assert [each.standing for each in two.partitions] == [Standing.STOPPED, Standing.SERVING]
+        with pytest.raises(PartitionUnavailable, match="fanfold verify`, then start again"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+
+
+async def test_a_clock_that_jumped_is_waited_for_and_the_partition_goes_on_when_it_is_right_again() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.clock.set_wall(3_600_000_000)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        two.clock.set_wall(-3_600_000_000)
+        await two.standing(0, Standing.SERVING)
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_an_overtaken_partition_does_not_fight_for_ever() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older, running(records) as newer:
+        await newer.open()
+        with pytest.raises(OutcomeUnknown):
+            await older.deposit(0, 1)
+        assert older.partitions[0].standing is Standing.STOPPED
+        assert await newer.deposit(0, 1) == 201
+        assert newer.partitions[0].part.state.chained.epoch == 2
+
+
+async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_looked_at() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older:
+        await older.open()
+        async with running(records) as newer:
+            await newer.deposit(0, 1)
+        assert older.partitions[0].standing is Standing.SERVING, "nothing was appended here since"
+        older.partitions[0].looked_at(None)
+        await older.standing(0, Standing.STOPPED)
+        assert "taken over partition 0 (epoch 2)" in str(older.partitions[0].reason)
+        assert older.partitions[1].standing is Standing.SERVING
+        older.partitions[1].looked_at(None)
+        await older.standing(1, Standing.STOPPED)
+
+
+async def test_a_partition_that_is_looked_at_goes_on_and_passes_over_what_older_writers_left() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        skipped = two.partitions[0].part.replay.skipped
+        for number in range(3):
+            two.partitions[0].looked_at(None)
+            assert await two.deposit(0, number) == 201
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+            records.append(0, records.blocks[0][0])
+        while sum(skipped.values()) < 3:
+            two.partitions[0].looked_at(None)
+            await asyncio.sleep(0)
+        assert await two.deposit(0, 9) == 201
+
+
+async def test_messages_have_room_however_many_commands_wait() -> None:
+    from tests.unit.write_side.deciding import DecidingPartition
+    from write_side.ledger.across.outstanding import messages_of_block
+    from write_side.ledger.commands.command_batch import CommandBatch
+    from write_side.queue.command_queue import QueueFull
+
+    queue = MemoryQueue(commands_max=1)
+    await queue.open_reader(1, 0)
+    command = CommandBatch.of([OpenAccount(NAMES[1], "USD/2", 0, "")])
+    await queue.append(1, command)
+    with pytest.raises(QueueFull):
+        await queue.append(1, command)
+    home = DecidingPartition(0, 2)
+    home.decide([OpenAccount(NAMES[0], "USD/2", 0, "")], NOON_US)
+    home.decide([Transfer(id_at(NOON_US, 0), "@world", NAMES[0], 1, "USD/2")], NOON_US + 1)
+    block = home.decide([Transfer(id_at(NOON_US, 1), NAMES[0], NAMES[1], 1, "USD/2")], NOON_US + 2)
+    message = messages_of_block(block)[1]
+    assert isinstance(message, StepBatch)
+    await queue.append(1, message)
+
+
+async def test_a_partition_that_would_take_no_block_refuses_who_comes_until_it_would_and_the_other_goes_on() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        two.partitions[0].looked_at("one in-sync replica answers")
+        assert two.partitions[0].document()["standing"] == Standing.TAKES_NOTHING
+        assert two.partitions[0].reason == "one in-sync replica answers"
+        with pytest.raises(PartitionUnavailable, match="one in-sync replica"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        two.partitions[0].looked_at(None)
+        assert two.partitions[0].reason is None
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_what_gathered_and_has_not_left_is_refused_as_not_taken_once_the_partition_takes_nothing() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        lane = Lane(0, two.queue, two.partitions[0].outcomes, 10, DEADLINE_S)
+        gathered = lane.add(Transfer(id_at(NOON_US, 1), "@world", NAMES[0], 1, "USD/2"))
+        two.partitions[0].looked_at("no broker answers")
+        with pytest.raises(PartitionUnavailable, match="no broker answers"):
+            await gathered
+        two.partitions[0].looked_at(None)
+        assert await two.deposit(0, 1) == 201

@@ -1,0 +1,169 @@
+"""A block: the outcomes of one or of thousands of commands, decided together, one atomic append.
+
+`header | body`. The header is fixed size, little endian; the body is the sections of `columns.py`. The same bytes are a Kafka
+record's value and a frame of the file log. Decoding trusts no length before it has checked it, and nothing at all before
+the BLAKE3 hash of the whole block holds, so any flipped, missing or extra byte is detected.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from blake3 import blake3
+
+from write_side.contract.block import limits
+from write_side.contract.block.columns import (
+    SECTIONS,
+    SECTIONS_OF_VERSION,
+    Columns,
+    SectionMalformed,
+    decode_sections,
+    encode_section,
+)
+from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX
+
+MAGIC: Final = b"FANFOLD\x1a"
+FORMAT_VERSION: Final = 2
+"""What is written. Blocks of every version before it are read for ever (`columns.SECTIONS_OF_VERSION`)."""
+_FIELDS: Final = struct.Struct("<8sHHIQQ32sqqq16sQ")
+HASH_BYTES: Final = 32
+HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
+ZERO_HASH: Final = bytes(HASH_BYTES)
+
+
+class Undecodable(ValueError):
+    """These bytes are not a whole, undamaged block of a known format."""
+
+
+class Header(NamedTuple):
+    """What a block says of itself.
+
+    partitions (how many its log has, which decides where accounts live; 0 in blocks of before it was told), partition, epoch
+    (life number of the writer, from 1), sequence (from 0), previous_hash (32 bytes, zero before the first), consumed_to (the next
+    command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the state after this block),
+    body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
+    """
+
+    partitions: int
+    partition: int
+    epoch: int
+    sequence: int
+    previous_hash: bytes
+    consumed_to: int
+    created_at_us: int
+    refuse_ids_before_us: int
+    digest: bytes
+    body_bytes: int
+    block_hash: bytes
+
+
+class Block(NamedTuple):
+    """A decoded block: the header and the columns of every section (see `columns.py` for names and dtypes)."""
+
+    header: Header
+    accounts: dict[str, Any]
+    outcomes: dict[str, Any]
+    entries: dict[str, Any]
+    repeats: dict[str, Any]
+    legs: dict[str, Any]
+    held: dict[str, Any]
+    flags: dict[str, Any]
+    pending: dict[str, Any]
+    pending_legs: dict[str, Any]
+    steps: dict[str, Any]
+    links: dict[str, Any]
+    details: dict[str, Any]
+    conditions: dict[str, Any]
+
+
+def encode(
+    *,
+    partition: int,
+    epoch: int,
+    sequence: int,
+    previous_hash: bytes,
+    consumed_to: int,
+    created_at_us: int,
+    refuse_ids_before_us: int,
+    digest: bytes,
+    sections: Mapping[str, Columns],
+    partitions: int = 0,
+) -> bytes:
+    """The bytes of a block. `sections` maps section names to columns; those absent or without rows are left out.
+
+    partitions: how many its log has, told by whoever decides for one.
+    """
+    body = b"".join(encode_section(section, sections[section.name]) for section in SECTIONS if section.name in sections)
+    if HEADER_BYTES + len(body) > limits.RECORD_BYTES_MAX:
+        raise ValueError(f"a body of {len(body)} bytes is over the limit: whoever made it has not kept `limits.py`")
+    fields = _FIELDS.pack(
+        MAGIC,
+        FORMAT_VERSION,
+        partitions,
+        partition,
+        epoch,
+        sequence,
+        previous_hash,
+        consumed_to,
+        created_at_us,
+        refuse_ids_before_us,
+        digest,
+        len(body),
+    )
+    return b"".join((fields, blake3(fields).update(body).digest(), body))
+
+
+def frame_length(data: bytes | memoryview, at: int = 0) -> int:
+    """Bytes of the block that claims to start at `at`. The hash is not looked at. Raises Undecodable."""
+    return HEADER_BYTES + int(_fields(data, at)[-1])
+
+
+def read_header(data: bytes | memoryview) -> Header:
+    """The header of a whole block, once its length and hash hold. Raises Undecodable."""
+    fields = _fields(data, 0)
+    view = memoryview(data)
+    if len(view) != HEADER_BYTES + fields[-1]:
+        raise Undecodable("the block is cut or has bytes behind its end")
+    block_hash = bytes(view[_FIELDS.size : HEADER_BYTES])
+    if blake3(view[: _FIELDS.size]).update(view[HEADER_BYTES:]).digest() != block_hash:
+        raise Undecodable("the block's hash does not fit its bytes")
+    return Header._make((*fields[2:], block_hash))
+
+
+def header_of(data: bytes) -> Header:
+    """The header of a block that this process has just encoded: nothing is checked."""
+    return Header._make((*_FIELDS.unpack_from(data)[2:], data[_FIELDS.size : HEADER_BYTES]))
+
+
+def decode(data: bytes | memoryview) -> Block:
+    """A whole block; nothing of it points into `data`, ids apart. Raises Undecodable."""
+    return _decoded(read_header(data), data)
+
+
+def decode_made(data: bytes) -> Block:
+    """A block that this process has just encoded, as readers will have it. Its hash is not worked out again."""
+    return _decoded(header_of(data), data)
+
+
+def _decoded(header: Header, data: bytes | memoryview) -> Block:
+    version = _fields(data, 0)[1]
+    try:
+        sections = decode_sections(memoryview(data)[HEADER_BYTES:], SECTIONS_OF_VERSION[version])
+    except SectionMalformed as error:
+        raise Undecodable(str(error)) from error
+    return Block(header, *(sections[section.name] for section in SECTIONS))
+
+
+def _fields(data: bytes | memoryview, at: int) -> tuple[Any, ...]:
+    if len(data) - at < HEADER_BYTES:
+        raise Undecodable("the header is cut")
+    fields = _FIELDS.unpack_from(data, at)
+    if fields[0] != MAGIC or fields[1] not in SECTIONS_OF_VERSION:
+        raise Undecodable("not a block of a known format version")
+    if fields[2] and not fields[3] < fields[2] <= PARTITIONS_MAX:
+        raise Undecodable("its partition is none of the partitions that it tells")
+    if fields[-1] > BODY_BYTES_MAX:
+        raise Undecodable("the body's length is over the limit")
+    return fields

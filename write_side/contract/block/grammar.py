@@ -1,0 +1,182 @@
+"""What a block must be by itself, whatever state it meets: the rows that each outcome brings along, in the order of outcomes.
+
+A done transfer has its entries, a repeated one the place of the first, a refusal its command again: `CARRIED` says how many of
+each an outcome may have.
+So whoever looks for the rows of an outcome by binary search finds exactly those, and no index of a block is used unchecked.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fanfold.api.malformed import Malformed
+from write_side.contract.block.block import Block
+from write_side.contract.block.columns import FLAGS_MASK
+from write_side.contract.block.limits import OUTCOMES_MAX
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, parse_account, parse_asset
+from write_side.contract.words.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Kind
+
+FAULTS: Final = {
+    1: "an outcome's kind or code is unknown",
+    2: "the entries are not those of its outcomes, in order",
+    3: "the legs are not those of its outcomes, in order",
+    4: "the repeats are not those of its repeated commands, in order",
+    5: "a repeated command names an outcome that is not before it",
+    6: "the place of a command is not before consumed_to",
+}
+_MANY: Final = 2**31
+
+
+def _carried() -> npt.NDArray[np.int64]:
+    """int64[kinds, codes, 6]: least and most rows in entries, legs, repeats of an outcome; -1: never of this kind."""
+    table = np.full((max(Kind) + 1, max(Code) + 1, 6), -1, np.int64)
+    for kind, codes in PRECEDENCE.items():
+        for code in codes:
+            table[kind, code] = 0
+            table[kind, code, 2:4] = _legs_of(kind, code)
+            if code is Code.REPEATED:
+                table[kind, code, 4:6] = 1
+        if kind in _ENTRIES_WHEN_DONE:
+            table[kind, Code.DONE, 0:2] = _ENTRIES_WHEN_DONE[kind]
+    for code in (Code.PENDING, *PRECEDENCE[Kind.ANSWER]):
+        for kind in (Kind.TRANSFER, Kind.CAPTURE, Kind.REVERSE, Kind.ANSWER, Kind.TIMEOUT):
+            if table[kind, code, 0] >= 0 and (code is Code.PENDING or kind in (Kind.ANSWER, Kind.TIMEOUT)):
+                table[kind, code, 1] = _MANY
+    return table
+
+
+_ENTRIES_WHEN_DONE: Final = {
+    Kind.TRANSFER: (2, _MANY),
+    Kind.HOLD: (1, _MANY),
+    Kind.CAPTURE: (2, _MANY),
+    Kind.VOID: (1, _MANY),
+    Kind.REVERSE: (2, _MANY),
+    Kind.CHANGE: (1, 1),
+    Kind.EXPIRE: (1, _MANY),
+    Kind.STEP: (0, _MANY),
+    Kind.ANSWER: (0, _MANY),
+    Kind.TIMEOUT: (0, _MANY),
+}
+
+
+def _legs_of(kind: Kind, code: Code) -> tuple[int, int]:
+    """Least and most legs: a command is told again wherever its entries alone do not show it."""
+    if (code in NOT_REMEMBERED and code not in REFUSALS) or code is Code.EXISTS:
+        return 0, 0
+    if kind is Kind.OPEN:
+        return (1, 1) if code in REFUSALS else (0, 0)
+    if kind is Kind.TRANSFER:
+        return (2, _MANY) if code in REFUSALS or code is Code.PENDING else (0, _MANY)
+    if kind is Kind.HOLD:
+        return 2, _MANY
+    if kind in (Kind.CAPTURE, Kind.REVERSE):
+        return 0, _MANY
+    if kind is Kind.CHANGE:
+        return 1, 1
+    return 0, 0
+
+
+CARRIED: Final = _carried()
+
+
+@njit(cache=True, nogil=True)
+def _run_end(rows, at, outcome, least, most):  # type: ignore[no-untyped-def]
+    """Behind the rows of an outcome, which must begin at `at`; -1 when they are fewer or more than it may have."""
+    end = at
+    while end < rows.size and rows[end] == outcome:
+        end += 1
+    return end if least <= end - at <= most else -1
+
+
+@njit(cache=True, nogil=True)
+def _walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repeat, repeat_sequence, repeat_row):  # type: ignore[no-untyped-def]
+    entries = legs = repeats = 0
+    for i in range(kind.size):
+        if kind[i] >= carried.shape[0] or code[i] >= carried.shape[1] or carried[kind[i], code[i], 0] < 0:
+            return 1
+        if row[i] < 0 or back[i] < 0 or (back[i] == 0) != unasked[kind[i]]:
+            return 6
+        wanted = carried[kind[i], code[i]]
+        entries = _run_end(entry, entries, i, wanted[0], wanted[1])
+        if entries < 0:
+            return 2
+        legs = _run_end(leg, legs, i, wanted[2], wanted[3])
+        if legs < 0:
+            return 3
+        if wanted[4] > 0:
+            if repeats >= repeat.size or repeat[repeats] != i:
+                return 4
+            sequence, first = repeat_sequence[repeats], repeat_row[repeats]
+            if sequence < 0 or first < 0 or sequence > own_sequence or (sequence == own_sequence and first >= i):
+                return 5
+            repeats += 1
+    if entries != entry.size:
+        return 2
+    if legs != leg.size:
+        return 3
+    return 0 if repeats == repeat.size else 4
+
+
+_UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
+"""Kinds that no command asked for: they have no place in the queue."""
+
+
+def grammar_fault(block: Block) -> str | None:
+    """What is wrong with the block by itself, or None."""
+    outcomes, repeats = block.outcomes, block.repeats
+    if len(outcomes["kind"]) > OUTCOMES_MAX:
+        return "it has more outcomes than a block may have"
+    if block.header.sequence >= 2**63 or block.header.consumed_to < 0:
+        return "a number in its header is out of range"
+    fault = _walk(
+        CARRIED, _UNASKED, block.header.sequence, outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"],
+        block.entries["outcome"], block.legs["outcome"], repeats["outcome"], repeats["sequence"], repeats["row"],
+    )  # fmt: skip
+    return FAULTS[fault] if fault else _rows_fault(block) or _terms_fault(block.accounts)
+
+
+def _rows_fault(block: Block) -> str | None:
+    """What is wrong with the sections that most blocks have not, or None."""
+    outcomes, entries, legs = len(block.outcomes["kind"]), len(block.entries["account"]), len(block.legs["account"])
+    for section, column, size, once in (
+        (block.held, "entry", entries, True),
+        (block.flags, "entry", entries, True),
+        (block.pending, "outcome", outcomes, False),
+        (block.steps, "outcome", outcomes, False),
+        (block.links, "outcome", outcomes, True),
+        (block.details, "outcome", outcomes, True),
+        (block.conditions, "leg", legs, True),
+    ):
+        rows: npt.NDArray[np.int64] = section[column]
+        if len(rows) == 0:
+            continue
+        if rows[0] < 0 or rows[-1] >= size or np.any(rows[1:] < rows[:-1] + once):
+            return f"the rows of a section do not rise or name no {column}"
+    if np.any(block.flags["flags"] & ~FLAGS_MASK) or np.any(block.flags["flags"] < 0):
+        return "flags take more than 32 bits"
+    wanted = np.repeat(np.arange(len(block.pending["legs"])), np.maximum(block.pending["legs"], 0))
+    if not np.array_equal(wanted, block.pending_legs["pending"]):
+        return "the pending legs are not those of its pending rows"
+    return None
+
+
+def _terms_fault(opened: dict[str, Any]) -> str | None:
+    """What is wrong with the terms of accounts being opened, or None."""
+    floors: npt.NDArray[np.int64] = opened["floor"]
+    if not np.all((floors == NO_FLOOR) | ((floors >= -LIMIT) & (floors <= LIMIT))):
+        return "a floor passes 10^18"
+    if np.any(opened["flags"] & ~FLAGS_MASK):
+        return "flags take more than 32 bits"
+    try:
+        for name in opened["id"]:
+            if name not in SYSTEM_ACCOUNTS:
+                parse_account(name)
+        for asset in set(opened["asset"]):
+            parse_asset(asset)
+    except Malformed as error:
+        return f"the terms of an account are malformed ({error.code})"
+    return None

@@ -1,0 +1,344 @@
+"""The file log: one folder, one writing process, one fdatasync a block.
+
+Segments, frames and recovery are in `log_file_frames.py` and `log_file_partition.py`, the folder and its lock in
+`log_file_folder.py`; this is the port over them. Offsets are byte addresses in the partition. Decisions and their figures
+are in this folder's README.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, suppress
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+from write_side.contract.block.block import Undecodable, frame_length
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log_file_folder import (
+    lock_folder,
+    log_folder,
+    partition_folder,
+    prepare_folder,
+    recorded_partitions,
+    segment_path,
+    sync_folder,
+)
+from write_side.contract.log.log_file_frames import RUN_BYTES, read_frame, read_run
+from write_side.contract.log.log_file_partition import SEGMENT_BYTES, PartitionFiles
+
+FOLLOW_POLL_MS: Final = 10
+"""How often a read-only log looks for new blocks: two `stat` calls a time, well below what a person notices."""
+READ_ON_LOOP_BYTES: Final = 256 * 1024
+"""A read up to this long is done on the event loop: mostly of what was just written, 0.02 ms, less than a thread's turn."""
+
+T = TypeVar("T")
+
+
+class _Partition(NamedTuple):
+    files: PartitionFiles
+    thread: ThreadPoolExecutor
+    """One thread, so appends of a partition never overlap, and follow never meets itself."""
+
+
+class FileLog:
+    """The log port over a folder; made by `open` (the one writer) or `open_read_only` (beside it, in any number)."""
+
+    def __init__(self, partitions: list[PartitionFiles], *, lock: int | None, poll_ms: float) -> None:
+        self._partitions = [
+            _Partition(files, ThreadPoolExecutor(1, thread_name_prefix=f"log-p{number}"))
+            for number, files in enumerate(partitions)
+        ]
+        self._lock = lock
+        self._follows = lock is None
+        self._poll_ms = poll_ms
+        self._loop = asyncio.get_running_loop()
+        self._grown = [asyncio.Event() for _ in partitions]
+        self._closed = asyncio.Event()
+        self._failures: dict[int, LogFailed] = {}
+
+    @classmethod
+    async def open(
+        cls,
+        data: Path,
+        partitions: int | None = None,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        sync: Callable[[int], None] = os.fdatasync,
+    ) -> FileLog:
+        """Open for writing, made new where there is none. `partitions` must be what the log was made with, or None.
+
+        `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, damage, a disk that fails.
+        """
+
+        def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
+            data.mkdir(parents=True, exist_ok=True)
+            sync_folder(data.parent)
+            lock = lock_folder(data)
+            opened: list[PartitionFiles] = []
+            try:
+                for number in range(prepare_folder(data, partitions)):
+                    opened.append(
+                        PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
+                    )
+                failures = _open_each(opened, PartitionFiles.open_to_write)
+            except BaseException:
+                _release(opened, lock)
+                raise
+            return lock, opened, failures
+
+        lock, opened, failures = await asyncio.to_thread(_told, data, prepare)
+        log = cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
+        log._failures |= failures
+        return log
+
+    @classmethod
+    async def open_read_only(
+        cls, data: Path, *, poll_ms: float = FOLLOW_POLL_MS, sync: Callable[[int], None] = os.fdatasync
+    ) -> FileLog:
+        """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed."""
+
+        def prepare() -> tuple[list[PartitionFiles], dict[int, LogFailed]]:
+            count = recorded_partitions(data)
+            if count is None:
+                raise LogFailed(
+                    f"There is no log in {log_folder(data)}. Start fanfold with this folder first, or name another one."
+                )
+            opened: list[PartitionFiles] = []
+            try:
+                for number in range(count):
+                    opened.append(PartitionFiles(partition_folder(data, number), sync=sync))
+                failures = _open_each(opened, PartitionFiles.open_to_follow)
+            except BaseException:
+                _release(opened, None)
+                raise
+            return opened, failures
+
+        opened, failures = await asyncio.to_thread(_told, data, prepare)
+        log = cls(opened, lock=None, poll_ms=poll_ms)
+        log._failures |= failures
+        return log
+
+    @property
+    def partitions(self) -> int:
+        return len(self._partitions)
+
+    @property
+    def failures(self) -> Mapping[int, LogFailed]:
+        """Why partitions take no more appends, or could not be opened: those of this log that failed."""
+        return self._failures
+
+    async def append(self, partition: int, block: bytes) -> int:
+        """As the port says. A frame is a block, so `block` must be one: ValueError otherwise, before anything is written."""
+        if self._closed.is_set():
+            raise LogFailed(_CLOSED)
+        if self._follows:
+            raise LogFailed(
+                "This log is open for reading only, beside the process that writes it. Nothing was appended."
+            )
+        if frame_length(block) != len(block):
+            raise ValueError("these bytes are not one block")
+        files, thread = self._partitions[partition]
+        return await self._loop.run_in_executor(thread, self._append, partition, files, block)
+
+    async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        files, at = await self._begin(partition, after)
+        async with aclosing(self._runs(files, at, files.end)) as runs:
+            async for run in runs:
+                yield run
+
+    async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        files, at = await self._begin(partition, after)
+        while True:
+            grown, end = self._grown[partition], files.end
+            if at < end:
+                async with aclosing(self._runs(files, at, end)) as runs:
+                    async for run in runs:
+                        yield run
+                        if self._closed.is_set():
+                            return
+                at = end
+            elif self._closed.is_set():
+                return
+            elif not self._follows:
+                await grown.wait()
+            else:
+                await self._pause()
+                if not self._closed.is_set():
+                    await self._follow(partition)
+
+    async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
+        files = self._partitions[partition].files
+
+        def read() -> memoryview:
+            if not 0 <= offset < files.end:
+                raise Undecodable("the log has no such offset")
+            first = files.segment_of(offset)
+            descriptor = os.open(segment_path(files.folder, first), os.O_RDONLY)
+            try:
+                return read_frame(descriptor, offset - first, files.limit_of(first) - first)
+            finally:
+                os.close(descriptor)
+
+        try:
+            return await asyncio.to_thread(_told, files.folder, read)
+        except Undecodable as error:
+            raise LogFailed(
+                f"{files.folder}: there is no good block at offset {offset} ({error}). {_NOT_THERE}"
+            ) from None
+
+    async def resume(self, partition: int) -> None:
+        """Opens the partition's files anew, as a start does; what was damaged or not synced needs a person, and then a start."""
+        failure = self._failures.get(partition)
+        if failure is None:
+            return
+        if self._closed.is_set() or isinstance(failure, LogDamaged | LogUnsynced):
+            raise failure
+        files, thread = self._partitions[partition]
+
+        def open_again() -> None:
+            files.close()
+            files.open_to_write()
+
+        await self._loop.run_in_executor(thread, _told, files.folder, open_again)
+        del self._failures[partition]
+        self._wake(partition)
+
+    async def end(self, partition: int) -> int:
+        return self._partitions[partition].files.end
+
+    async def troubles(self) -> Mapping[int, str]:
+        return {partition: str(failure) for partition, failure in self._failures.items()}
+
+    async def close(self) -> None:
+        already = self._closed.is_set()
+        self._closed.set()
+        for partition in range(len(self._partitions)):
+            self._wake(partition)
+        if not already:
+            lock, self._lock = self._lock, None
+            for _, thread in self._partitions:
+                await asyncio.to_thread(thread.shutdown)
+            _release([files for files, _ in self._partitions], lock)
+
+    def _append(self, partition: int, files: PartitionFiles, block: bytes) -> int:
+        if partition in self._failures:
+            raise self._failures[partition]
+        try:
+            offset = files.append(block)
+        except LogFailed as failure:
+            self._failures[partition] = failure
+            raise
+        except OSError as error:
+            self._failures[partition] = LogFailed(
+                f"Writing the log in {files.folder} failed ({error.strerror}), so it is not known whether the last block is "
+                "there. Nothing that was answered is lost, and nothing more is taken here until the last block is checked. Free "
+                "space or mend the disk."
+            )
+            raise self._failures[partition] from error
+        self._loop.call_soon_threadsafe(self._wake, partition)
+        return offset
+
+    def _wake(self, partition: int) -> None:
+        self._grown[partition].set()
+        self._grown[partition] = asyncio.Event()
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._poll_ms / 1000):
+                await self._closed.wait()
+
+    async def _follow(self, partition: int) -> None:
+        """In a read-only log, look how far the writer is."""
+        files, thread = self._partitions[partition]
+        if self._follows:
+            await self._loop.run_in_executor(thread, _told, files.folder, files.follow)
+
+    async def _begin(self, partition: int, after: int) -> tuple[PartitionFiles, int]:
+        """The files, and the offset behind the record at `after`."""
+        if self._closed.is_set():
+            raise LogFailed("The log is closed. Nothing was read.")
+        if isinstance(failure := self._failures.get(partition), LogDamaged):
+            raise failure
+        await self._follow(partition)
+        files = self._partitions[partition].files
+        if after < 0:
+            return files, files.firsts[0]
+        return files, after + len(await self.fetch(partition, after))
+
+    async def _runs(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[list[Record], None]:
+        """Every frame in [at, end), segment by segment."""
+        while at < end:
+            first = files.segment_of(at)
+            limit = min(end, files.limit_of(first))
+            descriptor = _told(files.folder, partial(os.open, segment_path(files.folder, first), os.O_RDONLY))
+            try:
+                while at < limit:
+                    run = await self._run(
+                        files, partial(read_run, descriptor, first, at - first, limit - first), limit - at, at
+                    )
+                    at = run[-1].offset + len(run[-1].data)
+                    yield run
+                    if self._closed.is_set() and at < end:
+                        raise LogFailed("The log was closed while it was being read. What was read so far is good.")
+            finally:
+                os.close(descriptor)
+
+    async def _run(self, files: PartitionFiles, read: Callable[[], list[Record]], size: int, at: int) -> list[Record]:
+        try:
+            if min(size, RUN_BYTES) <= READ_ON_LOOP_BYTES:
+                await asyncio.sleep(0)  # many short reads must not keep the loop from everyone else
+                run = _told(files.folder, read)
+            else:
+                reading = self._loop.run_in_executor(None, _told, files.folder, read)
+                try:
+                    run = await asyncio.shield(reading)
+                except asyncio.CancelledError:
+                    await asyncio.wait([reading])  # it uses the descriptor that is about to be closed
+                    raise
+        except Undecodable:
+            run = []
+        if not run:
+            raise LogFailed(f"{files.folder}: no block begins at offset {at}, where one was acknowledged. {_NOT_THERE}")
+        return run
+
+
+_CLOSED: Final = "The log is closed. Nothing was appended."
+_NOT_THERE: Final = (
+    "Blocks before it are good. The file was damaged or replaced: restore it from a backup or a copy, then run "
+    "`fanfold verify`."
+)
+
+
+def _told(folder: Path, work: Callable[[], T]) -> T:
+    """What the system refuses, said for a person."""
+    try:
+        return work()
+    except OSError as error:
+        raise LogFailed(
+            f"The log in {folder} cannot be used: {error.strerror or error} ({error.filename or 'reading'}). Nothing was "
+            "answered from it and nothing is lost. Mend the disk or the permissions, then start again."
+        ) from error
+
+
+def _open_each(files: Sequence[PartitionFiles], how: Callable[[PartitionFiles], None]) -> dict[int, LogFailed]:
+    """Open all; returns the damaged ones, which are nobody else's trouble. Raises LogDamaged when there is no other."""
+    damaged: dict[int, LogFailed] = {}
+    for number, each in enumerate(files):
+        try:
+            how(each)
+        except LogDamaged as damage:
+            damaged[number] = damage
+    if len(damaged) == len(files):
+        raise damaged[0]
+    return damaged
+
+
+def _release(files: list[PartitionFiles], lock: int | None) -> None:
+    for each in files:
+        each.close()
+    if lock is not None:
+        os.close(lock)

@@ -1,0 +1,132 @@
+"""The folder of a file log: who owns it, how many partitions it has, and where its segments are.
+
+<data>/lock                                    flock of the writing process, its process id inside
+<data>/log/meta.json                           format and partition count, written once
+<data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
+<data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from write_side.contract.block.limits import PARTITIONS_MAX
+from write_side.contract.log.log import LogFailed
+
+FORMAT: Final = 1
+
+
+def log_folder(data: Path) -> Path:
+    return data / "log"
+
+
+def partition_folder(data: Path, partition: int) -> Path:
+    return log_folder(data) / f"p{partition:05d}"
+
+
+def segment_path(folder: Path, first_offset: int) -> Path:
+    return folder / f"{first_offset:020d}.segment"
+
+
+def segment_offsets(folder: Path) -> list[int]:
+    """The first offset of every segment, rising."""
+    return sorted(int(path.stem) for path in folder.glob("*.segment"))
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Put a whole file in place: a crash leaves the old one or the new one, never a part."""
+    aside = path.with_name(path.name + ".new")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    sync_folder(path.parent)
+
+
+def lock_folder(data: Path) -> int:
+    """Take the folder for this process; returns the descriptor that holds the lock. Raises LogFailed.
+
+    The kernel drops the lock with the process, however it ends, so a lock file that was left behind locks nobody out.
+    """
+    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise LogFailed(
+            f"The folder {data} is in use by process {holder}. Two writers on one log could answer the same money twice, so "
+            "this process does not start. Stop the other one, or give this one a folder of its own (FANFOLD_DATA)."
+        ) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def recorded_partitions(data: Path) -> int | None:
+    """The partition count that the log was made with; None when there is no log yet. Raises LogFailed."""
+    path = log_folder(data) / "meta.json"
+    try:
+        meta = json.loads(path.read_bytes())
+        if meta["format"] != FORMAT or not 1 <= meta["partitions"] <= PARTITIONS_MAX:
+            raise ValueError
+        return int(meta["partitions"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise LogFailed(
+            f"{path} does not say the format and the partition count in the way this version writes it. Nothing was changed. "
+            "Restore the file from a backup, or use the version of fanfold that wrote it."
+        ) from None
+
+
+def prepare_folder(data: Path, partitions: int | None) -> int:
+    """Make the folders and the first segments where they are missing; returns the partition count. Raises LogFailed.
+
+    The count is recorded last: a crash before that leaves empty segments, and the next start finishes the work.
+    """
+    recorded = recorded_partitions(data)
+    if recorded is not None:
+        if partitions not in (None, recorded):
+            raise LogFailed(
+                f"The log in {data} was made with {recorded} partitions and is opened with {partitions}. Accounts are dealt to "
+                f"partitions by that count, so another one would lose sight of their money. Set FANFOLD_PARTITIONS={recorded}."
+            )
+        return recorded
+    if partitions is None or not 1 <= partitions <= PARTITIONS_MAX:
+        raise LogFailed(
+            f"A new log in {data} needs a partition count from 1 to {PARTITIONS_MAX}; {partitions} was given."
+        )
+    for partition in range(partitions):
+        folder = partition_folder(data, partition)
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(path.stat().st_size for path in folder.glob("*.segment")):
+            raise LogFailed(
+                f"{folder} holds blocks, but {log_folder(data) / 'meta.json'} is missing. Nothing was changed. Restore "
+                "that file from a backup; it holds the partition count."
+            )
+        with segment_path(folder, 0).open("ab") as file:
+            os.fsync(file.fileno())
+        sync_folder(folder)
+    sync_folder(data)
+    write_durably(
+        log_folder(data) / "meta.json", json.dumps({"format": FORMAT, "partitions": partitions}).encode() + b"\n"
+    )
+    return partitions

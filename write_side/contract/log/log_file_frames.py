@@ -1,0 +1,145 @@
+"""Frames in a segment file: reading runs of them, and finding where the good ones end.
+
+A frame is a block, nothing around it: its header says its length and its hash. Frames lie one after the other, none
+crosses the end of a segment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, read_header
+from write_side.contract.log.log import LogDamaged, Record
+
+RUN_BYTES: Final = 4 * 1024 * 1024
+"""One read of the file: long enough that the system call costs nothing, short enough to stay in the processor's cache."""
+HASHED_AT_OPEN_BYTES: Final = 64 * 1024 * 1024
+"""Hashes are checked this far back from the end when a log is opened (20 ms); lengths in the whole last segment. What lies
+further back was good when it was acknowledged, and whoever reads it checks its hash."""
+
+
+class SegmentEnd(NamedTuple):
+    """Where the good frames of a segment end: `last` is where the last of them begins (None: there is none), `torn` the bytes
+    behind `end`. All count from the start of the file."""
+
+    end: int
+    last: int | None
+    torn: int
+
+
+def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> list[Record]:
+    """Whole frames from byte `at` of a segment, some MB of them, none reaching past byte `limit`; empty when none fits.
+
+    Records carry log offsets (`first_offset` is the segment's) and views of one buffer. Hashes are not looked at. Raises
+    Undecodable when what lies at `at` is no frame, and OSError.
+    """
+    data = memoryview(os.pread(descriptor, min(RUN_BYTES, limit - at), at))
+    if len(data) < HEADER_BYTES:
+        return []
+    length = frame_length(data)
+    if length > len(data):
+        if at + length > limit:
+            return []
+        data = memoryview(_pread_whole(descriptor, length, at))
+        if len(data) < length:
+            return []
+    run: list[Record] = []
+    place, size, offset = 0, len(data), first_offset + at
+    while place + length <= size:
+        run.append(Record(offset + place, data[place : place + length]))
+        place += length
+        if place + HEADER_BYTES > size:
+            break
+        try:
+            length = frame_length(data, place)
+        except Undecodable:
+            break  # the frames before it are good; the next read begins here and says so
+    return run
+
+
+def read_frame(descriptor: int, at: int, limit: int) -> memoryview:
+    """The one frame at byte `at`, its hash checked. Raises Undecodable and OSError."""
+    length = frame_length(os.pread(descriptor, min(HEADER_BYTES, limit - at), at))
+    if at + length > limit:
+        raise Undecodable("the frame is cut")
+    frame = memoryview(_pread_whole(descriptor, length, at))
+    read_header(frame)
+    return frame
+
+
+def is_good(frame: bytes | memoryview) -> bool:
+    try:
+        read_header(frame)
+    except Undecodable:
+        return False
+    return True
+
+
+def find_segment_end(path: Path, descriptor: int, size: int) -> SegmentEnd:
+    """Walk the first `size` bytes of a segment. Raises LogFailed when something good lies behind something bad.
+
+    One append at a time is in flight, so a crash can tear one frame, the last. Anything else was acknowledged, and is never cut.
+    """
+    at, last = 0, None
+    while at < size:
+        try:
+            run = read_run(descriptor, 0, at, size)
+        except Undecodable:
+            run = []
+        for record in run:
+            hashed = record.offset >= size - HASHED_AT_OPEN_BYTES or record.offset + len(record.data) == size
+            if hashed and not is_good(record.data):
+                _refuse_unless_torn(path, descriptor, record.offset, size)
+                return SegmentEnd(record.offset, last, size - record.offset)
+            last = record.offset
+            at = last + len(record.data)
+        if not run:
+            _refuse_unless_torn(path, descriptor, at, size)
+            return SegmentEnd(at, last, size - at)
+    return SegmentEnd(at, last, 0)
+
+
+def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> None:
+    data = memoryview(_pread_whole(descriptor, size - bad, bad))
+    behind = _frame_behind(data)
+    if behind is not None:
+        raise LogDamaged(
+            f"{path}, byte {bad}: a block is damaged, and another one begins behind it at byte {bad + behind}. A crash cannot do "
+            "that, so blocks that were acknowledged are damaged: money may be missing if they were left out. Nothing was "
+            "changed. Restore this file from a backup or a copy, run `fanfold verify`, then start again."
+        )
+
+
+def _frame_behind(data: memoryview) -> int | None:
+    """Where a later append shows: a good frame anywhere behind the bad one at 0, or the start of one where that ends."""
+    try:
+        end = frame_length(data)
+    except Undecodable:
+        end = len(data)
+    if end < len(data) and MAGIC.startswith(bytes(data[end : end + len(MAGIC)])):
+        return end
+    raw = data.obj
+    assert isinstance(raw, bytes)
+    at = raw.find(MAGIC, 1)
+    while at >= 0:
+        try:
+            length = frame_length(data, at)
+        except Undecodable:
+            length = len(data)
+        if at + length <= len(data) and is_good(data[at : at + length]):
+            return at
+        at = raw.find(MAGIC, at + 1)
+    return None
+
+
+def _pread_whole(descriptor: int, length: int, at: int) -> bytes:
+    """`length` bytes, fewer only at the end of the file: one system call gives at most 2 GB, and may give less."""
+    data = os.pread(descriptor, length, at)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), at + len(data))
+        if not more:
+            break
+        data += more
+    return data

@@ -1,0 +1,215 @@
+"""One partition's segments: open, append, follow. All of it blocks, so it runs in the partition's own thread.
+
+`end` is the durable end: frames before it are whole and synced. It only grows, and only here, so other threads may read it and
+whatever lies before it without a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from write_side.contract.block.block import Undecodable
+from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
+from write_side.contract.log.log_file_folder import segment_offsets, segment_path, sync_folder, write_durably
+from write_side.contract.log.log_file_frames import find_segment_end, is_good, read_run
+
+SEGMENT_BYTES: Final = 256 * 1024 * 1024
+"""Bounds what is walked when a log is opened (0.1 s), and what is copied or lost with one file."""
+
+_log = logging.getLogger(__name__)
+
+
+class PartitionFiles:
+    """`open_to_write` once, then `append`; or `open_to_follow` once, then `follow`; `close` in the end.
+
+    `sync` makes a descriptor's data durable (`os.fdatasync`, or what a test puts in its place to see a disk fail).
+    """
+
+    def __init__(
+        self, folder: Path, *, segment_bytes: int = SEGMENT_BYTES, sync: Callable[[int], None] = os.fdatasync
+    ) -> None:
+        self.folder = folder
+        self.firsts: list[int] = []
+        self.end = 0
+        self._segment_bytes = segment_bytes
+        self._sync = sync
+        self._descriptor = -1
+
+    def segment_of(self, offset: int) -> int:
+        """The first offset of the segment that an offset lies in; of the last one for `end` and beyond."""
+        return self.firsts[max(0, bisect_right(self.firsts, offset) - 1)]
+
+    def limit_of(self, first: int) -> int:
+        """Where a segment ends, as a log offset: where the next one begins, or the durable end."""
+        at = bisect_right(self.firsts, first)
+        return self.firsts[at] if at < len(self.firsts) else self.end
+
+    def open_to_write(self) -> None:
+        """Check the segments, cut a torn last frame, write the last good one again and sync it. Raises LogFailed, OSError.
+
+        Again, because a frame that was written and not synced (the crash came between, or the sync failed and the kernel
+        dropped the pages) looks the same as a durable one, and is about to be answered from. Called a second time after an
+        append that failed, beside readers: `end` moves over that frame only once it is synced.
+        """
+        self._open_last(os.O_RDWR)
+        found = find_segment_end(self._path, self._descriptor, os.fstat(self._descriptor).st_size)
+        end = self.firsts[-1] + found.end
+        if end < self.end:
+            raise LogDamaged(
+                f"{self._path} ends at byte {found.end}, and blocks up to byte {self.end - self.firsts[-1]} were acknowledged. "
+                "The file was damaged or replaced. Nothing was changed. Restore it from a backup or a copy."
+            )
+        if found.torn:
+            self._cut(found.end, found.torn)
+        if found.last is not None:
+            self._write_again(self._descriptor, self._path, found.last, found.end)
+        elif len(self.firsts) > 1:
+            self._check_last_of(self.firsts[-2])
+        sync_folder(self.folder)
+        self.end = end
+
+    def append(self, frame: bytes) -> int:
+        """Write and sync one frame; returns its offset. Raises OSError, LogUnsynced; then nothing more may be appended."""
+        if self.end > self.firsts[-1] and self.end + len(frame) > self.firsts[-1] + self._segment_bytes:
+            self._begin_segment()
+        offset, place = self.end, self.end - self.firsts[-1]
+        written = os.pwrite(self._descriptor, frame, place)
+        while written < len(frame):
+            written += os.pwrite(self._descriptor, memoryview(frame)[written:], place + written)
+        with self._unsynced():
+            self._sync(self._descriptor)
+        self.end = offset + len(frame)
+        return offset
+
+    @contextmanager
+    def _unsynced(self) -> Iterator[None]:
+        """Whatever fails in here leaves unknown what the disk has: a block, or the name of its file."""
+        try:
+            yield
+        except OSError as error:
+            raise LogUnsynced(
+                f"Writing the log in {self.folder} failed ({error.strerror}): the disk did not take the last block, so it is not "
+                "known whether it is there. Nothing that was answered is lost, and nothing more is taken until somebody has "
+                "looked. Free space or mend the disk, then start again: the start writes the last block again and goes on."
+            ) from error
+
+    def open_to_follow(self) -> None:
+        """Find the end beside a live writer, or without one; nothing is changed. Raises LogFailed, OSError."""
+        self._open_last(os.O_RDONLY)
+        size = os.fstat(self._descriptor).st_size
+        self._sync(self._descriptor)
+        self.end = self.firsts[-1] + find_segment_end(self._path, self._descriptor, size).end
+
+    def follow(self) -> None:
+        """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above."""
+        while True:
+            size = self._follow_segment()
+            first = self.firsts[-1]
+            behind = first < self.end and segment_path(self.folder, self.end).exists()
+            damaged = self.end < first + size and segment_offsets(self.folder)[-1] > first
+            if not behind and not damaged:
+                return
+            if os.fstat(self._descriptor).st_size != size:
+                continue  # the segment grew between the two looks
+            if damaged:
+                raise LogDamaged(
+                    f"{self._path}, byte {self.end - first}: this segment ends in a damaged block, and the next one was begun. "
+                    "Blocks before it are good. Restore the file from a backup or a copy, run `fanfold verify`, "
+                    "then start again."
+                )
+            self.close()
+            self.firsts.append(self.end)
+            self._descriptor = os.open(self._path, os.O_RDONLY)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    @property
+    def _path(self) -> Path:
+        return segment_path(self.folder, self.firsts[-1])
+
+    def _open_last(self, flags: int) -> None:
+        self.firsts = segment_offsets(self.folder)
+        sizes = [segment_path(self.folder, first).stat().st_size for first in self.firsts]
+        ends = [first + size for first, size in zip(self.firsts, sizes, strict=True)]
+        if [0, *ends[:-1]] != self.firsts:
+            raise LogDamaged(
+                f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
+                "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
+            )
+        self._descriptor = os.open(self._path, flags)
+
+    def _begin_segment(self) -> None:
+        path = segment_path(self.folder, self.end)
+        # What cannot be made is not there, and the last block is: that may be tried again, when descriptors or room are back.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o644)
+        with self._unsynced():
+            os.fsync(descriptor)
+            sync_folder(self.folder)
+        os.close(self._descriptor)
+        self._descriptor = descriptor
+        self.firsts.append(self.end)
+
+    def _cut(self, at: int, torn: int) -> None:
+        """A frame that was never acknowledged; it is kept aside all the same, for whoever wants to look."""
+        aside = self.folder / f"{self.firsts[-1] + at:020d}.torn"
+        write_durably(aside, os.pread(self._descriptor, torn, at))
+        os.ftruncate(self._descriptor, at)
+        os.fsync(self._descriptor)
+        _log.warning(
+            "%s: the last write was torn by a crash; %d bytes from byte %d on moved to %s", self._path, torn, at, aside
+        )
+
+    def _write_again(self, descriptor: int, path: Path, at: int, end: int) -> None:
+        frame = os.pread(descriptor, end - at, at)
+        if len(frame) != end - at or os.pwrite(descriptor, frame, at) != len(frame):
+            raise LogFailed(f"{path}: the last block could not be written again. Check the disk, then start again.")
+        self._sync(descriptor)
+
+    def _check_last_of(self, first: int) -> None:
+        """The last segment is empty, so the last frame ends the one before; it was synced before the last one was begun."""
+        path = segment_path(self.folder, first)
+        descriptor = os.open(path, os.O_RDWR)
+        try:
+            found = find_segment_end(path, descriptor, os.fstat(descriptor).st_size)
+            if found.torn or found.last is None:
+                raise LogDamaged(
+                    f"{path}, byte {found.end}: a block is damaged, and the next segment was begun. A crash cannot do that. "
+                    "Nothing was changed. Restore the file from a backup or a copy, run `fanfold verify`, "
+                    "then start again."
+                )
+            self._write_again(descriptor, path, found.last, found.end)
+        finally:
+            os.close(descriptor)
+
+    def _follow_segment(self) -> int:
+        """Move `end` over the whole frames behind it; returns the size that was looked at.
+
+        Looks again at what was no whole frame before, changed or not: a restarted writer may have cut it and written
+        something else of the same size. The frame that ends the file is believed only with its hash.
+        """
+        first, size = self.firsts[-1], os.fstat(self._descriptor).st_size
+        if first + size > self.end:
+            self._sync(self._descriptor)
+        while self.end < first + size:
+            try:
+                run = read_run(self._descriptor, first, self.end - first, size)
+            except Undecodable:
+                break
+            if not run:
+                break
+            last = run[-1]
+            whole = last.offset + len(last.data)
+            if whole == first + size and not is_good(last.data):
+                self.end = last.offset
+                break
+            self.end = whole
+        return size

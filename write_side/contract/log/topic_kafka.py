@@ -1,0 +1,173 @@
+"""A Kafka topic that can hold money: how it is made, and what it is checked for at every start.
+
+The checks ask for what keeps records whole, durable and for ever. What a setting is checked for is written beside it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
+
+from write_side.contract.log.log import LogFailed
+
+EVENTS_TOPIC: Final = "fanfold.events"
+REPLICATION: Final = 3
+MIN_IN_SYNC: Final = 2
+"""Three brokers: one may die, and nothing is lost and nothing stops."""
+CREATE_WAIT_MS: Final = 10_000
+CREATE_POLL_MS: Final = 20
+"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own."""
+BATCH_OVERHEAD_BYTES: Final = 1024
+"""`max.message.bytes` counts the record batch: the record and, generously, the headers around it."""
+
+_FIXED: Final[Mapping[str, str]] = {
+    "cleanup.policy": "delete",  # compaction would drop records that have a newer one of the same key
+    "retention.ms": "-1",  # the log is the money: no record is too old
+    "retention.bytes": "-1",  # nor is the log ever too long
+    "unclean.leader.election.enable": "false",  # a replica that lacks acknowledged records must not lead
+}
+_AT_CREATION: Final[Mapping[str, str]] = {
+    "compression.type": "producer",  # blocks are narrow already: stored as sent
+    "message.timestamp.type": "LogAppendTime",  # so that a producer's wrong clock cannot make the broker refuse a record
+}
+
+
+class CheckedTopic(NamedTuple):
+    """min_in_sync: the topic's own, at least what the settings ask for."""
+
+    partitions: int
+    min_in_sync: int
+
+
+class TopicSettings(NamedTuple):
+    """What a topic must have at least."""
+
+    replication: int
+    min_in_sync: int
+    record_bytes_max: int
+
+    def batch_bytes_max(self) -> int:
+        return self.record_bytes_max + BATCH_OVERHEAD_BYTES
+
+
+async def create_topic(bootstrap: str, topic: str, partitions: int, settings: TopicSettings) -> bool:
+    """Make the topic where it is missing; returns whether it was. An existing one is left as it is. Raises LogFailed."""
+    configs = {
+        **_FIXED,
+        **_AT_CREATION,
+        "min.insync.replicas": str(settings.min_in_sync),
+        "max.message.bytes": str(settings.batch_bytes_max()),
+    }
+    async with _admin(bootstrap) as admin:
+        new = NewTopic(topic, partitions, settings.replication, topic_configs=configs)
+        response = await admin.create_topics([new])
+        for _, code, *message in response.topic_errors:
+            error = for_code(code)
+            if error is TopicAlreadyExistsError:
+                return False
+            if code:
+                raise LogFailed(
+                    f"Kafka at {bootstrap} did not make the topic {topic} with {partitions} partitions, replication factor "
+                    f"{settings.replication} ({error.__name__}: {next(iter(message), None)}). Nothing was changed. "
+                    "With fewer than three brokers, say so in the settings."
+                )
+        await _wait_for_leaders(admin, topic)
+    return True
+
+
+async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, made: bool = False) -> CheckedTopic:
+    """What the topic is, when its settings keep money safe. Raises LogFailed that names every one that does not.
+
+    made: it was there a moment ago, so a broker that does not know it has not heard of it yet."""
+    async with _admin(bootstrap) as admin:
+        described = await _described(admin, topic, wait=made)
+        if described is None:
+            raise LogFailed(
+                f"Kafka at {bootstrap} has no topic {topic}. Nothing was changed. Make it with an explicit number of partitions "
+                "(it can never be changed later) before the first start."
+            )
+        partitions, found = described
+    wrong = [
+        f"{name} is {found.get(name)}, expected {expected}"
+        for name, expected in _FIXED.items()
+        if found.get(name) != expected
+    ]
+    smallest = min(len(partition["replicas"]) for partition in partitions)
+    for name, value, least in (
+        ("replication factor", smallest, settings.replication),
+        ("min.insync.replicas", int(found["min.insync.replicas"]), settings.min_in_sync),
+        ("max.message.bytes", int(found["max.message.bytes"]), settings.batch_bytes_max()),
+    ):
+        if value < least:
+            wrong.append(f"{name} is {value}, expected at least {least}")
+    if wrong:
+        raise LogFailed(
+            f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: "
+            f"{'; '.join(wrong)}. Nothing was written. Change the topic (kafka-configs --alter), then start again."
+        )
+    return CheckedTopic(len(partitions), int(found["min.insync.replicas"]))
+
+
+async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
+    """The controller answers before the brokers know of a new topic."""
+    try:
+        async with asyncio.timeout(CREATE_WAIT_MS / 1000):
+            while True:
+                described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+                if described and all(partition["leader"] >= 0 for partition in described[0]["partitions"]):
+                    return
+                await asyncio.sleep(CREATE_POLL_MS / 1000)
+    except TimeoutError:
+        raise LogFailed(
+            f"The topic {topic} was made, and has no leaders yet. Look after the brokers, then start again."
+        ) from None
+
+
+async def _described(
+    admin: AIOKafkaAdminClient, topic: str, *, wait: bool
+) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
+    """The topic's partitions and settings, None when there is no such topic. Each question may go to another broker, and one may
+    hear of a new topic later than another: `wait` asks again until they have."""
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + (CREATE_WAIT_MS / 1000 if wait else 0.0)
+    while True:
+        # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
+        described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+        configs = await _configs(admin, topic) if described else None
+        if configs is not None:
+            return described[0]["partitions"], configs
+        if loop.time() >= until_s:
+            return None
+        await asyncio.sleep(CREATE_POLL_MS / 1000)
+
+
+async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:
+    """Every setting of the topic as it is in force, its own or the broker's default; None when that broker does not know it."""
+    (response,) = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    ((code, message, _, _, entries),) = response.resources
+    if for_code(code) is UnknownTopicOrPartitionError:
+        return None
+    if code:
+        raise LogFailed(f"Kafka did not tell the settings of the topic {topic} ({for_code(code).__name__}: {message}).")
+    return {entry[0]: entry[1] for entry in entries}
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        await admin.start()
+        yield admin
+    except (KafkaError, OSError) as error:
+        raise LogFailed(
+            f"Kafka at {bootstrap} cannot be reached or did not answer ({type(error).__name__}: {error}). Nothing was written "
+            "and nothing is lost. Start the broker or correct the address, then start again."
+        ) from error
+    finally:
+        await admin.close()

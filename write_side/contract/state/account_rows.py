@@ -1,0 +1,127 @@
+"""Account rows: one cache line an account, as the compiled loops read and write it.
+
+A transfer between random accounts costs what its cache misses cost; in ten columns an account is seven lines, in one row it is
+one. The digest needs a row's mix before its first and after its last change in a block only: what lies between cancels out.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.block.columns import FLAGS_MASK
+from write_side.contract.compiled.compiled import njit, njit_inlined
+from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
+from write_side.contract.state.digest import mix_account
+from write_side.contract.state.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
+
+KEY_A: Final = 0
+KEY_B: Final = 1
+ROW_KEY: Final = 2
+POSTED: Final = 3
+HELD: Final = 4
+VERSION: Final = 5
+FLOOR: Final = 6
+FLAGS_AND_ASSET: Final = 7
+WIDTH: Final = 8
+
+ASSET_SHIFT: Final = np.int64(32)
+_LINE_BYTES: Final = 64
+
+
+def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
+    """int64[count, WIDTH], uninitialised, each row on a cache line of its own."""
+    raw = np.empty(count * _LINE_BYTES + _LINE_BYTES, np.uint8)
+    start = -raw.ctypes.data % _LINE_BYTES
+    return raw[start : start + count * _LINE_BYTES].view(np.int64).reshape(count, WIDTH)
+
+
+@njit_inlined
+def prefetch_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
+    """Fetch the row that probing for key (a, b) looks at first; its slot should have been fetched before."""
+    word = slots[home(hash_words(a, b, secret) & TAG, np.uint64(slots.size))]
+    if word != 0:
+        prefetch_row(rows, np.int64(word & INDEX) - 1)
+
+
+@njit_inlined
+def asset_of(rows, number):  # type: ignore[no-untyped-def]
+    """This process's number of the account's asset."""
+    return rows[number, FLAGS_AND_ASSET] >> ASSET_SHIFT
+
+
+@njit_inlined
+def _mix_row(rows, number):  # type: ignore[no-untyped-def]
+    return mix_account(
+        rows[number, ROW_KEY],
+        number,
+        rows[number, POSTED],
+        rows[number, HELD],
+        rows[number, VERSION],
+        rows[number, FLOOR],
+        rows[number, FLAGS_AND_ASSET] & FLAGS_MASK,
+    )
+
+
+@njit(cache=True, nogil=True)
+def add_account(rows, changed_at_us, touched, slots, secret, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
+    """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
+    if not hidden:
+        point_to(slots, find_row(rows, slots, secret, a, b), number, a, b, secret)
+    rows[number, KEY_A] = np.int64(a)
+    rows[number, KEY_B] = np.int64(b)
+    rows[number, ROW_KEY] = np.int64(row_key)
+    rows[number, POSTED] = 0
+    rows[number, HELD] = 0
+    rows[number, VERSION] = 0
+    rows[number, FLOOR] = floor
+    rows[number, FLAGS_AND_ASSET] = flags | (asset << ASSET_SHIFT)
+    changed_at_us[number] = at_us
+    touched[0] += 1
+    touched[touched[0]] = number
+
+
+@njit_inlined
+def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[no-untyped-def]
+    """To be called before a row changes: at its first change in the block of time `at_us` it leaves the digest.
+
+    touched: int64[...], [0] counts, the numbers behind it; `settle` takes the rows back in.
+    """
+    if changed_at_us[number] != at_us:
+        changed_at_us[number] = at_us
+        touched[0] += 1
+        touched[touched[0]] = number
+        a, b = _mix_row(rows, number)
+        digest[0] -= a
+        digest[1] -= b
+
+
+@njit(cache=True, nogil=True)
+def untouch(rows, changed_at_us, touched, digest, number, before_us):  # type: ignore[no-untyped-def]
+    """Undo the first `touch` of a row that is again as it was: it goes back into the digest, with the time of its last change.
+
+    Does nothing for a row that was not touched. It must be among the last touched ones: only later ones are looked at.
+    """
+    for i in range(touched[0], 0, -1):
+        if touched[i] == number:
+            touched[i] = touched[touched[0]]
+            touched[0] -= 1
+            changed_at_us[number] = before_us
+            a, b = _mix_row(rows, number)
+            digest[0] += a
+            digest[1] += b
+            return
+
+
+@njit(cache=True, nogil=True)
+def settle(rows, touched, digest):  # type: ignore[no-untyped-def]
+    """Take every touched row, as it is now, into the digest: once a block, at its end."""
+    for i in range(1, touched[0] + 1):
+        if i + AHEAD <= touched[0]:
+            prefetch_row(rows, touched[i + AHEAD])
+        a, b = _mix_row(rows, touched[i])
+        digest[0] += a
+        digest[1] += b
+    touched[0] = 0

@@ -1,0 +1,155 @@
+"""The ids of a block's transfers, folded: remembered, ended, forgotten (`ids.py`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.block.block import Block
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.compiled.prefetch import AHEAD
+from write_side.contract.state.hash_index import prefetch_home
+from write_side.contract.state.id_parts import has_time
+from write_side.contract.state.ids import (
+    DONE_BY_LEGS,
+    DONE_OTHER,
+    PENDING_OTHER,
+    PENDING_TRANSFER,
+    REFUSED,
+    ROW_BITS,
+    end_id,
+    find_id,
+    put_id,
+    timeless_from,
+)
+from write_side.contract.state.pending import forget_reversals
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
+
+Int64s = npt.NDArray[np.int64]
+
+_REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
+_KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
+_ANSWER: Final = int(Kind.ANSWER)
+_TIMEOUT: Final = int(Kind.TIMEOUT)
+_DONE: Final = int(Code.DONE)
+_PENDING: Final = int(Code.PENDING)
+_STALE: Final = int(Code.STALE)
+
+
+def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """uint8[n, 16] as uint64[n, 2], little endian; a copy, so that the loops always meet the same kind of array."""
+    return np.array(ids, order="C").view("<u8").reshape(-1, 2)
+
+
+@njit(cache=True, nogil=True)
+def time_of_id(id_a, id_b, at_us):  # type: ignore[no-untyped-def]
+    """The UTC microseconds in a UUIDv7 (RFC 9562, 5.7), or `at_us` for an id without a time."""
+    if has_time(id_a, id_b):
+        milliseconds = np.int64(0)
+        for i in range(6):
+            milliseconds = (milliseconds << 8) | np.int64((id_a >> np.uint64(8 * i)) & np.uint64(255))
+        return milliseconds * 1000
+    return np.int64(at_us)
+
+
+@njit(cache=True, nogil=True)
+def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
+    """Set `found` for those of these ids, uint64[n, 2], that carry a time below the cut-off."""
+    for i in range(len(ids)):
+        if time_of_id(ids[i, 0], ids[i, 1], cut_off_us) < cut_off_us:
+            found[i] = True
+
+
+@njit(cache=True, nogil=True)
+def _fold_ids(  # type: ignore[no-untyped-def]
+    table, used, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
+):
+    """Remember the ids of transfers; how many, or -1 when one is there twice, how many of them without a time, and how many rows
+    there are now.
+
+    ids: uint64[n, 2].  table: see `IdTable.arrays`; used: how many rows there are before.
+
+    remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
+    """
+    of_kind, of_code = remembered
+    amounts, parties = became
+    came = timeless = 0
+    slots, secret = table[1], table[2]
+    for i in range(kind.size):
+        if i + AHEAD < kind.size:
+            prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
+        a, b = ids[i, 0], ids[i, 1]
+        place = (np.int64(sequence) << ROW_BITS) | i
+        if of_kind[kind[i]] and of_code[code[i]]:
+            time_us = time_of_id(a, b, at_us)
+            if time_us < cut_off_us:
+                continue
+            at = find_id(table, a, b)
+            if at >= 0:
+                return -1, timeless, used
+            row = put_id(
+                table, digest, at, used, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i], parties[i]
+            )  # fmt: skip
+            used += 1 if row == used else 0
+            came += 1
+            timeless += 0 if has_time(a, b) else 1
+        elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
+            end_id(table, a, b, place, code[i] == _DONE)
+    return came, timeless, used
+
+
+def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> str | None:
+    """Forget the ids that the block's writer forgot, then keep those of the block's transfers; a fault, or None."""
+    outcomes, header = block.outcomes, block.header
+    size = len(outcomes["kind"])
+    is_raised = header.refuse_ids_before_us > state.chained.refuse_ids_before_us
+    # A block that decides nothing, as one that begins an epoch, forgets nothing by its time alone (`decide.py`).
+    held_us = state.ids.timeless_from_us
+    from_us = timeless_from(held_us, header.created_at_us) if size or is_raised else held_us
+    if header.partitions == 0 and is_raised:
+        from_us = header.refuse_ids_before_us  # writers of before told no partitions, and forgot all ids by one cut-off
+    if is_raised or from_us > held_us:
+        forget_before(state, header.refuse_ids_before_us, from_us)
+    if size == 0:
+        return None
+    prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
+    state.ids.reserve(size)
+    came, timeless, used = _fold_ids(
+        state.ids.arrays, state.ids.used, state.digest, id_words(outcomes["id"]), outcomes["kind"], outcomes["code"],
+        (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
+        header.refuse_ids_before_us,
+    )  # fmt: skip
+    if came < 0:
+        return "a transfer id is remembered twice"
+    state.ids.count += int(came)
+    state.ids.timeless += int(timeless)
+    state.ids.used = int(used)
+    return None
+
+
+def forget_before(state: State, cut_off_us: int, timeless_from_us: int) -> None:
+    """Forget the ids below their cut-off, and which of them are reversed."""
+    state.ids.forget_before(cut_off_us, timeless_from_us, state.digest)
+    forget_reversals(state.pending.arrays, state.digest, cut_off_us, timeless_from_us)
+
+
+def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:
+    """What the id table keeps of each outcome: amount and parties (`ids.AMOUNT`)."""
+    kind, code, entries = block.outcomes["kind"], block.outcomes["code"], block.entries
+    reversible = kind == Kind.TRANSFER
+    done = code == Code.DONE
+    amounts = np.where(done, np.where(reversible, DONE_BY_LEGS, DONE_OTHER), REFUSED)
+    pending = code == Code.PENDING
+    amounts = np.where(pending, np.where(reversible, PENDING_TRANSFER, PENDING_OTHER), amounts)
+    parties = np.zeros(len(kind), np.int64)
+    plain = done & (kind == Kind.TRANSFER)
+    plain[block.details["outcome"]] = False
+    rows = np.flatnonzero(plain)
+    if rows.size:
+        first = np.searchsorted(entries["outcome"], rows)
+        amounts[rows] = deltas[first + 1]
+        parties[rows] = (entries["account"][first] << 32) | entries["account"][first + 1]
+    return amounts, parties

@@ -1,0 +1,394 @@
+"""The table of remembered transfer ids: who ran once never runs again.
+
+Rows in the order of arrival, and an open-addressing index of (32-bit tag, row) words over them: inserting a new id touches one
+random cache line and one sequential one. The index grows piece by piece (`hash_index.Growing`), and there are addresses for all
+rows from the first growth on: no block stops for it.
+`secret` keeps a client from choosing ids that collide: where a row lies differs in each process and is in no digest.
+
+Forgetting has two rules. An id that carries its time is refused once it is below the block header's cut-off, so it may be
+forgotten whenever room is needed and can never run again. Nothing tells how old one without a time is: it is forgotten by age
+alone, `WINDOW_US` after its block, whatever the table's size is; that follows from the times of blocks and needs no column.
+
+An id is forgotten at once when its rule says so: nothing finds it, it counts no more and has left the digest. That costs little,
+because each part of the rows (`id_parts.py`) has the sums of what it holds. Its row is swept out later, some with every block.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.compiled.compiled import njit, njit_borrowing, njit_inlined
+from write_side.contract.compiled.prefetch import AHEAD
+from write_side.contract.state.hash_index import (
+    FULL_AT,
+    GROW_AT,
+    INDEX,
+    TAG,
+    Growing,
+    find_row,
+    following,
+    grown,
+    hash_words,
+    home,
+    prefetch_home,
+    take_out,
+)
+from write_side.contract.state.id_parts import (
+    COUNT,
+    FIRST_US,
+    ID_A,
+    ID_B,
+    LAST_US,
+    OF_TIMELESS,
+    PART_ROWS,
+    PART_WIDTH,
+    TIME_US,
+    count_in,
+    forget_in_part,
+    has_time,
+    have_time,
+    is_whole,
+    median_time_us,
+)
+from write_side.contract.state.room import with_addresses
+
+FINGERPRINT_A: Final = 2
+FINGERPRINT_B: Final = 3
+PLACE: Final = 4
+AMOUNT: Final = 6
+PARTIES: Final = 7
+WIDTH: Final = 8
+"""One cache line an id. PLACE: block sequence << 16 | row of the outcome that tells what became of it."""
+
+ROW_BITS: Final = 16
+REFUSED: Final = 0
+DONE_BY_LEGS: Final = -1
+DONE_OTHER: Final = -2
+PENDING_TRANSFER: Final = -3
+PENDING_OTHER: Final = -4
+"""In AMOUNT: what a plain done transfer moved, PARTIES being its account numbers (debit << 32 | credit); or one of these:
+refused; done, its legs are in the log; done and not reversible; under way, and reversible or not when done."""
+
+WINDOW_US: Final = 7 * 24 * 3600 * 1_000_000
+"""What is promised: an id without a time is remembered this long at least."""
+CUT_OFF_STEP_US: Final = 3600 * 1_000_000
+"""Ids that passed the window are forgotten in steps: forgetting passes over what all parts of the table know. Both are part of
+the block's format: every reader forgets what the writer forgot."""
+
+_START_ROWS: Final = PART_ROWS
+_ROOM_ROWS: Final = 2**24 + 2**22
+"""The default of `FANFOLD_IDS_MAX`, and a quarter for forgotten ones whose rows wait: 1.25 GiB of addresses, which cost nothing
+until they are written. An array that is outgrown is copied, and the writer stops meanwhile: up to 2.4 s for 16 million rows."""
+
+SWEEP_AT: Final = 16
+SWEEP_MIN: Final = 1024
+"""Sweeping begins when a 16th of all rows are of forgotten ids, so many at least: it moves all rows behind the first of them."""
+SWEPT_A_WORD: Final = 8
+"""Rows that each new id sweeps. A sweep ends when a seventh of the rows has come meanwhile: an index that was 55 % full is then
+63 % full at most, less what was swept out of it, and can still grow piece by piece before 70 %."""
+_WORDS_MIN: Final = 32
+"""New ids that a sweep counts for at least, once a block."""
+
+
+@njit_inlined
+def find_id(ids, a, b):  # type: ignore[no-untyped-def]
+    """The row of an id that is remembered; else below 0, where it belongs: -1 - slot of a free slot, and behind all those the row
+    of the same id, forgotten and not swept out yet.  ids: see `IdTable.arrays`."""
+    rows, slots, secret, kept_from_us, _ = ids
+    row = find_row(rows, slots, secret, a, b)
+    if row >= 0 and rows[row, TIME_US] < kept_from_us[0 if has_time(a, b) else 1]:
+        return -1 - np.int64(slots.size) - row
+    return row
+
+
+@njit_borrowing
+def put_id(ids, digest, at, used, id_a, id_b, print_a, print_b, place, time_us, amount, parties):  # type: ignore[no-untyped-def]
+    """Write an id at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many rows there are before."""
+    rows, slots, secret, _, parts = ids
+    if at >= -np.int64(slots.size):
+        row = np.int64(used)
+        slots[-1 - at] = (hash_words(id_a, id_b, secret) & TAG) | np.uint64(row + 1)
+    else:
+        row = -1 - np.int64(slots.size) - at
+    rows[row, ID_A] = id_a
+    rows[row, ID_B] = id_b
+    rows[row, FINGERPRINT_A] = print_a
+    rows[row, FINGERPRINT_B] = print_b
+    rows[row, PLACE] = np.uint64(place)
+    rows[row, TIME_US] = np.uint64(time_us)
+    rows[row, AMOUNT] = np.uint64(amount)
+    rows[row, PARTIES] = np.uint64(parties)
+    a, b = count_in(parts, rows, row)
+    digest[0] += a
+    digest[1] += b
+    return row
+
+
+@njit_borrowing
+def end_id(ids, id_a, id_b, place, done):  # type: ignore[no-untyped-def]
+    """A transfer under way is over: its id, where it is remembered, names its last outcome from now on."""
+    row = find_id(ids, id_a, id_b)
+    if row >= 0:
+        rows = ids[0]
+        rows[row, PLACE] = np.uint64(place)
+        became = DONE_BY_LEGS if np.int64(rows[row, AMOUNT]) == PENDING_TRANSFER else DONE_OTHER
+        rows[row, AMOUNT] = np.uint64(np.int64(became if done else REFUSED))
+
+
+@njit(cache=True, nogil=True)
+def _find_id(ids, a, b):  # type: ignore[no-untyped-def]
+    return find_id(ids, a, b)
+
+
+@njit_inlined
+def _rows_of(part, swept, used):  # type: ignore[no-untyped-def]
+    """The rows of a part, first and behind the last."""
+    first, last = part * PART_ROWS, min((part + 1) * PART_ROWS, used)
+    if swept[1] < swept[0] and first < swept[0]:
+        last = min(last, swept[1])  # what lies between these two has moved
+    return first, last
+
+
+@njit(cache=True, nogil=True)
+def _times_in(rows, kept_from_us, swept, used, parts, times):  # type: ignore[no-untyped-def]
+    """Write the times of the remembered ids of these parts that carry one into `times`."""
+    n = 0
+    for part in parts:
+        first, last = _rows_of(part, swept, used)
+        for row in range(first, last):
+            if rows[row, TIME_US] >= kept_from_us[0] and has_time(rows[row, ID_A], rows[row, ID_B]):
+                times[n] = rows[row, TIME_US]
+                n += 1
+
+
+@njit(cache=True, nogil=True)
+def _forget(ids, swept, used, before_us, digest, forgotten):  # type: ignore[no-untyped-def]
+    """Take out of parts and digest what was remembered before and is not any more: `before_us` and the held cut-offs, int64[2].
+
+    forgotten: int64[2], how many with and without a time.
+    """
+    rows, _, _, kept_from_us, parts = ids
+    for part in range((used + PART_ROWS - 1) // PART_ROWS):
+        first, last = _rows_of(part, swept, used)
+        for kind in range(2):
+            forgotten[kind] += forget_in_part(
+                parts, rows, part, first, last, kind, before_us[kind], kept_from_us[kind], digest
+            )
+
+
+@njit_inlined
+def _slot_of(slots, secret, a, b, row):  # type: ignore[no-untyped-def]
+    """The slot of the word that points to this row."""
+    size = np.uint64(slots.size)
+    slot = home(hash_words(a, b, secret) & TAG, size)
+    while np.int64(slots[slot] & INDEX) - 1 != row:
+        slot = following(slot, size)
+    return slot
+
+
+@njit(cache=True, nogil=True)
+def _sweep(ids, swept, used, rows_max):  # type: ignore[no-untyped-def]
+    """Go on with a sweep, by whole parts, for about so many rows: those that are remembered move up behind each other.
+
+    swept: int64[2], the row to go on with and where it goes to; rows between the two have moved.
+    """
+    rows, slots, secret, kept_from_us, parts = ids
+    stop = min(used, swept[0] + rows_max)
+    while swept[0] < stop:
+        part, last = swept[0] // PART_ROWS, min(used, (swept[0] // PART_ROWS + 1) * PART_ROWS)
+        if swept[0] == swept[1] and is_whole(parts, part, last - swept[0]):
+            swept[0] = swept[1] = last
+            continue
+        parts[part, :] = 0
+        for row in range(swept[0], last):
+            if row + AHEAD < last:
+                a, b = rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B]
+                prefetch_home(slots, a, b, secret)
+            a, b = rows[row, ID_A], rows[row, ID_B]
+            slot = _slot_of(slots, secret, a, b, row)
+            if rows[row, TIME_US] < kept_from_us[0 if has_time(a, b) else 1]:
+                take_out(slots, slot)
+                continue
+            to = swept[1]
+            if to != row:
+                for column in range(WIDTH):
+                    rows[to, column] = rows[row, column]
+                slots[slot] = (slots[slot] & TAG) | np.uint64(to + 1)
+            count_in(parts, rows, to)
+            swept[1] = to + 1
+        swept[0] = last
+
+
+@njit(cache=True, nogil=True)
+def _note_seen(table, ids, found):  # type: ignore[no-untyped-def]
+    """As `find_id` for n ids, where somebody else may be writing: no row behind the end is looked at, and probing ends."""
+    rows, slots, secret, kept_from_us, _ = table
+    size = np.uint64(slots.size)
+    for i in range(len(ids)):
+        a, b = ids[i, 0], ids[i, 1]
+        tag = hash_words(a, b, secret) & TAG
+        slot = home(tag, size)
+        for _ in range(slots.size):
+            word = slots[slot]
+            if word == 0:
+                break
+            row = np.int64(word & INDEX) - 1
+            if (word & TAG) == tag and row < len(rows) and rows[row, ID_A] == a and rows[row, ID_B] == b:
+                if rows[row, TIME_US] >= kept_from_us[0 if has_time(a, b) else 1]:
+                    found[i] = True
+                break
+            slot = following(slot, size)
+
+
+def timeless_from(held_us: int, at_us: int) -> int:
+    """From when ids without a time are remembered in a block of this time, `held_us` being the same of the block before."""
+    from_us = at_us - WINDOW_US
+    return from_us if from_us - held_us >= CUT_OFF_STEP_US else held_us
+
+
+class IdTable:
+    """rows: uint64[capacity, WIDTH], valid up to `used`; slots: uint64[], below 2^32, 0 = free; parts: see `id_parts.py`.
+
+    count: how many ids are remembered; timeless: how many of them carry no time. The other rows are forgotten ids' and wait to be
+    swept out. timeless_from_us: those without a time of blocks from then on are remembered, all of them.
+    """
+
+    def __init__(self) -> None:
+        self.rows: npt.NDArray[np.uint64] = np.empty((_START_ROWS, WIDTH), np.uint64)
+        self.parts: npt.NDArray[np.uint64] = np.zeros((1, PART_WIDTH), np.uint64)
+        self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
+        self.used = 0
+        self.count = 0
+        self.timeless = 0
+        self.timeless_from_us = 0
+        self.secret = np.uint64(secrets.randbits(64))
+        self._kept_from_us: npt.NDArray[np.uint64] = np.zeros(2, np.uint64)
+        self._growing: Growing | None = None
+        self._swept: npt.NDArray[np.int64] | None = None
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """What the compiled functions take as `ids`; to be asked again after `reserve`. From which time on ids are remembered,
+        uint64[2], stands before `parts`: of those that carry theirs, and of those that do not."""
+        return self.rows, self.slots, self.secret, self._kept_from_us, self.parts
+
+    def reserve(self, more: int) -> None:
+        """Make room for `more` ids, with the index at most 70 % full, and do their part of what is under way: once a block."""
+        needed = self.used + more
+        if needed > len(self.rows):
+            larger = with_addresses(2 * needed, _ROOM_ROWS, _empty)
+            larger[: self.used] = self.rows[: self.used]
+            parts = np.zeros((-(-len(larger) // PART_ROWS), PART_WIDTH), np.uint64)
+            parts[: len(self.parts)] = self.parts
+            self.rows, self.parts = larger, parts
+        # Words must not leave an index that is growing, so one of the two comes after the other.
+        may_sweep = self._growing is None and needed <= GROW_AT * self.slots.size
+        if may_sweep and self._swept is None and self.used - self.count >= max(SWEEP_MIN, self.used // SWEEP_AT):
+            self._swept = np.zeros(2, np.int64)
+        if self._swept is not None:
+            is_full = needed > FULL_AT * self.slots.size
+            self._sweep(self.used if is_full else SWEPT_A_WORD * max(more, _WORDS_MIN))
+        if self._swept is None:
+            self.slots, self._growing = grown(self.slots, self._growing, self.rows, self.used, more, self.secret)
+
+    def _sweep(self, rows_max: int) -> None:
+        assert self._swept is not None
+        _sweep(self.arrays, self._swept, self.used, rows_max)
+        if int(self._swept[0]) == self.used:
+            self.used, self._swept = int(self._swept[1]), None
+
+    def sweep(self) -> None:
+        """Sweep out all that is forgotten, now."""
+        if self._growing is not None:
+            return
+        self._swept = self._sweeping
+        self._sweep(self.used)
+
+    def forget_before(self, cut_off_us: int, timeless_from_us: int, digest: npt.NDArray[np.uint64]) -> None:
+        """Forget every id whose time is below the cut-off, and those without one of blocks before `timeless_from_us`, and take
+        them out of `digest`."""
+        before_us, forgotten = self._kept_from_us.copy(), np.zeros(2, np.int64)
+        self._kept_from_us[:] = np.maximum(before_us, np.array([cut_off_us, timeless_from_us], np.uint64))
+        _forget(self.arrays, self._sweeping, self.used, before_us, digest, forgotten)
+        self.count -= int(forgotten.sum())
+        self.timeless -= int(forgotten[1])
+        self.timeless_from_us = timeless_from_us
+
+    def copy_rule(self, other: IdTable, at_us: int) -> None:
+        """Remember from when on the other does in a block of this time, and count as many without a time as it has then, though
+        they are not here: whether there is room for one more."""
+        from_us = timeless_from(other.timeless_from_us, at_us)
+        self._kept_from_us[:] = np.maximum(other._kept_from_us, np.uint64(from_us))
+        self.timeless, self.timeless_from_us = other._timeless_since(from_us), other.timeless_from_us
+
+    def _timeless_since(self, from_us: int) -> int:
+        columns = (OF_TIMELESS + FIRST_US, OF_TIMELESS + LAST_US, OF_TIMELESS + COUNT)
+        first_us, last_us, counts = (self.parts[:, column] for column in columns)
+        total = int(counts[first_us >= from_us].sum())
+        for part in np.flatnonzero((counts > 0) & (first_us < from_us) & (last_us >= from_us)):
+            rows = self._remembered_in(int(part))
+            total += int(np.count_nonzero(~have_time(rows) & (rows[:, TIME_US] >= from_us)))
+        return total
+
+    def put(self, columns: npt.NDArray[np.uint64]) -> None:
+        """Take in a row of another table, uint64[WIDTH], for a copy: its digest is nobody's. `reserve` has made room."""
+        at = _find_id(self.arrays, columns[ID_A], columns[ID_B])
+        put_id(self.arrays, np.zeros(2, np.uint64), np.int64(at), np.int64(self.used), *columns)
+        self.used += 1
+        self.count += 1
+
+    def median_time_us(self) -> int | None:
+        """Half of the remembered ids that carry a time are older than this; None when there are none."""
+        return median_time_us(self.parts, self._times_in)
+
+    @property
+    def _sweeping(self) -> npt.NDArray[np.int64]:
+        return np.zeros(2, np.int64) if self._swept is None else self._swept
+
+    def _times_in(self, parts: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
+        times = np.empty(int(self.parts[parts, COUNT].sum()), np.uint64)
+        _times_in(self.rows, self._kept_from_us, self._sweeping, self.used, parts, times)
+        return times
+
+    def _remembered_in(self, part: int) -> npt.NDArray[np.uint64]:
+        """The rows of a part that are remembered."""
+        first, last = part * PART_ROWS, min((part + 1) * PART_ROWS, self.used)
+        at, to = self._sweeping.tolist()
+        if to < at and first < at:
+            last = min(last, to)
+        rows = self.rows[first : max(first, last)]
+        kept: npt.NDArray[np.uint64] = rows[rows[:, TIME_US] >= np.where(have_time(rows), *self._kept_from_us)]
+        return kept
+
+    def remembered(self) -> npt.NDArray[np.uint64]:
+        """The rows of all remembered ids, uint64[count, WIDTH], a copy, by the place of their outcomes."""
+        parts = [self._remembered_in(part) for part in range(-(-self.used // PART_ROWS))]
+        rows = np.concatenate(parts) if parts else np.empty((0, WIDTH), np.uint64)
+        return rows[np.lexsort((rows[:, ID_B], rows[:, ID_A], rows[:, PLACE]))]
+
+    def note_seen(self, ids: npt.NDArray[np.uint64], found: npt.NDArray[np.bool_]) -> None:
+        """Set `found` for those of these ids that are remembered. ids: uint64[n, 2].
+
+        The one question that may be asked while the table is being changed: of an id that is just being written, or whose word is
+        just being moved, the answer may be no.
+        """
+        _note_seen(self.arrays, ids, found)
+
+    def find(self, id16: bytes) -> int | None:
+        a, b = split_id(id16)
+        row = int(_find_id(self.arrays, a, b))
+        return None if row < 0 else row
+
+
+def _empty(rows: int) -> npt.NDArray[np.uint64]:
+    return np.empty((rows, WIDTH), np.uint64)
+
+
+def split_id(id16: bytes) -> tuple[np.uint64, np.uint64]:
+    """An id's 16 bytes as the two little-endian words of the table."""
+    a, b = np.frombuffer(id16, "<u8")
+    return a, b

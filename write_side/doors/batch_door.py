@@ -1,0 +1,190 @@
+"""Many commands in one request: lines of JSON or an Arrow stream in, as many results out, in the same order.
+
+What a line that cannot be read means for the others is the mode's to say, as if the ledger had refused it: nothing
+(`continue`), that those behind it are not run (`stop`), or that none is (`atomic`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import problem_document
+from fanfold.api.reading import batch_line
+from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
+from fanfold.api.strict_json import parse_object
+from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document
+from fanfold.doors.incoming import Incoming
+from fanfold.doors.request import Scope, media_type, read_body, read_headers
+from write_side.contract.tell.answers import Answer
+from write_side.contract.words.atoms import format_transfer_id
+from write_side.doors.arrow_batch import decode_arrow
+from write_side.doors.asked_commands import command_of
+from write_side.doors.prefer_header import wait_preference
+from write_side.intake.outcome_columns import BatchOutcome
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, Mode, OpenAccount
+
+BYTES_A_TURN: Final = 32 * 1024
+"""What is parsed of a batch before other requests get a turn: some 1 ms of short lines and of 32 legs alike."""
+
+LINE_BYTES: Final = 128
+"""What an empty line counts for, too: it is refused, and that takes some 10 us."""
+
+ANSWERS_A_TURN: Final = 64
+"""Answers written before other requests get a turn: some 0.4 ms of transfers with 32 legs."""
+
+ITEMS: Final = (1, 8, 64, 256, 1024, 4096, 8192)
+_MODES: Final = {"continue": Mode.CONTINUE, "stop": Mode.STOP, "atomic": Mode.ATOMIC}
+
+Document = dict[str, object]
+
+
+class BatchIntake(Protocol):
+    """What this door needs of `write_side/intake/intake.py`."""
+
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
+        """One answer per command, in order, from the log; `wait_s`: how long to wait for those across partitions.
+
+        Raises Overloaded, Stopping and OutcomeUnknown, and Malformed for an atomic batch that cannot be one.
+        """
+        ...
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+        """The same for columns."""
+        ...
+
+
+class BatchMetrics:
+    """How large batches are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._items = Histogram(
+            "fanfold_write_http_batch_items", "Lines of a batch request.", buckets=ITEMS, registry=registry
+        )
+
+    def batch(self, items: int) -> None:
+        self._items.observe(items)
+
+
+class BatchDoor:
+    """`POST /v1/transfers:batch`."""
+
+    def __init__(self, intake: BatchIntake, metrics: BatchMetrics) -> None:
+        self._intake = intake
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, incoming: Incoming) -> Response:
+        headers = read_headers(scope["headers"])
+        if b"idempotency-key" in headers:
+            raise Malformed(
+                "parameter_malformed",
+                "Idempotency-Key",
+                "is for one command; each line of a batch has an id of its own",
+            )
+        given = media_type(headers, NDJSON, ARROW)
+        mode = _mode(scope.get("query_string", b""))
+        wait_s = wait_preference(scope["headers"])
+        body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
+        if given == ARROW:
+            return await self._columns(body, mode, wait_s)
+        return await self._lines(body, mode, wait_s)
+
+    async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+        lines = _lines(body)
+        self._metrics.batch(len(lines))
+        items = _kept_back(await _parse(lines), mode)
+        commands = [item for item in items if not isinstance(item, dict)]
+        answers = iter(await self._intake.submit(commands, mode, wait_s) if commands else ())
+        return Response(200, NDJSON, await _render(items, answers))
+
+    async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+        batch = decode_arrow(body)
+        if len(batch) > BATCH_LINES_MAX:
+            raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} rows")
+        self._metrics.batch(len(batch))
+        return Response(200, ARROW, (await self._intake.submit_batch(batch, mode, wait_s)).encode())
+
+
+def _mode(query: bytes) -> Mode:
+    """The query's `mode`, `continue` without one. Raises Malformed."""
+    parameters = urllib.parse.parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if any(name != "mode" for name, _ in parameters):
+        raise Malformed("parameter_malformed", "query", "has a parameter that is unknown; known here: mode")
+    words = [word for _, word in parameters] or ["continue"]
+    if len(words) > 1 or words[0] not in _MODES:
+        raise Malformed("mode_malformed", "mode", f"must be one of {', '.join(_MODES)}")
+    return _MODES[words[0]]
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """The lines of a batch; the last one may or may not end in a newline. Raises Malformed."""
+    lines = body.split(b"\n", BATCH_LINES_MAX + 1)
+    if not lines[-1]:
+        lines.pop()
+    if not lines:
+        raise Malformed("body_malformed", "body", "must have at least one line")
+    if len(lines) > BATCH_LINES_MAX:
+        raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} lines")
+    return lines
+
+
+async def _parse(lines: list[bytes]) -> list[Command | Document]:
+    """The command of each line, or its refusal."""
+    items: list[Command | Document] = []
+    parsed_bytes = 0
+    for line in lines:
+        parsed_bytes += len(line) + LINE_BYTES
+        if parsed_bytes > BYTES_A_TURN:
+            await asyncio.sleep(0)
+            parsed_bytes = len(line) + LINE_BYTES
+        try:
+            items.append(_item(line))
+        except Malformed as refusal:
+            items.append(malformed_document(refusal))
+    return items
+
+
+def _item(line: bytes) -> Command:
+    if len(line) > BODY_BYTES_MAX:
+        raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
+    return command_of(batch_line(parse_object(line)))
+
+
+def _kept_back(items: list[Command | Document], mode: Mode) -> list[Command | Document]:
+    """The same with a refusal for each command that must not run because another line cannot be read."""
+    unread = next((number for number, item in enumerate(items) if isinstance(item, dict)), None)
+    if unread is None or mode is Mode.CONTINUE:
+        return items
+    word, first = ("not_run", unread) if mode is Mode.STOP else ("batch_refused", 0)
+    return [
+        item if number < first or isinstance(item, dict) else _not_taken(word, item)
+        for number, item in enumerate(items)
+    ]
+
+
+def _not_taken(word: str, command: Command) -> Document:
+    if isinstance(command, OpenAccount):
+        return problem_document(word, account=command.account)
+    return problem_document(word, id=format_transfer_id(command.id))
+
+
+async def _render(items: list[Command | Document], answers: Iterator[Answer]) -> bytes:
+    """A result for each line: its refusal or the next answer, for there is one for each line that was not refused."""
+    pieces: list[bytes] = []
+    for first in range(0, len(items), ANSWERS_A_TURN):
+        turn = items[first : first + ANSWERS_A_TURN]
+        pieces.append(encode_lines([item if isinstance(item, dict) else _line(next(answers)) for item in turn]))
+        await asyncio.sleep(0)
+    return b"".join(pieces)
+
+
+def _line(answer: Answer) -> Document:
+    return {"status": answer.status} | answer.document

@@ -1,0 +1,184 @@
+"""The write side's HTTP edge: bodies to commands, one submission a request, answers and refusals to JSON.
+
+What is accepted `fanfold/api` says, how a request is read and answered `fanfold/doors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from fanfold.api import routes
+from fanfold.api.openapi import side_document
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.reading import Members, body_about, hold_body, open_body, transfer_body
+from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
+from fanfold.api.requests import Command as Asked
+from fanfold.api.strict_json import parse_object
+from fanfold.doors.answer import JSON, Response, json_response, problem
+from fanfold.doors.application import Door, Handle, application, probes
+from fanfold.doors.incoming import Incoming
+from fanfold.doors.metrics import HttpMetrics
+from fanfold.doors.request import (
+    COMMANDS_TAKE_NONE,
+    Headers,
+    Scope,
+    media_type,
+    read_body,
+    read_headers,
+    refuse_query,
+)
+from write_side.contract.log.log import LogFailed
+from write_side.contract.tell.answers import Answer
+from write_side.contract.words.atoms import parse_account
+from write_side.doors.asked_commands import command_of
+from write_side.doors.batch_door import BatchDoor, BatchIntake, BatchMetrics
+from write_side.doors.prefer_header import wait_preference
+from write_side.intake.intake import Overloaded, Stopping
+from write_side.ledger.commands.commands import Command
+from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
+
+Standing = Callable[[], dict[str, dict[str, object]]]
+"""By partition: `reason` is why it does not serve, None while it does."""
+
+
+class Intake(BatchIntake, Protocol):
+    """What this edge needs of `write_side/intake/intake.py`."""
+
+    async def dry_run(self, command: Command) -> Answer:
+        """What `submit` would answer now, marked `dry_run`; nothing reaches the log. Raises Overloaded and Stopping."""
+        ...
+
+
+def create_app(
+    intake: Intake,
+    *,
+    registry: CollectorRegistry,
+    ready: Callable[[], list[str]],
+    standing: Standing = dict,
+    told_ready: Callable[[], dict[str, object]] = dict,
+) -> FastAPI:
+    """The application. `ready` gives the reasons why no request would be answered, none when one would; `standing` how each
+    partition does; `told_ready` what else it says when it is ready."""
+    metrics = HttpMetrics(registry, "write")
+    commands = _Doors(intake)
+    handles: dict[str, Handle] = {
+        routes.TRANSFER.path: commands.transfer,
+        routes.BATCH.path: BatchDoor(intake, BatchMetrics(registry)),
+        routes.REVERSE.path: commands.reverse,
+        routes.HOLD.path: commands.hold,
+        routes.CAPTURE.path: commands.capture,
+        routes.VOID.path: commands.void,
+        routes.OPEN_ACCOUNT.path: commands.account,
+    }
+    methods: dict[str, tuple[str, ...]] = {}
+    for route in routes.ROUTES:
+        if route.side == "write":
+            methods[route.path] = (*methods.get(route.path, ()), route.method)
+    doors = [Door(methods[path], path, handles[path]) for path in methods]
+    told = probes(registry, lambda: _readiness(ready(), standing(), told_ready()), side_document("write"))
+    return application("fanfold write side", [*doors, *told], metrics, _refusal)
+
+
+def _refusal(failure: Exception) -> Response | None:
+    match failure:
+        case Overloaded():
+            return problem("overloaded")
+        case Stopping():
+            return problem("stopping")
+        case PartitionUnavailable():
+            return partition_stopped(failure)
+        case OutcomeUnknown() | LogFailed():  # a log that does not answer may have what was asked
+            return problem("outcome_unknown")
+        case _:
+            return None
+
+
+class _Doors:
+    """The addresses where single commands come in."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def account(self, scope: Scope, incoming: Incoming) -> Response:
+        refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
+        account = parse_account(_about(scope, routes.OPEN_ACCOUNT))
+        if scope["method"] == "PATCH":
+            return await self._command(scope, incoming, partial(body_about, Change, account))
+        command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), incoming))))
+        try:
+            (answer,) = await self._intake.submit((command,))
+        except OutcomeUnknown:
+            return problem("outcome_unknown", account=account)
+        return json_response(answer.status, answer.document)
+
+    async def transfer(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, transfer_body)
+
+    async def hold(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, hold_body)
+
+    async def capture(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Capture, _about(scope, routes.CAPTURE)))
+
+    async def void(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Void, _about(scope, routes.VOID)))
+
+    async def reverse(self, scope: Scope, incoming: Incoming) -> Response:
+        return await self._command(scope, incoming, partial(body_about, Reverse, _about(scope, routes.REVERSE)))
+
+    async def _command(
+        self, scope: Scope, incoming: Incoming, read: Callable[[Members, str | None], tuple[Asked, bool]]
+    ) -> Response:
+        refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
+        headers = read_headers(scope["headers"])
+        wait_s = wait_preference(scope["headers"])
+        members = parse_object(await _body(headers, incoming))
+        key = headers.get(b"idempotency-key")
+        asked, dry_run = read(members, None if key is None else key.decode("latin-1"))
+        command = command_of(asked)
+        try:
+            if dry_run:
+                answer = await self._intake.dry_run(command)
+            else:
+                (answer,) = await self._intake.submit((command,), wait_s=wait_s)
+        except OutcomeUnknown:
+            return problem("outcome_unknown", id=asked.id)
+        return json_response(answer.status, answer.document)
+
+
+async def _body(headers: Headers, incoming: Incoming) -> bytes:
+    media_type(headers, JSON)
+    return await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
+
+
+def _about(scope: Scope, route: routes.Route) -> str:
+    """What the path names between its fixed parts, as the client wrote it.
+
+    Not the router's parameter: its pattern lets a newline at the end pass and drops it.
+    """
+    before, _, rest = route.path.partition("{")
+    path: str = scope["path"]
+    return path.removeprefix(before).removesuffix(rest.partition("}")[2])
+
+
+def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], told: dict[str, object]) -> Response:
+    if not_ready:
+        progress = {number: said["progress"] for number, said in standing.items() if "progress" in said}
+        starting = {"partitions": progress} if progress else None
+        return problem("not_ready", ready=False, reasons=not_ready, partitions=standing or None, starting=starting)
+    away = [f"partition {number}: {said['reason']}" for number, said in standing.items() if said["reason"] is not None]
+    status = "degraded" if away else "ready"
+    partitions = {"degraded": away, "partitions": standing} if standing else {}
+    return json_response(200, {"status": status} | partitions | told)
+
+
+def partition_stopped(unavailable: PartitionUnavailable) -> Response:
+    """The refusal of a partition that does not serve: which one, why, and that nothing was done."""
+    if unavailable.is_starting:
+        return problem("starting", detail=f"This request was not taken. {PROBLEMS['starting'].detail}")
+    return problem("partition_stopped", partition=unavailable.partition, reason=unavailable.reason)

@@ -1,0 +1,383 @@
+"""Intake: takes commands to the partitions that decide them, and answers from the log.
+
+A transfer across partitions is answered when it has ended, or as pending when that takes longer than the caller waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
+from write_side.contract.tell.answers import PENDING_STATUS, Answer
+from write_side.contract.words.atoms import format_transfer_id
+from write_side.intake.dry_run import dry_run
+from write_side.intake.earlier import Earlier
+from write_side.intake.home import home_partition, is_inside, partitions_of_accounts
+from write_side.intake.lane import Lane, Lone, Overloaded
+from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
+from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import (
+    Capture,
+    Command,
+    Hold,
+    LegsTransfer,
+    Mode,
+    OpenAccount,
+    Reverse,
+    Transfer,
+    Void,
+)
+from write_side.owner.clock import Clock
+from write_side.owner.outcomes import ANSWERS_A_TURN, Decided, Outcomes, OutcomeUnknown, PartitionUnavailable
+from write_side.queue.command_queue import CommandQueue
+
+__all__ = ["Intake", "Overloaded", "Stopping"]
+
+GATHERED_MAX: Final = 65_536
+"""Commands that may gather in one lane: some 100 ms of full load, and some 30 MB."""
+
+DRY_RUNS_AT_ONCE: Final = 1
+"""A dry run of many legs decides dozens of small blocks, 25 ms here, in one of the few threads in which writers decide theirs."""
+DRY_RUNS_MAX: Final = 64
+"""Dry runs that wait or run: some 2 s of the longest. One more is refused as overloaded."""
+
+
+class Stopping(Exception):
+    """The service is stopping; the command was not taken."""
+
+
+class _Routed(NamedTuple):
+    """home: the partition that decides it. command: with what the log knows of its subject. refusal: it is not to be asked."""
+
+    home: int
+    command: Command
+    refusal: Answer | None = None
+
+
+class Intake:
+    """`outcomes`: by partition. record_commands_max: commands a record. wait_s: how long an answer is waited for.
+    clock, ids_max: what dry runs go by, the latter as the writers have it."""
+
+    def __init__(
+        self,
+        queue: CommandQueue,
+        outcomes: Mapping[int, Outcomes],
+        *,
+        partitions: int,
+        clock: Clock,
+        record_commands_max: int = 8_192,
+        wait_s: float = 10.0,
+        ids_max: int = 16_777_216,
+    ) -> None:
+        self._partitions = partitions
+        self._wait_s = wait_s
+        self._clock = clock
+        self._ids_max = ids_max
+        self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
+        self._earlier = Earlier(outcomes)
+        self._ahead = RefusedAhead(outcomes)
+        self._stopping = False
+        self._dry_runs = 0
+        self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
+
+    async def submit(
+        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+    ) -> list[Answer]:
+        """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
+
+        wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded, PartitionUnavailable
+        or Stopping when none was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
+        """
+        if self._stopping:
+            raise Stopping
+        until_s = self._until(wait_s)
+        suspected = self._ahead.suspected(commands)
+        routed: list[_Routed] = []
+        asked: dict[bytes, int] = {}
+        made: dict[bytes, int] = {}
+        for command, known in zip(commands, suspected, strict=True):
+            if mode is Mode.CONTINUE and isinstance(command, Reverse) and command.transfer in made:
+                line = _Routed(made[command.transfer], command)  # until its turn has come
+            else:
+                line = await self._routed(command, known, asked)
+            routed.append(line)
+            if isinstance(command, Hold):
+                asked.setdefault(command.id, line.home)
+            elif isinstance(command, Transfer | LegsTransfer):
+                made.setdefault(command.id, line.home)
+        if self._partitions > 1 and len(routed) > 1:
+            for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
+                routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
+        if mode is Mode.STOP:
+            return await self._in_order(routed, until_s)
+        if mode is Mode.ATOMIC:
+            self._refuse_unless_atomic(routed)
+            if any(line.refusal is not None for line in routed):
+                return await self._none_run(routed, "batch_refused", until_s)
+            return await self._submit(routed, mode, until_s)
+        return await self._in_turns(routed, until_s)
+
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+        """The same for the columns of plain transfers, without a Python object a row."""
+        if self._stopping:
+            raise Stopping
+        until_s = self._until(wait_s)
+        homes = batch.homes(self._partitions)
+        if self._ahead.any_of(batch, homes):
+            return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
+        found = np.unique(homes)
+        if mode is Mode.ATOMIC and found.size > 1:
+            raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
+        if mode is Mode.STOP:
+            return await self._columns_in_order(batch, homes, until_s)
+        rows = {int(p): np.flatnonzero(homes == p) for p in found}
+        parts = {p: batch.take(at).chained(mode) for p, at in rows.items()}
+        decided = await self._decided({p: [part] for p, part in parts.items()})
+        outcomes = [
+            await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), until_s) for p, [each] in decided.items()
+        ]
+        return BatchOutcome.gathered(list(rows.values()), outcomes)
+
+    async def dry_run(self, command: Command) -> Answer:
+        """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
+
+        Raises Stopping; Overloaded when `DRY_RUNS_MAX` wait: questions must not keep payments waiting.
+        """
+        if self._stopping:
+            raise Stopping
+        if self._dry_runs >= DRY_RUNS_MAX:
+            raise Overloaded
+        self._dry_runs += 1
+        try:
+            async with self._dry_running:
+                return await self._dry_run(command)
+        finally:
+            self._dry_runs -= 1
+
+    async def _dry_run(self, command: Command) -> Answer:
+        home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
+        if refusal is not None:
+            return Answer(refusal.status, refusal.document | {"dry_run": True})
+        for partition in self._touched(home, routed):
+            self._lanes[partition].outcomes.require()
+        states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
+        said = await asyncio.to_thread(
+            dry_run, states, home, routed, self._partitions, self._clock.wall_us(), self._ids_max
+        )
+        if isinstance(said, Answer):
+            return said
+        first = await self._lanes[home].outcomes.first(said)
+        return Answer(first.status, first.document | {"dry_run": True})
+
+    def unanswered_s(self, partition: int) -> float:
+        """For how long what was sent there first, of what is on its way, has no answer."""
+        return self._lanes[partition].oldest_s
+
+    def _touched(self, home: int, command: Command) -> Iterable[int]:
+        """The partitions that a command may go to. Which accounts a hold has, only its partition knows."""
+        if isinstance(command, Capture | Void):
+            return self._lanes
+        return {home, *partitions_of_accounts(command, self._partitions)}
+
+    async def close(self) -> None:
+        """Take nothing more; wait for what was taken."""
+        self._stopping = True
+        await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
+
+    async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
+        """asked: where the holds of the lines before it go."""
+        if isinstance(command, Capture | Void):
+            return _Routed(await self._earlier.home_of_hold(command, asked), command)
+        if isinstance(command, Reverse):
+            return _Routed(*await self._earlier.reversal(command))
+        home = home_partition(command, self._partitions)
+        return _Routed(home, command, await self._ahead.answer(home, command, suspected))
+
+    def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
+        if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
+            raise Malformed("batch_kind_unsupported", "body", "has a line that is no transfer")
+        if len({line.home for line in routed}) > 1:
+            raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
+
+    async def _in_order(self, routed: list[_Routed], until_s: float) -> list[Answer]:
+        """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
+        answers: list[Answer] = []
+        at = 0
+        while at < len(routed):
+            if any(answer.status >= 400 for answer in answers):
+                try:
+                    answers += await self._none_run(routed[at:], "not_run", until_s)
+                except (Overloaded, PartitionUnavailable) as refusal:
+                    raise OutcomeUnknown from refusal  # what came before has run
+                break
+            reverse = routed[at].command
+            try:
+                if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
+                    home, reverse = await self._earlier.reversal(reverse)
+                    routed[at] = routed[at]._replace(home=home, command=reverse)
+                end = at + 1
+                while end < len(routed) and self._hangs_on(routed[at], routed[end]):
+                    end += 1
+                end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
+                answers += await self._submit(routed[at:end], Mode.STOP, until_s)
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not answers:
+                    raise
+                raise OutcomeUnknown from refusal
+            at = end
+        return answers
+
+    async def _in_turns(self, routed: list[_Routed], until_s: float) -> list[Answer]:
+        """All lines at once, but what reverses one of them: it is sent when that one has been decided, with every line behind it.
+        What it moves is read from the log: the id may be that of another transfer, which ran before."""
+        answers: list[Answer] = []
+        for start, stop in itertools.pairwise(_turns([line.command for line in routed])):
+            try:
+                for at in range(start, stop) if start else ():
+                    if isinstance(reverse := routed[at].command, Reverse):
+                        home, reverse = await self._earlier.reversal(reverse)
+                        routed[at] = routed[at]._replace(home=home, command=reverse)
+                answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not answers:
+                    raise
+                raise OutcomeUnknown from refusal
+        return answers
+
+    async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
+        """Lines that are not to be run, and why; those that ran before, by whatever request, get their outcome again."""
+        ran = [at for at, line in enumerate(routed) if await self._is_known(line)]
+        answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
+        if word == "batch_refused":  # the line that refused the others says why
+            answers |= {at: line.refusal for at, line in enumerate(routed) if line.refusal is not None}
+        return [answers.get(at) or _not_run(line.command, word) for at, line in enumerate(routed)]
+
+    async def _is_known(self, line: _Routed) -> bool:
+        """Whether its id is remembered, so that asking runs nothing."""
+        command = line.command
+        if isinstance(command, OpenAccount):
+            return False
+        return await self._lanes[line.home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
+
+    def _hangs_on(self, first: _Routed, other: _Routed) -> bool:
+        return first.home == other.home and all(
+            line.refusal is None
+            and not isinstance(line.command, Capture | Void | Reverse)
+            and is_inside(line.command, self._partitions)
+            for line in (first, other)
+        )
+
+    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+        """As `_submit` for one that comes by itself, without columns of its own."""
+        lane = self._lanes[home]
+        lane.outcomes.require()
+        if lane.gathered >= GATHERED_MAX or lane.is_heavy:
+            raise Overloaded
+        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        if answer.status == PENDING_STATUS:
+            assert not isinstance(command, OpenAccount)
+            return await lane.outcomes.ended(command.id, until_s) or answer
+        return answer
+
+    async def _submit(self, routed: Sequence[_Routed], mode: Mode, until_s: float) -> list[Answer]:
+        if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
+            command = routed[0].command
+            if isinstance(command, Lone):
+                return [await self._alone(routed[0].home, command, until_s)]
+        by_partition: dict[int, list[int]] = {}
+        answers: dict[int, Answer] = {}
+        for i, line in enumerate(routed):
+            if line.refusal is None:
+                by_partition.setdefault(line.home, []).append(i)
+            else:
+                answers[i] = line.refusal
+        batches = {
+            p: list(CommandBatch.of([routed[i].command for i in rows], mode).parts())
+            for p, rows in by_partition.items()
+        }
+        if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
+            raise Malformed(
+                "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
+            )
+        for p, decided in (await self._decided(batches)).items():
+            found = [
+                answer
+                for part, each in zip(batches[p], decided, strict=True)
+                for answer in await self._lanes[p].outcomes.answers(each, range(len(part)))
+            ]
+            answers.update(zip(by_partition[p], found, strict=True))
+        for told, (i, answer) in enumerate(answers.items()):
+            if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+                await asyncio.sleep(0)
+            if answer.status == PENDING_STATUS:
+                home, command, _ = routed[i]
+                assert not isinstance(command, OpenAccount)
+                answers[i] = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
+        return [answers[i] for i in range(len(routed))]
+
+    def _until(self, wait_s: float | None) -> float:
+        """When a request that comes now has waited enough: once, for all its transfers, or a batch could outlast every proxy."""
+        return asyncio.get_running_loop().time() + (self._wait_s if wait_s is None else wait_s)
+
+    async def _decided(self, batches: Mapping[int, Sequence[CommandBatch]]) -> dict[int, list[Decided]]:
+        """Send batches to their partitions; the outcomes of each. Raises Overloaded, OutcomeUnknown."""
+        for p in batches:
+            self._lanes[p].outcomes.require()
+        sizes = {p: sum(map(len, each)) for p, each in batches.items()}
+        if any(self._lanes[p].gathered + size > GATHERED_MAX or self._lanes[p].is_heavy for p, size in sizes.items()):
+            raise Overloaded
+        futures = {
+            p: [self._lanes[p].add(batch, behind=n) for n, batch in enumerate(each)] for p, each in batches.items()
+        }
+        flat = [future for each in futures.values() for future in each]
+        results = await asyncio.gather(*flat, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result if len(flat) == 1 else OutcomeUnknown() from result
+        return {p: [future.result() for future in each] for p, each in futures.items()}
+
+    async def _columns_in_order(
+        self, batch: CommandBatch, homes: np.ndarray[tuple[int], np.dtype[np.int64]], until_s: float
+    ) -> BatchOutcome:
+        away = batch.is_away(self._partitions)
+        cuts = np.flatnonzero((homes[1:] != homes[:-1]) | away[1:] | away[:-1]) + 1
+        bounds = [0, *cuts.tolist(), len(batch)]
+        outcomes: list[BatchOutcome] = []
+        for start, stop in itertools.pairwise(bounds):
+            if outcomes and outcomes[-1].refused:
+                outcomes.append(BatchOutcome.not_run(stop - start))
+                continue
+            part = batch.slice(start, stop).chained(Mode.STOP)
+            home = int(homes[start])
+            try:
+                [decided] = (await self._decided({home: [part]}))[home]
+            except (Overloaded, PartitionUnavailable) as refusal:
+                if not outcomes:
+                    raise
+                raise OutcomeUnknown from refusal  # what came before has run
+            outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
+        return BatchOutcome.joined(outcomes)
+
+
+def _not_run(command: Command, word: str) -> Answer:
+    id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
+    return Answer(PROBLEMS[word].status, problem_document(word, id=id16, result="refused"))
+
+
+def _turns(commands: Sequence[Command]) -> list[int]:
+    """Where the lines of a request are cut, its ends with them: before each that reverses a transfer behind the cut before."""
+    cuts, made = [0], set[bytes]()
+    for at, command in enumerate(commands):
+        if isinstance(command, Reverse) and command.transfer in made:
+            cuts.append(at)
+            made.clear()
+        elif isinstance(command, Transfer | LegsTransfer):
+            made.add(command.id)
+    return [*cuts, len(commands)]

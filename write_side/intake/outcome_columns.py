@@ -1,0 +1,101 @@
+"""The outcomes of a batch of plain transfers as columns: what `POST /v1/transfers:batch` answers to an Arrow stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from fanfold.api.problems import PROBLEMS
+from write_side.contract.tell.answers import PENDING_STATUS, Answer
+from write_side.contract.words.codes import REFUSALS, Code, word_of
+from write_side.contract.words.position import Position
+from write_side.owner.outcomes import Decided, Outcomes
+
+_STATUSES: Final = np.array(
+    [PROBLEMS[REFUSALS[Code(code)]].status if code in REFUSALS else 201 for code in range(max(Code) + 1)], np.uint16
+)
+_WORDS: Final = np.array([word_of(Code(code)) for code in range(max(Code) + 1)], object)
+
+
+class BatchOutcome(NamedTuple):
+    """n outcomes in the order of the request. status uint16[n]; code, position: n texts."""
+
+    status: npt.NDArray[np.uint16]
+    code: npt.NDArray[Any]
+    position: npt.NDArray[Any]
+
+    @property
+    def refused(self) -> bool:
+        """Whether one of them is a refusal."""
+        return bool(np.any(self.status >= 400))
+
+    @staticmethod
+    def joined(parts: Sequence[BatchOutcome]) -> BatchOutcome:
+        """Several, one behind the other."""
+        return BatchOutcome(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+    @staticmethod
+    def gathered(rows: Sequence[npt.NDArray[np.intp]], parts: Sequence[BatchOutcome]) -> BatchOutcome:
+        """Several whose rows stand at these places of the request."""
+        order = np.argsort(np.concatenate(rows))
+        return BatchOutcome(*(column[order] for column in BatchOutcome.joined(parts)))
+
+    @staticmethod
+    def not_run(n: int) -> BatchOutcome:
+        """Of lines that were not run because of an earlier one."""
+        code = Code.NOT_RUN
+        return BatchOutcome(
+            np.full(n, _STATUSES[code], np.uint16), np.full(n, _WORDS[code], object), np.full(n, "", object)
+        )
+
+    @staticmethod
+    def told(answers: Sequence[Answer]) -> BatchOutcome:
+        """Of answers given one by one."""
+        columns = zip(*map(_told, answers), strict=True)
+        status, code, position = (
+            np.array(column, dtype) for column, dtype in zip(columns, (np.uint16, object, object), strict=True)
+        )
+        return BatchOutcome(status, code, position)
+
+    def encode(self) -> bytes:
+        """An Arrow IPC stream of status, code and position."""
+        columns = {
+            "status": pa.array(self.status),
+            "code": pa.array(self.code, pa.utf8()).dictionary_encode(),
+            "position": pa.array(self.position, pa.utf8()).dictionary_encode(),
+        }
+        batch = pa.RecordBatch.from_pydict(columns)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        return bytes(sink.getvalue())
+
+
+async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, until_s: float) -> BatchOutcome:
+    """What became of n commands. Repeated ones and those across partitions are few, and are asked for one by one.
+
+    until_s: how long to wait for the end of those across partitions, in the loop's time.
+    """
+    block = decided.answers.block
+    rows = slice(decided.first_row, decided.first_row + n)
+    code = block.outcomes["code"][rows]
+    position = str(Position(block.header.partition, block.header.sequence))
+    found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object))
+    for row in np.flatnonzero((code == Code.REPEATED) | (code == Code.PENDING)).tolist():
+        [answer] = await outcomes.answers(decided, (row,), whole=False)
+        if answer.status == PENDING_STATUS:
+            id16 = block.outcomes["id"][rows.start + row].tobytes()
+            ended = await outcomes.ended(id16, until_s, whole=False)
+            answer = ended or answer
+        found.status[row], found.code[row], found.position[row] = _told(answer)
+    return found
+
+
+def _told(answer: Answer) -> tuple[int, object, object]:
+    document = answer.document
+    word = document.get("code") or ("pending" if answer.status == PENDING_STATUS else "done")
+    return answer.status, word, document.get("position", "")  # a line that no partition was asked for has none

@@ -1,0 +1,152 @@
+"""What the intake refuses before a partition is asked: what no partition could see by itself.
+
+An id belongs to the partition that ran it, and another first giver is another partition: a client that repeats a request with a
+changed body would pay twice there, and nobody could say afterwards which of the two an id means. So the ids of all partitions
+are looked at first, and an id that carries its time is refused, too, when one of them may have run and forgotten it. No lock of a
+writer is taken for that: two requests that arrive within the same moment may both run. Nor can a partition be asked that has not
+served since the process began; one that is being taken up again is asked for what it knew.
+And an asset is written in one way; older logs may have accounts of assets written otherwise, and those stay usable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS, problem_document
+from write_side.contract.state.fold_ids import id_words, note_older
+from write_side.contract.tell.answers import Answer, format_time
+from write_side.contract.words.atoms import format_transfer_id, parse_new_asset
+from write_side.contract.words.position import Position
+from write_side.intake.home import Routed
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Change, Command, OpenAccount, Transfer
+from write_side.owner.outcomes import Outcomes
+
+_NO_ID: Final = bytes(16)
+_SPREAD: Final = np.uint64(0x9E3779B97F4A7C15)
+_REUSED: Final = "id_reused_with_other_content"
+
+
+class RefusedAhead:
+    """outcomes: by partition, of all partitions. Raises OutcomeUnknown where what an id was used for is not durable yet, and
+    PartitionUnavailable where it ran in one that does not serve."""
+
+    def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
+        self._outcomes = outcomes
+
+    def suspected(self, commands: Sequence[Command]) -> list[bool]:
+        """Which of these have an id that some partition remembers, or may have forgotten: all at once, for few have."""
+        if len(self._outcomes) == 1:
+            return [False] * len(commands)
+        joined = b"".join(_NO_ID if isinstance(command, OpenAccount) else command.id for command in commands)
+        ids = id_words(np.frombuffer(joined, np.uint8))
+        found = self._are_old(ids)
+        for outcomes in self._outcomes.values():
+            outcomes.known.ids.note_seen(ids, found)
+        return list(found.tolist())
+
+    async def answer(self, home: int, command: Routed, suspected: bool) -> Answer | None:
+        """The refusal of a command that `home` would decide; None for what is its to say. suspected: by `suspected`."""
+        for asset in _assets(command):
+            if not _is_written_as_now(asset) and not self._has(asset):
+                return _asset_refused(asset, None if isinstance(command, OpenAccount) else command.id)
+        if isinstance(command, OpenAccount) or not suspected:
+            return None
+        if self._outcomes[home].known.find_transfer(command.id) is not None:
+            return None  # home says what became of it
+        for partition, outcomes in self._outcomes.items():
+            place = outcomes.known.find_transfer(command.id)
+            if place is not None:
+                outcomes.require()
+                await outcomes.block(place.sequence)  # a writer's state is ahead of what is accepted
+                position = str(Position(partition, place.sequence))
+                return _refused(_REUSED, id=format_transfer_id(command.id), position=position)
+        if not self._are_old(id_words(np.frombuffer(command.id, np.uint8)))[0]:
+            return None
+        return _refused(
+            "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
+        )
+
+    def any_of(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
+        """Whether a row of plain transfers may have to be refused: then each is asked for by `answer`."""
+        if not all(_is_written_as_now(asset) or self._has(asset) for asset in batch.assets):
+            return True
+        if len(self._outcomes) == 1:
+            return False
+        ids = id_words(batch.ids)
+        mixed = ids[:, 0] * _SPREAD ^ ids[:, 1]
+        if np.unique(mixed).size < len(mixed):
+            return True  # most likely one id twice
+        for partition, outcomes in self._outcomes.items():
+            found = np.zeros(len(ids), np.bool_)
+            outcomes.known.ids.note_seen(ids, found)
+            if np.any(found & (homes != partition)):
+                return True
+        return bool(self._are_old(ids).any())
+
+    def _are_old(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """Which ids carry a time that some partition does not remember any more. ids: uint64[n, 2]."""
+        found = np.zeros(len(ids), np.bool_)
+        note_older(ids, self._cut_off_us(), found)
+        return found
+
+    def _cut_off_us(self) -> int:
+        return max(outcomes.known.chained.refuse_ids_before_us for outcomes in self._outcomes.values())
+
+    def _has(self, asset: str) -> bool:
+        return any(outcomes.state.asset_number(asset) >= 0 for outcomes in self._outcomes.values())
+
+
+def used_before_in_request(homes: Sequence[int], commands: Sequence[Command]) -> dict[int, Answer]:
+    """By its place, the refusal of each command whose id an earlier one of the same request takes to another partition."""
+    first: dict[bytes, int] = {}
+    return {
+        at: _refused(_REUSED, id=format_transfer_id(command.id))
+        for at, (home, command) in enumerate(zip(homes, commands, strict=True))
+        if not isinstance(command, OpenAccount) and first.setdefault(command.id, home) != home
+    }
+
+
+def transfers_of(batch: CommandBatch) -> list[Transfer]:
+    """The rows of a batch of plain transfers, as values."""
+    return [
+        Transfer(batch.ids[row].tobytes(), debit, credit, int(batch.amount[row]), batch.assets[batch.asset[row]])
+        for row, (debit, credit) in enumerate(zip(batch.debit.to_pylist(), batch.credit.to_pylist(), strict=True))
+    ]
+
+
+@lru_cache(1024)
+def _is_written_as_now(asset: str) -> bool:
+    try:
+        parse_new_asset(asset)
+    except Malformed:
+        return False
+    return True
+
+
+def _assets(command: Routed) -> Iterable[str]:
+    if isinstance(command, Change):
+        return ()
+    if isinstance(command, OpenAccount | Transfer):
+        return (command.asset,)
+    return {leg.asset for leg in command.legs}
+
+
+def _asset_refused(asset: str, id16: bytes | None) -> Answer:
+    try:
+        parse_new_asset(asset)
+    except Malformed as refusal:
+        detail = f"{refusal.field} {refusal.detail}. {PROBLEMS[refusal.code].detail}"
+        id = None if id16 is None else format_transfer_id(id16)
+        return _refused(refusal.code, field=refusal.field, detail=detail, id=id)
+    raise AssertionError("an asset that is written as now is not refused")
+
+
+def _refused(word: str, **more: object) -> Answer:
+    return Answer(PROBLEMS[word].status, problem_document(word, result="refused", **more))

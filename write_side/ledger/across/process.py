@@ -1,0 +1,122 @@
+"""The row of a transfer across partitions at its home: the legs, with `@world` shared out, and the steps that they make."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.compiled.compiled import njit_inner
+from write_side.contract.state.pending import add_leg, add_pending, add_records
+from write_side.contract.state.pending_columns import (
+    ASKS_BIT,
+    BEGUN,
+    DEADLINE_US,
+    DEBITS,
+    FIRST_LEG,
+    FROM_HOLD_BIT,
+    KIND_SHIFT,
+    LEG_AMOUNT,
+    LEG_ASSET,
+    LEG_COUNT,
+    LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_PARTITION,
+    LEG_STEP,
+    OPTION,
+    STATE,
+    STEPS,
+    TCC_BIT,
+    Phase,
+    What,
+)
+from write_side.ledger.rules.legs import is_world
+
+TRY_LIMIT_US: Final = 10_000_000
+"""How long home waits for the tries of a tcc transfer before it cancels."""
+
+_PROCESS: Final = np.int64(What.PROCESS)
+_TRYING: Final = np.int64(Phase.TRYING)
+_DEBITING: Final = np.int64(Phase.DEBITING)
+
+
+@njit_inner
+def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """The row of a new process with its legs and steps, `@world` shared out so that its legs need no transit; not yet kept.
+
+    legs [first, last): as the command has them, sorted by account. Steps: what gives comes first, home's own before the others.
+    """
+    _, lookup, _, table, _, times, _, _, _ = book
+    rows, pool = table[0], table[2]
+    partitions, here = lookup[3], np.int64(lookup[2])
+    row = add_pending(table, id_a, id_b, _PROCESS, times[0])
+    rows[row, OPTION] = option | ASKS_BIT | (np.int64(kind) << KIND_SHIFT)
+    rows[row, BEGUN] = times[1]
+    for worlds in (False, True):  # those of `@world` last: they depend on the others
+        for i in range(first, last):
+            if is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]) != worlds:
+                continue
+            if worlds and not (option & FROM_HOLD_BIT and legs[i, LEG_AMOUNT] < 0):
+                _share_world(table, row, legs[i])
+                continue
+            leg = add_leg(table, row, legs[i])
+            pool[leg, LEG_STEP] = 0
+            # What a hold gives from `@world` is held here.
+            pool[leg, LEG_PARTITION] = here if worlds else np.int64(np.uint64(legs[i, LEG_KEY_A]) % partitions)
+    _number_steps(table, row, here)
+    add_records(table, row, rows[row, STEPS])
+    if option & TCC_BIT:
+        rows[row, STATE] = _TRYING
+        rows[row, DEADLINE_US] = times[0] + TRY_LIMIT_US
+    else:
+        rows[row, STATE] = _DEBITING
+    return row
+
+
+@njit_inner
+def _share_world(table, row, world):  # type: ignore[no-untyped-def]
+    """A leg of `@world` in each partition, of what the other legs of its asset come to there."""
+    rows, _, pool, _, _, _, _, _, _, _ = table
+    first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
+    for i in range(first, last):
+        if pool[i, LEG_ASSET] != world[LEG_ASSET] or is_world(pool[i, LEG_KEY_A], pool[i, LEG_KEY_B]):
+            continue
+        total = np.int64(0)
+        is_first = True
+        for j in range(first, last):
+            if pool[j, LEG_ASSET] == world[LEG_ASSET] and pool[j, LEG_PARTITION] == pool[i, LEG_PARTITION]:
+                total += pool[j, LEG_AMOUNT]
+                is_first = is_first and j >= i
+        if is_first and total != 0:
+            leg = add_leg(table, row, world)
+            pool[leg, LEG_AMOUNT] = -total
+            pool[leg, LEG_STEP] = 0
+            pool[leg, LEG_PARTITION] = pool[i, LEG_PARTITION]
+
+
+@njit_inner
+def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
+    rows, _, pool, _, _, _, _, _, _, _ = table
+    first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
+    step = np.int64(0)
+    for sign in (-1, 1):
+        partition = here
+        while partition >= 0:
+            following = np.int64(-1)
+            found = False
+            for leg in range(first, last):
+                if pool[leg, LEG_AMOUNT] * sign < 0:
+                    continue
+                other = pool[leg, LEG_PARTITION]
+                if other == partition:
+                    pool[leg, LEG_STEP] = step
+                    found = True
+                elif (
+                    other != here and (partition == here or other > partition) and (following < 0 or other < following)
+                ):
+                    following = other
+            step += 1 if found else 0
+            partition = following
+        if sign < 0:
+            rows[row, DEBITS] = step
+    rows[row, STEPS] = step

@@ -1,0 +1,97 @@
+"""Compile every loop before the first client waits for one: a scripted life of a partition on throw-away states.
+
+The first start after an update takes a minute or more for this; later ones load what was compiled (`contract/compiled.py`).
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+
+import numpy as np
+
+from write_side.contract.block.block import decode, encode, header_of
+from write_side.contract.log.log import Record
+from write_side.contract.state.fold_ids import forget_before
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.atoms import partition_of
+from write_side.ledger.across.outstanding import messages_again, messages_of_block
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, Hold, Leg, OpenAccount, Transfer
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide import decide
+
+
+def compile_ahead() -> None:
+    """Decide, encode, decode and fold a few commands in two partitions; takes milliseconds once everything is compiled."""
+    partitions = [_Partition(0), _Partition(1)]
+    first, refused, away, hold = (bytes((number,)) * 16 for number in range(1, 5))
+    near, far = (_account_in(partition) for partition in range(2))
+    rounds: tuple[tuple[int, list[Command]], ...] = (
+        (0, [OpenAccount(near, "USD/2", 0, ""), OpenAccount(near + "0", "USD/2", 0, "owner")]),
+        (1, [OpenAccount(far, "USD/2", 0, "")]),
+        (0, [Transfer(first, "@world", near, 5, "USD/2"), Transfer(refused, near, "@world", 9, "USD/2")]),
+        (0, [Transfer(first, "@world", near, 5, "USD/2"), OpenAccount(near, "USD/2", 0, "")]),
+        (0, [Transfer(away, near, far, 1, "USD/2"), Hold(hold, (Leg(near, -1, "USD/2"), Leg(far, 1, "USD/2")))]),
+    )
+    waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque(
+        (p, CommandBatch.of(commands)) for p, commands in rounds
+    )
+    while waiting:
+        to, batch = waiting.popleft()
+        waiting += partitions[to].decide(batch).items()
+    reader = partitions[0].reader.state
+    reader.find_transfer(first)
+    reader.number_of(near)
+    reader.reserve_accounts(2048)
+    reader.ids.reserve(2048)
+    forget_before(reader, 2, 2)
+    reader.ids.sweep()
+    reader.ids.median_time_us()
+    reader.pending.reserve(2048, 2048)
+    messages_again(reader.pending.rows[:1], reader.pending.legs, 0)
+    # What was loaded for this lives as long as the process: a twentieth of the processor went into looking for garbage in it.
+    gc.collect()
+    gc.freeze()
+
+
+class _Partition:
+    def __init__(self, partition: int) -> None:
+        self._state = State(partition)
+        self._writer = Replay(State(partition), fingerprints_of_block)
+        self.reader = Replay(State(partition))
+
+    def decide(self, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:
+        chained = self._state.chained
+        sequence = chained.sequence + 1
+        decision = decide(
+            self._state,
+            [batch],
+            np.ones(len(batch), np.int64),
+            np.arange(len(batch)),
+            partitions=2,
+            created_at_us=sequence + 1,
+            ids_max=1024,
+        )
+        block = encode(
+            partition=self._state.partition,
+            epoch=1,
+            sequence=sequence,
+            previous_hash=chained.block_hash,
+            consumed_to=sequence + 1,
+            created_at_us=sequence + 1,
+            refuse_ids_before_us=decision.refuse_ids_before_us,
+            digest=decision.digest,
+            sections=decision.sections,
+        )
+        chained.advance(header_of(block))
+        for each in (self._writer, self.reader):
+            each.take(Record(sequence, block))
+        return messages_of_block(decode(block))
+
+
+def _account_in(partition: int) -> str:
+    """Some account that lives in this one of two partitions."""
+    return next(name for name in map(str, range(64)) if partition_of(name, 2) == partition)

@@ -1,0 +1,188 @@
+"""decide: state + commands -> block. Makes the columns that `rules.py` runs over, and a block's sections of what it says.
+
+Any cutting of a command stream into blocks gives the same outcomes, given the times (`tests/unit/write_side/ledger`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.state.account_rows import settle
+from write_side.contract.state.fold import row_keys_of
+from write_side.contract.state.fold_ids import forget_before
+from write_side.contract.state.ids import timeless_from
+from write_side.contract.state.pending import purge
+from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY, State
+from write_side.contract.words.codes import Kind
+from write_side.ledger.across.participant import EFFECTS
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.decide_loop import NO_ROOM, decide_loop
+from write_side.ledger.deciding.gathered import Gathered, gather
+from write_side.ledger.deciding.orders import TAPE_MAX
+from write_side.ledger.deciding.sections import sections_of
+from write_side.ledger.rules import book as used
+from write_side.ledger.rules.chains import STATE_WIDTH
+
+ID_LATE_US: Final = 10 * 1_000_000
+"""A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
+instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
+
+
+class Decision(NamedTuple):
+    """The sections of the block decided, the cut-off after it, and the digest of the state after it.
+
+    The sections lie in buffers of the state: they are to be encoded before the next block is decided.
+    """
+
+    sections: dict[str, dict[str, Any]]
+    refuse_ids_before_us: int
+    digest: bytes
+
+
+def decide(
+    state: State,
+    batches: Sequence[CommandBatch | StepBatch],
+    back: npt.NDArray[np.int64],
+    row: npt.NDArray[np.int64],
+    *,
+    partitions: int,
+    created_at_us: int,
+    ids_max: int,
+    effects: npt.NDArray[np.int64] = EFFECTS,
+) -> Decision:
+    """Decide the commands of these batches, in order, as the block after `state.chained`, changing the state.
+
+    What time ends comes first: holds and tries whose deadline is not after `created_at_us`, in (deadline, id) order.
+    back, row: the place of each command (see `columns.OUTCOMES`), int64[n].  ids_max: when the id table holds this many, the
+    cut-off rises to forget the older half of those that carry a time; when it holds as many without one, another is refused.
+    `created_at_us` must be above the last block's.  effects: see `participant.py`;
+    another table is for showing what it would do.
+    """
+    with state.lock:
+        gathered = gather(state, batches, back, row, partitions=partitions, created_at_us=created_at_us)
+        return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects).run()
+
+
+class _Deciding:
+    """The arrays of one call of `decide`."""
+
+    def __init__(
+        self,
+        state: State,
+        gathered: Gathered,
+        partitions: int,
+        created_at_us: int,
+        ids_max: int,
+        effects: npt.NDArray[np.int64],
+    ) -> None:
+        # A row is taken out of the digest when its time is not this block's (`account_rows.touch`): an equal time would hide it.
+        assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
+        self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
+        self.effects = effects
+        n, orders, legs = len(gathered.kind), len(gathered.orders), len(gathered.legs)
+        state.reserve_accounts(3 * gathered.openings)
+        state.ids.reserve(n)
+        captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
+        if orders:
+            state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
+        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
+        begun = state.pending.first_begun()
+        self.low = state.chained.sequence + 1 if begun is None else begun
+        self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
+        buffers = state.buffers
+        self.output = (
+            buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
+            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, used.TAPE_WIDTH),
+        )  # fmt: skip
+        self.output[0][:, used.AVAILABLE] = NOT_TOLD
+        self.touched = buffers.rows("touched", len(self.output[1]) + 3 * gathered.openings + 1, 1).reshape(-1)
+        self.touched[0] = 0
+        self.counts = np.zeros(used.COUNTS, np.int64)
+        self.counts[used.ACCOUNTS] = state.count
+        self._count_ids()
+        self.cut_off_us = state.chained.refuse_ids_before_us
+
+    def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
+        """Row keys of `@world` and `@transit`, by asset number: only of those that this batch may have to open."""
+        state = self.state
+        missing = self.gathered.opening_assets[state.world[self.gathered.opening_assets] < 0]
+        hashes = state.asset_hashes[missing]
+        found = []
+        for a, b in (WORLD_KEY, TRANSIT_KEY):
+            keys = np.zeros(state.world.size, np.uint64)
+            if missing.size:
+                repeated = np.stack((np.full(missing.size, a), np.full(missing.size, b)))
+                keys[missing] = row_keys_of(repeated, hashes, [""] * missing.size)
+            found.append(keys)
+        return tuple(found)
+
+    def run(self) -> Decision:
+        state, n = self.state, len(self.gathered.kind)
+        from_us = timeless_from(state.ids.timeless_from_us, self.at_us)
+        # Of a block without outcomes a reader sees that something was forgotten by the raised cut-off only.
+        if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
+            self._forget(max(self.cut_off_us, from_us), from_us)
+        asset_hashes = state.asset_hashes.view(np.int64)
+        systems, system_keys = (state.world, state.transit, asset_hashes, state.asset_slots), self._system_keys()
+        chain_state = np.zeros(STATE_WIDTH, np.int64)
+        reached, raised = 0, False
+        while True:
+            times = (self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
+            book = (
+                (state.rows, state.changed_at_us, self.touched), self.lookup, systems, state.pending.arrays, state.digest,
+                times, self.output, self.counts, self.effects,
+            )  # fmt: skip
+            reached, why = decide_loop(
+                reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
+                (state.ids.arrays, self.ids_max), chain_state,
+            )  # fmt: skip
+            state.count = int(self.counts[used.ACCOUNTS])
+            ids = state.ids
+            ids.count, ids.timeless, ids.used = self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]].tolist()
+            if reached == n:
+                break
+            raised = why != NO_ROOM
+            if raised:
+                # Whole seconds: where one block ends and the next begins, some microseconds on, must not show in the cut-off.
+                latest_us = (self.at_us - ID_LATE_US) // 1_000_000 * 1_000_000
+                median_us = state.ids.median_time_us()
+                if median_us is not None:
+                    self._forget(max(self.cut_off_us, min(median_us, latest_us)), state.ids.timeless_from_us)
+            else:
+                self._make_room()
+        purge(state.pending.arrays, state.digest)
+        settle(state.rows, self.touched, state.digest)
+        sections = sections_of(state, self.gathered, self.output, self.counts)
+        return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us))
+
+    def _forget(self, cut_off_us: int, timeless_from_us: int) -> None:
+        self.cut_off_us = cut_off_us
+        forget_before(self.state, cut_off_us, timeless_from_us)
+        self._count_ids()
+
+    def _count_ids(self) -> None:
+        ids = self.state.ids
+        self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]] = ids.count, ids.timeless, ids.used
+
+    def _make_room(self) -> None:
+        """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
+        outcomes, entries, opened, tape = self.output
+        self.output = (outcomes, _grown(entries, 2 * len(entries)), opened, _grown(tape, 2 * len(tape)))
+        self.touched = _grown(self.touched, len(self.output[1]) + 3 * self.gathered.openings + 1)
+
+
+_CAPTURE_LEGS: Final = 256
+"""What the legs and steps of one capture across partitions take in the pool: a hold has `LEGS_MAX` legs, each with a record,
+and `@world` shared out at most as often."""
+
+
+def _grown(array: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
+    larger = np.zeros((rows, *array.shape[1:]), np.int64)
+    larger[: len(array)] = array
+    return larger

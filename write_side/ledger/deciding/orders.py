@@ -1,0 +1,264 @@
+"""Orders decided: which rule a command with more to it goes by, and what becomes of its id."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED
+from write_side.contract.state.hash_index import find_row
+from write_side.contract.state.id_parts import TIME_US
+from write_side.contract.state.ids import (
+    AMOUNT,
+    DONE_BY_LEGS,
+    DONE_OTHER,
+    PENDING_OTHER,
+    PENDING_TRANSFER,
+    REFUSED,
+    ROW_BITS,
+    end_id,
+    find_id,
+)
+from write_side.contract.state.pending import add_pending, find_pending, take_in
+from write_side.contract.state.pending_columns import DEADLINE_US as ROW_DEADLINE_US
+from write_side.contract.state.pending_columns import (
+    FINAL_BIT,
+    FROM_HOLD_BIT,
+    ID_A,
+    ID_B,
+    KIND_SHIFT,
+    LINK_A,
+    LINK_B,
+    TCC_BIT,
+    What,
+)
+from write_side.contract.state.pending_columns import OPTION as ROW_OPTION
+from write_side.contract.state.pending_columns import STATE as ROW_STATE
+from write_side.contract.state.pending_index import open_legs
+from write_side.contract.words.codes import Code, Flag, Kind
+from write_side.ledger.across.across import begin, take_answer, time_out
+from write_side.ledger.across.steps import take_step
+from write_side.ledger.commands.order_columns import (
+    ACTION,
+    AT_US,
+    AVAILABLE,
+    BEGUN,
+    CLEAR_SHIFT,
+    CODE,
+    DEADLINE_US,
+    FIRST,
+    HOME,
+    LAST,
+    LOW,
+    OPTION,
+    OTHER_A,
+    OTHER_B,
+    SEQUENCE,
+    SET_SHIFT,
+    STATE,
+    STEP,
+)
+from write_side.ledger.rules.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
+from write_side.ledger.rules.holds import (
+    any_elsewhere,
+    capture,
+    end_capture,
+    expire,
+    hold,
+    set_aside,
+    transfer_legs,
+    void,
+)
+
+_TRANSFER: Final = np.int64(Kind.TRANSFER)
+_HOLD: Final = np.int64(Kind.HOLD)
+_CAPTURE: Final = np.int64(Kind.CAPTURE)
+_VOID: Final = np.int64(Kind.VOID)
+_REVERSE: Final = np.int64(Kind.REVERSE)
+_EXPIRE: Final = np.int64(Kind.EXPIRE)
+_STEP: Final = np.int64(Kind.STEP)
+_ANSWER: Final = np.int64(Kind.ANSWER)
+_DONE: Final = np.int64(Code.DONE)
+_PENDING: Final = np.int64(Code.PENDING)
+_DIFFER: Final = np.int64(Code.PARTITIONS_DIFFER)
+_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
+_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
+_NOT_EMPTY: Final = np.int64(Code.NOT_EMPTY)
+_TRANSFER_UNKNOWN: Final = np.int64(Code.TRANSFER_UNKNOWN)
+_ALREADY: Final = np.int64(Code.ALREADY_REVERSED)
+_NOT_REVERSIBLE: Final = np.int64(Code.NOT_REVERSIBLE)
+_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
+_PROCESS: Final = np.int64(What.PROCESS)
+_REVERSAL: Final = np.int64(What.REVERSAL)
+_LINK: Final = np.int64(LINK)
+_ZERO: Final = np.int64(0)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+_KIND_MASK: Final = 255
+
+ENTRIES_MAX: Final = 2_048
+TAPE_MAX: Final = 4_096
+"""What one order can say at most: 62 legs, each touched three times (try, its confirm or cancel, the rest of a hold let go), and
+its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
+
+
+@njit_inlined
+def has_room(output, counts, left):  # type: ignore[no-untyped-def]
+    """Whether the output has room for all that an order can say, and for `left` plain transfers behind it, with
+    what is held of both accounts and, in an atomic chain, when they were changed before."""
+    return (
+        counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output[1])
+        and counts[TAPE] + TAPE_MAX + 4 * left <= len(output[3])
+    )  # fmt: skip
+
+
+@njit_inlined
+def _became(code, reversible):  # type: ignore[no-untyped-def]
+    """What the id table keeps of an outcome, in its AMOUNT."""
+    if code == _DONE:
+        return DONE_BY_LEGS if reversible else DONE_OTHER
+    if code == _PENDING:
+        return PENDING_TRANSFER if reversible else PENDING_OTHER
+    return REFUSED
+
+
+@njit_inner
+def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
+    table, digest = book[3], book[4]
+    code, available, held, start, end = capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last)
+    if code == _PENDING:
+        code, available, process = begin(
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table[2], start, end
+        )  # fmt: skip
+        if code == _PENDING:
+            table[0][process, LINK_A] = hold_a
+            table[0][process, LINK_B] = hold_b
+            take_in(table, digest, process)
+            set_aside(book, outcome, held, start, end)
+    return code, available
+
+
+@njit_inner
+def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
+    """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
+    _, lookup, _, _, _, _, _, _, _ = book
+    row, legs = orders[0][order], orders[1]
+    first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
+    code, available = _DONE, _NOT_TOLD
+    if kind == _TRANSFER:
+        if not any_elsewhere(legs, first, last, lookup):
+            code, available = transfer_legs(book, outcome, legs, first, last)
+        elif chain > 0:
+            code = _DIFFER
+        else:
+            code, available, _ = begin(book, outcome, id_a, id_b, np.int64(kind), option, legs, first, last)
+    elif kind == _HOLD:
+        code, available = hold(book, outcome, id_a, id_b, row[DEADLINE_US], option, legs, first, last)
+    elif kind == _CAPTURE:
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
+        code, available = _capture(
+            book, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], amount, option, legs, first, last
+        )  # fmt: skip
+    elif kind == _VOID:
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
+        code = void(book, outcome, row[OTHER_A], row[OTHER_B])
+    elif kind == _REVERSE:
+        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
+        code, available = _reverse(
+            book, ids, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], option, legs, first, last
+        )  # fmt: skip
+    else:
+        flags = row[OPTION]
+        code = np.int64(_change(book, outcome, key_a, key_b, (flags >> SET_SHIFT) & 255, (flags >> CLEAR_SHIFT) & 255))
+    return code, available, np.int64(_became(code, kind == _TRANSFER))
+
+
+@njit_inner
+def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
+    """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
+    row, legs = orders[0][order], orders[1]
+    if kind == _EXPIRE:
+        expire(book, outcome, id_a, id_b)
+        return _DONE, _NOT_TOLD
+    if kind == _STEP:
+        command = (row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
+        return np.int64(take_step(book, outcome, id_a, id_b, command, legs, row[FIRST], row[LAST])), _NOT_TOLD
+    if kind == _ANSWER:
+        code, process = take_answer(
+            book, outcome, id_a, id_b, row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[HOME],
+            row[BEGUN],
+        )  # fmt: skip
+    else:
+        code, process = time_out(book, outcome, id_a, id_b)
+    if process >= 0 and code != _PENDING:
+        _end(book, ids, outcome, process, code)
+    return np.int64(code), _NOT_TOLD
+
+
+@njit_inner
+def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
+    """A transfer across partitions is over: its hold or reversal, its id, its row."""
+    table, times = book[3], book[5]
+    rows = table[0]
+    a, b = rows[process, ID_A], rows[process, ID_B]
+    kind = (rows[process, ROW_OPTION] >> KIND_SHIFT) & _KIND_MASK
+    if kind == _CAPTURE:
+        end_capture(book, outcome, process, code == _DONE)
+    elif kind == _REVERSE and code != _DONE:
+        reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _REVERSAL)
+        if reversal >= 0:  # else the original's id is no longer remembered
+            end_pending(book, outcome, reversal, _ZERO)
+    end_id(ids[0], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
+    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
+
+
+@njit_inner
+def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
+    """Move the legs of a done transfer the other way round, once: the code and its available."""
+    _, lookup, _, table, digest, times, _, _, _ = book
+    original = find_id(ids[0], np.uint64(other_a), np.uint64(other_b))
+    if original < 0:
+        return _TRANSFER_UNKNOWN, _NOT_TOLD
+    became = np.int64(ids[0][0][original, AMOUNT])
+    if (became <= 0 and became != DONE_BY_LEGS) or first == last:
+        return _NOT_REVERSIBLE, _NOT_TOLD
+    if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
+        return _ALREADY, _NOT_TOLD
+    if any_elsewhere(legs, first, last, lookup):
+        code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
+        if code == _PENDING:
+            table[0][process, LINK_A] = other_a
+            table[0][process, LINK_B] = other_b
+            take_in(table, digest, process)
+    else:
+        code, available = transfer_legs(book, outcome, legs, first, last)
+    if code in (_DONE, _PENDING):
+        row = add_pending(table, other_a, other_b, _REVERSAL, times[0])
+        table[0][row, ROW_STATE] = 1
+        table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][0][original, TIME_US])
+        table[0][row, LINK_A] = id_a
+        table[0][row, LINK_B] = id_b
+        keep_pending(book, outcome, row, _ZERO, _ZERO)
+    return np.int64(code), available
+
+
+@njit_inner
+def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
+    """Set and clear flags of an account; the code."""
+    accounts, lookup, _, _, _, _, _, _, _ = book
+    rows = accounts[0]
+    number = find_row(rows, lookup[0], lookup[1], np.uint64(key_a), np.uint64(key_b))
+    if number < 0:
+        return _UNKNOWN
+    flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
+    if flags & _CLOSED_FLAG and not to_clear & _CLOSED_FLAG:
+        return _CLOSED
+    # Money that a transfer under way may still bring, or bring back, counts too.
+    empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
+    if to_set & _CLOSED_FLAG and not (empty and open_legs(book[3], key_a, key_b) == 0):
+        return _NOT_EMPTY
+    change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
+    return _DONE

@@ -1,0 +1,167 @@
+"""The book: everything one partition's decision reads and writes, as the tuples of arrays that the compiled rules pass on.
+
+    book      accounts, lookup, systems, table, digest, times, output, counts, effects
+    accounts  rows, changed_at_us, touched (`account_rows.py`)
+    lookup    slots, secret, partition, partitions (uint64)
+    systems   world, transit int64[assets], hashes of the assets int64[assets], and where they are found (`State.asset_slots`)
+    table     the pending rows (`pending.py`)
+    times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
+    output    outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome, account, posted,
+              version), opened int64[...] (outcome, or a negative for a system account), tape
+    counts    int64[7]: how many are used of each, by the names below
+    effects   int64[manners, actions, 3] (`participant.EFFECTS`)
+
+The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
+them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.block.columns import FLAGS_MASK
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, touch
+from write_side.contract.state.pending import drop, take_in
+from write_side.contract.state.pending_columns import (
+    BEGUN,
+    CHANGED_US,
+    FIRST_LEG,
+    ID_A,
+    ID_B,
+    LEG_COUNT,
+    LEG_WIDTH,
+    LOGGED,
+    STATE,
+    WHAT,
+)
+from write_side.contract.state.pending_index import note_pending
+
+ACCOUNTS: Final = 0
+IDS: Final = 1
+ENTRIES: Final = 2
+OPENED: Final = 3
+TAPE: Final = 4
+TIMELESS: Final = 5
+ID_ROWS: Final = 6
+COUNTS: Final = 7
+
+CODE: Final = 0
+AVAILABLE: Final = 1
+REPEAT_SEQUENCE: Final = 2
+REPEAT_ROW: Final = 3
+OUTCOME_WIDTH: Final = 4
+ENTRY_WIDTH: Final = 4
+
+HELD_AFTER: Final = 1
+FLAGS_AFTER: Final = 2
+PENDING_ROW: Final = 3
+PENDING_LEG: Final = 4
+STEP_ROW: Final = 5
+LINK: Final = 6
+BEFORE: Final = 7
+"""Sorts of tape rows. BEFORE is for nobody but an atomic chain that is taken back (`chains.py`)."""
+TAPE_WIDTH: Final = 7 + len(LOGGED)
+"""A pending row is the widest: its sort, outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
+
+
+@njit_inlined
+def _note_held(tape, counts, entry, held):  # type: ignore[no-untyped-def]
+    at = counts[TAPE]
+    tape[at, 0] = HELD_AFTER
+    tape[at, 1] = entry
+    tape[at, 2] = held
+    counts[TAPE] = at + 1
+
+
+@njit_inlined
+def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untyped-def]
+    """An entry of the block: the account as it is now, with its held sum where there is one."""
+    entry = counts[ENTRIES]
+    if rows[number, HELD] != 0:
+        _note_held(output[3], counts, entry, rows[number, HELD])
+    entries = output[1]
+    entries[entry, 0] = outcome
+    entries[entry, 1] = number
+    entries[entry, 2] = rows[number, POSTED]
+    entries[entry, 3] = rows[number, VERSION]
+    counts[ENTRIES] = entry + 1
+
+
+@njit_inner
+def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
+    """A row of the tape with two values at most."""
+    tape, counts = book[6][3], book[7]
+    at = counts[TAPE]
+    tape[at, 0] = sort
+    tape[at, 1] = row
+    tape[at, 2] = a
+    tape[at, 3] = b
+    counts[TAPE] = at + 1
+
+
+@njit_inner
+def change(accounts, digest, output, counts, at_us, outcome, number, posted, held):  # type: ignore[no-untyped-def]
+    """Add to an account's sums, as its next version, and note the entry. The limits have been checked."""
+    rows, changed_at_us, touched = accounts
+    touch(rows, changed_at_us, touched, digest, number, at_us)
+    rows[number, POSTED] += posted
+    rows[number, HELD] += held
+    rows[number, VERSION] += 1
+    if held != 0 and rows[number, HELD] == 0:
+        _note_held(output[3], counts, counts[ENTRIES], np.int64(0))
+    note_entry(rows, output, counts, outcome, number)
+
+
+@njit_inner
+def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
+    """Give an account other flags, as its next version."""
+    rows = book[0][0]
+    note(book, np.int64(FLAGS_AFTER), book[7][ENTRIES], flags, np.int64(0))
+    change(book[0], book[4], book[6], book[7], book[5][0], outcome, number, np.int64(0), np.int64(0))
+    rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
+
+
+@njit_inner
+def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped-def]
+    """Write a pending row into the block as it is now, into the digest too unless it ends (state 0).
+
+    with_legs: 1 when its legs are new or changed, and are all written again.
+    """
+    _, _, _, table, digest, times, output, counts, _ = book
+    rows, pool, tape = table[0], table[2], output[3]
+    rows[row, CHANGED_US] = times[0]
+    if rows[row, STATE] != 0:
+        take_in(table, digest, row)
+        note_pending(table, row)
+    at = counts[TAPE]
+    tape[at, 0] = PENDING_ROW
+    tape[at, 1] = outcome
+    tape[at, 2] = rows[row, ID_A]
+    tape[at, 3] = rows[row, ID_B]
+    tape[at, 4] = rows[row, WHAT]
+    column = 5
+    for logged in LOGGED:
+        tape[at, column] = rows[row, logged]
+        column += 1
+        if logged == BEGUN:
+            tape[at, column] = low
+            column += 1
+    legs = rows[row, LEG_COUNT] if with_legs else 0
+    tape[at, column] = legs
+    for i in range(legs):
+        tape[at + 1 + i, 0] = PENDING_LEG
+        for word in range(LEG_WIDTH):
+            tape[at + 1 + i, 1 + word] = pool[rows[row, FIRST_LEG] + i, word]
+    counts[TAPE] = at + 1 + legs
+
+
+@njit_inner
+def end_pending(book, outcome, row, low):  # type: ignore[no-untyped-def]
+    """Write into the block that a pending row is over, and drop it."""
+    table, digest = book[3], book[4]
+    table[0][row, STATE] = 0
+    keep_pending(book, outcome, row, low, np.int64(0))
+    drop(table, digest, row)

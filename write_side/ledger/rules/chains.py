@@ -1,0 +1,124 @@
+"""Chains: lines of a batch that hang together. In an atomic one (positive numbers) a refusal refuses all, in one that stops
+(negative) it keeps those behind it from being run. Source: the linked events of TigerBeetle, with a mode more.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.account_rows import POSTED, VERSION, untouch
+from write_side.contract.state.hash_index import find_row
+from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
+from write_side.contract.state.pending_columns import LEG_AMOUNT
+from write_side.contract.state.state import WORLD_KEY
+from write_side.contract.words.codes import Code
+from write_side.ledger.commands.order_columns import FIRST, LAST
+from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
+from write_side.ledger.rules.legs import number_of_leg
+
+CHAIN: Final = 0
+BEGAN: Final = 1
+FIRST_ENTRY: Final = 2
+FIRST_TAPED: Final = 3
+FAILED: Final = 4
+STATE_WIDTH: Final = 5
+"""chain_state int64[5]: number of the chain being decided (0: none), its first row, entry and tape row, whether a row was
+refused."""
+
+_BEFORE: Final = np.int64(BEFORE)
+_ZERO: Final = np.int64(0)
+_DONE: Final = np.int64(Code.DONE)
+_BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
+_WORLD_A, _WORLD_B = WORLD_KEY
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+
+
+@njit_inlined
+def enter_chain(chain_state, chain, row, counts):  # type: ignore[no-untyped-def]
+    """A row is about to be decided: does a new chain begin with it?"""
+    if chain != chain_state[CHAIN]:
+        chain_state[CHAIN] = chain
+        chain_state[BEGAN] = row
+        chain_state[FIRST_ENTRY] = counts[ENTRIES]
+        chain_state[FIRST_TAPED] = counts[TAPE]
+        chain_state[FAILED] = 0
+
+
+@njit_inlined
+def is_chain_refused(chain_state):  # type: ignore[no-untyped-def]
+    """Whether an earlier row of the chain being decided was refused."""
+    return chain_state[CHAIN] != 0 and chain_state[FAILED] != 0
+
+
+@njit_inlined
+def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # type: ignore[no-untyped-def]
+    """A row is decided: the first refusal in an atomic chain takes back what the rows before it did."""
+    if refused and chain_state[CHAIN] != 0 and chain_state[FAILED] == 0:
+        chain_state[FAILED] = 1
+        if chain_state[CHAIN] > 0:
+            _take_back(book, ids, commands, orders, chain_state, row)
+
+
+@njit_inner
+def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
+    """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
+    accounts, lookup, systems, _, _, times, _, _, _ = book
+    rows, changed_at_us, _ = accounts
+    _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, order = commands
+    if order[row] >= 0:
+        for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
+            number = number_of_leg(book, orders[1], leg)
+            if number >= 0 and changed_at_us[number] != times[0]:
+                note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+        return
+    for a, b in ((debit_a[row], debit_b[row]), (credit_a[row], credit_b[row])):
+        number = np.int64(-1)
+        if not (a == _WORLD_A and b == _WORLD_B):
+            number = find_row(rows, lookup[0], lookup[1], a, b)
+        elif assets[row] >= 0:
+            number = systems[0][assets[row]]
+        if number >= 0 and changed_at_us[number] != times[0]:
+            note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+
+
+@njit_inner
+def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
+    """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
+    accounts, lookup, systems, _, digest, _, output, counts, _ = book
+    rows = accounts[0]
+    _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
+    for row in range(chain_state[BEGAN], end):
+        if output[0][row, CODE] != _DONE:
+            continue
+        if order[row] >= 0:
+            for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
+                number = number_of_leg(book, orders[1], leg)
+                rows[number, POSTED] -= orders[1][leg, LEG_AMOUNT]
+                rows[number, VERSION] -= 1
+        else:
+            for a, b, amount in (
+                (debit_a[row], debit_b[row], amounts[row]),
+                (credit_a[row], credit_b[row], -amounts[row]),
+            ):
+                if a == _WORLD_A and b == _WORLD_B:
+                    number = systems[0][assets[row]]
+                else:
+                    number = find_row(rows, lookup[0], lookup[1], a, b)
+                rows[number, POSTED] += amount
+                rows[number, VERSION] -= 1
+        output[0][row, CODE] = _BATCH_REFUSED
+        output[0][row, AVAILABLE] = _NOT_TOLD
+        id_row = find_id(ids[0], id_pairs[row, 0], id_pairs[row, 1])
+        if id_row >= 0:  # else the cut-off has passed it meanwhile
+            ids[0][0][id_row, AMOUNT] = np.uint64(REFUSED)
+            ids[0][0][id_row, PARTIES] = np.uint64(0)
+    tape = output[3]
+    for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
+        if tape[at, 0] == _BEFORE:
+            untouch(rows, accounts[1], accounts[2], digest, tape[at, 1], tape[at, 2])
+    counts[ENTRIES] = chain_state[FIRST_ENTRY]
+    counts[TAPE] = chain_state[FIRST_TAPED]

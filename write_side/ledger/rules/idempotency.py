@@ -1,0 +1,97 @@
+"""The id of a command: whether it ran before, and that from now on it has."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.fold_ids import time_of_id
+from write_side.contract.state.id_parts import has_time
+from write_side.contract.state.ids import (
+    AMOUNT,
+    FINGERPRINT_A,
+    FINGERPRINT_B,
+    PLACE,
+    REFUSED,
+    ROW_BITS,
+    find_id,
+    put_id,
+)
+from write_side.contract.state.pending import find_pending
+from write_side.contract.state.pending_columns import What
+from write_side.contract.words.codes import Code
+from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
+
+ID_AHEAD_US: Final = 5 * 60 * 1_000_000
+"""A client's clock may be this far ahead of ours."""
+
+ANSWERED: Final = np.int64(-1)
+ANSWERED_REFUSED: Final = np.int64(-2)
+FULL: Final = np.int64(-3)
+"""Why there is nothing to decide: the code is told (that of something done, or a refusal), or a higher cut-off is wanted."""
+
+_REPEATED: Final = int(Code.REPEATED)
+_REUSED: Final = int(Code.ID_REUSED)
+_EXPIRED: Final = int(Code.ID_EXPIRED)
+_FUTURE: Final = int(Code.ID_IN_FUTURE)
+_NOT_RUN: Final = int(Code.NOT_RUN)
+_MEMORY_FULL: Final = int(Code.ID_MEMORY_FULL)
+_PROCESS: Final = np.int64(What.PROCESS)
+_HOLD: Final = np.int64(What.HOLD)
+
+
+@njit_inner
+def _is_open(table, a, b):  # type: ignore[no-untyped-def]
+    """Whether an id without a time, which the id table may have forgotten, is that of an open hold or transfer."""
+    return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
+
+
+@njit_inlined
+def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
+    """Remember the id of row i as this block's: its row in the id table, or one of the negative numbers above.
+
+    not_run: a chain that stopped runs nothing new.  raised: the cut-off was just raised for this row.
+    """
+    id_pairs, prints = named
+    remembered, ids_max = ids
+    id_rows = remembered[0]
+    at_us, sequence, refuse_before_us, _ = times
+    id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
+    at = find_id(remembered, id_a, id_b)
+    if at >= 0:
+        if id_rows[at, FINGERPRINT_A] == prints[0, i] and id_rows[at, FINGERPRINT_B] == prints[1, i]:
+            outcomes[i, CODE] = _REPEATED
+            outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[at, PLACE] >> np.uint64(ROW_BITS))
+            outcomes[i, REPEAT_ROW] = np.int64(id_rows[at, PLACE] & np.uint64((1 << ROW_BITS) - 1))
+            # A repeated line counts in its chain as what it was the first time.
+            return ANSWERED if np.int64(id_rows[at, AMOUNT]) != REFUSED else ANSWERED_REFUSED
+        outcomes[i, CODE] = _REUSED
+        return ANSWERED_REFUSED
+    id_time_us = time_of_id(id_a, id_b, at_us)
+    if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
+        outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+        return ANSWERED_REFUSED
+    if id_time_us == at_us and table[3][0] > 0 and _is_open(table, np.int64(id_a), np.int64(id_b)):
+        outcomes[i, CODE] = _EXPIRED
+        return ANSWERED_REFUSED
+    if not_run:
+        outcomes[i, CODE] = _NOT_RUN
+        return ANSWERED_REFUSED
+    is_timeless = 0 if has_time(id_a, id_b) else 1
+    if is_timeless and counts[TIMELESS] >= ids_max:
+        # To forget an older one before its window would let it run twice.
+        outcomes[i, CODE] = _MEMORY_FULL
+        return ANSWERED_REFUSED
+    step = max(np.int64(1), ids_max // 16)
+    count, used = counts[IDS], counts[ID_ROWS]
+    if count >= ids_max and (count - ids_max) % step == 0 and not raised:
+        return FULL
+    id_row = put_id(
+        remembered, digest, at, used, id_a, id_b, prints[0, i], prints[1, i], (sequence << ROW_BITS) | i, id_time_us, REFUSED, 0
+    )  # fmt: skip
+    counts[IDS] = count + 1
+    counts[ID_ROWS] += 1 if id_row == used else 0
+    counts[TIMELESS] += is_timeless
+    return id_row

@@ -1,0 +1,203 @@
+"""Legs: the rules that every leg of a transfer is tested by, and how all of them move at once.
+
+A leg is a row as `pending.py` keeps it: account key, asset hash, signed amount, step, partition, conditions. A rule is tested
+on every leg before the next rule is looked at (`codes.PRECEDENCE`), so that the order of the legs never shows.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION, asset_of
+from write_side.contract.state.hash_index import INDEX, TAG, find_row, following, hash_words, home
+from write_side.contract.state.pending_columns import (
+    LEG_AMOUNT,
+    LEG_ASSET,
+    LEG_IF_AVAILABLE,
+    LEG_IF_VERSION,
+    LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_STEP,
+)
+from write_side.contract.state.state import WORLD_KEY
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR
+from write_side.contract.words.codes import PRECEDENCE, Code, Flag, Kind
+from write_side.ledger.rules.book import change
+
+_LIMIT: Final = np.int64(LIMIT)
+_NO_FLOOR: Final = np.int64(NO_FLOOR)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+_WORLD_A: Final = np.int64(WORLD_KEY[0].view(np.int64))
+_WORLD_B: Final = np.int64(WORLD_KEY[1].view(np.int64))
+_DONE: Final = np.int64(Code.DONE)
+_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
+_MISMATCH: Final = np.int64(Code.ASSET_MISMATCH)
+_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
+_DEBIT_FROZEN: Final = np.int64(Code.DEBIT_FROZEN)
+_CREDIT_FROZEN: Final = np.int64(Code.CREDIT_FROZEN)
+_VERSION: Final = np.int64(Code.VERSION_DIFFERS)
+_AVAILABLE: Final = np.int64(Code.AVAILABLE_BELOW)
+_INSUFFICIENT: Final = np.int64(Code.INSUFFICIENT_AVAILABLE)
+_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
+_DEBIT_FLAG: Final = np.int64(Flag.DEBIT_FROZEN)
+_CREDIT_FLAG: Final = np.int64(Flag.CREDIT_FROZEN)
+ANY_STEP: Final = np.int64(-1)
+"""All legs, whatever their step."""
+
+
+def _ranks() -> npt.NDArray[np.int64]:
+    ranks = np.full(256, 255, np.int64)
+    for rank, code in enumerate(PRECEDENCE[Kind.TRANSFER]):
+        ranks[code] = rank
+    return ranks
+
+
+_RANKS: Final = _ranks()
+
+
+@njit_inlined
+def is_world(a, b):  # type: ignore[no-untyped-def]
+    """Whether an account key (signed words) is that of `@world`."""
+    return a == _WORLD_A and b == _WORLD_B
+
+
+@njit_inner
+def world_of(systems, secret, asset_hash):  # type: ignore[no-untyped-def]
+    """The number of the asset's `@world`, or -1: however many assets there are, some words are looked at."""
+    world, _, hashes, slots = systems
+    size = np.uint64(slots.size)
+    slot = home(hash_words(np.uint64(asset_hash), np.uint64(0), secret) & TAG, size)
+    while slots[slot] != 0:
+        asset = np.int64(slots[slot] & INDEX) - 1
+        if hashes[asset] == asset_hash:
+            return world[asset]
+        slot = following(slot, size)
+    return np.int64(-1)
+
+
+@njit_inlined
+def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
+    """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
+    a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
+    if is_world(a, b):
+        return world_of(book[2], book[1][1], legs[leg, LEG_ASSET])
+    return find_row(book[0][0], book[1][0], book[1][1], np.uint64(a), np.uint64(b))
+
+
+@njit_inlined
+def _spendable(rows, number):  # type: ignore[no-untyped-def]
+    return rows[number, POSTED] - rows[number, HELD] - rows[number, FLOOR]
+
+
+@njit_inner
+def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped-def]
+    """The code of one leg, its limits apart, and the available that explains it.
+
+    `authorised`: a hold has been made for what it gives, so that flags and available are not asked again.
+    """
+    if number < 0:
+        return _UNKNOWN, _NOT_TOLD
+    if hashes[asset_of(rows, number)] != leg[LEG_ASSET]:
+        return _MISMATCH, _NOT_TOLD
+    flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
+    amount = leg[LEG_AMOUNT]
+    if flags & _CLOSED_FLAG:
+        return _CLOSED, _NOT_TOLD
+    if amount < 0 and flags & _DEBIT_FLAG and not authorised:
+        return _DEBIT_FROZEN, _NOT_TOLD
+    if amount > 0 and flags & _CREDIT_FLAG:
+        return _CREDIT_FROZEN, _NOT_TOLD
+    if leg[LEG_IF_VERSION] >= 0 and leg[LEG_IF_VERSION] != rows[number, VERSION]:
+        return _VERSION, _NOT_TOLD
+    if rows[number, FLOOR] != _NO_FLOOR:
+        if _spendable(rows, number) < leg[LEG_IF_AVAILABLE]:
+            return _AVAILABLE, _spendable(rows, number)
+        if amount < 0 and _spendable(rows, number) < -amount and not authorised:
+            return _INSUFFICIENT, _spendable(rows, number)
+    return _DONE, _NOT_TOLD
+
+
+@njit_inlined
+def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
+    after, held_after = rows[number, POSTED] + posted, rows[number, HELD] + held
+    return after > _LIMIT or after < -_LIMIT or held_after > _LIMIT or held_after < 0
+
+
+@njit_inner
+def check_legs(book, legs, first, last, step, authorised):  # type: ignore[no-untyped-def]
+    """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
+    code, available = _DONE, _NOT_TOLD
+    for i in range(first, last):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+            continue
+        found, spendable = _leg_code(book[0][0], book[2][2], number_of_leg(book, legs, i), legs[i], authorised)
+        if _RANKS[found] < _RANKS[code]:
+            code, available = found, spendable
+    return code, available
+
+
+@njit_inner
+def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+    """Whether no limit is passed when the legs move by these factors of (posted, held, transit).
+
+    debit, credit: factors of |amount|, three integers, for legs that give and receive.  The accounts must be there.
+    """
+    rows, transit = book[0][0], book[2][1]
+    for i in range(first, last):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+            continue
+        amount = legs[i, LEG_AMOUNT]
+        factors = debit if amount < 0 else credit
+        size = abs(amount)
+        number = number_of_leg(book, legs, i)
+        if number < 0 or _passes_limit(rows, number, factors[0] * size, factors[1] * size):
+            return False
+        through = transit[asset_of(rows, number)]
+        total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+        if total > _LIMIT or total < -_LIMIT or _passes_limit(rows, through, total, 0):
+            return False
+    return True
+
+
+@njit_inlined
+def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore[no-untyped-def]
+    """What the transit account of an asset gets, saturated above the limit: the sum of many amounts may pass 64 bits."""
+    total = np.int64(0)
+    for i in range(first, last):
+        if (step == ANY_STEP or legs[i, LEG_STEP] == step) and legs[i, LEG_ASSET] == asset:
+            factors = debit if legs[i, LEG_AMOUNT] < 0 else credit
+            total += factors[2] * abs(legs[i, LEG_AMOUNT])
+            if abs(total) > _LIMIT:
+                return _LIMIT + np.int64(1)
+    return total
+
+
+@njit_inner
+def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+    """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
+    rows, transit = book[0][0], book[2][1]
+    at_us, counts = book[5][0], book[7]
+    for i in range(first, last):
+        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+            continue
+        amount = legs[i, LEG_AMOUNT]
+        factors = debit if amount < 0 else credit
+        size = abs(amount)
+        number = number_of_leg(book, legs, i)
+        if factors[0] != 0 or factors[1] != 0:
+            change(book[0], book[4], book[6], counts, at_us, outcome, number, factors[0] * size, factors[1] * size)
+        is_first = True
+        for j in range(first, i):
+            if (step == ANY_STEP or legs[j, LEG_STEP] == step) and legs[j, LEG_ASSET] == legs[i, LEG_ASSET]:
+                is_first = False
+                break
+        if is_first:
+            total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+            if total != 0:
+                through = transit[asset_of(rows, number)]
+                change(book[0], book[4], book[6], counts, at_us, outcome, through, total, np.int64(0))

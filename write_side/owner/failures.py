@@ -1,0 +1,53 @@
+"""What follows from a failure of a partition's writer or follower. The table is the whole decision; `partition.py` does it.
+
+| failure | next | why |
+|---|---|---|
+| LogDamaged, ChainBroken, CheckFailed | STAYS | the log itself is broken: reading it again finds the same |
+| LogUnsynced | STAYS | the disk failed a sync; only a start that a person asked for may believe the disk again |
+| Overtaken | STAYS | another process owns the partition, and taking it back would be a fight without an end |
+| any other LogFailed | AGAIN | brokers come back, disks get room |
+| ClockStepped | AGAIN | nothing is written until the clock is right again |
+| MemoryError | ENDS | memory is the process's, not the partition's |
+| anything else | AGAIN, a few times in a row, then STAYS | a fault of ours: it stops its partition, not the others |
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
+from write_side.contract.state.fold import CheckFailed
+from write_side.owner.clock import ClockStepped
+from write_side.owner.writer import Overtaken
+
+AGAIN_S_MIN: Final = 0.5
+AGAIN_S_MAX: Final = 30.0
+"""Back-off doubles from one to the other: a broker that is back is used within half a minute, and a fold is not repeated idly."""
+FAULTS_MAX: Final = 3
+"""How often a fault of ours is tried again in a row: it may have been a race; a command that always fails is none."""
+
+
+class Next(StrEnum):
+    AGAIN = "again"
+    STAYS = "stays"
+    ENDS = "ends"
+
+
+def what_follows(failure: BaseException, in_a_row: int) -> Next:
+    """in_a_row: how many lives of the partition have failed, this one included, since it last served for a while."""
+    match failure:
+        case LogDamaged() | LogUnsynced() | ChainBroken() | CheckFailed() | Overtaken():
+            return Next.STAYS
+        case LogFailed() | ClockStepped():
+            return Next.AGAIN
+        case MemoryError():
+            return Next.ENDS
+        case _:
+            return Next.AGAIN if in_a_row <= FAULTS_MAX else Next.STAYS
+
+
+def wait_s(in_a_row: int) -> float:
+    """How long until the partition is taken up again."""
+    return float(min(AGAIN_S_MIN * 2 ** min(in_a_row - 1, 16), AGAIN_S_MAX))

@@ -1,0 +1,356 @@
+"""Who waits for what: connects the accepted blocks of a partition with the requests whose commands they decided.
+
+A command is named by its place in the queue (record offset, row). Everything is told from accepted blocks only, so an answer is
+never given before its outcome is durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from write_side.contract.block.block import Block, decode
+from write_side.contract.log.block_offsets import fetch_block
+from write_side.contract.log.log import Log
+from write_side.contract.log.log_end import LogEnd, TooFarBehind
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import Place, State
+from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
+from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
+from write_side.contract.words.codes import Code, Kind
+
+T = TypeVar("T")
+
+RECENT_BLOCKS = 16
+"""Kept for requests that learn their record's offset only after its block was accepted (a slow acknowledgement)."""
+REMEMBERED_BLOCKS = 16
+"""Decoded blocks kept for answering repeated commands: a client that retries does so soon."""
+
+
+ANSWERS_A_TURN = 64
+"""Answers made before other requests get a turn: some 10 ms of transfers with 32 legs in several partitions."""
+
+CAUGHT_UP_S = 0.5
+CAUGHT_UP_LOOK_S = 0.005
+"""How long, and how often, it is looked whether what is in the log already is folded here. The reading of the log is in it."""
+ASKED_A_TURN = 256
+"""Questions answered under the state's lock at once: about a millisecond for which a block waits to be decided."""
+_ENDS = (Kind.ANSWER, Kind.TIMEOUT)
+_GOES_ON = (Code.PENDING, Code.STALE)
+
+
+class OutcomeUnknown(Exception):
+    """The outcome was not seen in time. The command may run still, or has run: asking again with the same id is safe."""
+
+
+class Starting(Exception):
+    """Nothing failed: the partition does not serve yet."""
+
+
+class PartitionUnavailable(Exception):
+    """The partition does not serve just now, and the reason why: nothing was taken, and nothing was done."""
+
+    def __init__(self, partition: int, failure: Exception) -> None:
+        super().__init__(str(failure) or type(failure).__name__)
+        self.partition = partition
+        self.reason = str(self)
+        self.is_starting = isinstance(failure, Starting)
+
+
+class Decided(NamedTuple):
+    """The outcomes of one record: its rows begin at `first_row` of the block."""
+
+    answers: BlockAnswers
+    first_row: int
+
+
+class _Question(NamedTuple):
+    question: Callable[[State], Any]
+    state: State
+    future: asyncio.Future[Any]
+
+
+class _Failed(NamedTuple):
+    failure: Exception
+
+
+class Outcomes:
+    """One partition; `follows`: another process writes it.
+
+    `accepted` is called for each accepted block in order, on the event loop; `wait` by intakes.
+    """
+
+    def __init__(self, partition: int, replay: Replay, log: Log, *, follows: bool = False) -> None:
+        self._follows = follows
+        self._partition = partition
+        self._replay = replay
+        self._known = replay
+        self._has_served = False
+        self._log = log
+        self._end = LogEnd(log, partition)
+        self._questions: deque[_Question] = deque()
+        self._asking: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Future[Decided]] = {}
+        self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
+        self._remembered: dict[int, BlockAnswers] = {}
+        self._failure: Exception | None = None
+        self._trouble: Exception | None = None
+        self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
+
+    @property
+    def state(self) -> State:
+        """The partition's state; where it is written here, a block ahead of what is accepted."""
+        return self._replay.state
+
+    @property
+    def known(self) -> State:
+        """What the partition knew when it last served: while the next writer folds, its own state knows less."""
+        return self._known.state
+
+    async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
+        """What the state says. Its lock is held while a block is decided: then a thread waits for it, for the loop would answer
+        nobody meanwhile. One thread for all who ask, however many: writers decide in the same few."""
+        state = self.known if known else self._replay.state
+        if not self._questions and state.lock.acquire(blocking=False):
+            try:
+                return question(state)
+            finally:
+                state.lock.release()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._questions.append(_Question(question, state, future))
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_waiting())
+        return await future
+
+    async def _ask_waiting(self) -> None:
+        while self._questions:
+            asked = [self._questions.popleft() for _ in range(min(len(self._questions), ASKED_A_TURN))]
+            asked = [each for each in asked if not each.future.done()]  # who asked may have left
+            try:
+                answers = await asyncio.to_thread(_told, asked)
+            except Exception as failure:  # no thread is to be had: the process ends
+                answers = [_Failed(failure)] * len(asked)
+            for each, told in zip(asked, answers, strict=True):
+                if each.future.done():
+                    continue
+                if isinstance(told, _Failed):
+                    each.future.set_exception(told.failure)
+                else:
+                    each.future.set_result(told)
+
+    def require(self) -> None:
+        """Raises PartitionUnavailable while the partition does not serve, or would not take a block."""
+        if (failure := self._failure or self._trouble) is not None:
+            raise PartitionUnavailable(self._partition, failure)
+
+    def trouble(self, trouble: Exception | None) -> None:
+        """Who comes is refused while there is one. Who waits goes on waiting: what was taken may be decided yet."""
+        self._trouble = trouble
+
+    def restart(self, replay: Replay) -> None:
+        """Another writer or follower folds the partition from now on; it is not served until `serve`."""
+        self._replay = replay
+        if not self._has_served:
+            self._known = replay
+        self._recent.clear()
+        self._remembered.clear()
+
+    def serve(self) -> None:
+        self._failure, self._known, self._has_served = None, self._replay, True
+
+    def accepted(self, block: Block, offset: int) -> None:
+        """Tell everyone who waits for a command of this block."""
+        first_rows = _first_rows(block)
+        answers = BlockAnswers(block, self._replay.state)
+        self._recent.append((block.header.consumed_to, first_rows, answers))
+        for record in self._waiting.keys() & first_rows.keys():
+            future = self._waiting.pop(record)
+            if not future.done():
+                future.set_result(Decided(answers, first_rows[record]))
+        if self._ending:
+            self._tell_ended(block, answers)
+
+    def fail(self, failure: Exception) -> None:
+        """The partition's writer ended: whoever waits is told that the outcome is unknown, and so is who comes before `serve`."""
+        self._failure = failure
+        waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
+        self._waiting, self._ending = {}, {}
+        for future in waiting:
+            if not future.done():
+                future.set_exception(OutcomeUnknown())
+
+    async def wait(self, record: int, timeout_s: float) -> Decided:
+        """The outcomes of one record of the queue. Raises OutcomeUnknown after `timeout_s`."""
+        for consumed_to, first_rows, answers in reversed(self._recent):
+            if record in first_rows:
+                return Decided(answers, first_rows[record])
+            if consumed_to <= record:
+                break
+        if self._failure is not None:
+            raise OutcomeUnknown
+        future = self._waiting.setdefault(record, asyncio.get_running_loop().create_future())
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), timeout_s)
+        except TimeoutError:
+            raise OutcomeUnknown from None
+        finally:
+            self._waiting.pop(record, None)
+
+    async def answers(self, decided: Decided, rows: Sequence[int], *, whole: bool = True) -> list[Answer]:
+        """The answers to these rows of the record; repeated commands get their first outcome again, read from the log.
+
+        whole: tell of transfers across partitions what earlier blocks know, too; without it the status, code and position are
+        the same, and nothing more is read.
+        """
+        found: list[Answer] = []
+        for told, row in enumerate(rows):
+            if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+                await asyncio.sleep(0)
+            answers, at = decided.answers, decided.first_row + row
+            answer = await self._answer(answers, at)
+            while isinstance(answer, Place):
+                answers, at = await self._block(answer.sequence), answer.row
+                answer = await self._answer(answers, at)
+            # Only a transfer across partitions has phases.
+            found.append(
+                await self._whole(answer, answers.block, at) if whole and "phase" in answer.document else answer
+            )
+        return found
+
+    async def _answer(self, answers: BlockAnswers, row: int) -> Answer | Place:
+        if answers.block.outcomes["kind"][row] == Kind.OPEN:  # told by what the state knows of the account
+            return await self.ask(lambda _: answers.answer(row))
+        return answers.answer(row)
+
+    async def first(self, place: Place) -> Answer:
+        """What a repeated command is answered. Raises OutcomeUnknown."""
+        await self.block(place.sequence)
+        [answer] = await self.answers(Decided(await self._block(place.sequence), place.row), (0,))
+        return answer
+
+    async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
+        """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown.
+
+        whole: as in `answers`.
+        """
+        if self._failure is not None:
+            raise OutcomeUnknown
+        # Waited for before it is looked for: the block that ends it may be accepted at any await.
+        future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
+        self._ending.setdefault(id16, set()).add(future)
+        try:
+            place = await self.ask(lambda state: state.find_transfer(id16))
+            if place is not None and place.sequence < len(self._replay.offsets):
+                at = Decided(await self._block(place.sequence), place.row)
+                [answer] = await self.answers(at, (0,), whole=whole)
+                if answer.status != PENDING_STATUS:
+                    return answer
+            async with asyncio.timeout_at(until_s):
+                decided = await future
+        except TimeoutError:
+            return None
+        finally:
+            waiting = self._ending.get(id16)
+            if waiting is not None:
+                waiting.discard(future)
+                if not waiting:
+                    del self._ending[id16]
+        [answer] = await self.answers(decided, (0,), whole=whole)
+        return answer
+
+    async def _whole(self, answer: Answer, block: Block, row: int) -> Answer:
+        """The answer to a transfer across partitions that outcome `row` begins or ends, with all that home's log knows of it."""
+        id16 = block.outcomes["id"][row].tobytes()
+        if answer.status == PENDING_STATUS:
+            return told_under_way(answer, block, id16)
+        earlier = [await self.block(sequence) for sequence in earlier_at_home(block, row)]
+        return told_whole(answer, id16, (*earlier, block), self._replay.state)
+
+    def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
+        ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
+        for row in np.flatnonzero(ended).tolist():
+            for future in self._ending.pop(block.outcomes["id"][row].tobytes(), ()):
+                if not future.done():
+                    future.set_result(Decided(answers, row))
+
+    async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
+        """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.
+
+        The state of a partition that is written here is ahead of its log.
+        """
+        self.require()
+        if not self._follows:
+            return
+        try:
+            async with asyncio.timeout(timeout_s):
+                end = await self._end.offset(self._replay.last_offset)
+                await _until(lambda: self._replay.last_offset >= end, timeout_s)
+        except (TimeoutError, TooFarBehind):
+            raise OutcomeUnknown from None
+
+    async def block(self, sequence: int) -> Block:
+        """A block of this partition; one that is decided and not yet accepted is waited for. Raises OutcomeUnknown."""
+        await _until(lambda: sequence < len(self._replay.offsets), CAUGHT_UP_S)
+        return (await self._block(sequence)).block
+
+    async def _block(self, sequence: int) -> BlockAnswers:
+        if self._failure is not None:
+            raise OutcomeUnknown
+        known = self._remembered.get(sequence)
+        if known is None:
+            # What began a transfer across partitions was mostly decided a moment ago.
+            known = next((each for _, _, each in self._recent if each.block.header.sequence == sequence), None)
+        if known is None:
+            if sequence >= len(
+                self._replay.offsets
+            ):  # the first outcome is in a block behind the one being told: not yet noted
+                raise AssertionError("a repeated command names a block that is not accepted yet")
+            data = await fetch_block(self._log, self._partition, self._replay.offsets, sequence)
+            known = BlockAnswers(decode(data), self._replay.state)
+            if len(self._remembered) >= REMEMBERED_BLOCKS:
+                del self._remembered[next(iter(self._remembered))]
+            self._remembered[sequence] = known
+        return known
+
+
+def _told(asked: Sequence[_Question]) -> list[Any]:
+    """What each is told, or how its question failed. Runs in a thread."""
+    told: list[Any] = []
+    for _, of_one_state in itertools.groupby(asked, lambda each: id(each.state)):
+        group = list(of_one_state)
+        with group[0].state.lock:  # once for all: a block may be decided before it is to be had again
+            told += [_told_one(each) for each in group]
+    return told
+
+
+def _told_one(asked: _Question) -> Any:
+    try:
+        return asked.question(asked.state)
+    except Exception as failure:
+        return _Failed(failure)
+
+
+async def _until(holds: Callable[[], bool], timeout_s: float) -> None:
+    """Look until it holds. Raises OutcomeUnknown after `timeout_s`."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while not holds():  # noqa: ASYNC110 -- records that are skipped tell nobody
+                await asyncio.sleep(CAUGHT_UP_LOOK_S)
+    except TimeoutError:
+        raise OutcomeUnknown from None
+
+
+def _first_rows(block: Block) -> dict[int, int]:
+    """Offset of each record in the block -> the row of its first outcome. Rows of a record lie side by side."""
+    back = block.outcomes["back"]
+    if len(back) == 0:
+        return {}
+    starts = np.concatenate(([0], np.flatnonzero(back[1:] != back[:-1]) + 1))
+    starts = starts[back[starts] > 0]  # what time decided has no command
+    offsets = block.header.consumed_to - back[starts]
+    return dict(zip(offsets.tolist(), starts.tolist(), strict=True))

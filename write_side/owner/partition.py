@@ -1,0 +1,203 @@
+"""One partition in this process: a writer with its relay, or a follower, and the next one when it fails.
+
+A failure belongs to its partition. Whoever waits there is told that the outcome is unknown, whoever comes is refused with the
+reason, and the others do not notice. `failures.py` says what follows: a new life (fold, epoch, go on), or a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import StrEnum
+from math import inf
+from typing import Final
+
+import structlog
+
+from write_side.contract.block.block import Block
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.state.start_progress import StartProgress
+from write_side.owner.clock import Clock, SteppedClockGuard
+from write_side.owner.failures import Next, wait_s, what_follows
+from write_side.owner.follower import Follower
+from write_side.owner.outcomes import Outcomes, Starting
+from write_side.owner.relay import Relay
+from write_side.owner.writer import Writer, WriterLimits
+from write_side.queue.command_queue import CommandQueue
+
+CALM_S: Final = 60.0
+"""A life that served for so long has nothing to do with the failures before it: the back-off begins anew."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Standing(StrEnum):
+    STARTING = "starting"
+    SERVING = "serving"
+    TAKES_NOTHING = "takes_nothing"
+    """It serves, and its log or queue would not take a record: only told, `look.py` finds it."""
+    WAITING = "waiting"
+    STOPPED = "stopped"
+
+
+class Partition:
+    """`keep` it; `part` is its writer or follower of the moment. reason: why it does not serve, None while it does."""
+
+    def __init__(
+        self, number: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, *, owned: bool
+    ) -> None:
+        self.number = number
+        self.owned = owned
+        self.standing = Standing.STARTING
+        self.failure: Exception | None = None
+        self.failures = 0
+        self.trouble: str | None = None
+        self.settled = asyncio.Event()
+        """Set once it serves, waits or is stopped: the start of this partition is over, one way or another."""
+        self.served = asyncio.Event()
+        """Set once it has served."""
+        self.relay = Relay(number, queue, clock) if owned else None
+        self._log = log
+        self._queue = queue
+        self._clock = clock
+        self._limits = limits
+        # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
+        self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._serves_since_s = inf
+        self._progress = StartProgress(clock.wall_us())
+        self.part: Writer | Follower = self._new_part()
+        self.outcomes = Outcomes(number, self.part.replay, log, follows=not owned)
+        self.outcomes.fail(Starting("the log is being folded"))
+
+    @property
+    def reason(self) -> str | None:
+        if self.standing is Standing.SERVING:
+            return self.trouble
+        if self.failure is None:
+            return "the log is being folded"
+        return str(self.failure) or type(self.failure).__name__
+
+    def document(self) -> dict[str, object]:
+        """For /readyz."""
+        standing = Standing.TAKES_NOTHING if self.standing is Standing.SERVING and self.trouble else self.standing
+        said: dict[str, object] = {"standing": str(standing), "reason": self.reason, "failures": self.failures}
+        if self.standing is Standing.STARTING:
+            replay = self.part.replay
+            folded = replay.state.chained.sequence + 1
+            said["progress"] = self._progress.document(folded, replay.last_offset, self._clock.wall_us())
+        return said
+
+    def looked_at(self, trouble: str | None) -> None:
+        """Why its log or queue would not take a record now, None when both would. Until then who comes is refused."""
+        if self.standing is Standing.SERVING and isinstance(self.part, Writer):
+            self.part.look()
+        if trouble == self.trouble:
+            return
+        before, self.trouble = self.trouble, trouble
+        self.outcomes.trouble(None if trouble is None else LogFailed(trouble))
+        if trouble is None:
+            _log.info("partition takes requests again", partition=self.number)
+        elif before is None:
+            _log.error("partition takes no requests", partition=self.number, reason=trouble)
+
+    async def keep(self) -> None:
+        """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
+        in_a_row = 0
+        while True:
+            self._serves_since_s = inf
+            try:
+                await self._live()
+                return  # the log was closed
+            except Exception as failure:
+                in_a_row = 1 if self._served_s() > CALM_S else in_a_row + 1
+                follows = what_follows(failure, in_a_row)
+                self._fail(failure, follows)
+                if follows is Next.ENDS:
+                    raise
+                if follows is Next.STAYS:
+                    return
+            await asyncio.sleep(wait_s(in_a_row))
+            self.part = self._new_part()
+            self.outcomes.restart(self.part.replay)
+
+    async def _live(self) -> None:
+        part = self.part
+        self._progress = StartProgress(self._clock.wall_us())
+        with suppress(LogFailed):  # if it matters, the fold says so
+            self._progress.end = await self._log.end(self.number)
+        if isinstance(part, Follower) or self.relay is None:
+            await part.start()
+            self._serve()
+            await part.run()
+            return
+        try:
+            await self._log.resume(self.number)
+            await part.start()
+            self.relay.start(part.state)
+            self._serve()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(part.run())
+                tasks.create_task(self.relay.run())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await part.close()
+
+    def _served_s(self) -> float:
+        """How long the life that is over has served."""
+        return asyncio.get_running_loop().time() - self._serves_since_s
+
+    def _serve(self) -> None:
+        if self.failure is not None:
+            _log.info("partition serves again", partition=self.number, failures=self.failures)
+        self.failure, self.standing = None, Standing.SERVING
+        self._serves_since_s = asyncio.get_running_loop().time()
+        self.trouble = None  # a writer that serves has just appended its epoch: what was seen before is over
+        self.outcomes.trouble(None)
+        self.outcomes.serve()
+        self.served.set()
+        self.settled.set()
+
+    def _fail(self, failure: Exception, follows: Next) -> None:
+        self.failure, self.failures = failure, self.failures + 1
+        self.standing = Standing.WAITING if follows is Next.AGAIN else Standing.STOPPED
+        self.outcomes.fail(failure)
+        self.settled.set()
+        _log.error(
+            "partition does not serve",
+            partition=self.number,
+            standing=str(self.standing),
+            failure=type(failure).__name__,
+            reason=self.reason,
+        )
+
+    def _new_part(self) -> Writer | Follower:
+        if not self.owned:
+            return Follower(self.number, self._log, self._accepted)
+        return Writer(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+
+    def _accepted(self, block: Block, offset: int) -> None:
+        self.outcomes.accepted(block, offset)
+        if self.relay is not None:
+            self.relay.accepted(block)
+
+
+async def keep_all(partitions: Sequence[Partition]) -> None:
+    """Keep those of one process, each for itself. Raises what stopped them when none that is owned can go on without a person,
+    and what ends the process."""
+    kept = {asyncio.create_task(partition.keep()): partition for partition in partitions}
+    try:
+        left = set(kept)
+        while any(kept[task].owned for task in left):
+            done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        stopped = [partition.failure for partition in partitions if partition.owned]
+        if stopped and stopped[0] is not None:
+            raise stopped[0]
+        await asyncio.gather(*left)
+    finally:
+        for task in kept:
+            task.cancel()
+        await asyncio.gather(*kept, return_exceptions=True)

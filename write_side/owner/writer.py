@@ -1,0 +1,334 @@
+"""The writer: the one owner that decides a partition. Commands in, blocks out, answers only from what the log accepted.
+
+    queue -> decide (in a thread) -> append -> read back as accepted -> `on_accepted`
+
+It starts by folding the log to its end and appending an epoch block; once that is accepted, every older writer of the
+partition is shut out by the chain rule. It decides one block ahead of the one being appended, never more, and has at most one
+unaccepted block in the log. On any doubt (an append failed, another block took its place, the clock jumped) it raises, and it
+is over: what it had not answered is repeated by the next writer (`partition.py`) or by the client, and can never run twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from typing import NamedTuple
+
+import numpy as np
+import structlog
+
+from write_side.contract.block import limits
+from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
+from write_side.contract.block.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
+from write_side.contract.block.grammar import grammar_fault
+from write_side.contract.log.log import Log, LogFailed, Record
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.tell.answers import format_time
+from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.deciding.decide import Decision, decide
+from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
+from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
+
+BLOCKS_AHEAD = 2
+"""One block being appended, one decided ahead of it."""
+
+DUE_LOOK_S = 60.0
+"""A deadline is looked at again after this long: the machine's clock may have been slewed meanwhile."""
+
+_log = structlog.get_logger(__name__)
+
+OnAccepted = Callable[[Block, int], None]
+
+
+class Overtaken(Exception):
+    """Another writer owns this partition now. Its blocks count, this one's last does not; nothing is counted twice."""
+
+
+class Decided(NamedTuple):
+    """A block that is to be appended: its bytes, and what every reader will read in them."""
+
+    data: bytes
+    block: Block
+
+
+class WriterLimits(NamedTuple):
+    """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises.
+
+    accepted_log_time_us: a log that is ahead of the clock is gone on with up to this time; 0: none is."""
+
+    block_commands_max: int = 8_192
+    ids_max: int = 16_777_216
+    max_clock_step_us: int = 5_000_000
+    accepted_log_time_us: int = 0
+
+
+class Writer:
+    """One partition's writer. `start()` once, then `run()` until it raises or is cancelled.
+
+    on_accepted(block, log offset): called for every block of this writer in order, when it counts and is durable.
+    """
+
+    def __init__(
+        self,
+        partition: int,
+        log: Log,
+        queue: CommandQueue,
+        clock: Clock,
+        limits: WriterLimits,
+        on_accepted: OnAccepted,
+        *,
+        guard: SteppedClockGuard | None = None,
+    ) -> None:
+        self.partition = partition
+        self.state = State(partition, log.partitions)
+        self.replay = Replay(self.state, fingerprints_of_block)
+        self.unreadable_records = 0
+        self._log = log
+        self._queue = queue
+        self._limits = limits
+        self._clock = clock
+        self._guard = guard or SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._tail: AsyncGenerator[Record] | None = None
+        self._peek: asyncio.Task[Record] | None = None
+        self._reading = False
+        self._doubt: asyncio.Future[None] | None = None
+        self._on_accepted = on_accepted
+        self._accepted = NO_HEAD
+        self._due_us: int | None = None
+        self._left_over: Sequence[Queued] = ()
+
+    async def start(self) -> None:
+        """Fold the log to its end and take the partition over by an epoch block."""
+        async with aclosing(self._log.read(self.partition)) as runs:
+            async for records in runs:
+                await asyncio.to_thread(self._fold, records)
+        self._refuse_future_log()
+        self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
+        while True:
+            block = self._encode_epoch()
+            own = header_of(block)
+            offset, folded = await self._log.append(self.partition, block), -1
+            while self.state.chained.sequence < own.sequence:
+                record = await self._next()
+                folded = record.offset
+                self.replay.take(record)
+            # By its place, not its bytes: two that start together from one log may make the same block, and one of them owns it.
+            if folded == offset:
+                break
+        self._accepted = self.state.chained.head
+        self._due_us = self.state.pending.first_due_us()
+
+    async def run(self) -> None:
+        """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the writer is over then."""
+        reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
+        ahead = asyncio.Semaphore(BLOCKS_AHEAD)
+        decided: asyncio.Queue[Decided] = asyncio.Queue(BLOCKS_AHEAD)
+        self._doubt = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._append_decided(decided, ahead))
+                tasks.create_task(self._until_in_doubt(self._doubt))
+                while True:
+                    await ahead.acquire()
+                    queued = await self._take(reader)
+                    decided.put_nowait(await asyncio.to_thread(self._decide, queued))
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        finally:
+            await reader.close()
+            await self.close()
+
+    def look(self) -> None:
+        """See from now on what comes behind our last block, until our next one: who appends nothing would not notice that another
+        writer has taken over. It is then over, as after an append. For every few seconds; the tail is open anyway."""
+        if self._peek is None and not self._reading and self._doubt is not None and not self._doubt.done():
+            self._peek = asyncio.create_task(self._next_of_tail())
+            self._peek.add_done_callback(self._peeked)
+
+    def _peeked(self, peek: asyncio.Task[Record]) -> None:
+        if peek is not self._peek or peek.cancelled() or peek.exception() is not None or self._doubt is None:
+            return  # whoever reads on meets it
+        try:
+            verdict = judge_header(self.partition, self._accepted, peek.result().data)
+        except ChainBroken as broken:
+            self._end(broken)
+            return
+        if isinstance(verdict, Skip):
+            self.replay.skipped[verdict] += 1
+            self._peek = None
+            self.look()
+        elif verdict.epoch > self._accepted.epoch:  # of our epoch it is our own, on its way through an append
+            self._end(self._overtaken(verdict))
+
+    def _end(self, failure: Exception) -> None:
+        if self._doubt is not None and not self._doubt.done():
+            self._doubt.set_exception(failure)
+
+    async def _until_in_doubt(self, doubt: asyncio.Future[None]) -> None:
+        await doubt
+
+    async def close(self) -> None:
+        """Let go of the log. Safe to call twice."""
+        if (peek := self._peek) is not None:
+            self._peek = None
+            peek.cancel()
+            await asyncio.gather(peek, return_exceptions=True)
+        if self._tail is not None:
+            await self._tail.aclose()
+
+    async def _take(self, reader: QueueReader) -> Sequence[Queued]:
+        """The next commands, or none when a deadline comes before them: a hold's, or that of a transfer's tries."""
+        if self._left_over:
+            return self._left_over
+        due_us = self._due_us
+        if due_us is None:
+            return await reader.take(self._limits.block_commands_max)
+        while True:
+            wait_s = min(max((due_us - self._clock.wall_us()) / 1e6, 0.0), DUE_LOOK_S)
+            try:
+                async with asyncio.timeout(wait_s):
+                    return await reader.take(self._limits.block_commands_max)
+            except TimeoutError:
+                if self._clock.wall_us() >= due_us:
+                    return ()
+
+    def _fitting(self, taken: Sequence[Queued]) -> Sequence[Queued]:
+        """As many of the records as a block has room for, one at least; the others are left over for the next."""
+        if len(taken) < 2:  # one alone was cut to fit by whoever made it
+            self._left_over = ()
+            return taken
+        pending, weight, fitting = self.state.pending, 0, 0
+        for record in taken:
+            weight += 0 if record.batch is None else record.batch.weight(pending)
+            if fitting and weight > limits.COMMANDS_BYTES_MAX:
+                break
+            fitting += 1
+        self._left_over = taken[fitting:]
+        return taken[:fitting]
+
+    async def _next(self) -> Record:
+        peek, self._peek = self._peek, None
+        self._reading = True
+        try:
+            return await (self._next_of_tail() if peek is None else peek)
+        finally:
+            self._reading = False
+
+    async def _next_of_tail(self) -> Record:
+        assert self._tail is not None, "started"
+        try:
+            return await anext(self._tail)
+        except StopAsyncIteration:
+            raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
+
+    def _fold(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self.replay.take(record)
+
+    def _refuse_future_log(self) -> None:
+        ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
+        if ahead_us <= self._limits.max_clock_step_us:
+            return
+        at = format_time(self.state.chained.created_at_us)
+        # Each block of a writer that goes on at log time is a microsecond later than the accepted one.
+        if self.state.chained.created_at_us > self._limits.accepted_log_time_us + self._limits.max_clock_step_us:
+            raise ClockStepped(
+                f"the log's last block is of {at}, {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing changed "
+                "and no money is affected: if the clock is behind, set it right, and the writer goes on. If it is right, one "
+                f"was ahead when that block was written: FANFOLD_ACCEPT_LOG_TIME={at} goes on at the log's time until the clock "
+                "has caught up; write_side/README.md, 'A clock that was ahead', says what that means for ids and deadlines."
+            )
+        _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=round(ahead_us / 1e6))
+
+    def _now_us(self) -> int:
+        return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
+
+    def _encode_epoch(self) -> bytes:
+        chained = self.state.chained
+        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
+        return self._encode(decision, chained.epoch + 1, chained.consumed_to, self._now_us())
+
+    def _encode(self, decision: Decision, epoch: int, consumed_to: int, created_at_us: int) -> bytes:
+        chained = self.state.chained
+        return encode(
+            partitions=self._log.partitions,
+            partition=self.partition,
+            epoch=epoch,
+            sequence=chained.sequence + 1,
+            previous_hash=chained.block_hash,
+            consumed_to=consumed_to,
+            created_at_us=created_at_us,
+            refuse_ids_before_us=decision.refuse_ids_before_us,
+            digest=decision.digest,
+            sections=decision.sections,
+        )
+
+    def _decide(self, taken: Sequence[Queued]) -> Decided:
+        """The block of these records, or of the first of them; the state is then ahead of the log by it."""
+        queued = self._fitting(taken)
+        consumed_to = queued[-1].offset + 1 if queued else self.state.chained.consumed_to
+        readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
+        self.unreadable_records += len(queued) - len(readable)
+        created_at_us = self._now_us()
+        if readable or not queued:
+            sizes = [len(batch) for _, batch in readable]
+            decision = decide(
+                self.state,
+                [batch for _, batch in readable],
+                np.repeat(
+                    np.array([consumed_to - offset for offset, _ in readable], np.int64), np.array(sizes, np.int64)
+                ),
+                np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)]),
+                partitions=self._log.partitions,
+                created_at_us=created_at_us,
+                ids_max=self._limits.ids_max,
+            )
+        else:
+            decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
+        data = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
+        block = decode_made(data)
+        if fault := grammar_fault(block):
+            raise CheckFailed(
+                self.partition, block.header.sequence, f"it was decided wrongly and not appended: {fault}"
+            )
+        self.state.chained.advance(block.header)
+        self._due_us = self.state.pending.first_due_us()
+        return Decided(data, block)
+
+    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
+        while True:
+            data, block = await decided.get()
+            await self._log.append(self.partition, data)
+            offset = await self._read_back(block.header)
+            self.replay.decided(offset)
+            self._on_accepted(block, offset)
+            ahead.release()
+
+    async def _read_back(self, own: Header) -> int:
+        """Where the log has the block, once it is accepted there. Raises Overtaken when another one took its place."""
+        while True:
+            record = await self._next()
+            verdict = judge_header(self.partition, self._accepted, record.data)
+            if isinstance(verdict, Skip):
+                self.replay.skipped[verdict] += 1
+                continue
+            if verdict.block_hash != own.block_hash:
+                raise self._overtaken(verdict)
+            self._accepted = Head(own.epoch, own.sequence, own.block_hash)
+            return record.offset
+
+    def _overtaken(self, other: Header) -> Overtaken:
+        return Overtaken(
+            f"another writer has taken over partition {self.partition} (epoch {other.epoch}). This one stops. "
+            "What it has answered is in the log; what it has not is decided by the other one, once."
+        )
+
+
+async def _records(runs: AsyncGenerator[Sequence[Record]]) -> AsyncGenerator[Record]:
+    async with aclosing(runs) as open_runs:
+        async for run in open_runs:
+            for record in run:
+                yield record

@@ -1,0 +1,85 @@
+"""Numbers of the writers, read when somebody asks: the hot path counts nothing for this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from write_side.contract.block.chain import Skip
+from write_side.owner.id_window import id_window
+from write_side.owner.partition import Partition
+from write_side.owner.writer import Writer
+
+
+class WriterMetrics(Collector):
+    """ids_max: how many ids without a time a writer remembers."""
+
+    def __init__(self, partitions: Sequence[Partition], ids_max: int) -> None:
+        self._partitions = partitions
+        self._ids_max = ids_max
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
+        epoch = GaugeMetricFamily("fanfold_writer_epoch", "Epoch of this writer", labels=["partition"])
+        consumed = GaugeMetricFamily("fanfold_writer_consumed_to", "Next command offset", labels=["partition"])
+        accounts = GaugeMetricFamily("fanfold_writer_accounts", "Accounts", labels=["partition"])
+        ids = GaugeMetricFamily("fanfold_writer_remembered_ids", "Transfer ids remembered", labels=["partition"])
+        window = GaugeMetricFamily(
+            "fanfold_id_window_seconds",
+            "Ids that carry their time are remembered this long right now; older ones are refused",
+            labels=["partition"],
+        )
+        timeless = GaugeMetricFamily(
+            "fanfold_timeless_ids", "Ids without a time remembered, each for 7 days", labels=["partition"]
+        )
+        room = GaugeMetricFamily(
+            "fanfold_timeless_ids_room", "Ids without a time that are still taken", labels=["partition"]
+        )
+        skipped = CounterMetricFamily(
+            "fanfold_writer_skipped_records", "Records of the log that do not count", labels=["partition", "reason"]
+        )
+        unreadable = CounterMetricFamily(
+            "fanfold_writer_unreadable_commands", "Records of the queue passed over as unreadable", labels=["partition"]
+        )
+        serves = GaugeMetricFamily("fanfold_partition_serves", "1 when it does, 0 when not", labels=["partition"])
+        failures = CounterMetricFamily("fanfold_partition_failures", "Lives that ended", labels=["partition"])
+        for partition in self._partitions:
+            serves.add_metric([str(partition.number)], int(partition.reason is None))
+            failures.add_metric([str(partition.number)], partition.failures)
+        yield from (serves, failures)
+        for writer in [each.part for each in self._partitions if isinstance(each.part, Writer)]:
+            labels = [str(writer.partition)]
+            blocks.add_metric(labels, len(writer.replay.offsets) - 1)
+            epoch.add_metric(labels, writer.state.chained.epoch)
+            consumed.add_metric(labels, writer.state.chained.consumed_to)
+            accounts.add_metric(labels, writer.state.count)
+            ids.add_metric(labels, writer.state.ids.count)
+            remembered = id_window(writer.state, self._ids_max)
+            window.add_metric(labels, remembered.seconds)
+            timeless.add_metric(labels, remembered.timeless)
+            room.add_metric(labels, remembered.timeless_room)
+            unreadable.add_metric(labels, writer.unreadable_records)
+            for reason in Skip:
+                skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
+        sent = CounterMetricFamily("fanfold_relay_messages", "Messages sent to other partitions", labels=["partition"])
+        again = CounterMetricFamily("fanfold_relay_asked_again", "Messages sent again", labels=["partition"])
+        failed = CounterMetricFamily("fanfold_relay_failures", "Records of messages not sent", labels=["partition"])
+        open_transfers = GaugeMetricFamily(
+            "fanfold_open_transfers", "Transfers across partitions that are under way", labels=["partition"]
+        )
+        stuck = GaugeMetricFamily(
+            "fanfold_stuck_transfers", "Of those the ones that have not got on for 10 s", labels=["partition"]
+        )
+        for number, relay in [(each.number, each.relay) for each in self._partitions]:
+            if relay is None:
+                continue
+            labels = [str(number)]
+            sent.add_metric(labels, relay.sent)
+            again.add_metric(labels, relay.asked_again)
+            failed.add_metric(labels, relay.failures)
+            open_transfers.add_metric(labels, relay.open)
+            stuck.add_metric(labels, relay.stuck)
+        yield from (sent, again, failed, open_transfers, stuck)
+        yield from (blocks, epoch, consumed, accounts, ids, window, timeless, room, skipped, unreadable)
