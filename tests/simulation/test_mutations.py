@@ -13,6 +13,7 @@ import pytest
 
 import write_side.contract.block.chain
 import write_side.contract.state.replay
+import write_side.ledger.deciding.next_block
 import write_side.owner.outcomes
 import write_side.owner.writer
 from gateway.protocol import partition_watch
@@ -26,10 +27,11 @@ from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore, _Generation
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
-from write_side.contract.block.block import Block, Header, header_of
+from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
 from write_side.contract.block.chain import Head, Skip
 from write_side.ledger.deciding.decide import Decision, decide
-from write_side.owner.writer import Decided, Writer
+from write_side.ledger.deciding.next_block import Decided, opening_block
+from write_side.owner.writer import Writer
 
 Patch = pytest.MonkeyPatch
 
@@ -61,10 +63,23 @@ class AnswerWithoutReadingBack(Writer):
 class NoEpochBlock(Writer):
     """Starts without taking the partition over, and goes on in the epoch of the one before."""
 
-    def _encode_epoch(self) -> bytes:
-        chained = self.state.chained
-        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
-        return self._encode(decision, max(1, chained.epoch), chained.consumed_to, self._now_us())
+    def _opening(self) -> Decided:
+        state, at_us = self.state, self._now_us()
+        decided = opening_block(state, partitions=self._log.partitions, created_at_us=at_us)
+        chained = state.chained
+        data = encode(
+            partitions=self._log.partitions,
+            partition=self.partition,
+            epoch=max(1, chained.epoch),
+            sequence=chained.sequence + 1,
+            previous_hash=chained.block_hash,
+            consumed_to=chained.consumed_to,
+            created_at_us=at_us,
+            refuse_ids_before_us=decided.block.header.refuse_ids_before_us,
+            digest=decided.block.header.digest,
+            sections={},
+        )
+        return Decided(data, decode_made(data))
 
 
 class ResumeBehindTheNext(Writer):
@@ -132,7 +147,7 @@ def forget_the_dedupe(patch: Patch) -> None:
         state.ids.slots[:] = 0
         return decide(state, *arguments, **more)
 
-    patch.setattr(write_side.owner.writer, "decide", forgetful)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", forgetful)
 
 
 def lose_the_fingerprints_on_restart(patch: Patch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import write_side.contract.state.fold_pending
 import write_side.ledger.deciding.decide
+import write_side.ledger.deciding.next_block
 import write_side.owner.relay
 import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
@@ -70,9 +71,9 @@ def credit_first(patch: Patch) -> None:
     effects[Manner.TCC_CREDIT] = ((1, 0, -1), (0, 0, 0), (-1, 0, 1))
 
     def forced(*arguments: Any, **more: Any) -> Decision:
-        return decide(*arguments, **more, effects=effects)
+        return decide(*arguments, **(more | {"effects": effects}))
 
-    patch.setattr(write_side.owner.writer, "decide", forced)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", forced)
 
 
 def let_a_freeze_stop_a_confirm(patch: Patch) -> None:
@@ -82,7 +83,7 @@ def let_a_freeze_stop_a_confirm(patch: Patch) -> None:
         heeded = [_without_frozen(state, batch) if isinstance(batch, StepBatch) else batch for batch in batches]
         return decide(state, heeded, *arguments, **more)
 
-    patch.setattr(write_side.owner.writer, "decide", stopped)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", stopped)
 
 
 def _without_frozen(state: State, batch: StepBatch) -> StepBatch:
@@ -113,7 +114,7 @@ def close_on_its_way(patch: Patch) -> None:
         finally:
             state.pending.work_slots[:] = slots
 
-    patch.setattr(write_side.owner.writer, "decide", blind)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", blind)
 
 
 def never_ask_again(patch: Patch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import write_side.intake.dry_run
 import write_side.intake.intake
+import write_side.ledger.deciding.next_block
 import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.block import limits
@@ -33,7 +34,7 @@ def _decide_other_batches(patch: Patch, other: Callable[[CommandBatch], CommandB
         decided = [other(batch) if isinstance(batch, CommandBatch) else batch for batch in batches]
         return decide(state, decided, *arguments, **more)
 
-    patch.setattr(write_side.owner.writer, "decide", mistaken)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", mistaken)
 
 
 def keep_what_was_done_before_the_refusal(patch: Patch) -> None:

@@ -12,6 +12,7 @@ import pytest
 import tests.simulation.simulation
 import write_side.contract.state.fold_ids
 import write_side.ledger.deciding.decide
+import write_side.ledger.deciding.next_block
 import write_side.owner.writer
 from fanfold.api import reading
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
@@ -41,7 +42,7 @@ def never_say_that_the_memory_is_full(patch: Patch) -> None:
     def endless(state: State, *arguments: Any, ids_max: int, **more: Any) -> Decision:
         return decide(state, *arguments, ids_max=2 * ids_max, **more)
 
-    patch.setattr(write_side.owner.writer, "decide", endless)
+    patch.setattr(write_side.ledger.deciding.next_block, "decide", endless)
 
 
 def look_for_an_id_at_home_alone(patch: Patch) -> None:

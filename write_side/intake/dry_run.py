@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from fanfold.api.problems import PROBLEMS
-from write_side.contract.block.block import Block, decode, encode, header_of
+from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, add_account
 from write_side.contract.state.hash_index import find_row
@@ -42,7 +42,7 @@ from write_side.ledger.across.outstanding import messages_of_block
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Change, Command, OpenAccount, Reverse, Transfer, Void
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import decide
+from write_side.ledger.deciding.next_block import next_block
 
 ROUNDS_MAX: Final = 1_000
 """Messages of one transfer: two for each of 62 steps and phases, several times over. More means that it waits for a limit."""
@@ -101,25 +101,16 @@ def _last_answer(block: Block, state: State) -> Answer | Place | None:
 
 
 def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now_us: int, ids_max: int) -> Block:
+    offset = state.chained.consumed_to
     at_us = max(now_us, state.chained.created_at_us + 1)
-    n = len(batch)
-    decision = decide(
-        state, [batch], np.ones(n, np.int64), np.arange(n), partitions=partitions, created_at_us=at_us, ids_max=ids_max
-    )
-    chained = state.chained
-    data = encode(
-        partition=state.partition,
-        epoch=chained.epoch,
-        sequence=chained.sequence + 1,
-        previous_hash=chained.block_hash,
-        consumed_to=chained.consumed_to + 1,
+    return next_block(
+        state,
+        [(offset, batch)],
+        partitions=partitions,
         created_at_us=at_us,
-        refuse_ids_before_us=decision.refuse_ids_before_us,
-        digest=decision.digest,
-        sections=decision.sections,
-    )
-    chained.advance(header_of(data))
-    return decode(data)
+        consumed_to=offset + 1,
+        ids_max=ids_max,
+    ).block
 
 
 class _Copies:

@@ -6,9 +6,6 @@ from collections import deque
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from write_side.contract.block.block import decode, encode, header_of
 from write_side.contract.log.log import Record
 from write_side.contract.state.pending_columns import WHAT, What
 from write_side.contract.state.replay import Replay
@@ -20,7 +17,7 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Change, Command, Leg, LegsTransfer, OpenAccount, Protocol, Transfer
 from write_side.ledger.commands.fingerprint import fingerprints_of_block
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import decide
+from write_side.ledger.deciding.next_block import next_block
 
 PARTITIONS: Final = 2
 USD: Final = "USD/2"
@@ -93,31 +90,20 @@ class _Story:
         return self._take(partition, CommandBatch.of(commands))
 
     def _take(self, partition: int, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:
-        state, n = self._states[partition], len(batch)
+        state = self._states[partition]
         self._at_us += HOP_US
-        decision = decide(
+        offset = state.chained.consumed_to
+        decided = next_block(
             state,
-            [batch],
-            np.ones(n, np.int64),
-            np.arange(n),
+            [(offset, batch)],
             partitions=PARTITIONS,
             created_at_us=self._at_us,
+            consumed_to=offset + 1,
             ids_max=1024,
-        )
-        data = encode(
-            partition=partition,
             epoch=1,
-            sequence=state.chained.sequence + 1,
-            previous_hash=state.chained.block_hash,
-            consumed_to=state.chained.consumed_to + 1,
-            created_at_us=self._at_us,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            digest=decision.digest,
-            sections=decision.sections,
         )
-        state.chained.advance(header_of(data))
-        self._logs[partition].append(Record(len(self._logs[partition]), data))
-        return messages_of_block(decode(data))
+        self._logs[partition].append(Record(len(self._logs[partition]), decided.data))
+        return messages_of_block(decided.block)
 
     def _start_again(self, partition: int) -> dict[int, StepBatch]:
         """The partition's memory is gone: what is pending comes from its log, and is asked again."""

@@ -15,20 +15,17 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-import numpy as np
 import structlog
 
 from write_side.contract.block import limits
-from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
+from write_side.contract.block.block import Block, Header
 from write_side.contract.block.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
-from write_side.contract.block.grammar import grammar_fault
 from write_side.contract.log.log import Log, LogFailed, Record
-from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
 from write_side.ledger.commands.fingerprint import fingerprints_of_block
-from write_side.ledger.deciding.decide import Decision, decide
+from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
 
@@ -45,13 +42,6 @@ OnAccepted = Callable[[Block, int], None]
 
 class Overtaken(Exception):
     """Another writer owns this partition now. Its blocks count, this one's last does not; nothing is counted twice."""
-
-
-class Decided(NamedTuple):
-    """A block that is to be appended: its bytes, and what every reader will read in them."""
-
-    data: bytes
-    block: Block
 
 
 class WriterLimits(NamedTuple):
@@ -108,9 +98,9 @@ class Writer:
         self._refuse_future_log()
         self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
         while True:
-            block = self._encode_epoch()
-            own = header_of(block)
-            offset, folded = await self._log.append(self.partition, block), -1
+            data, block = self._opening()
+            own = block.header
+            offset, folded = await self._log.append(self.partition, data), -1
             while self.state.chained.sequence < own.sequence:
                 record = await self._next()
                 folded = record.offset
@@ -243,28 +233,11 @@ class Writer:
             )
         _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=round(ahead_us / 1e6))
 
+    def _opening(self) -> Decided:
+        return opening_block(self.state, partitions=self._log.partitions, created_at_us=self._now_us())
+
     def _now_us(self) -> int:
         return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
-
-    def _encode_epoch(self) -> bytes:
-        chained = self.state.chained
-        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
-        return self._encode(decision, chained.epoch + 1, chained.consumed_to, self._now_us())
-
-    def _encode(self, decision: Decision, epoch: int, consumed_to: int, created_at_us: int) -> bytes:
-        chained = self.state.chained
-        return encode(
-            partitions=self._log.partitions,
-            partition=self.partition,
-            epoch=epoch,
-            sequence=chained.sequence + 1,
-            previous_hash=chained.block_hash,
-            consumed_to=consumed_to,
-            created_at_us=created_at_us,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            digest=decision.digest,
-            sections=decision.sections,
-        )
 
     def _decide(self, taken: Sequence[Queued]) -> Decided:
         """The block of these records, or of the first of them; the state is then ahead of the log by it."""
@@ -272,31 +245,16 @@ class Writer:
         consumed_to = queued[-1].offset + 1 if queued else self.state.chained.consumed_to
         readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
         self.unreadable_records += len(queued) - len(readable)
-        created_at_us = self._now_us()
-        if readable or not queued:
-            sizes = [len(batch) for _, batch in readable]
-            decision = decide(
-                self.state,
-                [batch for _, batch in readable],
-                np.repeat(
-                    np.array([consumed_to - offset for offset, _ in readable], np.int64), np.array(sizes, np.int64)
-                ),
-                np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)]),
-                partitions=self._log.partitions,
-                created_at_us=created_at_us,
-                ids_max=self._limits.ids_max,
-            )
-        else:
-            decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
-        data = self._encode(decision, self.state.chained.epoch, consumed_to, created_at_us)
-        block = decode_made(data)
-        if fault := grammar_fault(block):
-            raise CheckFailed(
-                self.partition, block.header.sequence, f"it was decided wrongly and not appended: {fault}"
-            )
-        self.state.chained.advance(block.header)
+        decided = next_block(
+            self.state,
+            readable,
+            partitions=self._log.partitions,
+            created_at_us=self._now_us(),
+            consumed_to=consumed_to,
+            ids_max=self._limits.ids_max,
+        )
         self._due_us = self.state.pending.first_due_us()
-        return Decided(data, block)
+        return decided
 
     async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
         while True:

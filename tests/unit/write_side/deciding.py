@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from write_side.contract.block.block import Block, decode, encode, header_of
+from write_side.contract.block.block import Block
 from write_side.contract.block.limits import DUE_BYTES_MAX, FRAME_BYTES
 from write_side.contract.log.log import Record
 from write_side.contract.state.pending_columns import (
@@ -32,7 +32,7 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command
 from write_side.ledger.commands.fingerprint import fingerprints_of_block
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import Decision, decide
+from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 
 NOON_US = 1_760_000_000_000_500
 """Some moment. Ids carry milliseconds; the half one keeps blocks a few microseconds apart on the same side of every id."""
@@ -72,43 +72,36 @@ class DecidingPartition:
         """One record of commands or of messages from other partitions, one block, no heavier than it may become."""
         bound = batch.weight(self.state.pending)
         assert bound <= batch.weight(), "what is known of the state makes no batch heavier"
-        decision = decide(
-            self.state,
-            [batch],
-            np.ones(len(batch), np.int64),
-            np.arange(len(batch)),
-            partitions=self.partitions,
-            created_at_us=at_us,
-            ids_max=self.ids_max,
-            effects=self.effects,
-        )
-        self.next_offset += 1
-        block = self.append(decision, at_us, epoch=max(1, self.state.chained.epoch))
+        block = self.decide_records([batch], at_us)
         assert block.header.body_bytes <= FRAME_BYTES // 4 + bound + DUE_BYTES_MAX * int(
             (block.outcomes["back"] == 0).any()
         )
         return block
 
-    def open_epoch(self, at_us: int) -> Block:
-        decision = Decision({}, self.state.chained.refuse_ids_before_us, self.state.digest_bytes())
-        return self.append(decision, at_us, epoch=self.state.chained.epoch + 1)
-
-    def append(self, decision: Decision, at_us: int, *, epoch: int) -> Block:
-        data = encode(
+    def decide_records(self, records: Sequence[CommandBatch | StepBatch], at_us: int) -> Block:
+        """One block of these records of the queue."""
+        first = self.next_offset
+        self.next_offset += len(records)
+        decided = next_block(
+            self.state,
+            list(enumerate(records, first)),
             partitions=self.partitions,
-            partition=self.state.partition,
-            epoch=epoch,
-            sequence=self.state.chained.sequence + 1,
-            previous_hash=self.state.chained.block_hash,
-            consumed_to=self.next_offset,
             created_at_us=at_us,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            digest=decision.digest,
-            sections=decision.sections,
+            consumed_to=self.next_offset,
+            ids_max=self.ids_max,
+            epoch=max(1, self.state.chained.epoch),
+            effects=self.effects,
         )
-        self.state.chained.advance(header_of(data))
-        self.blocks.append(data)
-        return decode(data)
+        return self._kept(decided)
+
+    def open_epoch(self, at_us: int) -> Block:
+        decided = opening_block(self.state, partitions=self.partitions, created_at_us=at_us)
+        self.state.chained.advance(decided.block.header)
+        return self._kept(decided)
+
+    def _kept(self, decided: Decided) -> Block:
+        self.blocks.append(decided.data)
+        return decided.block
 
     def replayed(self) -> State:
         """A state folded from the blocks, with the fingerprints that a writer needs."""

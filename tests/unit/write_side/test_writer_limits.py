@@ -13,7 +13,7 @@ from fanfold.api.malformed import Malformed
 from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import RunningPartition, SimulatedClock
-from write_side.contract.block.block import HEADER_BYTES, Block
+from write_side.contract.block.block import HEADER_BYTES, Block, encode
 from write_side.contract.block.grammar import grammar_fault
 from write_side.contract.block.limits import COMMANDS_BYTES_MAX, DUE_MAX, OUTCOMES_MAX, RECORD_BYTES_MAX, ROWS_MAX
 from write_side.contract.log.log_memory import MemoryRecords
@@ -22,8 +22,8 @@ from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Kind
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Hold, Leg, LegsTransfer, Mode, Note, OpenAccount, Transfer
-from write_side.ledger.deciding.decide import Decision
-from write_side.owner.writer import Writer, WriterLimits
+from write_side.ledger.deciding import next_block
+from write_side.owner.writer import WriterLimits
 
 HOUR_US = 3_600_000_000
 LEGS = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
@@ -64,23 +64,17 @@ def test_weeks_without_a_command_before_a_deadline_end_no_writer(weeks: int) -> 
     virtual_time.run(idle, lambda: 0.001)
 
 
-class DecidesWrongly(Writer):
-    """Says that a command has a place behind what is consumed, which no reader takes."""
+async def test_a_block_that_readers_would_refuse_is_not_appended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that says that a command has a place behind what is consumed."""
 
-    def _encode(self, decision: Decision, epoch: int, consumed_to: int, created_at_us: int) -> bytes:
-        sections: Mapping[str, Any] = decision.sections
+    def wrongly(*, sections: Mapping[str, Any], **header: Any) -> bytes:
         if "outcomes" in sections:
             sections = {**sections, "outcomes": {**sections["outcomes"], "back": np.zeros(1, np.int64)}}
-        return super()._encode(decision._replace(sections=dict(sections)), epoch, consumed_to, created_at_us)
+        return encode(sections=sections, **header)
 
-
-async def test_a_block_that_readers_would_refuse_is_not_appended() -> None:
+    monkeypatch.setattr(next_block, "encode", wrongly)
     records = MemoryRecords(1)
     process = RunningPartition(records)
-    writer = process.writer
-    process.writer = DecidesWrongly(0, process.log, process.queue, process.clock, WriterLimits(), process._accepted)
-    process.outcomes._replay = process.writer.replay
-    assert writer is not process.writer
     async with process:
         asking = asyncio.create_task(process.intake.submit(OPENINGS[:1]))
         failure = await process.ended()

@@ -1,4 +1,4 @@
-"""What commands and messages can add to a block at most, in bytes: weights that keep each block within `contract/block/limits.py`.
+"""What commands and messages can add to a block at most, in bytes: the weights that keep it within `contract/block/limits.py`.
 
 A row's weight is a bound over everything that may become of it. What it depends on besides the row (how many legs a hold has that
 is captured, or a transfer that is answered) is asked of the pending table where there is one, and else taken at its worst: so

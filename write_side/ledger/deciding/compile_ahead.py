@@ -8,9 +8,6 @@ from __future__ import annotations
 import gc
 from collections import deque
 
-import numpy as np
-
-from write_side.contract.block.block import decode, encode, header_of
 from write_side.contract.log.log import Record
 from write_side.contract.state.fold_ids import forget_before
 from write_side.contract.state.replay import Replay
@@ -21,7 +18,7 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Hold, Leg, OpenAccount, Transfer
 from write_side.ledger.commands.fingerprint import fingerprints_of_block
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import decide
+from write_side.ledger.deciding.next_block import next_block
 
 
 def compile_ahead() -> None:
@@ -64,32 +61,19 @@ class _Partition:
         self.reader = Replay(State(partition))
 
     def decide(self, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:
-        chained = self._state.chained
-        sequence = chained.sequence + 1
-        decision = decide(
+        sequence = self._state.chained.sequence + 1
+        data, block = next_block(
             self._state,
-            [batch],
-            np.ones(len(batch), np.int64),
-            np.arange(len(batch)),
+            [(sequence, batch)],
             partitions=2,
             created_at_us=sequence + 1,
-            ids_max=1024,
-        )
-        block = encode(
-            partition=self._state.partition,
-            epoch=1,
-            sequence=sequence,
-            previous_hash=chained.block_hash,
             consumed_to=sequence + 1,
-            created_at_us=sequence + 1,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            digest=decision.digest,
-            sections=decision.sections,
+            ids_max=1024,
+            epoch=1,
         )
-        chained.advance(header_of(block))
         for each in (self._writer, self.reader):
-            each.take(Record(sequence, block))
-        return messages_of_block(decode(block))
+            each.take(Record(sequence, data))
+        return messages_of_block(block)
 
 
 def _account_in(partition: int) -> str:

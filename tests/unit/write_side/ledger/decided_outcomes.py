@@ -14,7 +14,6 @@ from write_side.contract.words.codes import Code, Kind, word_of
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import decide
 
 WORDS = {Code.EXISTS: "exists", Code.REPEATED: "repeated", Code.PENDING: "pending", Code.STALE: "stale"}
 """Of the codes that are no refusals; the others have their published word."""
@@ -81,18 +80,7 @@ def decide_items(partition: DecidingPartition, items: Iterable[Command | Chain],
 
 def decide_records(partition: DecidingPartition, records: Sequence[CommandBatch | StepBatch], at_us: int) -> Block:
     """One block of these records of the queue."""
-    sizes = [len(each) for each in records]
-    decision = decide(
-        partition.state,
-        records,
-        np.repeat(np.arange(len(records), 0, -1), sizes),
-        np.concatenate([np.zeros(0, np.int64), *map(np.arange, sizes)]),
-        partitions=partition.partitions,
-        created_at_us=at_us,
-        ids_max=partition.ids_max,
-    )
-    partition.next_offset += len(records)
-    return partition.append(decision, at_us, epoch=max(1, partition.state.chained.epoch))
+    return partition.decide_records(records, at_us)
 
 
 def balances_of(partition: DecidingPartition) -> dict[str, tuple[int, int, int, int]]:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import write_side.ledger.deciding.decide
@@ -25,7 +24,6 @@ from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import PRECEDENCE, Code, Kind
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Leg, Mode, OpenAccount, Reverse, Transfer
-from write_side.ledger.deciding.decide import decide
 from write_side.ledger.deciding.decide_loop import decide_loop
 
 ROOT = Path(__file__).resolve().parents[5]
@@ -386,17 +384,7 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     batches.append(batches[2].slice(1, 4))
     batches.append(CommandBatch.of([moved(9, "@world", "a", LIMIT - 1)]))
     for n, batch in enumerate(batches):
-        decision = decide(
-            partition.state,
-            [batch],
-            np.ones(len(batch), np.int64),
-            np.arange(len(batch)),
-            partitions=1,
-            created_at_us=NOON_US + 1 + n,
-            ids_max=1000,
-        )
-        partition.next_offset += 1
-        partition.append(decision, NOON_US + 1 + n, epoch=1)
+        partition.decide_batch(batch, NOON_US + 1 + n)
     partition.replayed()
     loops: list[Any] = [decide_loop, fold._fold_entries, fold_ids._fold_ids, fold._add_accounts, grammar._walk]
     assert [len(loop.signatures) for loop in loops] == [1] * len(loops)
