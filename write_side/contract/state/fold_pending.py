@@ -95,7 +95,7 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
 @njit(cache=True, nogil=True)
 def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, legs, outcome_ids, links):  # type: ignore[no-untyped-def]
     """Apply the rows in order; 0 or a fault number.  logged: int64[n, len(LOGGED)]; legs: all of them, `counts` a row."""
-    rows, _, pool, _, _, _, _, _, _, _ = table
+    rows, pool = table.rows, table.legs
     leg = 0
     for i in range(whats.size):
         a, b, what = ids[i, 0], ids[i, 1], whats[i]
@@ -144,7 +144,7 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
 @njit(cache=True, nogil=True)
 def _fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
     """Note in every process still open what became of its steps; 0 or a fault number."""
-    rows = table[0]
+    rows = table.rows
     for i in range(len(steps)):
         row = find_pending(table, ids[i, 0], ids[i, 1], np.int64(_PROCESS))
         if row < 0:

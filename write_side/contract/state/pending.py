@@ -8,7 +8,7 @@ kept in the state digest; deciding changes rows through the functions here, and 
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -113,7 +113,7 @@ def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
     """The row of (id, what), or -1.  table: see `PendingTable.arrays`; a, b: int64 words of the id."""
-    rows, slots, _, _, _, secret, _, _, _, _ = table
+    rows, slots, secret = table.rows, table.slots, table.secret
     slot = _find_slot(rows, slots, secret, a, b, what)
     return np.int64(-1) if slot < 0 else np.int64(slots[slot] & INDEX) - 1
 
@@ -121,7 +121,7 @@ def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     """A new row, all zero but its key and time, not yet in the digest (`take_in` does that). It must not be there."""
-    rows, slots, _, counts, _, secret, _, _, _, _ = table
+    rows, slots, counts, secret = table.rows, table.slots, table.counts, table.secret
     row = counts[0]
     slot = _find_slot(rows, slots, secret, a, b, what)
     slots[-1 - slot] = (_hash(a, b, what, secret) & TAG) | np.uint64(row + 1)
@@ -134,14 +134,14 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     rows[row, AT_US] = at_us
     rows[row, CHANGED_US] = at_us
     rows[row, FIRST_LEG] = counts[1]
-    table[6][row, NODE_WIDTH - 1] = 0
+    table.nodes[row, NODE_WIDTH - 1] = 0
     return row
 
 
 @njit_borrowing
 def add_leg(table, row, leg):  # type: ignore[no-untyped-def]
     """Append a copy of a leg, int64[LEG_WIDTH], to the row that was added last; where in the pool it is."""
-    rows, _, legs, counts, _, _, _, _, _, _ = table
+    rows, legs, counts = table.rows, table.legs, table.counts
     at = counts[1]
     for word in range(LEG_WIDTH):
         legs[at, word] = leg[word]
@@ -162,7 +162,7 @@ def partition_of_step(rows, legs, row, step):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def add_records(table, row, steps):  # type: ignore[no-untyped-def]
     """Room for the records of a process's steps, behind the legs of the row that was added last."""
-    rows, _, legs, counts, _, _, _, _, _, _ = table
+    rows, legs, counts = table.rows, table.legs, table.counts
     rows[row, STEPS] = steps
     for record in range(counts[1], counts[1] + steps):
         for column in range(LEG_WIDTH):
@@ -173,7 +173,7 @@ def add_records(table, row, steps):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def record_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Note what became of a step's try, or of its confirm or cancel, and where."""
-    rows, _, legs, _, _, _, _, _, _, _ = table
+    rows, legs = table.rows, table.legs
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     legs[record, RECORD_PARTITION] = partition
     first = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
@@ -199,7 +199,7 @@ def _lanes(rows, legs, row):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def take_in(table, digest, row):  # type: ignore[no-untyped-def]
     """Bring the digest from what the row was to what it is now."""
-    rows, _, legs, _, _, _, _, _, _, _ = table
+    rows, legs = table.rows, table.legs
     a, b = _lanes(rows, legs, row)
     digest[0] += a - np.uint64(rows[row, LANE_A])
     digest[1] += b - np.uint64(rows[row, LANE_B])
@@ -210,7 +210,7 @@ def take_in(table, digest, row):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def drop(table, digest, row):  # type: ignore[no-untyped-def]
     """Remove a row; the last one takes its number. Its legs are left to `PendingTable.reserve`."""
-    rows, slots, _, counts, _, secret, _, _, _, _ = table
+    rows, slots, counts, secret = table.rows, table.slots, table.counts, table.secret
     digest[0] -= np.uint64(rows[row, LANE_A])
     digest[1] -= np.uint64(rows[row, LANE_B])
     forget_pending(table, row)
@@ -228,7 +228,7 @@ def drop(table, digest, row):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-def]
     """Note that home has no open process begun before its block `low`; `purge` at the end of the block drops their steps."""
-    _, _, _, counts, lows, _, _, _, _, _ = table
+    counts, lows = table.counts, table.lows
     if low > lows[home_partition]:
         a, b = mix_low(home_partition, lows[home_partition])
         c, d = mix_low(home_partition, low)
@@ -244,7 +244,7 @@ def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-de
 @njit_borrowing
 def purge(table, digest):  # type: ignore[no-untyped-def]
     """Drop the steps of processes that are over: once a block, when a home partition's low has risen in it."""
-    rows, _, _, counts, lows, _, _, roots, _, _ = table
+    rows, counts, lows, roots = table.rows, table.counts, table.lows, table.roots
     if counts[2] == 0:
         return
     counts[2] = 0
@@ -257,7 +257,7 @@ def purge(table, digest):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: ignore[no-untyped-def]
     """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
-    rows, _, _, _, _, _, _, roots, _, _ = table
+    rows, roots = table.rows, table.roots
     for root, from_us in ((REVERSAL_ROOT, cut_off_us), (REVERSAL_ROOT + 1, timeless_from_us)):
         while roots[root] != 0 and rows[roots[root] - 1, DEADLINE_US] < from_us:
             drop(table, digest, roots[root] - 1)
@@ -270,7 +270,7 @@ def move_legs(table, row, first, half, end, moved_max):  # type: ignore[no-untyp
 
     From the last row to the first: one that takes the place of a dropped one comes from behind, and has moved.
     """
-    rows, _, legs, counts, _, _, _, _, _, _ = table
+    rows, legs, counts = table.rows, table.legs, table.counts
     moved = 0
     while row > 0 and moved < moved_max:
         at, to = rows[row - 1, FIRST_LEG], counts[1]
@@ -288,6 +288,21 @@ def move_legs(table, row, first, half, end, moved_max):  # type: ignore[no-untyp
             moved += size
         row -= 1
     return row
+
+
+class PendingArrays(NamedTuple):
+    """The arrays of a `PendingTable`, by the names that it has."""
+
+    rows: npt.NDArray[np.int64]
+    slots: npt.NDArray[np.uint64]
+    legs: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    lows: npt.NDArray[np.int64]
+    secret: np.uint64
+    nodes: npt.NDArray[np.int64]
+    roots: npt.NDArray[np.int64]
+    work: npt.NDArray[np.int64]
+    work_slots: npt.NDArray[np.uint64]
 
 
 class PendingTable:
@@ -319,9 +334,9 @@ class PendingTable:
         return int(self.counts[0])
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[np.int64] | npt.NDArray[np.uint64] | np.uint64, ...]:
+    def arrays(self) -> PendingArrays:
         """What the compiled functions take as `table`; to be asked again after `reserve`."""
-        return (
+        return PendingArrays(
             self.rows, self.slots, self.legs, self.counts, self.lows, self.secret,
             self.nodes, self.roots, self.work, self.work_slots,
         )  # fmt: skip

@@ -184,7 +184,14 @@ def count_open(counts, work, slots, secret, key_a, key_b, more):  # type: ignore
 
 @njit_inner
 def _count_legs(table, row, more):  # type: ignore[no-untyped-def]
-    rows, _, legs, counts, _, secret, _, _, work, work_slots = table
+    rows, legs, counts, secret, work, work_slots = (
+        table.rows,
+        table.legs,
+        table.counts,
+        table.secret,
+        table.work,
+        table.work_slots,
+    )
     for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
         count_open(counts, work, work_slots, secret, legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B], more)
 
@@ -192,7 +199,7 @@ def _count_legs(table, row, more):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def note_pending(table, row):  # type: ignore[no-untyped-def]
     """Bring the indexes to what a row, that is not over, is now. Its id, kind, beginning, deadline and legs never change."""
-    rows, _, _, _, _, _, nodes, roots, _, _ = table
+    rows, nodes, roots = table.rows, table.nodes, table.roots
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
     member = nodes[row, _MEMBER]
     is_due = rows[row, DEADLINE_US] > 0 and (
@@ -227,7 +234,7 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def forget_pending(table, row):  # type: ignore[no-untyped-def]
     """Take a row that is dropped out of the indexes."""
-    rows, _, _, _, _, _, nodes, roots, _, _ = table
+    rows, nodes, roots = table.rows, table.nodes, table.roots
     member = nodes[row, _MEMBER]
     if member & _IS_DUE:
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), row)
@@ -241,7 +248,7 @@ def forget_pending(table, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def renumber_pending(table, row, to):  # type: ignore[no-untyped-def]
     """A row has moved to another, empty place."""
-    _, _, _, _, _, _, nodes, roots, _, _ = table
+    nodes, roots = table.nodes, table.roots
     for word in range(NODE_WIDTH):
         nodes[to, word] = nodes[row, word]
     if nodes[to, _MEMBER] & _IS_DUE:
@@ -254,7 +261,7 @@ def renumber_pending(table, row, to):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def open_legs(table, key_a, key_b):  # type: ignore[no-untyped-def]
     """How many legs an account (its key, signed words) has in transfers under way and in steps that can still move money."""
-    _, _, _, _, _, secret, _, _, work, work_slots = table
+    secret, work, work_slots = table.secret, table.work, table.work_slots
     at = find_row(work, work_slots, secret, np.uint64(key_a), np.uint64(key_b))
     return np.int64(0) if at < 0 else work[at, 2]
 
@@ -262,7 +269,7 @@ def open_legs(table, key_a, key_b):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def take_due(table, until_us, found):  # type: ignore[no-untyped-def]
     """Write the rows whose deadline is not after `until_us` into `found`, int64[...], in (deadline, id) order; how many."""
-    rows, _, _, _, _, _, nodes, roots, _, _ = table
+    rows, nodes, roots = table.rows, table.nodes, table.roots
     n = 0
     while n < found.size and roots[DUE_ROOT] != 0 and rows[roots[DUE_ROOT] - 1, DEADLINE_US] <= until_us:
         found[n] = roots[DUE_ROOT] - 1
@@ -276,7 +283,7 @@ def take_due(table, until_us, found):  # type: ignore[no-untyped-def]
 @njit_borrowing
 def processes(table, found):  # type: ignore[no-untyped-def]
     """Write the rows of all processes into `found`, int64[at least as many]; how many. In no particular order."""
-    _, _, _, _, _, _, nodes, roots, _, _ = table
+    nodes, roots = table.nodes, table.roots
     n = 0
     if roots[PROCESS_ROOT] != 0:
         found[0] = roots[PROCESS_ROOT] - 1

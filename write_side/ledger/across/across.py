@@ -82,7 +82,7 @@ _REJECTED: Final = np.int64(StepState.REJECTED)
 @njit_inner
 def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
-    rows, _, pool, _, _, _, _, _, _, _ = table
+    rows, pool = table.rows, table.legs
     record_step(table, row, step, partition, action, code, sequence, at_us)
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
@@ -91,8 +91,8 @@ def _note_step(table, row, step, partition, action, code, sequence, at_us):  # t
 @njit_inner
 def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     """Write the steps noted by this outcome; every step of the transfer by its last one, so that one block tells the whole."""
-    table, tape, counts = book[3], book[6][3], book[7]
-    rows, pool = table[0], table[2]
+    table, tape, counts = book.table, book.output.tape, book.counts
+    rows, pool = table.rows, table.legs
     for step in range(rows[row, STEPS]):
         record = pool[rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step]
         for first in (RECORD_TRY_CODE, RECORD_END_CODE):
@@ -145,9 +145,9 @@ def _next_step(rows, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Do what the phase asks of home's own steps; whether any was done."""
-    _, lookup, _, table, _, times, _, _, _ = book
-    rows, pool = table[0], table[2]
-    here = np.int64(lookup[2])
+    lookup, table, times = book.lookup, book.table, book.times
+    rows, pool = table.rows, table.legs
+    here = np.int64(lookup.partition)
     phase = rows[row, STATE]
     first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     first, last = steps_of_phase(rows, row)
@@ -155,7 +155,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     for step in range(first, last):
         if rows[row, STATE] != phase:
             break
-        if not is_waited_for(rows, row, step) or partition_of_step(rows, table[2], row, step) != here:
+        if not is_waited_for(rows, row, step) or partition_of_step(rows, table.legs, row, step) != here:
             continue
         action = PLAN_TABLE[phase, ACTION]
         code, available = run_step(
@@ -163,7 +163,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if code != _DONE and action != _TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
-        _note_step(table, row, step, here, action, code, times[1], times[0])
+        _note_step(table, row, step, here, action, code, times.sequence, times.created_at_us)
         moved = True
         if code == _DONE:
             _count_step(rows, row, step)
@@ -175,7 +175,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
 @njit_inner
 def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Go on as far as home can by itself. The phase is then DONE, REFUSED, or one that waits for answers."""
-    rows = book[3][0]
+    rows = book.table.rows
     while rows[row, STATE] != _ENDED_DONE and rows[row, STATE] != _ENDED_REFUSED:
         if _next_step(rows, row) < 0:
             enter_phase(rows, row, PLAN_TABLE[rows[row, STATE], THEN])
@@ -187,13 +187,13 @@ def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
 def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Begin a transfer across partitions: PENDING and the row of its process, or at once the code of a rule that one of home's
     own legs breaks, and its available; nothing has moved then."""
-    _, lookup, _, table, digest, times, _, _, _ = book
+    lookup, table, digest, times = book.lookup, book.table, book.digest, book.times
     row = add_process(book, id_a, id_b, kind, option, legs, first, last)
-    rows, pool = table[0], table[2]
+    rows, pool = table.rows, table.legs
     first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
-    here = np.int64(lookup[2])
+    here = np.int64(lookup.partition)
     for step in range(rows[row, STEPS]):
-        if partition_of_step(rows, table[2], row, step) != here:
+        if partition_of_step(rows, table.legs, row, step) != here:
             continue
         authorised = (option & FROM_HOLD_BIT) if step == 0 else _ZERO
         code, available = check_legs(book, pool, first_leg, last_leg, step, authorised)
@@ -205,10 +205,10 @@ def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: 
                 code = _LIMITED
         if code != _DONE:
             drop(table, digest, row)
-            table[3][1] = first_leg
+            table.counts[1] = first_leg
             return code, available, np.int64(-1)
     advance(book, outcome, row, _ONE)
-    keep_pending(book, outcome, row, times[3], _ONE)
+    keep_pending(book, outcome, row, times.low, _ONE)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, _NOT_TOLD, row
 
@@ -221,8 +221,8 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
     runs again. An answer of state NONE only asks home to go on with its own steps. begun: as the participant was told; 0 of
     one that does not say.
     """
-    _, _, _, table, _, _, _, _, _ = book
-    rows = table[0]
+    table = book.table
+    rows = table.rows
     row = find_pending(table, id_a, id_b, _PROCESS)
     if row < 0 or step < 0 or step >= rows[row, STEPS] or not is_waited_for(rows, row, step):
         return _STALE, np.int64(-1)
@@ -237,7 +237,7 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
             return _STALE, np.int64(-1)
     else:
         event = EVENT_TABLE[phase, state]
-        if partition_of_step(rows, table[2], row, step) != partition:
+        if partition_of_step(rows, table.legs, row, step) != partition:
             rows[row, OPTION] |= asked
             return _STALE, np.int64(-1)
         _note_late_try(table, row, step, state, code, sequence, at_us, partition)
@@ -257,7 +257,7 @@ def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequenc
 @njit_inner
 def _note_late_try(table, row, step, state, code, sequence, at_us, partition):  # type: ignore[no-untyped-def]
     """A try that is answered behind the decision decides nothing any more; what became of it is told with the other steps."""
-    rows, pool = table[0], table[2]
+    rows, pool = table.rows, table.legs
     record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
     if rows[row, STATE] == _CANCELLING and state in (_HELD, _REJECTED) and pool[record, RECORD_TRY_CODE] == 0:
         _note_step(table, row, step, partition, _TRY, code, sequence, at_us)
@@ -266,8 +266,8 @@ def _note_late_try(table, row, step, state, code, sequence, at_us, partition):  
 @njit_inner
 def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
-    table = book[3]
-    rows = table[0]
+    table = book.table
+    rows = table.rows
     row = find_pending(table, id_a, id_b, _PROCESS)
     rows[row, CODE] = _TIMED_OUT
     enter_phase(rows, row, _CANCELLING)
@@ -276,13 +276,13 @@ def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
 
 @njit_inner
 def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
-    rows, times = book[3][0], book[5]
+    rows, times = book.table.rows, book.times
     advance(book, outcome, row, _ZERO)
     if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
         _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
     # With its legs where it asks, so that the messages that follow can be made from this block alone. What only counts an answer
     # leaves them out: a transfer of many legs would write them all with each of its steps.
-    keep_pending(book, outcome, row, times[3], rows[row, OPTION] & ASKS_BIT)
+    keep_pending(book, outcome, row, times.low, rows[row, OPTION] & ASKS_BIT)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, row

@@ -46,12 +46,12 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
 
     legs [first, last): as the command has them, sorted by account. Steps: what gives comes first, home's own before the others.
     """
-    _, lookup, _, table, _, times, _, _, _ = book
-    rows, pool = table[0], table[2]
-    partitions, here = lookup[3], np.int64(lookup[2])
-    row = add_pending(table, id_a, id_b, _PROCESS, times[0])
+    lookup, table, times = book.lookup, book.table, book.times
+    rows, pool = table.rows, table.legs
+    partitions, here = lookup.partitions, np.int64(lookup.partition)
+    row = add_pending(table, id_a, id_b, _PROCESS, times.created_at_us)
     rows[row, OPTION] = option | ASKS_BIT | (np.int64(kind) << KIND_SHIFT)
-    rows[row, BEGUN] = times[1]
+    rows[row, BEGUN] = times.sequence
     for worlds in (False, True):  # those of `@world` last: they depend on the others
         for i in range(first, last):
             if is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]) != worlds:
@@ -67,7 +67,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
     add_records(table, row, rows[row, STEPS])
     if option & TCC_BIT:
         rows[row, STATE] = _TRYING
-        rows[row, DEADLINE_US] = times[0] + TRY_LIMIT_US
+        rows[row, DEADLINE_US] = times.created_at_us + TRY_LIMIT_US
     else:
         rows[row, STATE] = _DEBITING
     return row
@@ -76,7 +76,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
 @njit_inner
 def _share_world(table, row, world):  # type: ignore[no-untyped-def]
     """A leg of `@world` in each partition, of what the other legs of its asset come to there."""
-    rows, _, pool, _, _, _, _, _, _, _ = table
+    rows, pool = table.rows, table.legs
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     for i in range(first, last):
         if pool[i, LEG_ASSET] != world[LEG_ASSET] or is_world(pool[i, LEG_KEY_A], pool[i, LEG_KEY_B]):
@@ -96,7 +96,7 @@ def _share_world(table, row, world):  # type: ignore[no-untyped-def]
 
 @njit_inner
 def _number_steps(table, row, here):  # type: ignore[no-untyped-def]
-    rows, _, pool, _, _, _, _, _, _, _ = table
+    rows, pool = table.rows, table.legs
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     step = np.int64(0)
     for sign in (-1, 1):

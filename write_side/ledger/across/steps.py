@@ -56,7 +56,7 @@ _SAGA_LAST_CREDIT: Final = np.int64(Manner.SAGA_LAST_CREDIT)
 @njit_inlined
 def factors_of(book, option, action):  # type: ignore[no-untyped-def]
     """What an action adds to (posted, held, transit) per unit of amount, for a step with these option bits."""
-    factors = book[8][manner_of(option), action]
+    factors = book.effects[manner_of(option), action]
     return factors[0], factors[1], factors[2]
 
 
@@ -88,8 +88,8 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
     command: home, step, action, option, begun, low.  legs [first, last): only tries have them.
     """
     home, step, action, option, begun, low = command
-    table = book[3]
-    rows, pool, lows = table[0], table[2], table[4]
+    table = book.table
+    rows, pool, lows = table.rows, table.legs, table.lows
     if begun < lows[home]:
         return _STALE
     row = find_pending(table, id_a, id_b, step_what(home, step))
@@ -97,7 +97,7 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
         if begun < rows[row, BEGUN] or rows[row, STATE] == _HELD:
             return _STALE
         # Its id was forgotten, and runs again: what is here is of the transfer before, which is over (home has one open at most).
-        drop(table, book[4], row)
+        drop(table, book.digest, row)
         row = np.int64(-1)
     state = _NONE if row < 0 else rows[row, STATE]
     move = MOVE_TABLE[state, action]
@@ -135,14 +135,14 @@ def take_step(book, outcome, id_a, id_b, command, legs, first, last):  # type: i
 
 @njit_inlined
 def _keep_step(book, outcome, row, home, low, legs):  # type: ignore[no-untyped-def]
-    raise_low(book[3], book[4], home, low)
+    raise_low(book.table, book.digest, home, low)
     keep_pending(book, outcome, row, low, legs)
 
 
 @njit_inlined
 def _add_step(book, id_a, id_b, home, step, option, begun):  # type: ignore[no-untyped-def]
-    table, times = book[3], book[5]
-    row = add_pending(table, id_a, id_b, step_what(home, step), times[0])
-    table[0][row, OPTION] = option
-    table[0][row, BEGUN] = begun
+    table, times = book.table, book.times
+    row = add_pending(table, id_a, id_b, step_what(home, step), times.created_at_us)
+    table.rows[row, OPTION] = option
+    table.rows[row, BEGUN] = begun
     return row

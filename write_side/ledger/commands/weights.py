@@ -152,14 +152,14 @@ def _count_legs(table, holds):  # type: ignore[no-untyped-def]
     for i in range(len(holds)):
         row = find_pending(table, holds[i, 0], holds[i, 1], _HOLD_KIND)
         if row >= 0:
-            found[i] = table[0][row, LEG_COUNT]
+            found[i] = table.rows[row, LEG_COUNT]
     return found
 
 
 @njit(cache=True, nogil=True)
 def _weigh_messages(table, kind, ids, home, step, action, legs):  # type: ignore[no-untyped-def]
     """int64[n]: by the rows that the messages are about. Nothing waits for the answer of a row that is not there."""
-    rows = table[0]
+    rows = table.rows
     found = np.empty(kind.size, np.int64)
     for i in range(kind.size):
         if kind[i] == _STEP_KIND:

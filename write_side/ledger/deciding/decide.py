@@ -94,14 +94,14 @@ class _Deciding:
         more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
         begun = state.pending.first_begun()
         self.low = state.chained.sequence + 1 if begun is None else begun
-        self.lookup = (state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
+        self.lookup = used.Lookup(state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
         buffers = state.buffers
-        self.output = (
+        self.output = used.Output(
             buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
             np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, used.TAPE_WIDTH),
         )  # fmt: skip
-        self.output[0][:, used.AVAILABLE] = NOT_TOLD
-        self.touched = buffers.rows("touched", len(self.output[1]) + 3 * gathered.openings + 1, 1).reshape(-1)
+        self.output.outcomes[:, used.AVAILABLE] = NOT_TOLD
+        self.touched = buffers.rows("touched", len(self.output.entries) + 3 * gathered.openings + 1, 1).reshape(-1)
         self.touched[0] = 0
         self.counts = np.zeros(used.COUNTS, np.int64)
         self.counts[used.ACCOUNTS] = state.count
@@ -129,15 +129,23 @@ class _Deciding:
         if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
             self._forget(max(self.cut_off_us, from_us), from_us)
         asset_hashes = state.asset_hashes.view(np.int64)
-        systems, system_keys = (state.world, state.transit, asset_hashes, state.asset_slots), self._system_keys()
+        systems = used.Systems(state.world, state.transit, asset_hashes, state.asset_slots)
+        system_keys = self._system_keys()
         chain_state = np.zeros(STATE_WIDTH, np.int64)
         reached, raised = 0, False
         while True:
-            times = (self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
-            book = (
-                (state.rows, state.changed_at_us, self.touched), self.lookup, systems, state.pending.arrays, state.digest,
-                times, self.output, self.counts, self.effects,
-            )  # fmt: skip
+            times = used.Times(self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
+            book = used.Book(
+                used.Accounts(state.rows, state.changed_at_us, self.touched),
+                self.lookup,
+                systems,
+                state.pending.arrays,
+                state.digest,
+                times,
+                self.output,
+                self.counts,
+                self.effects,
+            )
             reached, why = decide_loop(
                 reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
                 (state.ids.arrays, self.ids_max), chain_state,
@@ -172,9 +180,9 @@ class _Deciding:
 
     def _make_room(self) -> None:
         """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
-        outcomes, entries, opened, tape = self.output
-        self.output = (outcomes, _grown(entries, 2 * len(entries)), opened, _grown(tape, 2 * len(tape)))
-        self.touched = _grown(self.touched, len(self.output[1]) + 3 * self.gathered.openings + 1)
+        entries, tape = self.output.entries, self.output.tape
+        self.output = self.output._replace(entries=_grown(entries, 2 * len(entries)), tape=_grown(tape, 2 * len(tape)))
+        self.touched = _grown(self.touched, len(self.output.entries) + 3 * self.gathered.openings + 1)
 
 
 _CAPTURE_LEGS: Final = 256

@@ -48,10 +48,19 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
     ids: `IdTable.arrays`, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
     kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
-    accounts, lookup, systems, table, digest, times, output, counts, _ = book
-    outcomes = output[0]
+    accounts, lookup, systems, table, digest, times, output, counts = (
+        book.accounts,
+        book.lookup,
+        book.systems,
+        book.table,
+        book.digest,
+        book.times,
+        book.output,
+        book.counts,
+    )
+    outcomes = output.outcomes
     named, sides = (id_pairs, prints), (debit_a, debit_b, credit_a, credit_b, amounts, assets)
-    found = (lookup[0], lookup[1], systems[0])
+    found = (lookup.slots, lookup.secret, systems.world)
     i = np.int64(start)
     while i < kind.size:
         if kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
@@ -79,14 +88,14 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
         chain_refused = is_chain_refused(chain_state)
         if kind[i] == _OPEN:
             outcomes[i, CODE] = standing(
-                accounts[0], lookup, debit_a[i], debit_b[i], amounts[i], assets[i], row_keys[i]
+                accounts.rows, lookup, debit_a[i], debit_b[i], amounts[i], assets[i], row_keys[i]
             )
             if outcomes[i, CODE] == _DONE and chain_refused:
                 outcomes[i, CODE] = _NOT_RUN
             elif outcomes[i, CODE] == _DONE:
                 open_account(
-                    accounts, lookup, systems, system_keys, output[2], counts, i, debit_a[i], debit_b[i], amounts[i],
-                    assets[i], row_keys[i], times[0],
+                    accounts, lookup, systems, system_keys, output.opened, counts, i, debit_a[i], debit_b[i], amounts[i],
+                    assets[i], row_keys[i], times.created_at_us,
                 )  # fmt: skip
             refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _EXISTS
         else:
@@ -107,7 +116,7 @@ def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_s
                     )  # fmt: skip
                     ids[0][0][id_row, AMOUNT] = np.uint64(became)
                 else:
-                    move(i, id_row, sides, accounts, found, ids, digest, output, counts, times[0])
+                    move(i, id_row, sides, accounts, found, ids, digest, output, counts, times.created_at_us)
                 refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING
         end_chain_row(book, ids, commands, orders, chain_state, i, refused)
         i += 1

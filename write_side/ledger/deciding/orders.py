@@ -109,8 +109,8 @@ def has_room(output, counts, left):  # type: ignore[no-untyped-def]
     """Whether the output has room for all that an order can say, and for `left` plain transfers behind it, with
     what is held of both accounts and, in an atomic chain, when they were changed before."""
     return (
-        counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output[1])
-        and counts[TAPE] + TAPE_MAX + 4 * left <= len(output[3])
+        counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output.entries)
+        and counts[TAPE] + TAPE_MAX + 4 * left <= len(output.tape)
     )  # fmt: skip
 
 
@@ -127,15 +127,15 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
 @njit_inner
 def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
-    table, digest = book[3], book[4]
+    table, digest = book.table, book.digest
     code, available, held, start, end = capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last)
     if code == _PENDING:
         code, available, process = begin(
-            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table[2], start, end
+            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table.legs, start, end
         )  # fmt: skip
         if code == _PENDING:
-            table[0][process, LINK_A] = hold_a
-            table[0][process, LINK_B] = hold_b
+            table.rows[process, LINK_A] = hold_a
+            table.rows[process, LINK_B] = hold_b
             take_in(table, digest, process)
             set_aside(book, outcome, held, start, end)
     return code, available
@@ -144,7 +144,7 @@ def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, fi
 @njit_inner
 def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
     """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
-    _, lookup, _, _, _, _, _, _, _ = book
+    lookup = book.lookup
     row, legs = orders[0][order], orders[1]
     first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
     code, available = _DONE, _NOT_TOLD
@@ -201,8 +201,8 @@ def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type
 @njit_inner
 def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     """A transfer across partitions is over: its hold or reversal, its id, its row."""
-    table, times = book[3], book[5]
-    rows = table[0]
+    table, times = book.table, book.times
+    rows = table.rows
     a, b = rows[process, ID_A], rows[process, ID_B]
     kind = (rows[process, ROW_OPTION] >> KIND_SHIFT) & _KIND_MASK
     if kind == _CAPTURE:
@@ -211,14 +211,14 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
         reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, _ZERO)
-    end_id(ids[0], np.uint64(a), np.uint64(b), (times[1] << ROW_BITS) | outcome, code == _DONE)
-    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times[3])
+    end_id(ids[0], np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
+    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times.low)
 
 
 @njit_inner
 def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
-    _, lookup, _, table, digest, times, _, _, _ = book
+    lookup, table, digest, times = book.lookup, book.table, book.digest, book.times
     original = find_id(ids[0], np.uint64(other_a), np.uint64(other_b))
     if original < 0:
         return _TRANSFER_UNKNOWN, _NOT_TOLD
@@ -230,17 +230,17 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     if any_elsewhere(legs, first, last, lookup):
         code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
         if code == _PENDING:
-            table[0][process, LINK_A] = other_a
-            table[0][process, LINK_B] = other_b
+            table.rows[process, LINK_A] = other_a
+            table.rows[process, LINK_B] = other_b
             take_in(table, digest, process)
     else:
         code, available = transfer_legs(book, outcome, legs, first, last)
     if code in (_DONE, _PENDING):
-        row = add_pending(table, other_a, other_b, _REVERSAL, times[0])
-        table[0][row, ROW_STATE] = 1
-        table[0][row, ROW_DEADLINE_US] = np.int64(ids[0][0][original, TIME_US])
-        table[0][row, LINK_A] = id_a
-        table[0][row, LINK_B] = id_b
+        row = add_pending(table, other_a, other_b, _REVERSAL, times.created_at_us)
+        table.rows[row, ROW_STATE] = 1
+        table.rows[row, ROW_DEADLINE_US] = np.int64(ids[0][0][original, TIME_US])
+        table.rows[row, LINK_A] = id_a
+        table.rows[row, LINK_B] = id_b
         keep_pending(book, outcome, row, _ZERO, _ZERO)
     return np.int64(code), available
 
@@ -248,9 +248,9 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
 @njit_inner
 def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
     """Set and clear flags of an account; the code."""
-    accounts, lookup, _, _, _, _, _, _, _ = book
-    rows = accounts[0]
-    number = find_row(rows, lookup[0], lookup[1], np.uint64(key_a), np.uint64(key_b))
+    accounts, lookup = book.accounts, book.lookup
+    rows = accounts.rows
+    number = find_row(rows, lookup.slots, lookup.secret, np.uint64(key_a), np.uint64(key_b))
     if number < 0:
         return _UNKNOWN
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
@@ -258,7 +258,7 @@ def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-u
         return _CLOSED
     # Money that a transfer under way may still bring, or bring back, counts too.
     empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
-    if to_set & _CLOSED_FLAG and not (empty and open_legs(book[3], key_a, key_b) == 0):
+    if to_set & _CLOSED_FLAG and not (empty and open_legs(book.table, key_a, key_b) == 0):
         return _NOT_EMPTY
     change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
     return _DONE

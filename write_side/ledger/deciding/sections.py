@@ -25,9 +25,9 @@ Sections = dict[str, dict[str, Any]]
 _IS_REFUSAL: Final = np.array([code in REFUSALS for code in range(256)])
 
 
-def sections_of(state: State, gathered: Gathered, output: tuple[Any, ...], counts: Int64s) -> Sections:
+def sections_of(state: State, gathered: Gathered, output: used.Output, counts: Int64s) -> Sections:
     """The sections of a block. output, counts: as the loop left them (`book.py`)."""
-    decided, entries, opened, tape = output
+    decided, entries, opened, tape = output.outcomes, output.entries, output.opened, output.tape
     code, available = decided[:, used.CODE].astype(np.uint8), decided[:, used.AVAILABLE]
     repeated = np.flatnonzero(code == Code.REPEATED)
     sections: Sections = {

@@ -1,15 +1,4 @@
-"""The book: everything one partition's decision reads and writes, as the tuples of arrays that the compiled rules pass on.
-
-    book      accounts, lookup, systems, table, digest, times, output, counts, effects
-    accounts  rows, changed_at_us, touched (`account_rows.py`)
-    lookup    slots, secret, partition, partitions (uint64)
-    systems   world, transit int64[assets], hashes of the assets int64[assets], and where they are found (`State.asset_slots`)
-    table     the pending rows (`pending.py`)
-    times     created_at_us, sequence, refuse_ids_before_us, low (the first block that began a process still open)
-    output    outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome, account, posted,
-              version), opened int64[...] (outcome, or a negative for a system account), tape
-    counts    int64[7]: how many are used of each, by the names below
-    effects   int64[manners, actions, 3] (`participant.EFFECTS`)
+"""The book: everything one partition's decision reads and writes, as named tuples of arrays that the compiled rules pass on.
 
 The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
 them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
@@ -17,14 +6,15 @@ them. Few arrays, because every function takes the book, and what compiling take
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, touch
-from write_side.contract.state.pending import drop, take_in
+from write_side.contract.state.pending import PendingArrays, drop, take_in
 from write_side.contract.state.pending_columns import (
     BEGUN,
     CHANGED_US,
@@ -38,6 +28,71 @@ from write_side.contract.state.pending_columns import (
     WHAT,
 )
 from write_side.contract.state.pending_index import note_pending
+
+Int64s = npt.NDArray[np.int64]
+Uint64s = npt.NDArray[np.uint64]
+
+
+class Accounts(NamedTuple):
+    """Account rows (`account_rows.py`)."""
+
+    rows: Int64s
+    changed_at_us: Int64s
+    touched: Int64s
+
+
+class Lookup(NamedTuple):
+    """Where an account is found, and which accounts live here. slots: uint64; secret, partition, partitions: uint64."""
+
+    slots: Uint64s
+    secret: np.uint64
+    partition: np.uint64
+    partitions: np.uint64
+
+
+class Systems(NamedTuple):
+    """Numbers of the system accounts by asset, int64[assets]; hashes of the assets, and where they are found
+    (`State.asset_slots`, uint64)."""
+
+    world: Int64s
+    transit: Int64s
+    hashes: Int64s
+    slots: Uint64s
+
+
+class Times(NamedTuple):
+    """created_at_us and sequence of the block, the cut-off of ids, and `low`: the first block that began a process still open."""
+
+    created_at_us: int
+    sequence: int
+    refuse_ids_before_us: int
+    low: int
+
+
+class Output(NamedTuple):
+    """What is decided. outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome,
+    account, posted, version), opened int64[...] (outcome, or a negative for a system account), tape int64[t, TAPE_WIDTH]."""
+
+    outcomes: Int64s
+    entries: Int64s
+    opened: Int64s
+    tape: Int64s
+
+
+class Book(NamedTuple):
+    """table: the pending rows; counts int64[COUNTS]: how many are used of each, by the names below; effects
+    int64[manners, actions, 3] (`participant.EFFECTS`)."""
+
+    accounts: Accounts
+    lookup: Lookup
+    systems: Systems
+    table: PendingArrays
+    digest: Uint64s
+    times: Times
+    output: Output
+    counts: Int64s
+    effects: Int64s
+
 
 ACCOUNTS: Final = 0
 IDS: Final = 1
@@ -81,8 +136,8 @@ def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untype
     """An entry of the block: the account as it is now, with its held sum where there is one."""
     entry = counts[ENTRIES]
     if rows[number, HELD] != 0:
-        _note_held(output[3], counts, entry, rows[number, HELD])
-    entries = output[1]
+        _note_held(output.tape, counts, entry, rows[number, HELD])
+    entries = output.entries
     entries[entry, 0] = outcome
     entries[entry, 1] = number
     entries[entry, 2] = rows[number, POSTED]
@@ -93,7 +148,7 @@ def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untype
 @njit_inner
 def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
     """A row of the tape with two values at most."""
-    tape, counts = book[6][3], book[7]
+    tape, counts = book.output.tape, book.counts
     at = counts[TAPE]
     tape[at, 0] = sort
     tape[at, 1] = row
@@ -105,22 +160,32 @@ def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
 @njit_inner
 def change(accounts, digest, output, counts, at_us, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     """Add to an account's sums, as its next version, and note the entry. The limits have been checked."""
-    rows, changed_at_us, touched = accounts
+    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
     touch(rows, changed_at_us, touched, digest, number, at_us)
     rows[number, POSTED] += posted
     rows[number, HELD] += held
     rows[number, VERSION] += 1
     if held != 0 and rows[number, HELD] == 0:
-        _note_held(output[3], counts, counts[ENTRIES], np.int64(0))
+        _note_held(output.tape, counts, counts[ENTRIES], np.int64(0))
     note_entry(rows, output, counts, outcome, number)
 
 
 @njit_inner
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
-    rows = book[0][0]
-    note(book, np.int64(FLAGS_AFTER), book[7][ENTRIES], flags, np.int64(0))
-    change(book[0], book[4], book[6], book[7], book[5][0], outcome, number, np.int64(0), np.int64(0))
+    rows = book.accounts.rows
+    note(book, np.int64(FLAGS_AFTER), book.counts[ENTRIES], flags, np.int64(0))
+    change(
+        book.accounts,
+        book.digest,
+        book.output,
+        book.counts,
+        book.times.created_at_us,
+        outcome,
+        number,
+        np.int64(0),
+        np.int64(0),
+    )
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 
@@ -130,9 +195,9 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
 
     with_legs: 1 when its legs are new or changed, and are all written again.
     """
-    _, _, _, table, digest, times, output, counts, _ = book
-    rows, pool, tape = table[0], table[2], output[3]
-    rows[row, CHANGED_US] = times[0]
+    table, digest, times, output, counts = book.table, book.digest, book.times, book.output, book.counts
+    rows, pool, tape = table.rows, table.legs, output.tape
+    rows[row, CHANGED_US] = times.created_at_us
     if rows[row, STATE] != 0:
         take_in(table, digest, row)
         note_pending(table, row)
@@ -161,7 +226,7 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
 @njit_inner
 def end_pending(book, outcome, row, low):  # type: ignore[no-untyped-def]
     """Write into the block that a pending row is over, and drop it."""
-    table, digest = book[3], book[4]
-    table[0][row, STATE] = 0
+    table, digest = book.table, book.digest
+    table.rows[row, STATE] = 0
     keep_pending(book, outcome, row, low, np.int64(0))
     drop(table, digest, row)

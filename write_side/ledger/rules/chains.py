@@ -66,33 +66,40 @@ def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # ty
 @njit_inner
 def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
     """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
-    accounts, lookup, systems, _, _, times, _, _, _ = book
-    rows, changed_at_us, _ = accounts
+    accounts, lookup, systems, times = book.accounts, book.lookup, book.systems, book.times
+    rows, changed_at_us = accounts.rows, accounts.changed_at_us
     _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, order = commands
     if order[row] >= 0:
         for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
             number = number_of_leg(book, orders[1], leg)
-            if number >= 0 and changed_at_us[number] != times[0]:
+            if number >= 0 and changed_at_us[number] != times.created_at_us:
                 note(book, _BEFORE, number, changed_at_us[number], _ZERO)
         return
     for a, b in ((debit_a[row], debit_b[row]), (credit_a[row], credit_b[row])):
         number = np.int64(-1)
         if not (a == _WORLD_A and b == _WORLD_B):
-            number = find_row(rows, lookup[0], lookup[1], a, b)
+            number = find_row(rows, lookup.slots, lookup.secret, a, b)
         elif assets[row] >= 0:
-            number = systems[0][assets[row]]
-        if number >= 0 and changed_at_us[number] != times[0]:
+            number = systems.world[assets[row]]
+        if number >= 0 and changed_at_us[number] != times.created_at_us:
             note(book, _BEFORE, number, changed_at_us[number], _ZERO)
 
 
 @njit_inner
 def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
-    accounts, lookup, systems, _, digest, _, output, counts, _ = book
-    rows = accounts[0]
+    accounts, lookup, systems, digest, output, counts = (
+        book.accounts,
+        book.lookup,
+        book.systems,
+        book.digest,
+        book.output,
+        book.counts,
+    )
+    rows = accounts.rows
     _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
     for row in range(chain_state[BEGAN], end):
-        if output[0][row, CODE] != _DONE:
+        if output.outcomes[row, CODE] != _DONE:
             continue
         if order[row] >= 0:
             for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
@@ -105,20 +112,20 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
                 (credit_a[row], credit_b[row], -amounts[row]),
             ):
                 if a == _WORLD_A and b == _WORLD_B:
-                    number = systems[0][assets[row]]
+                    number = systems.world[assets[row]]
                 else:
-                    number = find_row(rows, lookup[0], lookup[1], a, b)
+                    number = find_row(rows, lookup.slots, lookup.secret, a, b)
                 rows[number, POSTED] += amount
                 rows[number, VERSION] -= 1
-        output[0][row, CODE] = _BATCH_REFUSED
-        output[0][row, AVAILABLE] = _NOT_TOLD
+        output.outcomes[row, CODE] = _BATCH_REFUSED
+        output.outcomes[row, AVAILABLE] = _NOT_TOLD
         id_row = find_id(ids[0], id_pairs[row, 0], id_pairs[row, 1])
         if id_row >= 0:  # else the cut-off has passed it meanwhile
             ids[0][0][id_row, AMOUNT] = np.uint64(REFUSED)
             ids[0][0][id_row, PARTIES] = np.uint64(0)
-    tape = output[3]
+    tape = output.tape
     for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
         if tape[at, 0] == _BEFORE:
-            untouch(rows, accounts[1], accounts[2], digest, tape[at, 1], tape[at, 2])
+            untouch(rows, accounts.changed_at_us, accounts.touched, digest, tape[at, 1], tape[at, 2])
     counts[ENTRIES] = chain_state[FIRST_ENTRY]
     counts[TAPE] = chain_state[FIRST_TAPED]

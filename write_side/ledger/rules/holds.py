@@ -64,7 +64,7 @@ _RECEIVES: Final = (np.int64(1), np.int64(0), np.int64(0))
 def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
     """Whether a leg's account lives in another partition; `@world` lives in each."""
     return (
-        not is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]) and np.uint64(leg[LEG_KEY_A]) % lookup[3] != lookup[2]
+        not is_world(leg[LEG_KEY_A], leg[LEG_KEY_B]) and np.uint64(leg[LEG_KEY_A]) % lookup.partitions != lookup.partition
     )  # fmt: skip
 
 
@@ -92,11 +92,11 @@ def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-
 @njit_inner
 def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Authorise: the code and its available."""
-    _, lookup, _, table, _, times, _, _, _ = book
+    lookup, table, times = book.lookup, book.table, book.times
     for i in range(first, last):
         if legs[i, LEG_AMOUNT] < 0 and is_elsewhere(legs[i], lookup):
             return _SPANS, _NOT_TOLD
-    if 0 < deadline_us <= times[0]:
+    if 0 < deadline_us <= times.created_at_us:
         return _PASSED, _NOT_TOLD
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
     for i in range(first, last):
@@ -109,16 +109,18 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     ):
         return _LIMITED, _NOT_TOLD
     move_legs(book, outcome, legs, first, last, _ZERO, _HOLDS, _NOTHING)
-    row = add_pending(table, id_a, id_b, _HOLD, times[0])
-    rows = table[0]
+    row = add_pending(table, id_a, id_b, _HOLD, times.created_at_us)
+    rows = table.rows
     rows[row, STATE] = _OPEN_HOLD
     rows[row, OPTION] = option
     rows[row, DEADLINE_US] = deadline_us
     for i in range(first, last):
         leg = add_leg(table, row, legs[i])
         elsewhere = legs[i, LEG_STEP] == 1
-        table[2][leg, LEG_STEP] = 0
-        table[2][leg, LEG_PARTITION] = np.int64(np.uint64(legs[i, LEG_KEY_A]) % lookup[3] if elsewhere else lookup[2])
+        table.legs[leg, LEG_STEP] = 0
+        table.legs[leg, LEG_PARTITION] = np.int64(
+            np.uint64(legs[i, LEG_KEY_A]) % lookup.partitions if elsewhere else lookup.partition
+        )
     keep_pending(book, outcome, row, _ZERO, _ONE)
     return _DONE, _NOT_TOLD
 
@@ -126,14 +128,14 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
 @njit_inlined
 def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     """The row of a hold, and the code that says why it cannot be used (DONE when it can). One past its deadline is over."""
-    table, times = book[3], book[5]
-    rows = table[0]
+    table, times = book.table, book.times
+    rows = table.rows
     row = find_pending(table, a, b, _HOLD)
     if row < 0:
         return row, _UNKNOWN
     if rows[row, STATE] == _BUSY_HOLD:
         return row, _BUSY
-    if 0 < rows[row, DEADLINE_US] <= times[0]:
+    if 0 < rows[row, DEADLINE_US] <= times.created_at_us:
         return row, _UNKNOWN
     return row, _DONE
 
@@ -145,7 +147,7 @@ def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped
 
     amount, legs: as `commands.Capture` has them. Conditions of the hold were tested when it was made.
     """
-    rows, pool, counts = table[0], table[2], table[3]
+    rows, pool, counts = table.rows, table.legs, table.counts
     start, count = rows[row, FIRST_LEG], rows[row, LEG_COUNT]
     at = counts[1] + _BEHIND_A_PROCESS
     if amount > 0 and (count != 2 or last > first):
@@ -184,7 +186,7 @@ def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped
 @njit_inner
 def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-def]
     """Lower (sign -1) or raise again (+1) what is left of a hold by legs of the pool; `@world` may be shared out among them."""
-    rows, pool = table[0], table[2]
+    rows, pool = table.rows, table.legs
     for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
         for i in range(first, last):
             if (
@@ -197,7 +199,7 @@ def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-d
 
 @njit_inner
 def _is_used_up(table, row):  # type: ignore[no-untyped-def]
-    rows, pool = table[0], table[2]
+    rows, pool = table.rows, table.legs
     first = rows[row, FIRST_LEG]
     for leg in range(first, first + rows[row, LEG_COUNT]):  # noqa: SIM110 -- numba knows no all()
         if pool[leg, LEG_AMOUNT] != 0:
@@ -208,8 +210,8 @@ def _is_used_up(table, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     """Let go what is left, and end the hold."""
-    table = book[3]
-    rows, pool = table[0], table[2]
+    table = book.table
+    rows, pool = table.rows, table.legs
     first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
     for leg in range(first, last):
         # What receives has nothing held, and may live elsewhere.
@@ -220,8 +222,8 @@ def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
 
 @njit_inner
 def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
-    rows = book[3][0]
-    if final or _is_used_up(book[3], row):
+    rows = book.table.rows
+    if final or _is_used_up(book.table, row):
         _let_go(book, outcome, row)
     else:
         rows[row, STATE] = _OPEN_HOLD
@@ -232,11 +234,11 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
 def capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code and its available, and what a transfer across partitions is begun of when the code is
     PENDING because legs are elsewhere: the hold's row, and the first and last leg in the pool. Nothing has moved then."""
-    _, lookup, _, table, _, _, _, _, _ = book
+    lookup, table = book.lookup, book.table
     row, code = _find_hold(book, hold_a, hold_b)
     if code != _DONE:
         return code, _NOT_TOLD, row, _ZERO, _ZERO
-    pool = table[2]
+    pool = table.legs
     start, end = _captured(table, row, amount, legs, first, last)
     if start == end:
         return _EXCEEDED, _NOT_TOLD, row, start, end
@@ -255,17 +257,17 @@ def capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last):  
 @njit_inner
 def set_aside(book, outcome, row, start, end):  # type: ignore[no-untyped-def]
     """Legs of the pool that a capture across partitions has begun to move: the hold is busy until `end_capture`."""
-    table = book[3]
+    table = book.table
     _take_from_hold(table, row, start, end, -_ONE)
-    table[0][row, STATE] = _BUSY_HOLD
+    table.rows[row, STATE] = _BUSY_HOLD
     keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
 @njit_inner
 def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
-    table = book[3]
-    rows = table[0]
+    table = book.table
+    rows = table.rows
     row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _HOLD)
     if not done:
         first = rows[process, FIRST_LEG]
@@ -285,4 +287,4 @@ def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
 @njit_inner
 def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
     """A hold's deadline has come."""
-    _let_go(book, outcome, find_pending(book[3], hold_a, hold_b, _HOLD))
+    _let_go(book, outcome, find_pending(book.table, hold_a, hold_b, _HOLD))

@@ -73,7 +73,7 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
         outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
         return ANSWERED_REFUSED
-    if id_time_us == at_us and table[3][0] > 0 and _is_open(table, np.int64(id_a), np.int64(id_b)):
+    if id_time_us == at_us and table.counts[0] > 0 and _is_open(table, np.int64(id_a), np.int64(id_b)):
         outcomes[i, CODE] = _EXPIRED
         return ANSWERED_REFUSED
     if not_run:

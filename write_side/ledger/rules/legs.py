@@ -85,8 +85,8 @@ def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
     """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
     a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
     if is_world(a, b):
-        return world_of(book[2], book[1][1], legs[leg, LEG_ASSET])
-    return find_row(book[0][0], book[1][0], book[1][1], np.uint64(a), np.uint64(b))
+        return world_of(book.systems, book.lookup.secret, legs[leg, LEG_ASSET])
+    return find_row(book.accounts.rows, book.lookup.slots, book.lookup.secret, np.uint64(a), np.uint64(b))
 
 
 @njit_inlined
@@ -135,7 +135,9 @@ def check_legs(book, legs, first, last, step, authorised):  # type: ignore[no-un
     for i in range(first, last):
         if step != ANY_STEP and legs[i, LEG_STEP] != step:
             continue
-        found, spendable = _leg_code(book[0][0], book[2][2], number_of_leg(book, legs, i), legs[i], authorised)
+        found, spendable = _leg_code(
+            book.accounts.rows, book.systems.hashes, number_of_leg(book, legs, i), legs[i], authorised
+        )
         if _RANKS[found] < _RANKS[code]:
             code, available = found, spendable
     return code, available
@@ -147,7 +149,7 @@ def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-u
 
     debit, credit: factors of |amount|, three integers, for legs that give and receive.  The accounts must be there.
     """
-    rows, transit = book[0][0], book[2][1]
+    rows, transit = book.accounts.rows, book.systems.transit
     for i in range(first, last):
         if step != ANY_STEP and legs[i, LEG_STEP] != step:
             continue
@@ -180,8 +182,8 @@ def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore
 @njit_inner
 def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
-    rows, transit = book[0][0], book[2][1]
-    at_us, counts = book[5][0], book[7]
+    rows, transit = book.accounts.rows, book.systems.transit
+    at_us, counts = book.times.created_at_us, book.counts
     for i in range(first, last):
         if step != ANY_STEP and legs[i, LEG_STEP] != step:
             continue
@@ -190,7 +192,17 @@ def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: i
         size = abs(amount)
         number = number_of_leg(book, legs, i)
         if factors[0] != 0 or factors[1] != 0:
-            change(book[0], book[4], book[6], counts, at_us, outcome, number, factors[0] * size, factors[1] * size)
+            change(
+                book.accounts,
+                book.digest,
+                book.output,
+                counts,
+                at_us,
+                outcome,
+                number,
+                factors[0] * size,
+                factors[1] * size,
+            )
         is_first = True
         for j in range(first, i):
             if (step == ANY_STEP or legs[j, LEG_STEP] == step) and legs[j, LEG_ASSET] == legs[i, LEG_ASSET]:
@@ -200,4 +212,4 @@ def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: i
             total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
             if total != 0:
                 through = transit[asset_of(rows, number)]
-                change(book[0], book[4], book[6], counts, at_us, outcome, through, total, np.int64(0))
+                change(book.accounts, book.digest, book.output, counts, at_us, outcome, through, total, np.int64(0))

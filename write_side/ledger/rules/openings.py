@@ -47,7 +47,7 @@ def standing(rows, lookup, a, b, floor, asset, row_key):  # type: ignore[no-unty
 @njit_inner
 def open_account(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here."""
-    rows, changed_at_us, touched = accounts
+    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
     slots, secret, _, _ = lookup
     world, transit, _, _ = systems
     world_keys, transit_keys = system_keys

@@ -98,13 +98,13 @@ def move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us):
     """A plain transfer between two accounts of this partition: its code."""
     debit_a, debit_b, credit_a, credit_b, amounts, assets = sides
     slots, secret, world = found
-    rows, changed_at_us, touched = accounts
+    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
     amount, asset = amounts[i], assets[i]
     debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
     credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
     code, spendable = _transfer_code(rows, debit, credit, asset, amount)
-    output[0][i, CODE] = code
-    output[0][i, AVAILABLE] = spendable
+    output.outcomes[i, CODE] = code
+    output.outcomes[i, AVAILABLE] = spendable
     if code == _DONE:
         ids[0][0][id_row, AMOUNT] = np.uint64(amount)
         ids[0][0][id_row, PARTIES] = np.uint64((debit << 32) | credit)
@@ -126,8 +126,8 @@ def prefetch_ahead(i, named, sides, ids, accounts, found):  # type: ignore[no-un
         prefetch_home(ids[0][1], id_pairs[ahead, 0], id_pairs[ahead, 1], ids[0][2])
         prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
         prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
-        prefetch_account(accounts[0], slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
-        prefetch_account(accounts[0], slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
+        prefetch_account(accounts.rows, slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
+        prefetch_account(accounts.rows, slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
 
 
 @njit_inner
@@ -142,9 +142,9 @@ def plain_run(  # type: ignore[no-untyped-def]
         if kind[i] != _TRANSFER or order[i] >= 0 or chain[i] != 0:
             return i
         prefetch_ahead(i, named, sides, ids, accounts, found)
-        id_row = take_id(i, named, ids, table, digest, counts, output[0], times, raised and i == start, False)
+        id_row = take_id(i, named, ids, table, digest, counts, output.outcomes, times, raised and i == start, False)
         if id_row == FULL:
             return i
         if id_row >= 0:
-            move(i, id_row, sides, accounts, found, ids, digest, output, counts, times[0])
+            move(i, id_row, sides, accounts, found, ids, digest, output, counts, times.created_at_us)
     return kind.size

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import write_side.ledger.deciding.decide
-from tests.unit.write_side import deciding
+import write_side.ledger.deciding.next_block
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.ledger.decided_outcomes import DecidedOutcomes, balances_of, word
 from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
@@ -331,7 +331,7 @@ def test_a_log_of_before_that_forgot_all_ids_by_one_cut_off_folds_as_it_was_writ
     partition = DecidingPartition(ids_max=10)
     with monkeypatch.context() as before:
         before.setattr(write_side.ledger.deciding.decide, "forget_before", alike)
-        before.setattr(deciding, "encode", untold)
+        before.setattr(write_side.ledger.deciding.next_block, "encode", untold)
         partition.decide([*opened("a"), *timeless_deposits(0, 5)], NOON_US)
         for n in range(1, 4):
             flood: list[Command] = [moved(100 * n + i, "@world", "a", 1, NOON_US + n * HOUR_US) for i in range(20)]
