@@ -152,6 +152,8 @@ def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped
     at = counts[1] + _BEHIND_A_PROCESS
     if amount > 0 and (count != 2 or last > first):
         return at, at
+    # `decide.py` makes room for each capture of a block; nothing is ever written behind the end of the pool.
+    assert at + count <= len(pool)
     end = at
     for i in range(count):
         left = pool[start + i, LEG_AMOUNT]
