@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
+from deploy.descriptors import connections_max
 from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
@@ -38,7 +39,7 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,
-            http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX),  # type: ignore[arg-type]
+            http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX, connections_max()),  # type: ignore[arg-type]
             lifespan="off",
             log_level="warning",
             timeout_graceful_shutdown=5,

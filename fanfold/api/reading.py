@@ -109,24 +109,17 @@ def id_of_key(key: str) -> str:
 
 def _single(kind: type[T], members: Members, key: str | None, about: str | None = None) -> tuple[T, bool]:
     named = {name: value for name, value in members.items() if name != DRY_RUN} if DRY_RUN in members else members
-    if key is not None:
-        named = _identified(kind, named, id_of_key(key), about is not None)
+    id = None if key is None else id_of_key(key)
+    if id is not None and "id" not in named:
+        named = {**named, "id": id}
     command = _read(kind, named, about=about)
+    # A client may repeat the id itself as the key, for proxies that look at the header.
+    if id is not None and cast("Any", command).id.lower() != id.lower():
+        raise Malformed("ids_differ", "id", "must be the same as the Idempotency-Key when both are given")
     dry_run = members.get(DRY_RUN, False)
     if not isinstance(dry_run, bool):
         raise Malformed("body_malformed", DRY_RUN, "must be true or false")
     return command, dry_run
-
-
-def _identified(kind: type, members: Members, id: str, about: bool) -> Members:
-    """With the id of its key. A client may repeat the id itself as the key, for proxies that look at the header."""
-    if "id" not in members:
-        return {**members, "id": id}
-    given = members["id"]
-    if isinstance(given, str) and given.lower() != id.lower():
-        _read(kind, members, about=None if not about else "")  # what is malformed is said first
-        raise Malformed("ids_differ", "id", "must be the same as the Idempotency-Key when both are given")
-    return members
 
 
 def _read(kind: type[T], members: Members, *, about: str | None = None) -> T:

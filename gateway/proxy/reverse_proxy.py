@@ -126,7 +126,7 @@ ONLY_READ: Final = "This was only a question: no money is affected. Ask again so
 """For what the read side does not answer: the table's words are for writes, which may have been made."""
 
 NEVER_SENT: Final = (
-    "This request never left the gateway: it did nothing and moved no money. Send it again soon with the same id."
+    "This request never left the gateway: nothing was done, and it moved no money. Send it again soon with the same id."
 )
 """For a write that did not reach the write side."""
 

@@ -264,6 +264,8 @@ class Hub:
 
     def _tell(self, session: Watcher, in_silent: bool) -> None:
         """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""
+        if session not in self._streams:
+            return  # it has left: nothing is kept for it
         live = not in_silent and (not self.silent or len(self.silent) < len(self.partitions))
         if session.live is not live:
             session.tell_status(live)

@@ -39,6 +39,7 @@ from write_side.intake.intake import Intake
 from write_side.owner.clock import ClockStepped
 from write_side.owner.failures import Next, what_follows
 from write_side.owner.follower import Follower
+from write_side.owner.look import look
 from write_side.owner.partition import Partition, Standing
 from write_side.owner.relay import Relay
 from write_side.owner.writer import Overtaken, Writer, WriterLimits
@@ -182,6 +183,7 @@ class WriteSide:
         )
         life.start(self._live())
         life.start(self._settle())
+        life.start(look(log, queue, self.partitions))
 
     @property
     def needs_a_person(self) -> bool:
@@ -192,6 +194,16 @@ class WriteSide:
     def takes_up(self) -> bool:
         """Whether it is about to take a partition up again: after a failure, or when its clock has been right for a minute."""
         return any(each.owned and each.standing in (Standing.STARTING, Standing.WAITING) for each in self.partitions)
+
+    @property
+    def is_outlived(self) -> bool:
+        """Whether it serves a partition that another writer has taken over, and has not noticed yet."""
+        return any(
+            each.owned
+            and each.standing is Standing.SERVING
+            and each.part.state.chained.epoch < self.world.auditors[each.number].epoch
+            for each in self.partitions
+        )
 
     def waits_for(self) -> str | None:
         """What the process still keeps of requests; None when it keeps nothing."""

@@ -205,7 +205,8 @@ class _Run:
     async def _weeks_later(self) -> None:
         """Whoever wrote a partition before still does afterwards, and the load goes on."""
         await self._settled()
-        while any(each.takes_up for each in self.world.writers if each.life.alive):
+        # What rivals do to each other is not what the weeks do.
+        while any(each.takes_up or each.is_outlived for each in self.world.writers if each.life.alive):
             await asyncio.sleep(1.0)
             self._look()
         epochs = [auditor.epoch for auditor in self.world.auditors]
