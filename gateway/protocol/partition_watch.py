@@ -173,10 +173,25 @@ class PartitionWatch:
             subscription.due = max(subscription.due, reached)
         if overtaken:
             return
+        waiting = list(read.subscriptions)
         if read.repair:
             self.repairing = False
-        self._await_feed(read.subscriptions, now_ms)
+            waiting += self._since(read, reached)
+        self._await_feed(waiting, now_ms)
         self._release()
+
+    def _since(self, repair: Read, reached: int) -> list[Subscription]:
+        """Those that were named while the repair was read: they wait with all others for its position, or a client would see
+        them at an earlier one than what it has of the repair. What is not answered yet waits from its answer on."""
+        known = {id(subscription) for subscription in repair.subscriptions}
+        found = []
+        for watchers in self._watched.values():
+            for subscription in watchers:
+                if id(subscription) not in known and subscription.open and not subscription.live:
+                    subscription.due = max(subscription.due, reached)
+                    if not subscription.unanswered:
+                        found.append(subscription)
+        return found
 
     def stay(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
         """A request that named these was refused; what was granted of them before goes on: nothing was read, nothing is due."""

@@ -383,6 +383,26 @@ def test_a_lost_batch_is_repaired_and_nothing_is_sent_meanwhile() -> None:
     assert watch.begin_repair() is None
 
 
+def test_who_subscribes_during_a_repair_waits_for_its_position_with_all_others() -> None:
+    world, watch, session = two_watched_accounts()
+    session.receive('{"op":"unsubscribe","id":2,"subs":[2]}')
+    assert watch.take(FeedBatch(0, 0, "b", 1, 1, EMPTY_ROWS)) is Verdict.BROKEN
+    repair = watch.begin_repair()
+    assert repair is not None
+    world.transfer("a0", "a1")
+    wish = session.receive('{"op":"subscribe","id":3,"accounts":[{"account":"a1"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {"a1": 1})
+    watch.finish(read, world.items(["a1"], 2), 2, 0)
+    watch.take(FeedBatch(0, 0, "b", 1, 2, world.rows(1, 2)))
+    world.open("a2")
+    watch.finish(repair, world.items(["a0"], 3), 3, 0)
+    assert session.outbox.waiting == 0, "a1 would be shown after the transfer, and a0 wait for what the repair has read"
+    watch.take(FeedBatch(0, 0, "b", 2, 3, world.rows(2, 3)))
+    assert session.outbox.waiting == 2
+
+
 def test_a_repair_that_the_feed_broke_again_is_done_again() -> None:
     world, watch, session = two_watched_accounts()
     world.transfer("a0", "a1")
