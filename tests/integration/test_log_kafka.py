@@ -214,3 +214,20 @@ async def test_a_tail_and_a_writer_outlive_a_broker_that_is_started_again(kafka_
         offset = await appending
         assert [(r.offset, bytes(r.data)) for r in await taken(tail, 1)] == [(offset, block(1))]
     await log.close()
+
+
+async def test_the_end_is_told_again_when_the_broker_is_back(kafka_server: KafkaServer) -> None:
+    log = await CountedConsumers.open(
+        kafka_server.bootstrap, "fanfold.events", create_partitions=1, replication=1, min_in_sync=1
+    )
+    try:
+        offset = await log.append(0, block(0))
+        assert await log.end(0) == offset + 1
+        await asyncio.to_thread(kafka_server.stop)
+        with pytest.raises(LogFailed):
+            await log.end(0)
+        kafka_server.start()
+        assert await log.end(0) == offset + 1
+        assert log.consumers == 2, "brokers may have moved, so it does not go on with what it knew of them"
+    finally:
+        await log.close()

@@ -140,10 +140,14 @@ class KafkaLog:
         at = TopicPartition(self._topic, partition)
         async with self._told(partition):
             consumer = await self._open_consumer()
-            # Who leads is asked each time: one that was, and does not know yet that another is, would tell an end of before.
-            if not await consumer._client.force_metadata_update():
-                raise KafkaError("no broker says who leads")
-            end: int = (await consumer.end_offsets([at]))[at]
+            try:
+                # Who leads is asked each time: one that was, and does not know yet that another is, would tell an end of before.
+                if not await consumer._client.force_metadata_update():
+                    raise KafkaError("no broker says who leads")
+                end: int = (await consumer.end_offsets([at]))[at]
+            except (KafkaError, OSError):
+                await self._let_go(consumer)  # brokers may have moved: the next question begins with those that are configured
+                raise
             return end
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
@@ -241,6 +245,13 @@ class KafkaLog:
                 # One byte: the broker answers a fetch with the one batch that the offset lies in.
                 self._staying = await self._started_consumer(fetch_bytes=1, wait_ms=10)
             return self._staying
+
+    async def _let_go(self, consumer: AIOKafkaConsumer) -> None:
+        """Of one that stayed open."""
+        if self._staying is consumer:
+            self._staying = None
+        self._consumers.discard(consumer)
+        await stop_consumer(consumer)
 
     async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
