@@ -146,7 +146,9 @@ class KafkaLog:
                     raise KafkaError("no broker says who leads")
                 end: int = (await consumer.end_offsets([at]))[at]
             except (KafkaError, OSError):
-                await self._let_go(consumer)  # brokers may have moved: the next question begins with those that are configured
+                await self._let_go(
+                    consumer
+                )  # brokers may have moved: the next question begins with those that are configured
                 raise
             return end
 
