@@ -237,8 +237,9 @@ class PartitionWatch:
 
     def _let_go(self, subscriptions: Iterable[Subscription]) -> None:
         for subscription in subscriptions:
-            subscription.release()
-            self._touched[subscription.session] = None
+            if subscription.open:  # who left meanwhile has nothing to be flushed
+                subscription.release()
+                self._touched[subscription.session] = None
 
     def _break(self) -> None:
         self.breaks += 1

@@ -124,8 +124,8 @@ class Hub:
 
     def leave(self, stream: Stream) -> None:
         self._streams.pop(stream.session, None)
-        self._touched.pop(stream.session, None)
         self.unwatch(stream.session.end().subscriptions)
+        self._touched.pop(stream.session, None)  # last: who leaves a silent partition is touched once more
 
     def watch(self, session: Session, watch: Watch) -> None:
         """Serve a subscribe: register now, read, then acknowledge.
@@ -158,8 +158,9 @@ class Hub:
             session.acknowledge(watch, versions, frozenset[str]().union(*(found.undecided for found in answers)))
             for (partition, read), found in zip(reads, answers, strict=True):
                 partition.finish(read, found.items, found.reached, self._now_ms())
-        self._touched[session] = None
-        self._wake.set()
+        if session in self._streams:
+            self._touched[session] = None
+            self._wake.set()
 
     # Reads.
 

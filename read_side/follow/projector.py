@@ -20,11 +20,13 @@ from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.log_watch import LogWatch
 from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
+from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Watermark
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log_end import LogEnd
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.start_progress import StartProgress
 
@@ -88,6 +90,7 @@ class Projector:
         self._published = -1
         self._ahead_beats = 0
         self._watch = LogWatch(self.look_at_log)
+        self._silence = Silence(LogEnd(log, partition))
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -110,6 +113,7 @@ class Projector:
             await self._until_available(self.owner.bring_right)
         self._published = self.fold.sequence
         self._tell_readers()
+        self._silence.told(self._timer.wall_us())
         self.ready = True
 
     async def look_at_log(self) -> None:
@@ -155,6 +159,7 @@ class Projector:
                     await beating  # what is good is served and kept right until somebody stops us
         finally:
             self._watch.stop()
+            self._silence.stop()
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
@@ -240,12 +245,16 @@ class Projector:
             await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
+        if not self._silence.may_tell(self._timer.wall_us(), self.offset.value):
+            return
         batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows, phases)
         try:
             await self._feed.publish(batch)
         except FeedUnavailable as error:
             self.feed_failures += 1
             _log.warning("feed batch not published", partition=self.partition, reason=str(error))
+        else:
+            self._silence.told(self._timer.wall_us())
 
     async def _stop(self, failure: Failure) -> None:
         """This partition goes no further. A failed check leaves the state unusable, so what is good is folded again."""

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import aclosing
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
@@ -153,6 +154,32 @@ async def test_two_writers_on_one_partition_both_get_through_in_one_order(kafka_
     await other.close()
 
 
+class CountedConsumers(KafkaLog):
+    """Counts the consumers it starts."""
+
+    consumers = 0
+
+    async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
+        self.consumers += 1
+        return await super()._started_consumer(fetch_bytes=fetch_bytes, wait_ms=wait_ms)
+
+
+async def test_looks_behind_the_last_record_share_one_connection_and_see_the_next_at_once(kafka_bootstrap: str) -> None:
+    log = await CountedConsumers.open(kafka_bootstrap, unique_name(), create_partitions=1, replication=1, min_in_sync=1)
+    try:
+        offset = await log.append(0, block(0))
+        for number in range(1, 6):
+            assert await taken(log.read(0, offset), 1) == []
+            assert await log.end(0) == offset + 1
+            assert log.consumers == number, "one that stays open, and one for each read of a record"
+            before, offset = offset, await log.append(0, block(number))
+            assert [record.offset for record in await taken(log.read(0, before), 2)] == [offset]
+        with pytest.raises(LogFailed, match="holds offsets"):
+            await taken(log.read(0, offset + 1), 1)
+    finally:
+        await log.close()
+
+
 async def test_a_broker_that_stops_answering_stops_the_writer_and_lets_it_exit(kafka_server: KafkaServer) -> None:
     log = await opened(kafka_server.bootstrap, "fanfold.events", append_wait_ms=1_000)
     await log.append(0, block(0))
@@ -187,3 +214,20 @@ async def test_a_tail_and_a_writer_outlive_a_broker_that_is_started_again(kafka_
         offset = await appending
         assert [(r.offset, bytes(r.data)) for r in await taken(tail, 1)] == [(offset, block(1))]
     await log.close()
+
+
+async def test_the_end_is_told_again_when_the_broker_is_back(kafka_server: KafkaServer) -> None:
+    log = await CountedConsumers.open(
+        kafka_server.bootstrap, "fanfold.events", create_partitions=1, replication=1, min_in_sync=1
+    )
+    try:
+        offset = await log.append(0, block(0))
+        assert await log.end(0) == offset + 1
+        await asyncio.to_thread(kafka_server.stop)
+        with pytest.raises(LogFailed):
+            await log.end(0)
+        kafka_server.start()
+        assert await log.end(0) == offset + 1
+        assert log.consumers == 2, "brokers may have moved, so it does not go on with what it knew of them"
+    finally:
+        await log.close()

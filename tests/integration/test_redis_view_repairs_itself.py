@@ -73,8 +73,11 @@ class Stage:
         while not await self.right():
             assert time.monotonic() < deadline, "the view did not come right"
             assert self.running is not None
+            ticking = asyncio.ensure_future(self.timer.tick())
+            # When the projector ends nobody sleeps any more, and a tick would wait for ever.
+            await asyncio.wait((ticking, self.running), timeout=LIMIT_S, return_when=asyncio.FIRST_COMPLETED)
+            ticking.cancel()
             assert not self.running.done(), self.running
-            await self.timer.tick()
 
 
 @pytest.fixture

@@ -93,10 +93,8 @@ class Trial:
         untrue = self._untrue(case, asked, away_s, end_s)
         if flapped := self._watcher.dead_between(away_s + case.seconds + SHOWN_S, end_s):
             untrue["stream not live again"] = ranges([int(second - away_s) for second in flapped])
-        if not unwell:
-            wrong += await self._books.check()
-            wrong += await self._watcher_differs()
-        return Row(
+        # Before the books are looked through: that is a load of its own, and what it does to anybody is told for itself.
+        row = Row(
             case,
             _since(back_s, [each.sent_s for each in asked if not each.answered]),
             _since(back_s, [each.sent_s for each in self._reads.found if not each.answered]),
@@ -111,6 +109,25 @@ class Trial:
             untrue,
             wrong,
         )
+        if not unwell:
+            wrong += await self._books.check()
+            wrong += await self._watcher_differs()
+            untrue |= self._unwell_since(end_s, away_s)
+        return row
+
+    def _unwell_since(self, from_s: float, away_s: float) -> dict[str, str]:
+        """Who was not well while many questions were asked, and in which seconds of the case."""
+        bad_s = {
+            f"{side} not whole": [look.sent_s for look in looks.found if not look.whole]
+            for side, looks in self._looks.items()
+        }
+        bad_s["reads not answered"] = [each.sent_s for each in self._reads.found if not each.answered]
+        bad_s["stream not live"] = [told.at_s for told in self._watcher.told if not told.live]
+        return {
+            f"books looked through, {what}": ranges(sorted({int(at_s - away_s) for at_s in those if at_s >= from_s}))
+            for what, those in bad_s.items()
+            if any(at_s >= from_s for at_s in those)
+        }
 
     async def _well(self, back_s: float) -> list[str]:
         """Waits until all is well, and has been for STABLE_S; what is not when it never is."""

@@ -1,8 +1,9 @@
 """The Kafka log: a partition is a partition of one topic, a block is one record.
 
 Money does not rest on Kafka transactions or consumer groups: the producer is idempotent and waits for all in-sync replicas,
-readers assign themselves a partition and an offset, and the chain rule settles what counts. Each `read` and `tail` has a
-consumer of its own, closed with it. The same class carries any records with the same promises (the command queue).
+readers assign themselves a partition and an offset, and the chain rule settles what counts. Each `tail`, and each `read` that
+finds records, has a consumer of its own, closed with it; whether there are any is asked over one that stays open. The same class
+carries any records with the same promises (the command queue).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -66,7 +67,8 @@ class KafkaLog:
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._starting: dict[int, asyncio.Lock] = {}
         self._consumers: set[AIOKafkaConsumer] = set()
-        self._fetcher: AIOKafkaConsumer | None = None
+        self._staying: AIOKafkaConsumer | None = None
+        self._opening = asyncio.Lock()
         self._fetching = asyncio.Lock()
         self._failures: dict[int, LogFailed] = {}
         self._closed = False
@@ -82,7 +84,7 @@ class KafkaLog:
         min_in_sync: int = MIN_IN_SYNC,
         record_bytes_max: int = RECORD_BYTES_MAX,
         append_wait_ms: int = APPEND_WAIT_MS,
-    ) -> KafkaLog:
+    ) -> Self:
         """Check the topic's settings (see `topic_kafka.py`) and open it. Raises LogFailed.
 
         `create_partitions` makes the topic with that many partitions where it is missing; None never does. An existing topic
@@ -135,10 +137,24 @@ class KafkaLog:
             self._producers[partition] = producer
 
     async def end(self, partition: int) -> int:
-        async with self._reading(partition, START) as reading:
-            return reading.end
+        at = TopicPartition(self._topic, partition)
+        async with self._told(partition):
+            consumer = await self._open_consumer()
+            try:
+                # Who leads is asked each time: one that was, and does not know yet that another is, would tell an end of before.
+                if not await consumer._client.force_metadata_update():
+                    raise KafkaError("no broker says who leads")
+                end: int = (await consumer.end_offsets([at]))[at]
+            except (KafkaError, OSError):
+                await self._let_go(
+                    consumer
+                )  # brokers may have moved: the next question begins with those that are configured
+                raise
+            return end
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        if after >= 0 and await self.end(partition) == after + 1:
+            return  # asked over an open connection: most looks find nothing, and a consumer takes longer than they wait
         async with self._reading(partition, after) as (consumer, at, end):
             while await consumer.position(at) < end:
                 found = await consumer.getmany(at, timeout_ms=READ_WAIT_MS)
@@ -166,12 +182,7 @@ class KafkaLog:
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         at = TopicPartition(self._topic, partition)
         async with self._fetching, self._told(partition):
-            if self._closed:
-                raise LogFailed("The log is closed. Nothing was read.")
-            if self._fetcher is None:
-                # One byte: the broker answers with the one batch that the offset lies in.
-                self._fetcher = await self._started_consumer(fetch_bytes=1, wait_ms=10)
-            consumer = self._fetcher
+            consumer = await self._open_consumer()
             consumer.assign([at])
             consumer.seek(at, offset)
             if offset < (await consumer.end_offsets([at]))[at]:
@@ -226,6 +237,23 @@ class KafkaLog:
                     raise
                 self._producers[partition] = producer
             return self._producers[partition]
+
+    async def _open_consumer(self) -> AIOKafkaConsumer:
+        """The one that stays open, for small questions."""
+        async with self._opening:
+            if self._closed:
+                raise LogFailed("The log is closed. Nothing was read.")
+            if self._staying is None:
+                # One byte: the broker answers a fetch with the one batch that the offset lies in.
+                self._staying = await self._started_consumer(fetch_bytes=1, wait_ms=10)
+            return self._staying
+
+    async def _let_go(self, consumer: AIOKafkaConsumer) -> None:
+        """Of one that stayed open."""
+        if self._staying is consumer:
+            self._staying = None
+        self._consumers.discard(consumer)
+        await stop_consumer(consumer)
 
     async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(

@@ -338,6 +338,19 @@ def test_the_index_is_empty_when_nobody_watches() -> None:
     assert watch.begin_repair() is None
 
 
+def test_who_left_while_a_read_was_due_is_not_flushed() -> None:
+    touched: dict[Watcher, None] = {}
+    watch = PartitionWatch(0, touched, CUT_WAIT_MS)
+    session = Session(10)
+    wish = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    watch.forget(session.end().subscriptions)
+    watch.finish(read, {}, 7, 0)
+    watch.release_overdue(CUT_WAIT_MS)
+    assert touched == {}
+
+
 def two_watched_accounts() -> tuple[World, PartitionWatch, Session]:
     """a0 and a1, both live and up to date at position 1."""
     world = World(2)

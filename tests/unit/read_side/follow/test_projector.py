@@ -14,6 +14,7 @@ from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.follow.partition_fold import PartitionFold
 from read_side.follow.projector import AHEAD_BEATS_MAX, Projector
+from read_side.follow.silence import SILENT_S
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.block_maker import BlockMaker, changed, moved, opened
@@ -424,6 +425,36 @@ async def test_a_store_that_is_away_for_a_while_is_tried_again_and_nothing_is_lo
             await stage.timer.tick()
         await stage.expect_right(projector)
         assert projector.unavailable is None
+
+
+async def test_who_was_silent_tells_nothing_before_it_has_what_the_log_had_when_it_came_back(stage: Stage) -> None:
+    stage.view = view = FailingView()
+    await stage.open_two()
+    feed = stage.feed.subscribe(0)
+    async with stage.projector() as projector:
+        view.failures = round(SILENT_S) + 1
+        for amount in (1, 2, 3):
+            await stage.writer.append(moved("alice", "bob", amount))
+            await stage.timer.tick()  # the first is held up, the others wait in the log
+        while projector.visible.value < 5:
+            await stage.timer.tick()
+        first = asyncio.ensure_future(anext(feed))
+        while not first.done():
+            await stage.timer.tick()
+        # A gap behind block 2, so that gateways read again; what they read is all there was.
+        assert first.result().after > 2
+        assert first.result().upto == 5
+
+
+async def test_who_was_silent_with_nothing_to_tell_goes_on_with_a_heartbeat(stage: Stage) -> None:
+    await stage.open_two()
+    feed = stage.feed.subscribe(0)
+    async with stage.projector():
+        stage.timer.now_us += 300_000_000  # the process was stopped
+        first = asyncio.ensure_future(anext(feed))
+        while not first.done():
+            await stage.timer.tick()
+        assert (first.result().after, first.result().upto) == (2, 2)
 
 
 async def test_run_ends_when_the_log_is_closed(stage: Stage) -> None:
