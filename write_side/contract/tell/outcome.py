@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,10 +38,6 @@ class ToldLeg(NamedTuple):
     account: str
     amount: int
     asset: str
-
-
-_NUMBERS: Final = ("what", "state", "option", "begun", "debits", "steps", "cursor", "mask", "available")
-_STEP: Final = ("step", "action", "partition", "code", "sequence", "at_us")
 
 
 class Outcome(NamedTuple):
@@ -93,7 +89,7 @@ class Outcome(NamedTuple):
     def steps(self) -> list[StepDone]:
         """Steps whose end home learned with this outcome; the last outcome of a transfer has them all again."""
         steps = self.of.block.steps
-        columns = [steps[name][_rows(steps, self.row)].tolist() for name in _STEP]
+        columns = [steps[name][_rows(steps, self.row)].tolist() for name in StepDone._fields]
         return [
             StepDone(step, Action(action), partition, Code(code), sequence, at_us)
             for step, action, partition, code, sequence, at_us in zip(*columns, strict=True)
@@ -167,15 +163,8 @@ class BlockOutcomes:
         section = self.block.pending
         if not len(section["outcome"]):
             return []
-        ids, ends = section["id"][rows].tobytes(), self._leg_ends[rows]
-        columns = [
-            section["outcome"][rows],
-            *(section[name][rows] for name in _NUMBERS),
-            ends - section["legs"][rows],
-            ends,
-        ]
-        every_id = [ids[at : at + 16] for at in range(0, len(ids), 16)]
-        return list(map(PendingRow, every_id, *(column.tolist() for column in columns)))
+        ids, numbers = section["id"][rows].tobytes(), self._pending[:, rows].tolist()
+        return list(map(PendingRow, (ids[at : at + 16] for at in range(0, len(ids), 16)), *numbers))
 
     def legs(self, pending: PendingRow) -> list[KeyedLeg]:
         """The legs of a pending row, as far as this block tells them."""
@@ -213,8 +202,11 @@ class BlockOutcomes:
         return first, account, posted, version, told_held, told_flags
 
     @cached_property
-    def _leg_ends(self) -> Any:
-        return np.cumsum(self.block.pending["legs"])
+    def _pending(self) -> Any:
+        """int64[numbers of a `PendingRow`, pending rows]."""
+        section = self.block.pending
+        ends = np.cumsum(section["legs"])
+        return np.stack([*(section[name] for name in PendingRow._fields[1:-2]), ends - section["legs"], ends])
 
 
 def _first(section: dict[str, Any], row: int) -> int | None:
