@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from read_side.ask.queries import Balances
@@ -20,7 +20,6 @@ from read_side.contract.questions import (
     check_partitions,
 )
 from read_side.fold.phase_table import (
-    Leg,
     OpenHold,
     OpenTransfer,
     open_hold,
@@ -31,14 +30,15 @@ from read_side.fold.phase_table import (
 from read_side.follow.projector import Projector
 from read_side.tell.step_accounts import accounts_after
 from read_side.tell.transfer_documents import hold_members, open_transfer_document, pending_document
-from read_side.tell.transfer_legs import Names, command_of, leg_documents, names_known, names_told, process_legs
+from read_side.tell.transfer_legs import Names, leg_documents, names_known, names_told, process_legs
 from write_side.contract.block.block import decode
 from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log
 from write_side.contract.state.pending_columns import Phase
 from write_side.contract.state.state import Place
 from write_side.contract.tell.answers import Answer, BlockAnswers
-from write_side.contract.tell.whole_answer import earlier_at_home, told_whole
+from write_side.contract.tell.pending_row import KeyedLeg
+from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.codes import Code, Kind
 from write_side.contract.words.position import format_positions
@@ -94,8 +94,8 @@ class Transfers:
         projector = self._projectors.get(partition)
         if projector is None or projector.refusal() is not None or sequence >= len(projector.fold.replay.offsets):
             return None
-        block = (await self._answers(partition, sequence)).block
-        return accounts_after(block, transfer_id, step["step"], projector.fold.state)
+        block = await self._answers(partition, sequence)
+        return accounts_after(block.outcomes, transfer_id, step["step"], projector.fold.state)
 
     async def under_way(
         self,
@@ -168,18 +168,19 @@ class Transfers:
         answer = answers.answer(place.row)
         if isinstance(answer, Place):
             raise AssertionError("a remembered place is never that of a repeat")
-        outcomes, state = answers.block.outcomes, self._projectors[partition].fold.state
-        kind, code = Kind(int(outcomes["kind"][place.row])), Code(int(outcomes["code"][place.row]))
+        outcome, state = answers.outcomes[place.row], self._projectors[partition].fold.state
+        code = outcome.code
         document = dict(answer.document)
-        if kind in (Kind.ANSWER, Kind.TIMEOUT):
-            earlier = earlier_at_home(answers.block, place.row)
-            blocks = [(await self._answers(partition, sequence)).block for sequence in earlier]
-            document = dict(told_whole(answer, transfer_id, (*blocks, answers.block), state).document)
-            legs, (_, link) = process_legs(blocks[0], transfer_id), command_of(blocks[0], transfer_id)
+        if outcome.kind in (Kind.ANSWER, Kind.TIMEOUT):
+            earlier = earlier_at_home(outcome)
+            blocks = [await self._answers(partition, sequence) for sequence in earlier]
+            document = dict(told_whole(answer, transfer_id, (*blocks, answers)).document)
+            command = beginning(blocks[0].outcomes, transfer_id)
+            legs, link = process_legs(command), command.link or bytes(16)
             document["legs"] = leg_documents(legs, await self._names(partition, earlier[0], transfer_id, link, legs))
-        elif kind is Kind.HOLD and code is Code.DONE:
+        elif outcome.kind is Kind.HOLD and code is Code.DONE:
             hold: OpenHold | None = open_hold(state, transfer_id)
-            document |= hold_members(hold, names_told(answers.block, transfer_id))
+            document |= hold_members(hold, names_told(answers.outcomes, transfer_id))
         if code is Code.DONE and (reversal := reversal_of(state, transfer_id)) is not None:
             document["reversed_by"] = format_transfer_id(reversal)
         return Answer(answer.status, document)
@@ -202,14 +203,16 @@ class Transfers:
                 places[partition] = place
         return places
 
-    async def _names(self, partition: int, begun: int, transfer_id: bytes, link: bytes, legs: tuple[Leg, ...]) -> Names:
+    async def _names(
+        self, partition: int, begun: int, transfer_id: bytes, link: bytes, legs: Sequence[KeyedLeg]
+    ) -> Names:
         """Who the legs are: by this partition's own accounts, the command, and of a capture of everything the hold's command."""
         state = self._projectors[partition].fold.state
-        names = names_known(state, legs) | names_told((await self._answers(partition, begun)).block, transfer_id)
+        names = names_known(state, legs) | names_told((await self._answers(partition, begun)).outcomes, transfer_id)
         if any((leg.key, leg.asset_hash) not in names for leg in legs):
             place = state.find_transfer(link)
             if place is not None:
-                names |= names_told((await self._answers(partition, place.sequence)).block, link)
+                names |= names_told((await self._answers(partition, place.sequence)).outcomes, link)
         return names
 
     def _positions(self) -> str:

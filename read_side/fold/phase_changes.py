@@ -21,15 +21,15 @@ from write_side.contract.state.pending_columns import (
     LEG_PARTITION,
     STATE,
     WHAT,
-    Phase,
     StepState,
     What,
 )
 from write_side.contract.state.state import WORLD_KEY, State
+from write_side.contract.tell.outcome import BlockOutcomes, Outcome
+from write_side.contract.tell.pending_row import PendingRow
 from write_side.contract.words.codes import Code
 
 _WORLD: Final = np.array(WORLD_KEY, np.uint64).tobytes()
-_LOOK_AT: Final = (What.PROCESS, What.STEP)
 
 
 class _Open(NamedTuple):
@@ -57,50 +57,38 @@ class PhaseChanges:
 
     def take(self, block: Block) -> None:
         """What a block, just folded, changed."""
-        pending = block.pending
-        if not len(pending["outcome"]):
-            return
-        first_leg = (np.cumsum(pending["legs"]) - pending["legs"]).tolist()
-        ids = pending["id"].tobytes()
-        rows = zip(*(pending[name].tolist() for name in ("outcome", "what", "state", "legs")), first_leg, strict=True)
-        for at, (outcome, what, state, legs, first) in enumerate(rows):
-            if what & 255 in _LOOK_AT:
-                id = ids[16 * at : 16 * at + 16]
-                self._row(block, outcome, id, what, state, slice(first, first + legs))
+        if len(block.pending["outcome"]):
+            outcomes = BlockOutcomes(block)
+            for row in outcomes.pending():
+                at_home = row.is_process
+                if at_home or row.is_step:
+                    self._row(outcomes[row.outcome], row, at_home=at_home)
 
     def told(self) -> PhaseRows:
         """What has changed since the last call."""
         changed, self._changed = self._changed, {}
         return PhaseRows([key for key, _ in changed], [id for _, id in changed], list(changed.values()))
 
-    def _row(self, block: Block, outcome: int, id: bytes, what: int, state: int, legs: slice) -> None:
-        code = int(block.outcomes["code"][outcome])
-        if what != What.PROCESS and code == Code.STALE:
+    def _row(self, outcome: Outcome, row: PendingRow, *, at_home: bool) -> None:
+        if not at_home and outcome.code is Code.STALE:
             return  # a copy of a message: what was done is said again, and nothing has changed
-        before = self._open.pop((id, what), None)
-        keys = self._keys(block, legs, of_step=what != What.PROCESS) if legs.start < legs.stop else None
-        if keys is None:
-            keys = before.keys if before is not None else self._changed_by(block, outcome)
-        words = HOME_WORDS if what == What.PROCESS else STEP_WORDS
-        if what == What.PROCESS and state == 0:
-            state = Phase.DONE if code == Code.DONE else Phase.REFUSED
-        elif what == What.PROCESS or state == StepState.HELD:
-            self._open[id, what] = _Open(keys, state)
+        before = self._open.pop((row.id, row.what), None)
+        if row.first_leg < row.end_leg:
+            keys = _clients(outcome.of.leg_keys(row, self._state.partition if at_home else 0))
+        else:
+            keys = before.keys if before is not None else self._changed_by(outcome)
+        words, state = (HOME_WORDS, row.state or outcome.phase(row)) if at_home else (STEP_WORDS, row.state)
+        if row.state if at_home else state == StepState.HELD:
+            self._open[row.id, row.what] = _Open(keys, state)
         if state in words and (before is None or before.state != state):
             for key in keys:
-                self._changed[key, id] = words[state]
+                self._changed[key, row.id] = words[state]
 
-    def _keys(self, block: Block, legs: slice, *, of_step: bool) -> list[bytes]:
-        here = 0 if of_step else self._state.partition
-        keys, partitions = block.pending_legs["key"][legs], block.pending_legs["partition"][legs].tolist()
-        return _clients([key.tobytes() for key, other in zip(keys, partitions, strict=True) if other == here])
-
-    def _changed_by(self, block: Block, outcome: int) -> list[bytes]:
+    def _changed_by(self, outcome: Outcome) -> list[bytes]:
         """The accounts that an outcome changed: a saga's last credit is done at once, and its row needs no legs."""
-        numbers = block.entries["account"][block.entries["outcome"] == outcome].tolist()
         return [
             self._state.rows[number, KEY_A : KEY_B + 1].tobytes()
-            for number in dict.fromkeys(numbers)
+            for number in dict.fromkeys(entry.account for entry in outcome.entries)
             if not self._state.names[number].startswith("@")
         ]
 

@@ -39,13 +39,13 @@ from write_side.contract.state.pending_columns import (
     RECORD_TRY_CODE,
     STATE,
     STEPS,
-    TCC_BIT,
     Action,
     HoldState,
     Phase,
     What,
 )
 from write_side.contract.state.state import State
+from write_side.contract.tell.pending_row import KeyedLeg, StepDone, protocol_of
 from write_side.contract.words.codes import Code, Kind
 
 Int64s = npt.NDArray[np.int64]
@@ -76,27 +76,6 @@ class Waiting(NamedTuple):
     action: Action
 
 
-class Leg(NamedTuple):
-    """A leg by the key of its account and the hash of its asset: the account may live in another partition."""
-
-    key: bytes
-    asset_hash: int
-    amount: int
-    step: int
-    partition: int
-
-
-class StepDone(NamedTuple):
-    """What a partition did for a step, as its home knows it."""
-
-    step: int
-    action: Action
-    partition: int
-    code: Code
-    sequence: int
-    at_us: int
-
-
 class OpenTransfer(NamedTuple):
     """A transfer across partitions under way. link: the hold it captures or the transfer it reverses, zeros for neither."""
 
@@ -110,7 +89,7 @@ class OpenTransfer(NamedTuple):
     link: bytes
     waiting_for: tuple[Waiting, ...]
     steps: tuple[StepDone, ...]
-    legs: tuple[Leg, ...]
+    legs: tuple[KeyedLeg, ...]
 
 
 class OpenHold(NamedTuple):
@@ -120,7 +99,7 @@ class OpenHold(NamedTuple):
     state: HoldState
     deadline_us: int
     at_us: int
-    left: tuple[Leg, ...]
+    left: tuple[KeyedLeg, ...]
 
 
 def open_transfers(
@@ -195,7 +174,7 @@ def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
     return OpenTransfer(
         found[ID_A : ID_B + 1].tobytes(),
         Kind(int(found[OPTION]) >> KIND_SHIFT & 255),
-        "tcc" if found[OPTION] & TCC_BIT else "saga",
+        protocol_of(int(found[OPTION])),
         phase,
         partition,
         int(found[BEGUN]),
@@ -207,9 +186,9 @@ def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
     )
 
 
-def _legs(table: PendingTable, row: int) -> tuple[Leg, ...]:
+def _legs(table: PendingTable, row: int) -> tuple[KeyedLeg, ...]:
     return tuple(
-        Leg(
+        KeyedLeg(
             leg[LEG_KEY_A : LEG_KEY_B + 1].tobytes(),
             int(leg[LEG_ASSET]),
             int(leg[LEG_AMOUNT]),

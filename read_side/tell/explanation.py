@@ -17,19 +17,12 @@ import numpy.typing as npt
 from read_side.fold.phase_table import Waiting, waiting_for
 from write_side.contract.block.block import Block
 from write_side.contract.log.log import Record
-from write_side.contract.state.pending_columns import (
-    CREDIT_BIT,
-    LAST_BIT,
-    STEP_SHIFT,
-    TCC_BIT,
-    Action,
-    Phase,
-    StepState,
-    What,
-)
+from write_side.contract.state.pending_columns import Action, Phase, StepState
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
+from write_side.contract.tell.outcome import BlockOutcomes, Outcome
+from write_side.contract.tell.pending_row import PendingRow
 from write_side.contract.words.atoms import TRANSIT, format_transfer_id
 from write_side.contract.words.codes import REFUSALS, Code, Kind, word_of
 from write_side.contract.words.position import Position
@@ -126,90 +119,66 @@ class PartitionTrace:
             self.transit.append(Transit(at_us, posted))
 
     def _tell(self, block: Block, posted: Int64s, held: Int64s) -> None:
-        own = np.frombuffer(self.id, np.uint8)
-        rows = set(block.links["outcome"][(block.links["id"] == own).all(axis=1)].tolist())
-        for id in (self.id, *self.linked):
-            rows |= set(np.flatnonzero((block.outcomes["id"] == np.frombuffer(id, np.uint8)).all(axis=1)).tolist())
-        rows = {row for row in rows if block.outcomes["kind"][row] != Kind.OPEN}
-        entries = self._entries(block, rows, posted, held)
-        self.happened += [self._outcome(block, row, entries[row]) for row in sorted(rows)]
+        outcomes = BlockOutcomes(block)
+        found = [*outcomes.about(self.id), *(each for id in (self.id, *self.linked) for each in outcomes.of_id(id))]
+        rows = sorted({each.row for each in found if each.kind is not Kind.OPEN})
+        entries = self._entries(outcomes, rows, posted, held)
+        self.happened += [self._outcome(outcomes[row], entries[row]) for row in rows]
 
-    def _entries(self, block: Block, rows: set[int], posted: Int64s, held: Int64s) -> dict[int, list[Entry]]:
+    def _entries(
+        self, outcomes: BlockOutcomes, rows: list[int], posted: Int64s, held: Int64s
+    ) -> dict[int, list[Entry]]:
         """The entries of some outcomes; others of the block may have changed the same accounts before them."""
-        state, told = self._replay.state, block.entries
-        accounts = np.unique(told["account"][np.isin(told["outcome"], list(rows))])
-        held_after = dict(zip(block.held["entry"].tolist(), block.held["held"].tolist(), strict=True))
-        now = {
-            number: (int(posted[number]), int(held[number])) if number < len(posted) else (0, 0)
-            for number in accounts.tolist()
-        }
+        state = self._replay.state
+        now: dict[int, tuple[int, int]] = {}
         entries: dict[int, list[Entry]] = {row: [] for row in rows}
-        for entry in np.flatnonzero(np.isin(told["account"], accounts)).tolist():
-            number, outcome, after = (int(told[name][entry]) for name in ("account", "outcome", "posted"))
-            posted_before, held_before = now[number]
-            now[number] = after, held_after.get(entry, held_before)
-            if outcome in entries:
-                name, asset, version = state.names[number], state.assets[number], int(told["version"][entry])
-                entries[outcome].append(Entry(name, asset, posted_before, after, held_before, now[number][1], version))
+        for row in range(rows[-1] + 1 if rows else 0):
+            for number, after, version, held_after, _ in outcomes.entries(row):
+                known = (int(posted[number]), int(held[number])) if number < len(posted) else (0, 0)
+                posted_before, held_before = now.get(number, known)
+                now[number] = after, held_before if held_after is None else held_after
+                if row in entries:
+                    name, asset = state.names[number], state.assets[number]
+                    entries[row].append(Entry(name, asset, posted_before, after, held_before, now[number][1], version))
         return entries
 
-    def _outcome(self, block: Block, row: int, entries: list[Entry]) -> Happened:
-        kind, code = Kind(int(block.outcomes["kind"][row])), Code(int(block.outcomes["code"][row]))
-        id = block.outcomes["id"][row].tobytes()
-        of_outcome = np.flatnonzero(
-            (block.pending["outcome"] == row) & (block.pending["id"] == block.outcomes["id"][row]).all(axis=1)
-        )
+    def _outcome(self, outcome: Outcome, entries: list[Entry]) -> Happened:
+        id, code = outcome.id, outcome.code
         phase = protocol = None
-        did, heard = self._steps(block, row, id)
+        did, heard = self._steps(outcome)
         asks: tuple[Waiting, ...] = ()
-        for at in of_outcome.tolist():
-            what, state, option = (int(block.pending[name][at]) for name in ("what", "state", "option"))
-            if what == What.PROCESS:
-                over = Phase.DONE if code is Code.DONE else Phase.REFUSED
-                phase = (Phase(state) if state else over).name.lower()
-                asks = self._asks(block, at, Phase(state)) if state else ()
-            elif what & 255 == What.STEP:
-                phase = StepState(state).name.lower()
-                if code is not Code.STALE:
-                    did += (Did(what >> STEP_SHIFT, _action_of(StepState(state), option), self.partition, code),)
-            else:
+        for row in outcome.pending:
+            if row.id != id:
                 continue
-            protocol = "tcc" if option & TCC_BIT else "saga"
-        header = block.header
+            if row.is_process:
+                phase, protocol = outcome.phase(row).name.lower(), row.protocol
+                asks = self._asks(outcome, row) if row.state else ()
+            elif row.is_step:
+                phase, protocol = StepState(row.state).name.lower(), row.protocol
+                if code is not Code.STALE:
+                    did += (Did(row.step, row.action, self.partition, code),)
+        header = outcome.of.block.header
         return Happened(
-            id, self.partition, header.sequence, row, header.created_at_us, kind, code, phase, protocol, did, heard, asks,
-            tuple(entries),
+            id, self.partition, header.sequence, outcome.row, header.created_at_us, outcome.kind, code, phase, protocol, did,
+            heard, asks, tuple(entries),
         )  # fmt: skip
 
-    def _steps(self, block: Block, row: int, id: bytes) -> tuple[tuple[Did, ...], tuple[Did, ...]]:
+    def _steps(self, outcome: Outcome) -> tuple[tuple[Did, ...], tuple[Did, ...]]:
         """What home did itself and what it heard with this outcome. The last outcome has every step again: those were told."""
         did: list[Did] = []
         heard: list[Did] = []
-        for at in np.flatnonzero(block.steps["outcome"] == row).tolist():
-            step, partition, action, code = (
-                int(block.steps[name][at]) for name in ("step", "partition", "action", "code")
-            )
-            if (id, step, action) not in self._seen:
-                self._seen.add((id, step, action))
-                (did if partition == self.partition else heard).append(Did(step, Action(action), partition, Code(code)))
+        for done in outcome.steps:
+            if (outcome.id, done.step, done.action) not in self._seen:
+                self._seen.add((outcome.id, done.step, done.action))
+                told = Did(done.step, done.action, done.partition, done.code)
+                (did if done.partition == self.partition else heard).append(told)
         return tuple(did), tuple(heard)
 
-    def _asks(self, block: Block, at: int, phase: Phase) -> tuple[Waiting, ...]:
-        legs, pending = block.pending_legs, block.pending
-        rows = legs["pending"] == at
-        partitions = dict(zip(legs["step"][rows].tolist(), legs["partition"][rows].tolist(), strict=True))
-        debits, steps, cursor, mask = (int(pending[name][at]) for name in ("debits", "steps", "cursor", "mask"))
-        return waiting_for(phase, debits, steps, cursor, mask, partitions) if partitions else ()
-
-
-def _action_of(state: StepState, option: int) -> Action:
-    """What brought a step to a state: a saga's last credit is done by its try."""
-    if state in (StepState.HELD, StepState.REJECTED):
-        return Action.TRY
-    if state is StepState.DONE:
-        last = option & LAST_BIT and option & CREDIT_BIT and not option & TCC_BIT
-        return Action.TRY if last else Action.CONFIRM
-    return Action.CANCEL
+    def _asks(self, outcome: Outcome, row: PendingRow) -> tuple[Waiting, ...]:
+        partitions = {leg.step: leg.partition for leg in outcome.of.legs(row)}
+        if not partitions:
+            return ()
+        return waiting_for(Phase(row.state), row.debits, row.steps, row.cursor, row.mask, partitions)
 
 
 class Step(NamedTuple):

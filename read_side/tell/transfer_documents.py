@@ -7,17 +7,15 @@ from typing import Any, Final
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.queries import OPEN
-from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, StepDone, Waiting
+from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, Waiting
 from read_side.tell.transfer_legs import Names, leg_documents
 from write_side.contract.state.pending_columns import Phase
-from write_side.contract.tell.answers import format_time
+from write_side.contract.tell.answers import format_time, link_member, positions_reached, step_document
 from write_side.contract.words.atoms import format_transfer_id
-from write_side.contract.words.codes import Kind, word_of
-from write_side.contract.words.position import Position, format_positions
+from write_side.contract.words.position import Position
 
 _PHASES: Final = {phase.name.lower(): phase for phase in OPEN_PHASES}
 PHASE_WORDS: Final = (OPEN, *_PHASES)
-_LINKS: Final = {Kind.CAPTURE: "hold", Kind.REVERSE: "reverses"}
 
 
 def parse_phases(text: str) -> frozenset[Phase]:
@@ -54,23 +52,15 @@ def open_transfer_document(transfer: OpenTransfer, now_us: int) -> dict[str, Any
 
 def pending_document(transfer: OpenTransfer, names: Names, now_us: int) -> dict[str, Any]:
     """A transfer under way, with everything that was done for it; its position is that of all of it."""
-    reached = {transfer.partition: transfer.begun}
-    for step in transfer.steps:
-        reached[step.partition] = max(reached.get(step.partition, -1), step.sequence)
     at_us = max((step.at_us for step in transfer.steps), default=transfer.begun_at_us)
     document = open_transfer_document(transfer, now_us)
     document["result"] = "pending"
-    document["position"] = format_positions(reached)
+    document["position"] = positions_reached(Position(transfer.partition, transfer.begun), transfer.steps)
     document["at"] = format_time(max(at_us, transfer.begun_at_us))
     document |= link_member(transfer.kind, transfer.link)
-    document["steps"] = [_step(step) for step in transfer.steps]
+    document["steps"] = [step_document(step) for step in transfer.steps]
     document["legs"] = leg_documents(transfer.legs, names)
     return document
-
-
-def link_member(kind: Kind, link: bytes) -> dict[str, Any]:
-    """What a capture or a reversal was about."""
-    return {_LINKS[kind]: format_transfer_id(link)} if kind in _LINKS else {}
 
 
 def hold_members(hold: OpenHold | None, names: Names) -> dict[str, Any]:
@@ -86,14 +76,3 @@ def hold_members(hold: OpenHold | None, names: Names) -> dict[str, Any]:
 
 def _waiting(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
     return [{"step": each.step, "partition": each.partition, "action": each.action.name.lower()} for each in waiting]
-
-
-def _step(step: StepDone) -> dict[str, Any]:
-    return {
-        "step": step.step,
-        "action": step.action.name.lower(),
-        "partition": step.partition,
-        "code": word_of(step.code),
-        "position": str(Position(step.partition, step.sequence)),
-        "at": format_time(step.at_us),
-    }

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from read_side.fold.phase_table import Leg
-from write_side.contract.block.block import Block
-from write_side.contract.state.pending_columns import What
 from write_side.contract.state.state import State, string_keys, word_hash
-from write_side.contract.words.codes import REMEMBERED_KINDS, Kind
+from write_side.contract.tell.outcome import BlockOutcomes, Outcome
+from write_side.contract.tell.pending_row import KeyedLeg
 
 
 class Name(NamedTuple):
@@ -26,17 +24,16 @@ Names = Mapping[tuple[bytes, int], Name]
 """By the key of the account (16 bytes) and the hash of the asset as a signed word: `@world` has one name for every asset."""
 
 
-def names_told(block: Block, command_id: bytes) -> dict[tuple[bytes, int], Name]:
+def names_told(block: BlockOutcomes, command_id: bytes) -> dict[tuple[bytes, int], Name]:
     """The accounts that the command of this id named, as its block tells them."""
-    found = {}
-    of_command = np.isin(block.legs["outcome"], _outcomes(block, command_id))
-    for leg in np.flatnonzero(of_command):
-        name = Name(block.legs["account"][leg], block.legs["asset"][leg])
-        found[(string_keys([name.account]).tobytes(), asset_word(name.asset))] = name
-    return found
+    return {
+        (string_keys([leg.account]).tobytes(), asset_word(leg.asset)): Name(leg.account, leg.asset)
+        for outcome in block.of_id(command_id)
+        for leg in outcome.legs
+    }
 
 
-def names_known(state: State, legs: Iterable[Leg]) -> dict[tuple[bytes, int], Name]:
+def names_known(state: State, legs: Iterable[KeyedLeg]) -> dict[tuple[bytes, int], Name]:
     """The accounts of this partition among those of some legs."""
     found = {}
     for leg in legs:
@@ -46,31 +43,13 @@ def names_known(state: State, legs: Iterable[Leg]) -> dict[tuple[bytes, int], Na
     return found
 
 
-def process_legs(block: Block, transfer_id: bytes) -> tuple[Leg, ...]:
-    """The legs of a transfer across partitions, from the block that began it; empty when that is another one."""
-    pending, legs = block.pending, block.pending_legs
-    of_transfer = (pending["what"] == What.PROCESS) & (pending["id"] == np.frombuffer(transfer_id, np.uint8)).all(
-        axis=1
-    )
-    rows = np.flatnonzero(of_transfer)[:1]
-    return tuple(
-        Leg(
-            legs["key"][leg].tobytes(),
-            *(int(legs[name][leg]) for name in ("asset", "amount", "step", "partition")),
-        )
-        for leg in np.flatnonzero(np.isin(legs["pending"], rows))
-    )
+def process_legs(command: Outcome) -> list[KeyedLeg]:
+    """The legs of the transfer across partitions that a command began."""
+    process = command.process
+    return [] if process is None else command.of.legs(process)
 
 
-def command_of(block: Block, command_id: bytes) -> tuple[Kind, bytes]:
-    """The kind of the client's command of this id, decided in this block, and what it was about (16 zeros: nothing)."""
-    row = next(row for row in _outcomes(block, command_id) if block.outcomes["kind"][row] in REMEMBERED_KINDS)
-    at = np.flatnonzero(block.links["outcome"] == row)
-    link = block.links["id"][at[0]].tobytes() if at.size else bytes(16)
-    return Kind(int(block.outcomes["kind"][row])), link
-
-
-def leg_documents(legs: Iterable[Leg], names: Names) -> list[dict[str, Any]]:
+def leg_documents(legs: Iterable[KeyedLeg], names: Names) -> list[dict[str, Any]]:
     """The legs as JSON. An account whose name is not told anywhere here is null."""
     documents = []
     for leg in legs:
@@ -90,7 +69,3 @@ def leg_documents(legs: Iterable[Leg], names: Names) -> list[dict[str, Any]]:
 def asset_word(asset: str) -> int:
     """The hash of an asset as messages and pending rows have it."""
     return int(word_hash(asset).astype(np.int64))
-
-
-def _outcomes(block: Block, command_id: bytes) -> Any:
-    return np.flatnonzero((block.outcomes["id"] == np.frombuffer(command_id, np.uint8)).all(axis=1))

@@ -64,14 +64,14 @@ def dry_run(
     blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us, ids_max))])
     position = Position(home, states[home].chained.sequence)
     answer: Answer | Place | None = None
-    at_home: list[Block] = []
+    at_home: list[BlockAnswers] = []
     for _ in range(ROUNDS_MAX):
         if not blocks:
             break
         partition, block = blocks.popleft()
         if partition == home:
-            at_home.append(block)
-            answer = _last_answer(block, copies.of(home)) or answer
+            at_home.append(BlockAnswers(block, copies.of(home)))
+            answer = _last_answer(at_home[-1]) or answer
         for target, messages in messages_of_block(block).items():
             blocks.append((target, _decided(copies.of(target), messages, partitions, now_us, ids_max)))
     assert answer is not None, "the first block answers"
@@ -81,7 +81,7 @@ def dry_run(
         answer = (
             told_under_way(answer, at_home[0], command.id)
             if answer.status == PENDING_STATUS
-            else told_whole(answer, command.id, at_home, copies.of(home))
+            else told_whole(answer, command.id, at_home)
         )
     document = {name: value for name, value in answer.document.items() if name not in ("steps", "phase")}
     if "code" in document:  # no id keeps the answer of a dry run
@@ -89,14 +89,14 @@ def dry_run(
     return Answer(answer.status, document | {"position": str(position), "dry_run": True})
 
 
-def _last_answer(block: Block, state: State) -> Answer | Place | None:
+def _last_answer(block: BlockAnswers) -> Answer | Place | None:
     """What a block of the home partition says of the command: begun or decided at once, or ended."""
-    for row in range(len(block.outcomes["kind"])):
-        kind, code = Kind(block.outcomes["kind"][row]), Code(block.outcomes["code"][row])
+    for row, outcome in enumerate(block.outcomes):
+        kind, code = outcome.kind, outcome.code
         if kind is Kind.STEP or code is Code.STALE or (kind is Kind.ANSWER and code is Code.PENDING):
             continue
         if kind is not Kind.EXPIRE:
-            return BlockAnswers(block, state).answer(row)
+            return block.answer(row)
     return None
 
 

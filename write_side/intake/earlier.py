@@ -8,11 +8,11 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.block.block import Block
 from write_side.contract.state.ids import AMOUNT, DONE_BY_LEGS, PARTIES
 from write_side.contract.state.pending_columns import What
 from write_side.contract.state.state import Place, State
-from write_side.contract.words.codes import Code
+from write_side.contract.tell.outcome import BlockOutcomes
+from write_side.contract.tell.whole_answer import beginning
 from write_side.intake.lane import Overloaded
 from write_side.ledger.commands.commands import Capture, Leg, Reverse, Void
 from write_side.owner.outcomes import Outcomes
@@ -91,12 +91,11 @@ class Earlier:
         amount, place = told
         if amount != DONE_BY_LEGS or place is None:
             return []
-        block = await outcomes.block(place.sequence)
-        began = np.flatnonzero((block.pending["outcome"] == place.row) & (block.pending["what"] == What.PROCESS))
-        if began.size:  # it went across partitions: its legs are told where it began
-            block = await outcomes.block(int(block.pending["begun"][began[0]]))
-            place = _beginning(block, id16)
-        return _legs_at(block, place.row)
+        done = BlockOutcomes(await outcomes.block(place.sequence))[place.row]
+        process = done.process
+        if process is not None:  # it went across partitions: its legs are told where it began
+            done = beginning(BlockOutcomes(await outcomes.block(process.begun)), id16)
+        return [Leg(leg.account, leg.amount, leg.asset) for leg in done.legs]
 
 
 def _told(state: State, id16: bytes) -> list[Leg] | tuple[int, Place | None]:
@@ -120,17 +119,3 @@ def _knows(state: State, own: bytes, subject: bytes) -> tuple[bool, bool]:
 def _has_hold(state: State, id16: bytes) -> bool:
     with state.lock:
         return state.pending.find(id16, What.HOLD) is not None
-
-
-def _beginning(block: Block, id16: bytes) -> Place:
-    words = np.frombuffer(id16, np.uint8)
-    mine = (block.outcomes["id"] == words).all(axis=1) & (block.outcomes["code"] == Code.PENDING)
-    return Place(block.header.sequence, int(np.flatnonzero(mine)[0]))
-
-
-def _legs_at(block: Block, row: int) -> list[Leg]:
-    legs = block.legs
-    return [
-        Leg(legs["account"][i], int(legs["amount"][i]), legs["asset"][i])
-        for i in np.flatnonzero(legs["outcome"] == row)
-    ]

@@ -217,9 +217,7 @@ class Outcomes:
                 answers, at = await self._block(answer.sequence), answer.row
                 answer = await self._answer(answers, at)
             # Only a transfer across partitions has phases.
-            found.append(
-                await self._whole(answer, answers.block, at) if whole and "phase" in answer.document else answer
-            )
+            found.append(await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer)
         return found
 
     async def _answer(self, answers: BlockAnswers, row: int) -> Answer | Place:
@@ -229,8 +227,7 @@ class Outcomes:
 
     async def first(self, place: Place) -> Answer:
         """What a repeated command is answered. Raises OutcomeUnknown."""
-        await self.block(place.sequence)
-        [answer] = await self.answers(Decided(await self._block(place.sequence), place.row), (0,))
+        [answer] = await self.answers(Decided(await self._accepted(place.sequence), place.row), (0,))
         return answer
 
     async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
@@ -263,13 +260,13 @@ class Outcomes:
         [answer] = await self.answers(decided, (0,), whole=whole)
         return answer
 
-    async def _whole(self, answer: Answer, block: Block, row: int) -> Answer:
+    async def _whole(self, answer: Answer, answers: BlockAnswers, row: int) -> Answer:
         """The answer to a transfer across partitions that outcome `row` begins or ends, with all that home's log knows of it."""
-        id16 = block.outcomes["id"][row].tobytes()
+        outcome = answers.outcomes[row]
         if answer.status == PENDING_STATUS:
-            return told_under_way(answer, block, id16)
-        earlier = [await self.block(sequence) for sequence in earlier_at_home(block, row)]
-        return told_whole(answer, id16, (*earlier, block), self._replay.state)
+            return told_under_way(answer, answers, outcome.id)
+        earlier = [await self._accepted(sequence) for sequence in earlier_at_home(outcome)]
+        return told_whole(answer, outcome.id, (*earlier, answers))
 
     def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
         ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
@@ -295,8 +292,11 @@ class Outcomes:
 
     async def block(self, sequence: int) -> Block:
         """A block of this partition; one that is decided and not yet accepted is waited for. Raises OutcomeUnknown."""
+        return (await self._accepted(sequence)).block
+
+    async def _accepted(self, sequence: int) -> BlockAnswers:
         await _until(lambda: sequence < len(self._replay.offsets), CAUGHT_UP_S)
-        return (await self._block(sequence)).block
+        return await self._block(sequence)
 
     async def _block(self, sequence: int) -> BlockAnswers:
         if self._failure is not None:
