@@ -328,7 +328,7 @@ class Auditor:
             return
         key, at_us = (type(command), command), self._times_us[sequence]
         first = self._answers.get(key)
-        if first is not None and _is_over(command.id, self.time_us(_sequence_of(first, self.partition)), at_us):
+        if first is not None and _is_over(command.id, self.time_us(_begun_at(first, self.partition)), at_us):
             first = None
         if word in NOT_LASTING:
             self.require(first is None or has_time(command.id), f"{word} is said of an id that is to be remembered")
@@ -396,6 +396,12 @@ def _sequence_of(document: Mapping[str, object], partition: int) -> int:
 def _is_over(id16: bytes, since_us: int, now_us: int) -> bool:
     """Whether what is promised of an id without a time is over: it may be forgotten, and run again."""
     return not has_time(id16) and now_us - since_us >= SEVEN_DAYS_US
+
+
+def _begun_at(document: Mapping[str, Any], home: int) -> int:
+    """The block of home in which what is answered began: the days of an id without a time count from there."""
+    own = [str(step["position"]) for step in document.get("steps", ()) if step["partition"] == home]
+    return min([_sequence_of(document, home), *(int(each.partition(":")[2]) for each in own)])
 
 
 def _row_name(name: str, asset: str) -> str:
