@@ -170,14 +170,20 @@ class KafkaLog:
                     )
 
     async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
-        async with self._reading(partition, after) as (consumer, at, _):
-            while not self._closed:
-                try:
-                    found = await consumer.getmany(at, timeout_ms=TAIL_WAIT_MS)
-                except ConsumerStoppedError:
-                    return
-                if at in found:
-                    yield [Record(record.offset, record.value) for record in found[at]]
+        was_closed = self._closed
+        try:
+            async with self._reading(partition, after) as (consumer, at, _):
+                while not self._closed:
+                    try:
+                        found = await consumer.getmany(at, timeout_ms=TAIL_WAIT_MS)
+                    except ConsumerStoppedError:
+                        return
+                    if at in found:
+                        yield [Record(record.offset, record.value) for record in found[at]]
+        except LogFailed:
+            # A close that comes while the tail is being opened takes its answers away: it ends like any other tail.
+            if was_closed or not self._closed:
+                raise
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         at = TopicPartition(self._topic, partition)
