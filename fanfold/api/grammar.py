@@ -48,7 +48,6 @@ LEGS_MAX: Final = 32
 """Of one transfer or hold."""
 
 _PLACE: Final = "(?:0|[1-9][0-9]{0,4}):(?:0|[1-9][0-9]{0,17})"
-POSITION: Final = _PLACE
 POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 
 

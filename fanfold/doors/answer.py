@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from fanfold.api import routes
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import PROBLEMS, problem_document
 
-JSON: Final = b"application/json"
-NDJSON: Final = b"application/x-ndjson"
-ARROW: Final = b"application/vnd.apache.arrow.stream"
-PROBLEM: Final = b"application/problem+json"
+JSON: Final = routes.JSON.encode()
+NDJSON: Final = routes.NDJSON.encode()
+ARROW: Final = routes.ARROW.encode()
+PROBLEM: Final = routes.PROBLEM.encode()
 
 RETRY_AFTER_SECONDS: Final = 1
 """What a 503 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
@@ -58,9 +59,11 @@ def malformed_document(refusal: Malformed) -> dict[str, object]:
     return problem_document(refusal.code, field=refusal.field, detail=detail)
 
 
-async def send(send_message: Send, response: Response, *, head: bool = False) -> None:
-    """Send an answer; of a HEAD everything but the body (RFC 9110, 9.3.2)."""
-    headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body))]
+async def send(
+    send_message: Send, response: Response, *, head: bool = False, more: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """Send an answer, with these headers more; of a HEAD everything but the body (RFC 9110, 9.3.2)."""
+    headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body)), *more]
     if response.status == 503:
         headers.append((b"retry-after", b"%d" % response.retry_after_s))
     if response.status in (408, 413):

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
+from fanfold.api.requests import BODY_BYTES_MAX
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
@@ -18,8 +20,8 @@ BODIES_BYTES_MAX: Final = 128 * 1024 * 1024
 LARGE_BODIES_BYTES_MAX: Final = 64 * 1024 * 1024
 """Of the large ones alone: eight batches of the largest, some 0.7 GB while they are worked on. The rest is left to small ones."""
 
-SMALL_BODY_BYTES_MAX: Final = 16 * 1024
-"""A body is small up to here: one command (`fanfold.api.requests.BODY_BYTES_MAX`). 4,096 have room whatever else comes."""
+SMALL_BODY_BYTES_MAX: Final = BODY_BYTES_MAX
+"""A body is small up to here: one command. 4,096 have room whatever else comes."""
 
 
 class TooMuchAtOnce(Exception):

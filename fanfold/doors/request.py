@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from fanfold.api.malformed import Malformed, malformed_of
+from fanfold.api.routes import Route
 from fanfold.api.values import names_of, read
 from fanfold.doors.incoming import Incoming, Message, TooMuchAtOnce
 
@@ -44,6 +45,16 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
                 raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
             headers[name] = value.strip(b" \t")
     return headers
+
+
+def named_by_path(scope: Scope, route: Route) -> str:
+    """What the path names between its fixed parts, as the client wrote it.
+
+    Not the router's parameter: its pattern lets a newline at the end pass and drops it.
+    """
+    before, _, rest = route.path.partition("{")
+    path: str = scope["path"]
+    return path.removeprefix(before).removesuffix(rest.partition("}")[2])
 
 
 COMMANDS_TAKE_NONE: Final = "has a parameter, and none is known here: all that a command says is in its body"

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
 from fanfold.api.problems import problem_document
+from fanfold.doors.answer import JSON, PROBLEM
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.http_answers import send_bytes, send_json, send_problem
 from gateway.proxy.reverse_proxy import ReverseProxy
@@ -122,12 +123,12 @@ class Front:
         await send_bytes(send, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
 
     async def _described(self, scope: Scope, send: Send) -> None:
-        await send_bytes(send, 200, b"application/json", _documents()[scope["path"]])
+        await send_bytes(send, 200, JSON, _documents()[scope["path"]])
 
     async def _stream(self, _: Scope, send: Send) -> None:
         body = msgspec.json.encode(problem_document("upgrade_required"))
         headers = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-        await send_bytes(send, 426, b"application/problem+json", body, headers)
+        await send_bytes(send, 426, PROBLEM, body, headers)
 
 
 class _Told(NamedTuple):

@@ -5,6 +5,7 @@ What is accepted `fanfold/api` says, how a request is read and answered `fanfold
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ from fanfold.doors.answer import Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
-from fanfold.doors.request import Scope, read_body, read_headers, read_query, refuse_query
+from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
 from read_side.ask.health import Health
 from read_side.ask.queries import Balances
 from read_side.ask.system_document import system_document
@@ -63,7 +64,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     reads = [
         Door((route.method,), route.path, handles[route.operation]) for route in routes.ROUTES if route.side == "read"
     ]
-    told = probes(registry, edge.ready, side_document("read"))
+    told = probes(registry, edge.ready, partial(side_document, "read"))
     return application("fanfold read side", [*reads, *told], HttpMetrics(registry, "read"), _refusal)
 
 
@@ -86,7 +87,7 @@ class _Edge:
         self._doors = doors
 
     async def account(self, scope: Scope, _incoming: Incoming) -> Response:
-        account = parse_account(_about(scope, routes.ACCOUNT))
+        account = parse_account(named_by_path(scope, routes.ACCOUNT))
         asked = _query(queries.OfAccount, scope)
         try:
             row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
@@ -95,7 +96,7 @@ class _Edge:
         return json_response(200, row.document(position))
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
-        transfer_id = parse_transfer_id(_about(scope, routes.OUTCOME))
+        transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
         want = wanted(_query(queries.Waiting, scope))
         try:
             answer = await self._doors.transfers.outcome(transfer_id, want)
@@ -144,12 +145,6 @@ class _Edge:
 
 def _query(kind: type[T], scope: Scope) -> T:
     return read_query(kind, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
-
-
-def _about(scope: Scope, route: routes.Route) -> str:
-    """What the path names, as the client wrote it: the router's parameter drops a newline at the end."""
-    path: str = scope["path"]
-    return path.removeprefix(route.path.partition("{")[0])
 
 
 def _many(body: bytes) -> queries.ManyBalances:

@@ -28,6 +28,7 @@ from fanfold.doors.request import (
     Headers,
     Scope,
     media_type,
+    named_by_path,
     read_body,
     read_headers,
     refuse_query,
@@ -80,7 +81,7 @@ def create_app(
         if route.side == "write":
             methods[route.path] = (*methods.get(route.path, ()), route.method)
     doors = [Door(methods[path], path, handles[path]) for path in methods]
-    told = probes(registry, lambda: _readiness(ready(), standing(), told_ready()), side_document("write"))
+    told = probes(registry, lambda: _readiness(ready(), standing(), told_ready()), partial(side_document, "write"))
     return application("fanfold write side", [*doors, *told], metrics, _refusal)
 
 
@@ -106,7 +107,7 @@ class _Doors:
 
     async def account(self, scope: Scope, incoming: Incoming) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
-        account = parse_account(_about(scope, routes.OPEN_ACCOUNT))
+        account = parse_account(named_by_path(scope, routes.OPEN_ACCOUNT))
         if scope["method"] == "PATCH":
             return await self._command(scope, incoming, partial(body_about, Change, account))
         command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), incoming))))
@@ -123,13 +124,13 @@ class _Doors:
         return await self._command(scope, incoming, hold_body)
 
     async def capture(self, scope: Scope, incoming: Incoming) -> Response:
-        return await self._command(scope, incoming, partial(body_about, Capture, _about(scope, routes.CAPTURE)))
+        return await self._command(scope, incoming, partial(body_about, Capture, named_by_path(scope, routes.CAPTURE)))
 
     async def void(self, scope: Scope, incoming: Incoming) -> Response:
-        return await self._command(scope, incoming, partial(body_about, Void, _about(scope, routes.VOID)))
+        return await self._command(scope, incoming, partial(body_about, Void, named_by_path(scope, routes.VOID)))
 
     async def reverse(self, scope: Scope, incoming: Incoming) -> Response:
-        return await self._command(scope, incoming, partial(body_about, Reverse, _about(scope, routes.REVERSE)))
+        return await self._command(scope, incoming, partial(body_about, Reverse, named_by_path(scope, routes.REVERSE)))
 
     async def _command(
         self, scope: Scope, incoming: Incoming, read: Callable[[Members, str | None], tuple[Asked, bool]]
@@ -154,16 +155,6 @@ class _Doors:
 async def _body(headers: Headers, incoming: Incoming) -> bytes:
     media_type(headers, JSON)
     return await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
-
-
-def _about(scope: Scope, route: routes.Route) -> str:
-    """What the path names between its fixed parts, as the client wrote it.
-
-    Not the router's parameter: its pattern lets a newline at the end pass and drops it.
-    """
-    before, _, rest = route.path.partition("{")
-    path: str = scope["path"]
-    return path.removeprefix(before).removesuffix(rest.partition("}")[2])
 
 
 def _readiness(not_ready: list[str], standing: dict[str, dict[str, object]], told: dict[str, object]) -> Response:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator, meta
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import TypeAdapter
 
-from fanfold.api import reading
+from fanfold.api import answers, reading
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.close_codes import MEANINGS
 from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES
@@ -18,6 +19,9 @@ from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
 from gateway.protocol import messages
 from gateway.proxy.reverse_proxy import Refused, route
+from read_side.fold.phase_table import OPEN_PHASES
+from write_side.contract.state.pending_columns import Action, Phase
+from write_side.contract.words.codes import flag_words
 
 PUBLIC = public_document()
 STREAM = stream_document()
@@ -40,6 +44,20 @@ def test_every_public_route_is_described_and_leads_to_its_side() -> None:
         else:
             assert described is None
             assert led == Refused("not_found")
+
+
+@pytest.mark.parametrize(
+    ("documented", "known"),
+    [
+        (answers.Phase, [phase.name.lower() for phase in Phase]),
+        (answers.OpenPhase, [phase.name.lower() for phase in OPEN_PHASES]),
+        (answers.Flag, flag_words(~0)),
+        (answers.Action, [action.name.lower() for action in Action]),
+    ],
+    ids=["phase", "open_phase", "flag", "action"],
+)
+def test_the_words_of_answers_are_those_that_the_log_knows(documented: Any, known: list[str]) -> None:
+    assert sorted(TypeAdapter(documented).json_schema()["enum"]) == sorted(known)
 
 
 def test_what_is_refused_is_described_for_every_operation() -> None:
