@@ -87,10 +87,10 @@ class Batches:
 
     def over(self, request: Request) -> None:
         """Its client has all answers. What was not run may be asked for again by anybody, alone, from now on, and so may the
-        lines of an atomic batch that was refused before any partition was asked: no log knows of it. Until somebody does, a copy
-        that comes late is held to the rules of a batch."""
+        lines of an atomic batch that was refused: no log remembers one that came ahead of its time, nor any when no partition was
+        asked. Until somebody does, a copy that comes late is held to the rules of a batch."""
         for batch in (self._of[own] for own in request.own if own in self._of):
-            batch.is_over = request.mode is Mode.STOP or (not batch.done and batch.refused_at is None)
+            batch.is_over = request.mode is Mode.STOP or not batch.done
 
 
 def own_ids(commands: Sequence[Command], known: set[bytes]) -> tuple[bytes, ...]:

@@ -253,6 +253,9 @@ class Intake:
 
     async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
         """Lines that are not to be run, and why; those that ran before, by whatever request, get their outcome again."""
+        # Nobody is told that a line was not run by a partition that has not folded what was there when he asked.
+        for home in {line.home for line in routed if not await self._is_known(line)}:
+            await self._lanes[home].outcomes.caught_up()
         ran = [at for at, line in enumerate(routed) if await self._is_known(line)]
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
         if word == "batch_refused":  # the line that refused the others says why

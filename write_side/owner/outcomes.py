@@ -80,13 +80,13 @@ class _Failed(NamedTuple):
 
 
 class Outcomes:
-    """One partition; `follows`: another process writes it.
+    """One partition. look: has its writer read what lies behind its last block, as a follower does by itself.
 
     `accepted` is called for each accepted block in order, on the event loop; `wait` by intakes.
     """
 
-    def __init__(self, partition: int, replay: Replay, log: Log, *, follows: bool = False) -> None:
-        self._follows = follows
+    def __init__(self, partition: int, replay: Replay, log: Log, look: Callable[[], None] = lambda: None) -> None:
+        self._look = look
         self._partition = partition
         self._replay = replay
         self._known = replay
@@ -278,17 +278,18 @@ class Outcomes:
     async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
         """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.
 
-        The state of a partition that is written here is ahead of its log.
+        Where the partition is written here, too: a writer that slept may have been overtaken, and know nothing of what the other
+        one has decided since. It then ends, and PartitionUnavailable is raised.
         """
         self.require()
-        if not self._follows:
-            return
         try:
             async with asyncio.timeout(timeout_s):
                 end = await self._end.offset(self._replay.last_offset)
-                await _until(lambda: self._replay.last_offset >= end, timeout_s)
+                self._look()
+                await _until(lambda: self._failure is not None or self._replay.last_offset >= end, timeout_s)
         except (TimeoutError, TooFarBehind):
             raise OutcomeUnknown from None
+        self.require()
 
     async def block(self, sequence: int) -> Block:
         """A block of this partition; one that is decided and not yet accepted is waited for. Raises OutcomeUnknown."""

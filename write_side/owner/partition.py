@@ -67,7 +67,7 @@ class Partition:
         self._serves_since_s = inf
         self._progress = StartProgress(clock.wall_us())
         self.part: Writer | Follower = self._new_part()
-        self.outcomes = Outcomes(number, self.part.replay, log, follows=not owned)
+        self.outcomes = Outcomes(number, self.part.replay, log, self._look_behind)
         self.outcomes.fail(Starting("the log is being folded"))
 
     @property
@@ -90,8 +90,8 @@ class Partition:
 
     def looked_at(self, trouble: str | None) -> None:
         """Why its log or queue would not take a record now, None when both would. Until then who comes is refused."""
-        if self.standing is Standing.SERVING and isinstance(self.part, Writer):
-            self.part.look()
+        if self.standing is Standing.SERVING:
+            self._look_behind()
         if trouble == self.trouble:
             return
         before, self.trouble = self.trouble, trouble
@@ -176,6 +176,10 @@ class Partition:
         if not self.owned:
             return Follower(self.number, self._log, self._accepted)
         return Writer(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+
+    def _look_behind(self) -> None:
+        if isinstance(self.part, Writer):
+            self.part.look()
 
     def _accepted(self, block: Block, offset: int) -> None:
         self.outcomes.accepted(block, offset)

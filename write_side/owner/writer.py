@@ -147,7 +147,7 @@ class Writer:
             self._end(broken)
             return
         if isinstance(verdict, Skip):
-            self.replay.skipped[verdict] += 1
+            self.replay.skip(peek.result().offset, verdict)
             self._peek = None
             self.look()
         elif verdict.epoch > self._accepted.epoch:  # of our epoch it is our own, on its way through an append
@@ -271,7 +271,7 @@ class Writer:
             record = await self._next()
             verdict = judge_header(self.partition, self._accepted, record.data)
             if isinstance(verdict, Skip):
-                self.replay.skipped[verdict] += 1
+                self.replay.skip(record.offset, verdict)
                 continue
             if verdict.block_hash != own.block_hash:
                 raise self._overtaken(verdict)

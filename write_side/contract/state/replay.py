@@ -37,15 +37,19 @@ class Replay:
     def take(self, record: Record) -> Folded | None:
         """Fold the record's block, or None when the chain rule skips it. Raises ChainBroken, CheckFailed."""
         verdict = judge(self.state.partition, self.state.chained.head, record.data)
-        self.last_offset = record.offset
         if isinstance(verdict, Skip):
-            self.skipped[verdict] += 1
+            self.skip(record.offset, verdict)
             return None
         fold(self.state, verdict, self._fingerprints)
-        self.offsets.append(record.offset)
+        self.decided(record.offset)
         return Folded(verdict, record.offset)
 
+    def skip(self, offset: int, reason: Skip) -> None:
+        """Note a record that does not count."""
+        self.last_offset = offset
+        self.skipped[reason] += 1
+
     def decided(self, offset: int) -> None:
-        """Note a block that this process decided itself: its state is already there, only its place is new."""
+        """Note a block whose state is already there, only its place is new: one that this process decided itself."""
         self.last_offset = offset
         self.offsets.append(offset)

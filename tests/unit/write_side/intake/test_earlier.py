@@ -57,7 +57,7 @@ def _six_by(number: int) -> Callable[[State], int]:
 
 
 def _followed(log: MemoryLog) -> Outcomes:
-    return Outcomes(0, Replay(State(0, 2), fingerprints_of_block), log, follows=True)
+    return Outcomes(0, Replay(State(0, 2), fingerprints_of_block), log)
 
 
 async def test_a_thousand_voids_of_unknown_holds_share_the_looks_at_a_followed_log() -> None:

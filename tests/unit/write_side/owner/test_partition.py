@@ -18,7 +18,7 @@ from write_side.contract.words.atoms import partition_of
 from write_side.intake.intake import Intake
 from write_side.intake.lane import Lane
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Mode, OpenAccount, Transfer
+from write_side.ledger.commands.commands import Mode, OpenAccount, Reverse, Transfer
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.owner.partition import Partition, Standing
@@ -51,13 +51,13 @@ class Two:
 
 
 @asynccontextmanager
-async def running(records: MemoryRecords) -> AsyncIterator[Two]:
+async def running(records: MemoryRecords, partitions: Sequence[int] = (0, 1)) -> AsyncIterator[Two]:
     two = Two(records)
-    kept = [asyncio.create_task(each.keep()) for each in two.partitions]
+    kept = [asyncio.create_task(two.partitions[p].keep()) for p in partitions]
     try:
         async with asyncio.timeout(DEADLINE_S):
-            for each in two.partitions:
-                await each.settled.wait()
+            for p in partitions:
+                await two.partitions[p].settled.wait()
             yield two
     finally:
         for task in kept:
@@ -147,6 +147,45 @@ async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_
         assert older.partitions[1].standing is Standing.SERVING
         older.partitions[1].looked_at(None)
         await older.standing(1, Standing.STOPPED)
+
+
+async def test_an_overtaken_process_does_not_decide_a_reversal_anew_where_its_transfer_never_was() -> None:
+    """Its writers slept while others reversed: by what it knows, neither the transfer nor its reversal has ever been."""
+    records = MemoryRecords(2)
+    reverse = Reverse(id_at(NOON_US, 2), id_at(NOON_US, 1))
+    async with running(records) as older:
+        await older.open()
+        async with running(records) as newer:
+            await newer.deposit(1, 1)
+            [reversed_there] = await newer.intake.submit([reverse])
+            assert reversed_there.status == 201
+            with pytest.raises(PartitionUnavailable, match="taken over"):
+                await older.intake.submit([reverse])
+            assert await newer.intake.submit([reverse]) == [reversed_there]
+
+
+async def test_what_is_unknown_is_said_though_records_that_do_not_count_lie_at_the_end_of_the_log() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        for partition in range(2):
+            records.append(partition, records.blocks[partition][0])
+        [answer] = await two.intake.submit([Reverse(id_at(NOON_US, 2), id_at(NOON_US, 1))])
+        assert answer.document["code"] == "transfer_unknown"
+
+
+async def test_a_line_that_ran_in_another_process_is_never_called_not_run() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older:
+        await older.open()
+        refused = OpenAccount(NAMES[0], "EUR/2", 0, "")
+        later = Transfer(id_at(NOON_US, 2), "@world", NAMES[1], 1, "USD/2")
+        answers = await older.intake.submit([refused, later], Mode.STOP)
+        assert [answer.document["code"] for answer in answers] == ["account_exists_with_other_terms", "not_run"]
+        async with running(records, [1]) as newer:
+            assert await newer.deposit(1, 2) == 201
+            with pytest.raises(OutcomeUnknown):
+                await older.intake.submit([refused, later], Mode.STOP)
 
 
 async def test_a_partition_that_is_looked_at_goes_on_and_passes_over_what_older_writers_left() -> None:
