@@ -206,9 +206,11 @@ class _Run:
         """Whoever wrote a partition before still does afterwards, and the load goes on."""
         await self._settled()
         # What rivals do to each other is not what the weeks do.
-        while any(each.takes_up or each.is_outlived for each in self.world.writers if each.life.alive):
+        alive = [each for each in self.world.writers if each.life.alive]
+        while any(each.takes_up or each.is_outlived or each.needs_a_person for each in alive):
             await asyncio.sleep(1.0)
             self._look()
+            alive = [each for each in self.world.writers if each.life.alive]
         epochs = [auditor.epoch for auditor in self.world.auditors]
         await quiet_weeks(self.world)
         await self.clients.go_on()

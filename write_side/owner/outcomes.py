@@ -16,7 +16,7 @@ import numpy as np
 
 from write_side.contract.block.block import Block, decode
 from write_side.contract.log.block_offsets import fetch_block
-from write_side.contract.log.log import Log
+from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
@@ -279,7 +279,7 @@ class Outcomes:
         """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.
 
         Where the partition is written here, too: a writer that slept may have been overtaken, and know nothing of what the other
-        one has decided since. It then ends, and PartitionUnavailable is raised.
+        one has decided since. It then ends, and PartitionUnavailable is raised, as when the log does not answer.
         """
         self.require()
         try:
@@ -289,6 +289,8 @@ class Outcomes:
                 await _until(lambda: self._failure is not None or self._replay.last_offset >= end, timeout_s)
         except (TimeoutError, TooFarBehind):
             raise OutcomeUnknown from None
+        except LogFailed as away:
+            raise PartitionUnavailable(self._partition, away) from away
         self.require()
 
     async def block(self, sequence: int) -> Block:

@@ -1,8 +1,8 @@
 """A block: the outcomes of one or of thousands of commands, decided together, one atomic append.
 
-`header | body`. The header is fixed size, little endian; the body is the sections of `columns.py`. The same bytes are a Kafka
-record's value and a frame of the file log. Decoding trusts no length before it has checked it, and nothing at all before
-the BLAKE3 hash of the whole block holds, so any flipped, missing or extra byte is detected.
+`header | body`. The header is fixed size, little endian; the body is sections of columns (`columns.py`, `sections.py`). The
+same bytes are a Kafka record's value and a frame of the file log. Decoding trusts no length before it has checked it, and
+nothing at all before the BLAKE3 hash of the whole block holds, so any flipped, missing or extra byte is detected.
 """
 
 from __future__ import annotations
@@ -14,19 +14,15 @@ from typing import Any, Final, NamedTuple
 from blake3 import blake3
 
 from write_side.contract.block import limits
-from write_side.contract.block.columns import (
-    SECTIONS,
-    SECTIONS_OF_VERSION,
-    Columns,
-    SectionMalformed,
-    decode_sections,
-    encode_section,
-)
+from write_side.contract.block.arrow_sections import decode_arrow_sections
+from write_side.contract.block.columns import SECTIONS, SECTIONS_OF_VERSION, Columns, SectionMalformed
 from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX
+from write_side.contract.block.sections import decode_sections, encode_sections
 
 MAGIC: Final = b"FANFOLD\x1a"
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """What is written. Blocks of every version before it are read for ever (`columns.SECTIONS_OF_VERSION`)."""
+PLAIN_COLUMNS_SINCE: Final = 3
 _FIELDS: Final = struct.Struct("<8sHHIQQ32sqqq16sQ")
 HASH_BYTES: Final = 32
 HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
@@ -95,7 +91,7 @@ def encode(
 
     partitions: how many its log has, told by whoever decides for one.
     """
-    body = b"".join(encode_section(section, sections[section.name]) for section in SECTIONS if section.name in sections)
+    body = encode_sections(sections)
     if HEADER_BYTES + len(body) > limits.RECORD_BYTES_MAX:
         raise ValueError(f"a body of {len(body)} bytes is over the limit: whoever made it has not kept `limits.py`")
     fields = _FIELDS.pack(
@@ -150,7 +146,8 @@ def decode_made(data: bytes) -> Block:
 def _decoded(header: Header, data: bytes | memoryview) -> Block:
     version = _fields(data, 0)[1]
     try:
-        sections = decode_sections(memoryview(data)[HEADER_BYTES:], SECTIONS_OF_VERSION[version])
+        read = decode_sections if version >= PLAIN_COLUMNS_SINCE else decode_arrow_sections
+        sections = read(memoryview(data)[HEADER_BYTES:], SECTIONS_OF_VERSION[version])
     except SectionMalformed as error:
         raise Undecodable(str(error)) from error
     return Block(header, *(sections[section.name] for section in SECTIONS))

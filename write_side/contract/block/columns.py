@@ -1,27 +1,16 @@
-"""The columns of a block's body, and how a batch of columns becomes bytes and comes back.
-
-A section is an Arrow record batch without its schema: the format version names the columns, and one width code a column
-says how narrow its integers are stored (the narrowest type that holds every value of the column).  In memory every column
-has the one dtype given here.
-
-Bytes of a section, little endian, each part padded with zeros to 8 bytes:
-    u8 section, u8 columns, u16 zero, u32 message length | u8 width code per column | Arrow IPC message
-"""
+"""The columns of a block's body: their names, kinds and dtypes in memory. `sections.py` makes bytes of them and reads them."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Mapping
 from enum import Enum
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 Columns = Mapping[str, Any]
-"""Column name to numpy array (integers, ids as uint8[n, 16]) or list of str (text)."""
+"""Column name to numpy array (integers, ids as uint8[n, 16]) or list of str or pyarrow array (text)."""
 
 
 class ColumnType(Enum):
@@ -216,69 +205,12 @@ SECTIONS: Final = (
     DETAILS,
     CONDITIONS,
 )
-SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS)}
+SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS), 3: len(SECTIONS)}
 """How many of them a block of a format version may have."""
-
-_UNSIGNED_TYPES: Final = (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())
-_SIGNED_TYPES: Final = (pa.int8(), pa.int16(), pa.int32(), pa.int64())
-_UNSIGNED_MAX: Final = (2**8 - 1, 2**16 - 1, 2**32 - 1)
-_SIGNED_MAX: Final = (2**7 - 1, 2**15 - 1, 2**31 - 1)
-_ID_TYPE: Final = pa.binary(16)
-_HEAD: Final = struct.Struct("<BBHI")
 
 
 class SectionMalformed(ValueError):
     """Bytes that no encoder of this format wrote."""
-
-
-def _padding(size: int) -> int:
-    return -size % 8
-
-
-def _width_code(column: Column, values: npt.NDArray[Any]) -> int:
-    if column.kind is ColumnType.UNSIGNED:
-        assert int(values.min()) >= 0, column.name
-        largest = int(values.max())
-        return next((code for code, bound in enumerate(_UNSIGNED_MAX) if largest <= bound), 3)
-    low, high = int(values.min()), int(values.max())
-    return next((code for code, bound in enumerate(_SIGNED_MAX) if -bound - 1 <= low and high <= bound), 3)
-
-
-def _arrow_type(column: Column, code: int) -> pa.DataType:
-    if column.kind is ColumnType.TEXT:
-        return pa.utf8()
-    if column.kind is ColumnType.ID:
-        return _ID_TYPE
-    return (_UNSIGNED_TYPES if column.kind is ColumnType.UNSIGNED else _SIGNED_TYPES)[code]
-
-
-def _arrow_array(column: Column, values: Any, code: int) -> pa.Array:
-    if column.kind is ColumnType.TEXT:
-        return values if isinstance(values, pa.Array) else pa.array(values, pa.utf8())
-    if column.kind is ColumnType.ID:
-        return pa.FixedSizeBinaryArray.from_buffers(
-            _ID_TYPE, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))]
-        )
-    dtype = _arrow_type(column, code).to_pandas_dtype()
-    return pa.array(np.ascontiguousarray(values, dtype))
-
-
-def encode_section(section: Section, columns: Columns) -> bytes:
-    """The bytes of one batch; b"" when it has no rows."""
-    rows = len(columns[section.columns[0].name])
-    if rows == 0:
-        return b""
-    codes, arrays = bytearray(), []
-    for column in section.columns:
-        values = columns[column.name]
-        code = 0 if column.kind in (ColumnType.TEXT, ColumnType.ID) else _width_code(column, values)
-        codes.append(code)
-        arrays.append(_arrow_array(column, values, code))
-    message = pa.RecordBatch.from_arrays(arrays, names=[column.name for column in section.columns]).serialize()
-    head = _HEAD.pack(section.number, len(codes), 0, message.size)
-    return b"".join(
-        (head, bytes(codes), bytes(_padding(len(codes))), memoryview(message), bytes(_padding(message.size)))
-    )
 
 
 @cache
@@ -293,62 +225,3 @@ def _blank(number: int) -> dict[str, Any]:
 def empty_columns(section: Section) -> dict[str, Any]:
     """A batch of no rows. Most sections of most blocks are empty, so that making arrays for them would be a third of decoding."""
     return _blank(section.number).copy()
-
-
-@lru_cache(maxsize=1024)
-def _schema(number: int, codes: bytes) -> pa.Schema:
-    """The schema of a section's batch by its width codes, which repeat from block to block. Raises SectionMalformed."""
-    columns = list(zip(SECTIONS[number - 1].columns, codes, strict=True))
-    if any(1 << code > (1 if column.dtype is None else np.dtype(column.dtype).itemsize) for column, code in columns):
-        raise SectionMalformed("a width code is unknown or too wide")
-    return pa.schema([(column.name, _arrow_type(column, code)) for column, code in columns])
-
-
-def _column_values(column: Column, array: pa.Array) -> Any:
-    if column.kind is ColumnType.TEXT:
-        return array.to_pylist()
-    if column.kind is ColumnType.ID:
-        raw = np.frombuffer(array.buffers()[1], np.uint8)
-        return raw[: len(array) * 16].reshape(-1, 16)
-    stored = array.to_numpy(zero_copy_only=True)
-    if stored.dtype == np.uint64 and int(stored.max()) >= 2**63:
-        raise SectionMalformed("a value is out of range")
-    # Always a copy: for a read-only or unaligned array numba would compile its loops once more, in the middle of the traffic.
-    return stored.astype(column.dtype)
-
-
-def decode_sections(body: memoryview, sections_max: int = len(SECTIONS)) -> dict[str, dict[str, Any]]:
-    """Every section of a body by name; those left out are empty. Raises SectionMalformed."""
-    found = {section.name: empty_columns(section) for section in SECTIONS}
-    at, last = 0, 0
-    while at < len(body):
-        if len(body) - at < _HEAD.size:
-            raise SectionMalformed("a section's head is cut")
-        number, columns, zero, size = _HEAD.unpack_from(body, at)
-        if not last < number <= sections_max or zero:
-            raise SectionMalformed("a section is unknown, out of order or there twice")
-        section = SECTIONS[number - 1]
-        codes_at = at + _HEAD.size
-        message_at = codes_at + columns + _padding(columns)
-        end = message_at + size + _padding(size)
-        if columns != len(section.columns) or end > len(body):
-            raise SectionMalformed("a section is longer than the body")
-        found[section.name] = _decode_batch(
-            section, bytes(body[codes_at : codes_at + columns]), body[message_at : message_at + size]
-        )
-        at, last = end, number
-    return found
-
-
-def _decode_batch(section: Section, codes: bytes, message: memoryview) -> dict[str, Any]:
-    schema = _schema(section.number, codes)
-    try:
-        batch = pa.ipc.read_record_batch(pa.py_buffer(message), schema)
-        batch.validate(full=True)
-    except (pa.ArrowException, OSError, EOFError) as error:
-        raise SectionMalformed(f"Arrow cannot read the {section.name} batch") from error
-    if batch.num_rows == 0 or any(array.null_count for array in batch.columns):
-        raise SectionMalformed(f"the {section.name} batch is empty or has nulls")
-    return {
-        column.name: _column_values(column, array) for column, array in zip(section.columns, batch.columns, strict=True)
-    }
