@@ -40,8 +40,7 @@ from write_side.ledger.across.outstanding import messages_of_block
 from write_side.ledger.commands.step_batch import StepBatch
 
 FOLDER = Path(__file__).parent
-GENERATION = f"version-{FORMAT_VERSION}-counted"
-"""Headers that tell the number of partitions, and legs left out of pending rows that ask nothing."""
+GENERATION = f"version-{FORMAT_VERSION}"
 WEEK_US = 7 * 24 * 3600 * 1_000_000
 
 

@@ -9,6 +9,8 @@ import pytest
 from blake3 import blake3
 
 from tests.data.golden.make_blocks import described, golden_partitions
+from tests.unit.write_side.contract.block.agreeing import agrees
+from tests.unit.write_side.contract.blocks import encoded
 from tests.unit.write_side.deciding import assert_same_state
 from write_side.contract.block.block import decode
 from write_side.contract.block.columns import SECTIONS
@@ -23,12 +25,14 @@ VERSION_1 = sorted(FOLDER.glob("version-1-block-*.bin"))
 VERSION_2 = [sorted(FOLDER.glob(f"version-2-partition-{partition}-block-*.bin")) for partition in range(2)]
 COUNTED = [sorted(FOLDER.glob(f"version-2-counted-partition-{partition}-block-*.bin")) for partition in range(2)]
 """As version 2 is written since headers tell the number of partitions, and pending rows that ask nothing leave their legs out."""
-FILES = [*VERSION_1, *VERSION_2[0], *VERSION_2[1], *COUNTED[0], *COUNTED[1]]
+VERSION_3 = [sorted(FOLDER.glob(f"version-3-partition-{partition}-block-*.bin")) for partition in range(2)]
+FILES = [*VERSION_1, *VERSION_2[0], *VERSION_2[1], *COUNTED[0], *COUNTED[1], *VERSION_3[0], *VERSION_3[1]]
 
 ALL_FILES_HASHES = {
     "1-block": "009a8317b46fc6b87d3c3b0b0021b17c07c12e763f323efddf0553fb8fc3863e",
     "2-partition": "bbc22b6dd1fc1be5ca9feb75387739d186901ffa3bb9a156376cbb7a9f37b0ff",
     "2-counted": "d33d3cab55600f69fc8b5cf31292c439779cf8ca3af624a5404af77f087a2892",
+    "3-partition": "1468b2211ef81ea121d4fa6f76ae0cabed5bce18b83b8a51c569fc93f80a4c96",
 }
 """BLAKE3 over the files of a version in order: whoever changes one has to say so here."""
 
@@ -48,7 +52,7 @@ def test_a_golden_block_says_what_it_said(path: Path) -> None:
     assert described(decode(path.read_bytes()), version) == json.loads(path.with_suffix(".json").read_text())
 
 
-GENERATIONS = [(1, VERSION_1), *enumerate(VERSION_2), *enumerate(COUNTED)]
+GENERATIONS = [(1, VERSION_1), *enumerate(VERSION_2), *enumerate(COUNTED), *enumerate(VERSION_3)]
 
 
 @pytest.mark.parametrize(("partition", "paths"), GENERATIONS)
@@ -65,23 +69,33 @@ def replayed(partition: int, paths: list[Path]) -> State:
     return replay.state
 
 
-def test_the_same_commands_still_decide_to_the_same_blocks_and_state() -> None:
-    """Columns and digests, not bytes: Arrow may lay out the same columns in another way one day."""
-    for partition, paths in zip(golden_partitions(), COUNTED, strict=True):
-        for path, data in zip(paths, partition.blocks, strict=True):
-            made, golden = described(decode(data)), described(decode(path.read_bytes()))
-            for one in (made, golden):
-                for name in ("block_hash", "previous_hash", "body_bytes"):
-                    del one["header"][name]
-            assert made == golden
-        state = replayed(partition.state.partition, paths)
-        state.chained.block_hash = partition.state.chained.block_hash
-        assert_same_state(state, partition.state)
+def test_the_same_commands_still_decide_to_the_same_bytes_and_state() -> None:
+    for partition, paths in zip(golden_partitions(), VERSION_3, strict=True):
+        assert [path.read_bytes() for path in paths] == partition.blocks
+        assert_same_state(replayed(partition.state.partition, paths), partition.state)
+
+
+def test_a_log_may_hold_blocks_of_every_version() -> None:
+    """The same life was written in two formats: the first blocks of one, and behind them what the other has of the rest."""
+    for older, newer in zip(COUNTED, VERSION_3, strict=True):
+        replay = Replay(State(1 if older is COUNTED[1] else 0), fingerprints_of_block)
+        for offset, path in enumerate(older[:3]):
+            assert replay.take(Record(offset, path.read_bytes())) is not None
+        for offset, path in enumerate(newer[3:], 3):
+            block = decode(path.read_bytes())
+            data = encoded(block, previous_hash=replay.state.chained.block_hash)
+            assert replay.take(Record(offset, data)) is not None
+        assert replay.state.digest_bytes() == decode(newer[-1].read_bytes()).header.digest
+
+
+@pytest.mark.parametrize("path", [*VERSION_3[0], *VERSION_3[1]], ids=lambda path: path.stem)
+def test_a_reader_of_another_language_reads_the_golden_blocks(path: Path) -> None:
+    agrees(path.read_bytes())
 
 
 def test_golden_blocks_hold_every_kind_and_every_section_of_their_format() -> None:
     kinds, sections = set(), set()
-    for path in (*COUNTED[0], *COUNTED[1]):
+    for path in (*VERSION_3[0], *VERSION_3[1]):
         block = decode(path.read_bytes())
         kinds |= set(block.outcomes["kind"].tolist())
         sections |= {section.name for section in SECTIONS if len(getattr(block, section.name)[section.columns[0].name])}

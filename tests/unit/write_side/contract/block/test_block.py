@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.write_side.contract.block.agreeing import agrees
 from tests.unit.write_side.contract.blocks import sealed, two_blocks, with_body
 from tests.unit.write_side.contract.plain_reader import read_block
 from write_side.contract.block import block as blocks
@@ -273,16 +274,3 @@ def test_a_reader_of_another_language_reads_the_same(
     header: dict[str, Any], sections: dict[str, dict[str, Any]]
 ) -> None:
     agrees(encode(**header, sections=sections))
-
-
-def agrees(data: bytes) -> None:
-    """A program that knows the page of the format alone reads a block as we do."""
-    block = decode(data)
-    header, read, _ = read_block(data)
-    assert {name: header[name] for name in block.header._fields} == block.header._asdict()
-    for section in SECTIONS:
-        columns = getattr(block, section.name)
-        for column in section.columns:
-            ours = columns[column.name]
-            ours = [bytes(row) for row in ours] if column.kind is ColumnType.ID else list(ours)
-            assert read.get(section.name, {}).get(column.name, []) == ours
