@@ -7,16 +7,19 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.fold.balances import rows_of
 from read_side.fold.phase_changes import PhaseChanges
-from write_side.contract.block.block import HASH_BYTES, ZERO_HASH, Block
+from write_side.contract.block.block import HASH_BYTES, ZERO_HASH
 from write_side.contract.block.chain import ChainBroken
+from write_side.contract.block.run import ACCOUNT, SEQUENCE
 from write_side.contract.log.log import Log, Record
 from write_side.contract.state.fold import CheckFailed, changed_accounts
-from write_side.contract.state.replay import Replay
+from write_side.contract.state.replay import Folded, FoldedBlocks, Replay, size_of
 from write_side.contract.state.state import State
 
 Failure = ChainBroken | CheckFailed
@@ -49,7 +52,7 @@ class PartitionFold:
         self.replay = Replay(self.state)
         self.entries = 0
         self._phases: PhaseChanges | None = None
-        self._hashes = bytearray(HASHES_KEPT * HASH_BYTES)
+        self._hashes = np.zeros((HASHES_KEPT, HASH_BYTES), np.uint8)
         self._remembered: dict[int, bytes] = {}
 
     @property
@@ -72,8 +75,8 @@ class PartitionFold:
             return self._remembered[stored.sequence] == stored.block_hash
         if not self.sequence - HASHES_KEPT < stored.sequence <= self.sequence:
             return False
-        at = stored.sequence % HASHES_KEPT * HASH_BYTES
-        return self._hashes[at : at + HASH_BYTES] == stored.block_hash
+        held: bytes = self._hashes[stored.sequence % HASHES_KEPT].tobytes()
+        return held == stored.block_hash
 
     def remember(self, sequence: int) -> None:
         """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
@@ -88,41 +91,42 @@ class PartitionFold:
         # Replay never pushes: what moved on before the first run taken here is nobody's news.
         if self._phases is None:
             self._phases = PhaseChanges(self.state)
-        blocks, entries, taken = [], 0, 0
-        for record in records:
-            if entries >= entries_max:
-                break
-            taken += 1
-            block = self._take(record)
-            if block is not None:
-                self._phases.take(block)
-                blocks.append(block)
-                entries += len(block.entries["account"]) + len(block.accounts["number"])
+        since_us, changed, blocks, before = self.state.chained.created_at_us, [], 0, self.replay.passed
+        for folded in self.replay.take_run(records, entries_max):
+            blocks += self._note(folded)
+            if isinstance(folded, FoldedBlocks):
+                changed.append(folded.run.entries[ACCOUNT])
+            else:
+                self._phases.take(folded.block)
+                changed += [folded.block.entries["account"], folded.block.accounts["number"]]
+        taken = self.replay.passed - before
         if not blocks:
             return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0, taken)
-        rows = rows_of(self.state, changed_accounts(self.state, blocks))
-        return FoldedRun(rows, self._phases.told(), len(blocks), entries, taken)
+        rows = rows_of(self.state, changed_accounts(self.state, since_us, changed))
+        return FoldedRun(rows, self._phases.told(), blocks, sum(map(len, changed)), taken)
 
     def advance(self, records: Sequence[Record], until: int | None = None) -> int:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
         self._phases = None  # what moves on here is nobody's news; what is under way then is looked up again
-        for taken, record in enumerate(records):
-            if until is not None and self.sequence >= until:
-                return taken
-            self._take(record)
-        return len(records)
+        before = self.replay.passed
+        for folded in self.replay.take_run(records, until=until):
+            self._note(folded)
+        return self.replay.passed - before
 
-    def _take(self, record: Record) -> Block | None:
-        folded = self.replay.take(record)
-        if folded is None:
-            return None
-        header = folded.block.header
-        at = header.sequence % HASHES_KEPT * HASH_BYTES
-        self._hashes[at : at + HASH_BYTES] = header.block_hash
-        if header.sequence in self._remembered:
-            self._remembered[header.sequence] = header.block_hash
-        self.entries += len(folded.block.entries["account"])
-        return folded.block
+    def _note(self, folded: Folded | FoldedBlocks) -> int:
+        """Remember the hashes of what was folded; how many blocks."""
+        if isinstance(folded, FoldedBlocks):
+            first, hashes = int(folded.run.headers[0, SEQUENCE]), folded.run.hashes
+        else:
+            header = folded.block.header
+            first, hashes = header.sequence, np.frombuffer(header.block_hash, np.uint8).reshape(1, -1)
+        self._hashes[np.arange(first, first + len(hashes)) % HASHES_KEPT] = hashes
+        for sequence in self._remembered:
+            if first <= sequence < first + len(hashes):
+                self._remembered[sequence] = hashes[sequence - first].tobytes()
+        blocks, _, entries = size_of(folded)
+        self.entries += entries
+        return blocks
 
 
 async def fold_log(

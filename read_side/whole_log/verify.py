@@ -18,7 +18,7 @@ from blake3 import blake3
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, Record
 from write_side.contract.state.fold import CheckFailed
-from write_side.contract.state.replay import Replay
+from write_side.contract.state.replay import Replay, size_of
 from write_side.contract.state.state import State
 from write_side.contract.words.position import Position
 
@@ -93,12 +93,11 @@ async def _verify_partition(log: Log, partition: int, progress: Progress) -> Par
 
 def _take(replay: Replay, records: Sequence[Record], found: PartitionVerdict, progress: Progress) -> None:
     before = found.outcomes
-    for record in records:
-        folded = replay.take(record)
-        if folded is not None:
-            found.blocks += 1
-            found.outcomes += len(folded.block.outcomes["kind"])
-            found.entries += len(folded.block.entries["account"])
+    for folded in replay.take_run(records):
+        blocks, outcomes, entries = size_of(folded)
+        found.blocks += blocks
+        found.outcomes += outcomes
+        found.entries += entries
     progress(found.outcomes - before)
 
 

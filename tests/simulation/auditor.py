@@ -28,7 +28,7 @@ from write_side.contract.tell.answers import format_time
 from write_side.contract.words.codes import Kind
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Command, OpenAccount, Reverse, Rich, Transfer, Void
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
 
 WORDS = (
@@ -99,7 +99,7 @@ class Auditor:
         self._trace = trace
         self._rules = rules
         self.model = wallet.models[partition]
-        self.replay = Replay(State(partition, len(wallet.models)), fingerprints_of_block)
+        self.replay = Replay(State(partition, len(wallet.models)), FINGERPRINTS)
         self.rows: list[dict[str, Row]] = []
         self.hashes: list[bytes] = []
         self._times_us: list[int] = []

@@ -152,7 +152,7 @@ def forget_the_dedupe(patch: Patch) -> None:
 
 def lose_the_fingerprints_on_restart(patch: Patch) -> None:
     """A restarted writer knows the ids but not what they stood for: every honest repeat looks like another content."""
-    patch.setattr(write_side.owner.writer, "fingerprints_of_block", None)
+    patch.setattr(write_side.owner.writer, "FINGERPRINTS", None)
 
 
 def accept_any_epoch(patch: Patch) -> None:

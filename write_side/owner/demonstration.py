@@ -15,7 +15,7 @@ from write_side.contract.words.codes import Flag
 from write_side.ledger.across.outstanding import messages_again, messages_of_block
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Change, Command, Leg, LegsTransfer, OpenAccount, Protocol, Transfer
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.next_block import next_block
 
@@ -107,7 +107,7 @@ class _Story:
 
     def _start_again(self, partition: int) -> dict[int, StepBatch]:
         """The partition's memory is gone: what is pending comes from its log, and is asked again."""
-        replay = Replay(State(partition), fingerprints_of_block)
+        replay = Replay(State(partition), FINGERPRINTS)
         for record in self._logs[partition]:
             replay.take(record)
         self._states[partition] = replay.state

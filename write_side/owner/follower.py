@@ -29,7 +29,7 @@ class Follower:
         """Fold what is there. Raises ChainBroken, CheckFailed, LogFailed."""
         async with aclosing(self._log.read(self.partition)) as runs:
             async for records in runs:
-                await asyncio.to_thread(self._fold, records)
+                await asyncio.to_thread(self._fold_run, records)
 
     async def run(self) -> None:
         """Fold what comes. Raises as `start`."""
@@ -37,6 +37,10 @@ class Follower:
             async for records in runs:
                 for folded in await asyncio.to_thread(self._fold, records):
                     self._on_accepted(folded.block, folded.offset)
+
+    def _fold_run(self, records: Sequence[Record]) -> None:
+        for _ in self.replay.take_run(records):
+            pass
 
     def _fold(self, records: Sequence[Record]) -> list[Folded]:
         return [folded for record in records if (folded := self.replay.take(record)) is not None]

@@ -24,7 +24,7 @@ from write_side.contract.log.log import Log, LogFailed, Record
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
@@ -74,7 +74,7 @@ class Writer:
     ) -> None:
         self.partition = partition
         self.state = State(partition, log.partitions)
-        self.replay = Replay(self.state, fingerprints_of_block)
+        self.replay = Replay(self.state, FINGERPRINTS)
         self.unreadable_records = 0
         self._log = log
         self._queue = queue
@@ -215,8 +215,8 @@ class Writer:
             raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
 
     def _fold(self, records: Sequence[Record]) -> None:
-        for record in records:
-            self.replay.take(record)
+        for _ in self.replay.take_run(records):
+            pass
 
     def _refuse_future_log(self) -> None:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()

@@ -25,12 +25,12 @@ from write_side.contract.state.pending_columns import (
     What,
 )
 from write_side.contract.state.pending_index import WORK_COUNT
-from write_side.contract.state.replay import Replay
+from write_side.contract.state.replay import Replay, size_of
 from write_side.contract.state.state import State
 from write_side.ledger.across.participant import EFFECTS
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 
@@ -104,10 +104,12 @@ class DecidingPartition:
         return decided.block
 
     def replayed(self) -> State:
-        """A state folded from the blocks, with the fingerprints that a writer needs."""
-        replay = Replay(State(self.state.partition), fingerprints_of_block)
-        for offset, data in enumerate(self.blocks):
-            assert replay.take(Record(offset, data)) is not None
+        """A state folded from the blocks, with the fingerprints that a writer needs: block by block, and as a run of them."""
+        replay, other = (Replay(State(self.state.partition), FINGERPRINTS) for _ in range(2))
+        records = [Record(offset, data) for offset, data in enumerate(self.blocks)]
+        assert all(replay.take(record) is not None for record in records)
+        assert sum(size_of(folded)[0] for folded in other.take_run(records)) == len(records)
+        assert_same_state(replay.state, other.state)
         return replay.state
 
 

@@ -93,7 +93,8 @@ def _run_end(rows, at, outcome, least, most):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repeat, repeat_sequence, repeat_row):  # type: ignore[no-untyped-def]
+def walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repeat, repeat_sequence, repeat_row):  # type: ignore[no-untyped-def]
+    """Pass over the outcomes and what they bring along; 0 or a number of `FAULTS`."""
     entries = legs = repeats = 0
     for i in range(kind.size):
         if kind[i] >= carried.shape[0] or code[i] >= carried.shape[1] or carried[kind[i], code[i], 0] < 0:
@@ -121,7 +122,7 @@ def _walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, rep
     return 0 if repeats == repeat.size else 4
 
 
-_UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
+UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
 """Kinds that no command asked for: they have no place in the queue."""
 
 
@@ -132,8 +133,8 @@ def grammar_fault(block: Block) -> str | None:
         return "it has more outcomes than a block may have"
     if block.header.sequence >= 2**63 or block.header.consumed_to < 0:
         return "a number in its header is out of range"
-    fault = _walk(
-        CARRIED, _UNASKED, block.header.sequence, outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"],
+    fault = walk(
+        CARRIED, UNASKED, block.header.sequence, outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"],
         block.entries["outcome"], block.legs["outcome"], repeats["outcome"], repeats["sequence"], repeats["row"],
     )  # fmt: skip
     return FAULTS[fault] if fault else _rows_fault(block) or _terms_fault(block.accounts)

@@ -18,7 +18,16 @@ from write_side.contract.compiled.compiled import njit, njit_borrowing, njit_inl
 MESSAGE_BYTES = 64
 """One compression takes one block; account ids are at most 64 characters for this reason."""
 
-_CHUNK_START_END_ROOT = 1 | 2 | 8
+CHUNK_BYTES = 1024
+"""What is one chunk: no tree is made of it, its compressions follow each other."""
+
+_CHUNK_START, _CHUNK_END, _ROOT = 1, 2, 8
+_HASH = 32
+_LANES = 64
+"""Messages that are hashed side by side: enough to fill every vector, few enough to stay in the nearest cache."""
+_IV = np.array(
+    [0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19], np.uint32
+)
 
 
 @njit_inlined
@@ -60,6 +69,31 @@ def _permute(m):  # type: ignore[no-untyped-def]
     return (m[2], m[6], m[3], m[10], m[7], m[0], m[4], m[13], m[1], m[11], m[12], m[5], m[9], m[14], m[15], m[8])
 
 
+@njit(inline="always")
+def _rounds(v, m):  # type: ignore[no-untyped-def]
+    v = _round(v, m)
+    m = _permute(m)
+    v = _round(v, m)
+    m = _permute(m)
+    v = _round(v, m)
+    m = _permute(m)
+    v = _round(v, m)
+    m = _permute(m)
+    v = _round(v, m)
+    m = _permute(m)
+    v = _round(v, m)
+    m = _permute(m)
+    return _round(v, m)
+
+
+@njit(inline="always")
+def _message(words, k):  # type: ignore[no-untyped-def]
+    return (
+        words[0, k], words[1, k], words[2, k], words[3, k], words[4, k], words[5, k], words[6, k], words[7, k],
+        words[8, k], words[9, k], words[10, k], words[11, k], words[12, k], words[13, k], words[14, k], words[15, k],
+    )  # fmt: skip
+
+
 @njit_borrowing
 def hash_lanes(words, lengths, out):  # type: ignore[no-untyped-def]
     """First 16 bytes of BLAKE3 of each message.
@@ -68,33 +102,99 @@ def hash_lanes(words, lengths, out):  # type: ignore[no-untyped-def]
     out: uint32[4, n], written.
     """
     for k in range(words.shape[1]):
-        m = (
-            words[0, k], words[1, k], words[2, k], words[3, k], words[4, k], words[5, k], words[6, k], words[7, k],
-            words[8, k], words[9, k], words[10, k], words[11, k], words[12, k], words[13, k], words[14, k], words[15, k],
-        )  # fmt: skip
         v = (
             np.uint32(0x6A09E667), np.uint32(0xBB67AE85), np.uint32(0x3C6EF372), np.uint32(0xA54FF53A),
             np.uint32(0x510E527F), np.uint32(0x9B05688C), np.uint32(0x1F83D9AB), np.uint32(0x5BE0CD19),
             np.uint32(0x6A09E667), np.uint32(0xBB67AE85), np.uint32(0x3C6EF372), np.uint32(0xA54FF53A),
-            np.uint32(0), np.uint32(0), lengths[k], np.uint32(_CHUNK_START_END_ROOT),
+            np.uint32(0), np.uint32(0), lengths[k], np.uint32(_CHUNK_START | _CHUNK_END | _ROOT),
         )  # fmt: skip
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
-        m = _permute(m)
-        v = _round(v, m)
+        v = _rounds(v, _message(words, k))
         out[0, k] = v[0] ^ v[8]
         out[1, k] = v[1] ^ v[9]
         out[2, k] = v[2] ^ v[10]
         out[3, k] = v[3] ^ v[11]
+
+
+@njit_borrowing
+def _compress_lanes(words, lengths, flags, chained):  # type: ignore[no-untyped-def]
+    """One more compression of each message: chained, uint32[8, n], from what it was to what it is behind these 64 bytes."""
+    for k in range(words.shape[1]):
+        v = (
+            chained[0, k], chained[1, k], chained[2, k], chained[3, k],
+            chained[4, k], chained[5, k], chained[6, k], chained[7, k],
+            np.uint32(0x6A09E667), np.uint32(0xBB67AE85), np.uint32(0x3C6EF372), np.uint32(0xA54FF53A),
+            np.uint32(0), np.uint32(0), lengths[k], flags[k],
+        )  # fmt: skip
+        v = _rounds(v, _message(words, k))
+        chained[0, k] = v[0] ^ v[8]
+        chained[1, k] = v[1] ^ v[9]
+        chained[2, k] = v[2] ^ v[10]
+        chained[3, k] = v[3] ^ v[11]
+        chained[4, k] = v[4] ^ v[12]
+        chained[5, k] = v[5] ^ v[13]
+        chained[6, k] = v[6] ^ v[14]
+        chained[7, k] = v[7] ^ v[15]
+
+
+@njit(cache=True, nogil=True)
+def _check_hashes(data, starts, hash_at, iv, good):  # type: ignore[no-untyped-def]
+    words = np.empty((16, _LANES), np.uint32)
+    chained = np.empty((8, _LANES), np.uint32)
+    lengths, flags = np.empty(_LANES, np.uint32), np.empty(_LANES, np.uint32)
+    count = starts.size - 1
+    for first in range(0, count, _LANES):
+        lanes = min(_LANES, count - first)
+        most = 0
+        for k in range(_LANES):
+            for i in range(8):
+                chained[i, k] = iv[i]
+            if k < lanes:
+                size = starts[first + k + 1] - starts[first + k] - _HASH
+                most = max(most, size if size <= CHUNK_BYTES else 0)
+        for at in range(0, max(most, 1), MESSAGE_BYTES):
+            for k in range(lanes):
+                start = starts[first + k]
+                size = starts[first + k + 1] - start - _HASH
+                here = min(max(size - at, 0), MESSAGE_BYTES)
+                lengths[k] = here
+                flags[k] = (_CHUNK_START if at == 0 else 0) | (_CHUNK_END | _ROOT if at + MESSAGE_BYTES >= size else 0)
+                # What lies behind the hash in the record comes right behind what lies before it in the message.
+                place = start + at + (_HASH if at >= hash_at else 0)
+                if here == MESSAGE_BYTES and (at + MESSAGE_BYTES <= hash_at or at >= hash_at):
+                    for word in range(16):
+                        p = place + 4 * word
+                        words[word, k] = (
+                            np.uint32(data[p]) | np.uint32(data[p + 1]) << np.uint32(8)
+                            | np.uint32(data[p + 2]) << np.uint32(16) | np.uint32(data[p + 3]) << np.uint32(24)
+                        )  # fmt: skip
+                    continue
+                for word in range(16):
+                    words[word, k] = 0
+                for i in range(here):
+                    p = start + at + i
+                    if at + i >= hash_at:
+                        p += _HASH
+                    words[i >> 2, k] |= np.uint32(np.uint32(data[p]) << np.uint32(8 * (i & 3)))
+            _compress_lanes(words, lengths, flags, chained)
+            for k in range(lanes):
+                start = starts[first + k]
+                size = starts[first + k + 1] - start - _HASH
+                if at < size <= at + MESSAGE_BYTES:
+                    for i in range(_HASH):
+                        if data[start + hash_at + i] != (chained[i >> 2, k] >> np.uint32(8 * (i & 3))) & np.uint32(255):
+                            good[first + k] = False
+
+
+def hash_chunks(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], hash_at: int) -> npt.NDArray[np.bool_]:
+    """Which of n records have the BLAKE3 of all their other bytes at `hash_at`; of those with more than `CHUNK_BYTES` others, of
+    which BLAKE3 makes a tree, nothing is known, and True is said.
+
+    data: uint8[...]; record i from starts[i] to starts[i + 1], its hash included.
+    """
+    good = np.ones(len(starts) - 1, np.bool_)
+    if len(good):
+        _check_hashes(data, starts, np.int64(hash_at), _IV, good)
+    return good
 
 
 @njit(cache=True, nogil=True)

@@ -4,7 +4,7 @@ one in `EVERY`, from which the log is read on."""
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -35,6 +35,16 @@ class BlockOffsets:
         if self._count % EVERY == 0:
             self._marks.append(offset)
         self._count += 1
+
+    def extend(self, offsets: Sequence[int]) -> None:
+        """As `append` of each."""
+        first, self._count = self._count, self._count + len(offsets)
+        self._marks.extend(offsets[-first % EVERY :: EVERY])
+        kept = offsets[-EXACT:]
+        at = (self._count - len(kept)) % EXACT
+        until_end = min(len(kept), EXACT - at)
+        self._exact[at : at + until_end] = array("q", kept[:until_end])
+        self._exact[: len(kept) - until_end] = array("q", kept[until_end:])
 
     def nearest(self, sequence: int) -> tuple[int, int]:
         """The last block at or before this one whose place is known, and that place. Raises IndexError."""

@@ -50,6 +50,8 @@ FAULTS: Final = {
     7: "an entry does not tell what is held",
 }
 
+OTHER_DIGEST: Final = "the state digest is not the header's"
+
 
 class CheckFailed(Exception):
     """A block of the chain does not follow from the state before it: the writer that made it was wrong, or memory was.
@@ -68,7 +70,7 @@ class CheckFailed(Exception):
 
 
 @njit(cache=True, nogil=True)
-def _fold_entries(  # type: ignore[no-untyped-def]
+def fold_entries(  # type: ignore[no-untyped-def]
     rows,
     changed_at_us,
     touched,
@@ -159,19 +161,18 @@ def fold(state: State, block: Block, fingerprints: Fingerprints | None = None) -
         _fold(state, block, fingerprints)
 
 
-def changed_accounts(state: State, blocks: Sequence[Block]) -> Int64s:
-    """The numbers of the accounts that a run of blocks, just folded, changed: each once, rising.
+def changed_accounts(state: State, since_us: int, changed: Sequence[Int64s]) -> Int64s:
+    """The numbers of the accounts that blocks after `since_us`, just folded, changed: each once, rising.
 
-    Many entries: look for the times of those blocks in the whole column; few: sort the few.
+    changed: their accounts, block by block. Many: look for the times of those blocks in the whole column; few: sort the few.
     """
-    entries = sum(len(block.entries["account"]) + len(block.accounts["number"]) for block in blocks)
+    entries = sum(map(len, changed))
     if entries == 0:
         return np.empty(0, np.int64)
     if entries * 16 > state.count:
         with state.lock:
-            return np.flatnonzero(state.changed_at_us[: state.count] >= blocks[0].header.created_at_us)
-    parts = [part for block in blocks for part in (block.entries["account"], block.accounts["number"])]
-    return np.unique(np.concatenate(parts))
+            return np.flatnonzero(state.changed_at_us[: state.count] > since_us)
+    return np.unique(np.concatenate(changed))
 
 
 def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None:
@@ -193,7 +194,7 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
     open_accounts(state, block, touched)
     sums = np.zeros(max(1, len(state.asset_names)), np.int64)
     deltas = np.empty(len(entries["account"]), np.int64)
-    failed = _fold_entries(
+    failed = fold_entries(
         state.rows, state.changed_at_us, touched, state.count, state.digest, entries["outcome"], entries["account"],
         entries["posted"], entries["version"], (block.held["entry"], block.held["held"]),
         (block.flags["entry"], block.flags["flags"]), header.created_at_us, deltas, sums,
@@ -210,7 +211,7 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
     if fault := remember(state, block, prints, deltas):
         raise fail(fault)
     if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
-        raise fail("the state digest is not the header's")
+        raise fail(OTHER_DIGEST)
     state.chained.advance(header)
 
 

@@ -30,8 +30,11 @@ from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Co
 
 Int64s = npt.NDArray[np.int64]
 
-_REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
-_KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
+REMEMBERED_TWICE: Final = "a transfer id is remembered twice"
+REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)])
+"""By code: whether the id of such an outcome is kept."""
+KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
+"""By kind: whether it has an id to keep."""
 _ANSWER: Final = int(Kind.ANSWER)
 _TIMEOUT: Final = int(Kind.TIMEOUT)
 _DONE: Final = int(Code.DONE)
@@ -64,7 +67,7 @@ def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fold_ids(  # type: ignore[no-untyped-def]
+def fold_ids(  # type: ignore[no-untyped-def]
     table, used, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
 ):
     """Remember the ids of transfers; how many, or -1 when one is there twice, how many of them without a time, and how many rows
@@ -117,13 +120,13 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
         return None
     prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
     state.ids.reserve(size)
-    came, timeless, used = _fold_ids(
+    came, timeless, used = fold_ids(
         state.ids.arrays, state.ids.used, state.digest, id_words(outcomes["id"]), outcomes["kind"], outcomes["code"],
-        (_KINDS, _REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
+        (KINDS, REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
         header.refuse_ids_before_us,
     )  # fmt: skip
     if came < 0:
-        return "a transfer id is remembered twice"
+        return REMEMBERED_TWICE
     state.ids.count += int(came)
     state.ids.timeless += int(timeless)
     state.ids.used = int(used)

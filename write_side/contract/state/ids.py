@@ -128,6 +128,16 @@ def put_id(ids, digest, at, used, id_a, id_b, print_a, print_b, place, time_us, 
     return row
 
 
+@njit(cache=True, nogil=True)
+def put_prints(ids, id_words, prints):  # type: ignore[no-untyped-def]
+    """Write the fingerprints, uint64[2, n], of those of n ids, uint64[n, 2], that are remembered."""
+    for i in range(len(id_words)):
+        row = find_id(ids, id_words[i, 0], id_words[i, 1])
+        if row >= 0:
+            ids[0][row, FINGERPRINT_A] = prints[0, i]
+            ids[0][row, FINGERPRINT_B] = prints[1, i]
+
+
 @njit_borrowing
 def end_id(ids, id_a, id_b, place, done):  # type: ignore[no-untyped-def]
     """A transfer under way is over: its id, where it is remembered, names its last outcome from now on."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import Skip, judge
+from write_side.contract.block.run import PlainRun, RunReader
 from write_side.contract.log.block_offsets import BlockOffsets
 from write_side.contract.log.log import START, Record
-from write_side.contract.state.fold import Fingerprints, fold
+from write_side.contract.state.fold import fold
+from write_side.contract.state.fold_run import Prints, fold_run, follows
 from write_side.contract.state.state import State
 
 
@@ -20,19 +23,67 @@ class Folded(NamedTuple):
     offset: int
 
 
+class FoldedBlocks(NamedTuple):
+    """Plain blocks that were folded together, and the offsets at which they lie in the log."""
+
+    run: PlainRun
+    offsets: Sequence[int]
+
+
+def size_of(folded: Folded | FoldedBlocks) -> tuple[int, int, int]:
+    """How many blocks, outcomes and entries."""
+    if isinstance(folded, FoldedBlocks):
+        return len(folded.offsets), len(folded.run.kind), folded.run.entries.shape[1]
+    return 1, len(folded.block.outcomes["kind"]), len(folded.block.entries["account"])
+
+
 class Replay:
     """Applies the chain rule and folds what is accepted.
 
-    offsets: where the accepted blocks lie.  skipped: how many records did not count, by reason.
-    `fingerprints`: see `fold.fold`; given by writers, left out by readers.
+    offsets: where the accepted blocks lie.  passed: how many records were taken; skipped: how many of them
+    did not count, by reason.
+    `prints`: see `fold.fold`; given by writers, left out by readers.
     """
 
-    def __init__(self, state: State, fingerprints: Fingerprints | None = None) -> None:
+    def __init__(self, state: State, prints: Prints | None = None) -> None:
         self.state = state
         self.offsets = BlockOffsets()
         self.last_offset = START
+        self.passed = 0
         self.skipped: Counter[Skip] = Counter()
-        self._fingerprints = fingerprints
+        self._prints = prints
+
+    def take_run(
+        self, records: Sequence[Record], entries_max: int = 2**62, until: int | None = None
+    ) -> Iterator[Folded | FoldedBlocks]:
+        """Fold records in their order, as many as have `entries_max` entries, one at least, and no further than block `until`.
+
+        Those that the chain rule skips are passed over; what was folded together is yielded so. Raises ChainBroken, CheckFailed.
+        """
+        reader, at, entries = RunReader([record.data for record in records]), 0, 0
+        while at < len(records) and (entries < entries_max or at == 0):
+            if until is not None and self.state.chained.sequence >= until:
+                return
+            head = follows(self.state)
+            run = None
+            if head is not None:
+                more = entries_max - entries
+                run = reader.plain(at, head, legs=self._prints is None, entries_max=more, until=until)
+            if run is not None:
+                run = fold_run(self.state, run, None if self._prints is None else self._prints.of_run)
+            if run is not None and len(run.headers):
+                offsets = [record.offset for record in records[at : at + len(run.headers)]]
+                self.offsets.extend(offsets)
+                self.last_offset = offsets[-1]
+                self.passed += len(offsets)
+                at, entries = at + len(offsets), entries + run.entries.shape[1]
+                yield FoldedBlocks(run, offsets)
+                continue
+            folded = self.take(records[at])
+            at += 1
+            if folded is not None:
+                entries += len(folded.block.entries["account"]) + len(folded.block.accounts["number"])
+                yield folded
 
     def take(self, record: Record) -> Folded | None:
         """Fold the record's block, or None when the chain rule skips it. Raises ChainBroken, CheckFailed."""
@@ -40,16 +91,18 @@ class Replay:
         if isinstance(verdict, Skip):
             self.skip(record.offset, verdict)
             return None
-        fold(self.state, verdict, self._fingerprints)
+        fold(self.state, verdict, None if self._prints is None else self._prints.of_block)
         self.decided(record.offset)
         return Folded(verdict, record.offset)
 
     def skip(self, offset: int, reason: Skip) -> None:
         """Note a record that does not count."""
         self.last_offset = offset
+        self.passed += 1
         self.skipped[reason] += 1
 
     def decided(self, offset: int) -> None:
         """Note a block whose state is already there, only its place is new: one that this process decided itself."""
         self.last_offset = offset
+        self.passed += 1
         self.offsets.append(offset)

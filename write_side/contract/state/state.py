@@ -83,6 +83,11 @@ def _cut_off_lanes(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     return mix_cut_off(refuse_ids_before_us)
 
 
+def cut_off_lanes(refuse_ids_before_us: int) -> npt.NDArray[np.uint64]:
+    """What the cut-off of ids adds to the digest, uint64[2]."""
+    return np.array(_cut_off_lanes(refuse_ids_before_us), np.uint64)
+
+
 @njit(cache=True, nogil=True)
 def put_asset(hashes, slots, secret, number):  # type: ignore[no-untyped-def]
     """Enter asset `number` into the index of assets by their hash, where no asset of that hash is."""
@@ -245,8 +250,7 @@ class State:
     def digest_bytes(self, refuse_ids_before_us: int | None = None) -> bytes:
         """The state digest, 16 bytes, with the given cut-off (the held one by default)."""
         cut_off = self.chained.refuse_ids_before_us if refuse_ids_before_us is None else refuse_ids_before_us
-        lanes = np.array(_cut_off_lanes(cut_off), np.uint64)
-        return (self.digest + lanes).astype("<u8").tobytes()
+        return (self.digest + cut_off_lanes(cut_off)).astype("<u8").tobytes()
 
     def row_name(self, number: int) -> str:
         """The account's id; a system account's with its asset, `@world:USD/2`, since each asset has one."""

@@ -15,9 +15,13 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from write_side.contract.block.block import Block
+from write_side.contract.block.columns import ENTRIES, OUTCOMES
+from write_side.contract.block.run import PlainRun
 from write_side.contract.compiled.blake3_lanes import MESSAGE_BYTES, hash_words
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET
+from write_side.contract.state.fold_run import Prints
+from write_side.contract.state.ids import put_prints
 from write_side.contract.state.state import State, string_keys, word_hash
 from write_side.contract.words.codes import NOT_REMEMBERED, Code, Kind
 
@@ -98,13 +102,7 @@ def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int
     done = np.flatnonzero(transfer & (outcomes["code"] == Code.DONE))
     if done.size:
         first = np.searchsorted(entries["outcome"], done)
-        debit, credit = entries["account"][first], entries["account"][first + 1]
-        prints[:, done] = transfer_fingerprints(
-            state.asset_hashes[state.rows[debit, FLAGS_AND_ASSET] >> ASSET_SHIFT],
-            np.stack((state.key_a[debit], state.key_b[debit])),
-            np.stack((state.key_a[credit], state.key_b[credit])),
-            deltas[first + 1],
-        )
+        prints[:, done] = _of_entries(state, entries["account"], first, deltas)
     refused = np.flatnonzero(transfer & ~np.isin(outcomes["code"], (Code.DONE, *NOT_REMEMBERED)))
     if refused.size:
         first = np.searchsorted(legs["outcome"], refused)
@@ -117,3 +115,30 @@ def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int
             legs["amount"][first + 1],
         )
     return prints
+
+
+def fingerprints_of_run(state: State, run: PlainRun, deltas: npt.NDArray[np.int64]) -> None:
+    """Write the fingerprints of a run's ids into the id table: plain transfers that are done, since nothing else is in it."""
+    done = np.flatnonzero((run.kind == Kind.TRANSFER) & (run.code == Code.DONE))
+    if done.size == 0:
+        return
+    outcomes, entries = run.of[OUTCOMES.number], run.of[ENTRIES.number]
+    outcome = run.entries[0] + np.repeat(outcomes[:-1], np.diff(entries))
+    prints = _of_entries(state, run.entries[1], np.searchsorted(outcome, done), deltas)
+    put_prints(state.ids.arrays, run.ids[done], prints)
+
+
+def _of_entries(
+    state: State, account: npt.NDArray[np.int64], first: npt.NDArray[np.int64], deltas: npt.NDArray[np.int64]
+) -> Uint64s:
+    """Of done transfers, by the first of their two entries."""
+    debit, credit = account[first], account[first + 1]
+    return transfer_fingerprints(
+        state.asset_hashes[state.rows[debit, FLAGS_AND_ASSET] >> ASSET_SHIFT],
+        np.stack((state.key_a[debit], state.key_b[debit])),
+        np.stack((state.key_a[credit], state.key_b[credit])),
+        deltas[first + 1],
+    )
+
+
+FINGERPRINTS: Final = Prints(fingerprints_of_block, fingerprints_of_run)

@@ -16,7 +16,7 @@ from write_side.contract.words.atoms import partition_of
 from write_side.ledger.across.outstanding import messages_again, messages_of_block
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Hold, Leg, OpenAccount, Transfer
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.next_block import next_block
 
@@ -57,7 +57,7 @@ def compile_ahead() -> None:
 class _Partition:
     def __init__(self, partition: int) -> None:
         self._state = State(partition)
-        self._writer = Replay(State(partition), fingerprints_of_block)
+        self._writer = Replay(State(partition), FINGERPRINTS)
         self.reader = Replay(State(partition))
 
     def decide(self, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:

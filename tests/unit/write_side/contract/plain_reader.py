@@ -35,7 +35,8 @@ SECTIONS = {  # u: unsigned, s: signed, t: text, i: id
 def read_block(data: bytes) -> tuple[dict[str, Any], dict[str, dict[str, list[Any]]], list[int]]:
     """The header, the sections by name, and where each section begins."""
     header = dict(zip(FIELDS, struct.unpack_from(HEADER, data), strict=True))
-    at, sections, starts = struct.calcsize(HEADER), {}, []
+    sections: dict[str, dict[str, list[Any]]] = {}
+    at, starts = struct.calcsize(HEADER), list[int]()
     while at < len(data):
         starts.append(at)
         number, columns, rows = struct.unpack_from("<BBI", data, at)
@@ -45,6 +46,7 @@ def read_block(data: bytes) -> tuple[dict[str, Any], dict[str, dict[str, list[An
         for column, code in zip(declared.split(", "), codes, strict=True):
             kind, column_name = column.split(" ")
             stored = 1 if code & 4 else rows
+            values: list[Any]
             if kind == "i":
                 values, at = [data[at + 16 * row : at + 16 * row + 16] for row in range(stored)], at + 16 * stored
             else:

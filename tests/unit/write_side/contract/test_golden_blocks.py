@@ -18,7 +18,7 @@ from write_side.contract.log.log import Record
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Kind
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 
 FOLDER = Path(__file__).resolve().parents[3] / "data" / "golden"
 VERSION_1 = sorted(FOLDER.glob("version-1-block-*.bin"))
@@ -61,7 +61,7 @@ def test_golden_blocks_replay_with_every_check(partition: int, paths: list[Path]
 
 
 def replayed(partition: int, paths: list[Path]) -> State:
-    replay = Replay(State(partition), fingerprints_of_block)
+    replay = Replay(State(partition), FINGERPRINTS)
     for offset, path in enumerate(paths):
         folded = replay.take(Record(offset, path.read_bytes()))
         assert folded is not None
@@ -78,7 +78,7 @@ def test_the_same_commands_still_decide_to_the_same_bytes_and_state() -> None:
 def test_a_log_may_hold_blocks_of_every_version() -> None:
     """The same life was written in two formats: the first blocks of one, and behind them what the other has of the rest."""
     for older, newer in zip(COUNTED, VERSION_3, strict=True):
-        replay = Replay(State(1 if older is COUNTED[1] else 0), fingerprints_of_block)
+        replay = Replay(State(1 if older is COUNTED[1] else 0), FINGERPRINTS)
         for offset, path in enumerate(older[:3]):
             assert replay.take(Record(offset, path.read_bytes())) is not None
         for offset, path in enumerate(newer[3:], 3):

@@ -13,7 +13,7 @@ from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 
 
 def test_a_changed_body_under_a_right_hash_is_refused_or_folds_to_the_same_state() -> None:
@@ -25,7 +25,7 @@ def test_a_changed_body_under_a_right_hash_is_refused_or_folds_to_the_same_state
     for at in range(HEADER_BYTES, len(second)):
         body = bytearray(second[HEADER_BYTES:])
         body[at - HEADER_BYTES] ^= chance.choice((1, 2, 16, 128, 255))
-        replay = Replay(State(0), fingerprints_of_block)
+        replay = Replay(State(0), FINGERPRINTS)
         replay.take(Record(0, first))
         try:
             replay.take(Record(1, with_body(second, bytes(body))))

@@ -20,7 +20,7 @@ from write_side.intake import earlier as earlier_module
 from write_side.intake.earlier import LOOK_UPS_MAX, Earlier
 from write_side.intake.lane import Overloaded
 from write_side.ledger.commands.commands import Mode, OpenAccount, Reverse, Void
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.outcomes import Outcomes, OutcomeUnknown
 
 
@@ -57,7 +57,7 @@ def _six_by(number: int) -> Callable[[State], int]:
 
 
 def _followed(log: MemoryLog) -> Outcomes:
-    return Outcomes(0, Replay(State(0, 2), fingerprints_of_block), log)
+    return Outcomes(0, Replay(State(0, 2), FINGERPRINTS), log)
 
 
 async def test_a_thousand_voids_of_unknown_holds_share_the_looks_at_a_followed_log() -> None:

@@ -14,7 +14,7 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.ledger.commands.commands import OpenAccount, Transfer
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
 from write_side.owner.outcomes import OutcomeUnknown
 from write_side.owner.writer import Overtaken, WriterLimits
@@ -29,7 +29,7 @@ def deposit(number: int, amount: int = 1) -> Transfer:
 
 
 def replayed(records: MemoryRecords) -> Replay:
-    replay = Replay(State(0), fingerprints_of_block)
+    replay = Replay(State(0), FINGERPRINTS)
     for offset, data in enumerate(records.blocks[0]):
         replay.take(Record(offset, data))
     return replay

@@ -19,7 +19,7 @@ from write_side.contract.state.state import State
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import Code, Kind
 from write_side.ledger.commands.commands import OpenAccount, Transfer
-from write_side.ledger.commands.fingerprint import fingerprints_of_block
+from write_side.ledger.commands.fingerprint import FINGERPRINTS, fingerprints_of_block
 
 Change = Callable[[Block], dict[str, Any] | None]
 
@@ -142,7 +142,7 @@ WRONG: dict[str, tuple[Change, str]] = {
 
 def after_first() -> tuple[State, bytes]:
     first, second = two_blocks().blocks
-    replay = Replay(State(0), fingerprints_of_block)
+    replay = Replay(State(0), FINGERPRINTS)
     replay.take(Record(0, first))
     return replay.state, second
 
@@ -194,7 +194,8 @@ def test_an_epoch_block_changes_the_head_and_nothing_else() -> None:
     replayed = partition.replayed()
     assert replayed.chained == partition.state.chained
     assert replayed.digest_bytes() == before
-    assert len(changed_accounts(replayed, [block])) == 0
+    changed = [block.entries["account"], block.accounts["number"]]
+    assert len(changed_accounts(replayed, NOON_US + 1, changed)) == 0
 
 
 @pytest.mark.parametrize("many", [0, 500])
@@ -208,7 +209,8 @@ def test_changed_accounts_are_those_with_entries_or_new_each_once_and_rising(man
     ]
     opened = partition.decide([OpenAccount("late", "USD/2", 0, "")], NOON_US + 9)
     state = partition.replayed()
-    names = [state.names[number] for number in changed_accounts(state, [*blocks, opened])]
+    changed = [part for block in (*blocks, opened) for part in (block.entries["account"], block.accounts["number"])]
+    names = [state.names[number] for number in changed_accounts(state, NOON_US, changed)]
     assert names == ["n1", "n2", "n3", "late"]
 
 

@@ -386,7 +386,7 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     for n, batch in enumerate(batches):
         partition.decide_batch(batch, NOON_US + 1 + n)
     partition.replayed()
-    loops: list[Any] = [decide_loop, fold._fold_entries, fold_ids._fold_ids, fold._add_accounts, grammar._walk]
+    loops: list[Any] = [decide_loop, fold.fold_entries, fold_ids.fold_ids, fold._add_accounts, grammar.walk]
     assert [len(loop.signatures) for loop in loops] == [1] * len(loops)
 
 
