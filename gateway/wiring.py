@@ -18,7 +18,7 @@ from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.settings import GatewaySettings
-from gateway.streams.balances import ReadSideBalances
+from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed

@@ -17,7 +17,7 @@ from fanfold.api.ids import new_id
 from fanfold.api.requests import Command, Hold, Leg, LegsTransfer, between
 from fanfold.api.words import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
-from fanfold.cli.saying import laid_out, say
+from fanfold.cli.output import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 

@@ -17,7 +17,7 @@ from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
-from gateway.streams.balances import Balances, BalancesUnavailable, Found
+from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
 from read_side.contract.feed import Feed
 from write_side.contract.words.atoms import partition_of
 
@@ -56,7 +56,7 @@ class Hub:
     def __init__(
         self,
         feed: Feed,
-        balances: Balances,
+        balances: BalanceSource,
         metrics: Metrics,
         now_ms: Callable[[], int],
         *,

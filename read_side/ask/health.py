@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from read_side.contract.questions import Starting
+from read_side.contract.no_answer import Starting
 from read_side.follow.projector import Projector
 from write_side.contract.words.position import Position
 

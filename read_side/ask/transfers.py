@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from read_side.ask.queries import Balances
-from read_side.contract.questions import (
+from read_side.ask.balances import BalanceReader
+from read_side.contract.no_answer import (
     NOTHING_WANTED,
     Ambiguous,
     Elsewhere,
@@ -51,7 +51,7 @@ class Transfers:
     """Transfers and holds of the partitions that this process projects. now_us: the wall clock, UTC microseconds."""
 
     def __init__(
-        self, projectors: Mapping[int, Projector], balances: Balances, log: Log, now_us: Callable[[], int]
+        self, projectors: Mapping[int, Projector], balances: BalanceReader, log: Log, now_us: Callable[[], int]
     ) -> None:
         self._projectors = projectors
         self._balances = balances

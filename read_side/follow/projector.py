@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
+from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
-from read_side.contract.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.log_watch import LogWatch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.queries import OPEN
+from fanfold.api.questions import OPEN
 from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, Waiting
 from read_side.tell.transfer_legs import Names, leg_documents
 from write_side.contract.state.pending_columns import Phase

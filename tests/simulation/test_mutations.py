@@ -18,8 +18,8 @@ import write_side.owner.outcomes
 import write_side.owner.writer
 from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
-from read_side.ask.queries import Balances, Found
-from read_side.contract.questions import Rebuilding
+from read_side.ask.balances import BalanceReader, Found
+from read_side.contract.no_answer import Rebuilding
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.follow.keeper import Keeper
@@ -119,7 +119,7 @@ class BelieveTheStore(Projector):
         self.probed_at_us = self._timer.wall_us()
 
 
-class ServeOlder(Balances):
+class ServeOlder(BalanceReader):
     """Answers from whatever checkpoint the store has, even when a later one was shown before."""
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
@@ -133,7 +133,7 @@ class ServeOlder(Balances):
         return Found(partition, checkpoint, rows)
 
 
-class UnknownAtOnce(Balances):
+class UnknownAtOnce(BalanceReader):
     """Calls an account unknown without looking how far the log is."""
 
     async def _certainly(self, found: Found, accounts: list[str]) -> Found:

@@ -373,7 +373,11 @@ def test_list_of_commands_says_what_each_command_says_itself() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, command in COMMANDS.items() if command.file in ("money", "holds", "flags", "watch", "import_csv")],
+    [
+        name
+        for name, command in COMMANDS.items()
+        if command.file in ("accounts", "moves", "flags", "watch", "import_csv")
+    ],
 )
 def test_help_shows_examples(name: str) -> None:
     shown = run(name, "--help").stdout
@@ -382,7 +386,7 @@ def test_help_shows_examples(name: str) -> None:
 
 
 def test_moving_money_does_not_load_the_service() -> None:
-    modules = "fanfold.cli.main, fanfold.cli.money, fanfold.cli.watch, fanfold.cli.holds, fanfold.cli.flags"
+    modules = "fanfold.cli.main, fanfold.cli.accounts, fanfold.cli.watch, fanfold.cli.moves, fanfold.cli.flags"
     code = f"import sys, {modules}; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "False False"

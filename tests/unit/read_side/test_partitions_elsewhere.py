@@ -155,7 +155,7 @@ class Shared(Side):
 
 @pytest.fixture
 async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
-    monkeypatch.setattr("read_side.ask.queries.UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr("read_side.ask.balances.UNKNOWN_WAIT_S", 0.1)
     monkeypatch.setattr("read_side.ask.followed.FOLLOWED_FOR_S", -1.0)
     found = Shared()
     for p, writer in enumerate(found.writers):

@@ -145,7 +145,7 @@ async def test_a_log_that_fails_on_the_way_is_taken_up_where_it_was(kept: Kept) 
 async def test_a_log_that_says_nothing_holds_up_nobody_who_asks_for_something_unknown(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("read_side.ask.queries.UNKNOWN_WAIT_S", 0.0)
+    monkeypatch.setattr("read_side.ask.balances.UNKNOWN_WAIT_S", 0.0)
     async with kept.running():
         kept.log.away, kept.log.hangs = {0}, True
         nobody = next(n for i in range(100) if partition_of(n := f"nobody{i}", 2) == 0)

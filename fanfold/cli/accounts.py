@@ -1,4 +1,4 @@
-"""Commands about accounts and their money: `open`, `transfer`, `balance`, `system`."""
+"""Commands about accounts: `open`, `balance`, `system`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import typer
 from fanfold.amounts import money
 from fanfold.answers import Opened, Refusal, SystemState
 from fanfold.api.answers import AccountState
-from fanfold.api.requests import LegsTransfer
 from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
-from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, Units, sheet_of
-from fanfold.cli.saying import complain, laid_out, say
+from fanfold.cli.moving import Units, sheet_of
+from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 
@@ -55,28 +54,6 @@ def open_account(
         lowest_told = "no floor" if opened.floor is None else f"floor {money(opened.floor, asset)}"
         is_open = "was open already" if opened.existed else "is open"
         say(f"{opened.account} {is_open}, asset {opened.asset}, {lowest_told}", changed=True)
-
-
-def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note, asked: HowAsked) -> None:
-    """Move money from one account to another, or in legs, all or nothing.
-
-    AMOUNT is typed as it is shown: 10 and 10.00 of USD/2 are ten dollars, and so are 1000 minor units with --minor.
-
-    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions, with 4 when
-    it is done and could not be told.
-
-    Examples:
-
-      fanfold transfer @world alice 10.00 USD/2
-
-      fanfold transfer @world alice 1000 USD/2 --minor
-
-      fanfold transfer alice bob 2.50 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
-
-      fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
-    """
-    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
-    asked.ask_and_tell(command, across.wait)
 
 
 def balance(

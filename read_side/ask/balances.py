@@ -11,7 +11,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.ask.followed import Followed
-from read_side.contract.questions import (
+from read_side.contract.no_answer import (
     NOTHING_WANTED,
     Elsewhere,
     NotFound,
@@ -83,7 +83,7 @@ class ManyFound(NamedTuple):
     failed: list[Unanswerable]
 
 
-class Balances:
+class BalanceReader:
     """Balances of all partitions. `marks` has those that this process projects; others are polled, where the view is shared."""
 
     def __init__(self, view: ViewStore, log: Log, marks: Mapping[int, Marks]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.queries import ManyBalances, Waiting
+from fanfold.api.questions import ManyBalances, Waiting
 from write_side.contract.words.position import parse_positions
 
 

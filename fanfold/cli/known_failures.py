@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from deploy.serving import CannotListen
-from fanfold.cli.saying import complain
+from fanfold.cli.output import complain
 from read_side.wiring import ProjectorStopped
 from write_side.wiring import PartitionStopped
 
@@ -19,7 +19,7 @@ _FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError, OSE
 
 
 @contextmanager
-def told(exit_code: int) -> Iterator[None]:
+def failures_told(exit_code: int) -> Iterator[None]:
     """Print a known failure on standard error and end with `exit_code`; Ctrl-C ends with 130."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Commands about money that is set aside or sent back: `hold`, `capture`, `void`, `reverse`."""
+"""Commands that move money, set it aside or send it back: `transfer`, `hold`, `capture`, `void`, `reverse`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,34 @@ import typer
 from fanfold.amounts import with_units
 from fanfold.answers import Refusal
 from fanfold.api.answers import Moved, Pending
-from fanfold.api.requests import Capture, Hold, Reverse, Void
+from fanfold.api.requests import Capture, Hold, LegsTransfer, Reverse, Void
 from fanfold.cli.asking import check_url, fail_refused, run
 from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
 from fanfold.client import Client
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
+
+
+def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note, asked: HowAsked) -> None:
+    """Move money from one account to another, or in legs, all or nothing.
+
+    AMOUNT is typed as it is shown: 10 and 10.00 of USD/2 are ten dollars, and so are 1000 minor units with --minor.
+
+    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions, with 4 when
+    it is done and could not be told.
+
+    Examples:
+
+      fanfold transfer @world alice 10.00 USD/2
+
+      fanfold transfer @world alice 1000 USD/2 --minor
+
+      fanfold transfer alice bob 2.50 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
+
+      fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
+    """
+    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
+    asked.ask_and_tell(command, across.wait)
 
 
 def hold(
