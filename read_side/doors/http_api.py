@@ -27,7 +27,8 @@ from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
-from read_side.contract.no_answer import Ambiguous, NotFound, NotReached, Unanswerable, wanted
+from read_side.contract.how_far import wanted
+from read_side.contract.no_answer import Ambiguous, NotFound, NotReached, Unanswerable
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed

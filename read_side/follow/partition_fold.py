@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final, NamedTuple
 
+from read_side.contract.how_far import Place
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
@@ -53,9 +54,9 @@ class PartitionFold:
         self._remembered: dict[int, bytes] = {}
 
     @property
-    def sequence(self) -> int:
-        """The last folded block, -1 before the first."""
-        return self.state.chained.sequence
+    def folded(self) -> Place:
+        """The last block that is in the state, and the last record that was looked at."""
+        return Place(self.state.chained.sequence, self.replay.last_offset)
 
     def checkpoint(self, generation: int) -> Checkpoint:
         """How far this fold is, as the checkpoint of a generation brought up from it."""
@@ -70,14 +71,14 @@ class PartitionFold:
             return stored.block_hash == ZERO_HASH
         if stored.sequence in self._remembered:
             return self._remembered[stored.sequence] == stored.block_hash
-        if not self.sequence - HASHES_KEPT < stored.sequence <= self.sequence:
+        if not self.folded.sequence - HASHES_KEPT < stored.sequence <= self.folded.sequence:
             return False
         at = stored.sequence % HASHES_KEPT * HASH_BYTES
         return self._hashes[at : at + HASH_BYTES] == stored.block_hash
 
     def remember(self, sequence: int) -> None:
         """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
-        if sequence > self.sequence:
+        if sequence > self.folded.sequence:
             self._remembered = {sequence: b""}
 
     def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
@@ -107,7 +108,7 @@ class PartitionFold:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
         self._phases = None  # what moves on here is nobody's news; what is under way then is looked up again
         for taken, record in enumerate(records):
-            if until is not None and self.sequence >= until:
+            if until is not None and self.state.chained.sequence >= until:
                 return taken
             self._take(record)
         return len(records)
@@ -133,12 +134,12 @@ async def fold_log(
     Folding runs in a thread while the next run is read. on_run(bytes) is told the size of every run folded.
     Raises ChainBroken, CheckFailed, LogFailed.
     """
-    async with aclosing(_read_ahead(log.read(fold.partition, fold.replay.last_offset))) as runs:
+    async with aclosing(_read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
             await asyncio.to_thread(fold.advance, records, until)
             if on_run is not None:
                 on_run(sum(len(record.data) for record in records))
-            if until is not None and fold.sequence >= until:
+            if until is not None and fold.folded.sequence >= until:
                 return
 
 

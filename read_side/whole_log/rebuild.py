@@ -93,7 +93,7 @@ class _Reporter:
 
     def tell(self, stage: str) -> None:
         entries = sum(fold.entries for fold, _ in self._folds.values())
-        done = sum(min(fold.sequence + 1, blocks) for fold, blocks in self._folds.values())
+        done = sum(min(fold.folded.sequence + 1, blocks) for fold, blocks in self._folds.values())
         blocks = sum(blocks for _, blocks in self._folds.values())
         accounts = sum(fold.state.count for fold, _ in self._folds.values())
         elapsed_s = time.monotonic() - self._started_s
@@ -159,7 +159,7 @@ class _PartitionRebuild:
 
     async def _fold_to(self, live: Checkpoint) -> None:
         """Fold on to the block of a live checkpoint, and no further."""
-        if live.sequence > self._fold.sequence:
+        if live.sequence > self._fold.folded.sequence:
             await fold_log(
                 self._log, self._fold, until=live.sequence, on_run=lambda size: self._reporter.tell("folding")
             )
@@ -224,7 +224,7 @@ class _PartitionRebuild:
     async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
         """Compare at the position that the live rows were read at; folding never goes past it."""
         stored, theirs = await self._view.read(self._partition, names, live)
-        if stored is None or stored.sequence < self._fold.sequence:
+        if stored is None or stored.sequence < self._fold.folded.sequence:
             raise CannotRebuild(
                 f"partition {self._partition}: the live view was emptied or set back meanwhile. Its projector brings it right by "
                 "itself; start the rebuild again after that."

@@ -17,7 +17,8 @@ from gateway.streams.balance_source import BalancesUnavailable, Found
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.ask.balances import BalanceReader
-from read_side.contract.no_answer import NotFound, NotReached, Unanswerable, Wanted
+from read_side.contract.how_far import Wanted
+from read_side.contract.no_answer import NotFound, NotReached, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector

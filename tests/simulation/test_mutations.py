@@ -123,7 +123,7 @@ class ServeOlder(BalanceReader):
     """Answers from whatever checkpoint the store has, even when a later one was shown before."""
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
-        self._shown[partition] = -1
+        self._answered[partition] = -1
         try:
             checkpoint, rows = await self._view.read(partition, accounts)
         except ViewUnavailable as away:

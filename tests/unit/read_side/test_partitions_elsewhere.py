@@ -170,7 +170,7 @@ async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
 async def test_any_process_answers_from_the_shared_view_while_somebody_follows_the_log(shared: Shared) -> None:
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "13"
     await shared.writers[3].append(moved("@world", name(3, "a"), 7))
-    assert await shared.others[1].visible.reach(1, 20)
+    assert await shared.others[1].shown.sequence.reach(1, 20)
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "20"
     assert (await shared.get("/v1/system?asset=USD/2")).status == 200
 
