@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from fanfold.api.retry import Waits, retry
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
 from read_side.contract.how_far import NOWHERE, HowFar
 from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
@@ -33,8 +35,8 @@ from write_side.contract.state.start_progress import StartProgress
 
 HEARTBEAT_S: Final = 1.0
 """How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
-RETRY_S: Final = 0.25
-"""Between tries while the view store does not answer: soon enough to be unnoticed, no load when it is away."""
+WAITS: Final = Waits(0.25, 0.25)
+"""Between tries while store or log do not answer: soon enough to be unnoticed, no load when they are away."""
 AHEAD_BEATS_MAX: Final = 30
 """A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
 
@@ -270,12 +272,12 @@ class Projector:
 
     async def _fold_before(self, sequence: int) -> PartitionFold:
         """What is good, however long the log is away: the state that failed must never be written to the view."""
-        while True:
-            try:
-                return await fold_before(self._log, self.partition, sequence)
-            except LogFailed as away:
-                self.log_away = str(away)
-                await self._timer.sleep(RETRY_S)
+
+        def tell(away: LogFailed) -> None:
+            self.log_away = str(away)
+
+        good = partial(fold_before, self._log, self.partition, sequence)
+        return await retry(good, LogFailed, WAITS, self._timer.sleep, tell)
 
     def _tell_readers(self) -> None:
         if self.owner.written is not None:
@@ -290,17 +292,14 @@ class Projector:
 
     async def _until_available(self, write: Callable[[], Awaitable[Any]]) -> None:
         """Try again for as long as the store is away: the log waits, and memory holds no more than one run of it."""
-        while True:
-            try:
-                await self._asking_store(write)
-            except ViewUnavailable as error:
-                if self.unavailable is None:
-                    _log.warning("view store away", partition=self.partition, reason=str(error))
-                self.unavailable = str(error)
-                await self._timer.sleep(RETRY_S)
-            else:
-                self.unavailable = None
-                return
+
+        def tell(away: ViewUnavailable) -> None:
+            if self.unavailable is None:
+                _log.warning("view store away", partition=self.partition, reason=str(away))
+            self.unavailable = str(away)
+
+        await retry(partial(self._asking_store, write), ViewUnavailable, WAITS, self._timer.sleep, tell)
+        self.unavailable = None
 
 
 def _another_log(owner: ViewOwner) -> ViewOfAnotherLog:

@@ -29,6 +29,7 @@ from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
 from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
 from write_side.contract.block.chain import Head, Skip
+from write_side.contract.log.log import LogFailed
 from write_side.ledger.deciding.decide import Decision, decide
 from write_side.ledger.deciding.next_block import Decided, opening_block
 from write_side.owner.writer import Writer
@@ -213,9 +214,11 @@ def never_ask_a_log_again(patch: Patch) -> None:
     """A partition whose log did not answer once is followed no more."""
     follow = Keeper._follow
 
-    async def once(keeper: Keeper) -> bool:
-        await follow(keeper)
-        return True
+    async def once(keeper: Keeper) -> None:
+        try:
+            await follow(keeper)
+        except LogFailed as failure:
+            keeper._log_is_away(failure)
 
     patch.setattr(Keeper, "_follow", once)
 
