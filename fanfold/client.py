@@ -277,15 +277,7 @@ class Client:
 
         failures: list[NotAnswered] = []
         try:
-            return await retry(
-                once,
-                NotAnswered,
-                WAITS,
-                asyncio.sleep,
-                failures.append,
-                attempts_max=ATTEMPTS_MAX,
-                chance=random.random,
-            )
+            return await retry(once, NotAnswered, WAITS, asyncio.sleep, failures.append, ATTEMPTS_MAX, random.random)
         except NotAnswered as last:
             told = f"{self.url}: {last}, after {ATTEMPTS_MAX} attempts."
             not_taken = all(failure.not_taken for failure in failures)

@@ -29,7 +29,6 @@ async def retry(
     waits: Waits,
     sleep: Callable[[float], Awaitable[None]],
     tell: Callable[[Any], None],
-    *,
     attempts_max: int | None = None,
     chance: Callable[[], float] = lambda: 1.0,
 ) -> T:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from fanfold.amounts import money
-from fanfold.answers import Opened, Refusal, SystemState
-from fanfold.api.answers import AccountState
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
+from fanfold.answers import Refusal, SystemState
+from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.moving import Units, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
+
+T = TypeVar("T")
 
 
 def open_account(
@@ -39,13 +40,11 @@ def open_account(
       fanfold open house USD/2 --floor none
     """
     lowest = None if floor == "none" else units.of(floor, "--floor", asset)
-    address = check_url(url)
-
-    async def ask() -> Opened | Refusal:
-        async with Client(address) as client:
-            return await client.open_account(account, asset, floor=lowest)
-
-    opened = run(ask(), may_be_done="It may be open. Ask again: with the same terms it is opened once.")
+    opened = ask(
+        url,
+        lambda client: client.open_account(account, asset, floor=lowest),
+        may_be_done="It may be open. Ask again: with the same terms it is opened once.",
+    )
     if isinstance(opened, Refusal):
         fail_refused(opened)
     if as_json:
@@ -70,24 +69,25 @@ def balance(
 
       fanfold balance alice --min-position 0:17 --json
     """
-    address = check_url(url)
-
-    async def ask() -> list[AccountState | Refusal]:
-        async with Client(address) as client:
-            return [await client.balance(account, min_position=min_position) for account in accounts]
-
-    answers = run(ask())
-    states = [answer for answer in answers if isinstance(answer, AccountState)]
+    states, refused = _ask_each(url, accounts, lambda client, name: client.balance(name, min_position=min_position))
     if states:
         lines = "\n".join(json.dumps(asdict(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
-    refused = [
-        f"{account}: {answer.title} ({answer.code}). {answer.detail}"
-        for account, answer in zip(accounts, answers, strict=True)
-        if isinstance(answer, Refusal)
-    ]
     if refused:
         fail("\n".join(refused))
+
+
+def _ask_each(
+    url: str, names: Sequence[str], question: Callable[[Client, str], Awaitable[T | Refusal]]
+) -> tuple[list[T], list[str]]:
+    """What is answered of each, one after the other; and of those that are refused a sentence."""
+
+    async def each(client: Client) -> list[T | Refusal]:
+        return [await question(client, name) for name in names]
+
+    answers = list(zip(names, ask(url, each), strict=True))
+    refused = [f"{name}: {no.title} ({no.code}). {no.detail}" for name, no in answers if isinstance(no, Refusal)]
+    return [answer for _, answer in answers if not isinstance(answer, Refusal)], refused
 
 
 SYSTEM_COLUMNS: Final = (
@@ -113,25 +113,13 @@ def system(
 
       fanfold system USD/2 EUR/2
     """
-    address = check_url(url)
-
-    async def ask() -> list[SystemState | Refusal]:
-        async with Client(address) as client:
-            return [await client.system(asset) for asset in assets]
-
-    answers = run(ask())
-    found = [answer for answer in answers if isinstance(answer, SystemState)]
+    found, refused = _ask_each(url, assets, lambda client, asset: client.system(asset))
     if found:
         lines = "\n".join(json.dumps(_system_document(state)) for state in found)
         say(lines if as_json else laid_out(system_sheet_of(found)))
     for state in found:
         if not state.known:
             complain(f"{state.asset}: no account has it. Assets are written as they were opened, such as USD/2.")
-    refused = [
-        f"{asset}: {answer.title} ({answer.code}). {answer.detail}"
-        for asset, answer in zip(assets, answers, strict=True)
-        if isinstance(answer, Refusal)
-    ]
     if refused:
         fail("\n".join(refused))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -13,7 +13,7 @@ import typer
 from fanfold.amounts import BadAmount, money
 from fanfold.answers import Refusal
 from fanfold.cli.output import complain
-from fanfold.client import NotAnswered
+from fanfold.client import Client, NotAnswered
 from fanfold.stream import StreamEnded
 
 T = TypeVar("T")
@@ -61,6 +61,17 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
         if may_be_done is not None:
             fail(f"Interrupted. {may_be_done}", 128 + ended.number)
         raise typer.Exit(128 + ended.number) from None
+
+
+def ask(url: str, question: Callable[[Client], Awaitable[T]], *, may_be_done: str | None = None) -> T:
+    """What the service at `url` answers; ends the command as `run` does."""
+    address = check_url(url)
+
+    async def asked() -> T:
+        async with Client(address) as client:
+            return await question(client)
+
+    return run(asked(), may_be_done=may_be_done)
 
 
 def _answered(failure: NotAnswered) -> str:

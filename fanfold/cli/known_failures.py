@@ -26,14 +26,10 @@ def failures_told(exit_code: int) -> Iterator[None]:
     except ValidationError as wrong:
         # Only the name and the rule: a value may be an address with a password in it.
         rules = "; ".join(f"FANFOLD_{str(error['loc'][0]).upper()}: {error['msg']}" for error in wrong.errors())
-        _say(f"a setting is wrong, and nothing was started. {rules}")
+        complain(f"fanfold: a setting is wrong, and nothing was started. {rules}")
         raise typer.Exit(exit_code) from None
     except _FAILURES as failure:
-        _say(str(failure))
+        complain(f"fanfold: {failure}")
         raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _say(sentence: str) -> None:
-    complain(f"fanfold: {sentence}")

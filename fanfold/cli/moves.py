@@ -8,11 +8,10 @@ import typer
 
 from fanfold.amounts import with_units
 from fanfold.answers import Refusal
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers import Moved
 from fanfold.api.requests import Capture, Hold, LegsTransfer, Reverse, Void
-from fanfold.cli.asking import check_url, fail_refused, run
+from fanfold.cli.asking import ask, fail_refused
 from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
-from fanfold.client import Client
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
 
@@ -100,13 +99,7 @@ def capture(
 
 def _asset_of(hold: str, url: str) -> str:
     """What a hold holds: an amount means nothing without it. Ends the command where that is not one thing."""
-    address = check_url(url)
-
-    async def ask() -> Moved | Pending | Refusal:
-        async with Client(address) as client:
-            return await client.transfer_outcome(hold)
-
-    found = run(ask())
+    found = ask(url, lambda client: client.transfer_outcome(hold))
     if isinstance(found, Refusal):
         fail_refused(found)
     assets = {state.asset for state in found.accounts} if isinstance(found, Moved) else set()

@@ -181,9 +181,8 @@ class BalanceReader:
                 return found
             projected = self._here(partition)
             left_s = deadline - asyncio.get_running_loop().time()
-            if left_s <= 0 or (
-                projected is not None and projected.stopped is not None
-            ):  # for what a damaged log has nobody need wait
+            stopped = projected is not None and projected.stopped is not None
+            if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
                 if not here and projected is not None and (reason := projected.held_up()):

@@ -17,7 +17,7 @@ from read_side.follow.partition_fold import PartitionFold
 ROWS_PER_APPLY_MAX: Final = 100_000
 """A repair of more rows than this clears and loads in parts: one atomic step with more would hold up every reader."""
 ROWS_PER_LOAD: Final = 20_000
-"""Rows handed over at once while a view is loaded; the event loop goes on between two parts."""
+"""Rows handed over at once while a view is loaded."""
 REPAIRS_MAX: Final = 5
 """In a row. A store that is emptied again during each of them, or an owner that takes it back each time, needs a person."""
 
@@ -76,8 +76,7 @@ class ViewOwner:
 
     async def advance(self, rows: AccountRows) -> None:
         """Write what a folded run changed, with our position."""
-        if self.written is None or self._owner is None:
-            raise AssertionError("claim the view before writing it")
+        assert self.written is not None, "claim the view before writing it"
         if self.is_ahead:
             return
         if not self.fold.knows(self.written):
@@ -87,8 +86,7 @@ class ViewOwner:
 
     async def probe(self) -> None:
         """Find out, without writing, whether the store still holds our checkpoint in the live generation; repair if not."""
-        if self.written is None or self._owner is None:
-            raise AssertionError("claim the view before probing it")
+        assert self.written is not None, "claim the view before probing it"
         await self._apply(EMPTY_ROWS, probe=True)
 
     async def _apply(self, rows: AccountRows, probe: bool = False) -> None:
@@ -120,7 +118,7 @@ class ViewOwner:
             return await self._view.apply(self._owner, stored, EMPTY_ROWS, stored) == self.generation
         rows = self._rows_since(stored) if stored is not None else None
         if rows is None:
-            await self._load_everything()
+            await load_everything(self._view, self._owner, self.fold)
             stored, rows = None, EMPTY_ROWS
         wanted = self.fold.checkpoint(self.generation)
         live = await self._view.apply(self._owner, stored, rows, wanted)
@@ -134,13 +132,6 @@ class ViewOwner:
         numbers = changed_after(self.fold.state, stored.at_us)
         return rows_of(self.fold.state, numbers) if len(numbers) <= ROWS_PER_APPLY_MAX else None
 
-    async def _load_everything(self) -> None:
-        assert self._owner is not None
-        await self._view.clear(self._owner)
-        for rows in rows_in_parts(self.fold.state, ROWS_PER_LOAD):
-            await self._view.load(self._owner, rows)
-            await asyncio.sleep(0)
-
     async def _exit_unless_set_back(self, stale: OwnerStale) -> None:
         """An older state with its older owner: the store was set back, and we are still the projector.
 
@@ -153,3 +144,11 @@ class ViewOwner:
             f"partition {self.fold.partition}: another projector owns the view now. Nothing is lost and no balance is "
             "wrong; this projector stops."
         )
+
+
+async def load_everything(view: ViewStore, owner: Owner, fold: PartitionFold) -> None:
+    """A whole view in parts, without a checkpoint yet. The event loop goes on between two of them."""
+    await view.clear(owner)
+    for rows in rows_in_parts(fold.state, ROWS_PER_LOAD):
+        await view.load(owner, rows)
+        await asyncio.sleep(0)

@@ -20,9 +20,9 @@ from typing import Final
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after, rows_in_parts, rows_of
+from read_side.fold.balances import changed_after, rows_of
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ROWS_PER_LOAD
+from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
@@ -179,10 +179,7 @@ class _PartitionRebuild:
                 "see what that one says."
             )
         owner = await self._view.claim(self._partition, left[0] if left else live + 1)
-        await self._view.clear(owner)
-        for rows in rows_in_parts(self._fold.state, ROWS_PER_LOAD):
-            await self._view.load(owner, rows)
-            await asyncio.sleep(0)
+        await load_everything(self._view, owner, self._fold)
         checkpoint = self._fold.checkpoint(owner.generation)
         await self._view.apply(owner, None, EMPTY_ROWS, checkpoint)
         return owner, checkpoint
