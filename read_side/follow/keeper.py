@@ -128,6 +128,8 @@ class Keepers:
     async def start(self) -> None:
         """Until every partition answers or has failed. Raises what ended the first one when none is left."""
         self._keeping = [asyncio.create_task(keeper.keep()) for keeper in self._keepers]
+        for task in self._keeping:
+            task.add_done_callback(lambda _: self._changed.set())
         try:
             await asyncio.gather(*(keeper.settled.wait() for keeper in self._keepers))
             self._raise_if_none_is_left()
@@ -138,16 +140,12 @@ class Keepers:
     async def run(self) -> None:
         """Until the logs are closed or this is cancelled. Raises what ended the first partition once none is left."""
         try:
-            while not all(task.done() for task in self._keeping):
+            while True:
                 self._changed.clear()
                 self._raise_if_none_is_left()
-                changed = asyncio.create_task(self._changed.wait())
-                open_tasks = [task for task in self._keeping if not task.done()]
-                try:
-                    await asyncio.wait((*open_tasks, changed), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    changed.cancel()
-            self._raise_if_none_is_left()
+                if all(task.done() for task in self._keeping):
+                    return
+                await self._changed.wait()
         finally:
             await self._stop()
 
