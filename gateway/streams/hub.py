@@ -94,10 +94,6 @@ class Hub:
     def ready(self) -> bool:
         return bool(self.partitions)
 
-    @property
-    def live(self) -> bool:
-        return not self.silent
-
     async def run(self) -> None:
         """Follow the feed of every partition until cancelled."""
         try:

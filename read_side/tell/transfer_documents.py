@@ -15,7 +15,6 @@ from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.position import Position
 
 _PHASES: Final = {phase.name.lower(): phase for phase in OPEN_PHASES}
-PHASE_WORDS: Final = (OPEN, *_PHASES)
 
 
 def parse_phases(text: str) -> frozenset[Phase]:
