@@ -36,13 +36,13 @@ from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
+from fanfold.api.retry import Waits, retry
 from fanfold.asked import Asked
 from fanfold.http_requests import line_of, quoted, request_of
 from fanfold.stream import watch, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
-FIRST_WAIT_SECONDS: Final = 0.1
-WAIT_SECONDS_MAX: Final = 3.0
+WAITS: Final = Waits(0.1, 3.0)
 """0.1, 0.2, 0.4 ... 3 s, with chance: some 6 s in all, enough for a service to restart, and then the caller decides."""
 
 ASKED_AGAIN: Final = frozenset({408, 425, 429})
@@ -257,27 +257,31 @@ class Client:
 
     async def _send(self, method: str, path: str, **request: Any) -> _Reply:
         """One request, sent again with the same content while there is no answer, or only a 5xx or one of ASKED_AGAIN."""
-        failure, problem, not_taken = "it did not answer", None, True
-        for attempt in range(ATTEMPTS_MAX):
-            if attempt:
-                await asyncio.sleep(wait_seconds(attempt, random.random()))
+
+        async def once() -> _Reply:
             try:
                 async with self._session.request(method, self.url + path, **request) as response:
                     reply = _Reply(response.status, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                failure, problem, not_taken = f"it cannot be reached ({type(error).__name__})", None, False
-                continue
+                raise NotAnswered(f"it cannot be reached ({type(error).__name__})") from error
             if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
             document = reply.document()
-            problem = document if "code" in document else None
-            not_taken = not_taken and document.get("code") in NOT_TAKEN
-            failure = str(document.get("title") or "it is not available")
             # Of a partition that stopped, it is the reason that tells what to do.
-            if reason := document.get("reason"):
-                failure += f" ({reason})"
-        told = f"{self.url}: {failure}, after {ATTEMPTS_MAX} attempts."
-        raise NotAnswered(told, problem=problem, not_taken=not_taken)
+            reason = f" ({document['reason']})" if document.get("reason") else ""
+            raise NotAnswered(
+                f"{document.get('title') or 'it is not available'}{reason}",
+                problem=document if "code" in document else None,
+                not_taken=document.get("code") in NOT_TAKEN,
+            )
+
+        failures: list[NotAnswered] = []
+        try:
+            return await retry(once, NotAnswered, WAITS, asyncio.sleep, failures.append, ATTEMPTS_MAX, random.random)
+        except NotAnswered as last:
+            told = f"{self.url}: {last}, after {ATTEMPTS_MAX} attempts."
+            not_taken = all(failure.not_taken for failure in failures)
+            raise NotAnswered(told, problem=last.problem, not_taken=not_taken) from None
 
 
 class _Reply(NamedTuple):
@@ -291,12 +295,6 @@ class _Reply(NamedTuple):
         except msgspec.DecodeError:
             return {}
         return document if isinstance(document, dict) else {}
-
-
-def wait_seconds(attempt: int, chance: float) -> float:
-    """Before attempt 1, 2, ...: doubling up to the maximum, at least half of it. `chance` 0..1 spreads clients apart."""
-    most = min(WAIT_SECONDS_MAX, FIRST_WAIT_SECONDS * 2.0 ** (attempt - 1))
-    return most * (0.5 + chance / 2)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.answers import BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.retry import Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
 OPEN_SECONDS_MAX: Final = 10.0
@@ -26,7 +27,7 @@ told as lost within the sum of both, and until then as live: shorter ones would 
 FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 """More than a thousand accounts take in one frame."""
 
-WAIT_SECONDS_MAX: Final = 5.0
+WAITS: Final = Waits(0.1, 5.0)
 """Between two attempts to connect: 0.1, 0.2 ... 5 s, with chance, for ever. A watcher has nothing better to do."""
 
 _TERMINAL: Final = frozenset({1002, 1003, 1007, 1009, 1010})
@@ -68,7 +69,7 @@ async def watch_transfers(
     After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
     """
     known = _Known({}, {})
-    attempt = 0
+    failed = 0
     while True:
         try:
             async with connect(
@@ -82,7 +83,7 @@ async def watch_transfers(
             ) as connection:
                 async for update in _updates(connection, accounts, known, transfers):
                     if isinstance(update, ConnectionState):
-                        attempt = 0
+                        failed = 0
                     yield update
                 reason = "the connection was closed"
         except _Passing as passing:
@@ -101,8 +102,9 @@ async def watch_transfers(
         except (OSError, TimeoutError, websockets.InvalidHandshake):
             reason = "the gateway cannot be reached"
         yield ConnectionState(False, reason)
-        await asyncio.sleep(min(WAIT_SECONDS_MAX, 0.1 * 2**attempt) * (0.5 + random.random() / 2))
-        attempt = min(attempt + 1, 10)
+        # Not `retry`: whoever watches hears of each failure, and one after a connection that worked is the first again.
+        failed += 1
+        await asyncio.sleep(WAITS.before(failed, random.random()))
 
 
 class _Passing(Exception):

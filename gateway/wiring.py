@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
 
+from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
@@ -18,12 +19,12 @@ from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.settings import GatewaySettings
-from gateway.streams.balances import ReadSideBalances
+from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 
-ASK_PARTITIONS_MS: Final = 500
+WAITS: Final = Waits(0.5, 0.5)
 """How often the read side is asked for its partitions until it answers."""
 
 _log = structlog.get_logger(__name__)
@@ -93,19 +94,25 @@ class Gateway:
 
     async def _learn_partitions(self) -> int:
         """The read side knows how many the log has, whichever of them it projects."""
-        told = None
-        while True:
-            try:
-                _, body = await self._sides["read_side"].ask("GET", "/readyz")
-                partitions = msgspec.json.decode(body).get("partitions_of_log")
-                if type(partitions) is int and partitions > 0:
-                    return partitions
-            except (UpstreamUnavailable, msgspec.DecodeError, AttributeError) as error:
-                reason = type(error).__name__
-                if reason != told:  # it is asked twice a second, for as long as the read side is not there
-                    _log.warning("partitions_unknown", reason=reason)
-                told = reason
-            await asyncio.sleep(ASK_PARTITIONS_MS / 1000)
+        told: type[Exception] | None = None
+
+        async def ask() -> int:
+            _, body = await self._sides["read_side"].ask("GET", "/readyz")
+            return msgspec.json.decode(body, type=_Ready).partitions_of_log
+
+        def tell(failure: Exception) -> None:
+            nonlocal told
+            if type(failure) is not told:  # it is asked twice a second, for as long as the read side is not there
+                _log.warning("partitions_unknown", reason=type(failure).__name__)
+            told = type(failure)
+
+        return await retry(ask, (UpstreamUnavailable, msgspec.DecodeError), WAITS, asyncio.sleep, tell)
+
+
+class _Ready(msgspec.Struct):
+    """What is used of a read side's `/readyz`."""
+
+    partitions_of_log: Annotated[int, msgspec.Meta(ge=1)]
 
 
 def build_gateway(

@@ -11,8 +11,8 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
-from read_side.ask.queries import Balances
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
@@ -26,7 +26,7 @@ from read_side.follow.timer import SystemTimer
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
-from read_side.tell.explanation import Did, Happened, Step, document_of, word
+from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
 from read_side.whole_log.explain import explain, explain_records
@@ -93,7 +93,7 @@ class ReadSide:
         ]
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
-        balances = Balances(view, log, by_partition)
+        balances = BalanceReader(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us, log.partitions)
         doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))

@@ -19,7 +19,7 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
 from fanfold.api.answers import Health, Problem, Readiness
-from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
 from fanfold.api.routes import ARROW, NDJSON, PROBLEM, ROUTES, STREAM_PATH, SUBPROTOCOL, TEXT, Answered, Route, Side

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from fanfold.api import answers, queries, requests
+from fanfold.api import answers, questions, requests
 
 Side = Literal["write", "read"]
 
@@ -145,7 +145,7 @@ BATCH: Final = Route(
     "Line n of the answer tells line n of the request: its status and the document the single call would give. "
     "As an Arrow stream: columns id (16 bytes or text), from, to, amount (int64), asset; the answer has the columns "
     "status, code and position. A dry run is not possible here.",
-    query=queries.OfBatch,
+    query=questions.OfBatch,
     waits=True,
     refused=_BODY,
 )
@@ -156,7 +156,7 @@ ACCOUNT: Final = Route(
     "get_account",
     "The balance of an account",
     {200: Answered(answers.AccountState, "The account at `position`.")},
-    query=queries.OfAccount,
+    query=questions.OfAccount,
     refused={
         404: "No such account, up to `position`: everything in the log at arrival was looked at.",
         409: "The wanted position or version was not reached in time; `position` and `version` are held.",
@@ -176,7 +176,7 @@ OUTCOME: Final = Route(
     "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, `reversed_by`, "
     "and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its "
     "home partition only: for a balance as it is now ask for the account.",
-    query=queries.Waiting,
+    query=questions.Waiting,
     refused={
         404: "No such transfer is remembered, up to `position`: every partition was asked. Where `remembered_since` is told, one "
         "of that time or older may have moved money and be forgotten: `fanfold explain` asks the whole log.",
@@ -190,7 +190,7 @@ UNDER_WAY: Final = Route(
     "get_transfers",
     "Transfers across partitions that are under way, oldest first",
     {200: Answered(answers.OpenTransfers, "What is under way, and what each waits for, as of `position`.")},
-    query=queries.OfTransfers,
+    query=questions.OfTransfers,
     refused=_LATE,
 )
 SYSTEM: Final = Route(
@@ -200,7 +200,7 @@ SYSTEM: Final = Route(
     "get_system",
     "The system accounts of an asset: what came from outside, and what is in flight",
     {200: Answered(answers.System, "Sums over all partitions, and each partition at its position.")},
-    query=queries.OfSystem,
+    query=questions.OfSystem,
     refused=_LATE,
 )
 BALANCES: Final = Route(
@@ -212,7 +212,7 @@ BALANCES: Final = Route(
     {200: Answered(answers.Balances, "In the order asked for.")},
     "`undecided`: places of accounts that are null while the view is behind the log. `failed`: partitions that were not read, "
     "and why, as codes; their accounts are null and have no position. When none can be read, the answer is a 503.",
-    (queries.ManyBalances,),
+    (questions.ManyBalances,),
     refused=_LATE | {413: "The body is too large."},
     public=False,
 )

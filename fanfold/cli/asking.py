@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -12,8 +12,8 @@ import typer
 
 from fanfold.amounts import BadAmount, money
 from fanfold.answers import Refusal
-from fanfold.cli.saying import complain
-from fanfold.client import NotAnswered
+from fanfold.cli.output import complain
+from fanfold.client import Client, NotAnswered
 from fanfold.stream import StreamEnded
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ REFUSED: Final = 1
 NOT_ANSWERED: Final = 2
 INTERRUPTED: Final = 130
 """Exit codes: the service said no; nobody knows (2 is also a command that was typed wrongly); Ctrl-C (129 and 143 for the
-signals HUP and TERM). `saying.NOT_TOLD` is 4, `moving.BEGUN` 3."""
+signals HUP and TERM). `output.NOT_TOLD` is 4, `moving.BEGUN` 3."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 """What `timeout`, a shell that is closed, or a supervisor sends: told like Ctrl-C, so that nobody loses the id."""
@@ -61,6 +61,17 @@ def run(asked: Coroutine[Any, Any, T], *, may_be_done: str | None = None) -> T:
         if may_be_done is not None:
             fail(f"Interrupted. {may_be_done}", 128 + ended.number)
         raise typer.Exit(128 + ended.number) from None
+
+
+def ask(url: str, question: Callable[[Client], Awaitable[T]], *, may_be_done: str | None = None) -> T:
+    """What the service at `url` answers; ends the command as `run` does."""
+    address = check_url(url)
+
+    async def asked() -> T:
+        async with Client(address) as client:
+            return await question(client)
+
+    return run(asked(), may_be_done=may_be_done)
 
 
 def _answered(failure: NotAnswered) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fanfold.cli.saying import say
+from fanfold.cli.output import say
 
 
 class Name(StrEnum):

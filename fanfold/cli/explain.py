@@ -13,8 +13,8 @@ import typer
 from deploy.services import open_log_to_read
 from fanfold.amounts import money
 from fanfold.cli.asking import fail
-from fanfold.cli.saying import say
-from fanfold.cli.told import UNREADABLE, told
+from fanfold.cli.known_failures import UNREADABLE, failures_told
+from fanfold.cli.output import say
 from read_side.wiring import Did, Happened, Step, document_of, explain_records, word
 from read_side.wiring import explain as explain_from_log
 from write_side.contract.tell.answers import format_time
@@ -50,7 +50,7 @@ def explain(
     if demo is not None:
         _demonstrate(demo, fail_at, as_json)
         return
-    with told(UNREADABLE):
+    with failures_told(UNREADABLE):
         transfer_id = parse_transfer_id(transfer, "TRANSFER")
         steps = asyncio.run(_explain(transfer_id))
     if not steps:

@@ -23,7 +23,7 @@ from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
 from fanfold.cli.csv_source import CsvSource, csv_source
 from fanfold.cli.import_summary import Summary, sequence_of
 from fanfold.cli.moving import fail_typed
-from fanfold.cli.saying import NOT_TOLD, say
+from fanfold.cli.output import NOT_TOLD, say
 from fanfold.client import Client, NotAnswered
 from fanfold.csv_lines import BadFile
 from fanfold.rows import Row, Skipped, Terms, rows

@@ -7,7 +7,7 @@ from typing import Final
 
 from fanfold.answers import Opened, Refusal
 from fanfold.api.answers import Moved
-from fanfold.cli.saying import laid_out
+from fanfold.cli.output import laid_out
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.rows import Row, Skipped
 

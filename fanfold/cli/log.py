@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.services import open_log_to_read
-from fanfold.cli.saying import NOT_TOLD, laid_out, say, say_next
+from fanfold.cli.known_failures import UNREADABLE, failures_told
+from fanfold.cli.output import NOT_TOLD, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.cli.told import UNREADABLE, told
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log.log import Log, LogDamaged
 from write_side.contract.state.replay import Replay
@@ -37,7 +37,7 @@ def tail(
 
       fanfold tail --after 0:17
     """
-    with told(UNREADABLE):
+    with failures_told(UNREADABLE):
         behind = parse_positions(after, "--after") if after else {}
         asyncio.run(_tail(behind, follow))
 
@@ -75,7 +75,7 @@ def verify(
 
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --json
     """
-    with told(UNREADABLE):
+    with failures_told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json))
     say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if verdict.good else BROKEN)
     raise typer.Exit(0 if verdict.good else BROKEN)

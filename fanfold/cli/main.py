@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fanfold.cli.option_groups import flat
-from fanfold.cli.saying import fail_untold, say
+from fanfold.cli.output import fail_untold, say
 
 
 class Command(NamedTuple):
@@ -25,19 +25,19 @@ class Command(NamedTuple):
 
 COMMANDS: Final = {
     "up": Command("services", "up", "Start everything in one process: file log, views, gateway and console."),
-    "open": Command("money", "open_account", "Open an account, or find it open with the same terms."),
-    "transfer": Command("money", "transfer", "Move money from one account to another, or in legs, all or nothing."),
-    "hold": Command("holds", "hold", "Hold money for somebody: nobody can spend it until it is captured or let go."),
-    "capture": Command("holds", "capture", "Move what is held, all of it or a part."),
-    "void": Command("holds", "void", "Let a hold go: what it held can be spent again."),
-    "reverse": Command("holds", "reverse", "Move the money of a done transfer back, at most once."),
+    "open": Command("accounts", "open_account", "Open an account, or find it open with the same terms."),
+    "transfer": Command("moves", "transfer", "Move money from one account to another, or in legs, all or nothing."),
+    "hold": Command("moves", "hold", "Hold money for somebody: nobody can spend it until it is captured or let go."),
+    "capture": Command("moves", "capture", "Move what is held, all of it or a part."),
+    "void": Command("moves", "void", "Let a hold go: what it held can be spent again."),
+    "reverse": Command("moves", "reverse", "Move the money of a done transfer back, at most once."),
     "freeze": Command("flags", "freeze", "Freeze an account: it gives nothing, or receives nothing."),
     "unfreeze": Command("flags", "unfreeze", "Unfreeze an account."),
     "close": Command("flags", "close", "Close an account. Only one at zero can be closed."),
     "reopen": Command("flags", "reopen", "Reopen a closed account."),
-    "balance": Command("money", "balance", "Show accounts as they are."),
+    "balance": Command("accounts", "balance", "Show accounts as they are."),
     "system": Command(
-        "money", "system", "Show the trial balance of an asset: outside, in flight, held by all accounts."
+        "accounts", "system", "Show the trial balance of an asset: outside, in flight, held by all accounts."
     ),
     "watch": Command("watch", "watch", "Watch balances live until Ctrl-C."),
     "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
@@ -55,7 +55,7 @@ COMMANDS: Final = {
 
 
 class _HelpIsSaid:
-    """Help that cannot be written is told like anything else that cannot (`saying.py`)."""
+    """Help that cannot be written is told like anything else that cannot (`output.py`)."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         try:

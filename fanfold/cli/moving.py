@@ -16,10 +16,9 @@ from fanfold.api.answers import AccountState, Moved, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.requests import Command, Hold, Leg, LegsTransfer, between
 from fanfold.api.words import Across
-from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
-from fanfold.cli.saying import laid_out, say
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, ask, fail, fail_refused
+from fanfold.cli.output import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.client import Client
 
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
@@ -142,13 +141,11 @@ class HowAsked:
         """
         if wait is not None and not 0 <= wait <= 30:
             fail_typed("--wait must be 0 to 30 seconds.")
-        url = check_url(self.url)
-
-        async def ask() -> Moved | Pending | Refusal:
-            async with Client(url) as client:
-                return await client.ask(command, dry_run=self.dry_run, wait_seconds=wait)
-
-        answer = run(ask(), may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(command.id)}")
+        answer = ask(
+            self.url,
+            lambda client: client.ask(command, dry_run=self.dry_run, wait_seconds=wait),
+            may_be_done=None if self.dry_run else f"It may have been done. {_asked_again(command.id)}",
+        )
         if isinstance(answer, Refusal):
             fail_refused(answer, _asset_of(command))
         text = json.dumps(_document(answer)) if self.as_json else _told(answer, moves or _moves(command))

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from deploy.control_socket import ask_rebuild
 from deploy.services import embedded_folder, rebuild_views
-from fanfold.cli.saying import NOT_TOLD, laid_out, say
+from fanfold.cli.known_failures import UNREADABLE, failures_told
+from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.cli.told import UNREADABLE, told
 
 NOT_SWITCHED = 1
 """Exit code: the live view stays. It says more than that nobody could be told."""
@@ -60,7 +60,7 @@ def rebuild(
                 rate=line["rate"],
             )
 
-        with told(UNREADABLE):
+        with failures_told(UNREADABLE):
             result = asyncio.run(_rebuild(accept_differences, on_progress))
     text = json.dumps(result) if as_json else _told(result)
     say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else NOT_SWITCHED)

@@ -9,8 +9,8 @@ import typer
 
 from deploy import one_process, services, serving
 from deploy.settings import ProcessSettings
-from fanfold.cli.saying import complain, write
-from fanfold.cli.told import STOPPED, told
+from fanfold.cli.known_failures import STOPPED, failures_told
+from fanfold.cli.output import complain, write
 
 
 def up(
@@ -75,5 +75,5 @@ def _tell(name: str) -> Callable[[str], None]:
 
 
 def _run(serve: Callable[[], None]) -> None:
-    with told(STOPPED):
+    with failures_told(STOPPED):
         serve()

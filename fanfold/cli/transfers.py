@@ -13,7 +13,7 @@ import typer
 from fanfold.answers import Refusal
 from fanfold.api.answers import OpenTransfer
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
-from fanfold.cli.saying import laid_out, say
+from fanfold.cli.output import laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client, NotAnswered
 

@@ -14,7 +14,7 @@ from rich.text import Text
 from fanfold.amounts import money
 from fanfold.answers import BalanceChange, ConnectionState
 from fanfold.cli.asking import DEFAULT_URL, Url, check_url, run
-from fanfold.cli.saying import complain, is_terminal, say_next
+from fanfold.cli.output import complain, is_terminal, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 

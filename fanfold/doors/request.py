@@ -67,7 +67,7 @@ def refuse_query(query: bytes, why: str) -> None:
 
 
 def read_query(kind: type[T], query: bytes, *, bytes_max: int) -> T:
-    """The parameters of an address as the class that declares them (`fanfold/api/queries.py`).
+    """The parameters of an address as the class that declares them (`fanfold/api/questions.py`).
 
     Raises Malformed for one that is unknown, malformed or there twice, and for a query that is too long.
     """

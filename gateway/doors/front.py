@@ -13,10 +13,9 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
-from fanfold.api.problems import problem_document
-from fanfold.doors.answer import JSON, PROBLEM
+from fanfold.doors.answer import JSON, Response, json_response, problem
+from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
-from gateway.proxy.http_answers import send_bytes, send_json, send_problem
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Receive, Scope, Send, Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
@@ -66,10 +65,10 @@ class Front:
         if handler is None:
             await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
-            await send_problem(send, "method_not_allowed", allow="GET, HEAD")
+            await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])
         elif scope["query_string"] and scope["path"] not in self._pages:
             # Whoever asks for something special must not get the usual and take it for that.
-            await send_problem(send, "parameter_malformed", detail=NO_PARAMETERS)
+            await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))
         else:
             await handler(scope, send)
 
@@ -88,10 +87,10 @@ class Front:
             await send({"type": "http.response.start", "status": 304, "headers": headers})
             await send({"type": "http.response.body", "body": b""})
         else:
-            await send_bytes(send, 200, page.content_type, page.body, headers)
+            await send_answer(send, Response(200, page.content_type, page.body), more=headers)
 
     async def _alive(self, _: Scope, send: Send) -> None:
-        await send_json(send, 200, {"status": "alive"})
+        await send_answer(send, json_response(200, {"status": "alive"}))
 
     async def _ready(self, _: Scope, send: Send) -> None:
         """Ready is a door through which a write would be answered. What else is the matter is told as degraded."""
@@ -111,7 +110,8 @@ class Front:
             "write_side": writes.document,
             "read_side": reads.document,
         }
-        await send_json(send, 503 if reasons else 200, document)
+        # Said of the gateway itself, so it is no problem document, ready or not.
+        await send_answer(send, Response(503 if reasons else 200, JSON, msgspec.json.encode(document)))
 
     def _old_streams(self) -> list[str]:
         silent = "feed is silent, or what it lost cannot be read: balances on open streams may be old"
@@ -120,15 +120,14 @@ class Front:
         return [f"partition {partition}: its {silent}" for partition in sorted(self._hub.silent)]
 
     async def _metrics(self, _: Scope, send: Send) -> None:
-        await send_bytes(send, 200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry))
+        await send_answer(send, Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)))
 
     async def _described(self, scope: Scope, send: Send) -> None:
-        await send_bytes(send, 200, JSON, _documents()[scope["path"]])
+        await send_answer(send, Response(200, JSON, _documents()[scope["path"]]))
 
     async def _stream(self, _: Scope, send: Send) -> None:
-        body = msgspec.json.encode(problem_document("upgrade_required"))
         headers = [(b"upgrade", b"websocket"), (b"connection", b"upgrade")]
-        await send_bytes(send, 426, PROBLEM, body, headers)
+        await send_answer(send, problem("upgrade_required"), more=headers)
 
 
 class _Told(NamedTuple):

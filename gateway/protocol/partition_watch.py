@@ -10,7 +10,8 @@ a transfer inside it arrive in one frame. Three things keep it:
   watched is read again (the *repair*), and all go on together once the feed has reached that read.
 
 A registered account is in the index before its read is ordered, and the read asks for at least the feed's position at that
-moment, so no change falls between the two. Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
+moment, so no change falls between the two. What heard, reached and due are, `read_side/contract/how_far.py` says.
+Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """How far the feed has been seen without a gap."""
+    """How far the feed was heard without a gap."""
 
     generation: int
     boot: str
-    upto: int
+    heard: int
 
 
 class Verdict(Enum):
@@ -56,10 +57,10 @@ def judge(cursor: Cursor | None, batch: FeedBatch) -> Verdict:
     if (
         cursor is None
         or (cursor.generation, cursor.boot) != (batch.generation, batch.boot)
-        or batch.after > cursor.upto
+        or batch.after > cursor.heard
     ):
         return Verdict.BROKEN
-    return Verdict.SEEN if batch.upto <= cursor.upto else Verdict.NEXT
+    return Verdict.SEEN if batch.upto <= cursor.heard else Verdict.NEXT
 
 
 @dataclass(eq=False, slots=True)
@@ -103,7 +104,7 @@ class PartitionWatch:
         """By the position that they are due at, a heap: 20,000 may subscribe at once. `_by_age` has the same by their age."""
         self._by_age: deque[_Held] = deque()
         self._finished = 0
-        self._furthest = -1
+        self._furthest_heard = -1
         self._repairing_since_ms: int | None = None
 
     def __len__(self) -> int:
@@ -116,7 +117,7 @@ class PartitionWatch:
             self._watched.setdefault(subscription.account, {})[subscription] = None
             if subscription.transfers:
                 self._by_key[_key(subscription.account)] = subscription.account
-        return Read(list(subscriptions), self._furthest, self.breaks)
+        return Read(list(subscriptions), self._furthest_heard, self.breaks)
 
     def forget(self, subscriptions: Sequence[Subscription]) -> None:
         for subscription in subscriptions:
@@ -138,7 +139,7 @@ class PartitionWatch:
         if verdict is not Verdict.SEEN:
             self.cursor = Cursor(batch.generation, batch.boot, batch.upto)
             # A projector that starts again may be some blocks back; clients have seen the later ones, so no read asks for less.
-            self._furthest = max(self._furthest, batch.upto)
+            self._furthest_heard = max(self._furthest_heard, batch.upto)
             if verdict is Verdict.BROKEN:
                 self._break()
             if self._watched:
@@ -155,7 +156,7 @@ class PartitionWatch:
         if not everyone:
             self.repairing = False
             return None
-        return Read(everyone, self._furthest, self.breaks, repair=True)
+        return Read(everyone, self._furthest_heard, self.breaks, repair=True)
 
     def finish(self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int) -> None:
         """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out).
@@ -270,7 +271,7 @@ class PartitionWatch:
         """Nothing is let go during a repair: then the partition's accounts are not known at one position."""
         if self.repairing or not self._held:
             return
-        position = -1 if self.cursor is None else self.cursor.upto
+        position = -1 if self.cursor is None else self.cursor.heard
         while self._held and (self._held[0][0] <= position or self._held[0][2].let_go):
             _, _, held = heappop(self._held)
             if not held.let_go:

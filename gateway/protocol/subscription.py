@@ -60,6 +60,12 @@ class Event(Enum):
     ENDED = auto()
 
 
+_ACKNOWLEDGED: Final = {
+    Event.NAMED: Stage.NAMED,
+    Event.REACHED: Stage.LIVE,
+    Event.BROKEN: Stage.HELD,
+    Event.ENDED: Stage.ENDED,
+}
 NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
     Stage.NAMED: {
         Event.NAMED: Stage.NAMED,
@@ -69,24 +75,9 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
         Event.BROKEN: Stage.NAMED,
         Event.ENDED: Stage.ENDED,
     },
-    Stage.WAITING: {
-        Event.NAMED: Stage.NAMED,
-        Event.REACHED: Stage.LIVE,
-        Event.BROKEN: Stage.HELD,
-        Event.ENDED: Stage.ENDED,
-    },
-    Stage.LIVE: {
-        Event.NAMED: Stage.NAMED,
-        Event.REACHED: Stage.LIVE,
-        Event.BROKEN: Stage.HELD,
-        Event.ENDED: Stage.ENDED,
-    },
-    Stage.HELD: {
-        Event.NAMED: Stage.NAMED,
-        Event.REACHED: Stage.LIVE,
-        Event.BROKEN: Stage.HELD,
-        Event.ENDED: Stage.ENDED,
-    },
+    Stage.WAITING: _ACKNOWLEDGED,
+    Stage.LIVE: _ACKNOWLEDGED,
+    Stage.HELD: _ACKNOWLEDGED,
     Stage.ENDED: dict.fromkeys(Event, Stage.ENDED),
 }
 """A missing cell cannot be: there are no answers without a request, and whoever is named is NAMED."""

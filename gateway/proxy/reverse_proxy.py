@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import structlog
 
 from fanfold.api.routes import ROUTES, Side
+from fanfold.doors.answer import problem
+from fanfold.doors.answer import send as send_answer
 from gateway.metrics import Metrics
-from gateway.proxy.http_answers import send_problem
 from gateway.proxy.upstream import (
     HOP_BY_HOP,
     Crowded,
@@ -62,7 +63,7 @@ class Refused(NamedTuple):
     """A request that goes nowhere: the problem's word, and methods that the address does take."""
 
     word: str
-    allow: str | None = None
+    allow: str = ""
 
 
 def route(method: str, path: str) -> Side | Refused:
@@ -144,12 +145,13 @@ class ReverseProxy:
         side = route(scope["method"], scope["path"])
         if isinstance(side, Refused):
             await _discard(receive)
-            await send_problem(send, side.word, allow=side.allow)
+            allow = [(b"allow", side.allow.encode())] if side.allow else ()
+            await send_answer(send, problem(side.word), more=allow)
             return
         length = _declared_length(scope["headers"])
         if length is None or length > self._request_bytes_max:
             await _discard(receive)
-            await send_problem(send, "body_malformed" if length is None else "body_too_large")
+            await send_answer(send, problem("body_malformed" if length is None else "body_too_large"))
             return
         await self._pass_on(side, scope, _Guard(receive, send, self._request_bytes_max), send)
 
@@ -179,7 +181,7 @@ class ReverseProxy:
             if not guard.ended:
                 await _discard(guard.unread)
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
-            await send_problem(send, "body_too_large" if guard.too_large else word or "internal", detail=detail)
+            await send_answer(send, problem("body_too_large" if guard.too_large else word or "internal", detail=detail))
         self._metrics.requests.labels(side, str(guard.status or "none")).inc()
 
 

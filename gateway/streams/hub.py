@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.retry import Waits, retry
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
-from gateway.streams.balances import Balances, BalancesUnavailable, Found
+from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
 from read_side.contract.feed import Feed
 from write_side.contract.words.atoms import partition_of
 
@@ -27,9 +29,8 @@ FLUSHES_AT_ONCE: Final = 128
 BATCHES_AT_ONCE: Final = 16
 """Batches taken while more are waiting before the flush gets a turn; under load they leave as one frame."""
 
-RETRY_MS_MIN: Final = 50
-RETRY_MS_MAX: Final = 2_000
-"""Waits between attempts double from the one to the other, and go on while somebody watches."""
+WAITS: Final = Waits(0.05, 2.0)
+"""Between attempts to read or to follow; they go on while somebody watches."""
 
 READ_WAIT_MS: Final = 2_000
 """How long one read lets the view catch up with the feed."""
@@ -56,7 +57,7 @@ class Hub:
     def __init__(
         self,
         feed: Feed,
-        balances: Balances,
+        balances: BalanceSource,
         metrics: Metrics,
         now_ms: Callable[[], int],
         *,
@@ -92,10 +93,6 @@ class Hub:
     @property
     def ready(self) -> bool:
         return bool(self.partitions)
-
-    @property
-    def live(self) -> bool:
-        return not self.silent
 
     async def run(self) -> None:
         """Follow the feed of every partition until cancelled."""
@@ -175,16 +172,14 @@ class Hub:
         return Found(items, reached, undecided)
 
     async def _read_part(self, partition: int, accounts: list[str], min_position: int) -> Found:
-        retry_ms = RETRY_MS_MIN
-        while True:
-            try:
-                return await self._balances.read(partition, accounts, min_position, READ_WAIT_MS)
-            except BalancesUnavailable as unavailable:
-                _log.warning("balances_unavailable", partition=partition, reason=str(unavailable))
-            except Exception:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
-                _log.exception("balances_failed", partition=partition)
-            await asyncio.sleep(retry_ms / 1000)
-            retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
+        def tell(failure: Exception) -> None:
+            if isinstance(failure, BalancesUnavailable):
+                _log.warning("balances_unavailable", partition=partition, reason=str(failure))
+            else:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
+                _log.error("balances_failed", partition=partition, exc_info=failure)
+
+        read = partial(self._balances.read, partition, accounts, min_position, READ_WAIT_MS)
+        return await retry(read, Exception, WAITS, asyncio.sleep, tell)
 
     async def _repair(self, partition: PartitionWatch) -> None:
         while (read := partition.begin_repair()) is not None:
@@ -197,13 +192,13 @@ class Hub:
 
     async def _follow(self, partition: PartitionWatch) -> None:
         """A feed that ends or fails is taken up again: the first batch then breaks, and a repair makes up for the rest."""
-        retry_ms = RETRY_MS_MIN
+        failed = 0
         repair: asyncio.Task[None] | None = None
         taken = 0
         while True:
             try:
                 async for batch in self._feed.subscribe(partition.partition):
-                    retry_ms = RETRY_MS_MIN
+                    failed = 0
                     self._heard_at_ms[partition.partition] = self._now_ms()
                     verdict = partition.take(batch)
                     self._metrics.batches.labels(verdict.value).inc()
@@ -216,8 +211,9 @@ class Hub:
                         await asyncio.sleep(0)
             except Exception:
                 _log.exception("feed_failed", partition=partition.partition)
-            await asyncio.sleep(retry_ms / 1000)
-            retry_ms = min(2 * retry_ms, RETRY_MS_MAX)
+            # Not `retry`: a feed that ended without a failure is waited for too, and one that was heard begins anew.
+            failed += 1
+            await asyncio.sleep(WAITS.before(failed))
 
     async def _flush_for_ever(self) -> None:
         """Who was touched is flushed once, however many batches touched it meanwhile."""

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from math import inf
 from typing import Final
 
-from read_side.contract.questions import Elsewhere, Rebuilding, Unanswerable
+from read_side.contract.no_answer import Elsewhere, Rebuilding, Unanswerable
 from read_side.contract.view import ViewStore, ViewUnavailable
 
 FOLLOWED_FOR_S: Final = 5.0
@@ -21,7 +21,7 @@ connection of its own with Kafka, so it is not made for each question."""
 
 class Followed:
     """All partitions. caught_up: waits a moment until the view of a partition reflects the log from an offset to its end as it
-    is now, or raises Unanswerable (`queries.Balances`)."""
+    is now, or raises Unanswerable (`balances.BalanceReader`)."""
 
     def __init__(self, view: ViewStore, caught_up: Callable[[int, int], Awaitable[None]]) -> None:
         self._view = view

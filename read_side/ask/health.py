@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from read_side.contract.questions import Starting
+from read_side.contract.no_answer import Starting
 from read_side.follow.projector import Projector
 from write_side.contract.words.position import Position
 
@@ -55,7 +55,7 @@ class Health:
         }
         if starting := self._starting():
             progress = {
-                str(p.partition): p.progress.document(p.fold.sequence + 1, p.fold.replay.last_offset, now_us)
+                str(p.partition): p.progress.document(p.how_far.folded.sequence + 1, p.how_far.folded.offset, now_us)
                 for p in starting
             }
             document["starting"] = {"partitions": progress}
@@ -82,7 +82,7 @@ def _silent(projector: Projector, now_us: int) -> str | None:
 
 
 def _partition(projector: Projector, now_us: int) -> dict[str, Any]:
-    sequence = projector.visible.value
+    sequence = projector.how_far.shown.sequence
     return {
         "partition": projector.partition,
         "position": str(Position(projector.partition, sequence)) if sequence >= 0 else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from read_side.ask.queries import Found
+from read_side.ask.balances import Found
 from read_side.contract.rows import AccountRow
 from write_side.contract.tell.answers import format_time
 from write_side.contract.words.position import format_positions

@@ -7,18 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from read_side.ask.queries import Balances
-from read_side.contract.questions import (
-    NOTHING_WANTED,
-    Ambiguous,
-    Elsewhere,
-    NotFound,
-    NotReached,
-    PartitionUnavailable,
-    Unanswerable,
-    Wanted,
-    check_partitions,
-)
+from read_side.ask.balances import BalanceReader
+from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
+from read_side.contract.no_answer import Ambiguous, Elsewhere, NotFound, NotReached, PartitionUnavailable, Unanswerable
 from read_side.fold.phase_table import (
     OpenHold,
     OpenTransfer,
@@ -51,7 +42,7 @@ class Transfers:
     """Transfers and holds of the partitions that this process projects. now_us: the wall clock, UTC microseconds."""
 
     def __init__(
-        self, projectors: Mapping[int, Projector], balances: Balances, log: Log, now_us: Callable[[], int]
+        self, projectors: Mapping[int, Projector], balances: BalanceReader, log: Log, now_us: Callable[[], int]
     ) -> None:
         self._projectors = projectors
         self._balances = balances
@@ -130,7 +121,7 @@ class Transfers:
         for partition, sequence in wanted.positions.items():
             projector = self._projectors[partition]
             left_s = deadline - asyncio.get_running_loop().time() if projector.stopped is None else 0.0
-            if not await projector.visible.reach(sequence, left_s):
+            if not await projector.shown.sequence.reach(sequence, left_s):
                 if reason := projector.held_up():
                     raise PartitionUnavailable(partition, reason=reason)
                 raise NotReached("position_not_reached", self._positions())
@@ -138,7 +129,7 @@ class Transfers:
     async def _caught_up(self) -> None:
         """Wait until all that is in the log now is folded, of every partition that answers here. Raises Unanswerable."""
         here = [p for p, projector in self._projectors.items() if projector.refusal() is None]
-        waits = (self._balances.caught_up(p, self._projectors[p].offset.value) for p in here)
+        waits = (self._balances.caught_up(p, self._projectors[p].how_far.shown.offset) for p in here)
         for answer in await asyncio.gather(*waits, return_exceptions=True):
             if isinstance(answer, BaseException):
                 raise answer
@@ -216,8 +207,8 @@ class Transfers:
         return names
 
     def _positions(self) -> str:
-        reached = {p: projector.visible.value for p, projector in self._projectors.items()}
-        return format_positions({p: sequence for p, sequence in reached.items() if sequence >= 0})
+        shown = {p: projector.how_far.shown.sequence for p, projector in self._projectors.items()}
+        return format_positions({p: sequence for p, sequence in shown.items() if sequence >= 0})
 
     async def _answers(self, partition: int, sequence: int) -> BlockAnswers:
         key = (partition, sequence)

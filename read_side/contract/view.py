@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from read_side.contract.how_far import Place
 from read_side.contract.rows import AccountRow, AccountRows
 
 
@@ -37,6 +38,10 @@ class Checkpoint(NamedTuple):
     block_hash: bytes
     log_offset: int
     at_us: int
+
+    @property
+    def place(self) -> Place:
+        return Place(self.sequence, self.log_offset)
 
 
 class Owner(NamedTuple):

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
-from fanfold.api import queries, routes
+from fanfold.api import questions, routes
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.openapi import side_document
 from fanfold.api.problems import PROBLEMS, problem_document
@@ -23,11 +23,12 @@ from fanfold.doors.application import Door, Handle, application, probes
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
+from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
-from read_side.ask.queries import Balances
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
-from read_side.contract.questions import Ambiguous, NotFound, NotReached, Unanswerable, wanted
+from read_side.contract.how_far import wanted
+from read_side.contract.no_answer import Ambiguous, NotFound, NotReached, Unanswerable
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
@@ -46,7 +47,7 @@ T = TypeVar("T")
 class ReadDoors(NamedTuple):
     """What the edge answers from."""
 
-    balances: Balances
+    balances: BalanceReader
     transfers: Transfers
     health: Health
 
@@ -88,7 +89,7 @@ class _Edge:
 
     async def account(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.ACCOUNT))
-        asked = _query(queries.OfAccount, scope)
+        asked = _query(questions.OfAccount, scope)
         try:
             row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
         except NotFound as nothing:
@@ -97,7 +98,7 @@ class _Edge:
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
-        want = wanted(_query(queries.Waiting, scope))
+        want = wanted(_query(questions.Waiting, scope))
         try:
             answer = await self._doors.transfers.outcome(transfer_id, want)
         except NotFound as nothing:
@@ -107,7 +108,7 @@ class _Edge:
 
     async def transfers(self, scope: Scope, _incoming: Incoming) -> Response:
         """Transfers across partitions that are under way, oldest first."""
-        asked = _query(queries.OfTransfers, scope)
+        asked = _query(questions.OfTransfers, scope)
         phases = parse_phases(asked.phase)
         text = asked.partitions
         partitions = None if text is None else parse_partitions(text, self._doors.balances.partitions)
@@ -117,7 +118,7 @@ class _Edge:
         )
 
     async def system(self, scope: Scope, _incoming: Incoming) -> Response:
-        asked = _query(queries.OfSystem, scope)
+        asked = _query(questions.OfSystem, scope)
         found = await self._doors.balances.system(asked.asset, wanted(asked))
         return json_response(200, system_document(asked.asset, found))
 
@@ -147,17 +148,17 @@ def _query(kind: type[T], scope: Scope) -> T:
     return read_query(kind, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
 
 
-def _many(body: bytes) -> queries.ManyBalances:
+def _many(body: bytes) -> questions.ManyBalances:
     """Raises Malformed. A gateway asks with thousands of accounts at each start: one decode in C, not a strict parse."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         raise Malformed("body_malformed", "body", "must be a JSON object") from None
     accounts = document.get("accounts") if isinstance(document, dict) else None
-    if isinstance(accounts, list) and len(accounts) > queries.BALANCES_MAX:
-        raise Malformed("body_too_large", "accounts", f"must not be more than {queries.BALANCES_MAX}")
+    if isinstance(accounts, list) and len(accounts) > questions.BALANCES_MAX:
+        raise Malformed("body_too_large", "accounts", f"must not be more than {questions.BALANCES_MAX}")
     try:
-        return read(queries.ManyBalances, document)
+        return read(questions.ManyBalances, document)
     except ValidationError as error:
         found = malformed_of(error, {})
         if found.code in PROBLEMS:

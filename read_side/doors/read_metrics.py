@@ -13,8 +13,8 @@ from read_side.follow.projector import Projector
 Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float]]
 
 _READINGS: Final[tuple[Reading, ...]] = (
-    (GaugeMetricFamily, "position", "The last block that readers see.", lambda p, _: p.visible.value),
-    (GaugeMetricFamily, "blocks_behind", "Blocks folded and not yet seen by readers.", lambda p, _: p.lag(0).blocks_behind),
+    (GaugeMetricFamily, "position", "The last block that readers see.", lambda p, _: p.how_far.shown.sequence),
+    (GaugeMetricFamily, "blocks_behind", "Blocks folded and not yet seen by readers.", lambda p, _: p.how_far.blocks_behind),
     (GaugeMetricFamily, "commit_to_view_seconds", "From a block's time to readers seeing it, the last one.",
      lambda p, now: p.lag(now).commit_to_view_ms / 1000),
     (GaugeMetricFamily, "last_block_age_seconds", "Age of the last block that readers see.",
@@ -29,7 +29,8 @@ _READINGS: Final[tuple[Reading, ...]] = (
      lambda p, _: p.unavailable is not None),
     (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),
     (GaugeMetricFamily, "accounts", "Accounts, system accounts included.", lambda p, _: p.fold.state.count),
-    (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.", lambda p, _: p.fold.sequence + 1),
+    (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.",
+     lambda p, _: p.how_far.folded.sequence + 1),
     (CounterMetricFamily, "entries", "Entries folded since the start, replay included.", lambda p, _: p.fold.entries),
     (CounterMetricFamily, "skipped_records", "Records that do not count by the chain rule.",
      lambda p, _: p.fold.replay.skipped.total()),

@@ -68,7 +68,7 @@ class RedisFeed:
                 if not entries:
                     cursor = await self._cursor_after_silence(key, cursor)
             except FAILURES:
-                await self._pause()
+                await self._pause()  # not `retry`: a feed that is closed ends the wait
                 continue
             for entry_id, fields in entries:
                 cursor = entry_id.decode()

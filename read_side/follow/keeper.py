@@ -2,7 +2,7 @@
 
 | what failed | what becomes of the partition |
 |---|---|
-| the log does not answer (`log_watch.py`) | asked again every `RETRY_S`, as long as it takes; the view is still served |
+| the log does not answer (`log_watch.py`) | asked again after `WAITS`, as long as it takes; the view is still served |
 | the view store does not answer | the projector itself tries again, for as long as it takes |
 | the log is damaged | what is good is served, and nothing beyond (`Projector.stopped`) |
 | another projector owns the view now | that one answers, and a shared view is read; taken back when it writes no more |
@@ -17,13 +17,14 @@ from typing import Final
 
 import structlog
 
+from fanfold.api.retry import Waits, retry
 from read_side.contract.view import Checkpoint, ViewUnavailable
 from read_side.follow.projector import Projector
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from write_side.contract.log.log import LogFailed
 
-RETRY_S: Final = 2.0
+WAITS: Final = Waits(2.0, 2.0)
 """Between two tries of a log that does not answer: soon after it is back, and little work while it is away."""
 LOOK_S: Final = 30.0
 """Between two looks whether the projector that took a partition over still writes. Who lives writes each second."""
@@ -52,10 +53,8 @@ class Keeper:
         try:
             while True:
                 try:
-                    if await self._follow():
-                        return
-                    self.settled.set()
-                    await self._timer.sleep(RETRY_S)
+                    await retry(self._follow, LogFailed, WAITS, self._timer.sleep, self._log_is_away)
+                    return
                 except Displaced as displaced:
                     self.projector.elsewhere = True
                     self._give_up(displaced)
@@ -64,24 +63,23 @@ class Keeper:
         except Exception as failure:
             self._give_up(failure)
 
-    async def _follow(self) -> bool:
-        """One try; True when there is nothing more to follow."""
+    async def _follow(self) -> None:
+        """One try, until there is nothing more to follow. Raises LogFailed."""
         projector = self.projector
-        try:
-            if projector.log_away is not None:
-                await projector.look_at_log()
-                projector.log_away = None
-                _log.info("log is back", partition=projector.partition)
-            if not projector.ready:
-                await projector.start()
-            self.settled.set()
-            await projector.run()
-        except LogFailed as failure:
-            if projector.log_away is None:
-                _log.error("log away", partition=projector.partition, reason=str(failure))
-            projector.log_away = str(failure)
-            return False
-        return True
+        if projector.log_away is not None:
+            await projector.look_at_log()
+            projector.log_away = None
+            _log.info("log is back", partition=projector.partition)
+        if not projector.ready:
+            await projector.start()
+        self.settled.set()
+        await projector.run()
+
+    def _log_is_away(self, failure: LogFailed) -> None:
+        if self.projector.log_away is None:
+            _log.error("log away", partition=self.projector.partition, reason=str(failure))
+        self.projector.log_away = str(failure)
+        self.settled.set()
 
     def _give_up(self, failure: Exception) -> None:
         projector = self.projector
@@ -130,6 +128,8 @@ class Keepers:
     async def start(self) -> None:
         """Until every partition answers or has failed. Raises what ended the first one when none is left."""
         self._keeping = [asyncio.create_task(keeper.keep()) for keeper in self._keepers]
+        for task in self._keeping:
+            task.add_done_callback(lambda _: self._changed.set())
         try:
             await asyncio.gather(*(keeper.settled.wait() for keeper in self._keepers))
             self._raise_if_none_is_left()
@@ -140,16 +140,12 @@ class Keepers:
     async def run(self) -> None:
         """Until the logs are closed or this is cancelled. Raises what ended the first partition once none is left."""
         try:
-            while not all(task.done() for task in self._keeping):
+            while True:
                 self._changed.clear()
                 self._raise_if_none_is_left()
-                changed = asyncio.create_task(self._changed.wait())
-                open_tasks = [task for task in self._keeping if not task.done()]
-                try:
-                    await asyncio.wait((*open_tasks, changed), return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    changed.cancel()
-            self._raise_if_none_is_left()
+                if all(task.done() for task in self._keeping):
+                    return
+                await self._changed.wait()
         finally:
             await self._stop()
 

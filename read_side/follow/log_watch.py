@@ -21,14 +21,14 @@ class LogWatch:
     def __init__(self, look: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._look = look
         self._looking: asyncio.Task[None] | None = None
-        self._at = -1
+        self._folded = -1
         self._beats = 0
 
-    def beat(self, offset: int, away: str | None) -> str | None:
-        """At a heartbeat: why the log is away, None while it is there. offset: of the last record; away: what was said last."""
-        if offset != self._at:
+    def beat(self, folded: int, away: str | None) -> str | None:
+        """At a heartbeat: why the log is away, None while it is there. folded: the offset; away: what was said last."""
+        if folded != self._folded:
             self.stop()
-            self._at = offset
+            self._folded = folded
             return None
         self._beats += 1
         if self._looking is None:

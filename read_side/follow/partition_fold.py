@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from read_side.contract.how_far import Place
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
@@ -56,9 +57,9 @@ class PartitionFold:
         self._remembered: dict[int, bytes] = {}
 
     @property
-    def sequence(self) -> int:
-        """The last folded block, -1 before the first."""
-        return self.state.chained.sequence
+    def folded(self) -> Place:
+        """The last block that is in the state, and the last record that was looked at."""
+        return Place(self.state.chained.sequence, self.replay.last_offset)
 
     def checkpoint(self, generation: int) -> Checkpoint:
         """How far this fold is, as the checkpoint of a generation brought up from it."""
@@ -73,14 +74,14 @@ class PartitionFold:
             return stored.block_hash == ZERO_HASH
         if stored.sequence in self._remembered:
             return self._remembered[stored.sequence] == stored.block_hash
-        if not self.sequence - HASHES_KEPT < stored.sequence <= self.sequence:
+        if not self.folded.sequence - HASHES_KEPT < stored.sequence <= self.folded.sequence:
             return False
         held: bytes = self._hashes[stored.sequence % HASHES_KEPT].tobytes()
         return held == stored.block_hash
 
     def remember(self, sequence: int) -> None:
         """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
-        if sequence > self.sequence:
+        if sequence > self.folded.sequence:
             self._remembered = {sequence: b""}
 
     def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
@@ -137,12 +138,12 @@ async def fold_log(
     Folding runs in a thread while the next run is read. on_run(bytes) is told the size of every run folded.
     Raises ChainBroken, CheckFailed, LogFailed.
     """
-    async with aclosing(_read_ahead(log.read(fold.partition, fold.replay.last_offset))) as runs:
+    async with aclosing(_read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
             await asyncio.to_thread(fold.advance, records, until)
             if on_run is not None:
                 on_run(sum(len(record.data) for record in records))
-            if until is not None and fold.sequence >= until:
+            if until is not None and fold.folded.sequence >= until:
                 return
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import structlog
 
+from fanfold.api.retry import Waits, retry
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
+from read_side.contract.how_far import NOWHERE, HowFar
+from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
-from read_side.contract.questions import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.log_watch import LogWatch
@@ -23,7 +26,7 @@ from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, f
 from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
-from read_side.follow.watermark import Watermark
+from read_side.follow.watermark import Shown
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd
@@ -32,8 +35,8 @@ from write_side.contract.state.start_progress import StartProgress
 
 HEARTBEAT_S: Final = 1.0
 """How often a quiet partition tells gateways that it lives, and looks whether its view is still there."""
-RETRY_S: Final = 0.25
-"""Between tries while the view store does not answer: soon enough to be unnoticed, no load when it is away."""
+WAITS: Final = Waits(0.25, 0.25)
+"""Between tries while store or log do not answer: soon enough to be unnoticed, no load when they are away."""
 AHEAD_BEATS_MAX: Final = 30
 """A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
 
@@ -43,8 +46,8 @@ _log = structlog.get_logger(__name__)
 class Lag(NamedTuple):
     """How far readers are behind, as four numbers.
 
-    blocks_behind: folded and not yet visible; commit_to_view_ms: from the last block's time to its being visible;
-    last_block_age_ms: how old the last visible block is; probed_age_ms: how long ago the view was last found right.
+    blocks_behind: folded and not yet shown; commit_to_view_ms: from the last block's time to its being shown;
+    last_block_age_ms: how old the last shown block is; probed_age_ms: how long ago the view was last found right.
     """
 
     blocks_behind: int
@@ -57,7 +60,7 @@ class Projector:
     """One partition. `start()`, then `run()` until the log is closed, the task is cancelled, or it raises.
 
     boot: random for each life; readers of the feed know a new life by it.
-    visible: the sequence readers of the view find; offset: the log offset up to which the view reflects everything.
+    shown, published: marks of `contract/how_far.py`; `how_far` has them all.
     stopped: why this partition goes no further (the log is damaged), None while it does. What is good is still served.
     log_away, unavailable: why the log, the view store does not answer for the moment. ended: why nobody follows this partition
     here any more; elsewhere: another projector does. These three are said by whoever keeps it going (`keeper.py`).
@@ -68,8 +71,8 @@ class Projector:
         self.boot = boot
         self.fold = PartitionFold(partition)
         self.owner = ViewOwner(view, self.fold)
-        self.visible = Watermark(-1)
-        self.offset = Watermark(-1)
+        self.shown = Shown()
+        self.published = -1
         self.stopped: str | None = None
         self.unavailable: str | None = None
         self.log_away: str | None = None
@@ -87,7 +90,6 @@ class Projector:
         self._view = view
         self._feed = feed
         self._timer = timer
-        self._published = -1
         self._ahead_beats = 0
         self._watch = LogWatch(self.look_at_log)
         self._silence = Silence(LogEnd(log, partition))
@@ -111,14 +113,14 @@ class Projector:
             await self._fold_to_end()
             self._check_not_ahead()
             await self._until_available(self.owner.bring_right)
-        self._published = self.fold.sequence
+        self.published = self.fold.folded.sequence
         self._tell_readers()
         self._silence.told(self._timer.wall_us())
         self.ready = True
 
     async def look_at_log(self) -> None:
         """Read on from where the fold is, as far as the log answers at all. Raises LogFailed."""
-        async with aclosing(self._log.read(self.partition, self.fold.replay.last_offset)) as runs:
+        async with aclosing(self._log.read(self.partition, self.fold.folded.offset)) as runs:
             await anext(runs, None)
 
     async def stored(self) -> tuple[Checkpoint | None, bool]:
@@ -164,10 +166,15 @@ class Projector:
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
 
+    @property
+    def how_far(self) -> HowFar:
+        written = NOWHERE if self.owner.written is None else self.owner.written.place
+        return HowFar(self.fold.folded, written, self.shown.place, self.published)
+
     def lag(self, now_us: int) -> Lag:
-        stored = self.owner.checkpoint
+        stored = self.owner.written
         return Lag(
-            max(0, self.fold.sequence - self.visible.value),
+            self.how_far.blocks_behind,
             self.commit_to_view_us // 1000,
             max(0, now_us - stored.at_us) // 1000 if stored is not None and stored.sequence >= 0 else 0,
             max(0, now_us - self.probed_at_us) // 1000 if self.probed_at_us else 0,
@@ -194,7 +201,7 @@ class Projector:
     async def _follow(self) -> None:
         if self.stopped is not None:
             return
-        async with aclosing(self._log.tail(self.partition, self.fold.replay.last_offset)) as runs:
+        async with aclosing(self._log.tail(self.partition, self.fold.folded.offset)) as runs:
             async for records in runs:
                 while records:
                     # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
@@ -204,7 +211,7 @@ class Projector:
                         except (ChainBroken, CheckFailed) as failure:
                             await self._stop(failure)
                             await self._until_available(self.owner.bring_right)
-                            self._published = self.fold.sequence
+                            self.published = self.fold.folded.sequence
                             self._tell_readers()
                             return
                         self.blocks += run.blocks
@@ -216,8 +223,8 @@ class Projector:
         await self._until_available(lambda: self.owner.advance(run.rows))
         self.commit_to_view_us = self._timer.wall_us() - self.fold.state.chained.created_at_us
         self._tell_readers()
-        if self.fold.sequence > self._published:
-            after, self._published = self._published, self.fold.sequence
+        if self.fold.folded.sequence > self.published:
+            after, self.published = self.published, self.fold.folded.sequence
             await self._publish(after, run.rows, run.phases)
 
     async def _beat_for_ever(self) -> None:
@@ -239,15 +246,15 @@ class Projector:
             raise _another_log(self.owner)
         self._tell_readers()
         if self.stopped is None:
-            self.log_away = self._watch.beat(self.fold.replay.last_offset, self.log_away)
+            self.log_away = self._watch.beat(self.fold.folded.offset, self.log_away)
         if self.stopped is None and self.log_away is None:
             # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
-            await self._publish(self._published, EMPTY_ROWS, NO_PHASES)
+            await self._publish(self.published, EMPTY_ROWS, NO_PHASES)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
-        if not self._silence.may_tell(self._timer.wall_us(), self.offset.value):
+        if not self._silence.may_tell(self._timer.wall_us(), self.shown.offset.value):
             return
-        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self._published, rows, phases)
+        batch = FeedBatch(self.partition, self.owner.generation, self.boot, after, self.published, rows, phases)
         try:
             await self._feed.publish(batch)
         except FeedUnavailable as error:
@@ -265,18 +272,16 @@ class Projector:
 
     async def _fold_before(self, sequence: int) -> PartitionFold:
         """What is good, however long the log is away: the state that failed must never be written to the view."""
-        while True:
-            try:
-                return await fold_before(self._log, self.partition, sequence)
-            except LogFailed as away:
-                self.log_away = str(away)
-                await self._timer.sleep(RETRY_S)
+
+        def tell(away: LogFailed) -> None:
+            self.log_away = str(away)
+
+        good = partial(fold_before, self._log, self.partition, sequence)
+        return await retry(good, LogFailed, WAITS, self._timer.sleep, tell)
 
     def _tell_readers(self) -> None:
-        stored = self.owner.checkpoint
-        if stored is not None:
-            self.visible.advance(stored.sequence)
-            self.offset.advance(stored.log_offset)
+        if self.owner.written is not None:
+            self.shown.advance(self.owner.written.place)
 
     async def _asking_store(self, ask: Callable[[], Awaitable[Any]]) -> None:
         self.asked_store_us = self._timer.wall_us()
@@ -287,23 +292,21 @@ class Projector:
 
     async def _until_available(self, write: Callable[[], Awaitable[Any]]) -> None:
         """Try again for as long as the store is away: the log waits, and memory holds no more than one run of it."""
-        while True:
-            try:
-                await self._asking_store(write)
-            except ViewUnavailable as error:
-                if self.unavailable is None:
-                    _log.warning("view store away", partition=self.partition, reason=str(error))
-                self.unavailable = str(error)
-                await self._timer.sleep(RETRY_S)
-            else:
-                self.unavailable = None
-                return
+
+        def tell(away: ViewUnavailable) -> None:
+            if self.unavailable is None:
+                _log.warning("view store away", partition=self.partition, reason=str(away))
+            self.unavailable = str(away)
+
+        await retry(partial(self._asking_store, write), ViewUnavailable, WAITS, self._timer.sleep, tell)
+        self.unavailable = None
 
 
 def _another_log(owner: ViewOwner) -> ViewOfAnotherLog:
-    stored = owner.checkpoint.sequence if owner.checkpoint is not None else -1
+    stored = NOWHERE if owner.written is None else owner.written.place
     return ViewOfAnotherLog(
-        f"partition {owner.fold.partition}: the view reflects block {stored}, the log ends at {owner.fold.sequence}. Either "
-        "this is the view of another log, or the log has lost blocks that were shown. Nothing was changed. Check FANFOLD_LOG and "
-        "FANFOLD_VIEW first; if the log is the right one and whole, empty the view, and it is made again."
+        f"partition {owner.fold.partition}: the view reflects block {stored.sequence}, the log ends at "
+        f"{owner.fold.folded.sequence}. Either this is the view of another log, or the log has lost blocks that were shown. "
+        "Nothing was changed. Check FANFOLD_LOG and FANFOLD_VIEW first; if the log is the right one and whole, empty the view, "
+        "and it is made again."
     )

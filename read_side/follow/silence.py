@@ -22,27 +22,27 @@ class Silence:
     def __init__(self, end: LogEnd) -> None:
         self._end = end
         self._told_us = 0
-        self._until: int | None = None
+        self._log_end: int | None = None
         self._looking: asyncio.Task[int] | None = None
 
     def told(self, now_us: int) -> None:
         self._told_us = now_us
 
-    def may_tell(self, now_us: int, offset: int) -> bool:
-        """offset: of the log, up to where the view shows everything. What is not told is a gap, and gateways read again."""
-        if self._until is None and self._looking is None:
+    def may_tell(self, now_us: int, shown: int) -> bool:
+        """shown: the offset. What is not told is a gap, and gateways read again."""
+        if self._log_end is None and self._looking is None:
             if now_us - self._told_us <= SILENT_S * 1e6:
                 return True
-            self._looking = asyncio.create_task(self._end.offset(offset))
+            self._looking = asyncio.create_task(self._end.offset(shown))
         if self._looking is not None and self._looking.done():
             looked, self._looking = self._looking, None
             try:
-                self._until = looked.result()
+                self._log_end = looked.result()
             except (LogFailed, TooFarBehind):
                 return False  # asked again before the next batch
-        if self._until is None or offset < self._until:
+        if self._log_end is None or shown < self._log_end:
             return False
-        self._until = None
+        self._log_end = None
         self._told_us = now_us
         return True
 

@@ -17,7 +17,7 @@ from read_side.follow.partition_fold import PartitionFold
 ROWS_PER_APPLY_MAX: Final = 100_000
 """A repair of more rows than this clears and loads in parts: one atomic step with more would hold up every reader."""
 ROWS_PER_LOAD: Final = 20_000
-"""Rows handed over at once while a view is loaded; the event loop goes on between two parts."""
+"""Rows handed over at once while a view is loaded."""
 REPAIRS_MAX: Final = 5
 """In a row. A store that is emptied again during each of them, or an owner that takes it back each time, needs a person."""
 
@@ -33,12 +33,12 @@ class ViewOfAnotherLog(Exception):
 class ViewOwner:
     """One partition. Every method may raise Displaced, ViewOfAnotherLog and ViewUnavailable.
 
-    checkpoint: what the store holds, as far as we know; None before `take_over`.
+    written: what the store holds, as far as we know; None before it was first brought right.
     """
 
     def __init__(self, view: ViewStore, fold: PartitionFold) -> None:
         self.fold = fold
-        self.checkpoint: Checkpoint | None = None
+        self.written: Checkpoint | None = None
         self.repairs = 0
         self._view = view
         self._owner: Owner | None = None
@@ -50,7 +50,7 @@ class ViewOwner:
     @property
     def is_ahead(self) -> bool:
         """The store holds blocks that we have not folded yet: a rebuild has read further than we have, for the moment."""
-        return self.checkpoint is not None and self.checkpoint.sequence > self.fold.sequence
+        return self.written is not None and self.written.sequence > self.fold.folded.sequence
 
     async def claim(self) -> None:
         """Become the owner of the live generation; every projector before us is stale from here on."""
@@ -76,34 +76,32 @@ class ViewOwner:
 
     async def advance(self, rows: AccountRows) -> None:
         """Write what a folded run changed, with our position."""
-        if self.checkpoint is None or self._owner is None:
-            raise AssertionError("claim the view before writing it")
+        assert self.written is not None, "claim the view before writing it"
         if self.is_ahead:
             return
-        if not self.fold.knows(self.checkpoint):
+        if not self.fold.knows(self.written):
             await self._repair()
             return
         await self._apply(rows)
 
     async def probe(self) -> None:
         """Find out, without writing, whether the store still holds our checkpoint in the live generation; repair if not."""
-        if self.checkpoint is None or self._owner is None:
-            raise AssertionError("claim the view before probing it")
+        assert self.written is not None, "claim the view before probing it"
         await self._apply(EMPTY_ROWS, probe=True)
 
     async def _apply(self, rows: AccountRows, probe: bool = False) -> None:
         assert self._owner is not None
-        wanted = self.checkpoint if probe else self.fold.checkpoint(self.generation)
+        wanted = self.written if probe else self.fold.checkpoint(self.generation)
         assert wanted is not None
         try:
-            live = await self._view.apply(self._owner, self.checkpoint, rows, wanted)
+            live = await self._view.apply(self._owner, self.written, rows, wanted)
         except CheckpointMismatch:
             await self._repair()
         except OwnerStale as stale:
             await self._exit_unless_set_back(stale)
             await self._repair()
         else:
-            self.checkpoint = wanted
+            self.written = wanted
             if live != self.generation:
                 await self.bring_right()
 
@@ -115,16 +113,16 @@ class ViewOwner:
         """One try; False when our generation turned out not to be the live one."""
         assert self._owner is not None
         stored = await self._view.checkpoint(self.fold.partition, self.generation)
-        if stored is not None and stored.sequence > self.fold.sequence:
-            self.checkpoint = stored  # checked by `advance` as soon as we have folded that far
+        if stored is not None and stored.sequence > self.fold.folded.sequence:
+            self.written = stored  # checked by `advance` as soon as we have folded that far
             return await self._view.apply(self._owner, stored, EMPTY_ROWS, stored) == self.generation
         rows = self._rows_since(stored) if stored is not None else None
         if rows is None:
-            await self._load_everything()
+            await load_everything(self._view, self._owner, self.fold)
             stored, rows = None, EMPTY_ROWS
         wanted = self.fold.checkpoint(self.generation)
         live = await self._view.apply(self._owner, stored, rows, wanted)
-        self.checkpoint = wanted
+        self.written = wanted
         return live == self.generation
 
     def _rows_since(self, stored: Checkpoint) -> AccountRows | None:
@@ -133,13 +131,6 @@ class ViewOwner:
             return None
         numbers = changed_after(self.fold.state, stored.at_us)
         return rows_of(self.fold.state, numbers) if len(numbers) <= ROWS_PER_APPLY_MAX else None
-
-    async def _load_everything(self) -> None:
-        assert self._owner is not None
-        await self._view.clear(self._owner)
-        for rows in rows_in_parts(self.fold.state, ROWS_PER_LOAD):
-            await self._view.load(self._owner, rows)
-            await asyncio.sleep(0)
 
     async def _exit_unless_set_back(self, stale: OwnerStale) -> None:
         """An older state with its older owner: the store was set back, and we are still the projector.
@@ -153,3 +144,11 @@ class ViewOwner:
             f"partition {self.fold.partition}: another projector owns the view now. Nothing is lost and no balance is "
             "wrong; this projector stops."
         )
+
+
+async def load_everything(view: ViewStore, owner: Owner, fold: PartitionFold) -> None:
+    """A whole view in parts, without a checkpoint yet. The event loop goes on between two of them."""
+    await view.clear(owner)
+    for rows in rows_in_parts(fold.state, ROWS_PER_LOAD):
+        await view.load(owner, rows)
+        await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""Waiting until a number that only rises has reached a value: positions, offsets."""
+"""Waiting until a number that only rises has reached a value; and until a block, or all of a log, is shown."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import heapq
 import itertools
 from typing import Final
+
+from read_side.contract.how_far import Place
 
 _SWEEP_MIN: Final = 64
 """Waiters that gave up are swept out once they are half of the heap, and not for fewer than this."""
@@ -56,3 +58,19 @@ class Watermark:
             self._waiting = [waiter for waiter in self._waiting if not waiter[2].done()]
             heapq.heapify(self._waiting)
             self._gave_up = 0
+
+
+class Shown:
+    """What readers of the view find, of one partition, and who waits for it on either scale (`contract/how_far.py`)."""
+
+    def __init__(self) -> None:
+        self.sequence = Watermark(-1)
+        self.offset = Watermark(-1)
+
+    @property
+    def place(self) -> Place:
+        return Place(self.sequence.value, self.offset.value)
+
+    def advance(self, place: Place) -> None:
+        self.sequence.advance(place.sequence)
+        self.offset.advance(place.offset)

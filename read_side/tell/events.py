@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from read_side.tell.explanation import word
+from read_side.tell.transfer_trace import word
 from write_side.contract.block.block import Block
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time

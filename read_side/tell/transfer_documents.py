@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.queries import OPEN
+from fanfold.api.questions import OPEN
 from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, Waiting
 from read_side.tell.transfer_legs import Names, leg_documents
 from write_side.contract.state.pending_columns import Phase
@@ -15,7 +15,6 @@ from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.position import Position
 
 _PHASES: Final = {phase.name.lower(): phase for phase in OPEN_PHASES}
-PHASE_WORDS: Final = (OPEN, *_PHASES)
 
 
 def parse_phases(text: str) -> frozenset[Phase]:

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
 
-from read_side.tell.explanation import PartitionTrace, Step, linked_ids
-from read_side.tell.explanation import explain as explain_traces
+from read_side.tell.transfer_trace import PartitionTrace, Step, linked_ids, steps_of
 from write_side.contract.log.log import Log, Record
 
 
@@ -21,7 +20,7 @@ async def explain(log: Log, transfer_id: bytes) -> list[Step]:
     if linked := linked_ids(traces):  # each is told from its own first outcome on, so the logs are read once more
         traces = [PartitionTrace(partition, transfer_id, linked) for partition in range(log.partitions)]
         await asyncio.gather(*(_follow(log, trace) for trace in traces))
-    return explain_traces(traces)
+    return steps_of(traces)
 
 
 def explain_records(logs: Sequence[Sequence[Record]], transfer_id: bytes) -> list[Step]:
@@ -29,7 +28,7 @@ def explain_records(logs: Sequence[Sequence[Record]], transfer_id: bytes) -> lis
     traces = _taken(logs, transfer_id, frozenset())
     if linked := linked_ids(traces):
         traces = _taken(logs, transfer_id, linked)
-    return explain_traces(traces)
+    return steps_of(traces)
 
 
 def _taken(logs: Sequence[Sequence[Record]], transfer_id: bytes, linked: frozenset[bytes]) -> list[PartitionTrace]:

@@ -20,9 +20,9 @@ from typing import Final
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after, rows_in_parts, rows_of
+from read_side.fold.balances import changed_after, rows_of
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ROWS_PER_LOAD
+from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
@@ -93,7 +93,7 @@ class _Reporter:
 
     def tell(self, stage: str) -> None:
         entries = sum(fold.entries for fold, _ in self._folds.values())
-        done = sum(min(fold.sequence + 1, blocks) for fold, blocks in self._folds.values())
+        done = sum(min(fold.folded.sequence + 1, blocks) for fold, blocks in self._folds.values())
         blocks = sum(blocks for _, blocks in self._folds.values())
         accounts = sum(fold.state.count for fold, _ in self._folds.values())
         elapsed_s = time.monotonic() - self._started_s
@@ -159,7 +159,7 @@ class _PartitionRebuild:
 
     async def _fold_to(self, live: Checkpoint) -> None:
         """Fold on to the block of a live checkpoint, and no further."""
-        if live.sequence > self._fold.sequence:
+        if live.sequence > self._fold.folded.sequence:
             await fold_log(
                 self._log, self._fold, until=live.sequence, on_run=lambda size: self._reporter.tell("folding")
             )
@@ -179,10 +179,7 @@ class _PartitionRebuild:
                 "see what that one says."
             )
         owner = await self._view.claim(self._partition, left[0] if left else live + 1)
-        await self._view.clear(owner)
-        for rows in rows_in_parts(self._fold.state, ROWS_PER_LOAD):
-            await self._view.load(owner, rows)
-            await asyncio.sleep(0)
+        await load_everything(self._view, owner, self._fold)
         checkpoint = self._fold.checkpoint(owner.generation)
         await self._view.apply(owner, None, EMPTY_ROWS, checkpoint)
         return owner, checkpoint
@@ -224,7 +221,7 @@ class _PartitionRebuild:
     async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
         """Compare at the position that the live rows were read at; folding never goes past it."""
         stored, theirs = await self._view.read(self._partition, names, live)
-        if stored is None or stored.sequence < self._fold.sequence:
+        if stored is None or stored.sequence < self._fold.folded.sequence:
             raise CannotRebuild(
                 f"partition {self._partition}: the live view was emptied or set back meanwhile. Its projector brings it right by "
                 "itself; start the rebuild again after that."

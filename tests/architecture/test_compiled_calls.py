@@ -46,4 +46,4 @@ def test_compiled_code_may_call_it(decorator: str) -> None:
 
 def test_another_function_of_the_name_is_no_matter() -> None:
     other = "from fanfold.client import move\nmove(1)\n"
-    assert uses_from_python({"write_side/ledger/rules/legs.py": LEGS, "fanfold/cli/money.py": other}) == []
+    assert uses_from_python({"write_side/ledger/rules/legs.py": LEGS, "fanfold/cli/accounts.py": other}) == []

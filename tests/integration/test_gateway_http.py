@@ -138,7 +138,7 @@ async def test_a_side_that_is_gone_is_told_as_such_and_nothing_is_sent_twice(wal
         assert (lost.status, lost.document["code"]) == (503, "upstream_unavailable")
         assert lost.headers["retry-after"] == "1"
         ready = await ask(served, "GET", "/readyz")
-        assert (ready.status, len(ready.document["reasons"])) == (503, 2)
+        assert (ready.status, len(ready.document["reasons"]), ready.headers["retry-after"]) == (503, 2, "1")
         assert (await ask(served, "GET", "/openapi.json")).status == 200, "what may be asked is known without them"
         assert (await ask(served, "GET", "/healthz")).status == 200
 

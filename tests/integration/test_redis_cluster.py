@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.cluster import RedisCluster
 
-from read_side.ask.queries import Balances
+from read_side.ask.balances import BalanceReader
 from read_side.contract.feed import FeedBatch
 from read_side.feed.feed_redis import RedisFeed
 from read_side.follow.projector import Projector
@@ -49,10 +49,10 @@ async def test_partitions_on_several_nodes_are_projected_published_read_and_rebu
             assert names[p] in batch.rows.accounts
         result = await rebuild(log, view)
         assert [(each.switched, each.differences) for each in result.partitions] == [(True, [])] * PARTITIONS
-        row, position = await Balances(view, log, {}).account(names[3])
+        row, position = await BalanceReader(view, log, {}).account(names[3])
         assert (row.posted, position) == (11, "3:1"), "read by a process that knew another generation to be live"
         other = await RedisViewStore.connect(redis_cluster_url, prefix)
-        row, position = await Balances(other, log, {}).account(names[3])
+        row, position = await BalanceReader(other, log, {}).account(names[3])
         await other.close()
         assert (row.posted, position) == (11, "3:1")
     finally:

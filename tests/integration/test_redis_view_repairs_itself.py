@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from read_side.ask.queries import Balances
-from read_side.contract.questions import NotFound, Rebuilding
+from read_side.ask.balances import BalanceReader
+from read_side.contract.no_answer import NotFound, Rebuilding
 from read_side.contract.view import ViewUnavailable
 from read_side.feed.feed_redis import RedisFeed
 from read_side.follow.projector import Projector
@@ -37,7 +37,7 @@ class Stage:
         self.writer = BlockMaker(self.log)
         self.view, self.feed, self.timer = view, feed, ManualTimer()
         self.projector = self.new_projector("boot-1")
-        self.reader = Balances(view, self.log, {})
+        self.reader = BalanceReader(view, self.log, {})
         self.running: asyncio.Future[None] | None = None
 
     def new_projector(self, boot: str) -> Projector:

@@ -211,7 +211,7 @@ async def test_the_clients_watch_begins_again_when_the_service_has_another_histo
 
 async def test_a_silent_feed_is_not_told_as_connected(wallet: WalletStub) -> None:
     async with serving(wallet, wallet.feed, feed_silence_ms=50, cut_wait_ms=0) as served:
-        await until(lambda: not served.gateway.hub.live)
+        await until(lambda: bool(served.gateway.hub.silent))
         async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
             first = await anext(updates)
             assert isinstance(first, ConnectionState)
@@ -478,7 +478,7 @@ async def test_a_stream_whose_feed_is_back_is_live_once_what_was_lost_is_read(wa
             await wallet.heartbeat()
             await until(lambda: hub.partitions[0].repairing)
             hub.tick()
-            assert not hub.live, "the feed is heard, and what it lost is not read yet"
+            assert hub.silent, "the feed is heard, and what it lost is not read yet"
             wallet.available = True
             frames = [await receive(client), await receive(client)]
             assert [frame["op"] for frame in frames] == ["balances", "status"]

@@ -13,11 +13,12 @@ from prometheus_client import CollectorRegistry
 import write_side.owner.partition
 from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
-from gateway.streams.balances import BalancesUnavailable, Found
+from gateway.streams.balance_source import BalancesUnavailable, Found
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
-from read_side.ask.queries import Balances
-from read_side.contract.questions import NotFound, NotReached, Unanswerable, Wanted
+from read_side.ask.balances import BalanceReader
+from read_side.contract.how_far import Wanted
+from read_side.contract.no_answer import NotFound, NotReached, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
@@ -71,7 +72,7 @@ class Parts:
 
     writer: type[Writer] = Writer
     projector: type[Projector] = Projector
-    queries: type[Balances] = Balances
+    queries: type[BalanceReader] = BalanceReader
     keepers: type[Keepers] = Keepers
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub

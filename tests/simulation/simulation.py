@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from structlog.testing import capture_logs
 
-from read_side.contract.questions import NotReached, Unanswerable
+from read_side.contract.no_answer import NotReached, Unanswerable
 from tests.simulation import virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation

@@ -18,8 +18,8 @@ import write_side.owner.outcomes
 import write_side.owner.writer
 from gateway.protocol import partition_watch
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
-from read_side.ask.queries import Balances, Found
-from read_side.contract.questions import Rebuilding
+from read_side.ask.balances import BalanceReader, Found
+from read_side.contract.no_answer import Rebuilding
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.follow.keeper import Keeper
@@ -29,6 +29,7 @@ from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from tests.simulation.processes import Parts
 from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
 from write_side.contract.block.chain import Head, Skip
+from write_side.contract.log.log import LogFailed
 from write_side.ledger.deciding.decide import Decision, decide
 from write_side.ledger.deciding.next_block import Decided, opening_block
 from write_side.owner.writer import Writer
@@ -119,11 +120,11 @@ class BelieveTheStore(Projector):
         self.probed_at_us = self._timer.wall_us()
 
 
-class ServeOlder(Balances):
+class ServeOlder(BalanceReader):
     """Answers from whatever checkpoint the store has, even when a later one was shown before."""
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
-        self._shown[partition] = -1
+        self._answered[partition] = -1
         try:
             checkpoint, rows = await self._view.read(partition, accounts)
         except ViewUnavailable as away:
@@ -133,7 +134,7 @@ class ServeOlder(Balances):
         return Found(partition, checkpoint, rows)
 
 
-class UnknownAtOnce(Balances):
+class UnknownAtOnce(BalanceReader):
     """Calls an account unknown without looking how far the log is."""
 
     async def _certainly(self, found: Found, accounts: list[str]) -> Found:
@@ -213,9 +214,11 @@ def never_ask_a_log_again(patch: Patch) -> None:
     """A partition whose log did not answer once is followed no more."""
     follow = Keeper._follow
 
-    async def once(keeper: Keeper) -> bool:
-        await follow(keeper)
-        return True
+    async def once(keeper: Keeper) -> None:
+        try:
+            await follow(keeper)
+        except LogFailed as failure:
+            keeper._log_is_away(failure)
 
     patch.setattr(Keeper, "_follow", once)
 

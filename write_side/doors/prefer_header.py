@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.questions import WAIT_SECONDS_MAX
 
 _SECONDS: Final = re.compile(rb'[ \t]*("?)([0-9]{1,2})\1[ \t]*\Z')
 

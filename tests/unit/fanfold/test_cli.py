@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fanfold import client
+from fanfold.api.retry import Waits
 from fanfold.cli.main import COMMANDS, app
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 
@@ -26,7 +27,7 @@ NOBODY = "http://127.0.0.1:9"
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     with running_wallet() as running:
         monkeypatch.setenv("FANFOLD_URL", running.url)
         monkeypatch.setenv("COLUMNS", "200")
@@ -149,7 +150,7 @@ def test_balance_shows_those_that_are_there_and_names_those_that_are_not(wallet:
 def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "fanfold up" in told
     assert "FANFOLD_URL" in told
@@ -168,7 +169,7 @@ def test_who_gets_no_answer_is_told_the_id_to_ask_again_with(
     wallet: StubWallet, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed again without it the command would be another one, and could move money twice."""
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "may have been done" in told
     id = told.partition("--id ")[2].split()[0]
@@ -210,7 +211,7 @@ def test_a_read_that_the_service_cannot_answer_is_told_with_the_code(wallet: Stu
 def test_who_asked_for_no_change_is_told_that_nothing_was_changed(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "Nothing was asked to change." in told
     assert "may have been done" not in told
@@ -373,7 +374,11 @@ def test_list_of_commands_says_what_each_command_says_itself() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [name for name, command in COMMANDS.items() if command.file in ("money", "holds", "flags", "watch", "import_csv")],
+    [
+        name
+        for name, command in COMMANDS.items()
+        if command.file in ("accounts", "moves", "flags", "watch", "import_csv")
+    ],
 )
 def test_help_shows_examples(name: str) -> None:
     shown = run(name, "--help").stdout
@@ -382,7 +387,7 @@ def test_help_shows_examples(name: str) -> None:
 
 
 def test_moving_money_does_not_load_the_service() -> None:
-    modules = "fanfold.cli.main, fanfold.cli.money, fanfold.cli.watch, fanfold.cli.holds, fanfold.cli.flags"
+    modules = "fanfold.cli.main, fanfold.cli.accounts, fanfold.cli.watch, fanfold.cli.moves, fanfold.cli.flags"
     code = f"import sys, {modules}; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "False False"

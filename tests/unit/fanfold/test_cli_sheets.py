@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from fanfold.answers import BalanceChange, ConnectionState, SystemPart, SystemState
 from fanfold.api.answers import AccountState, OpenTransfer, Waiting
-from fanfold.cli import log, money, moving, rebuild, transfers, watch
+from fanfold.cli import accounts, log, moving, rebuild, transfers, watch
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
@@ -61,7 +61,7 @@ DIFFERENCE = {"account": NAMES[0], "column": "held", "live": -MOST, "rebuilt": M
 SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),
     "transfers": transfers.sheet_of([OPEN]),
-    "system": money.system_sheet_of([SYSTEM]),
+    "system": accounts.system_sheet_of([SYSTEM]),
     "verify": log.sheet_of(VERDICT),
     "rebuild": rebuild.sheet_of([DIFFERENCE]),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fanfold import client
+from fanfold.api.retry import Waits
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 from tests.unit.read_side.block_maker import opened
@@ -24,7 +25,7 @@ TRANSFER = uuid.UUID("01970f3e-7b1a-4c3e-8a2b-1234567890ab")
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     with running_wallet() as running:
         monkeypatch.setenv("FANFOLD_URL", running.url)
         monkeypatch.setenv("COLUMNS", "200")

@@ -44,7 +44,7 @@ from fanfold import (
 )
 from fanfold import client as client_module
 from fanfold.api.requests import Command, HoldBetween
-from fanfold.client import WAIT_SECONDS_MAX, wait_seconds
+from fanfold.api.retry import Waits
 from fanfold.http_requests import request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger.commands import commands
@@ -53,7 +53,7 @@ from write_side.ledger.commands.commands import Transfer as TransferCommand
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
     with running_wallet() as running:
         yield running
 
@@ -283,7 +283,7 @@ async def test_service_that_never_answers_is_said_after_all_attempts(wallet: Stu
 async def test_who_gets_no_answer_gets_the_reason_that_the_service_gave(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
     wallet.fail_next, wallet.fail_reason = 1_000, "another writer has taken over partition 2"
     async with Client(wallet.url) as client:
         with pytest.raises(NotAnswered, match=r"\(another writer has taken over partition 2\), after"):
@@ -293,7 +293,7 @@ async def test_who_gets_no_answer_gets_the_reason_that_the_service_gave(
 async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
     async with Client(wallet.url) as client:
         await client.open_account("alice", "USD/2")
         wallet.fail_next = 1_000
@@ -335,7 +335,7 @@ async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> No
 @pytest.mark.parametrize("status", sorted(client_module.ASKED_AGAIN))
 async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have passed the request on: asked again, and unknown in the end."""
-    monkeypatch.setattr(client_module, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
     bodies: list[bytes] = []
 
     async def late(request: web.Request) -> web.Response:
@@ -469,9 +469,3 @@ async def test_account_may_be_watched_before_it_exists(wallet: StubWallet) -> No
 def test_uuid7_begins_with_its_time(at_ms: int) -> None:
     made = uuid7(at_ms)
     assert (made.version, made.variant, made.int >> 80) == (7, uuid.RFC_4122, at_ms)
-
-
-@given(st.integers(1, 100), st.floats(0, 1))
-def test_waits_grow_and_never_pass_their_bound(attempt: int, chance: float) -> None:
-    assert 0 < wait_seconds(attempt, chance) <= WAIT_SECONDS_MAX
-    assert wait_seconds(attempt, chance) <= 2 * wait_seconds(attempt + 1, chance)

@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fanfold import client
+from fanfold.api.retry import Waits
 from fanfold.cli import import_csv
 from fanfold.cli.main import app
 from fanfold.rows import Row, former_row_id
@@ -29,7 +30,7 @@ HEADING = "transaction,account,amount"
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "FIRST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
     with running_wallet() as running:
         monkeypatch.setenv("FANFOLD_URL", running.url)
         monkeypatch.setenv("COLUMNS", "200")

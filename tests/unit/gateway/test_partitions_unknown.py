@@ -8,13 +8,14 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from fanfold.api.retry import Waits
 from gateway import wiring
 from gateway.settings import GatewaySettings
 from tests.wallet_stub import WalletStub
 
 
 async def test_a_read_side_that_is_not_there_yet_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wiring, "ASK_PARTITIONS_MS", 0)
+    monkeypatch.setattr(wiring, "WAITS", Waits(0.0, 0.0))
     wallet, asked = WalletStub(), 0
 
     async def late(scope: Any, receive: Any, send: Any) -> None:

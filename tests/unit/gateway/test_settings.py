@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.questions import WAIT_SECONDS_MAX
 from gateway.settings import GatewaySettings
 from write_side.settings import WriteSettings
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
 from gateway.metrics import Metrics
-from gateway.streams.balances import Found
+from gateway.streams.balance_source import Found
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed

@@ -155,7 +155,7 @@ class Shared(Side):
 
 @pytest.fixture
 async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
-    monkeypatch.setattr("read_side.ask.queries.UNKNOWN_WAIT_S", 0.1)
+    monkeypatch.setattr("read_side.ask.balances.UNKNOWN_WAIT_S", 0.1)
     monkeypatch.setattr("read_side.ask.followed.FOLLOWED_FOR_S", -1.0)
     found = Shared()
     for p, writer in enumerate(found.writers):
@@ -170,7 +170,7 @@ async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
 async def test_any_process_answers_from_the_shared_view_while_somebody_follows_the_log(shared: Shared) -> None:
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "13"
     await shared.writers[3].append(moved("@world", name(3, "a"), 7))
-    assert await shared.others[1].visible.reach(1, 20)
+    assert await shared.others[1].shown.sequence.reach(1, 20)
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "20"
     assert (await shared.get("/v1/system?asset=USD/2")).status == 200
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
-from read_side.ask.queries import UNKNOWN_WAIT_S, Balances
-from read_side.contract.questions import PartitionUnavailable
+from read_side.ask.balances import UNKNOWN_WAIT_S, BalanceReader
+from read_side.contract.no_answer import PartitionUnavailable
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation import virtual_time
 from write_side.contract.log.log import START, Record
@@ -38,7 +38,7 @@ def _told(read_s: float, late_s: float) -> str | None:
 
         loop.call_later(0.01, is_busy)
         try:
-            await Balances(MemoryViewStore(), SlowLog(read_s), {}).caught_up(0, START)
+            await BalanceReader(MemoryViewStore(), SlowLog(read_s), {}).caught_up(0, START)
         except PartitionUnavailable as unavailable:
             return str(unavailable.reason)
         return None

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.problems import problem_document
-from fanfold.api.queries import WAIT_SECONDS_MAX
+from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import (

@@ -57,7 +57,7 @@ class Bank(Side):
 
     async def get(self, target: str) -> Reply:
         for projector, writer in zip(self.projectors, self.partitions.writers, strict=True):
-            assert await projector.visible.reach(writer.state.chained.sequence, 20.0)
+            assert await projector.shown.sequence.reach(writer.state.chained.sequence, 20.0)
         return await ask(self.app(), "GET", target)
 
     async def transfer(self, id: uuid.UUID) -> dict[str, Any]:

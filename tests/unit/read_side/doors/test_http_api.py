@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
-from read_side.ask.queries import Balances
 from read_side.ask.transfers import Transfers
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
@@ -51,7 +51,7 @@ class Side:
     def app(self, projected: bool = True) -> FastAPI:
         """The edge of this process, or (`projected=False`) of one that only reads the view."""
         by_partition = {each.partition: each for each in self.projectors} if projected else {}
-        balances = Balances(self.view, self.log, by_partition)
+        balances = BalanceReader(self.view, self.log, by_partition)
         health = Health(self.projectors, self.timer.wall_us, self.log.partitions)
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))

@@ -153,7 +153,7 @@ async def test_what_began_while_nobody_was_told_is_told_to_all_its_accounts_when
     blocks = watched.partitions.writers[0].blocks
 
     def records(fold: PartitionFold) -> list[Record]:
-        return [Record(n, data) for n, data in enumerate(blocks)][fold.sequence + 1 :]
+        return [Record(n, data) for n, data in enumerate(blocks)][fold.folded.sequence + 1 :]
 
     followed.take(records(followed))
     await watched.send(protocol)

@@ -131,7 +131,7 @@ async def test_a_log_that_fails_on_the_way_is_taken_up_where_it_was(kept: Kept) 
         assert (reply.status, reply.code) == (503, "partition_unavailable")
         assert (await kept.get("/v1/transfers/01970f3e-7b1a-7c3e-8a2b-1234567890ff")).code == "partition_unavailable"
         await kept.writers[1].append(moved("@world", NAMES[1], 1))
-        assert await kept.projectors[1].visible.reach(1, LIMIT_S)
+        assert await kept.projectors[1].shown.sequence.reach(1, LIMIT_S)
         kept.log.away = set()
         await kept.until_posted(0, "11")
         told = -1
@@ -145,7 +145,7 @@ async def test_a_log_that_fails_on_the_way_is_taken_up_where_it_was(kept: Kept) 
 async def test_a_log_that_says_nothing_holds_up_nobody_who_asks_for_something_unknown(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("read_side.ask.queries.UNKNOWN_WAIT_S", 0.0)
+    monkeypatch.setattr("read_side.ask.balances.UNKNOWN_WAIT_S", 0.0)
     async with kept.running():
         kept.log.away, kept.log.hangs = {0}, True
         nobody = next(n for i in range(100) if partition_of(n := f"nobody{i}", 2) == 0)
@@ -209,7 +209,7 @@ async def test_who_is_displaced_in_one_partition_goes_on_with_the_other_and_read
         assert isinstance(kept.keepers[0].gave_up, Displaced)
         assert await kept.posted(0) == "10"
         await kept.writers[1].append(moved("@world", NAMES[1], 1))
-        assert await kept.projectors[1].visible.reach(1, LIMIT_S)
+        assert await kept.projectors[1].shown.sequence.reach(1, LIMIT_S)
         ready = await kept.get("/readyz")
         assert (ready.status, len(ready.document["degraded"])) == (200, 1)
         assert (await kept.get("/v1/transfers")).code == "partition_elsewhere"

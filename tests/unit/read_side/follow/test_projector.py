@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from read_side.contract.feed import FeedBatch
+from read_side.contract.how_far import HowFar, Place
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.feed.feed_memory import MemoryFeed
@@ -75,7 +76,7 @@ class Stage:
 
 
 async def reach(projector: Projector, sequence: int) -> None:
-    assert await projector.visible.reach(sequence, LIMIT_S)
+    assert await projector.shown.sequence.reach(sequence, LIMIT_S)
 
 
 async def batches(feed: AsyncIterator[FeedBatch], count: int) -> list[FeedBatch]:
@@ -184,10 +185,12 @@ async def test_the_checkpoint_moves_past_records_that_do_not_count(stage: Stage)
     await stage.open_two()
     async with stage.projector() as projector:
         offset = await stage.log.append(0, stage.writer.blocks[0])
-        assert await projector.offset.reach(offset, LIMIT_S)
+        assert await projector.shown.offset.reach(offset, LIMIT_S)
         checkpoint = await stage.view.checkpoint(0)
         assert checkpoint is not None
         assert (checkpoint.sequence, checkpoint.log_offset) == (2, offset)
+        at = Place(2, offset)
+        assert projector.how_far == HowFar(folded=at, written=at, shown=at, published=2)
 
 
 async def test_an_emptied_view_is_brought_right_without_traffic(stage: Stage) -> None:
@@ -328,6 +331,7 @@ async def test_a_rebuilt_view_ahead_of_the_projector_is_waited_for(stage: Stage)
         await stage.view.switch(owner)
         await stage.timer.tick()
         assert projector.owner.is_ahead
+        assert [mark.sequence for mark in projector.how_far[:3]] == [2, 3, 3]
         assert await stage.view.checkpoint(0) == ahead
         await stage.log.append(0, block)
         await stage.writer.append(moved("alice", "bob", 1))
@@ -421,7 +425,7 @@ async def test_a_store_that_is_away_for_a_while_is_tried_again_and_nothing_is_lo
     async with stage.projector() as projector:
         view.failures = 3
         await stage.writer.append(moved("alice", "bob", 30))
-        while projector.visible.value < 3:
+        while projector.how_far.shown.sequence < 3:
             await stage.timer.tick()
         await stage.expect_right(projector)
         assert projector.unavailable is None
@@ -436,7 +440,7 @@ async def test_who_was_silent_tells_nothing_before_it_has_what_the_log_had_when_
         for amount in (1, 2, 3):
             await stage.writer.append(moved("alice", "bob", amount))
             await stage.timer.tick()  # the first is held up, the others wait in the log
-        while projector.visible.value < 5:
+        while projector.how_far.shown.sequence < 5:
             await stage.timer.tick()
         first = asyncio.ensure_future(anext(feed))
         while not first.done():

@@ -85,7 +85,7 @@ class Stage:
         """Write wrong rows under the projector's own checkpoint, as a bug or a hand in the store would."""
         owner = self.projectors[0].owner
         assert owner._owner is not None
-        await self.view.apply(owner._owner, owner.checkpoint, AccountRows.of(list(rows)), owner.checkpoint or NOWHERE)
+        await self.view.apply(owner._owner, owner.written, AccountRows.of(list(rows)), owner.written or NOWHERE)
 
     async def expect_right(self, generation: int, partition: int = 0) -> None:
         state = self.writers[partition].state
@@ -107,7 +107,7 @@ def stage() -> Stage:
 
 
 async def reach(projector: Projector, sequence: int) -> None:
-    assert await projector.visible.reach(sequence, LIMIT_S)
+    assert await projector.shown.sequence.reach(sequence, LIMIT_S)
 
 
 async def test_an_equal_view_is_switched_and_the_old_one_stays(stage: Stage) -> None:
@@ -195,7 +195,7 @@ async def test_a_live_view_that_moves_on_during_the_comparison_is_compared_at_eq
 
         async def traffic() -> AsyncIterator[None]:
             for i in range(6):
-                before = projector.visible.value
+                before = projector.how_far.shown.sequence
                 await stage.writers[0].append(opened(f"new-{i}"), moved("alice", "bob", 1))
                 await reach(projector, before + 1)
                 yield
@@ -227,7 +227,7 @@ async def test_what_moved_on_meanwhile_is_written_in_steps_that_hold_up_no_reade
 
         async def traffic() -> AsyncIterator[None]:
             for i in range(6):
-                before = projector.visible.value
+                before = projector.how_far.shown.sequence
                 await stage.writers[0].append(opened(f"new-{i}"), opened(f"other-{i}"), moved("alice", "bob", 1))
                 await reach(projector, before + 1)
                 yield
@@ -261,7 +261,7 @@ async def test_a_wrong_row_that_moves_on_is_still_told(stage: Stage) -> None:
 
         async def traffic() -> AsyncIterator[None]:
             for _ in range(3):
-                before = projector.visible.value
+                before = projector.how_far.shown.sequence
                 await stage.writers[0].append(moved("@world", "alice", 1))
                 await reach(projector, before + 1)
                 yield

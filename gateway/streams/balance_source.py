@@ -29,7 +29,7 @@ class Found(NamedTuple):
     undecided: frozenset[str] = frozenset()
 
 
-class Balances(Protocol):
+class BalanceSource(Protocol):
     """Reads of one partition's accounts."""
 
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
@@ -67,7 +67,7 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 
 class ReadSideBalances:
-    """`Balances` over an upstream."""
+    """`BalanceSource` over an upstream."""
 
     def __init__(self, read_side: Upstream) -> None:
         self._read_side = read_side

@@ -11,20 +11,11 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.ask.followed import Followed
-from read_side.contract.questions import (
-    NOTHING_WANTED,
-    Elsewhere,
-    NotFound,
-    NotReached,
-    PartitionUnavailable,
-    Rebuilding,
-    Unanswerable,
-    Wanted,
-    check_partitions,
-)
+from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
+from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, PartitionUnavailable, Rebuilding, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
-from read_side.follow.watermark import Watermark
+from read_side.follow.watermark import Shown
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.words.atoms import TRANSIT, WORLD, partition_of
@@ -40,11 +31,10 @@ POLL_S: Final = 0.02
 """Between two looks at a view that another process writes: a fifth of the goal from commit to socket with Redis."""
 
 
-class Marks(Protocol):
-    """How far a partition's view is, as a projector in this process tells it."""
+class Projected(Protocol):
+    """A partition that this process projects: how far its view is, and why it is no further."""
 
-    visible: Watermark
-    offset: Watermark
+    shown: Shown
     stopped: str | None
 
     def refusal(self) -> Unanswerable | None:
@@ -83,14 +73,14 @@ class ManyFound(NamedTuple):
     failed: list[Unanswerable]
 
 
-class Balances:
-    """Balances of all partitions. `marks` has those that this process projects; others are polled, where the view is shared."""
+class BalanceReader:
+    """Balances of all partitions. `projected` has those of this process; others are polled, where the view is shared."""
 
-    def __init__(self, view: ViewStore, log: Log, marks: Mapping[int, Marks]) -> None:
+    def __init__(self, view: ViewStore, log: Log, projected: Mapping[int, Projected]) -> None:
         self.partitions = log.partitions
         self._view = view
-        self._marks = marks
-        self._shown = [-1] * log.partitions
+        self._projected = projected
+        self._answered = [-1] * log.partitions
         self._ends = [LogEnd(log, p) for p in range(log.partitions)]
         self._followed = Followed(view, self.caught_up)
 
@@ -157,8 +147,8 @@ class Balances:
         offset: up to where it is known to reflect it.
         """
         deadline = asyncio.get_running_loop().time() + UNKNOWN_WAIT_S
-        marks = self._here(partition)
-        if marks is not None and (reason := marks.held_up()):
+        projected = self._here(partition)
+        if projected is not None and (reason := projected.held_up()):
             raise PartitionUnavailable(partition, reason=reason)
         try:
             end = await _within(self._ends[partition].offset(offset), UNKNOWN_WAIT_S)
@@ -172,10 +162,10 @@ class Balances:
             left_s = deadline - asyncio.get_running_loop().time()
             if left_s <= 0:
                 raise Rebuilding(partition)
-            if marks is None:
+            if projected is None:
                 await asyncio.sleep(min(POLL_S, left_s))
             else:
-                await marks.offset.reach(end, left_s)
+                await projected.shown.offset.reach(end, left_s)
             offset = (await self._read_now(partition, [])).checkpoint.log_offset
 
     async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
@@ -189,14 +179,13 @@ class Balances:
             here = found.checkpoint.sequence >= sequence
             if here and (wanted.version is None or (row is not None and row.version >= wanted.version)):
                 return found
-            marks = self._here(partition)
+            projected = self._here(partition)
             left_s = deadline - asyncio.get_running_loop().time()
-            if left_s <= 0 or (
-                marks is not None and marks.stopped is not None
-            ):  # for what a damaged log has nobody need wait
+            stopped = projected is not None and projected.stopped is not None
+            if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
-                if not here and marks is not None and (reason := marks.held_up()):
+                if not here and projected is not None and (reason := projected.held_up()):
                     raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)
@@ -214,34 +203,34 @@ class Balances:
 
     async def _read_now(self, partition: int, accounts: list[str]) -> Found:
         """What the view has, whether or not anybody brings it on."""
-        marks = self._here(partition)
-        if marks is not None and (refusal := marks.refusal()):
+        projected = self._here(partition)
+        if projected is not None and (refusal := projected.refusal()):
             raise refusal
         # As of before the read: one that began earlier may end later and be older, and contradicts nobody.
-        shown = max(self._shown[partition], marks.visible.value if marks is not None else -1)
+        told = max(self._answered[partition], -1 if projected is None else projected.shown.sequence.value)
         try:
             checkpoint, rows = await self._view.read(partition, accounts)
         except ViewUnavailable as error:
             raise Rebuilding(partition, reason=str(error)) from error
-        if checkpoint is None and marks is None and not self._view.shared:
+        if checkpoint is None and projected is None and not self._view.shared:
             raise Elsewhere(partition)
-        if checkpoint is None or checkpoint.sequence < shown:
+        if checkpoint is None or checkpoint.sequence < told:
             raise Rebuilding(partition)
-        self._shown[partition] = max(checkpoint.sequence, self._shown[partition])
+        self._answered[partition] = max(checkpoint.sequence, self._answered[partition])
         return Found(partition, checkpoint, rows)
 
-    def _here(self, partition: int) -> Marks | None:
-        """The marks of a partition that this process projects. Another projector's partition is read in the shared view."""
-        marks = self._marks.get(partition)
-        return None if marks is not None and isinstance(marks.refusal(), Elsewhere) else marks
+    def _here(self, partition: int) -> Projected | None:
+        """A partition that this process projects. Another projector's partition is read in the shared view."""
+        projected = self._projected.get(partition)
+        return None if projected is not None and isinstance(projected.refusal(), Elsewhere) else projected
 
     async def _news(self, partition: int, sequence: int, left_s: float) -> None:
-        """Wait until block `sequence` may be visible."""
-        marks = self._here(partition)
-        if marks is None:
+        """Wait until block `sequence` may be shown."""
+        projected = self._here(partition)
+        if projected is None:
             await asyncio.sleep(min(POLL_S, left_s))
         else:
-            await marks.visible.reach(sequence, left_s)
+            await projected.shown.sequence.reach(sequence, left_s)
 
 
 class _Silent(Exception):

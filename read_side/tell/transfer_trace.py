@@ -195,7 +195,7 @@ def linked_ids(traces: Sequence[PartitionTrace]) -> frozenset[bytes]:
     return frozenset(each.id for trace in traces for each in trace.happened if each.id != trace.id)
 
 
-def explain(traces: Sequence[PartitionTrace]) -> list[Step]:
+def steps_of(traces: Sequence[PartitionTrace]) -> list[Step]:
     """The steps of all partitions in order of time."""
     happened = [each for trace in traces for each in trace.happened]
     assets = sorted({entry.asset for each in happened for entry in each.entries})
@@ -257,9 +257,4 @@ def _step(step: Step) -> dict[str, Any]:
 
 
 def _did(each: Did) -> dict[str, Any]:
-    return {
-        "step": each.step,
-        "action": each.action.name.lower(),
-        "partition": each.partition,
-        "code": word(each.code),
-    }
+    return each._asdict() | {"action": each.action.name.lower(), "code": word(each.code)}

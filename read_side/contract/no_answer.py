@@ -1,30 +1,9 @@
-"""The words between queries and their doors: what may be wanted, and how a question can fail."""
+"""Why a question gets no answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar, Final, NamedTuple
-
-from fanfold.api.malformed import Malformed
-from fanfold.api.queries import ManyBalances, Waiting
-from write_side.contract.words.position import parse_positions
-
-
-class Wanted(NamedTuple):
-    """positions: partition -> least sequence; version: least version of the account; wait_s: how long to wait for them."""
-
-    positions: Mapping[int, int]
-    version: int | None
-    wait_s: float
-
-
-def wanted(asked: Waiting | ManyBalances, version: int | None = None) -> Wanted:
-    """Who wants nothing waits for nothing. Raises Malformed."""
-    positions = {} if asked.min_position is None else parse_positions(asked.min_position)
-    return Wanted(positions, version, asked.wait_ms / 1000 if positions or version is not None else 0.0)
-
-
-NOTHING_WANTED: Final = Wanted({}, None, 0.0)
+from collections.abc import Sequence
+from typing import ClassVar
 
 
 class Unanswerable(Exception):
@@ -87,9 +66,3 @@ class NotFound(Exception):
 
 class Ambiguous(Exception):
     """Two partitions hold a transfer with this id."""
-
-
-def check_partitions(positions: Mapping[int, int], partitions: int) -> None:
-    """Raises Malformed for a position of a partition that the log does not have."""
-    if any(partition >= partitions for partition in positions):
-        raise Malformed("position_malformed", "min_position", "names a partition that does not exist")

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from read_side.tell.explanation import Happened, Step, document_of
+from read_side.tell.transfer_trace import Happened, Step, document_of
 from read_side.whole_log.explain import explain
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.partitions import Partitions

@@ -1,23 +1,23 @@
-"""Commands about accounts and their money: `open`, `transfer`, `balance`, `system`."""
+"""Commands about accounts: `open`, `balance`, `system`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 
 from fanfold.amounts import money
-from fanfold.answers import Opened, Refusal, SystemState
-from fanfold.api.answers import AccountState
-from fanfold.api.requests import LegsTransfer
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, check_url, fail, fail_refused, run
-from fanfold.cli.moving import HowAcross, HowAsked, Movement, Note, Units, sheet_of
-from fanfold.cli.saying import complain, laid_out, say
+from fanfold.answers import Refusal, SystemState
+from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, ask, fail, fail_refused
+from fanfold.cli.moving import Units, sheet_of
+from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
+
+T = TypeVar("T")
 
 
 def open_account(
@@ -40,13 +40,11 @@ def open_account(
       fanfold open house USD/2 --floor none
     """
     lowest = None if floor == "none" else units.of(floor, "--floor", asset)
-    address = check_url(url)
-
-    async def ask() -> Opened | Refusal:
-        async with Client(address) as client:
-            return await client.open_account(account, asset, floor=lowest)
-
-    opened = run(ask(), may_be_done="It may be open. Ask again: with the same terms it is opened once.")
+    opened = ask(
+        url,
+        lambda client: client.open_account(account, asset, floor=lowest),
+        may_be_done="It may be open. Ask again: with the same terms it is opened once.",
+    )
     if isinstance(opened, Refusal):
         fail_refused(opened)
     if as_json:
@@ -55,28 +53,6 @@ def open_account(
         lowest_told = "no floor" if opened.floor is None else f"floor {money(opened.floor, asset)}"
         is_open = "was open already" if opened.existed else "is open"
         say(f"{opened.account} {is_open}, asset {opened.asset}, {lowest_told}", changed=True)
-
-
-def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note, asked: HowAsked) -> None:
-    """Move money from one account to another, or in legs, all or nothing.
-
-    AMOUNT is typed as it is shown: 10 and 10.00 of USD/2 are ten dollars, and so are 1000 minor units with --minor.
-
-    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions, with 4 when
-    it is done and could not be told.
-
-    Examples:
-
-      fanfold transfer @world alice 10.00 USD/2
-
-      fanfold transfer @world alice 1000 USD/2 --minor
-
-      fanfold transfer alice bob 2.50 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
-
-      fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
-    """
-    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
-    asked.ask_and_tell(command, across.wait)
 
 
 def balance(
@@ -93,24 +69,25 @@ def balance(
 
       fanfold balance alice --min-position 0:17 --json
     """
-    address = check_url(url)
-
-    async def ask() -> list[AccountState | Refusal]:
-        async with Client(address) as client:
-            return [await client.balance(account, min_position=min_position) for account in accounts]
-
-    answers = run(ask())
-    states = [answer for answer in answers if isinstance(answer, AccountState)]
+    states, refused = _ask_each(url, accounts, lambda client, name: client.balance(name, min_position=min_position))
     if states:
         lines = "\n".join(json.dumps(asdict(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
-    refused = [
-        f"{account}: {answer.title} ({answer.code}). {answer.detail}"
-        for account, answer in zip(accounts, answers, strict=True)
-        if isinstance(answer, Refusal)
-    ]
     if refused:
         fail("\n".join(refused))
+
+
+def _ask_each(
+    url: str, names: Sequence[str], question: Callable[[Client, str], Awaitable[T | Refusal]]
+) -> tuple[list[T], list[str]]:
+    """What is answered of each, one after the other; and of those that are refused a sentence."""
+
+    async def each(client: Client) -> list[T | Refusal]:
+        return [await question(client, name) for name in names]
+
+    answers = list(zip(names, ask(url, each), strict=True))
+    refused = [f"{name}: {no.title} ({no.code}). {no.detail}" for name, no in answers if isinstance(no, Refusal)]
+    return [answer for _, answer in answers if not isinstance(answer, Refusal)], refused
 
 
 SYSTEM_COLUMNS: Final = (
@@ -136,25 +113,13 @@ def system(
 
       fanfold system USD/2 EUR/2
     """
-    address = check_url(url)
-
-    async def ask() -> list[SystemState | Refusal]:
-        async with Client(address) as client:
-            return [await client.system(asset) for asset in assets]
-
-    answers = run(ask())
-    found = [answer for answer in answers if isinstance(answer, SystemState)]
+    found, refused = _ask_each(url, assets, lambda client, asset: client.system(asset))
     if found:
         lines = "\n".join(json.dumps(_system_document(state)) for state in found)
         say(lines if as_json else laid_out(system_sheet_of(found)))
     for state in found:
         if not state.known:
             complain(f"{state.asset}: no account has it. Assets are written as they were opened, such as USD/2.")
-    refused = [
-        f"{asset}: {answer.title} ({answer.code}). {answer.detail}"
-        for asset, answer in zip(assets, answers, strict=True)
-        if isinstance(answer, Refusal)
-    ]
     if refused:
         fail("\n".join(refused))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.proxy.upstream import InProcess
-from gateway.streams.balances import BalancesUnavailable, ReadSideBalances
+from gateway.streams.balance_source import BalancesUnavailable, ReadSideBalances
 from read_side.contract.rows import AccountRow
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.codes import Flag

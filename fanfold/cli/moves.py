@@ -1,4 +1,4 @@
-"""Commands about money that is set aside or sent back: `hold`, `capture`, `void`, `reverse`."""
+"""Commands that move money, set it aside or send it back: `transfer`, `hold`, `capture`, `void`, `reverse`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,34 @@ import typer
 
 from fanfold.amounts import with_units
 from fanfold.answers import Refusal
-from fanfold.api.answers import Moved, Pending
-from fanfold.api.requests import Capture, Hold, Reverse, Void
-from fanfold.cli.asking import check_url, fail_refused, run
+from fanfold.api.answers import Moved
+from fanfold.api.requests import Capture, Hold, LegsTransfer, Reverse, Void
+from fanfold.cli.asking import ask, fail_refused
 from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
-from fanfold.client import Client
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
+
+
+def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note, asked: HowAsked) -> None:
+    """Move money from one account to another, or in legs, all or nothing.
+
+    AMOUNT is typed as it is shown: 10 and 10.00 of USD/2 are ten dollars, and so are 1000 minor units with --minor.
+
+    Ends with 1 when it is refused, with 2 when nobody knows, with 3 when it is still under way between partitions, with 4 when
+    it is done and could not be told.
+
+    Examples:
+
+      fanfold transfer @world alice 10.00 USD/2
+
+      fanfold transfer @world alice 1000 USD/2 --minor
+
+      fanfold transfer alice bob 2.50 USD/2 --id 01970f3e-7b1a-7c3e-8a2b-1234567890ab
+
+      fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
+    """
+    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
+    asked.ask_and_tell(command, across.wait)
 
 
 def hold(
@@ -78,13 +99,7 @@ def capture(
 
 def _asset_of(hold: str, url: str) -> str:
     """What a hold holds: an amount means nothing without it. Ends the command where that is not one thing."""
-    address = check_url(url)
-
-    async def ask() -> Moved | Pending | Refusal:
-        async with Client(address) as client:
-            return await client.transfer_outcome(hold)
-
-    found = run(ask())
+    found = ask(url, lambda client: client.transfer_outcome(hold))
     if isinstance(found, Refusal):
         fail_refused(found)
     assets = {state.asset for state in found.accounts} if isinstance(found, Moved) else set()

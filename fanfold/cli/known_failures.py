@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from deploy.serving import CannotListen
-from fanfold.cli.saying import complain
+from fanfold.cli.output import complain
 from read_side.wiring import ProjectorStopped
 from write_side.wiring import PartitionStopped
 
@@ -19,21 +19,17 @@ _FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError, OSE
 
 
 @contextmanager
-def told(exit_code: int) -> Iterator[None]:
+def failures_told(exit_code: int) -> Iterator[None]:
     """Print a known failure on standard error and end with `exit_code`; Ctrl-C ends with 130."""
     try:
         yield
     except ValidationError as wrong:
         # Only the name and the rule: a value may be an address with a password in it.
         rules = "; ".join(f"FANFOLD_{str(error['loc'][0]).upper()}: {error['msg']}" for error in wrong.errors())
-        _say(f"a setting is wrong, and nothing was started. {rules}")
+        complain(f"fanfold: a setting is wrong, and nothing was started. {rules}")
         raise typer.Exit(exit_code) from None
     except _FAILURES as failure:
-        _say(str(failure))
+        complain(f"fanfold: {failure}")
         raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-
-
-def _say(sentence: str) -> None:
-    complain(f"fanfold: {sentence}")

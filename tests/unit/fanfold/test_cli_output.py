@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from fanfold.cli.saying import NOT_TOLD, complain, say
+from fanfold.cli.output import NOT_TOLD, complain, say
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 

@@ -1,0 +1,49 @@
+"""Asking again where an answer may still come: how long the waits are, and the one loop. Sleep and chance are arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+_DOUBLINGS_MAX: Final = 60
+"""What lasts for ever must not end with a number that is too large; by then every wait is the longest."""
+
+
+class Waits(NamedTuple):
+    """Seconds: doubling from the one to the other, and then no longer."""
+
+    first_s: float
+    most_s: float
+
+    def before(self, again: int, chance: float = 1.0) -> float:
+        """Before the attempt that is the 1st, 2nd ... again. chance: 0 to 1, from half of the wait to all of it; it spreads apart
+        those who wait for the same."""
+        return min(self.most_s, self.first_s * 2.0 ** min(again - 1, _DOUBLINGS_MAX)) * (0.5 + chance / 2)
+
+
+async def retry(
+    attempt: Callable[[], Awaitable[T]],
+    passing: type[Exception] | tuple[type[Exception], ...],
+    waits: Waits,
+    sleep: Callable[[float], Awaitable[None]],
+    tell: Callable[[Any], None],
+    attempts_max: int | None = None,
+    chance: Callable[[], float] = lambda: 1.0,
+) -> T:
+    """The first result of an attempt. A `passing` failure is told and tried again; any other is raised at once.
+
+    attempts_max: after so many the last failure is raised. None: for as long as it takes, where nobody else could do better, or
+    where whoever waits has a time-out of their own.
+    """
+    failed = 0
+    while True:
+        try:
+            return await attempt()
+        except passing as failure:
+            failed += 1
+            tell(failure)
+            if failed == attempts_max:
+                raise
+        await sleep(waits.before(failed, chance()))

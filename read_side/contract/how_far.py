@@ -1,0 +1,82 @@
+"""How far a partition is: every mark that the read side has of it, each under one name everywhere.
+
+There are two scales. A *sequence* counts the blocks of the chain, -1 before the first. An *offset* is where a record lies in the
+log; it goes on where the chain rule skips a record and the sequence does not. A `Place` is both of one moment.
+
+    mark       counts    who moves it; what may be told because of it
+    log end    offset    whoever writes the log; looked at when asked (`log_end.py`), never kept. What is not there once it
+                         is shown is unknown.
+    folded     place     `PartitionFold`; falls when a check failed, and what is good is folded again. What became of
+                         transfers; and the log is read on from here.
+    written    place     `ViewOwner`: what the store holds, as far as we know. Falls with a store that was set back, and is
+                         beyond folded while a rebuild has read further. Nothing is told of it before it is shown.
+    shown      place     `Projector`, to written; never falls in its life. Who waits for a block is woken, and a store that
+                         has less is older than what was shown: 503.
+    published  sequence  `Projector`, to folded once that is shown, and at its start without telling. A batch says what
+                         changed since it, a heartbeat that all up to it was told.
+    answered   sequence  `BalanceReader`, with each answer, also of partitions that others project. Nothing older is
+                         answered again.
+    wanted     sequence  a client, by `min_position`. The answer waits until it is shown, or is NotReached.
+    heard      sequence  a gateway, to `upto` of each batch. Falls with a projector that starts again; the furthest heard
+                         does not, and is what a read asks for at least.
+    reached    sequence  a gateway's read: what the view reflected then. What was read is sent once its partition is
+                         heard up to there (it is `due`), so that a frame is a cut.
+
+While all is well: published <= shown <= written <= folded <= log end, and answered <= shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import ManyBalances, Waiting
+from write_side.contract.words.position import parse_positions
+
+
+class Place(NamedTuple):
+    """sequence: of the last block; offset: of the last record, those included that do not count."""
+
+    sequence: int
+    offset: int
+
+
+NOWHERE: Final = Place(-1, -1)
+
+
+class HowFar(NamedTuple):
+    """The marks of a partition that this process projects, at one moment."""
+
+    folded: Place
+    written: Place
+    shown: Place
+    published: int
+
+    @property
+    def blocks_behind(self) -> int:
+        """Folded, and not shown yet."""
+        return max(0, self.folded.sequence - self.shown.sequence)
+
+
+class Wanted(NamedTuple):
+    """positions: partition -> least sequence; version: least version of the account; wait_s: how long to wait for them."""
+
+    positions: Mapping[int, int]
+    version: int | None
+    wait_s: float
+
+
+NOTHING_WANTED: Final = Wanted({}, None, 0.0)
+
+
+def wanted(asked: Waiting | ManyBalances, version: int | None = None) -> Wanted:
+    """Who wants nothing waits for nothing. Raises Malformed."""
+    positions = {} if asked.min_position is None else parse_positions(asked.min_position)
+    return Wanted(positions, version, asked.wait_ms / 1000 if positions or version is not None else 0.0)
+
+
+def check_partitions(positions: Mapping[int, int], partitions: int) -> None:
+    """Raises Malformed for a position of a partition that the log does not have."""
+    if any(partition >= partitions for partition in positions):
+        raise Malformed("position_malformed", "min_position", "names a partition that does not exist")
