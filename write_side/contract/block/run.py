@@ -27,7 +27,7 @@ from write_side.contract.block.columns import (
     ColumnType,
     Section,
 )
-from write_side.contract.block.limits import BODY_BYTES_MAX, SECTION_ROWS_MAX
+from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
 from write_side.contract.block.sections import CONSTANT, HEAD, ID_BYTES
 from write_side.contract.compiled.blake3_lanes import CHUNK_BYTES, hash_chunks
 from write_side.contract.compiled.compiled import njit, njit_inlined
@@ -133,6 +133,34 @@ def _unsigned(data, at, width):  # type: ignore[no-untyped-def]
 @njit_inlined
 def _word(data, at):  # type: ignore[no-untyped-def]
     return _unsigned(data, at, 8)
+
+
+@njit(cache=True, nogil=True)
+def _frame_ends(data, ends):  # type: ignore[no-untyped-def]
+    at = n = 0
+    while at + HEADER_BYTES <= data.size:
+        version, partitions, partition = (
+            _unsigned(data, at + 8, 2), _unsigned(data, at + 10, 2), _unsigned(data, at + 12, 4),
+        )  # fmt: skip
+        body = _word(data, at + 104)
+        if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION or not 0 <= body <= BODY_BYTES_MAX:
+            break
+        if partitions and not partition < partitions <= PARTITIONS_MAX:
+            break
+        at += HEADER_BYTES + body
+        if at > data.size:
+            break
+        ends[n] = at
+        n += 1
+    return n
+
+
+def frame_ends(data: bytes) -> list[int]:
+    """Where blocks end that lie one behind the other from the beginning on, up to the first that is cut or is none
+    (`block.frame_length`). Nothing but their headers' lengths is looked at."""
+    ends = np.empty(len(data) // HEADER_BYTES, np.int64)
+    found: list[int] = ends[: _frame_ends(np.frombuffer(data, np.uint8), ends)].tolist()
+    return found
 
 
 @njit(cache=True, nogil=True)

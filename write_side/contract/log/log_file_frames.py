@@ -6,11 +6,13 @@ crosses the end of a segment.
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, read_header
+from write_side.contract.block.run import frame_ends
 from write_side.contract.log.log import LogDamaged, Record
 
 RUN_BYTES: Final = 4 * 1024 * 1024
@@ -35,28 +37,19 @@ def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> list[Re
     Records carry log offsets (`first_offset` is the segment's) and views of one buffer. Hashes are not looked at. Raises
     Undecodable when what lies at `at` is no frame, and OSError.
     """
-    data = memoryview(os.pread(descriptor, min(RUN_BYTES, limit - at), at))
+    data = os.pread(descriptor, min(RUN_BYTES, limit - at), at)
     if len(data) < HEADER_BYTES:
         return []
     length = frame_length(data)
     if length > len(data):
         if at + length > limit:
             return []
-        data = memoryview(_pread_whole(descriptor, length, at))
+        data = _pread_whole(descriptor, length, at)
         if len(data) < length:
             return []
-    run: list[Record] = []
-    place, size, offset = 0, len(data), first_offset + at
-    while place + length <= size:
-        run.append(Record(offset + place, data[place : place + length]))
-        place += length
-        if place + HEADER_BYTES > size:
-            break
-        try:
-            length = frame_length(data, place)
-        except Undecodable:
-            break  # the frames before it are good; the next read begins here and says so
-    return run
+    # Where something is no frame, those before it are good; the next read begins there and says so.
+    ends, view, offset = frame_ends(data), memoryview(data), first_offset + at
+    return [Record(offset + start, view[start:end]) for start, end in itertools.pairwise((0, *ends))]
 
 
 def read_frame(descriptor: int, at: int, limit: int) -> memoryview:

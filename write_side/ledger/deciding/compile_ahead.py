@@ -39,6 +39,8 @@ def compile_ahead() -> None:
     while waiting:
         to, batch = waiting.popleft()
         waiting += partitions[to].decide(batch).items()
+    for partition in partitions:
+        partition.read_all()
     reader = partitions[0].reader.state
     reader.find_transfer(first)
     reader.number_of(near)
@@ -59,6 +61,7 @@ class _Partition:
         self._state = State(partition)
         self._writer = Replay(State(partition), FINGERPRINTS)
         self.reader = Replay(State(partition))
+        self._records: list[Record] = []
 
     def decide(self, batch: CommandBatch | StepBatch) -> dict[int, StepBatch]:
         sequence = self._state.chained.sequence + 1
@@ -71,9 +74,16 @@ class _Partition:
             ids_max=1024,
             epoch=1,
         )
+        self._records.append(Record(sequence, data))
         for each in (self._writer, self.reader):
-            each.take(Record(sequence, data))
+            each.take(self._records[-1])
         return messages_of_block(block)
+
+    def read_all(self) -> None:
+        """As whoever starts does: by the run."""
+        for prints in (FINGERPRINTS, None):
+            for _ in Replay(State(self._state.partition), prints).take_run(self._records):
+                pass
 
 
 def _account_in(partition: int) -> str:
