@@ -96,7 +96,7 @@ class PartitionFold:
         for folded in self.replay.take_run(records, entries_max):
             blocks += self._note(folded)
             if isinstance(folded, FoldedBlocks):
-                changed.append(folded.run.entries[ACCOUNT])
+                changed += [folded.run.entries[ACCOUNT], folded.run.opened.number]
             else:
                 self._phases.take(folded.block)
                 changed += [folded.block.entries["account"], folded.block.accounts["number"]]

@@ -1,8 +1,8 @@
 """A run of blocks decoded side by side, without a Python object a block: the columns of all of them behind each other.
 
 Only what most blocks of a wallet are is taken so: *plain* blocks of format 3, each the next of the one before it by the chain
-rule, of one epoch, with outcomes, entries, repeats, legs, held sums and flags alone. What comes behind them whoever reads takes
-block by block (`block.decode`, `chain.judge`), which knows what to say of it.
+rule, of one epoch, with accounts, outcomes, entries, repeats, legs, held sums and flags alone, no system accounts among them.
+What comes behind them whoever reads takes block by block (`block.decode`, `chain.judge`), which knows what to say of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from write_side.contract.block.block import HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
 from write_side.contract.block.columns import (
+    ACCOUNTS,
     ENTRIES,
     FLAGS,
     HELD,
@@ -27,7 +28,7 @@ from write_side.contract.block.columns import (
     ColumnType,
     Section,
 )
-from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
+from write_side.contract.block.limits import ACCOUNT_BYTES_MAX, BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
 from write_side.contract.block.sections import CONSTANT, HEAD, ID_BYTES
 from write_side.contract.compiled.blake3_lanes import CHUNK_BYTES, hash_chunks
 from write_side.contract.compiled.compiled import njit, njit_inlined
@@ -35,11 +36,14 @@ from write_side.contract.compiled.compiled import njit, njit_inlined
 Int64s = npt.NDArray[np.int64]
 
 PLAIN: Final = (OUTCOMES, ENTRIES, REPEATS, LEGS, HELD, FLAGS)
+"""Read as columns of numbers; accounts have a reader of their own."""
 _HASH_AT: Final = HEADER_BYTES - 32
 _MAGIC: Final = np.int64(int.from_bytes(MAGIC, "little"))
 _VERSION: Final = PLAIN_COLUMNS_SINCE
 _HEAD_BYTES: Final = HEAD.size
 _NUMBERS: Final = len(SECTIONS) + 1
+_ACCOUNTS: Final = ACCOUNTS.number
+_ACCOUNT_COLUMNS: Final = len(ACCOUNTS.columns)
 _ENTRIES: Final = ENTRIES.number
 _UNSIGNED, _SIGNED, _TEXT, _ID = 1, 2, 3, 4
 _KIND: Final = {ColumnType.UNSIGNED: _UNSIGNED, ColumnType.SIGNED: _SIGNED, ColumnType.TEXT: _TEXT, ColumnType.ID: _ID}
@@ -54,8 +58,8 @@ def _widest(column: Column) -> int:
 
 def _table() -> Int64s:
     """int64[sections + 1, 1 + 2 * most columns]: how many columns a plain section has, then kind and widest code of each."""
-    table = np.zeros((_NUMBERS, 1 + 2 * max(len(section.columns) for section in PLAIN)), np.int64)
-    for section in PLAIN:
+    table = np.zeros((_NUMBERS, 1 + 2 * max(len(section.columns) for section in (ACCOUNTS, *PLAIN))), np.int64)
+    for section in (ACCOUNTS, *PLAIN):
         table[section.number, 0] = len(section.columns)
         for at, column in enumerate(section.columns):
             table[section.number, 1 + 2 * at] = _KIND[column.kind]
@@ -83,6 +87,29 @@ class Follows(NamedTuple):
     """A block of this time or later forgets ids, and is none of these."""
 
 
+class Opened(NamedTuple):
+    """The accounts of a run: number, floor and flags int64[n], and their texts."""
+
+    number: Int64s
+    floor: Int64s
+    flags: Int64s
+    names: list[str]
+    assets: list[str]
+    owners: list[str]
+
+    def first(self, accounts: int) -> Opened:
+        """The first accounts of these."""
+        number, floor, flags, names, assets, owners = self
+        return Opened(
+            number[:accounts],
+            floor[:accounts],
+            flags[:accounts],
+            names[:accounts],
+            assets[:accounts],
+            owners[:accounts],
+        )
+
+
 class PlainRun(NamedTuple):
     """n blocks. headers: int64[n, HEADER_WORDS]; digests: uint64[n, 2]; hashes: uint8[n, 32].
 
@@ -95,6 +122,7 @@ class PlainRun(NamedTuple):
     digests: npt.NDArray[np.uint64]
     hashes: npt.NDArray[np.uint8]
     of: Int64s
+    opened: Opened
     ids: npt.NDArray[np.uint64]
     kind: npt.NDArray[np.uint8]
     code: npt.NDArray[np.uint8]
@@ -111,6 +139,7 @@ class PlainRun(NamedTuple):
         outcomes, entries, repeats, legs, held, flags = (ends[section.number] for section in PLAIN)
         return PlainRun(
             self.headers[:blocks], self.digests[:blocks], self.hashes[:blocks], self.of[:, : blocks + 1],
+            self.opened.first(ends[ACCOUNTS.number]),
             self.ids[:outcomes], self.kind[:outcomes], self.code[:outcomes], self.outcomes[:, :outcomes],
             self.entries[:, :entries], self.repeats[:, :repeats], self.legs[:, :legs], self.held[:, :held], self.flags[:, :flags],
         )  # fmt: skip
@@ -197,6 +226,75 @@ def _section_end(data, at, end, number, rows, columns):  # type: ignore[no-untyp
     return place if place <= end else np.int64(-1)
 
 
+@njit_inlined
+def _size_of_numbers(code, rows):  # type: ignore[no-untyped-def]
+    return (np.int64(1) if code & CONSTANT else rows) << (code & 3)
+
+
+@njit_inlined
+def _is_name_byte(byte, is_first):  # type: ignore[no-untyped-def]
+    if 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122:
+        return True
+    return not is_first and (byte == 95 or byte == 46 or byte == 58 or byte == 45)
+
+
+@njit(cache=True, nogil=True)
+def _are_names(data, codes, rows):  # type: ignore[no-untyped-def]
+    """Whether all accounts of a section, looked at before, have the ids of accounts that a client may open (`atoms.py`)."""
+    at = codes + _ACCOUNT_COLUMNS + _size_of_numbers(np.int64(data[codes]), rows)
+    code = np.int64(data[codes + 1])
+    width, stored = np.int64(1) << (code & 3), np.int64(1) if code & CONSTANT else rows
+    start, texts = np.int64(0), at + stored * width
+    for row in range(stored):
+        end = _unsigned(data, at + row * width, width)
+        if not 1 <= end - start <= ACCOUNT_BYTES_MAX:
+            return False
+        for place in range(start, end):
+            if not _is_name_byte(data[texts + place], place == start):
+                return False
+        start = end
+    return True
+
+
+@njit(cache=True, nogil=True)
+def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
+    """Write where each text of a column begins and ends, int64[rows, 2]; behind the column."""
+    width, stored = np.int64(1) << (code & 3), np.int64(1) if code & CONSTANT else rows
+    start, texts = np.int64(0), at + stored * width
+    for row in range(stored):
+        end = _unsigned(data, at + row * width, width)
+        places[row, 0], places[row, 1] = texts + start, texts + end
+        start = end
+    for row in range(stored, rows):
+        places[row, :] = places[0, :]
+    return texts + start
+
+
+@njit(cache=True, nogil=True)
+def _read_accounts(data, sections, rows, numbers, places):  # type: ignore[no-untyped-def]
+    """Write the accounts of n blocks: number, floor and flags, int64[3, accounts], and where their three texts lie, int64[3,
+    accounts, 2]; False when a number is out of range."""
+    first = 0
+    for i in range(sections.shape[0]):
+        count, codes = rows[i, _ACCOUNTS], sections[i, _ACCOUNTS]
+        if count == 0:
+            continue
+        end = first + count
+        at = codes + _ACCOUNT_COLUMNS
+        at = _read_column(data, at, _UNSIGNED, np.int64(data[codes]), count, numbers[0, first:end])
+        for text in range(3):
+            if at >= 0:
+                at = _read_texts(data, at, np.int64(data[codes + 1 + text]), count, places[text, first:end])
+        if at >= 0:
+            at = _read_column(data, at, _SIGNED, np.int64(data[codes + 4]), count, numbers[1, first:end])
+        if at >= 0:
+            at = _read_column(data, at, _UNSIGNED, np.int64(data[codes + 5]), count, numbers[2, first:end])
+        if at < 0:
+            return False
+        first = end
+    return True
+
+
 @njit(cache=True, nogil=True)
 def _scan(data, starts, columns, follows, previous, entries_max, sections, rows):  # type: ignore[no-untyped-def]
     """How many blocks from the first on are plain and follow each other, hashes of long ones apart.
@@ -242,7 +340,9 @@ def _scan(data, starts, columns, follows, previous, entries_max, sections, rows)
             if at < 0:
                 return i
             last = number
-        entries += rows[i, _ENTRIES]
+        if rows[i, _ACCOUNTS] and not _are_names(data, sections[i, _ACCOUNTS], rows[i, _ACCOUNTS]):
+            return i
+        entries += rows[i, _ENTRIES] + rows[i, _ACCOUNTS]
         sequence, consumed_to, created_at_us = sequence + 1, _word(data, start + 64), _word(data, start + 72)
     return starts.size - 1
 
@@ -326,7 +426,8 @@ class RunReader:
     """Reads a run of records, joined once: `plain` from wherever the last one ended, or a record was taken by itself."""
 
     def __init__(self, records: Sequence[bytes | memoryview]) -> None:
-        self._data = np.frombuffer(b"".join(records), np.uint8)
+        self._joined = b"".join(records)
+        self._data = np.frombuffer(self._joined, np.uint8)
         self._starts = np.zeros(len(records) + 1, np.int64)
         np.cumsum([len(record) for record in records], out=self._starts[1:])
         self._sections = np.empty((len(records), _NUMBERS), np.int64)
@@ -358,11 +459,25 @@ class RunReader:
         previous = np.frombuffer(follows.block_hash, np.uint8)
         n = int(_scan(data, starts, columns, head, previous, entries_max, sections, rows))
         n = _hashed(data, starts[: n + 1])
-        return _decoded(data, starts[: n + 1], sections[:n], rows[:n], columns) if n else None
+        if n == 0:
+            return None
+        opened = self._opened(sections[:n], rows[:n])
+        return None if opened is None else _decoded(data, starts[: n + 1], sections[:n], rows[:n], columns, opened)
+
+    def _opened(self, sections: Int64s, rows: Int64s) -> Opened | None:
+        count = int(rows[:, _ACCOUNTS].sum())
+        numbers, places = np.empty((3, count), np.int64), np.empty((3, count, 2), np.int64)
+        if count and not _read_accounts(self._data, sections, rows, numbers, places):
+            return None
+        try:
+            texts = [[self._joined[start:end].decode() for start, end in each.tolist()] for each in places]
+        except UnicodeDecodeError:
+            return None
+        return Opened(*numbers, *texts)
 
 
 def _decoded(
-    data: npt.NDArray[np.uint8], starts: Int64s, sections: Int64s, rows: Int64s, columns: Int64s
+    data: npt.NDArray[np.uint8], starts: Int64s, sections: Int64s, rows: Int64s, columns: Int64s, opened: Opened
 ) -> PlainRun | None:
     n = len(sections)
     of = np.zeros((_NUMBERS, n + 1), np.int64)
@@ -379,7 +494,7 @@ def _decoded(
     _read_headers(data, starts, headers, digests, hashes)
     outcomes, *others = read
     kind, code = outcomes[:2].astype(np.uint8)
-    return PlainRun(headers, digests, hashes, of, ids, kind, code, outcomes[2:], *others)
+    return PlainRun(headers, digests, hashes, of, opened, ids, kind, code, outcomes[2:], *others)
 
 
 def _numbers_of(section: Section) -> int:

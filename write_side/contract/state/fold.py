@@ -50,6 +50,7 @@ FAULTS: Final = {
     7: "an entry does not tell what is held",
 }
 
+OPENED_TWICE: Final = "an account is opened twice"
 OTHER_DIGEST: Final = "the state digest is not the header's"
 
 
@@ -240,7 +241,7 @@ def open_accounts(state: State, block: Block, touched: Int64s) -> None:
         state.rows, state.changed_at_us, touched, state.slots, state.secret, state.count, keys[0], keys[1], asset_numbers,
         row_keys, opened["floor"], opened["flags"], block.header.created_at_us, hidden,
     ):  # fmt: skip
-        raise fail("an account is opened twice")
+        raise fail(OPENED_TWICE)
     for i in np.flatnonzero(hidden):
         table = {WORLD: state.world, TRANSIT: state.transit}[names[i]]
         if table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:

@@ -7,20 +7,31 @@ is not well formed ends the run before it: folded by itself, it is told what is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from fanfold.api.malformed import Malformed
 from write_side.contract.block.block import Header
-from write_side.contract.block.columns import ENTRIES, FLAGS, FLAGS_MASK, HELD, LEGS, OUTCOMES, REPEATS
+from write_side.contract.block.columns import ACCOUNTS, ENTRIES, FLAGS, FLAGS_MASK, HELD, LEGS, OUTCOMES, REPEATS
 from write_side.contract.block.grammar import CARRIED, UNASKED, walk
 from write_side.contract.block.limits import OUTCOMES_MAX
-from write_side.contract.block.run import CONSUMED_TO, CREATED_AT_US, SEQUENCE, Follows, PlainRun
+from write_side.contract.block.run import CONSUMED_TO, CREATED_AT_US, SEQUENCE, Follows, Opened, PlainRun
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.account_rows import settle
-from write_side.contract.state.fold import FAULTS, OTHER_DIGEST, CheckFailed, Fingerprints, fold_entries
+from write_side.contract.state.account_rows import add_account, settle
+from write_side.contract.state.fold import (
+    FAULTS,
+    OPENED_TWICE,
+    OTHER_DIGEST,
+    CheckFailed,
+    Fingerprints,
+    fold_entries,
+    row_keys_of,
+)
 from write_side.contract.state.fold_ids import KINDS, REMEMBERED, REMEMBERED_TWICE, fold_ids
+from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import (
     CUT_OFF_STEP_US,
     DONE_BY_LEGS,
@@ -30,13 +41,23 @@ from write_side.contract.state.ids import (
     REFUSED,
     WINDOW_US,
 )
-from write_side.contract.state.state import State, cut_off_lanes
+from write_side.contract.state.state import State, cut_off_lanes, string_keys
+from write_side.contract.words.atoms import LIMIT, NO_FLOOR, parse_asset
 from write_side.contract.words.codes import Code, Kind
 
 Int64s = npt.NDArray[np.int64]
 
 RunPrints = Callable[[State, PlainRun, Int64s], None]
 """(state after the run, run, delta of each entry): writes the fingerprints of its ids."""
+
+
+@lru_cache(1024)
+def _is_asset(text: str) -> bool:
+    try:
+        parse_asset(text)
+    except Malformed:
+        return False
+    return True
 
 
 class Prints(NamedTuple):
@@ -46,7 +67,7 @@ class Prints(NamedTuple):
     of_run: RunPrints
 
 
-_FOLD, _TWICE, _DIGEST = 1, 2, 3
+_FOLD, _TWICE, _DIGEST, _OPENED_TWICE = 1, 2, 3, 4
 _OPEN: Final = int(Kind.OPEN)
 _TRANSFER: Final = int(Kind.TRANSFER)
 _DONE: Final = int(Code.DONE)
@@ -77,14 +98,28 @@ def _rows_rise(rows, size):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _are_openings(count, partition, partitions, kind, code, ids, number, key_a, key_b, floor, flags):  # type: ignore[no-untyped-def]
+    """Whether a block's accounts are what `fold.open_accounts` asks, but for those that are there already; count: before it."""
+    opened = 0
+    for i in range(kind.size):
+        if kind[i] == _OPEN and code[i] == _DONE:
+            if opened == number.size or ids[i, 0] != key_a[opened] or ids[i, 1] != key_b[opened]:
+                return False
+            opened += 1
+    for i in range(number.size):
+        if number[i] != count + i or np.int64(key_a[i] % np.uint64(partitions)) != partition or flags[i] & ~_MASK:
+            return False
+        if floor[i] != NO_FLOOR and not -LIMIT <= floor[i] <= LIMIT:
+            return False
+    return opened == number.size
+
+
+@njit(cache=True, nogil=True)
 def _is_well_formed(carried, unasked, sequence, outcomes, entry, leg, repeats, held, flags):  # type: ignore[no-untyped-def]
-    """What `grammar_fault` asks of a plain block; each argument but the first three: its columns."""
+    """What `grammar_fault` asks of a plain block, accounts apart; each argument but the first three: its columns."""
     kind, code, back, row = outcomes
     if kind.size > OUTCOMES_MAX:
         return False
-    for i in range(kind.size):
-        if kind[i] == _OPEN and code[i] == _DONE:
-            return False  # it has no accounts
     repeat, repeat_sequence, repeat_row = repeats
     if walk(carried, unasked, sequence, kind, code, back, row, entry, leg, repeat, repeat_sequence, repeat_row):
         return False
@@ -125,6 +160,7 @@ def _fold_run(  # type: ignore[no-untyped-def]
     cut_off_lanes,
     refuse_ids_before_us,
     tables,
+    opened,
     run,
     deltas,
     sums,
@@ -135,13 +171,16 @@ def _fold_run(  # type: ignore[no-untyped-def]
 ):
     """Fold every block; how many rows of ids there are now.
 
-    found: int64[5], written: blocks folded, the kind of a fault and its number, ids that came, how many of them without a time.
+    found: int64[6], written: blocks folded, the kind of a fault and its number, ids that came, how many of them without a time,
+    accounts there are now.
     """
-    rows, changed_at_us, touched, count = accounts
+    rows, changed_at_us, touched, count, slots, secret, partition, partitions = accounts
+    number, floor, flags_of, key_a, key_b, asset, row_key = opened
     carried, unasked, kinds, remembered = tables
     headers, digests, of, run_ids, kinds_of, codes_of, outcomes, entries, repeats, legs, held, flags = run
     for i in range(headers.shape[0]):
         found[0] = i
+        a, a_end = of[ACCOUNTS_AT, i], of[ACCOUNTS_AT, i + 1]
         o, o_end = of[OUTCOMES_AT, i], of[OUTCOMES_AT, i + 1]
         e, e_end = of[ENTRIES_AT, i], of[ENTRIES_AT, i + 1]
         r, r_end = of[REPEATS_AT, i], of[REPEATS_AT, i + 1]
@@ -157,6 +196,21 @@ def _fold_run(  # type: ignore[no-untyped-def]
             (repeats[0, r:r_end], repeats[1, r:r_end], repeats[2, r:r_end]), holds, flagged,
         ):  # fmt: skip
             return used
+        if not _are_openings(
+            count, partition, partitions, kind, code, run_ids[o:o_end], number[a:a_end], key_a[a:a_end], key_b[a:a_end],
+            floor[a:a_end], flags_of[a:a_end],
+        ):  # fmt: skip
+            return used
+        for k in range(a, a_end):
+            if find_row(rows, slots, secret, key_a[k], key_b[k]) >= 0:
+                found[1] = _OPENED_TWICE
+                return used
+            add_account(
+                rows, changed_at_us, touched, slots, secret, number[k], key_a[k], key_b[k], asset[k], row_key[k], floor[k],
+                flags_of[k], at_us, False,
+            )  # fmt: skip
+        count += a_end - a
+        found[5] = count
         fault = fold_entries(
             rows, changed_at_us, touched, count, digest, outcome, account, entries[2, e:e_end], entries[3, e:e_end],
             holds, flagged, at_us, deltas[e:e_end], sums,
@@ -183,6 +237,7 @@ def _fold_run(  # type: ignore[no-untyped-def]
     return used
 
 
+ACCOUNTS_AT: Final = ACCOUNTS.number
 OUTCOMES_AT: Final = OUTCOMES.number
 ENTRIES_AT: Final = ENTRIES.number
 REPEATS_AT: Final = REPEATS.number
@@ -203,13 +258,21 @@ def fold_run(state: State, run: PlainRun, prints: RunPrints | None = None) -> Pl
 def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun:
     entries, outcomes, cut_off_us = run.entries.shape[1], len(run.kind), state.chained.refuse_ids_before_us
     most = int(np.diff(run.of[OUTCOMES.number]).max())
+    if not all(map(_is_asset, set(run.opened.assets))):
+        return run.first(0)
     state.ids.reserve(outcomes)
     deltas = np.empty(entries, np.int64)
-    touched = np.zeros(int(np.diff(run.of[ENTRIES.number]).max()) + 1, np.int64)
-    found = np.zeros(5, np.int64)
+    touched = np.zeros(int(np.diff(run.of[ENTRIES.number] + run.of[ACCOUNTS.number]).max()) + 1, np.int64)
+    found = np.array([0, 0, 0, 0, 0, state.count], np.int64)
+    state.reserve_accounts(len(run.opened.number))
+    opened = _to_open(state, run.opened)
     used = _fold_run(
-        (state.rows, state.changed_at_us, touched, state.count), state.ids.arrays, state.ids.used, state.digest,
-        cut_off_lanes(cut_off_us), cut_off_us, (CARRIED, UNASKED, KINDS, REMEMBERED),
+        (
+            state.rows, state.changed_at_us, touched, state.count, state.slots, state.secret, np.int64(state.partition),
+            np.int64(state.chained.partitions),
+        ),
+        state.ids.arrays, state.ids.used, state.digest, cut_off_lanes(cut_off_us), cut_off_us,
+        (CARRIED, UNASKED, KINDS, REMEMBERED), opened,
         (
             run.headers, run.digests, run.of, run.ids, run.kind, run.code, run.outcomes, run.entries, run.repeats, run.legs,
             run.held, run.flags,
@@ -217,19 +280,32 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
         deltas, np.zeros(max(1, len(state.asset_names)), np.int64), np.empty(most, np.int64), np.empty(most, np.int64),
         np.zeros((2, most), np.uint64), found,
     )  # fmt: skip
-    folded, fault, number, came, timeless = found.tolist()
+    folded, fault, number, came, timeless, count = found.tolist()
     state.ids.used = int(used)
     state.ids.count += came
     state.ids.timeless += timeless
     if fault:
-        said = {_FOLD: FAULTS.get(number, ""), _TWICE: REMEMBERED_TWICE, _DIGEST: OTHER_DIGEST}[fault]
-        raise CheckFailed(state.partition, int(run.headers[folded, SEQUENCE]), said)
+        said = {_FOLD: FAULTS.get(number), _TWICE: REMEMBERED_TWICE, _DIGEST: OTHER_DIGEST, _OPENED_TWICE: OPENED_TWICE}
+        raise CheckFailed(state.partition, int(run.headers[folded, SEQUENCE]), str(said[fault]))
     run = run if folded == len(run.headers) else run.first(folded)
+    state.names += run.opened.names
+    state.assets += run.opened.assets
+    state.owners += run.opened.owners
+    state.count = count
     if folded and prints is not None:
         prints(state, run, deltas)
     if folded:
         state.chained.advance(_last_header(state, run))
     return run
+
+
+def _to_open(state: State, opened: Opened) -> tuple[npt.NDArray[Any], ...]:
+    """The accounts of a run as the loop adds them: number, floor, flags, key words, asset and row key."""
+    keys = string_keys(opened.names)
+    numbers = {asset: state.intern_asset(asset) for asset in dict.fromkeys(opened.assets)}
+    assets = np.array([numbers[asset] for asset in opened.assets], np.int64)
+    row_keys = row_keys_of(keys, state.asset_hashes[assets], opened.owners)
+    return opened.number, opened.floor, opened.flags, keys[0], keys[1], assets, row_keys
 
 
 def _last_header(state: State, run: PlainRun) -> Header:

@@ -76,7 +76,7 @@ class Replay:
                 self.offsets.extend(offsets)
                 self.last_offset = offsets[-1]
                 self.passed += len(offsets)
-                at, entries = at + len(offsets), entries + run.entries.shape[1]
+                at, entries = at + len(offsets), entries + run.entries.shape[1] + len(run.opened.number)
                 yield FoldedBlocks(run, offsets)
                 continue
             folded = self.take(records[at])
