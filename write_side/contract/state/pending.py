@@ -21,7 +21,7 @@ from write_side.contract.state.pending_columns import (
     AT_US,
     BEGUN,
     CHANGED_US,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     HOME_SHIFT,
     ID_A,
@@ -36,6 +36,7 @@ from write_side.contract.state.pending_columns import (
     RECORD_END_CODE,
     RECORD_PARTITION,
     RECORD_TRY_CODE,
+    REVERSED_ID_US,
     STEP_SHIFT,
     STEPS,
     WHAT,
@@ -259,7 +260,7 @@ def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: igno
     """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
     rows, roots = table.rows, table.roots
     for root, from_us in ((REVERSAL_ROOT, cut_off_us), (REVERSAL_ROOT + 1, timeless_from_us)):
-        while roots[root] != 0 and rows[roots[root] - 1, DEADLINE_US] < from_us:
+        while roots[root] != 0 and rows[roots[root] - 1, REVERSED_ID_US] < from_us:
             drop(table, digest, roots[root] - 1)
 
 
@@ -393,7 +394,7 @@ class PendingTable:
     def first_due_us(self) -> int | None:
         """The earliest deadline of an open hold or of a process that tries; None when there is none."""
         row = int(self.roots[DUE_ROOT]) - 1
-        return None if row < 0 else int(self.rows[row, DEADLINE_US])
+        return None if row < 0 else int(self.rows[row, ENDS_BY_US])
 
     def due(self, until_us: int, rows_max: int) -> npt.NDArray[np.int64]:
         """The first rows, in (deadline, id) order, whose deadline is not after this: at most `rows_max`."""

@@ -23,7 +23,7 @@ from write_side.contract.state.hash_index import INDEX, TAG, find_row, following
 from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.pending_columns import (
     BEGUN,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     HOME_SHIFT,
     ID_A,
@@ -79,7 +79,7 @@ def _big_endian(word):  # type: ignore[no-untyped-def]
 @njit_inner
 def _is_before(rows, by, one, other):  # type: ignore[no-untyped-def]
     """Whether row `one` comes before `other`: by deadline or beginning, and then by id."""
-    column = DEADLINE_US if by == BY_DEADLINE else BEGUN
+    column = ENDS_BY_US if by == BY_DEADLINE else BEGUN
     if rows[one, column] != rows[other, column]:
         return rows[one, column] < rows[other, column]
     if rows[one, ID_A] != rows[other, ID_A]:
@@ -202,7 +202,7 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     rows, nodes, roots = table.rows, table.nodes, table.roots
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
     member = nodes[row, _MEMBER]
-    is_due = rows[row, DEADLINE_US] > 0 and (
+    is_due = rows[row, ENDS_BY_US] > 0 and (
         (kind == _HOLD and state == _OPEN_HOLD) or (kind == _PROCESS and state == _TRYING) or kind == _REVERSAL
     )
     if is_due and not member & _IS_DUE:
@@ -271,7 +271,7 @@ def take_due(table, until_us, found):  # type: ignore[no-untyped-def]
     """Write the rows whose deadline is not after `until_us` into `found`, int64[...], in (deadline, id) order; how many."""
     rows, nodes, roots = table.rows, table.nodes, table.roots
     n = 0
-    while n < found.size and roots[DUE_ROOT] != 0 and rows[roots[DUE_ROOT] - 1, DEADLINE_US] <= until_us:
+    while n < found.size and roots[DUE_ROOT] != 0 and rows[roots[DUE_ROOT] - 1, ENDS_BY_US] <= until_us:
         found[n] = roots[DUE_ROOT] - 1
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), found[n])
         n += 1

@@ -11,7 +11,6 @@ from write_side.contract.state.pending import add_leg, add_pending, add_records
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     BEGUN,
-    DEADLINE_US,
     DEBITS,
     FIRST_LEG,
     FROM_HOLD_BIT,
@@ -27,6 +26,7 @@ from write_side.contract.state.pending_columns import (
     STATE,
     STEPS,
     TCC_BIT,
+    TRIES_END_US,
     Phase,
     What,
 )
@@ -67,7 +67,7 @@ def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ign
     add_records(table, row, rows[row, STEPS])
     if option & TCC_BIT:
         rows[row, STATE] = _TRYING
-        rows[row, DEADLINE_US] = times.created_at_us + TRY_LIMIT_US
+        rows[row, TRIES_END_US] = times.created_at_us + TRY_LIMIT_US
     else:
         rows[row, STATE] = _DEBITING
     return row

@@ -24,7 +24,7 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.decide_loop import NO_ROOM, decide_loop
 from write_side.ledger.deciding.gathered import Gathered, gather
-from write_side.ledger.deciding.orders import TAPE_MAX
+from write_side.ledger.deciding.rich_commands import TAPE_MAX
 from write_side.ledger.deciding.sections import sections_of
 from write_side.ledger.rules import book as used
 from write_side.ledger.rules.chains import STATE_WIDTH
@@ -85,13 +85,13 @@ class _Deciding:
         assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
         self.effects = effects
-        n, orders, legs = len(gathered.kind), len(gathered.orders), len(gathered.legs)
+        n, rich_rows, legs = len(gathered.kind), len(gathered.rich_rows), len(gathered.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
         captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
-        if orders:
-            state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
-        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
+        if rich_rows:
+            state.pending.reserve(2 * rich_rows, 4 * legs + _CAPTURE_LEGS * captures)
+        more = 16 * legs + 8 * rich_rows + 2 * TAPE_MAX if rich_rows or gathered.commands[-2].any() else 0
         begun = state.pending.first_begun()
         self.low = state.chained.sequence + 1 if begun is None else begun
         self.lookup = used.Lookup(state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
@@ -147,7 +147,7 @@ class _Deciding:
                 self.effects,
             )
             reached, why = decide_loop(
-                reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
+                reached, raised, self.gathered.commands, system_keys, (self.gathered.rich_rows, self.gathered.legs), book,
                 (state.ids.arrays, self.ids_max), chain_state,
             )  # fmt: skip
             state.count = int(self.counts[used.ACCOUNTS])
@@ -179,7 +179,7 @@ class _Deciding:
         self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]] = ids.count, ids.timeless, ids.used
 
     def _make_room(self) -> None:
-        """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
+        """Twice the room for what rich commands say: only many-legged ones that touch their legs again and again need it."""
         entries, tape = self.output.entries, self.output.tape
         self.output = self.output._replace(entries=_grown(entries, 2 * len(entries)), tape=_grown(tape, 2 * len(tape)))
         self.touched = _grown(self.touched, len(self.output.entries) + 3 * self.gathered.openings + 1)

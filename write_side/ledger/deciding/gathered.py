@@ -30,9 +30,9 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.state.state import WORLD_KEY, State, string_keys, word_hash
 from write_side.contract.words.codes import Kind
-from write_side.ledger.commands import order_columns as order
+from write_side.ledger.commands import rich_columns as rich
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.fingerprint import order_fingerprints, transfer_fingerprints
+from write_side.ledger.commands.fingerprint import rich_fingerprints, transfer_fingerprints
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.commands.weights import due_weights, first_fitting
 
@@ -44,7 +44,7 @@ class Gathered(NamedTuple):
     """n rows of a block, in the order in which they are decided.
 
     kind uint8[n]; ids uint8[n, 16] (of an opening its account key); back, row int64[n]; commands: what `rules.decide_loop` takes;
-    orders, legs: see `order_columns.py`; batch: every command of a client; client int64[n]: row in `batch`, -1 for none;
+    rich_rows, legs: see `rich_columns.py`; batch: every command of a client; client int64[n]: row in `batch`, -1 for none;
     opening_assets: numbers of the assets of openings; openings: how many there are; prints uint64[2, n].
     """
 
@@ -53,7 +53,7 @@ class Gathered(NamedTuple):
     back: Int64s
     row: Int64s
     commands: tuple[Any, ...]
-    orders: Int64s
+    rich_rows: Int64s
     legs: Int64s
     batch: CommandBatch
     client: Int64s
@@ -63,12 +63,12 @@ class Gathered(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def _to_elsewhere(kind, debit_a, debit_b, credit_a, credit_b, is_order, transfer, partition, partitions):  # type: ignore[no-untyped-def]
+def _to_elsewhere(kind, debit_a, debit_b, credit_a, credit_b, is_rich, transfer, partition, partitions):  # type: ignore[no-untyped-def]
     """Rows of plain transfers with an account in another partition, int64[...]; `@world` lives in each."""
     found = np.empty(kind.size, np.int64)
     n = 0
     for i in range(kind.size):
-        if kind[i] == transfer and not is_order[i]:
+        if kind[i] == transfer and not is_rich[i]:
             here = (debit_a[i] % partitions == partition) or (debit_a[i] == _WORLD_A and debit_b[i] == _WORLD_B)
             there = (credit_a[i] % partitions == partition) or (credit_a[i] == _WORLD_A and credit_b[i] == _WORLD_B)
             if not (here and there):
@@ -90,7 +90,7 @@ def gather(
     due = _due(state, created_at_us)
     clients = _Clients(state, [batch for batch in batches if isinstance(batch, CommandBatch)], partitions)
     steps = StepBatch.concatenated([batch for batch in batches if isinstance(batch, StepBatch)])
-    commands, orders, legs, n = clients.columns, [clients.orders], [clients.legs], len(clients.batch)
+    commands, rich_rows, legs, n = clients.columns, [clients.rich_rows], [clients.legs], len(clients.batch)
     client = np.arange(n)
     ids = clients.ids
     if len(due) or len(steps):
@@ -103,19 +103,19 @@ def gather(
         ids[at_due] = np.ascontiguousarray(state.pending.rows[due, :2]).view(np.uint8).reshape(-1, 16)
         ids[at_client], ids[at_step] = clients.ids, steps.ids
         spread = [_spread(column, at_client, total) for column in commands[2:-1]]
-        order_of = np.full(total, -1, np.int64)
-        order_of[at_client] = commands[-1]
-        order_of[at_due] = len(clients.orders) + np.arange(len(due))
-        order_of[at_step] = len(clients.orders) + len(due) + np.arange(len(steps))
-        commands = (kind, id_words(ids), *spread, order_of)
-        orders += [np.zeros((len(due), order.WIDTH), np.int64), _step_orders(steps, len(clients.legs))]
+        rich_of = np.full(total, -1, np.int64)
+        rich_of[at_client] = commands[-1]
+        rich_of[at_due] = len(clients.rich_rows) + np.arange(len(due))
+        rich_of[at_step] = len(clients.rich_rows) + len(due) + np.arange(len(steps))
+        commands = (kind, id_words(ids), *spread, rich_of)
+        rich_rows += [np.zeros((len(due), rich.WIDTH), np.int64), _rows_of_steps(steps, len(clients.legs))]
         legs.append(_step_legs(steps))
         client = np.full(total, -1, np.int64)
         client[at_client] = np.arange(n)
         back = np.concatenate((np.zeros(len(due), np.int64), back))
         row = np.concatenate((np.zeros(len(due), np.int64), row))
     return Gathered(
-        commands[0], ids, back, row, commands, np.concatenate(orders), np.concatenate(legs), clients.batch, client,
+        commands[0], ids, back, row, commands, np.concatenate(rich_rows), np.concatenate(legs), clients.batch, client,
         clients.opening_assets, clients.openings, commands[8],
     )  # fmt: skip
 
@@ -139,16 +139,16 @@ def _spread(column: npt.NDArray[Any], at: npt.NDArray[np.intp], total: int) -> n
     return wide
 
 
-def _step_orders(steps: StepBatch, first: int) -> Int64s:
-    orders = np.zeros((len(steps), order.WIDTH), np.int64)
+def _rows_of_steps(steps: StepBatch, first: int) -> Int64s:
+    rich_rows = np.zeros((len(steps), rich.WIDTH), np.int64)
     for at, column in (
-        (order.HOME, steps.home), (order.STEP, steps.step), (order.ACTION, steps.action), (order.OPTION, steps.option),
-        (order.STATE, steps.state), (order.CODE, steps.code), (order.AVAILABLE, steps.available),
-        (order.SEQUENCE, steps.sequence), (order.AT_US, steps.at_us), (order.BEGUN, steps.begun), (order.LOW, steps.low),
-        (order.FIRST, steps.first_leg[:-1] + first), (order.LAST, steps.first_leg[1:] + first),
+        (rich.HOME, steps.home), (rich.STEP, steps.step), (rich.ACTION, steps.action), (rich.OPTION, steps.option),
+        (rich.STATE, steps.state), (rich.CODE, steps.code), (rich.AVAILABLE, steps.available),
+        (rich.SEQUENCE, steps.sequence), (rich.AT_US, steps.at_us), (rich.BEGUN, steps.begun), (rich.LOW, steps.low),
+        (rich.FIRST, steps.first_leg[:-1] + first), (rich.LAST, steps.first_leg[1:] + first),
     ):  # fmt: skip
-        orders[:, at] = column
-    return orders
+        rich_rows[:, at] = column
+    return rich_rows
 
 
 def _step_legs(steps: StepBatch) -> Int64s:
@@ -166,7 +166,7 @@ def _unused_word(state: State, word: np.int64) -> np.int64:
 
 
 class _Clients:
-    """The commands of clients as columns: what `rules.decide_loop` takes, in `columns`, and their orders and legs."""
+    """The commands of clients as columns: what `rules.decide_loop` takes, in `columns`, and rows and legs of the rich ones."""
 
     def __init__(self, state: State, batches: list[CommandBatch], partitions: int) -> None:
         self._state, self._partitions = state, np.uint64(partitions)
@@ -193,22 +193,22 @@ class _Clients:
             keys = np.ascontiguousarray(self._debit[:, opening].T)
             self.ids[opening] = keys.view(np.uint8).reshape(-1, 16)
         prints = transfer_fingerprints(hashes, self._debit, self._credit, batch.amount)
-        order_of = np.full(n, -1, np.int64)
-        self.orders, self.legs = np.zeros((0, order.WIDTH), np.int64), np.zeros((0, LEG_WIDTH), np.int64)
+        rich_of = np.full(n, -1, np.int64)
+        self.rich_rows, self.legs = np.zeros((0, rich.WIDTH), np.int64), np.zeros((0, LEG_WIDTH), np.int64)
         if batch.details is not None:
             prints[:, batch.details.row] = self._add_details()
-            order_of[batch.details.row] = np.arange(len(batch.details))
+            rich_of[batch.details.row] = np.arange(len(batch.details))
         if partitions > 1:
             away = _to_elsewhere(
-                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], order_of >= 0,
+                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], rich_of >= 0,
                 np.uint8(Kind.TRANSFER), np.uint64(state.partition), self._partitions,
             )  # fmt: skip
             if away.size:
-                order_of[away] = len(self.orders) + np.arange(away.size)
+                rich_of[away] = len(self.rich_rows) + np.arange(away.size)
                 self._add_plain(away)
         self.columns: tuple[Any, ...] = (
             batch.kind, id_words(self.ids), *self._debit, *self._credit, batch.amount, asset, prints, row_keys,
-            batch.chain.astype(np.int64), order_of,
+            batch.chain.astype(np.int64), rich_of,
         )  # fmt: skip
 
     def _asset_numbers(self, opening: npt.NDArray[np.intp]) -> Int64s:
@@ -225,7 +225,7 @@ class _Clients:
         return np.array(numbers, np.int64)[batch.asset]
 
     def _add_details(self) -> npt.NDArray[np.uint64]:
-        """Orders and legs of the commands with details; their fingerprints."""
+        """Rich rows and legs of the commands with details; their fingerprints."""
         details, batch = self.batch.details, self.batch
         assert details is not None
         keys = string_keys(details.account)
@@ -234,22 +234,22 @@ class _Clients:
         legs[:, LEG_ASSET] = self._words[details.leg_asset]
         legs[:, LEG_AMOUNT] = details.leg_amount
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = details.if_version, details.if_available
-        orders = np.zeros((len(details), order.WIDTH), np.int64)
-        orders[:, order.OTHER_A : order.OTHER_B + 1] = np.ascontiguousarray(details.other).view("<i8").reshape(-1, 2)
-        orders[:, order.OPTION], orders[:, order.DEADLINE_US] = details.option, details.deadline_us
-        orders[:, order.FIRST], orders[:, order.LAST] = details.first_leg[:-1], details.first_leg[1:]
-        self.orders, self.legs = orders, legs
+        rich_rows = np.zeros((len(details), rich.WIDTH), np.int64)
+        rich_rows[:, rich.OTHER_A : rich.OTHER_B + 1] = np.ascontiguousarray(details.other).view("<i8").reshape(-1, 2)
+        rich_rows[:, rich.OPTION], rich_rows[:, rich.DEADLINE_US] = details.option, details.deadline_us
+        rich_rows[:, rich.FIRST], rich_rows[:, rich.LAST] = details.first_leg[:-1], details.first_leg[1:]
+        self.rich_rows, self.legs = rich_rows, legs
         rows = details.row
         said = np.column_stack(
-            (orders[:, : order.DEADLINE_US + 1], batch.amount[rows], *self._debit[:, rows].view(np.int64))
+            (rich_rows[:, : rich.DEADLINE_US + 1], batch.amount[rows], *self._debit[:, rows].view(np.int64))
         )
         notes = list(zip(details.reference.to_pylist(), details.metadata.to_pylist(), strict=True))
         # The legs of a reversal are the intake's, not the client's: it says only what it reverses.
         ends = np.where(batch.kind[rows] == Kind.REVERSE, details.first_leg[:-1], details.first_leg[1:])
-        return order_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
+        return rich_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
 
     def _add_plain(self, away: Int64s) -> None:
-        """Orders and legs of plain transfers to another partition."""
+        """Rich rows and legs of plain transfers to another partition."""
         batch, first = self.batch, len(self.legs)
         legs = np.zeros((2 * away.size, LEG_WIDTH), np.int64)
         for side, keys, sign in ((0, self._debit, -1), (1, self._credit, 1)):
@@ -257,7 +257,7 @@ class _Clients:
             legs[side::2, LEG_AMOUNT] = sign * batch.amount[away]
             legs[side::2, LEG_ASSET] = self._words[batch.asset[away]]
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = -1, NOT_TOLD
-        orders = np.zeros((away.size, order.WIDTH), np.int64)
-        orders[:, order.FIRST] = first + 2 * np.arange(away.size)
-        orders[:, order.LAST] = orders[:, order.FIRST] + 2
-        self.orders, self.legs = np.concatenate((self.orders, orders)), np.concatenate((self.legs, legs))
+        rich_rows = np.zeros((away.size, rich.WIDTH), np.int64)
+        rich_rows[:, rich.FIRST] = first + 2 * np.arange(away.size)
+        rich_rows[:, rich.LAST] = rich_rows[:, rich.FIRST] + 2
+        self.rich_rows, self.legs = np.concatenate((self.rich_rows, rich_rows)), np.concatenate((self.legs, legs))

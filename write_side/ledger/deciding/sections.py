@@ -49,7 +49,7 @@ def sections_of(state: State, gathered: Gathered, output: used.Output, counts: I
 
 
 def _taped(tape: Int64s) -> Sections:
-    """The sections that only orders fill."""
+    """The sections that only rich commands fill."""
     sort = tape[:, 0]
     held, flags = tape[sort == used.HELD_AFTER], tape[sort == used.FLAGS_AFTER]
     steps, links = tape[sort == used.STEP_ROW], tape[sort == used.LINK]

@@ -1,7 +1,7 @@
 """The book: everything one partition's decision reads and writes, as named tuples of arrays that the compiled rules pass on.
 
-The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
-them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
+The tape, int64[t, TAPE_WIDTH], has what only rich commands say, a row each: what sort of row it is, and its values, as
+`columns.py` has them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
 """
 
 from __future__ import annotations

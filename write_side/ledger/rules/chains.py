@@ -16,7 +16,7 @@ from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
 from write_side.contract.state.pending_columns import LEG_AMOUNT
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.codes import Code
-from write_side.ledger.commands.order_columns import FIRST, LAST
+from write_side.ledger.commands.rich_columns import FIRST, LAST
 from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.rules.legs import number_of_leg
 
@@ -55,23 +55,23 @@ def is_chain_refused(chain_state):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # type: ignore[no-untyped-def]
+def end_chain_row(book, ids, commands, rich_rows, chain_state, row, refused):  # type: ignore[no-untyped-def]
     """A row is decided: the first refusal in an atomic chain takes back what the rows before it did."""
     if refused and chain_state[CHAIN] != 0 and chain_state[FAILED] == 0:
         chain_state[FAILED] = 1
         if chain_state[CHAIN] > 0:
-            _take_back(book, ids, commands, orders, chain_state, row)
+            _take_back(book, ids, commands, rich_rows, chain_state, row)
 
 
 @njit_inner
-def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
+def note_before(book, commands, rich_rows, row):  # type: ignore[no-untyped-def]
     """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
     accounts, lookup, systems, times = book.accounts, book.lookup, book.systems, book.times
     rows, changed_at_us = accounts.rows, accounts.changed_at_us
-    _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, order = commands
-    if order[row] >= 0:
-        for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
-            number = number_of_leg(book, orders[1], leg)
+    _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, rich = commands
+    if rich[row] >= 0:
+        for leg in range(rich_rows[0][rich[row], FIRST], rich_rows[0][rich[row], LAST]):
+            number = number_of_leg(book, rich_rows[1], leg)
             if number >= 0 and changed_at_us[number] != times.created_at_us:
                 note(book, _BEFORE, number, changed_at_us[number], _ZERO)
         return
@@ -86,7 +86,7 @@ def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
+def _take_back(book, ids, commands, rich_rows, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
     accounts, lookup, systems, digest, output, counts = (
         book.accounts,
@@ -97,14 +97,14 @@ def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[n
         book.counts,
     )
     rows = accounts.rows
-    _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
+    _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, rich = commands
     for row in range(chain_state[BEGAN], end):
         if output.outcomes[row, CODE] != _DONE:
             continue
-        if order[row] >= 0:
-            for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
-                number = number_of_leg(book, orders[1], leg)
-                rows[number, POSTED] -= orders[1][leg, LEG_AMOUNT]
+        if rich[row] >= 0:
+            for leg in range(rich_rows[0][rich[row], FIRST], rich_rows[0][rich[row], LAST]):
+                number = number_of_leg(book, rich_rows[1], leg)
+                rows[number, POSTED] -= rich_rows[1][leg, LEG_AMOUNT]
                 rows[number, VERSION] -= 1
         else:
             for a, b, amount in (

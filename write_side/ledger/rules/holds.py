@@ -10,9 +10,9 @@ from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.pending import add_leg, add_pending, find_pending
 from write_side.contract.state.pending_columns import (
-    DEADLINE_US,
     FINAL_BIT,
     FIRST_LEG,
+    HOLD_DEADLINE_US,
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_COUNT,
@@ -23,10 +23,10 @@ from write_side.contract.state.pending_columns import (
     LEG_PARTITION,
     LEG_STEP,
     LEG_WIDTH,
-    LINK_A,
-    LINK_B,
     OPTION,
     STATE,
+    SUBJECT_A,
+    SUBJECT_B,
     HoldState,
     What,
 )
@@ -113,7 +113,7 @@ def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # 
     rows = table.rows
     rows[row, STATE] = _OPEN_HOLD
     rows[row, OPTION] = option
-    rows[row, DEADLINE_US] = deadline_us
+    rows[row, HOLD_DEADLINE_US] = deadline_us
     for i in range(first, last):
         leg = add_leg(table, row, legs[i])
         elsewhere = legs[i, LEG_STEP] == 1
@@ -135,7 +135,7 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
         return row, _UNKNOWN
     if rows[row, STATE] == _BUSY_HOLD:
         return row, _BUSY
-    if 0 < rows[row, DEADLINE_US] <= times.created_at_us:
+    if 0 < rows[row, HOLD_DEADLINE_US] <= times.created_at_us:
         return row, _UNKNOWN
     return row, _DONE
 
@@ -270,7 +270,7 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book.table
     rows = table.rows
-    row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _HOLD)
+    row = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _HOLD)
     if not done:
         first = rows[process, FIRST_LEG]
         _take_from_hold(table, row, first, first + rows[process, LEG_COUNT], _ONE)

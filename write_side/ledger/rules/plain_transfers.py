@@ -132,14 +132,14 @@ def prefetch_ahead(i, named, sides, ids, accounts, found):  # type: ignore[no-un
 
 @njit_inner
 def plain_run(  # type: ignore[no-untyped-def]
-    start, raised, kind, chain, order, named, sides, accounts, found, ids, table, digest, times, output, counts
+    start, raised, kind, chain, rich, named, sides, accounts, found, ids, table, digest, times, output, counts
 ):
     """Decide the plain transfers from `start` on, up to the first row that is something else, or wants a higher cut-off.
 
     A loop of its own: what has more to it needs so many arrays that the processor's registers would be full of them.
     """
     for i in range(start, kind.size):
-        if kind[i] != _TRANSFER or order[i] >= 0 or chain[i] != 0:
+        if kind[i] != _TRANSFER or rich[i] >= 0 or chain[i] != 0:
             return i
         prefetch_ahead(i, named, sides, ids, accounts, found)
         id_row = take_id(i, named, ids, table, digest, counts, output.outcomes, times, raised and i == start, False)

@@ -1,4 +1,4 @@
-"""Orders decided: which rule a command with more to it goes by, and what becomes of its id."""
+"""Rich commands decided: which rule each goes by, and what becomes of its id."""
 
 from __future__ import annotations
 
@@ -23,15 +23,17 @@ from write_side.contract.state.ids import (
     find_id,
 )
 from write_side.contract.state.pending import add_pending, find_pending, take_in
-from write_side.contract.state.pending_columns import DEADLINE_US as ROW_DEADLINE_US
 from write_side.contract.state.pending_columns import (
     FINAL_BIT,
     FROM_HOLD_BIT,
     ID_A,
     ID_B,
     KIND_SHIFT,
-    LINK_A,
-    LINK_B,
+    REVERSED_ID_US,
+    REVERSING_A,
+    REVERSING_B,
+    SUBJECT_A,
+    SUBJECT_B,
     TCC_BIT,
     What,
 )
@@ -41,7 +43,7 @@ from write_side.contract.state.pending_index import open_legs
 from write_side.contract.words.codes import Code, Flag, Kind
 from write_side.ledger.across.across import begin, take_answer, time_out
 from write_side.ledger.across.steps import take_step
-from write_side.ledger.commands.order_columns import (
+from write_side.ledger.commands.rich_columns import (
     ACTION,
     AT_US,
     AVAILABLE,
@@ -100,13 +102,13 @@ _KIND_MASK: Final = 255
 
 ENTRIES_MAX: Final = 2_048
 TAPE_MAX: Final = 4_096
-"""What one order can say at most: 62 legs, each touched three times (try, its confirm or cancel, the rest of a hold let go), and
-its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
+"""What a rich command can say at most: 62 legs, each touched three times (try, its confirm or cancel, the rest of a hold let go),
+and its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
 
 
 @njit_inlined
 def has_room(output, counts, left):  # type: ignore[no-untyped-def]
-    """Whether the output has room for all that an order can say, and for `left` plain transfers behind it, with
+    """Whether the output has room for all that a rich command can say, and for `left` plain transfers behind it, with
     what is held of both accounts and, in an atomic chain, when they were changed before."""
     return (
         counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output.entries)
@@ -134,18 +136,18 @@ def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, fi
             book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table.legs, start, end
         )  # fmt: skip
         if code == _PENDING:
-            table.rows[process, LINK_A] = hold_a
-            table.rows[process, LINK_B] = hold_b
+            table.rows[process, SUBJECT_A] = hold_a
+            table.rows[process, SUBJECT_B] = hold_b
             take_in(table, digest, process)
             set_aside(book, outcome, held, start, end)
     return code, available
 
 
 @njit_inner
-def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, orders, order):  # type: ignore[no-untyped-def]
-    """A client's order: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
+def decide_rich(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, rich_rows, rich):  # type: ignore[no-untyped-def]
+    """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     lookup = book.lookup
-    row, legs = orders[0][order], orders[1]
+    row, legs = rich_rows[0][rich], rich_rows[1]
     first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
     code, available = _DONE, _NOT_TOLD
     if kind == _TRANSFER:
@@ -177,9 +179,9 @@ def decide_order(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, cha
 
 
 @njit_inner
-def decide_unasked(book, ids, outcome, kind, id_a, id_b, orders, order):  # type: ignore[no-untyped-def]
+def decide_unasked(book, ids, outcome, kind, id_a, id_b, rich_rows, rich):  # type: ignore[no-untyped-def]
     """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
-    row, legs = orders[0][order], orders[1]
+    row, legs = rich_rows[0][rich], rich_rows[1]
     if kind == _EXPIRE:
         expire(book, outcome, id_a, id_b)
         return _DONE, _NOT_TOLD
@@ -208,7 +210,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     if kind == _CAPTURE:
         end_capture(book, outcome, process, code == _DONE)
     elif kind == _REVERSE and code != _DONE:
-        reversal = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _REVERSAL)
+        reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, _ZERO)
     end_id(ids[0], np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
@@ -230,17 +232,17 @@ def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, fir
     if any_elsewhere(legs, first, last, lookup):
         code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
         if code == _PENDING:
-            table.rows[process, LINK_A] = other_a
-            table.rows[process, LINK_B] = other_b
+            table.rows[process, SUBJECT_A] = other_a
+            table.rows[process, SUBJECT_B] = other_b
             take_in(table, digest, process)
     else:
         code, available = transfer_legs(book, outcome, legs, first, last)
     if code in (_DONE, _PENDING):
         row = add_pending(table, other_a, other_b, _REVERSAL, times.created_at_us)
         table.rows[row, ROW_STATE] = 1
-        table.rows[row, ROW_DEADLINE_US] = np.int64(ids[0][0][original, TIME_US])
-        table.rows[row, LINK_A] = id_a
-        table.rows[row, LINK_B] = id_b
+        table.rows[row, REVERSED_ID_US] = np.int64(ids[0][0][original, TIME_US])
+        table.rows[row, REVERSING_A] = id_a
+        table.rows[row, REVERSING_B] = id_b
         keep_pending(book, outcome, row, _ZERO, _ZERO)
     return np.int64(code), available
 
