@@ -96,17 +96,15 @@ WIDTH: Final = 21
 LOGGED: Final = (STATE, OPTION, ENDS_BY_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
 """The columns of `columns.PENDING` from `state` on, `low` and `legs` apart, in their order there."""
 
-HOLD_DEADLINE_US: Final = ENDS_BY_US  # hold: when it expires; 0 for never
-TRIES_END_US: Final = ENDS_BY_US  # process: when home cancels what is still being tried; 0 for a saga
-REVERSED_ID_US: Final = ENDS_BY_US  # reversal: the time of the id that is reversed, with which it is forgotten
-SUBJECT_A, SUBJECT_B = (
-    _OTHER_A,
-    _OTHER_B,
-)  # process: id of the hold that it captures, or of the transfer that it reverses
-REVERSING_A, REVERSING_B = _OTHER_A, _OTHER_B  # reversal: id of the command that reverses
-"""What one column means in each kind of row; a kind that is not named has 0 there. The id of a reversal is that of the transfer
-which is reversed. BEGUN, CODE and AVAILABLE (why a try was refused) are of processes and steps, DEBITS to MASK of processes.
-ENDS_BY_US is all that the index by time needs to know (`pending_index.py`)."""
+HOLD_DEADLINE_US: Final = ENDS_BY_US  # hold: when it expires, 0 for never
+TRIES_END_US: Final = ENDS_BY_US  # process: when home cancels what is still being tried, 0 for a saga
+REVERSED_ID_US: Final = ENDS_BY_US  # reversal: the time of the reversed transfer's id, with which it is forgotten
+SUBJECT_A: Final = _OTHER_A  # process: id of the hold that it captures, or of the transfer that it reverses
+SUBJECT_B: Final = _OTHER_B
+REVERSING_A: Final = _OTHER_A  # reversal: id of the command that reverses; the row's own is the reversed transfer's
+REVERSING_B: Final = _OTHER_B
+"""What one column means in each kind of row; a kind that is not named has 0 there. BEGUN, CODE and AVAILABLE (why a try was
+refused) are of processes and steps, DEBITS to MASK of processes. The index by time knows only ENDS_BY_US (`pending_index.py`)."""
 
 LEG_KEY_A: Final = 0
 LEG_KEY_B: Final = 1

@@ -5,7 +5,7 @@ the order of their records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -35,31 +35,28 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.fingerprint import rich_fingerprints, transfer_fingerprints
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.commands.weights import due_weights, first_fitting
+from write_side.ledger.rules.asked import Commands
 
 Int64s = npt.NDArray[np.int64]
 _WORLD_A, _WORLD_B = WORLD_KEY
+_RICH: Final = Commands._fields.index("rich")
 
 
 class Gathered(NamedTuple):
     """n rows of a block, in the order in which they are decided.
 
-    kind uint8[n]; ids uint8[n, 16] (of an opening its account key); back, row int64[n]; commands: what `rules.decide_loop` takes;
-    rich_rows, legs: see `rich_columns.py`; batch: every command of a client; client int64[n]: row in `batch`, -1 for none;
-    opening_assets: numbers of the assets of openings; openings: how many there are; prints uint64[2, n].
+    ids uint8[n, 16], of an opening its account key; back, row int64[n]; batch: every command of a client; client int64[n]: row in
+    `batch`, -1 for none; opening_assets: numbers of the assets of openings; openings: how many there are.
     """
 
-    kind: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.uint8]
     back: Int64s
     row: Int64s
-    commands: tuple[Any, ...]
-    rich_rows: Int64s
-    legs: Int64s
+    commands: Commands
     batch: CommandBatch
     client: Int64s
     opening_assets: npt.NDArray[Any]
     openings: int
-    prints: npt.NDArray[np.uint64]
 
 
 @njit(cache=True, nogil=True)
@@ -90,34 +87,31 @@ def gather(
     due = _due(state, created_at_us)
     clients = _Clients(state, [batch for batch in batches if isinstance(batch, CommandBatch)], partitions)
     steps = StepBatch.concatenated([batch for batch in batches if isinstance(batch, StepBatch)])
-    commands, rich_rows, legs, n = clients.columns, [clients.rich_rows], [clients.legs], len(clients.batch)
+    commands, ids, n = clients.commands, clients.ids, len(clients.batch)
     client = np.arange(n)
-    ids = clients.ids
     if len(due) or len(steps):
         at_due, at_client, at_step = _places(len(due), batches)
         total = len(due) + n + len(steps)
         kind = np.empty(total, np.uint8)
         kind[at_due] = np.where(state.pending.rows[due, WHAT] == What.HOLD, Kind.EXPIRE, Kind.TIMEOUT)
-        kind[at_client], kind[at_step] = commands[0], steps.kind
+        kind[at_client], kind[at_step] = commands.kind, steps.kind
         ids = np.empty((total, 16), np.uint8)
         ids[at_due] = np.ascontiguousarray(state.pending.rows[due, :2]).view(np.uint8).reshape(-1, 16)
         ids[at_client], ids[at_step] = clients.ids, steps.ids
-        spread = [_spread(column, at_client, total) for column in commands[2:-1]]
+        spread = [_spread(column, at_client, total) for column in commands[2:_RICH]]
         rich_of = np.full(total, -1, np.int64)
-        rich_of[at_client] = commands[-1]
-        rich_of[at_due] = len(clients.rich_rows) + np.arange(len(due))
-        rich_of[at_step] = len(clients.rich_rows) + len(due) + np.arange(len(steps))
-        commands = (kind, id_words(ids), *spread, rich_of)
-        rich_rows += [np.zeros((len(due), rich.WIDTH), np.int64), _rows_of_steps(steps, len(clients.legs))]
-        legs.append(_step_legs(steps))
+        rich_of[at_client] = commands.rich
+        rich_of[at_due] = len(commands.rich_rows) + np.arange(len(due))
+        rich_of[at_step] = len(commands.rich_rows) + len(due) + np.arange(len(steps))
+        due_rows = np.zeros((len(due), rich.WIDTH), np.int64)
+        rich_rows = np.concatenate((commands.rich_rows, due_rows, _rows_of_steps(steps, len(commands.legs))))
+        legs = np.concatenate((commands.legs, _step_legs(steps)))
+        commands = Commands._make((kind, id_words(ids), *spread, rich_of, rich_rows, legs))
         client = np.full(total, -1, np.int64)
         client[at_client] = np.arange(n)
         back = np.concatenate((np.zeros(len(due), np.int64), back))
         row = np.concatenate((np.zeros(len(due), np.int64), row))
-    return Gathered(
-        commands[0], ids, back, row, commands, np.concatenate(rich_rows), np.concatenate(legs), clients.batch, client,
-        clients.opening_assets, clients.openings, commands[8],
-    )  # fmt: skip
+    return Gathered(ids, back, row, commands, clients.batch, client, clients.opening_assets, clients.openings)
 
 
 def _due(state: State, created_at_us: int) -> Int64s:
@@ -166,7 +160,7 @@ def _unused_word(state: State, word: np.int64) -> np.int64:
 
 
 class _Clients:
-    """The commands of clients as columns: what `rules.decide_loop` takes, in `columns`, and rows and legs of the rich ones."""
+    """The commands of clients as columns."""
 
     def __init__(self, state: State, batches: list[CommandBatch], partitions: int) -> None:
         self._state, self._partitions = state, np.uint64(partitions)
@@ -206,10 +200,10 @@ class _Clients:
             if away.size:
                 rich_of[away] = len(self.rich_rows) + np.arange(away.size)
                 self._add_plain(away)
-        self.columns: tuple[Any, ...] = (
+        self.commands = Commands._make((
             batch.kind, id_words(self.ids), *self._debit, *self._credit, batch.amount, asset, prints, row_keys,
-            batch.chain.astype(np.int64), rich_of,
-        )  # fmt: skip
+            batch.chain.astype(np.int64), rich_of, self.rich_rows, self.legs,
+        ))  # fmt: skip
 
     def _asset_numbers(self, opening: npt.NDArray[np.intp]) -> Int64s:
         """This process's numbers of the batch's assets; a new one gets its number only from an account that is new too."""

@@ -41,8 +41,8 @@ from write_side.contract.state.pending_columns import OPTION as ROW_OPTION
 from write_side.contract.state.pending_columns import STATE as ROW_STATE
 from write_side.contract.state.pending_index import open_legs
 from write_side.contract.words.codes import Code, Flag, Kind
-from write_side.ledger.across.across import begin, take_answer, time_out
-from write_side.ledger.across.steps import take_step
+from write_side.ledger.across.across import Answer, begin, take_answer, time_out
+from write_side.ledger.across.steps import StepCommand, take_step
 from write_side.ledger.commands.rich_columns import (
     ACTION,
     AT_US,
@@ -50,10 +50,7 @@ from write_side.ledger.commands.rich_columns import (
     BEGUN,
     CLEAR_SHIFT,
     CODE,
-    DEADLINE_US,
-    FIRST,
     HOME,
-    LAST,
     LOW,
     OPTION,
     OTHER_A,
@@ -127,76 +124,72 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def _capture(book, outcome, id_a, id_b, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
+def _capture(book, asked, option):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
-    table, digest = book.table, book.digest
-    code, available, held, start, end = capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last)
+    code, available, held, captured = capture(book, asked, option)
     if code == _PENDING:
-        code, available, process = begin(
-            book, outcome, id_a, id_b, _CAPTURE, option | FROM_HOLD_BIT, table.legs, start, end
-        )  # fmt: skip
+        code, available, process = begin(book, asked, option | FROM_HOLD_BIT, captured)
         if code == _PENDING:
-            table.rows[process, SUBJECT_A] = hold_a
-            table.rows[process, SUBJECT_B] = hold_b
-            take_in(table, digest, process)
-            set_aside(book, outcome, held, start, end)
+            _note_subject(book, asked, process)
+            set_aside(book, asked.outcome, held, captured)
     return code, available
 
 
+@njit_inlined
+def _note_subject(book, asked, process):  # type: ignore[no-untyped-def]
+    rows = book.table.rows
+    rows[process, SUBJECT_A] = asked.row[OTHER_A]
+    rows[process, SUBJECT_B] = asked.row[OTHER_B]
+    take_in(book.table, book.digest, process)
+
+
 @njit_inner
-def decide_rich(book, ids, outcome, kind, id_a, id_b, key_a, key_b, amount, chain, rich_rows, rich):  # type: ignore[no-untyped-def]
+def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
     """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
-    lookup = book.lookup
-    row, legs = rich_rows[0][rich], rich_rows[1]
-    first, last, option = row[FIRST], row[LAST], row[OPTION] & (TCC_BIT | FINAL_BIT)
+    row, legs, kind = asked.row, asked.legs, asked.kind
+    option = row[OPTION] & (TCC_BIT | FINAL_BIT)
     code, available = _DONE, _NOT_TOLD
+    if kind in (_CAPTURE, _VOID, _REVERSE):
+        note(book, _LINK, asked.outcome, row[OTHER_A], row[OTHER_B])
     if kind == _TRANSFER:
-        if not any_elsewhere(legs, first, last, lookup):
-            code, available = transfer_legs(book, outcome, legs, first, last)
-        elif chain > 0:
+        if not any_elsewhere(legs, book.lookup):
+            code, available = transfer_legs(book, asked.outcome, legs)
+        elif asked.chain > 0:
             code = _DIFFER
         else:
-            code, available, _ = begin(book, outcome, id_a, id_b, np.int64(kind), option, legs, first, last)
+            code, available, _ = begin(book, asked, option, legs)
     elif kind == _HOLD:
-        code, available = hold(book, outcome, id_a, id_b, row[DEADLINE_US], option, legs, first, last)
+        code, available = hold(book, asked, option)
     elif kind == _CAPTURE:
-        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
-        code, available = _capture(
-            book, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], amount, option, legs, first, last
-        )  # fmt: skip
+        code, available = _capture(book, asked, option)
     elif kind == _VOID:
-        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
-        code = void(book, outcome, row[OTHER_A], row[OTHER_B])
+        code = void(book, asked)
     elif kind == _REVERSE:
-        note(book, _LINK, outcome, row[OTHER_A], row[OTHER_B])
-        code, available = _reverse(
-            book, ids, outcome, id_a, id_b, row[OTHER_A], row[OTHER_B], option, legs, first, last
-        )  # fmt: skip
+        code, available = _reverse(book, ids, asked, option)
     else:
-        flags = row[OPTION]
-        code = np.int64(_change(book, outcome, key_a, key_b, (flags >> SET_SHIFT) & 255, (flags >> CLEAR_SHIFT) & 255))
+        code = np.int64(_change(book, asked, (row[OPTION] >> SET_SHIFT) & 255, (row[OPTION] >> CLEAR_SHIFT) & 255))
     return code, available, np.int64(_became(code, kind == _TRANSFER))
 
 
 @njit_inner
-def decide_unasked(book, ids, outcome, kind, id_a, id_b, rich_rows, rich):  # type: ignore[no-untyped-def]
+def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
     """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
-    row, legs = rich_rows[0][rich], rich_rows[1]
-    if kind == _EXPIRE:
-        expire(book, outcome, id_a, id_b)
+    row = asked.row
+    if asked.kind == _EXPIRE:
+        expire(book, asked)
         return _DONE, _NOT_TOLD
-    if kind == _STEP:
-        command = (row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
-        return np.int64(take_step(book, outcome, id_a, id_b, command, legs, row[FIRST], row[LAST])), _NOT_TOLD
-    if kind == _ANSWER:
-        code, process = take_answer(
-            book, outcome, id_a, id_b, row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[HOME],
-            row[BEGUN],
+    if asked.kind == _STEP:
+        command = StepCommand(row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
+        return np.int64(take_step(book, asked, command)), _NOT_TOLD
+    if asked.kind == _ANSWER:
+        answer = Answer(
+            row[HOME], row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[BEGUN]
         )  # fmt: skip
+        code, process = take_answer(book, asked, answer)
     else:
-        code, process = time_out(book, outcome, id_a, id_b)
+        code, process = time_out(book, asked)
     if process >= 0 and code != _PENDING:
-        _end(book, ids, outcome, process, code)
+        _end(book, ids, asked.outcome, process, code)
     return np.int64(code), _NOT_TOLD
 
 
@@ -213,45 +206,44 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
         reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, _ZERO)
-    end_id(ids[0], np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
+    end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
     end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times.low)
 
 
 @njit_inner
-def _reverse(book, ids, outcome, id_a, id_b, other_a, other_b, option, legs, first, last):  # type: ignore[no-untyped-def]
+def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
-    lookup, table, digest, times = book.lookup, book.table, book.digest, book.times
-    original = find_id(ids[0], np.uint64(other_a), np.uint64(other_b))
+    table, legs, other_a, other_b = book.table, asked.legs, asked.row[OTHER_A], asked.row[OTHER_B]
+    rows, id_rows = table.rows, ids.table.rows
+    original = find_id(ids.table, np.uint64(other_a), np.uint64(other_b))
     if original < 0:
         return _TRANSFER_UNKNOWN, _NOT_TOLD
-    became = np.int64(ids[0][0][original, AMOUNT])
-    if (became <= 0 and became != DONE_BY_LEGS) or first == last:
+    became = np.int64(id_rows[original, AMOUNT])
+    if (became <= 0 and became != DONE_BY_LEGS) or legs.first == legs.last:
         return _NOT_REVERSIBLE, _NOT_TOLD
     if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
         return _ALREADY, _NOT_TOLD
-    if any_elsewhere(legs, first, last, lookup):
-        code, available, process = begin(book, outcome, id_a, id_b, _REVERSE, option, legs, first, last)
+    if any_elsewhere(legs, book.lookup):
+        code, available, process = begin(book, asked, option, legs)
         if code == _PENDING:
-            table.rows[process, SUBJECT_A] = other_a
-            table.rows[process, SUBJECT_B] = other_b
-            take_in(table, digest, process)
+            _note_subject(book, asked, process)
     else:
-        code, available = transfer_legs(book, outcome, legs, first, last)
+        code, available = transfer_legs(book, asked.outcome, legs)
     if code in (_DONE, _PENDING):
-        row = add_pending(table, other_a, other_b, _REVERSAL, times.created_at_us)
-        table.rows[row, ROW_STATE] = 1
-        table.rows[row, REVERSED_ID_US] = np.int64(ids[0][0][original, TIME_US])
-        table.rows[row, REVERSING_A] = id_a
-        table.rows[row, REVERSING_B] = id_b
-        keep_pending(book, outcome, row, _ZERO, _ZERO)
+        row = add_pending(table, other_a, other_b, _REVERSAL, book.times.created_at_us)
+        rows[row, ROW_STATE] = 1
+        rows[row, REVERSED_ID_US] = np.int64(id_rows[original, TIME_US])
+        rows[row, REVERSING_A] = asked.id_a
+        rows[row, REVERSING_B] = asked.id_b
+        keep_pending(book, asked.outcome, row, _ZERO, _ZERO)
     return np.int64(code), available
 
 
 @njit_inner
-def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-untyped-def]
+def _change(book, asked, to_set, to_clear):  # type: ignore[no-untyped-def]
     """Set and clear flags of an account; the code."""
-    accounts, lookup = book.accounts, book.lookup
-    rows = accounts.rows
+    lookup, key_a, key_b = book.lookup, asked.key_a, asked.key_b
+    rows = book.accounts.rows
     number = find_row(rows, lookup.slots, lookup.secret, np.uint64(key_a), np.uint64(key_b))
     if number < 0:
         return _UNKNOWN
@@ -262,5 +254,5 @@ def _change(book, outcome, key_a, key_b, to_set, to_clear):  # type: ignore[no-u
     empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
     if to_set & _CLOSED_FLAG and not (empty and open_legs(book.table, key_a, key_b) == 0):
         return _NOT_EMPTY
-    change_flags(book, outcome, number, (flags | to_set) & ~to_clear)
+    change_flags(book, asked.outcome, number, (flags | to_set) & ~to_clear)
     return _DONE

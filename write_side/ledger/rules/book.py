@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, touch
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, Accounts, touch
 from write_side.contract.state.pending import PendingArrays, drop, take_in
 from write_side.contract.state.pending_columns import (
     BEGUN,
@@ -31,14 +31,6 @@ from write_side.contract.state.pending_index import note_pending
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
-
-
-class Accounts(NamedTuple):
-    """Account rows (`account_rows.py`)."""
-
-    rows: Int64s
-    changed_at_us: Int64s
-    touched: Int64s
 
 
 class Lookup(NamedTuple):
