@@ -53,8 +53,8 @@ PROCESS_ROOT: Final = 1
 REVERSAL_ROOT: Final = 2
 STEP_ROOT: Final = 4
 ROOTS: Final = STEP_ROOT + PARTITIONS_MAX
-WORK_COUNT: Final = 3
-"""Where `PendingTable.counts` has how many accounts `work` has."""
+ROW_COUNT, LEGS_END, LOW_ROSE, WORK_COUNT = range(4)
+"""What `PendingTable.counts` has: rows, the end of the legs used in the pool, whether a low rose, accounts with open legs."""
 
 _HOLD: Final = int(What.HOLD)
 _PROCESS: Final = int(What.PROCESS)
@@ -184,16 +184,10 @@ def count_open(counts, work, slots, secret, key_a, key_b, more):  # type: ignore
 
 @njit_inner
 def _count_legs(table, row, more):  # type: ignore[no-untyped-def]
-    rows, legs, counts, secret, work, work_slots = (
-        table.rows,
-        table.legs,
-        table.counts,
-        table.secret,
-        table.work,
-        table.work_slots,
-    )
-    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-        count_open(counts, work, work_slots, secret, legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B], more)
+    first, last = table.rows[row, FIRST_LEG], table.rows[row, FIRST_LEG] + table.rows[row, LEG_COUNT]
+    for leg in range(first, last):
+        a, b = table.legs[leg, LEG_KEY_A], table.legs[leg, LEG_KEY_B]
+        count_open(table.counts, table.work, table.work_slots, table.secret, a, b, more)
 
 
 @njit_borrowing

@@ -12,7 +12,7 @@ import numpy as np
 
 from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_step
+from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -21,7 +21,6 @@ from write_side.contract.state.pending_columns import (
     CURSOR,
     FIRST_LEG,
     FROM_HOLD_BIT,
-    LEG_COUNT,
     MASK,
     OPTION,
     RECORD_END_ACTION,
@@ -35,6 +34,7 @@ from write_side.contract.state.pending_columns import (
     StepState,
     What,
 )
+from write_side.contract.state.pending_index import LEGS_END
 from write_side.contract.words.codes import Code
 from write_side.ledger.across.coordinator import (
     ACTION,
@@ -96,10 +96,9 @@ class Answer(NamedTuple):
 @njit_inner
 def _note_step(table, row, action, answer, code):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
-    rows, pool, step = table.rows, table.legs, answer.step
-    record_step(table, row, step, answer.partition, action, code, answer.sequence, answer.at_us)
-    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
-    pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
+    record_step(table, row, answer.step, answer.partition, action, code, answer.sequence, answer.at_us)
+    column = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
+    table.legs[record_at(table.rows, row, answer.step), column] |= _UNWRITTEN
 
 
 @njit_inner
@@ -108,7 +107,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     table, tape, counts = book.table, book.output.tape, book.counts
     rows, pool = table.rows, table.legs
     for step in range(rows[row, STEPS]):
-        record = pool[rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step]
+        record = pool[record_at(rows, row, step)]
         for first in (RECORD_TRY_CODE, RECORD_END_CODE):
             if record[first] & _UNWRITTEN or (every and record[first] > 0):
                 record[first] &= ~_UNWRITTEN
@@ -206,7 +205,7 @@ def begin(book, asked, option, legs):  # type: ignore[no-untyped-def]
     code, available = _own_code(book, row, option)
     if code != _DONE:
         drop(table, book.digest, row)
-        table.counts[1] = first_leg
+        table.counts[LEGS_END] = first_leg
         return code, available, np.int64(-1)
     advance(book, outcome, row, _ONE)
     keep_pending(book, outcome, row, book.times.low, _ONE)
@@ -292,8 +291,7 @@ def _hear(book, outcome, row, answer):  # type: ignore[no-untyped-def]
 @njit_inner
 def _note_late_try(table, row, answer):  # type: ignore[no-untyped-def]
     """A try that is answered behind the decision decides nothing any more; what became of it is told with the other steps."""
-    record = table.rows[row, FIRST_LEG] + table.rows[row, LEG_COUNT] + answer.step
-    if table.legs[record, RECORD_TRY_CODE] == 0:
+    if table.legs[record_at(table.rows, row, answer.step), RECORD_TRY_CODE] == 0:
         _note_step(table, row, _TRY, answer, answer.code)
 
 

@@ -45,7 +45,7 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.words.codes import Kind
 from write_side.ledger.across.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
-from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
 
 Int64s = npt.NDArray[np.int64]
 
@@ -58,9 +58,6 @@ _TRY: Final = np.int64(Action.TRY)
 _TARGET, _KIND, _ID_A, _ID_B, _HOME, _STEP, _ACTION, _OPTION, _STATE, _CODE, _AVAILABLE = range(11)
 _SEQUENCE, _AT_US, _BEGUN, _LOW, _FIRST, _LAST, _WIDTH = range(11, 18)
 """Columns of a message: target partition, kind, id, the numbers of `StepBatch` from home to low, and its legs."""
-_NUMBER_NAMES: Final = (
-    "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low",
-)  # fmt: skip
 
 
 class _Sender(NamedTuple):
@@ -111,7 +108,7 @@ def _batch(made: Int64s, legs: Int64s) -> StepBatch:
     return StepBatch(
         kind=made[:, _KIND].astype(np.uint8),
         ids=np.ascontiguousarray(made[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
-        **dict(zip(_NUMBER_NAMES, numbers, strict=True)),
+        **dict(zip(NUMBERS, numbers, strict=True)),
         first_leg=np.concatenate(([0], ends)),
         key=np.ascontiguousarray(sent[LEG_KEY_A : LEG_KEY_A + 2].T).view(np.uint8).reshape(-1, 16),
         asset=sent[LEG_ASSET],

@@ -136,17 +136,10 @@ class _Deciding:
         reached, raised = 0, False
         while True:
             times = used.Times(self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
+            accounts = Accounts(state.rows, state.changed_at_us, self.touched)
             book = used.Book(
-                Accounts(state.rows, state.changed_at_us, self.touched),
-                self.lookup,
-                systems,
-                state.pending.arrays,
-                state.digest,
-                times,
-                self.output,
-                self.counts,
-                self.effects,
-            )
+                accounts, self.lookup, systems, state.pending.arrays, state.digest, times, self.output, self.counts, self.effects
+            )  # fmt: skip
             reached, why = decide_loop(
                 book, Ids(state.ids.arrays, self.ids_max), self.gathered.commands, system_keys, chain_state, reached, raised
             )  # fmt: skip

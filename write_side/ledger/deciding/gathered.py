@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from write_side.contract.block import limits
 from write_side.contract.block.columns import NOT_TOLD
-from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
@@ -59,19 +58,11 @@ class Gathered(NamedTuple):
     openings: int
 
 
-@njit(cache=True, nogil=True)
-def _to_elsewhere(kind, debit_a, debit_b, credit_a, credit_b, is_rich, transfer, partition, partitions):  # type: ignore[no-untyped-def]
-    """Rows of plain transfers with an account in another partition, int64[...]; `@world` lives in each."""
-    found = np.empty(kind.size, np.int64)
-    n = 0
-    for i in range(kind.size):
-        if kind[i] == transfer and not is_rich[i]:
-            here = (debit_a[i] % partitions == partition) or (debit_a[i] == _WORLD_A and debit_b[i] == _WORLD_B)
-            there = (credit_a[i] % partitions == partition) or (credit_a[i] == _WORLD_A and credit_b[i] == _WORLD_B)
-            if not (here and there):
-                found[n] = i
-                n += 1
-    return found[:n]
+def _are_elsewhere(keys: npt.NDArray[np.uint64], partition: int, partitions: np.uint64) -> npt.NDArray[np.bool_]:
+    """Which accounts live in another partition, by their keys, uint64[2, n]; `@world` lives in each."""
+    is_world = (keys[0] == _WORLD_A) & (keys[1] == _WORLD_B)
+    elsewhere: npt.NDArray[np.bool_] = (keys[0] % partitions != np.uint64(partition)) & ~is_world
+    return elsewhere
 
 
 def gather(
@@ -193,10 +184,9 @@ class _Clients:
             prints[:, batch.details.row] = self._add_details()
             rich_of[batch.details.row] = np.arange(len(batch.details))
         if partitions > 1:
-            away = _to_elsewhere(
-                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], rich_of >= 0,
-                np.uint8(Kind.TRANSFER), np.uint64(state.partition), self._partitions,
-            )  # fmt: skip
+            crosses = _are_elsewhere(self._debit, state.partition, self._partitions)
+            crosses |= _are_elsewhere(self._credit, state.partition, self._partitions)
+            away = np.flatnonzero((batch.kind == Kind.TRANSFER) & (rich_of < 0) & crosses)
             if away.size:
                 rich_of[away] = len(self.rich_rows) + np.arange(away.size)
                 self._add_plain(away)

@@ -29,37 +29,21 @@ from write_side.contract.state.pending_columns import (
     ID_A,
     ID_B,
     KIND_SHIFT,
+    OPTION,
     REVERSED_ID_US,
     REVERSING_A,
     REVERSING_B,
+    STATE,
     SUBJECT_A,
     SUBJECT_B,
     TCC_BIT,
     What,
 )
-from write_side.contract.state.pending_columns import OPTION as ROW_OPTION
-from write_side.contract.state.pending_columns import STATE as ROW_STATE
 from write_side.contract.state.pending_index import open_legs
 from write_side.contract.words.codes import Code, Flag, Kind
 from write_side.ledger.across.across import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step
-from write_side.ledger.commands.rich_columns import (
-    ACTION,
-    AT_US,
-    AVAILABLE,
-    BEGUN,
-    CLEAR_SHIFT,
-    CODE,
-    HOME,
-    LOW,
-    OPTION,
-    OTHER_A,
-    OTHER_B,
-    SEQUENCE,
-    SET_SHIFT,
-    STATE,
-    STEP,
-)
+from write_side.ledger.commands import rich_columns as rich
 from write_side.ledger.rules.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.rules.holds import (
     any_elsewhere,
@@ -138,8 +122,8 @@ def _capture(book, asked, option):  # type: ignore[no-untyped-def]
 @njit_inlined
 def _note_subject(book, asked, process):  # type: ignore[no-untyped-def]
     rows = book.table.rows
-    rows[process, SUBJECT_A] = asked.row[OTHER_A]
-    rows[process, SUBJECT_B] = asked.row[OTHER_B]
+    rows[process, SUBJECT_A] = asked.row[rich.OTHER_A]
+    rows[process, SUBJECT_B] = asked.row[rich.OTHER_B]
     take_in(book.table, book.digest, process)
 
 
@@ -147,10 +131,10 @@ def _note_subject(book, asked, process):  # type: ignore[no-untyped-def]
 def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
     """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     row, legs, kind = asked.row, asked.legs, asked.kind
-    option = row[OPTION] & (TCC_BIT | FINAL_BIT)
+    option = row[rich.OPTION] & (TCC_BIT | FINAL_BIT)
     code, available = _DONE, _NOT_TOLD
     if kind in (_CAPTURE, _VOID, _REVERSE):
-        note(book, _LINK, asked.outcome, row[OTHER_A], row[OTHER_B])
+        note(book, _LINK, asked.outcome, row[rich.OTHER_A], row[rich.OTHER_B])
     if kind == _TRANSFER:
         if not any_elsewhere(legs, book.lookup):
             code, available = transfer_legs(book, asked.outcome, legs)
@@ -167,7 +151,7 @@ def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
     elif kind == _REVERSE:
         code, available = _reverse(book, ids, asked, option)
     else:
-        code = np.int64(_change(book, asked, (row[OPTION] >> SET_SHIFT) & 255, (row[OPTION] >> CLEAR_SHIFT) & 255))
+        code = np.int64(_change(book, asked))
     return code, available, np.int64(_became(code, kind == _TRANSFER))
 
 
@@ -179,11 +163,14 @@ def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
         expire(book, asked)
         return _DONE, _NOT_TOLD
     if asked.kind == _STEP:
-        command = StepCommand(row[HOME], row[STEP], row[ACTION], row[OPTION], row[BEGUN], row[LOW])
+        command = StepCommand(
+            row[rich.HOME], row[rich.STEP], row[rich.ACTION], row[rich.OPTION], row[rich.BEGUN], row[rich.LOW]
+        )
         return np.int64(take_step(book, asked, command)), _NOT_TOLD
     if asked.kind == _ANSWER:
         answer = Answer(
-            row[HOME], row[STEP], row[STATE], row[CODE], row[AVAILABLE], row[SEQUENCE], row[AT_US], row[BEGUN]
+            row[rich.HOME], row[rich.STEP], row[rich.STATE], row[rich.CODE], row[rich.AVAILABLE], row[rich.SEQUENCE],
+            row[rich.AT_US], row[rich.BEGUN],
         )  # fmt: skip
         code, process = take_answer(book, asked, answer)
     else:
@@ -199,7 +186,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     table, times = book.table, book.times
     rows = table.rows
     a, b = rows[process, ID_A], rows[process, ID_B]
-    kind = (rows[process, ROW_OPTION] >> KIND_SHIFT) & _KIND_MASK
+    kind = (rows[process, OPTION] >> KIND_SHIFT) & _KIND_MASK
     if kind == _CAPTURE:
         end_capture(book, outcome, process, code == _DONE)
     elif kind == _REVERSE and code != _DONE:
@@ -213,7 +200,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
 @njit_inner
 def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
     """Move the legs of a done transfer the other way round, once: the code and its available."""
-    table, legs, other_a, other_b = book.table, asked.legs, asked.row[OTHER_A], asked.row[OTHER_B]
+    table, legs, other_a, other_b = book.table, asked.legs, asked.row[rich.OTHER_A], asked.row[rich.OTHER_B]
     rows, id_rows = table.rows, ids.table.rows
     original = find_id(ids.table, np.uint64(other_a), np.uint64(other_b))
     if original < 0:
@@ -231,7 +218,7 @@ def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
         code, available = transfer_legs(book, asked.outcome, legs)
     if code in (_DONE, _PENDING):
         row = add_pending(table, other_a, other_b, _REVERSAL, book.times.created_at_us)
-        rows[row, ROW_STATE] = 1
+        rows[row, STATE] = 1
         rows[row, REVERSED_ID_US] = np.int64(id_rows[original, TIME_US])
         rows[row, REVERSING_A] = asked.id_a
         rows[row, REVERSING_B] = asked.id_b
@@ -240,9 +227,11 @@ def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def _change(book, asked, to_set, to_clear):  # type: ignore[no-untyped-def]
+def _change(book, asked):  # type: ignore[no-untyped-def]
     """Set and clear flags of an account; the code."""
     lookup, key_a, key_b = book.lookup, asked.key_a, asked.key_b
+    option = asked.row[rich.OPTION]
+    to_set, to_clear = (option >> rich.SET_SHIFT) & 255, (option >> rich.CLEAR_SHIFT) & 255
     rows = book.accounts.rows
     number = find_row(rows, lookup.slots, lookup.secret, np.uint64(key_a), np.uint64(key_b))
     if number < 0:

@@ -105,8 +105,8 @@ def _told_again(gathered: Gathered, code: npt.NDArray[np.uint8], available: Int6
     is_client, details = gathered.client >= 0, gathered.batch.details
     is_hidden = is_client & (_IS_REFUSAL[code] | (code == Code.PENDING))
     if details is None:
-        legs = _by_outcome(_plain_legs(gathered, np.flatnonzero(is_hidden)))
-        return {"legs": _legs_section(legs, available)} if legs.outcome.size else {}
+        hidden = np.flatnonzero(is_hidden)
+        return {"legs": _legs_section(_by_outcome(_plain_legs(gathered, hidden)), available)} if hidden.size else {}
     detailed = np.flatnonzero(is_client)[details.row]  # the outcomes of the commands with details
     is_hidden[detailed] = False
     kept = np.flatnonzero(code[detailed] != Code.REPEATED)

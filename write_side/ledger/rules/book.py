@@ -165,19 +165,10 @@ def change(accounts, digest, output, counts, at_us, outcome, number, posted, hel
 @njit_inner
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
-    rows = book.accounts.rows
-    note(book, np.int64(FLAGS_AFTER), book.counts[ENTRIES], flags, np.int64(0))
-    change(
-        book.accounts,
-        book.digest,
-        book.output,
-        book.counts,
-        book.times.created_at_us,
-        outcome,
-        number,
-        np.int64(0),
-        np.int64(0),
-    )
+    accounts, output, counts = book.accounts, book.output, book.counts
+    rows, at_us, none = accounts.rows, book.times.created_at_us, np.int64(0)
+    note(book, np.int64(FLAGS_AFTER), counts[ENTRIES], flags, none)
+    change(accounts, book.digest, output, counts, at_us, outcome, number, none, none)
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 

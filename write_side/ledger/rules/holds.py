@@ -28,6 +28,7 @@ from write_side.contract.state.pending_columns import (
     HoldState,
     What,
 )
+from write_side.contract.state.pending_index import LEGS_END
 from write_side.contract.words.codes import Code
 from write_side.ledger.commands.rich_columns import DEADLINE_US, OTHER_A, OTHER_B
 from write_side.ledger.rules.asked import ANY_STEP, Legs, legs_of
@@ -179,7 +180,7 @@ def _captured(table, row, amount, legs):  # type: ignore[no-untyped-def]
     amount, legs: as `commands.Capture` has them.
     """
     pool, held = table.legs, legs_of(table, row, ANY_STEP)
-    first = table.counts[1] + _BEHIND_A_PROCESS
+    first = table.counts[LEGS_END] + _BEHIND_A_PROCESS
     nothing = Legs(pool, first, first, ANY_STEP)
     held_legs, said_legs = held.last - held.first, legs.last - legs.first
     if amount > 0 and (held_legs != 2 or said_legs > 0):

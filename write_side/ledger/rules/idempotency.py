@@ -23,6 +23,7 @@ from write_side.contract.state.ids import (
 )
 from write_side.contract.state.pending import find_pending
 from write_side.contract.state.pending_columns import What
+from write_side.contract.state.pending_index import ROW_COUNT
 from write_side.contract.words.codes import Code
 from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 
@@ -80,7 +81,11 @@ def take_id(book, ids, commands, i, raised, not_run):  # type: ignore[no-untyped
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
         outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
         return ANSWERED_REFUSED
-    if id_time_us == at_us and book.table.counts[0] > 0 and _is_open(book.table, np.int64(id_a), np.int64(id_b)):
+    if (
+        id_time_us == at_us
+        and book.table.counts[ROW_COUNT] > 0
+        and _is_open(book.table, np.int64(id_a), np.int64(id_b))
+    ):
         outcomes[i, CODE] = _EXPIRED
         return ANSWERED_REFUSED
     if not_run:
