@@ -16,9 +16,9 @@ from write_side.contract.state.pending_columns import (
     AT_US,
     BEGUN,
     CURSOR,
-    DEADLINE_US,
     DEBITS,
     FIRST_LEG,
+    HOLD_DEADLINE_US,
     ID_A,
     ID_B,
     KIND_SHIFT,
@@ -29,16 +29,18 @@ from write_side.contract.state.pending_columns import (
     LEG_KEY_B,
     LEG_PARTITION,
     LEG_STEP,
-    LINK_A,
-    LINK_B,
     MASK,
     OPTION,
     RECORD_END_ACTION,
     RECORD_END_CODE,
     RECORD_PARTITION,
     RECORD_TRY_CODE,
+    REVERSING_A,
+    REVERSING_B,
     STATE,
     STEPS,
+    SUBJECT_A,
+    SUBJECT_B,
     Action,
     HoldState,
     Phase,
@@ -132,14 +134,14 @@ def open_hold(state: State, hold_id: bytes) -> OpenHold | None:
         found = state.pending.rows[row]
         hold_state = HoldState(int(found[STATE]))
         left = _legs(state.pending, row)
-        return OpenHold(hold_id, hold_state, int(found[DEADLINE_US]), int(found[AT_US]), left)
+        return OpenHold(hold_id, hold_state, int(found[HOLD_DEADLINE_US]), int(found[AT_US]), left)
 
 
 def reversal_of(state: State, transfer_id: bytes) -> bytes | None:
     """The id of the transfer that reverses this one, or is about to."""
     with state.lock:
         row = state.pending.find(transfer_id, What.REVERSAL)
-        return None if row is None else state.pending.rows[row, LINK_A : LINK_B + 1].tobytes()
+        return None if row is None else state.pending.rows[row, REVERSING_A : REVERSING_B + 1].tobytes()
 
 
 def waited_steps(phase: Phase, debits: int, steps: int, cursor: int, mask: int) -> list[int]:
@@ -179,7 +181,7 @@ def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
         partition,
         int(found[BEGUN]),
         int(found[AT_US]),
-        found[LINK_A : LINK_B + 1].tobytes(),
+        found[SUBJECT_A : SUBJECT_B + 1].tobytes(),
         waiting_for(phase, debits, steps, cursor, mask, {leg.step: leg.partition for leg in legs}),
         _records(table, row),
         legs,

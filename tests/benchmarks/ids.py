@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tests.benchmarks import report
 from tests.benchmarks.tables import account_stops, hold_stops, milliseconds
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.ids import IdTable, find_id, put_id
+from write_side.contract.state.ids import IdRow, IdTable, find_id, put_id
 
 HOLDS_AN_ID = 16
 """Ids that are filled for each hold that is open: a million beside the default of FANFOLD_IDS_MAX."""
@@ -108,4 +108,4 @@ class _Filling:
 def _put(table: Any, digest: Any, used: int, ids: Any, first_us: int) -> None:
     for i in range(len(ids)):
         a, b = ids[i, 0], ids[i, 1]
-        put_id(table, digest, find_id(table, a, b), used + i, a, b, a, b, used + i, first_us + i, 1, 1)
+        put_id(table, digest, find_id(table, a, b), used + i, IdRow(a, b, a, b, used + i, first_us + i, 1, 1))

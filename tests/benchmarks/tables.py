@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.account_rows import add_account
+from write_side.contract.state.account_rows import AccountIndex, Accounts, NewAccount, add_account
 from write_side.contract.state.hash_index import with_room
 from write_side.contract.state.pending import add_leg, add_pending, drop, find_pending, take_in
 from write_side.contract.state.pending_columns import LEG_AMOUNT, LEG_KEY_A, LEG_WIDTH, STATE, HoldState, What
@@ -34,7 +34,8 @@ def account_stops(count: int, block: int) -> dict[str, float]:
     def opened(keys: Any) -> None:
         state.reserve_accounts(len(keys))
         touched[0] = 0
-        _open(state.rows, state.changed_at_us, touched, state.slots, state.secret, state.count, keys)
+        accounts = Accounts(state.rows, state.changed_at_us, touched)
+        _open(accounts, AccountIndex(state.slots, state.secret), state.count, keys)
         state.count += len(keys)
 
     stops = []
@@ -76,12 +77,11 @@ def hold_stops(count: int, block: int) -> dict[str, float]:
 
 
 @njit(cache=True, nogil=True)
-def _open(rows: Any, changed_at_us: Any, touched: Any, slots: Any, secret: Any, count: int, keys: Any) -> None:
+def _open(accounts: Any, index: Any, count: int, keys: Any) -> None:
     zero = np.int64(0)
     for i in range(len(keys)):
-        add_account(
-            rows, changed_at_us, touched, slots, secret, count + i, keys[i, 0], keys[i, 1], zero, zero, zero, zero, zero, False
-        )  # fmt: skip
+        new = NewAccount(keys[i, 0], keys[i, 1], zero, zero, zero, zero)
+        add_account(accounts, index, count + i, new, zero, False)
 
 
 @njit(cache=True, nogil=True)

@@ -18,8 +18,8 @@ from fanfold.api import reading
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state.state import State
 from write_side.intake import refused_ahead
-from write_side.intake.earlier import Earlier, _knows
 from write_side.intake.refused_ahead import RefusedAhead
+from write_side.intake.subjects import Subjects, _knows
 from write_side.ledger.deciding.decide import Decision, decide
 
 Patch = pytest.MonkeyPatch
@@ -58,15 +58,15 @@ def run_what_another_partition_has_forgotten(patch: Patch) -> None:
 def ask_for_the_subject_before_the_id(patch: Patch) -> None:
     """Where a hold or transfer is over and forgotten, the command that was about it is unknown too, and decided anywhere."""
 
-    async def subject_first(self: Earlier, own: bytes, subject: bytes) -> int | None:
+    async def subject_first(self: Subjects, own: bytes, subject: bytes) -> int | None:
         for partition, outcomes in self._outcomes.items():
             if (await outcomes.ask(lambda state: _knows(state, own, subject)))[1]:
                 return partition
         return None
 
-    patch.setattr(Earlier, "_where", subject_first)
+    patch.setattr(Subjects, "_where", subject_first)
     patch.setattr(tests.simulation.simulation, "IDS_MAX", (16, 4))
-    patch.setattr(Earlier, "_most_forgetful", lambda self: 0)
+    patch.setattr(Subjects, "_most_forgetful", lambda self: 0)
 
 
 def take_a_key_as_it_is_written(patch: Patch) -> None:

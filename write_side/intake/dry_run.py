@@ -16,7 +16,14 @@ import numpy as np
 from fanfold.api.problems import PROBLEMS
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
-from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, add_account
+from write_side.contract.state.account_rows import (
+    ASSET_SHIFT,
+    FLAGS_AND_ASSET,
+    AccountIndex,
+    Accounts,
+    NewAccount,
+    add_account,
+)
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.pending import add_leg, add_pending
 from write_side.contract.state.pending_columns import (
@@ -201,10 +208,9 @@ def _copy_account(source: State, copy: State, number: int) -> int:
     a, b = row.view(np.uint64)[:2]
     # Written as a new account to get its place in the index, then with what it has. Nobody settles this list of touched rows.
     zero, hidden = np.int64(0), source.names[number].startswith("@")
-    add_account(
-        copy.rows, copy.changed_at_us, np.zeros(2, np.int64), copy.slots, copy.secret, np.int64(at), a, b, zero, zero, zero,
-        zero, zero, hidden,
-    )  # fmt: skip
+    accounts = Accounts(copy.rows, copy.changed_at_us, np.zeros(2, np.int64))
+    new = NewAccount(a, b, zero, zero, zero, zero)
+    add_account(accounts, AccountIndex(copy.slots, copy.secret), np.int64(at), new, zero, hidden)
     copy.rows[at] = row
     copy.names.append(source.names[number])
     copy.assets.append(source.assets[number])

@@ -17,11 +17,11 @@ from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.intake.dry_run import dry_run
-from write_side.intake.earlier import Earlier
 from write_side.intake.home import home_partition, is_inside, partitions_of_accounts
 from write_side.intake.lane import Lane, Lone, Overloaded
 from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
 from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
+from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     Capture,
@@ -81,7 +81,7 @@ class Intake:
         self._clock = clock
         self._ids_max = ids_max
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
-        self._earlier = Earlier(outcomes)
+        self._subjects = Subjects(outcomes)
         self._ahead = RefusedAhead(outcomes)
         self._stopping = False
         self._dry_runs = 0
@@ -194,9 +194,9 @@ class Intake:
     async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
         """asked: where the holds of the lines before it go."""
         if isinstance(command, Capture | Void):
-            return _Routed(await self._earlier.home_of_hold(command, asked), command)
+            return _Routed(await self._subjects.home_of_hold(command, asked), command)
         if isinstance(command, Reverse):
-            return _Routed(*await self._earlier.reversal(command))
+            return _Routed(*await self._subjects.reversal(command))
         home = home_partition(command, self._partitions)
         return _Routed(home, command, await self._ahead.answer(home, command, suspected))
 
@@ -220,7 +220,7 @@ class Intake:
             reverse = routed[at].command
             try:
                 if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
-                    home, reverse = await self._earlier.reversal(reverse)
+                    home, reverse = await self._subjects.reversal(reverse)
                     routed[at] = routed[at]._replace(home=home, command=reverse)
                 end = at + 1
                 while end < len(routed) and self._hangs_on(routed[at], routed[end]):
@@ -242,7 +242,7 @@ class Intake:
             try:
                 for at in range(start, stop) if start else ():
                     if isinstance(reverse := routed[at].command, Reverse):
-                        home, reverse = await self._earlier.reversal(reverse)
+                        home, reverse = await self._subjects.reversal(reverse)
                         routed[at] = routed[at]._replace(home=home, command=reverse)
                 answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
             except (Overloaded, PartitionUnavailable) as refusal:

@@ -48,7 +48,7 @@ USD = "USD/2"
 
 
 def golden_partitions() -> list[DecidingPartition]:
-    """Two partitions: the plain life of `_plain_life` in the second, then orders of every kind, and messages between the two."""
+    """Two partitions: the plain life of `_plain_life` in the second, then rich commands of every kind, and messages between the two."""
     partitions = [DecidingPartition(0, 2), _plain_life()]
     clock = itertools.count(partitions[1].state.chained.created_at_us + 1)
     numbers = itertools.count(1_000)

@@ -12,7 +12,7 @@ from write_side.contract.block.limits import DUE_BYTES_MAX, FRAME_BYTES
 from write_side.contract.log.log import Record
 from write_side.contract.state.pending_columns import (
     BEGUN,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     ID_B,
     LEG_COUNT,
@@ -155,9 +155,9 @@ def assert_indexed(state: State) -> None:
     rows = table.rows[: table.count].tolist()
     kinds = [row[WHAT] & 255 for row in rows]
     due = [
-        (row[DEADLINE_US], table.rows[at, : ID_B + 1].tobytes(), at)
+        (row[ENDS_BY_US], table.rows[at, : ID_B + 1].tobytes(), at)
         for at, (kind, row) in enumerate(zip(kinds, rows, strict=True))
-        if row[DEADLINE_US] > 0 and (kind, row[STATE]) in ((What.HOLD, HoldState.OPEN), (What.PROCESS, Phase.TRYING))
+        if row[ENDS_BY_US] > 0 and (kind, row[STATE]) in ((What.HOLD, HoldState.OPEN), (What.PROCESS, Phase.TRYING))
     ]
     ordered = [at for _, _, at in sorted(due)]
     assert table.due(2**62, table.count).tolist() == ordered

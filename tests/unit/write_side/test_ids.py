@@ -14,7 +14,7 @@ from tests.unit.write_side.two_partitions import TwoPartitions, account, transfe
 from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
-from write_side.contract.state.ids import WINDOW_US, IdTable, put_id, split_id
+from write_side.contract.state.ids import WINDOW_US, IdRow, IdTable, put_id, split_id
 from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -279,7 +279,7 @@ def test_ids_are_seen_at_every_size_and_whatever_is_written_meanwhile() -> None:
         table.reserve(1)
         a, b = split_id(id16)
         place = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.arrays, np.zeros(2, np.uint64), place, n, a, b, a, b, n, 1, 0, 0)
+        put_id(table.arrays, np.zeros(2, np.uint64), place, n, IdRow(a, b, a, b, n, 1, 0, 0))
         table.used += 1
         table.count += 1
     asked = id_words(np.frombuffer(b"".join([*known, *(timeless_id(n) for n in range(5_000, 6_000))]), np.uint8))

@@ -6,7 +6,7 @@ one. The digest needs a row's mix before its first and after its last change in 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,32 @@ WIDTH: Final = 8
 
 ASSET_SHIFT: Final = np.int64(32)
 _LINE_BYTES: Final = 64
+
+
+class Accounts(NamedTuple):
+    """The rows, the times of the blocks that changed them last, and those changed by this one (`touch`)."""
+
+    rows: npt.NDArray[np.int64]
+    changed_at_us: npt.NDArray[np.int64]
+    touched: npt.NDArray[np.int64]
+
+
+class AccountIndex(NamedTuple):
+    """Where an account is found by its key (`hash_index.py`)."""
+
+    slots: npt.NDArray[np.uint64]
+    secret: np.uint64
+
+
+class NewAccount(NamedTuple):
+    """What an account is opened with: integers, or what numba has for them."""
+
+    key_a: Any
+    key_b: Any
+    row_key: Any
+    asset: Any
+    floor: Any
+    flags: Any
 
 
 def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
@@ -66,19 +92,20 @@ def _mix_row(rows, number):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def add_account(rows, changed_at_us, touched, slots, secret, number, a, b, asset, row_key, floor, flags, at_us, hidden):  # type: ignore[no-untyped-def]
-    """Write a new account with nothing on it. `hidden` ones (system accounts) are not found by key."""
+def add_account(accounts, index, number, new, at_us, hidden):  # type: ignore[no-untyped-def]
+    """Write a `NewAccount` with nothing on it. `hidden` ones (system accounts) are not found by key."""
+    rows, touched, a, b = accounts.rows, accounts.touched, new.key_a, new.key_b
     if not hidden:
-        point_to(slots, find_row(rows, slots, secret, a, b), number, a, b, secret)
+        point_to(index.slots, find_row(rows, index.slots, index.secret, a, b), number, a, b, index.secret)
     rows[number, KEY_A] = np.int64(a)
     rows[number, KEY_B] = np.int64(b)
-    rows[number, ROW_KEY] = np.int64(row_key)
+    rows[number, ROW_KEY] = np.int64(new.row_key)
     rows[number, POSTED] = 0
     rows[number, HELD] = 0
     rows[number, VERSION] = 0
-    rows[number, FLOOR] = floor
-    rows[number, FLAGS_AND_ASSET] = flags | (asset << ASSET_SHIFT)
-    changed_at_us[number] = at_us
+    rows[number, FLOOR] = new.floor
+    rows[number, FLAGS_AND_ASSET] = new.flags | (new.asset << ASSET_SHIFT)
+    accounts.changed_at_us[number] = at_us
     touched[0] += 1
     touched[touched[0]] = number
 

@@ -22,6 +22,9 @@ from write_side.contract.state.account_rows import (
     HELD,
     POSTED,
     VERSION,
+    AccountIndex,
+    Accounts,
+    NewAccount,
     add_account,
     asset_of,
     settle,
@@ -142,13 +145,12 @@ def fold_entries(  # type: ignore[no-untyped-def]
 def _add_accounts(  # type: ignore[no-untyped-def]
     rows, changed_at_us, touched, slots, secret, start, a, b, asset, row_key, floor, flags, at_us, hidden
 ):
+    accounts = Accounts(rows, changed_at_us, touched)
     for i in range(a.size):
         if not hidden[i] and find_row(rows, slots, secret, a[i], b[i]) >= 0:
             return False
-        add_account(
-            rows, changed_at_us, touched, slots, secret, start + i, a[i], b[i], asset[i], row_key[i], floor[i], flags[i], at_us,
-            hidden[i],
-        )  # fmt: skip
+        new = NewAccount(a[i], b[i], row_key[i], asset[i], floor[i], flags[i])
+        add_account(accounts, AccountIndex(slots, secret), start + i, new, at_us, hidden[i])
     return True
 
 

@@ -19,6 +19,7 @@ from write_side.contract.state.ids import (
     PENDING_TRANSFER,
     REFUSED,
     ROW_BITS,
+    IdRow,
     end_id,
     find_id,
     put_id,
@@ -93,9 +94,8 @@ def fold_ids(  # type: ignore[no-untyped-def]
             at = find_id(table, a, b)
             if at >= 0:
                 return -1, timeless, used
-            row = put_id(
-                table, digest, at, used, a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i], parties[i]
-            )  # fmt: skip
+            new = IdRow(a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i], parties[i])
+            row = put_id(table, digest, at, used, new)
             used += 1 if row == used else 0
             came += 1
             timeless += 0 if has_time(a, b) else 1

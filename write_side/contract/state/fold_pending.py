@@ -28,12 +28,14 @@ from write_side.contract.state.pending_columns import (
     LEG_COUNT,
     LEG_KEY_A,
     LEG_WIDTH,
-    LINK_A,
-    LINK_B,
     LOGGED,
     MASK_STEPS_MAX,
+    REVERSING_A,
+    REVERSING_B,
     STATE,
     STEPS,
+    SUBJECT_A,
+    SUBJECT_B,
     What,
 )
 from write_side.contract.state.pending_index import note_pending
@@ -121,11 +123,11 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
                 add_leg(table, row, legs[k])
             if kind == _PROCESS:
                 add_records(table, row, logged[i, 5])
-                rows[row, LINK_A] = links[outcomes[i], 0]
-                rows[row, LINK_B] = links[outcomes[i], 1]
+                rows[row, SUBJECT_A] = links[outcomes[i], 0]
+                rows[row, SUBJECT_B] = links[outcomes[i], 1]
             if kind == _REVERSAL:
-                rows[row, LINK_A] = outcome_ids[outcomes[i], 0]
-                rows[row, LINK_B] = outcome_ids[outcomes[i], 1]
+                rows[row, REVERSING_A] = outcome_ids[outcomes[i], 0]
+                rows[row, REVERSING_B] = outcome_ids[outcomes[i], 1]
         elif (counts[i] > 0 and counts[i] != rows[row, LEG_COUNT]) or logged[i, 5] != rows[row, STEPS]:
             return 2
         else:

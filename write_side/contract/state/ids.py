@@ -16,7 +16,7 @@ because each part of the rows (`id_parts.py`) has the sums of what it holds. Its
 from __future__ import annotations
 
 import secrets
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -94,35 +94,58 @@ _WORDS_MIN: Final = 32
 """New ids that a sweep counts for at least, once a block."""
 
 
+class IdArrays(NamedTuple):
+    """The arrays of an `IdTable`. kept_from_us uint64[2]: from when on ids are remembered, those that carry their time and those
+    that do not."""
+
+    rows: npt.NDArray[np.uint64]
+    slots: npt.NDArray[np.uint64]
+    secret: np.uint64
+    kept_from_us: npt.NDArray[np.uint64]
+    parts: npt.NDArray[np.uint64]
+
+
+class IdRow(NamedTuple):
+    """A row of the table by its columns: integers of any sort, or what numba has for them."""
+
+    id_a: Any
+    id_b: Any
+    print_a: Any
+    print_b: Any
+    place: Any
+    time_us: Any
+    amount: Any
+    parties: Any
+
+
 @njit_inlined
 def find_id(ids, a, b):  # type: ignore[no-untyped-def]
     """The row of an id that is remembered; else below 0, where it belongs: -1 - slot of a free slot, and behind all those the row
     of the same id, forgotten and not swept out yet.  ids: see `IdTable.arrays`."""
-    rows, slots, secret, kept_from_us, _ = ids
-    row = find_row(rows, slots, secret, a, b)
-    if row >= 0 and rows[row, TIME_US] < kept_from_us[0 if has_time(a, b) else 1]:
-        return -1 - np.int64(slots.size) - row
+    row = find_row(ids.rows, ids.slots, ids.secret, a, b)
+    if row >= 0 and ids.rows[row, TIME_US] < ids.kept_from_us[0 if has_time(a, b) else 1]:
+        return -1 - np.int64(ids.slots.size) - row
     return row
 
 
 @njit_borrowing
-def put_id(ids, digest, at, used, id_a, id_b, print_a, print_b, place, time_us, amount, parties):  # type: ignore[no-untyped-def]
-    """Write an id at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many rows there are before."""
-    rows, slots, secret, _, parts = ids
+def put_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
+    """Write an `IdRow` at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many there are before."""
+    rows, slots = ids.rows, ids.slots
     if at >= -np.int64(slots.size):
         row = np.int64(used)
-        slots[-1 - at] = (hash_words(id_a, id_b, secret) & TAG) | np.uint64(row + 1)
+        slots[-1 - at] = (hash_words(new.id_a, new.id_b, ids.secret) & TAG) | np.uint64(row + 1)
     else:
         row = -1 - np.int64(slots.size) - at
-    rows[row, ID_A] = id_a
-    rows[row, ID_B] = id_b
-    rows[row, FINGERPRINT_A] = print_a
-    rows[row, FINGERPRINT_B] = print_b
-    rows[row, PLACE] = np.uint64(place)
-    rows[row, TIME_US] = np.uint64(time_us)
-    rows[row, AMOUNT] = np.uint64(amount)
-    rows[row, PARTIES] = np.uint64(parties)
-    a, b = count_in(parts, rows, row)
+    rows[row, ID_A] = new.id_a
+    rows[row, ID_B] = new.id_b
+    rows[row, FINGERPRINT_A] = new.print_a
+    rows[row, FINGERPRINT_B] = new.print_b
+    rows[row, PLACE] = np.uint64(new.place)
+    rows[row, TIME_US] = np.uint64(new.time_us)
+    rows[row, AMOUNT] = np.uint64(new.amount)
+    rows[row, PARTIES] = np.uint64(new.parties)
+    a, b = count_in(ids.parts, rows, row)
     digest[0] += a
     digest[1] += b
     return row
@@ -143,7 +166,7 @@ def end_id(ids, id_a, id_b, place, done):  # type: ignore[no-untyped-def]
     """A transfer under way is over: its id, where it is remembered, names its last outcome from now on."""
     row = find_id(ids, id_a, id_b)
     if row >= 0:
-        rows = ids[0]
+        rows = ids.rows
         rows[row, PLACE] = np.uint64(place)
         became = DONE_BY_LEGS if np.int64(rows[row, AMOUNT]) == PENDING_TRANSFER else DONE_OTHER
         rows[row, AMOUNT] = np.uint64(np.int64(became if done else REFUSED))
@@ -281,10 +304,9 @@ class IdTable:
         self._swept: npt.NDArray[np.int64] | None = None
 
     @property
-    def arrays(self) -> tuple[Any, ...]:
-        """What the compiled functions take as `ids`; to be asked again after `reserve`. From which time on ids are remembered,
-        uint64[2], stands before `parts`: of those that carry theirs, and of those that do not."""
-        return self.rows, self.slots, self.secret, self._kept_from_us, self.parts
+    def arrays(self) -> IdArrays:
+        """What the compiled functions take as `ids`; to be asked again after `reserve`."""
+        return IdArrays(self.rows, self.slots, self.secret, self._kept_from_us, self.parts)
 
     def reserve(self, more: int) -> None:
         """Make room for `more` ids, with the index at most 70 % full, and do their part of what is under way: once a block."""
@@ -347,7 +369,7 @@ class IdTable:
     def put(self, columns: npt.NDArray[np.uint64]) -> None:
         """Take in a row of another table, uint64[WIDTH], for a copy: its digest is nobody's. `reserve` has made room."""
         at = _find_id(self.arrays, columns[ID_A], columns[ID_B])
-        put_id(self.arrays, np.zeros(2, np.uint64), np.int64(at), np.int64(self.used), *columns)
+        put_id(self.arrays, np.zeros(2, np.uint64), np.int64(at), np.int64(self.used), IdRow(*columns))
         self.used += 1
         self.count += 1
 

@@ -21,7 +21,7 @@ from write_side.contract.state.pending_columns import (
     AT_US,
     BEGUN,
     CHANGED_US,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     HOME_SHIFT,
     ID_A,
@@ -36,6 +36,7 @@ from write_side.contract.state.pending_columns import (
     RECORD_END_CODE,
     RECORD_PARTITION,
     RECORD_TRY_CODE,
+    REVERSED_ID_US,
     STEP_SHIFT,
     STEPS,
     WHAT,
@@ -46,10 +47,13 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.state.pending_index import (
     DUE_ROOT,
+    LEGS_END,
+    LOW_ROSE,
     NODE_WIDTH,
     PROCESS_ROOT,
     REVERSAL_ROOT,
     ROOTS,
+    ROW_COUNT,
     STEP_ROOT,
     WORK_COUNT,
     count_open,
@@ -122,10 +126,10 @@ def find_pending(table, a, b, what):  # type: ignore[no-untyped-def]
 def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     """A new row, all zero but its key and time, not yet in the digest (`take_in` does that). It must not be there."""
     rows, slots, counts, secret = table.rows, table.slots, table.counts, table.secret
-    row = counts[0]
+    row = counts[ROW_COUNT]
     slot = _find_slot(rows, slots, secret, a, b, what)
     slots[-1 - slot] = (_hash(a, b, what, secret) & TAG) | np.uint64(row + 1)
-    counts[0] = row + 1
+    counts[ROW_COUNT] = row + 1
     for column in range(WIDTH):
         rows[row, column] = 0
     rows[row, ID_A] = a
@@ -133,7 +137,7 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     rows[row, WHAT] = what
     rows[row, AT_US] = at_us
     rows[row, CHANGED_US] = at_us
-    rows[row, FIRST_LEG] = counts[1]
+    rows[row, FIRST_LEG] = counts[LEGS_END]
     table.nodes[row, NODE_WIDTH - 1] = 0
     return row
 
@@ -142,10 +146,10 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
 def add_leg(table, row, leg):  # type: ignore[no-untyped-def]
     """Append a copy of a leg, int64[LEG_WIDTH], to the row that was added last; where in the pool it is."""
     rows, legs, counts = table.rows, table.legs, table.counts
-    at = counts[1]
+    at = counts[LEGS_END]
     for word in range(LEG_WIDTH):
         legs[at, word] = leg[word]
-    counts[1] = at + 1
+    counts[LEGS_END] = at + 1
     rows[row, LEG_COUNT] += 1
     return at
 
@@ -164,17 +168,23 @@ def add_records(table, row, steps):  # type: ignore[no-untyped-def]
     """Room for the records of a process's steps, behind the legs of the row that was added last."""
     rows, legs, counts = table.rows, table.legs, table.counts
     rows[row, STEPS] = steps
-    for record in range(counts[1], counts[1] + steps):
+    for record in range(counts[LEGS_END], counts[LEGS_END] + steps):
         for column in range(LEG_WIDTH):
             legs[record, column] = 0
-    counts[1] += steps
+    counts[LEGS_END] += steps
+
+
+@njit_inlined
+def record_at(rows, row, step):  # type: ignore[no-untyped-def]
+    """Where in the pool the record of a process's step is."""
+    return rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
 
 
 @njit_borrowing
 def record_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
     """Note what became of a step's try, or of its confirm or cancel, and where."""
     rows, legs = table.rows, table.legs
-    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
+    record = record_at(rows, row, step)
     legs[record, RECORD_PARTITION] = partition
     first = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
     if action != _TRY:
@@ -215,8 +225,8 @@ def drop(table, digest, row):  # type: ignore[no-untyped-def]
     digest[1] -= np.uint64(rows[row, LANE_B])
     forget_pending(table, row)
     take_out(slots, _find_slot(rows, slots, secret, rows[row, ID_A], rows[row, ID_B], rows[row, WHAT]))
-    last = counts[0] - 1
-    counts[0] = last
+    last = counts[ROW_COUNT] - 1
+    counts[ROW_COUNT] = last
     if row != last:
         slot = _find_slot(rows, slots, secret, rows[last, ID_A], rows[last, ID_B], rows[last, WHAT])
         slots[slot] = (slots[slot] & TAG) | np.uint64(row + 1)
@@ -238,16 +248,16 @@ def raise_low(table, digest, home_partition, low):  # type: ignore[no-untyped-de
         digest[0] += c
         digest[1] += d
         lows[home_partition] = low
-        counts[2] = 1
+        counts[LOW_ROSE] = 1
 
 
 @njit_borrowing
 def purge(table, digest):  # type: ignore[no-untyped-def]
     """Drop the steps of processes that are over: once a block, when a home partition's low has risen in it."""
     rows, counts, lows, roots = table.rows, table.counts, table.lows, table.roots
-    if counts[2] == 0:
+    if counts[LOW_ROSE] == 0:
         return
-    counts[2] = 0
+    counts[LOW_ROSE] = 0
     for home_partition in range(lows.size):
         root = STEP_ROOT + home_partition
         while roots[root] != 0 and rows[roots[root] - 1, BEGUN] < lows[home_partition]:
@@ -259,7 +269,7 @@ def forget_reversals(table, digest, cut_off_us, timeless_from_us):  # type: igno
     """Drop the reversals of transfers whose ids are no longer remembered (`ids.py`): they cannot be asked for again."""
     rows, roots = table.rows, table.roots
     for root, from_us in ((REVERSAL_ROOT, cut_off_us), (REVERSAL_ROOT + 1, timeless_from_us)):
-        while roots[root] != 0 and rows[roots[root] - 1, DEADLINE_US] < from_us:
+        while roots[root] != 0 and rows[roots[root] - 1, REVERSED_ID_US] < from_us:
             drop(table, digest, roots[root] - 1)
 
 
@@ -273,18 +283,17 @@ def move_legs(table, row, first, half, end, moved_max):  # type: ignore[no-untyp
     rows, legs, counts = table.rows, table.legs, table.counts
     moved = 0
     while row > 0 and moved < moved_max:
-        at, to = rows[row - 1, FIRST_LEG], counts[1]
+        at, to = rows[row - 1, FIRST_LEG], counts[LEGS_END]
         if at < first or at >= first + half:
-            size = (
-                rows[row - 1, LEG_COUNT] + rows[row - 1, STEPS]
-            )  # a process has a record for each step behind its legs
+            # A process has a record for each step behind its legs.
+            size = rows[row - 1, LEG_COUNT] + rows[row - 1, STEPS]
             if to + size > end:
                 return row
             for leg in range(size):
                 for word in range(LEG_WIDTH):
                     legs[to + leg, word] = legs[at + leg, word]
             rows[row - 1, FIRST_LEG] = to
-            counts[1] = to + size
+            counts[LEGS_END] = to + size
             moved += size
         row -= 1
     return row
@@ -308,8 +317,7 @@ class PendingArrays(NamedTuple):
 class PendingTable:
     """rows int64[capacity, WIDTH] valid up to `count`; legs int64[capacity, LEG_WIDTH]; lows int64[partitions].
 
-    counts: int64[4]: rows, legs used in the pool, whether a low has risen, accounts with open legs. Ids are kept as signed words.
-    nodes, roots, work, work_slots: see `pending_index.py`.
+    Ids are kept as signed words. counts int64[4], nodes, roots, work, work_slots: see `pending_index.py`.
     """
 
     def __init__(self) -> None:
@@ -331,7 +339,7 @@ class PendingTable:
 
     @property
     def count(self) -> int:
-        return int(self.counts[0])
+        return int(self.counts[ROW_COUNT])
 
     @property
     def arrays(self) -> PendingArrays:
@@ -393,7 +401,7 @@ class PendingTable:
     def first_due_us(self) -> int | None:
         """The earliest deadline of an open hold or of a process that tries; None when there is none."""
         row = int(self.roots[DUE_ROOT]) - 1
-        return None if row < 0 else int(self.rows[row, DEADLINE_US])
+        return None if row < 0 else int(self.rows[row, ENDS_BY_US])
 
     def due(self, until_us: int, rows_max: int) -> npt.NDArray[np.int64]:
         """The first rows, in (deadline, id) order, whose deadline is not after this: at most `rows_max`."""
@@ -414,20 +422,20 @@ class PendingTable:
         """A small pool is gathered at once when it is full. A larger one has two halves: what lives moves to the other one, some
         with every block, while new legs go there already; then the half that it left is free."""
         if self._half == 0:
-            if int(self.counts[1]) + more > len(self.legs):
+            if int(self.counts[LEGS_END]) + more > len(self.legs):
                 self._gather_legs(more)
             return
-        if self._to_move == 0 and int(self.counts[1]) - self._first >= self._gather_at:
+        if self._to_move == 0 and int(self.counts[LEGS_END]) - self._first >= self._gather_at:
             self._first = self._half - self._first
-            self._to_move, self.counts[1] = self.count, self._first
+            self._to_move, self.counts[LEGS_END] = self.count, self._first
         end = self._first + self._half - more
         if self._to_move:
             at, moved_max = min(self._to_move, self.count), _MOVED_A_LEG * more + _MOVED_MIN
             self._to_move = int(move_legs(self.arrays, np.int64(at), self._first, self._half, end, moved_max))
             if self._to_move == 0:
-                used = int(self.counts[1]) - self._first
+                used = int(self.counts[LEGS_END]) - self._first
                 self._gather_at = min(2 * used + _MOVED_AT_ONCE_MAX, self._half * 5 // 8)
-        if int(self.counts[1]) > end:
+        if int(self.counts[LEGS_END]) > end:
             self._gather_legs(more)
 
     def _gather_legs(self, more: int) -> None:
@@ -444,7 +452,7 @@ class PendingTable:
         legs[:used] = self.legs[at]
         rows[:, FIRST_LEG] = ends - sizes
         self.legs = legs
-        self.counts[1] = used
+        self.counts[LEGS_END] = used
 
 
 def _legs(count: int) -> npt.NDArray[np.int64]:

@@ -76,7 +76,7 @@ ID_B: Final = 1
 WHAT: Final = 2
 STATE: Final = 3
 OPTION: Final = 4
-DEADLINE_US: Final = 5
+ENDS_BY_US: Final = 5
 BEGUN: Final = 6
 DEBITS: Final = 7
 STEPS: Final = 8
@@ -84,8 +84,8 @@ CURSOR: Final = 9
 MASK: Final = 10
 CODE: Final = 11
 AVAILABLE: Final = 12
-LINK_A: Final = 13
-LINK_B: Final = 14
+_OTHER_A: Final = 13
+_OTHER_B: Final = 14
 FIRST_LEG: Final = 15
 LEG_COUNT: Final = 16
 AT_US: Final = 17
@@ -93,8 +93,18 @@ CHANGED_US: Final = 18
 LANE_A: Final = 19
 LANE_B: Final = 20
 WIDTH: Final = 21
-LOGGED: Final = (STATE, OPTION, DEADLINE_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
+LOGGED: Final = (STATE, OPTION, ENDS_BY_US, BEGUN, DEBITS, STEPS, CURSOR, MASK, CODE, AVAILABLE)
 """The columns of `columns.PENDING` from `state` on, `low` and `legs` apart, in their order there."""
+
+HOLD_DEADLINE_US: Final = ENDS_BY_US  # hold: when it expires, 0 for never
+TRIES_END_US: Final = ENDS_BY_US  # process: when home cancels what is still being tried, 0 for a saga
+REVERSED_ID_US: Final = ENDS_BY_US  # reversal: the time of the reversed transfer's id, with which it is forgotten
+SUBJECT_A: Final = _OTHER_A  # process: id of the hold that it captures, or of the transfer that it reverses
+SUBJECT_B: Final = _OTHER_B
+REVERSING_A: Final = _OTHER_A  # reversal: id of the command that reverses; the row's own is the reversed transfer's
+REVERSING_B: Final = _OTHER_B
+"""What one column means in each kind of row; a kind that is not named has 0 there. BEGUN, CODE and AVAILABLE (why a try was
+refused) are of processes and steps, DEBITS to MASK of processes. The index by time knows only ENDS_BY_US (`pending_index.py`)."""
 
 LEG_KEY_A: Final = 0
 LEG_KEY_B: Final = 1

@@ -23,7 +23,7 @@ from write_side.contract.state.hash_index import INDEX, TAG, find_row, following
 from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.pending_columns import (
     BEGUN,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     HOME_SHIFT,
     ID_A,
@@ -53,8 +53,8 @@ PROCESS_ROOT: Final = 1
 REVERSAL_ROOT: Final = 2
 STEP_ROOT: Final = 4
 ROOTS: Final = STEP_ROOT + PARTITIONS_MAX
-WORK_COUNT: Final = 3
-"""Where `PendingTable.counts` has how many accounts `work` has."""
+ROW_COUNT, LEGS_END, LOW_ROSE, WORK_COUNT = range(4)
+"""What `PendingTable.counts` has: rows, the end of the legs used in the pool, whether a low rose, accounts with open legs."""
 
 _HOLD: Final = int(What.HOLD)
 _PROCESS: Final = int(What.PROCESS)
@@ -79,7 +79,7 @@ def _big_endian(word):  # type: ignore[no-untyped-def]
 @njit_inner
 def _is_before(rows, by, one, other):  # type: ignore[no-untyped-def]
     """Whether row `one` comes before `other`: by deadline or beginning, and then by id."""
-    column = DEADLINE_US if by == BY_DEADLINE else BEGUN
+    column = ENDS_BY_US if by == BY_DEADLINE else BEGUN
     if rows[one, column] != rows[other, column]:
         return rows[one, column] < rows[other, column]
     if rows[one, ID_A] != rows[other, ID_A]:
@@ -184,16 +184,10 @@ def count_open(counts, work, slots, secret, key_a, key_b, more):  # type: ignore
 
 @njit_inner
 def _count_legs(table, row, more):  # type: ignore[no-untyped-def]
-    rows, legs, counts, secret, work, work_slots = (
-        table.rows,
-        table.legs,
-        table.counts,
-        table.secret,
-        table.work,
-        table.work_slots,
-    )
-    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-        count_open(counts, work, work_slots, secret, legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B], more)
+    first, last = table.rows[row, FIRST_LEG], table.rows[row, FIRST_LEG] + table.rows[row, LEG_COUNT]
+    for leg in range(first, last):
+        a, b = table.legs[leg, LEG_KEY_A], table.legs[leg, LEG_KEY_B]
+        count_open(table.counts, table.work, table.work_slots, table.secret, a, b, more)
 
 
 @njit_borrowing
@@ -202,7 +196,7 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     rows, nodes, roots = table.rows, table.nodes, table.roots
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
     member = nodes[row, _MEMBER]
-    is_due = rows[row, DEADLINE_US] > 0 and (
+    is_due = rows[row, ENDS_BY_US] > 0 and (
         (kind == _HOLD and state == _OPEN_HOLD) or (kind == _PROCESS and state == _TRYING) or kind == _REVERSAL
     )
     if is_due and not member & _IS_DUE:
@@ -271,7 +265,7 @@ def take_due(table, until_us, found):  # type: ignore[no-untyped-def]
     """Write the rows whose deadline is not after `until_us` into `found`, int64[...], in (deadline, id) order; how many."""
     rows, nodes, roots = table.rows, table.nodes, table.roots
     n = 0
-    while n < found.size and roots[DUE_ROOT] != 0 and rows[roots[DUE_ROOT] - 1, DEADLINE_US] <= until_us:
+    while n < found.size and roots[DUE_ROOT] != 0 and rows[roots[DUE_ROOT] - 1, ENDS_BY_US] <= until_us:
         found[n] = roots[DUE_ROOT] - 1
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), found[n])
         n += 1

@@ -6,13 +6,13 @@ accepted block (`outstanding.py`), never from here.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_step
+from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -21,7 +21,6 @@ from write_side.contract.state.pending_columns import (
     CURSOR,
     FIRST_LEG,
     FROM_HOLD_BIT,
-    LEG_COUNT,
     MASK,
     OPTION,
     RECORD_END_ACTION,
@@ -35,6 +34,7 @@ from write_side.contract.state.pending_columns import (
     StepState,
     What,
 )
+from write_side.contract.state.pending_index import LEGS_END
 from write_side.contract.words.codes import Code
 from write_side.ledger.across.coordinator import (
     ACTION,
@@ -51,6 +51,7 @@ from write_side.ledger.across.coordinator import (
 )
 from write_side.ledger.across.process import add_process
 from write_side.ledger.across.steps import factors_of, run_step
+from write_side.ledger.rules.asked import Number, legs_of
 from write_side.ledger.rules.book import STEP_ROW, TAPE, keep_pending
 from write_side.ledger.rules.legs import check_legs, legs_fit
 
@@ -79,13 +80,25 @@ _HELD: Final = np.int64(StepState.HELD)
 _REJECTED: Final = np.int64(StepState.REJECTED)
 
 
+class Answer(NamedTuple):
+    """What a partition says of a step (`step_batch.py`). begun: as the participant was told; 0 of one that does not say."""
+
+    partition: Number
+    step: Number
+    state: Number
+    code: Number
+    available: Number
+    sequence: Number
+    at_us: Number
+    begun: Number
+
+
 @njit_inner
-def _note_step(table, row, step, partition, action, code, sequence, at_us):  # type: ignore[no-untyped-def]
+def _note_step(table, row, action, answer, code):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
-    rows, pool = table.rows, table.legs
-    record_step(table, row, step, partition, action, code, sequence, at_us)
-    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
-    pool[record, RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE] |= _UNWRITTEN
+    record_step(table, row, answer.step, answer.partition, action, code, answer.sequence, answer.at_us)
+    column = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
+    table.legs[record_at(table.rows, row, answer.step), column] |= _UNWRITTEN
 
 
 @njit_inner
@@ -94,7 +107,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     table, tape, counts = book.table, book.output.tape, book.counts
     rows, pool = table.rows, table.legs
     for step in range(rows[row, STEPS]):
-        record = pool[rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step]
+        record = pool[record_at(rows, row, step)]
         for first in (RECORD_TRY_CODE, RECORD_END_CODE):
             if record[first] & _UNWRITTEN or (every and record[first] > 0):
                 record[first] &= ~_UNWRITTEN
@@ -121,13 +134,13 @@ def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def _refuse(rows, row, step, code, available):  # type: ignore[no-untyped-def]
+def _refuse(rows, row, answer):  # type: ignore[no-untyped-def]
     """A try was refused: the decision is made. The step itself has nothing to take back."""
-    rows[row, CODE] = code
-    rows[row, AVAILABLE] = available if available != _NOT_TOLD else 0
+    rows[row, CODE] = answer.code
+    rows[row, AVAILABLE] = answer.available if answer.available != _NOT_TOLD else 0
     enter_phase(rows, row, PLAN_TABLE[rows[row, STATE], ON_REFUSAL])
     if not PLAN_TABLE[rows[row, STATE], IN_ORDER]:
-        rows[row, MASK] = np.int64(1) << step
+        rows[row, MASK] = np.int64(1) << answer.step
 
 
 @njit_inner
@@ -145,11 +158,11 @@ def _next_step(rows, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Do what the phase asks of home's own steps; whether any was done."""
-    lookup, table, times = book.lookup, book.table, book.times
-    rows, pool = table.rows, table.legs
-    here = np.int64(lookup.partition)
+    table, times = book.table, book.times
+    rows = table.rows
+    here = np.int64(book.lookup.partition)
     phase = rows[row, STATE]
-    first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
+    action = PLAN_TABLE[phase, ACTION]
     first, last = steps_of_phase(rows, row)
     moved = False
     for step in range(first, last):
@@ -157,18 +170,17 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
             break
         if not is_waited_for(rows, row, step) or partition_of_step(rows, table.legs, row, step) != here:
             continue
-        action = PLAN_TABLE[phase, ACTION]
-        code, available = run_step(
-            book, outcome, pool, first_leg, last_leg, step, step_option(rows, row, step), action, checked
-        )  # fmt: skip
+        legs, option = legs_of(table, row, np.int64(step)), step_option(rows, row, step)
+        code, available = run_step(book, outcome, legs, option, action, checked)
         if code != _DONE and action != _TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
-        _note_step(table, row, step, here, action, code, times.sequence, times.created_at_us)
+        own = Answer(here, np.int64(step), _NONE, code, available, times.sequence, times.created_at_us, _ZERO)
+        _note_step(table, row, action, own, code)
         moved = True
         if code == _DONE:
             _count_step(rows, row, step)
         else:
-            _refuse(rows, row, step, code, available)
+            _refuse(rows, row, own)
     return moved
 
 
@@ -184,94 +196,114 @@ def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def begin(book, outcome, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
+def begin(book, asked, option, legs):  # type: ignore[no-untyped-def]
     """Begin a transfer across partitions: PENDING and the row of its process, or at once the code of a rule that one of home's
     own legs breaks, and its available; nothing has moved then."""
-    lookup, table, digest, times = book.lookup, book.table, book.digest, book.times
-    row = add_process(book, id_a, id_b, kind, option, legs, first, last)
-    rows, pool = table.rows, table.legs
-    first_leg, last_leg = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
-    here = np.int64(lookup.partition)
-    for step in range(rows[row, STEPS]):
-        if partition_of_step(rows, table.legs, row, step) != here:
-            continue
-        authorised = (option & FROM_HOLD_BIT) if step == 0 else _ZERO
-        code, available = check_legs(book, pool, first_leg, last_leg, step, authorised)
-        if code == _DONE:
-            factors = factors_of(book, step_option(rows, row, step), _TRY)
-            if factors[0] == 0 and factors[1] == 0:
-                factors = factors_of(book, step_option(rows, row, step), _CONFIRM)
-            if not legs_fit(book, pool, first_leg, last_leg, step, factors, factors):
-                code = _LIMITED
-        if code != _DONE:
-            drop(table, digest, row)
-            table.counts[1] = first_leg
-            return code, available, np.int64(-1)
+    table, outcome = book.table, asked.outcome
+    row = add_process(book, asked, option, legs)
+    first_leg = table.rows[row, FIRST_LEG]
+    code, available = _own_code(book, row, option)
+    if code != _DONE:
+        drop(table, book.digest, row)
+        table.counts[LEGS_END] = first_leg
+        return code, available, np.int64(-1)
     advance(book, outcome, row, _ONE)
-    keep_pending(book, outcome, row, times.low, _ONE)
+    keep_pending(book, outcome, row, book.times.low, _ONE)
     _write_steps(book, outcome, row, _ZERO)
     return _PENDING, _NOT_TOLD, row
 
 
 @njit_inner
-def take_answer(book, outcome, id_a, id_b, step, state, code, available, sequence, at_us, partition, begun):  # type: ignore[no-untyped-def]
+def _own_code(book, row, option):  # type: ignore[no-untyped-def]
+    """The code that the rules give for home's own steps of a new process, and its available."""
+    table = book.table
+    rows = table.rows
+    for step in range(rows[row, STEPS]):
+        if partition_of_step(rows, table.legs, row, step) != np.int64(book.lookup.partition):
+            continue
+        legs, own_option = legs_of(table, row, np.int64(step)), step_option(rows, row, step)
+        code, available = check_legs(book, legs, (option & FROM_HOLD_BIT) if step == 0 else _ZERO)
+        if code != _DONE:
+            return code, available
+        factors = factors_of(book, own_option, _TRY)
+        if factors[0] == 0 and factors[1] == 0:
+            factors = factors_of(book, own_option, _CONFIRM)
+        if not legs_fit(book, legs, factors, factors):
+            return _LIMITED, _NOT_TOLD
+    return _DONE, _NOT_TOLD
+
+
+@njit_inner
+def take_answer(book, asked, answer):  # type: ignore[no-untyped-def]
     """Home takes a participant's answer: PENDING or how the transfer ended, and the row (to be ended by the caller then).
 
-    A row of -1: nothing waited for this answer, or it is one to an earlier transfer of the same id, which was forgotten and
-    runs again. An answer of state NONE only asks home to go on with its own steps. begun: as the participant was told; 0 of
-    one that does not say.
+    A row of -1: nothing waited for this answer. One of state NONE only asks home to go on with its own steps.
     """
     table = book.table
     rows = table.rows
-    row = find_pending(table, id_a, id_b, _PROCESS)
-    if row < 0 or step < 0 or step >= rows[row, STEPS] or not is_waited_for(rows, row, step):
+    row = find_pending(table, asked.id_a, asked.id_b, _PROCESS)
+    if row < 0 or not _is_waiting(rows, row, answer):
         return _STALE, np.int64(-1)
-    if begun != 0 and begun != rows[row, BEGUN]:
-        return _STALE, np.int64(-1)
-    phase = rows[row, STATE]
-    asked = rows[row, OPTION] & ASKS_BIT
+    asks = rows[row, OPTION] & ASKS_BIT
     rows[row, OPTION] &= ~ASKS_BIT
-    if state == _NONE:
-        if not _do_own_steps(book, outcome, row, _ZERO):
-            rows[row, OPTION] |= asked
-            return _STALE, np.int64(-1)
+    if answer.state == _NONE:
+        is_heard = _do_own_steps(book, asked.outcome, row, _ZERO)
     else:
-        event = EVENT_TABLE[phase, state]
-        if partition_of_step(rows, table.legs, row, step) != partition:
-            rows[row, OPTION] |= asked
-            return _STALE, np.int64(-1)
-        _note_late_try(table, row, step, state, code, sequence, at_us, partition)
-        if event != _COUNT and event != _REFUSE:
-            rows[row, OPTION] |= asked
-            _write_steps(book, outcome, row, _ZERO)
-            return _STALE, np.int64(-1)
-        said = code if event == _REFUSE else _DONE
-        _note_step(table, row, step, partition, PLAN_TABLE[phase, ACTION], said, sequence, at_us)
-        if event == _COUNT:
-            _count_step(rows, row, step)
-        else:
-            _refuse(rows, row, step, code, available)
-    return _go_on(book, outcome, row)
+        is_heard = _hear(book, asked.outcome, row, answer)
+    if not is_heard:
+        rows[row, OPTION] |= asks
+        return _STALE, np.int64(-1)
+    return _go_on(book, asked.outcome, row)
+
+
+@njit_inlined
+def _is_waiting(rows, row, answer):  # type: ignore[no-untyped-def]
+    """Whether a process waits for an answer of this step, and the answer is not one to an earlier transfer of the same id, which
+    was forgotten and runs again."""
+    if answer.step < 0 or answer.step >= rows[row, STEPS] or not is_waited_for(rows, row, answer.step):
+        return False
+    return answer.begun == 0 or answer.begun == rows[row, BEGUN]
 
 
 @njit_inner
-def _note_late_try(table, row, step, state, code, sequence, at_us, partition):  # type: ignore[no-untyped-def]
+def _hear(book, outcome, row, answer):  # type: ignore[no-untyped-def]
+    """Count what a participant has done, or begin to take back what it refuses; False when its answer changes nothing."""
+    table = book.table
+    rows = table.rows
+    if partition_of_step(rows, table.legs, row, answer.step) != answer.partition:
+        return False
+    phase = rows[row, STATE]
+    event, action = EVENT_TABLE[phase, answer.state], PLAN_TABLE[phase, ACTION]
+    if phase == _CANCELLING and answer.state in (_HELD, _REJECTED):
+        _note_late_try(table, row, answer)
+    if event == _COUNT:
+        _note_step(table, row, action, answer, _DONE)
+        _count_step(rows, row, answer.step)
+        return True
+    if event == _REFUSE:
+        _note_step(table, row, action, answer, answer.code)
+        _refuse(rows, row, answer)
+        return True
+    _write_steps(book, outcome, row, _ZERO)
+    return False
+
+
+@njit_inner
+def _note_late_try(table, row, answer):  # type: ignore[no-untyped-def]
     """A try that is answered behind the decision decides nothing any more; what became of it is told with the other steps."""
-    rows, pool = table.rows, table.legs
-    record = rows[row, FIRST_LEG] + rows[row, LEG_COUNT] + step
-    if rows[row, STATE] == _CANCELLING and state in (_HELD, _REJECTED) and pool[record, RECORD_TRY_CODE] == 0:
-        _note_step(table, row, step, partition, _TRY, code, sequence, at_us)
+    if table.legs[record_at(table.rows, row, answer.step), RECORD_TRY_CODE] == 0:
+        _note_step(table, row, _TRY, answer, answer.code)
 
 
 @njit_inner
-def time_out(book, outcome, id_a, id_b):  # type: ignore[no-untyped-def]
+def time_out(book, asked):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
     table = book.table
     rows = table.rows
-    row = find_pending(table, id_a, id_b, _PROCESS)
+    row = find_pending(table, asked.id_a, asked.id_b, _PROCESS)
     rows[row, CODE] = _TIMED_OUT
     enter_phase(rows, row, _CANCELLING)
-    return _go_on(book, outcome, row)
+    return _go_on(book, asked.outcome, row)
 
 
 @njit_inner

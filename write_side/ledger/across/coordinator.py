@@ -9,6 +9,7 @@ from the row of the process alone (`outstanding`), so a restart forgets nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -30,7 +31,6 @@ from write_side.contract.state.pending_columns import (
     TCC_BIT,
     Action,
     Phase,
-    StepState,
 )
 
 
@@ -83,23 +83,13 @@ PLANS: Final[dict[Phase, Plan]] = {
 }
 
 
-def _events() -> npt.NDArray[np.int64]:
-    table = np.zeros((max(Phase) + 1, len(StepState)), np.int64)
-    for phase, events in EVENTS.items():
-        table[phase] = events
-    return table
+def _by_phase(rows: Mapping[Phase, Iterable[int]]) -> npt.NDArray[np.int64]:
+    return np.array([[0] * len(tuple(rows[Phase.DONE])), *(list(rows[phase]) for phase in Phase)], np.int64)
 
 
-def _plans() -> npt.NDArray[np.int64]:
-    table = np.zeros((max(Phase) + 1, len(Plan._fields)), np.int64)
-    for phase, plan in PLANS.items():
-        table[phase] = [int(each) for each in plan]
-    return table
-
-
-EVENT_TABLE: Final = _events()
+EVENT_TABLE: Final = _by_phase(EVENTS)
 """int64[phases, step states] of `Event`."""
-PLAN_TABLE: Final = _plans()
+PLAN_TABLE: Final = _by_phase(PLANS)
 """int64[phases, 4]: action, in order, then, refused."""
 ACTION: Final = 0
 IN_ORDER: Final = 1

@@ -6,13 +6,13 @@ of an accepted block, or again from the rows of a state: whoever gets a message 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.block import Block
-from write_side.contract.compiled.compiled import njit
+from write_side.contract.compiled.compiled import njit, njit_inner
 from write_side.contract.state.fold_pending import LOGGED_NAMES, pending_legs
 from write_side.contract.state.pending import partition_of_step
 from write_side.contract.state.pending_columns import (
@@ -31,6 +31,7 @@ from write_side.contract.state.pending_columns import (
     LEG_IF_VERSION,
     LEG_KEY_A,
     LEG_STEP,
+    LEG_WIDTH,
     LOGGED,
     OPTION,
     STATE,
@@ -44,7 +45,7 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.words.codes import Kind
 from write_side.ledger.across.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
-from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
 
 Int64s = npt.NDArray[np.int64]
 
@@ -54,12 +55,17 @@ _STEP_KIND: Final = np.int64(Kind.STEP)
 _ANSWER_KIND: Final = np.int64(Kind.ANSWER)
 _NONE: Final = np.int64(StepState.NONE)
 _TRY: Final = np.int64(Action.TRY)
-_TARGET, _KIND, _ID_A, _ID_B, _NUMBERS, _FIRST, _LAST = 0, 1, 2, 3, 4, 15, 16
-_WIDTH: Final = 17
-_NUMBER_NAMES: Final = (
-    "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low",
-)  # fmt: skip
-"""Columns of a message: target partition, kind, id, the 11 numbers of `StepBatch` from home to low, and its legs."""
+_TARGET, _KIND, _ID_A, _ID_B, _HOME, _STEP, _ACTION, _OPTION, _STATE, _CODE, _AVAILABLE = range(11)
+_SEQUENCE, _AT_US, _BEGUN, _LOW, _FIRST, _LAST, _WIDTH = range(11, 18)
+"""Columns of a message: target partition, kind, id, the numbers of `StepBatch` from home to low, and its legs."""
+
+
+class _Sender(NamedTuple):
+    """The partition that sends, and its block: 0 and 0 for what is asked again."""
+
+    partition: int
+    sequence: int
+    at_us: int
 
 
 def messages_of_block(block: Block) -> dict[int, StepBatch]:
@@ -76,9 +82,8 @@ def messages_of_block(block: Block) -> dict[int, StepBatch]:
     rows[:, LEG_COUNT] = pending["legs"]
     rows[:, FIRST_LEG] = np.cumsum(pending["legs"]) - pending["legs"]
     header = block.header
-    return _messages(
-        rows, pending_legs(block), pending["low"], header.partition, header.sequence, header.created_at_us, again=False
-    )
+    sender = _Sender(header.partition, header.sequence, header.created_at_us)
+    return _messages(rows, pending_legs(block), pending["low"], sender, again=False)
 
 
 def messages_again(rows: Int64s, legs: Int64s, partition: int) -> dict[int, StepBatch]:
@@ -86,28 +91,24 @@ def messages_again(rows: Int64s, legs: Int64s, partition: int) -> dict[int, Step
 
     A process that waits for a step of its own partition (a limit was in the way) is told to try it again.
     """
-    return _messages(rows, legs, np.zeros(len(rows), np.int64), partition, 0, 0, again=True)
+    return _messages(rows, legs, np.zeros(len(rows), np.int64), _Sender(partition, 0, 0), again=True)
 
 
-def _messages(
-    rows: Int64s, legs: Int64s, lows: Int64s, partition: int, sequence: int, at_us: int, *, again: bool
-) -> dict[int, StepBatch]:
-    table, sent_legs = _make(rows, legs, lows, partition, sequence, at_us, again)
-    return {
-        int(target): _batch(table[table[:, _TARGET] == target], sent_legs) for target in np.unique(table[:, _TARGET])
-    }
+def _messages(rows: Int64s, legs: Int64s, lows: Int64s, sender: _Sender, *, again: bool) -> dict[int, StepBatch]:
+    made, sent_legs = _make(rows, legs, lows, sender, again)
+    return {int(target): _batch(made[made[:, _TARGET] == target], sent_legs) for target in np.unique(made[:, _TARGET])}
 
 
-def _batch(table: Int64s, legs: Int64s) -> StepBatch:
-    sizes = table[:, _LAST] - table[:, _FIRST]
+def _batch(made: Int64s, legs: Int64s) -> StepBatch:
+    sizes = made[:, _LAST] - made[:, _FIRST]
     ends = np.cumsum(sizes)
-    of = np.repeat(table[:, _FIRST] - (ends - sizes), sizes) + np.arange(int(ends[-1]))
-    numbers = np.ascontiguousarray(table[:, _NUMBERS:_FIRST].T)
+    of = np.repeat(made[:, _FIRST] - (ends - sizes), sizes) + np.arange(int(ends[-1]))
+    numbers = np.ascontiguousarray(made[:, _HOME : _LOW + 1].T)
     sent = np.ascontiguousarray(legs[of].T)
     return StepBatch(
-        kind=table[:, _KIND].astype(np.uint8),
-        ids=np.ascontiguousarray(table[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
-        **dict(zip(_NUMBER_NAMES, numbers, strict=True)),
+        kind=made[:, _KIND].astype(np.uint8),
+        ids=np.ascontiguousarray(made[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
+        **dict(zip(NUMBERS, numbers, strict=True)),
         first_leg=np.concatenate(([0], ends)),
         key=np.ascontiguousarray(sent[LEG_KEY_A : LEG_KEY_A + 2].T).view(np.uint8).reshape(-1, 16),
         asset=sent[LEG_ASSET],
@@ -117,54 +118,71 @@ def _batch(table: Int64s, legs: Int64s) -> StepBatch:
     )
 
 
+@njit_inner
+def _tell_home(message, rows, row, sender):  # type: ignore[no-untyped-def]
+    """What became of a step of a transfer that another partition is home of."""
+    message[_TARGET] = (rows[row, WHAT] >> HOME_SHIFT) & 0xFFFF
+    message[_KIND] = _ANSWER_KIND
+    message[_ID_A], message[_ID_B] = rows[row, ID_A], rows[row, ID_B]
+    message[_HOME], message[_STEP] = sender.partition, rows[row, WHAT] >> STEP_SHIFT
+    message[_STATE], message[_CODE], message[_AVAILABLE] = rows[row, STATE], rows[row, CODE], rows[row, AVAILABLE]
+    message[_SEQUENCE], message[_AT_US], message[_BEGUN] = sender.sequence, sender.at_us, rows[row, BEGUN]
+
+
+@njit_inner
+def _ask_step(message, rows, row, step, target, here):  # type: ignore[no-untyped-def]
+    """What the phase of a process asks of a step. One of home's own is told by an answer of no state to go on."""
+    message[_TARGET] = target
+    message[_KIND] = _ANSWER_KIND if target == here else _STEP_KIND
+    message[_ID_A], message[_ID_B] = rows[row, ID_A], rows[row, ID_B]
+    message[_HOME], message[_STEP] = here, step
+    message[_ACTION], message[_OPTION] = PLAN_TABLE[rows[row, STATE], ACTION], step_option(rows, row, step)
+    message[_STATE], message[_BEGUN] = _NONE, rows[row, BEGUN]
+
+
+@njit_inner
+def _copy_legs(sent, used, rows, legs, row, step):  # type: ignore[no-untyped-def]
+    """Copy the legs of a step behind the `used` ones that are sent; how many these are then."""
+    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
+        if legs[leg, LEG_STEP] == step:
+            for word in range(LEG_WIDTH):
+                sent[used, word] = legs[leg, word]
+            used += 1
+    return used
+
+
 @njit(cache=True, nogil=True)
-def _make(rows, legs, lows, here, sequence, at_us, again):  # type: ignore[no-untyped-def]
+def _make(rows, legs, lows, sender, again):  # type: ignore[no-untyped-def]
     """int64[messages, _WIDTH], int64[legs, LEG_WIDTH]: the messages of all rows, in their order."""
-    wanted = 0
+    here, wanted = sender.partition, 0
     for row in range(len(rows)):
         wanted += max(np.int64(1), rows[row, STEPS])
-    out = np.zeros((wanted, _WIDTH), np.int64)
-    out_legs = np.zeros((len(legs), legs.shape[1]), np.int64)
+    made = np.zeros((wanted, _WIDTH), np.int64)
+    sent = np.zeros((len(legs), LEG_WIDTH), np.int64)
     n = used = 0
     for row in range(len(rows)):
         kind = rows[row, WHAT] & 255
         if rows[row, STATE] == 0:
             continue
         if kind == _STEP_ROW and not again:
-            out[n, _TARGET] = (rows[row, WHAT] >> HOME_SHIFT) & 0xFFFF
-            out[n, _KIND] = _ANSWER_KIND
-            out[n, _ID_A], out[n, _ID_B] = rows[row, ID_A], rows[row, ID_B]
-            numbers = out[n, _NUMBERS:]
-            numbers[0], numbers[1] = here, rows[row, WHAT] >> STEP_SHIFT
-            numbers[4], numbers[5], numbers[6] = rows[row, STATE], rows[row, CODE], rows[row, AVAILABLE]
-            numbers[7], numbers[8], numbers[9] = sequence, at_us, rows[row, BEGUN]
+            _tell_home(made[n], rows, row, sender)
             n += 1
         if kind != _PROCESS or not (again or rows[row, OPTION] & ASKS_BIT):
             continue
-        action = PLAN_TABLE[rows[row, STATE], ACTION]
         for step in range(rows[row, STEPS]):
             if not is_waited_for(rows, row, step):
                 continue
             target = partition_of_step(rows, legs, row, step)
             if target == here and not again:
                 continue
-            out[n, _TARGET] = target
-            out[n, _KIND] = _ANSWER_KIND if target == here else _STEP_KIND
-            out[n, _ID_A], out[n, _ID_B] = rows[row, ID_A], rows[row, ID_B]
-            numbers = out[n, _NUMBERS:]
-            numbers[0], numbers[1], numbers[2] = here, step, action
-            numbers[3] = step_option(rows, row, step)
-            numbers[4] = _NONE
-            numbers[9], numbers[10] = rows[row, BEGUN], lows[row]
-            out[n, _FIRST] = used
-            if action == _TRY and target != here:
-                for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-                    if legs[leg, LEG_STEP] == step:
-                        out_legs[used] = legs[leg]
-                        used += 1
-            out[n, _LAST] = used
+            message = made[n]
+            _ask_step(message, rows, row, step, target, here)
+            message[_LOW], message[_FIRST] = lows[row], used
+            if message[_ACTION] == _TRY and target != here:
+                used = _copy_legs(sent, used, rows, legs, row, step)
+            message[_LAST] = used
             n += 1
-    return out[:n], out_legs[:used]
+    return made[:n], sent[:used]
 
 
 assert OPTION in LOGGED

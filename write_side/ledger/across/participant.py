@@ -11,7 +11,6 @@ from enum import IntEnum
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from write_side.contract.compiled.compiled import njit_inlined
 from write_side.contract.state.pending_columns import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, Action, StepState
@@ -68,17 +67,9 @@ _EFFECTS: Final[dict[Manner, tuple[tuple[int, int, int], ...]]] = {
 back is held as well, so that taking it back cannot fail; nothing is paid by a try of tcc."""
 
 
-def _moves() -> npt.NDArray[np.int64]:
-    return np.array([MOVES[state] for state in StepState], np.int64)
-
-
-def _effects() -> npt.NDArray[np.int64]:
-    return np.array([_EFFECTS[manner] for manner in Manner], np.int64)
-
-
-MOVE_TABLE: Final = _moves()
+MOVE_TABLE: Final = np.array([MOVES[state] for state in StepState], np.int64)
 """int64[states, actions] of `Move`."""
-EFFECTS: Final = _effects()
+EFFECTS: Final = np.array([_EFFECTS[manner] for manner in Manner], np.int64)
 """int64[manners, actions, 3]: factors of (posted, held, transit)."""
 
 ACTIONS: Final = len(Action)

@@ -11,7 +11,6 @@ from write_side.contract.state.pending import add_leg, add_pending, add_records
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     BEGUN,
-    DEADLINE_US,
     DEBITS,
     FIRST_LEG,
     FROM_HOLD_BIT,
@@ -27,6 +26,7 @@ from write_side.contract.state.pending_columns import (
     STATE,
     STEPS,
     TCC_BIT,
+    TRIES_END_US,
     Phase,
     What,
 )
@@ -41,33 +41,34 @@ _DEBITING: Final = np.int64(Phase.DEBITING)
 
 
 @njit_inner
-def add_process(book, id_a, id_b, kind, option, legs, first, last):  # type: ignore[no-untyped-def]
+def add_process(book, asked, option, legs):  # type: ignore[no-untyped-def]
     """The row of a new process with its legs and steps, `@world` shared out so that its legs need no transit; not yet kept.
 
-    legs [first, last): as the command has them, sorted by account. Steps: what gives comes first, home's own before the others.
+    legs: as the command has them, sorted by account. Steps: what gives comes first, home's own before the others.
     """
     lookup, table, times = book.lookup, book.table, book.times
     rows, pool = table.rows, table.legs
     partitions, here = lookup.partitions, np.int64(lookup.partition)
-    row = add_pending(table, id_a, id_b, _PROCESS, times.created_at_us)
-    rows[row, OPTION] = option | ASKS_BIT | (np.int64(kind) << KIND_SHIFT)
+    row = add_pending(table, asked.id_a, asked.id_b, _PROCESS, times.created_at_us)
+    rows[row, OPTION] = option | ASKS_BIT | (asked.kind << KIND_SHIFT)
     rows[row, BEGUN] = times.sequence
     for worlds in (False, True):  # those of `@world` last: they depend on the others
-        for i in range(first, last):
-            if is_world(legs[i, LEG_KEY_A], legs[i, LEG_KEY_B]) != worlds:
+        for i in range(legs.first, legs.last):
+            given = legs.pool[i]
+            if is_world(given[LEG_KEY_A], given[LEG_KEY_B]) != worlds:
                 continue
-            if worlds and not (option & FROM_HOLD_BIT and legs[i, LEG_AMOUNT] < 0):
-                _share_world(table, row, legs[i])
+            if worlds and not (option & FROM_HOLD_BIT and given[LEG_AMOUNT] < 0):
+                _share_world(table, row, given)
                 continue
-            leg = add_leg(table, row, legs[i])
+            leg = add_leg(table, row, given)
             pool[leg, LEG_STEP] = 0
             # What a hold gives from `@world` is held here.
-            pool[leg, LEG_PARTITION] = here if worlds else np.int64(np.uint64(legs[i, LEG_KEY_A]) % partitions)
+            pool[leg, LEG_PARTITION] = here if worlds else np.int64(np.uint64(given[LEG_KEY_A]) % partitions)
     _number_steps(table, row, here)
     add_records(table, row, rows[row, STEPS])
     if option & TCC_BIT:
         rows[row, STATE] = _TRYING
-        rows[row, DEADLINE_US] = times.created_at_us + TRY_LIMIT_US
+        rows[row, TRIES_END_US] = times.created_at_us + TRY_LIMIT_US
     else:
         rows[row, STATE] = _DEBITING
     return row

@@ -16,8 +16,8 @@ from write_side.contract.words.codes import Flag, Kind
 from write_side.ledger.commands.batch_columns import CommandColumns
 from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.commands.details import FINAL, NO_ASSET, TCC, Details
-from write_side.ledger.commands.order_columns import CLEAR_SHIFT, SET_SHIFT
 from write_side.ledger.commands.records import BatchMalformed
+from write_side.ledger.commands.rich_columns import CLEAR_SHIFT, SET_SHIFT
 
 ACCOUNT_PATTERN: Final = whole(PARTY)
 ASSET_PATTERN: Final = whole(ASSET)

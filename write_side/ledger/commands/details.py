@@ -22,13 +22,13 @@ from write_side.ledger.commands.commands import (
     Rich,
     Void,
 )
-from write_side.ledger.commands.order_columns import CLEAR_SHIFT, SET_SHIFT
+from write_side.ledger.commands.rich_columns import CLEAR_SHIFT, SET_SHIFT
 
 Int64s = npt.NDArray[np.int64]
 
 TCC: Final = 1
 FINAL: Final = 2
-"""Bits of `option`; the flags to set and to clear lie above (`order_columns.py`)."""
+"""Bits of `option`; the flags to set and to clear lie above (`rich_columns.py`)."""
 NO_ASSET: Final = -1
 """In a batch's `asset` column, for commands that have none of their own."""
 

@@ -63,7 +63,7 @@ def transfer_fingerprints(
     return hash_words(words, np.full(amount.size, MESSAGE_BYTES, np.uint32))
 
 
-def order_fingerprints(
+def rich_fingerprints(
     kind: npt.NDArray[np.uint8],
     numbers: npt.NDArray[np.int64],
     legs: npt.NDArray[np.int64],

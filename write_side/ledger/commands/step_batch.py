@@ -51,11 +51,11 @@ _MARK: Final = b"steps-1"
 _SEQUENCE_MAX: Final = 2**62
 """Of block sequences and microseconds: sums of two still fit."""
 _OPTION_BITS: Final = TCC_BIT | FROM_HOLD_BIT | CREDIT_BIT | LAST_BIT
-_NUMBERS: Final = (
-    "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low", "legs",
+NUMBERS: Final = (
+    "home", "step", "action", "option", "state", "code", "available", "sequence", "at_us", "begun", "low",
 )  # fmt: skip
 _ROWS: Final = pa.schema(
-    [("kind", pa.uint8()), ("id", pa.binary(16)), *((name, pa.int64()) for name in _NUMBERS)],
+    [("kind", pa.uint8()), ("id", pa.binary(16)), *((name, pa.int64()) for name in (*NUMBERS, "legs"))],
     metadata={b"fanfold": _MARK},
 )
 _LEG_NUMBERS: Final = ("asset", "amount", "if_version", "if_available")
@@ -108,7 +108,7 @@ class StepBatch(StepColumns):
 
     def encode(self) -> bytes:
         """The record of the command queue: two Arrow IPC streams of one batch each, messages and legs."""
-        numbers = [pa.array(getattr(self, name)) for name in _NUMBERS[:-1]]
+        numbers = [pa.array(getattr(self, name)) for name in NUMBERS]
         rows = [pa.array(self.kind), id_array(self.ids), *numbers, pa.array(np.diff(self.first_leg))]
         legs = [id_array(self.key), *(pa.array(getattr(self, name)) for name in _LEG_NUMBERS)]
         return write_streams(((_ROWS, rows), (_LEGS, legs)))
@@ -128,7 +128,7 @@ class StepBatch(StepColumns):
             ids=id_bytes(ids),
             first_leg=legs_bounds(numbers_of(sizes), len(key), 2 * LEGS_MAX),
             key=id_bytes(key),
-            **{name: numbers_of(column) for name, column in zip(_NUMBERS[:-1], numbers, strict=True)},
+            **{name: numbers_of(column) for name, column in zip(NUMBERS, numbers, strict=True)},
             **{name: numbers_of(column) for name, column in zip(_LEG_NUMBERS, leg_numbers, strict=True)},
         )
         _check(batch)

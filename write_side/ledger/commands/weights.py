@@ -47,7 +47,7 @@ PLAIN_BYTES: Final = OUTCOME_ROW + 2 * (LEG_ROW + _CHANGE + PENDING_LEG_ROW) + P
 done. An opening (three accounts at most, or told again) is lighter."""
 
 _ORDER: Final = OUTCOME_ROW + DETAIL_ROW + LINK_ROW + 3 * PENDING_ROW + 4 * STEP_ROW
-"""What an order has once: the rows of a process, its hold and its reversal; two steps of home's own, tried and ended."""
+"""What a rich command has once: the rows of a process, its hold and its reversal; two steps of home's own, tried and ended."""
 _TOLD_LEG: Final = LEG_ROW + ACCOUNT_BYTES_MAX + CONDITION_ROW
 _PROCESS_LEG: Final = 2 * PENDING_LEG_ROW + 8 * _CHANGE
 """A leg of a transfer across partitions: `@world` shared out may double it; each moves at most twice in one outcome, and its

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.columns import NOT_TOLD
-from write_side.contract.state.account_rows import settle
+from write_side.contract.state.account_rows import Accounts, settle
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import forget_before
 from write_side.contract.state.ids import timeless_from
@@ -24,10 +24,11 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.decide_loop import NO_ROOM, decide_loop
 from write_side.ledger.deciding.gathered import Gathered, gather
-from write_side.ledger.deciding.orders import TAPE_MAX
+from write_side.ledger.deciding.rich_commands import TAPE_MAX
 from write_side.ledger.deciding.sections import sections_of
 from write_side.ledger.rules import book as used
 from write_side.ledger.rules.chains import STATE_WIDTH
+from write_side.ledger.rules.idempotency import Ids
 
 ID_LATE_US: Final = 10 * 1_000_000
 """A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
@@ -85,13 +86,13 @@ class _Deciding:
         assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
         self.effects = effects
-        n, orders, legs = len(gathered.kind), len(gathered.orders), len(gathered.legs)
+        n, rich_rows, legs = len(gathered.commands.kind), len(gathered.commands.rich_rows), len(gathered.commands.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
-        captures = int(np.count_nonzero(gathered.kind == Kind.CAPTURE))
-        if orders:
-            state.pending.reserve(2 * orders, 4 * legs + _CAPTURE_LEGS * captures)
-        more = 16 * legs + 8 * orders + 2 * TAPE_MAX if orders or gathered.commands[-2].any() else 0
+        captures = int(np.count_nonzero(gathered.commands.kind == Kind.CAPTURE))
+        if rich_rows:
+            state.pending.reserve(2 * rich_rows, 4 * legs + _CAPTURE_LEGS * captures)
+        more = 16 * legs + 8 * rich_rows + 2 * TAPE_MAX if rich_rows or gathered.commands.chain.any() else 0
         begun = state.pending.first_begun()
         self.low = state.chained.sequence + 1 if begun is None else begun
         self.lookup = used.Lookup(state.slots, state.secret, np.uint64(state.partition), np.uint64(partitions))
@@ -123,7 +124,7 @@ class _Deciding:
         return tuple(found)
 
     def run(self) -> Decision:
-        state, n = self.state, len(self.gathered.kind)
+        state, n = self.state, len(self.gathered.commands.kind)
         from_us = timeless_from(state.ids.timeless_from_us, self.at_us)
         # Of a block without outcomes a reader sees that something was forgotten by the raised cut-off only.
         if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
@@ -135,20 +136,12 @@ class _Deciding:
         reached, raised = 0, False
         while True:
             times = used.Times(self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
+            accounts = Accounts(state.rows, state.changed_at_us, self.touched)
             book = used.Book(
-                used.Accounts(state.rows, state.changed_at_us, self.touched),
-                self.lookup,
-                systems,
-                state.pending.arrays,
-                state.digest,
-                times,
-                self.output,
-                self.counts,
-                self.effects,
-            )
+                accounts, self.lookup, systems, state.pending.arrays, state.digest, times, self.output, self.counts, self.effects
+            )  # fmt: skip
             reached, why = decide_loop(
-                reached, raised, self.gathered.commands, system_keys, (self.gathered.orders, self.gathered.legs), book,
-                (state.ids.arrays, self.ids_max), chain_state,
+                book, Ids(state.ids.arrays, self.ids_max), self.gathered.commands, system_keys, chain_state, reached, raised
             )  # fmt: skip
             state.count = int(self.counts[used.ACCOUNTS])
             ids = state.ids
@@ -179,7 +172,7 @@ class _Deciding:
         self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]] = ids.count, ids.timeless, ids.used
 
     def _make_room(self) -> None:
-        """Twice the room for what orders say: only many-legged ones that touch their legs again and again need it."""
+        """Twice the room for what rich commands say: only many-legged ones that touch their legs again and again need it."""
         entries, tape = self.output.entries, self.output.tape
         self.output = self.output._replace(entries=_grown(entries, 2 * len(entries)), tape=_grown(tape, 2 * len(tape)))
         self.touched = _grown(self.touched, len(self.output.entries) + 3 * self.gathered.openings + 1)

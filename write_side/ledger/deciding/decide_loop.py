@@ -3,7 +3,7 @@
 No clock, no I/O, no texts: account ids are their BLAKE3-128 keys, assets are small numbers, time is an argument.
 The loop is compiled by numba and is its own specification: run uncompiled it gives the same outcomes. The conditions of a
 transfer are tested in the order of `codes.PRECEDENCE`. Plain transfers between two accounts of the partition are in
-`plain_transfers.py`; what has more to it goes to `orders.py`.
+`plain_transfers.py`; what has more to it goes to `rich_commands.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_borrowing
+from write_side.contract.state.account_rows import NewAccount
 from write_side.contract.state.ids import AMOUNT
 from write_side.contract.words.codes import Code, Kind
-from write_side.ledger.deciding.orders import decide_order, decide_unasked, has_room
+from write_side.ledger.deciding.rich_commands import decide_rich, decide_unasked, has_room
+from write_side.ledger.rules.asked import asked_of, is_plain
 from write_side.ledger.rules.book import AVAILABLE, CODE
 from write_side.ledger.rules.chains import end_chain_row, enter_chain, is_chain_refused, note_before
 from write_side.ledger.rules.idempotency import ANSWERED_REFUSED, FULL, take_id
-from write_side.ledger.rules.openings import open_account, standing
+from write_side.ledger.rules.openings import NO_FLAGS, open_account, standing
 from write_side.ledger.rules.plain_transfers import move, plain_run, prefetch_ahead
 
 REACHED_IDS_MAX: Final = 1
@@ -27,7 +29,6 @@ NO_ROOM: Final = 2
 """Why the loop stopped before its end."""
 
 _OPEN: Final = int(Kind.OPEN)
-_TRANSFER: Final = int(Kind.TRANSFER)
 _EXPIRE: Final = int(Kind.EXPIRE)
 _DONE: Final = int(Code.DONE)
 _EXISTS: Final = int(Code.EXISTS)
@@ -37,87 +38,60 @@ _NOT_RUN: Final = int(Code.NOT_RUN)
 
 
 @njit_borrowing
-def decide_loop(start, raised, commands, system_keys, orders, book, ids, chain_state):  # type: ignore[no-untyped-def]
+def decide_loop(book, ids, commands, system_keys, chain_state, start, raised):  # type: ignore[no-untyped-def]
     """Decide commands from `start` on; returns the index reached and why it stopped there: at the end 0, else
     REACHED_IDS_MAX (a higher cut-off is wanted) or NO_ROOM (larger output is).
 
-    commands: kind uint8[n], id uint64[n, 2], debit_a, debit_b, credit_a, credit_b uint64[n], amount int64[n], asset int64[n]
-    (this process's number), fingerprint uint64[2, n], row_key uint64[n] (openings), chain int64[n],
-    order int64[n] (row in `orders`; -1 for an opening and a plain transfer inside the partition).
-    orders: see `order_columns.py`.  book: see `book.py`.  system_keys: row keys of `@world` and `@transit`, uint64[assets].
-    ids: `IdTable.arrays`, ids_max.  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
+    book: see `book.py`.  ids: `Ids`.  commands: see `asked.py`.  system_keys: row keys of `@world` and `@transit`,
+    uint64[assets].  chain_state: see `chains.py`.  `raised`: the cut-off was just raised for `start`.
     """
-    kind, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, prints, row_keys, chain, order = commands
-    accounts, lookup, systems, table, digest, times, output, counts = (
-        book.accounts,
-        book.lookup,
-        book.systems,
-        book.table,
-        book.digest,
-        book.times,
-        book.output,
-        book.counts,
-    )
-    outcomes = output.outcomes
-    named, sides = (id_pairs, prints), (debit_a, debit_b, credit_a, credit_b, amounts, assets)
-    found = (lookup.slots, lookup.secret, systems.world)
+    kind, chain, rich, outcomes = commands.kind, commands.chain, commands.rich, book.output.outcomes
     i = np.int64(start)
     while i < kind.size:
-        if kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
-            raised_here = raised and i == start
+        raised_here = raised and i == start
+        if is_plain(commands, i):
             first = i
-            i = np.int64(
-                plain_run(
-                    i, raised_here, kind, chain, order, named, sides, accounts, found, ids, table, digest, times, output, counts
-                )
-            )  # fmt: skip
-            if i < kind.size and kind[i] == _TRANSFER and order[i] < 0 and chain[i] == 0:
+            i = np.int64(plain_run(book, ids, commands, i, raised_here))
+            if i < kind.size and is_plain(commands, i):
                 return i, REACHED_IDS_MAX
             assert i > first
             continue
-        if (order[i] >= 0 or chain[i] > 0) and not has_room(output, counts, kind.size - i):
+        if (rich[i] >= 0 or chain[i] > 0) and not has_room(book.output, book.counts, kind.size - i):
             return i, NO_ROOM
         if kind[i] >= _EXPIRE:
-            outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(
-                book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), orders, order[i]
-            )
+            outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(book, ids, asked_of(commands, i))
             i += 1
             continue
-        prefetch_ahead(i, named, sides, ids, accounts, found)
-        enter_chain(chain_state, chain[i], i, counts)
+        prefetch_ahead(book, ids, commands, i)
+        enter_chain(chain_state, chain[i], i, book.counts)
         chain_refused = is_chain_refused(chain_state)
         if kind[i] == _OPEN:
-            outcomes[i, CODE] = standing(
-                accounts.rows, lookup, debit_a[i], debit_b[i], amounts[i], assets[i], row_keys[i]
-            )
+            new = NewAccount(
+                commands.debit_a[i], commands.debit_b[i], commands.row_key[i], commands.asset[i], commands.amount[i], NO_FLAGS
+            )  # fmt: skip
+            outcomes[i, CODE] = standing(book.accounts.rows, book.lookup, new)
             if outcomes[i, CODE] == _DONE and chain_refused:
                 outcomes[i, CODE] = _NOT_RUN
             elif outcomes[i, CODE] == _DONE:
-                open_account(
-                    accounts, lookup, systems, system_keys, output.opened, counts, i, debit_a[i], debit_b[i], amounts[i],
-                    assets[i], row_keys[i], times.created_at_us,
-                )  # fmt: skip
+                open_account(book, system_keys, i, new)
             refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _EXISTS
         else:
             stopped = chain_refused and chain[i] < 0
-            id_row = take_id(i, named, ids, table, digest, counts, outcomes, times, raised and i == start, stopped)
+            id_row = take_id(book, ids, commands, i, raised_here, stopped)
             if id_row == FULL:
                 return i, REACHED_IDS_MAX
             refused = id_row == ANSWERED_REFUSED
             if id_row >= 0 and chain[i] > 0 and not chain_refused:
-                note_before(book, commands, orders, i)
+                note_before(book, commands, i)
             if id_row >= 0:
                 if chain_refused:
                     outcomes[i, CODE] = _BATCH_REFUSED
-                elif order[i] >= 0:
-                    outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_order(
-                        book, ids, i, kind[i], np.int64(id_pairs[i, 0]), np.int64(id_pairs[i, 1]), np.int64(debit_a[i]),
-                        np.int64(debit_b[i]), amounts[i], chain[i], orders, order[i],
-                    )  # fmt: skip
-                    ids[0][0][id_row, AMOUNT] = np.uint64(became)
+                elif rich[i] >= 0:
+                    outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_rich(book, ids, asked_of(commands, i))
+                    ids.table.rows[id_row, AMOUNT] = np.uint64(became)
                 else:
-                    move(i, id_row, sides, accounts, found, ids, digest, output, counts, times.created_at_us)
+                    move(book, ids, commands, i, id_row)
                 refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING
-        end_chain_row(book, ids, commands, orders, chain_state, i, refused)
+        end_chain_row(book, ids, commands, chain_state, i, refused)
         i += 1
     return i, 0

@@ -5,7 +5,7 @@ the order of their records.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from write_side.contract.block import limits
 from write_side.contract.block.columns import NOT_TOLD
-from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
@@ -30,51 +29,40 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.state.state import WORLD_KEY, State, string_keys, word_hash
 from write_side.contract.words.codes import Kind
-from write_side.ledger.commands import order_columns as order
+from write_side.ledger.commands import rich_columns as rich
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.fingerprint import order_fingerprints, transfer_fingerprints
+from write_side.ledger.commands.fingerprint import rich_fingerprints, transfer_fingerprints
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.commands.weights import due_weights, first_fitting
+from write_side.ledger.rules.asked import Commands
 
 Int64s = npt.NDArray[np.int64]
 _WORLD_A, _WORLD_B = WORLD_KEY
+_RICH: Final = Commands._fields.index("rich")
 
 
 class Gathered(NamedTuple):
     """n rows of a block, in the order in which they are decided.
 
-    kind uint8[n]; ids uint8[n, 16] (of an opening its account key); back, row int64[n]; commands: what `rules.decide_loop` takes;
-    orders, legs: see `order_columns.py`; batch: every command of a client; client int64[n]: row in `batch`, -1 for none;
-    opening_assets: numbers of the assets of openings; openings: how many there are; prints uint64[2, n].
+    ids uint8[n, 16], of an opening its account key; back, row int64[n]; batch: every command of a client; client int64[n]: row in
+    `batch`, -1 for none; opening_assets: numbers of the assets of openings; openings: how many there are.
     """
 
-    kind: npt.NDArray[np.uint8]
     ids: npt.NDArray[np.uint8]
     back: Int64s
     row: Int64s
-    commands: tuple[Any, ...]
-    orders: Int64s
-    legs: Int64s
+    commands: Commands
     batch: CommandBatch
     client: Int64s
     opening_assets: npt.NDArray[Any]
     openings: int
-    prints: npt.NDArray[np.uint64]
 
 
-@njit(cache=True, nogil=True)
-def _to_elsewhere(kind, debit_a, debit_b, credit_a, credit_b, is_order, transfer, partition, partitions):  # type: ignore[no-untyped-def]
-    """Rows of plain transfers with an account in another partition, int64[...]; `@world` lives in each."""
-    found = np.empty(kind.size, np.int64)
-    n = 0
-    for i in range(kind.size):
-        if kind[i] == transfer and not is_order[i]:
-            here = (debit_a[i] % partitions == partition) or (debit_a[i] == _WORLD_A and debit_b[i] == _WORLD_B)
-            there = (credit_a[i] % partitions == partition) or (credit_a[i] == _WORLD_A and credit_b[i] == _WORLD_B)
-            if not (here and there):
-                found[n] = i
-                n += 1
-    return found[:n]
+def _are_elsewhere(keys: npt.NDArray[np.uint64], partition: int, partitions: np.uint64) -> npt.NDArray[np.bool_]:
+    """Which accounts live in another partition, by their keys, uint64[2, n]; `@world` lives in each."""
+    is_world = (keys[0] == _WORLD_A) & (keys[1] == _WORLD_B)
+    elsewhere: npt.NDArray[np.bool_] = (keys[0] % partitions != np.uint64(partition)) & ~is_world
+    return elsewhere
 
 
 def gather(
@@ -90,34 +78,31 @@ def gather(
     due = _due(state, created_at_us)
     clients = _Clients(state, [batch for batch in batches if isinstance(batch, CommandBatch)], partitions)
     steps = StepBatch.concatenated([batch for batch in batches if isinstance(batch, StepBatch)])
-    commands, orders, legs, n = clients.columns, [clients.orders], [clients.legs], len(clients.batch)
+    commands, ids, n = clients.commands, clients.ids, len(clients.batch)
     client = np.arange(n)
-    ids = clients.ids
     if len(due) or len(steps):
         at_due, at_client, at_step = _places(len(due), batches)
         total = len(due) + n + len(steps)
         kind = np.empty(total, np.uint8)
         kind[at_due] = np.where(state.pending.rows[due, WHAT] == What.HOLD, Kind.EXPIRE, Kind.TIMEOUT)
-        kind[at_client], kind[at_step] = commands[0], steps.kind
+        kind[at_client], kind[at_step] = commands.kind, steps.kind
         ids = np.empty((total, 16), np.uint8)
         ids[at_due] = np.ascontiguousarray(state.pending.rows[due, :2]).view(np.uint8).reshape(-1, 16)
         ids[at_client], ids[at_step] = clients.ids, steps.ids
-        spread = [_spread(column, at_client, total) for column in commands[2:-1]]
-        order_of = np.full(total, -1, np.int64)
-        order_of[at_client] = commands[-1]
-        order_of[at_due] = len(clients.orders) + np.arange(len(due))
-        order_of[at_step] = len(clients.orders) + len(due) + np.arange(len(steps))
-        commands = (kind, id_words(ids), *spread, order_of)
-        orders += [np.zeros((len(due), order.WIDTH), np.int64), _step_orders(steps, len(clients.legs))]
-        legs.append(_step_legs(steps))
+        spread = [_spread(column, at_client, total) for column in commands[2:_RICH]]
+        rich_of = np.full(total, -1, np.int64)
+        rich_of[at_client] = commands.rich
+        rich_of[at_due] = len(commands.rich_rows) + np.arange(len(due))
+        rich_of[at_step] = len(commands.rich_rows) + len(due) + np.arange(len(steps))
+        due_rows = np.zeros((len(due), rich.WIDTH), np.int64)
+        rich_rows = np.concatenate((commands.rich_rows, due_rows, _rows_of_steps(steps, len(commands.legs))))
+        legs = np.concatenate((commands.legs, _step_legs(steps)))
+        commands = Commands._make((kind, id_words(ids), *spread, rich_of, rich_rows, legs))
         client = np.full(total, -1, np.int64)
         client[at_client] = np.arange(n)
         back = np.concatenate((np.zeros(len(due), np.int64), back))
         row = np.concatenate((np.zeros(len(due), np.int64), row))
-    return Gathered(
-        commands[0], ids, back, row, commands, np.concatenate(orders), np.concatenate(legs), clients.batch, client,
-        clients.opening_assets, clients.openings, commands[8],
-    )  # fmt: skip
+    return Gathered(ids, back, row, commands, clients.batch, client, clients.opening_assets, clients.openings)
 
 
 def _due(state: State, created_at_us: int) -> Int64s:
@@ -139,16 +124,16 @@ def _spread(column: npt.NDArray[Any], at: npt.NDArray[np.intp], total: int) -> n
     return wide
 
 
-def _step_orders(steps: StepBatch, first: int) -> Int64s:
-    orders = np.zeros((len(steps), order.WIDTH), np.int64)
+def _rows_of_steps(steps: StepBatch, first: int) -> Int64s:
+    rich_rows = np.zeros((len(steps), rich.WIDTH), np.int64)
     for at, column in (
-        (order.HOME, steps.home), (order.STEP, steps.step), (order.ACTION, steps.action), (order.OPTION, steps.option),
-        (order.STATE, steps.state), (order.CODE, steps.code), (order.AVAILABLE, steps.available),
-        (order.SEQUENCE, steps.sequence), (order.AT_US, steps.at_us), (order.BEGUN, steps.begun), (order.LOW, steps.low),
-        (order.FIRST, steps.first_leg[:-1] + first), (order.LAST, steps.first_leg[1:] + first),
+        (rich.HOME, steps.home), (rich.STEP, steps.step), (rich.ACTION, steps.action), (rich.OPTION, steps.option),
+        (rich.STATE, steps.state), (rich.CODE, steps.code), (rich.AVAILABLE, steps.available),
+        (rich.SEQUENCE, steps.sequence), (rich.AT_US, steps.at_us), (rich.BEGUN, steps.begun), (rich.LOW, steps.low),
+        (rich.FIRST, steps.first_leg[:-1] + first), (rich.LAST, steps.first_leg[1:] + first),
     ):  # fmt: skip
-        orders[:, at] = column
-    return orders
+        rich_rows[:, at] = column
+    return rich_rows
 
 
 def _step_legs(steps: StepBatch) -> Int64s:
@@ -166,7 +151,7 @@ def _unused_word(state: State, word: np.int64) -> np.int64:
 
 
 class _Clients:
-    """The commands of clients as columns: what `rules.decide_loop` takes, in `columns`, and their orders and legs."""
+    """The commands of clients as columns."""
 
     def __init__(self, state: State, batches: list[CommandBatch], partitions: int) -> None:
         self._state, self._partitions = state, np.uint64(partitions)
@@ -193,23 +178,22 @@ class _Clients:
             keys = np.ascontiguousarray(self._debit[:, opening].T)
             self.ids[opening] = keys.view(np.uint8).reshape(-1, 16)
         prints = transfer_fingerprints(hashes, self._debit, self._credit, batch.amount)
-        order_of = np.full(n, -1, np.int64)
-        self.orders, self.legs = np.zeros((0, order.WIDTH), np.int64), np.zeros((0, LEG_WIDTH), np.int64)
+        rich_of = np.full(n, -1, np.int64)
+        self.rich_rows, self.legs = np.zeros((0, rich.WIDTH), np.int64), np.zeros((0, LEG_WIDTH), np.int64)
         if batch.details is not None:
             prints[:, batch.details.row] = self._add_details()
-            order_of[batch.details.row] = np.arange(len(batch.details))
+            rich_of[batch.details.row] = np.arange(len(batch.details))
         if partitions > 1:
-            away = _to_elsewhere(
-                batch.kind, self._debit[0], self._debit[1], self._credit[0], self._credit[1], order_of >= 0,
-                np.uint8(Kind.TRANSFER), np.uint64(state.partition), self._partitions,
-            )  # fmt: skip
+            crosses = _are_elsewhere(self._debit, state.partition, self._partitions)
+            crosses |= _are_elsewhere(self._credit, state.partition, self._partitions)
+            away = np.flatnonzero((batch.kind == Kind.TRANSFER) & (rich_of < 0) & crosses)
             if away.size:
-                order_of[away] = len(self.orders) + np.arange(away.size)
+                rich_of[away] = len(self.rich_rows) + np.arange(away.size)
                 self._add_plain(away)
-        self.columns: tuple[Any, ...] = (
+        self.commands = Commands._make((
             batch.kind, id_words(self.ids), *self._debit, *self._credit, batch.amount, asset, prints, row_keys,
-            batch.chain.astype(np.int64), order_of,
-        )  # fmt: skip
+            batch.chain.astype(np.int64), rich_of, self.rich_rows, self.legs,
+        ))  # fmt: skip
 
     def _asset_numbers(self, opening: npt.NDArray[np.intp]) -> Int64s:
         """This process's numbers of the batch's assets; a new one gets its number only from an account that is new too."""
@@ -225,7 +209,7 @@ class _Clients:
         return np.array(numbers, np.int64)[batch.asset]
 
     def _add_details(self) -> npt.NDArray[np.uint64]:
-        """Orders and legs of the commands with details; their fingerprints."""
+        """Rich rows and legs of the commands with details; their fingerprints."""
         details, batch = self.batch.details, self.batch
         assert details is not None
         keys = string_keys(details.account)
@@ -234,22 +218,22 @@ class _Clients:
         legs[:, LEG_ASSET] = self._words[details.leg_asset]
         legs[:, LEG_AMOUNT] = details.leg_amount
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = details.if_version, details.if_available
-        orders = np.zeros((len(details), order.WIDTH), np.int64)
-        orders[:, order.OTHER_A : order.OTHER_B + 1] = np.ascontiguousarray(details.other).view("<i8").reshape(-1, 2)
-        orders[:, order.OPTION], orders[:, order.DEADLINE_US] = details.option, details.deadline_us
-        orders[:, order.FIRST], orders[:, order.LAST] = details.first_leg[:-1], details.first_leg[1:]
-        self.orders, self.legs = orders, legs
+        rich_rows = np.zeros((len(details), rich.WIDTH), np.int64)
+        rich_rows[:, rich.OTHER_A : rich.OTHER_B + 1] = np.ascontiguousarray(details.other).view("<i8").reshape(-1, 2)
+        rich_rows[:, rich.OPTION], rich_rows[:, rich.DEADLINE_US] = details.option, details.deadline_us
+        rich_rows[:, rich.FIRST], rich_rows[:, rich.LAST] = details.first_leg[:-1], details.first_leg[1:]
+        self.rich_rows, self.legs = rich_rows, legs
         rows = details.row
         said = np.column_stack(
-            (orders[:, : order.DEADLINE_US + 1], batch.amount[rows], *self._debit[:, rows].view(np.int64))
+            (rich_rows[:, : rich.DEADLINE_US + 1], batch.amount[rows], *self._debit[:, rows].view(np.int64))
         )
         notes = list(zip(details.reference.to_pylist(), details.metadata.to_pylist(), strict=True))
         # The legs of a reversal are the intake's, not the client's: it says only what it reverses.
         ends = np.where(batch.kind[rows] == Kind.REVERSE, details.first_leg[:-1], details.first_leg[1:])
-        return order_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
+        return rich_fingerprints(batch.kind[rows], said, legs, (details.first_leg[:-1], ends), notes)
 
     def _add_plain(self, away: Int64s) -> None:
-        """Orders and legs of plain transfers to another partition."""
+        """Rich rows and legs of plain transfers to another partition."""
         batch, first = self.batch, len(self.legs)
         legs = np.zeros((2 * away.size, LEG_WIDTH), np.int64)
         for side, keys, sign in ((0, self._debit, -1), (1, self._credit, 1)):
@@ -257,7 +241,7 @@ class _Clients:
             legs[side::2, LEG_AMOUNT] = sign * batch.amount[away]
             legs[side::2, LEG_ASSET] = self._words[batch.asset[away]]
         legs[:, LEG_IF_VERSION], legs[:, LEG_IF_AVAILABLE] = -1, NOT_TOLD
-        orders = np.zeros((away.size, order.WIDTH), np.int64)
-        orders[:, order.FIRST] = first + 2 * np.arange(away.size)
-        orders[:, order.LAST] = orders[:, order.FIRST] + 2
-        self.orders, self.legs = np.concatenate((self.orders, orders)), np.concatenate((self.legs, legs))
+        rich_rows = np.zeros((away.size, rich.WIDTH), np.int64)
+        rich_rows[:, rich.FIRST] = first + 2 * np.arange(away.size)
+        rich_rows[:, rich.LAST] = rich_rows[:, rich.FIRST] + 2
+        self.rich_rows, self.legs = np.concatenate((self.rich_rows, rich_rows)), np.concatenate((self.legs, legs))

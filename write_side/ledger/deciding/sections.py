@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +34,7 @@ def sections_of(state: State, gathered: Gathered, output: used.Output, counts: I
         "accounts": _opened(state, gathered, opened[: counts[used.OPENED]]),
         "outcomes": {
             "id": gathered.ids,
-            "kind": gathered.kind,
+            "kind": gathered.commands.kind,
             "code": code,
             "back": gathered.back,
             "row": gathered.row,
@@ -49,7 +49,7 @@ def sections_of(state: State, gathered: Gathered, output: used.Output, counts: I
 
 
 def _taped(tape: Int64s) -> Sections:
-    """The sections that only orders fill."""
+    """The sections that only rich commands fill."""
     sort = tape[:, 0]
     held, flags = tape[sort == used.HELD_AFTER], tape[sort == used.FLAGS_AFTER]
     steps, links = tape[sort == used.STEP_ROW], tape[sort == used.LINK]
@@ -102,101 +102,100 @@ def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
 
 def _told_again(gathered: Gathered, code: npt.NDArray[np.uint8], available: Int64s) -> Sections:
     """Commands that their entries do not show: refused ones, those begun across partitions, and all with details."""
-    told = _IS_REFUSAL[code] | (code == Code.PENDING)
-    details = gathered.batch.details
+    is_client, details = gathered.client >= 0, gathered.batch.details
+    is_hidden = is_client & (_IS_REFUSAL[code] | (code == Code.PENDING))
     if details is None:
-        rows = np.flatnonzero(told & (gathered.client >= 0))
-        if not rows.size:
-            return {}
-        return {"legs": _by_outcome(rows, gathered, available, *_plain_legs(gathered, rows))[0]}
-    told |= (gathered.client >= 0) & (code != Code.REPEATED) & (code != Code.EXISTS)
-    at = np.flatnonzero(gathered.client >= 0)[details.row]  # the outcomes of the commands with details
-    has_details = np.zeros(len(code), np.bool_)
-    has_details[at] = True
-    plain = np.flatnonzero(_IS_REFUSAL[code] | (code == Code.PENDING))
-    plain = plain[(gathered.client[plain] >= 0) & ~has_details[plain]]
-    kept = np.flatnonzero(told[at])
-    parts = (
-        _plain_legs(gathered, plain),
-        _detailed_legs(gathered.batch, details, kept, at),
-        _change_legs(gathered, at[kept]),
+        hidden = np.flatnonzero(is_hidden)
+        return {"legs": _legs_section(_by_outcome(_plain_legs(gathered, hidden)), available)} if hidden.size else {}
+    detailed = np.flatnonzero(is_client)[details.row]  # the outcomes of the commands with details
+    is_hidden[detailed] = False
+    kept = np.flatnonzero(code[detailed] != Code.REPEATED)
+    outcome = detailed[kept]
+    legs = _by_outcome(
+        _plain_legs(gathered, np.flatnonzero(is_hidden)),
+        _detailed_legs(gathered.batch, details, kept, outcome),
+        _change_legs(gathered, outcome),
     )
-    columns = [
-        pa.concat_arrays(pieces) if isinstance(pieces[0], pa.Array) else np.concatenate(pieces)
-        for pieces in zip(*parts, strict=True)
-    ]
-    legs, order = _by_outcome(np.concatenate((plain, at[kept])), gathered, available, *columns)
-    if_version, if_available = columns[4][order], columns[5][order]
-    conditions = np.flatnonzero((if_version != ANY_VERSION) | (if_available != ANY_AVAILABLE))
-    rows = details.row[kept]
+    conditions = np.flatnonzero((legs.if_version != ANY_VERSION) | (legs.if_available != ANY_AVAILABLE))
     return {
-        "legs": legs,
+        "legs": _legs_section(legs, available),
         "details": {
-            "outcome": at[kept],
-            "fingerprint": np.ascontiguousarray(gathered.prints[:, at[kept]].T).view(np.uint8).reshape(-1, 16),
+            "outcome": outcome,
+            "fingerprint": np.ascontiguousarray(gathered.commands.prints[:, outcome].T).view(np.uint8).reshape(-1, 16),
             "deadline_us": details.deadline_us[kept],
             "option": details.option[kept],
-            "amount": gathered.batch.amount[rows],
+            "amount": gathered.batch.amount[details.row[kept]],
             "reference": details.reference.take(pa.array(kept)),
             "metadata": details.metadata.take(pa.array(kept)),
         },
         "conditions": {
             "leg": conditions,
-            "if_version": if_version[conditions],
-            "if_available": if_available[conditions],
+            "if_version": legs.if_version[conditions],
+            "if_available": legs.if_available[conditions],
         },
     }
 
 
-Legs = tuple[Int64s, pa.Array, Int64s, pa.Array, Int64s, Int64s]
-"""outcome, account, amount, asset, if_version, if_available of each leg."""
+class _Legs(NamedTuple):
+    """Columns of the legs that are told."""
+
+    outcome: Int64s
+    account: pa.Array
+    amount: Int64s
+    asset: pa.Array
+    if_version: Int64s
+    if_available: Int64s
 
 
-def _by_outcome(
-    _rows: Int64s, gathered: Gathered, available: Int64s, outcome: Int64s, account: pa.Array, amount: Int64s,
-    asset: pa.Array, _if_version: Int64s, _if_available: Int64s,
-) -> tuple[dict[str, Any], Int64s]:  # fmt: skip
-    """The legs section, and the order in which the given legs stand in it. The first leg of an outcome tells its available."""
-    order = np.argsort(outcome, kind="stable")
-    outcome = outcome[order]
-    first = np.ones(len(outcome), np.bool_)
-    first[1:] = outcome[1:] != outcome[:-1]
+def _by_outcome(*parts: _Legs) -> _Legs:
+    """All of these legs, in the order of their outcomes."""
+    order = np.argsort(np.concatenate([part.outcome for part in parts]), kind="stable")
     taken = pa.array(order)
-    return {
-        "outcome": outcome,
-        "account": account.take(taken),
-        "amount": amount[order],
-        "asset": asset.take(taken),
-        "available": np.where(first, available[outcome], NOT_TOLD),
-    }, order
-
-
-def _plain_legs(gathered: Gathered, rows: Int64s) -> Legs:
-    """Two legs a transfer, one an opening (its floor as the amount)."""
-    batch = gathered.batch
-    client = gathered.client[rows]
-    transfer = batch.kind[client] == Kind.TRANSFER
-    outcome = np.concatenate((rows, rows[transfer]))
-    command = np.concatenate((client, client[transfer]))
-    gives = np.where(transfer & (batch.amount[client] != NO_FLOOR), -batch.amount[client], batch.amount[client])
-    none = np.full(len(outcome), ANY_VERSION, np.int64)
-    return (
-        outcome,
-        pa.concat_arrays([batch.debit.take(pa.array(client)), batch.credit.take(pa.array(client[transfer]))]),
-        np.concatenate((gives, batch.amount[client[transfer]])),
-        pa.array(batch.assets, pa.utf8()).take(pa.array(batch.asset[command])),
-        none,
-        np.full(len(outcome), ANY_AVAILABLE, np.int64),
+    return _Legs(
+        *(
+            pa.concat_arrays(pieces).take(taken) if isinstance(pieces[0], pa.Array) else np.concatenate(pieces)[order]
+            for pieces in zip(*parts, strict=True)
+        )
     )
 
 
-def _detailed_legs(batch: CommandBatch, details: Details, kept: npt.NDArray[np.intp], at: npt.NDArray[np.intp]) -> Legs:
+def _legs_section(legs: _Legs, available: Int64s) -> dict[str, Any]:
+    """The first leg of an outcome tells its available."""
+    first = np.ones(len(legs.outcome), np.bool_)
+    first[1:] = legs.outcome[1:] != legs.outcome[:-1]
+    told = np.where(first, available[legs.outcome], NOT_TOLD)
+    names = ("outcome", "account", "amount", "asset")
+    return dict(zip(names, legs[:4], strict=True)) | {"available": told}
+
+
+def _plain_legs(gathered: Gathered, rows: npt.NDArray[np.intp]) -> _Legs:
+    """Two legs a transfer, one an opening (its floor as the amount)."""
+    batch, client = gathered.batch, gathered.client[rows]
+    is_transfer = batch.kind[client] == Kind.TRANSFER
+    pays = client[is_transfer]
+    gives = np.where(is_transfer & (batch.amount[client] != NO_FLOOR), -batch.amount[client], batch.amount[client])
+    asset = pa.array(batch.assets, pa.utf8())
+    count = len(client) + len(pays)
+    return _Legs(
+        np.concatenate((rows, rows[is_transfer])),
+        pa.concat_arrays([batch.debit.take(pa.array(client)), batch.credit.take(pa.array(pays))]),
+        np.concatenate((gives, batch.amount[pays])),
+        asset.take(pa.array(batch.asset[np.concatenate((client, pays))])),
+        np.full(count, ANY_VERSION, np.int64),
+        np.full(count, ANY_AVAILABLE, np.int64),
+    )
+
+
+def _detailed_legs(
+    batch: CommandBatch, details: Details, kept: npt.NDArray[np.intp], outcome: npt.NDArray[np.intp]
+) -> _Legs:
+    """The legs of the commands in these rows of the details; outcome: of each of them."""
     sizes = np.diff(details.first_leg)[kept]
     ends = np.cumsum(sizes)
     total = int(ends[-1]) if len(ends) else 0
     leg = np.repeat(details.first_leg[:-1][kept] - (ends - sizes), sizes) + np.arange(total)
-    return (
-        np.repeat(at[kept], sizes),
+    return _Legs(
+        np.repeat(outcome, sizes),
         details.account.take(pa.array(leg)),
         details.leg_amount[leg],
         pa.array(batch.assets, pa.utf8()).take(pa.array(details.leg_asset[leg])),
@@ -205,11 +204,11 @@ def _detailed_legs(batch: CommandBatch, details: Details, kept: npt.NDArray[np.i
     )
 
 
-def _change_legs(gathered: Gathered, rows: npt.NDArray[np.intp]) -> Legs:
+def _change_legs(gathered: Gathered, rows: npt.NDArray[np.intp]) -> _Legs:
     """A change of flags has one leg of no amount: its account."""
-    rows = rows[gathered.kind[rows] == Kind.CHANGE]
+    rows = rows[gathered.commands.kind[rows] == Kind.CHANGE]
     n = len(rows)
-    return (
+    return _Legs(
         rows,
         gathered.batch.debit.take(pa.array(gathered.client[rows])),
         np.zeros(n, np.int64),

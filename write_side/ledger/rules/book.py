@@ -1,7 +1,7 @@
 """The book: everything one partition's decision reads and writes, as named tuples of arrays that the compiled rules pass on.
 
-The tape, int64[t, TAPE_WIDTH], has what only orders say, a row each: what sort of row it is, and its values, as `columns.py` has
-them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
+The tape, int64[t, TAPE_WIDTH], has what only rich commands say, a row each: what sort of row it is, and its values, as
+`columns.py` has them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, touch
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, Accounts, touch
 from write_side.contract.state.pending import PendingArrays, drop, take_in
 from write_side.contract.state.pending_columns import (
     BEGUN,
@@ -31,14 +31,6 @@ from write_side.contract.state.pending_index import note_pending
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
-
-
-class Accounts(NamedTuple):
-    """Account rows (`account_rows.py`)."""
-
-    rows: Int64s
-    changed_at_us: Int64s
-    touched: Int64s
 
 
 class Lookup(NamedTuple):
@@ -173,19 +165,10 @@ def change(accounts, digest, output, counts, at_us, outcome, number, posted, hel
 @njit_inner
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
-    rows = book.accounts.rows
-    note(book, np.int64(FLAGS_AFTER), book.counts[ENTRIES], flags, np.int64(0))
-    change(
-        book.accounts,
-        book.digest,
-        book.output,
-        book.counts,
-        book.times.created_at_us,
-        outcome,
-        number,
-        np.int64(0),
-        np.int64(0),
-    )
+    accounts, output, counts = book.accounts, book.output, book.counts
+    rows, at_us, none = accounts.rows, book.times.created_at_us, np.int64(0)
+    note(book, np.int64(FLAGS_AFTER), counts[ENTRIES], flags, none)
+    change(accounts, book.digest, output, counts, at_us, outcome, number, none, none)
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 

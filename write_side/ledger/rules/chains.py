@@ -11,14 +11,13 @@ import numpy as np
 from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import POSTED, VERSION, untouch
-from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
 from write_side.contract.state.pending_columns import LEG_AMOUNT
-from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.codes import Code
-from write_side.ledger.commands.order_columns import FIRST, LAST
+from write_side.ledger.rules.asked import asked_legs
 from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.rules.legs import number_of_leg
+from write_side.ledger.rules.plain_transfers import number_of
 
 CHAIN: Final = 0
 BEGAN: Final = 1
@@ -33,7 +32,6 @@ _BEFORE: Final = np.int64(BEFORE)
 _ZERO: Final = np.int64(0)
 _DONE: Final = np.int64(Code.DONE)
 _BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
-_WORLD_A, _WORLD_B = WORLD_KEY
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
@@ -55,77 +53,71 @@ def is_chain_refused(chain_state):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def end_chain_row(book, ids, commands, orders, chain_state, row, refused):  # type: ignore[no-untyped-def]
+def end_chain_row(book, ids, commands, chain_state, row, refused):  # type: ignore[no-untyped-def]
     """A row is decided: the first refusal in an atomic chain takes back what the rows before it did."""
     if refused and chain_state[CHAIN] != 0 and chain_state[FAILED] == 0:
         chain_state[FAILED] = 1
         if chain_state[CHAIN] > 0:
-            _take_back(book, ids, commands, orders, chain_state, row)
+            _take_back(book, ids, commands, chain_state, row)
 
 
 @njit_inner
-def note_before(book, commands, orders, row):  # type: ignore[no-untyped-def]
+def note_before(book, commands, row):  # type: ignore[no-untyped-def]
     """Note when the accounts of an atomic chain's row were changed last, where this block has not changed them yet."""
-    accounts, lookup, systems, times = book.accounts, book.lookup, book.systems, book.times
-    rows, changed_at_us = accounts.rows, accounts.changed_at_us
-    _, _, debit_a, debit_b, credit_a, credit_b, _, assets, _, _, _, order = commands
-    if order[row] >= 0:
-        for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
-            number = number_of_leg(book, orders[1], leg)
-            if number >= 0 and changed_at_us[number] != times.created_at_us:
-                note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+    if commands.rich[row] >= 0:
+        legs = asked_legs(commands, row)
+        for leg in range(legs.first, legs.last):
+            _note_before(book, number_of_leg(book, legs.pool, leg))
         return
-    for a, b in ((debit_a[row], debit_b[row]), (credit_a[row], credit_b[row])):
-        number = np.int64(-1)
-        if not (a == _WORLD_A and b == _WORLD_B):
-            number = find_row(rows, lookup.slots, lookup.secret, a, b)
-        elif assets[row] >= 0:
-            number = systems.world[assets[row]]
-        if number >= 0 and changed_at_us[number] != times.created_at_us:
-            note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+    asset = commands.asset[row]
+    _note_before(book, number_of(book, commands.debit_a[row], commands.debit_b[row], asset))
+    _note_before(book, number_of(book, commands.credit_a[row], commands.credit_b[row], asset))
 
 
 @njit_inner
-def _take_back(book, ids, commands, orders, chain_state, end):  # type: ignore[no-untyped-def]
+def _note_before(book, number):  # type: ignore[no-untyped-def]
+    changed_at_us = book.accounts.changed_at_us
+    if number >= 0 and changed_at_us[number] != book.times.created_at_us:
+        note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+
+
+@njit_inner
+def _take_back(book, ids, commands, chain_state, end):  # type: ignore[no-untyped-def]
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
-    accounts, lookup, systems, digest, output, counts = (
-        book.accounts,
-        book.lookup,
-        book.systems,
-        book.digest,
-        book.output,
-        book.counts,
-    )
-    rows = accounts.rows
-    _, id_pairs, debit_a, debit_b, credit_a, credit_b, amounts, assets, _, _, _, order = commands
+    accounts, output, counts = book.accounts, book.output, book.counts
     for row in range(chain_state[BEGAN], end):
         if output.outcomes[row, CODE] != _DONE:
             continue
-        if order[row] >= 0:
-            for leg in range(orders[0][order[row], FIRST], orders[0][order[row], LAST]):
-                number = number_of_leg(book, orders[1], leg)
-                rows[number, POSTED] -= orders[1][leg, LEG_AMOUNT]
-                rows[number, VERSION] -= 1
-        else:
-            for a, b, amount in (
-                (debit_a[row], debit_b[row], amounts[row]),
-                (credit_a[row], credit_b[row], -amounts[row]),
-            ):
-                if a == _WORLD_A and b == _WORLD_B:
-                    number = systems.world[assets[row]]
-                else:
-                    number = find_row(rows, lookup.slots, lookup.secret, a, b)
-                rows[number, POSTED] += amount
-                rows[number, VERSION] -= 1
+        _move_back(book, commands, row)
         output.outcomes[row, CODE] = _BATCH_REFUSED
         output.outcomes[row, AVAILABLE] = _NOT_TOLD
-        id_row = find_id(ids[0], id_pairs[row, 0], id_pairs[row, 1])
+        id_row = find_id(ids.table, commands.ids[row, 0], commands.ids[row, 1])
         if id_row >= 0:  # else the cut-off has passed it meanwhile
-            ids[0][0][id_row, AMOUNT] = np.uint64(REFUSED)
-            ids[0][0][id_row, PARTIES] = np.uint64(0)
+            ids.table.rows[id_row, AMOUNT] = np.uint64(REFUSED)
+            ids.table.rows[id_row, PARTIES] = np.uint64(0)
     tape = output.tape
     for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
         if tape[at, 0] == _BEFORE:
-            untouch(rows, accounts.changed_at_us, accounts.touched, digest, tape[at, 1], tape[at, 2])
+            untouch(accounts.rows, accounts.changed_at_us, accounts.touched, book.digest, tape[at, 1], tape[at, 2])
     counts[ENTRIES] = chain_state[FIRST_ENTRY]
     counts[TAPE] = chain_state[FIRST_TAPED]
+
+
+@njit_inner
+def _move_back(book, commands, row):  # type: ignore[no-untyped-def]
+    """Give the accounts of a done transfer their sums and versions of before."""
+    rows = book.accounts.rows
+    if commands.rich[row] >= 0:
+        legs = asked_legs(commands, row)
+        for leg in range(legs.first, legs.last):
+            number = number_of_leg(book, legs.pool, leg)
+            rows[number, POSTED] -= legs.pool[leg, LEG_AMOUNT]
+            rows[number, VERSION] -= 1
+        return
+    amount, asset = commands.amount[row], commands.asset[row]
+    debit = number_of(book, commands.debit_a[row], commands.debit_b[row], asset)
+    credit = number_of(book, commands.credit_a[row], commands.credit_b[row], asset)
+    rows[debit, POSTED] += amount
+    rows[debit, VERSION] -= 1
+    rows[credit, POSTED] -= amount
+    rows[credit, VERSION] -= 1

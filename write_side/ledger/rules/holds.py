@@ -10,12 +10,10 @@ from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.pending import add_leg, add_pending, find_pending
 from write_side.contract.state.pending_columns import (
-    DEADLINE_US,
     FINAL_BIT,
-    FIRST_LEG,
+    HOLD_DEADLINE_US,
     LEG_AMOUNT,
     LEG_ASSET,
-    LEG_COUNT,
     LEG_IF_AVAILABLE,
     LEG_IF_VERSION,
     LEG_KEY_A,
@@ -23,16 +21,19 @@ from write_side.contract.state.pending_columns import (
     LEG_PARTITION,
     LEG_STEP,
     LEG_WIDTH,
-    LINK_A,
-    LINK_B,
     OPTION,
     STATE,
+    SUBJECT_A,
+    SUBJECT_B,
     HoldState,
     What,
 )
+from write_side.contract.state.pending_index import LEGS_END
 from write_side.contract.words.codes import Code
+from write_side.ledger.commands.rich_columns import DEADLINE_US, OTHER_A, OTHER_B
+from write_side.ledger.rules.asked import ANY_STEP, Legs, legs_of
 from write_side.ledger.rules.book import end_pending, keep_pending
-from write_side.ledger.rules.legs import ANY_STEP, check_legs, is_world, legs_fit, move_legs
+from write_side.ledger.rules.legs import check_legs, is_world, legs_fit, move_legs
 
 _DONE: Final = np.int64(Code.DONE)
 _PENDING: Final = np.int64(Code.PENDING)
@@ -69,59 +70,59 @@ def is_elsewhere(leg, lookup):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def any_elsewhere(legs, first, last, lookup):  # type: ignore[no-untyped-def]
-    """Whether one of the legs [first, last) is in another partition."""
-    for i in range(first, last):  # noqa: SIM110 -- numba knows no any()
-        if is_elsewhere(legs[i], lookup):
+def any_elsewhere(legs, lookup):  # type: ignore[no-untyped-def]
+    """Whether one of the legs is in another partition."""
+    for i in range(legs.first, legs.last):  # noqa: SIM110 -- numba knows no any()
+        if is_elsewhere(legs.pool[i], lookup):
             return True
     return False
 
 
 @njit_inner
-def transfer_legs(book, outcome, legs, first, last):  # type: ignore[no-untyped-def]
+def transfer_legs(book, outcome, legs):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
-    code, available = check_legs(book, legs, first, last, ANY_STEP, _ZERO)
+    code, available = check_legs(book, legs, _ZERO)
     if code != _DONE:
         return code, available
-    if not legs_fit(book, legs, first, last, ANY_STEP, _GIVES, _RECEIVES):
+    if not legs_fit(book, legs, _GIVES, _RECEIVES):
         return _LIMITED, _NOT_TOLD
-    move_legs(book, outcome, legs, first, last, ANY_STEP, _GIVES, _RECEIVES)
+    move_legs(book, outcome, legs, _GIVES, _RECEIVES)
     return _DONE, _NOT_TOLD
 
 
 @njit_inner
-def hold(book, outcome, id_a, id_b, deadline_us, option, legs, first, last):  # type: ignore[no-untyped-def]
+def hold(book, asked, option):  # type: ignore[no-untyped-def]
     """Authorise: the code and its available."""
-    lookup, table, times = book.lookup, book.table, book.times
-    for i in range(first, last):
-        if legs[i, LEG_AMOUNT] < 0 and is_elsewhere(legs[i], lookup):
+    lookup, table, times, legs = book.lookup, book.table, book.times, asked.legs
+    pool, deadline_us = legs.pool, asked.row[DEADLINE_US]
+    for i in range(legs.first, legs.last):
+        if pool[i, LEG_AMOUNT] < 0 and is_elsewhere(pool[i], lookup):
             return _SPANS, _NOT_TOLD
     if 0 < deadline_us <= times.created_at_us:
         return _PASSED, _NOT_TOLD
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
-    for i in range(first, last):
-        legs[i, LEG_STEP] = 1 if is_elsewhere(legs[i], lookup) else 0
-    code, available = check_legs(book, legs, first, last, _ZERO, _ZERO)
+    for i in range(legs.first, legs.last):
+        pool[i, LEG_STEP] = 1 if is_elsewhere(pool[i], lookup) else 0
+    here = Legs(pool, legs.first, legs.last, _ZERO)
+    code, available = check_legs(book, here, _ZERO)
     if code != _DONE:
         return code, available
-    if not legs_fit(book, legs, first, last, _ZERO, _GIVES, _RECEIVES) or not legs_fit(
-        book, legs, first, last, _ZERO, _HOLDS, _NOTHING
-    ):
+    if not legs_fit(book, here, _GIVES, _RECEIVES) or not legs_fit(book, here, _HOLDS, _NOTHING):
         return _LIMITED, _NOT_TOLD
-    move_legs(book, outcome, legs, first, last, _ZERO, _HOLDS, _NOTHING)
-    row = add_pending(table, id_a, id_b, _HOLD, times.created_at_us)
+    move_legs(book, asked.outcome, here, _HOLDS, _NOTHING)
+    row = add_pending(table, asked.id_a, asked.id_b, _HOLD, times.created_at_us)
     rows = table.rows
     rows[row, STATE] = _OPEN_HOLD
     rows[row, OPTION] = option
-    rows[row, DEADLINE_US] = deadline_us
-    for i in range(first, last):
-        leg = add_leg(table, row, legs[i])
-        elsewhere = legs[i, LEG_STEP] == 1
+    rows[row, HOLD_DEADLINE_US] = deadline_us
+    for i in range(legs.first, legs.last):
+        leg = add_leg(table, row, pool[i])
+        elsewhere = pool[i, LEG_STEP] == 1
         table.legs[leg, LEG_STEP] = 0
         table.legs[leg, LEG_PARTITION] = np.int64(
-            np.uint64(legs[i, LEG_KEY_A]) % lookup.partitions if elsewhere else lookup.partition
+            np.uint64(pool[i, LEG_KEY_A]) % lookup.partitions if elsewhere else lookup.partition
         )
-    keep_pending(book, outcome, row, _ZERO, _ONE)
+    keep_pending(book, asked.outcome, row, _ZERO, _ONE)
     return _DONE, _NOT_TOLD
 
 
@@ -135,76 +136,86 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
         return row, _UNKNOWN
     if rows[row, STATE] == _BUSY_HOLD:
         return row, _BUSY
-    if 0 < rows[row, DEADLINE_US] <= times.created_at_us:
+    if 0 < rows[row, HOLD_DEADLINE_US] <= times.created_at_us:
         return row, _UNKNOWN
     return row, _DONE
 
 
-@njit_inner
-def _captured(table, row, amount, legs, first, last):  # type: ignore[no-untyped-def]
-    """Lay out the legs that a capture moves in the free end of the pool; where, first and last, empty when the hold has not
-    that much left.
+@njit_inlined
+def _is_same_account(one, other):  # type: ignore[no-untyped-def]
+    """Whether two legs are of one account and asset: in a hold, and in what captures it."""
+    return (
+        one[LEG_KEY_A] == other[LEG_KEY_A] and one[LEG_KEY_B] == other[LEG_KEY_B] and one[LEG_ASSET] == other[LEG_ASSET]
+    )
 
-    amount, legs: as `commands.Capture` has them. Conditions of the hold were tested when it was made.
+
+@njit_inlined
+def _wanted(left, amount, legs):  # type: ignore[no-untyped-def]
+    """What a capture moves of a hold's leg: an amount of both, what its own legs say of the account, or all that is left."""
+    if amount > 0:
+        return amount if left[LEG_AMOUNT] > 0 else -amount
+    if legs.last == legs.first:
+        return left[LEG_AMOUNT]
+    for i in range(legs.first, legs.last):
+        if _is_same_account(legs.pool[i], left):
+            return legs.pool[i, LEG_AMOUNT]
+    return _ZERO
+
+
+@njit_inlined
+def _lay_out(pool, to, left, amount):  # type: ignore[no-untyped-def]
+    """So much of a hold's leg as one to be moved. Its conditions were tested when the hold was made."""
+    for word in range(LEG_WIDTH):
+        pool[to, word] = left[word]
+    pool[to, LEG_AMOUNT] = amount
+    pool[to, LEG_STEP] = 0
+    pool[to, LEG_IF_VERSION] = -1
+    pool[to, LEG_IF_AVAILABLE] = _NOT_TOLD
+
+
+@njit_inner
+def _captured(table, row, amount, legs):  # type: ignore[no-untyped-def]
+    """The legs that a capture moves, laid out in the free end of the pool; none when the hold has not that much left.
+
+    amount, legs: as `commands.Capture` has them.
     """
-    rows, pool, counts = table.rows, table.legs, table.counts
-    start, count = rows[row, FIRST_LEG], rows[row, LEG_COUNT]
-    at = counts[1] + _BEHIND_A_PROCESS
-    if amount > 0 and (count != 2 or last > first):
-        return at, at
+    pool, held = table.legs, legs_of(table, row, ANY_STEP)
+    first = table.counts[LEGS_END] + _BEHIND_A_PROCESS
+    nothing = Legs(pool, first, first, ANY_STEP)
+    held_legs, said_legs = held.last - held.first, legs.last - legs.first
+    if amount > 0 and (held_legs != 2 or said_legs > 0):
+        return nothing
     # `decide.py` makes room for each capture of a block; nothing is ever written behind the end of the pool.
-    assert at + count <= len(pool)
-    end = at
-    for i in range(count):
-        left = pool[start + i, LEG_AMOUNT]
-        wanted = left
-        if amount > 0:
-            wanted = amount if left > 0 else -amount
-        elif last > first:
-            wanted = np.int64(0)
-            for leg in range(first, last):
-                if (
-                    legs[leg, LEG_KEY_A] == pool[start + i, LEG_KEY_A]
-                    and legs[leg, LEG_KEY_B] == pool[start + i, LEG_KEY_B]
-                    and legs[leg, LEG_ASSET] == pool[start + i, LEG_ASSET]
-                ):
-                    wanted = legs[leg, LEG_AMOUNT]
+    assert first + held_legs <= len(pool)
+    last = first
+    for i in range(held.first, held.last):
+        wanted, left = _wanted(pool[i], amount, legs), pool[i, LEG_AMOUNT]
         if wanted == 0:
             continue
         if (wanted > 0) != (left > 0) or abs(wanted) > abs(left):
-            return at, at
-        for word in range(LEG_WIDTH):
-            pool[end, word] = pool[start + i, word]
-        pool[end, LEG_AMOUNT] = wanted
-        pool[end, LEG_STEP] = 0
-        pool[end, LEG_IF_VERSION] = -1
-        pool[end, LEG_IF_AVAILABLE] = _NOT_TOLD
-        end += 1
-    if last > first and end - at != last - first:
-        return at, at
-    return at, end
+            return nothing
+        _lay_out(pool, last, pool[i], wanted)
+        last += 1
+    if said_legs > 0 and last - first != said_legs:  # one of them is not of the hold
+        return nothing
+    return Legs(pool, first, last, ANY_STEP)
 
 
 @njit_inner
-def _take_from_hold(table, row, first, last, sign):  # type: ignore[no-untyped-def]
+def _take_from_hold(table, row, moved, sign):  # type: ignore[no-untyped-def]
     """Lower (sign -1) or raise again (+1) what is left of a hold by legs of the pool; `@world` may be shared out among them."""
-    rows, pool = table.rows, table.legs
-    for leg in range(rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]):
-        for i in range(first, last):
-            if (
-                pool[i, LEG_KEY_A] == pool[leg, LEG_KEY_A]
-                and pool[i, LEG_KEY_B] == pool[leg, LEG_KEY_B]
-                and pool[i, LEG_ASSET] == pool[leg, LEG_ASSET]
-            ):
+    pool, held = table.legs, legs_of(table, row, ANY_STEP)
+    for leg in range(held.first, held.last):
+        for i in range(moved.first, moved.last):
+            if _is_same_account(pool[i], pool[leg]):
                 pool[leg, LEG_AMOUNT] += sign * pool[i, LEG_AMOUNT]
 
 
 @njit_inner
 def _is_used_up(table, row):  # type: ignore[no-untyped-def]
-    rows, pool = table.rows, table.legs
-    first = rows[row, FIRST_LEG]
-    for leg in range(first, first + rows[row, LEG_COUNT]):  # noqa: SIM110 -- numba knows no all()
-        if pool[leg, LEG_AMOUNT] != 0:
+    held = legs_of(table, row, ANY_STEP)
+    for leg in range(held.first, held.last):  # noqa: SIM110 -- numba knows no all()
+        if held.pool[leg, LEG_AMOUNT] != 0:
             return False
     return True
 
@@ -212,13 +223,11 @@ def _is_used_up(table, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     """Let go what is left, and end the hold."""
-    table = book.table
-    rows, pool = table.rows, table.legs
-    first, last = rows[row, FIRST_LEG], rows[row, FIRST_LEG] + rows[row, LEG_COUNT]
-    for leg in range(first, last):
+    held = legs_of(book.table, row, _ZERO)
+    for leg in range(held.first, held.last):
         # What receives has nothing held, and may live elsewhere.
-        pool[leg, LEG_STEP] = 0 if pool[leg, LEG_AMOUNT] < 0 else 1
-    move_legs(book, outcome, pool, first, last, _ZERO, _LETS_GO, _NOTHING)
+        held.pool[leg, LEG_STEP] = 0 if held.pool[leg, LEG_AMOUNT] < 0 else 1
+    move_legs(book, outcome, held, _LETS_GO, _NOTHING)
     end_pending(book, outcome, row, _ZERO)
 
 
@@ -233,34 +242,33 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def capture(book, outcome, hold_a, hold_b, amount, option, legs, first, last):  # type: ignore[no-untyped-def]
-    """Move what a hold holds: the code and its available, and what a transfer across partitions is begun of when the code is
-    PENDING because legs are elsewhere: the hold's row, and the first and last leg in the pool. Nothing has moved then."""
-    lookup, table = book.lookup, book.table
-    row, code = _find_hold(book, hold_a, hold_b)
+def capture(book, asked, option):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code and its available, and the hold's row and the legs that a transfer across partitions is
+    begun of when the code is PENDING, because some are elsewhere. Nothing has moved then."""
+    table, outcome = book.table, asked.outcome
+    row, code = _find_hold(book, asked.row[OTHER_A], asked.row[OTHER_B])
     if code != _DONE:
-        return code, _NOT_TOLD, row, _ZERO, _ZERO
-    pool = table.legs
-    start, end = _captured(table, row, amount, legs, first, last)
-    if start == end:
-        return _EXCEEDED, _NOT_TOLD, row, start, end
-    if any_elsewhere(pool, start, end, lookup):
-        return _PENDING, _NOT_TOLD, row, start, end
-    code, available = check_legs(book, pool, start, end, ANY_STEP, _ONE)
-    if code == _DONE and not legs_fit(book, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES):
+        return code, _NOT_TOLD, row, asked.legs
+    captured = _captured(table, row, asked.amount, asked.legs)
+    if captured.first == captured.last:
+        return _EXCEEDED, _NOT_TOLD, row, captured
+    if any_elsewhere(captured, book.lookup):
+        return _PENDING, _NOT_TOLD, row, captured
+    code, available = check_legs(book, captured, _ONE)
+    if code == _DONE and not legs_fit(book, captured, _GIVES_HELD, _RECEIVES):
         code = _LIMITED
     if code == _DONE:
-        move_legs(book, outcome, pool, start, end, ANY_STEP, _GIVES_HELD, _RECEIVES)
-        _take_from_hold(table, row, start, end, -_ONE)
+        move_legs(book, outcome, captured, _GIVES_HELD, _RECEIVES)
+        _take_from_hold(table, row, captured, -_ONE)
         _after_capture(book, outcome, row, option & FINAL_BIT)
-    return code, available, row, start, end
+    return code, available, row, captured
 
 
 @njit_inner
-def set_aside(book, outcome, row, start, end):  # type: ignore[no-untyped-def]
+def set_aside(book, outcome, row, captured):  # type: ignore[no-untyped-def]
     """Legs of the pool that a capture across partitions has begun to move: the hold is busy until `end_capture`."""
     table = book.table
-    _take_from_hold(table, row, start, end, -_ONE)
+    _take_from_hold(table, row, captured, -_ONE)
     table.rows[row, STATE] = _BUSY_HOLD
     keep_pending(book, outcome, row, _ZERO, _ONE)
 
@@ -270,23 +278,22 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book.table
     rows = table.rows
-    row = find_pending(table, rows[process, LINK_A], rows[process, LINK_B], _HOLD)
+    row = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _HOLD)
     if not done:
-        first = rows[process, FIRST_LEG]
-        _take_from_hold(table, row, first, first + rows[process, LEG_COUNT], _ONE)
+        _take_from_hold(table, row, legs_of(table, process, ANY_STEP), _ONE)
     _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
 
 
 @njit_inner
-def void(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
+def void(book, asked):  # type: ignore[no-untyped-def]
     """Let a hold go; the code."""
-    row, code = _find_hold(book, hold_a, hold_b)
+    row, code = _find_hold(book, asked.row[OTHER_A], asked.row[OTHER_B])
     if code == _DONE:
-        _let_go(book, outcome, row)
+        _let_go(book, asked.outcome, row)
     return code
 
 
 @njit_inner
-def expire(book, outcome, hold_a, hold_b):  # type: ignore[no-untyped-def]
-    """A hold's deadline has come."""
-    _let_go(book, outcome, find_pending(book.table, hold_a, hold_b, _HOLD))
+def expire(book, asked):  # type: ignore[no-untyped-def]
+    """The deadline of the hold of this id has come."""
+    _let_go(book, asked.outcome, find_pending(book.table, asked.id_a, asked.id_b, _HOLD))

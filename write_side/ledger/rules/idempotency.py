@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -16,11 +16,14 @@ from write_side.contract.state.ids import (
     PLACE,
     REFUSED,
     ROW_BITS,
+    IdArrays,
+    IdRow,
     find_id,
     put_id,
 )
 from write_side.contract.state.pending import find_pending
 from write_side.contract.state.pending_columns import What
+from write_side.contract.state.pending_index import ROW_COUNT
 from write_side.contract.words.codes import Code
 from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 
@@ -48,18 +51,23 @@ def _is_open(table, a, b):  # type: ignore[no-untyped-def]
     return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
 
 
+class Ids(NamedTuple):
+    """The table of remembered ids, and how many it should hold."""
+
+    table: IdArrays
+    ids_max: int
+
+
 @njit_inlined
-def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_run):  # type: ignore[no-untyped-def]
+def take_id(book, ids, commands, i, raised, not_run):  # type: ignore[no-untyped-def]
     """Remember the id of row i as this block's: its row in the id table, or one of the negative numbers above.
 
     not_run: a chain that stopped runs nothing new.  raised: the cut-off was just raised for this row.
     """
-    id_pairs, prints = named
-    remembered, ids_max = ids
-    id_rows = remembered[0]
-    at_us, sequence, refuse_before_us, _ = times
-    id_a, id_b = id_pairs[i, 0], id_pairs[i, 1]
-    at = find_id(remembered, id_a, id_b)
+    counts, outcomes, prints, id_rows = book.counts, book.output.outcomes, commands.prints, ids.table.rows
+    at_us, refuse_before_us = book.times.created_at_us, book.times.refuse_ids_before_us
+    id_a, id_b = commands.ids[i, 0], commands.ids[i, 1]
+    at = find_id(ids.table, id_a, id_b)
     if at >= 0:
         if id_rows[at, FINGERPRINT_A] == prints[0, i] and id_rows[at, FINGERPRINT_B] == prints[1, i]:
             outcomes[i, CODE] = _REPEATED
@@ -73,24 +81,28 @@ def take_id(i, named, ids, table, digest, counts, outcomes, times, raised, not_r
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
         outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
         return ANSWERED_REFUSED
-    if id_time_us == at_us and table.counts[0] > 0 and _is_open(table, np.int64(id_a), np.int64(id_b)):
+    if (
+        id_time_us == at_us
+        and book.table.counts[ROW_COUNT] > 0
+        and _is_open(book.table, np.int64(id_a), np.int64(id_b))
+    ):
         outcomes[i, CODE] = _EXPIRED
         return ANSWERED_REFUSED
     if not_run:
         outcomes[i, CODE] = _NOT_RUN
         return ANSWERED_REFUSED
     is_timeless = 0 if has_time(id_a, id_b) else 1
-    if is_timeless and counts[TIMELESS] >= ids_max:
+    if is_timeless and counts[TIMELESS] >= ids.ids_max:
         # To forget an older one before its window would let it run twice.
         outcomes[i, CODE] = _MEMORY_FULL
         return ANSWERED_REFUSED
-    step = max(np.int64(1), ids_max // 16)
+    step = max(np.int64(1), ids.ids_max // 16)
     count, used = counts[IDS], counts[ID_ROWS]
-    if count >= ids_max and (count - ids_max) % step == 0 and not raised:
+    if count >= ids.ids_max and (count - ids.ids_max) % step == 0 and not raised:
         return FULL
-    id_row = put_id(
-        remembered, digest, at, used, id_a, id_b, prints[0, i], prints[1, i], (sequence << ROW_BITS) | i, id_time_us, REFUSED, 0
-    )  # fmt: skip
+    place = (book.times.sequence << ROW_BITS) | i
+    new = IdRow(id_a, id_b, prints[0, i], prints[1, i], place, id_time_us, REFUSED, 0)
+    id_row = put_id(ids.table, book.digest, at, used, new)
     counts[IDS] = count + 1
     counts[ID_ROWS] += 1 if id_row == used else 0
     counts[TIMELESS] += is_timeless

@@ -22,11 +22,11 @@ from write_side.contract.state.pending_columns import (
     LEG_IF_VERSION,
     LEG_KEY_A,
     LEG_KEY_B,
-    LEG_STEP,
 )
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import PRECEDENCE, Code, Flag, Kind
+from write_side.ledger.rules.asked import is_among
 from write_side.ledger.rules.book import change
 
 _LIMIT: Final = np.int64(LIMIT)
@@ -46,8 +46,6 @@ _INSUFFICIENT: Final = np.int64(Code.INSUFFICIENT_AVAILABLE)
 _CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
 _DEBIT_FLAG: Final = np.int64(Flag.DEBIT_FROZEN)
 _CREDIT_FLAG: Final = np.int64(Flag.CREDIT_FROZEN)
-ANY_STEP: Final = np.int64(-1)
-"""All legs, whatever their step."""
 
 
 def _ranks() -> npt.NDArray[np.int64]:
@@ -81,11 +79,11 @@ def world_of(systems, secret, asset_hash):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def number_of_leg(book, legs, leg):  # type: ignore[no-untyped-def]
+def number_of_leg(book, pool, leg):  # type: ignore[no-untyped-def]
     """The account number of a leg here, negative when there is none; `@world` is the one of its asset."""
-    a, b = legs[leg, LEG_KEY_A], legs[leg, LEG_KEY_B]
+    a, b = pool[leg, LEG_KEY_A], pool[leg, LEG_KEY_B]
     if is_world(a, b):
-        return world_of(book.systems, book.lookup.secret, legs[leg, LEG_ASSET])
+        return world_of(book.systems, book.lookup.secret, pool[leg, LEG_ASSET])
     return find_row(book.accounts.rows, book.lookup.slots, book.lookup.secret, np.uint64(a), np.uint64(b))
 
 
@@ -129,87 +127,78 @@ def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def check_legs(book, legs, first, last, step, authorised):  # type: ignore[no-untyped-def]
-    """The code that the rules give for the legs [first, last) of a step (`ANY_STEP`: all), limits apart, and its available."""
+def check_legs(book, legs, authorised):  # type: ignore[no-untyped-def]
+    """The code that the rules give for the legs, limits apart, and its available."""
     code, available = _DONE, _NOT_TOLD
-    for i in range(first, last):
-        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+    for i in range(legs.first, legs.last):
+        if not is_among(legs, i):
             continue
-        found, spendable = _leg_code(
-            book.accounts.rows, book.systems.hashes, number_of_leg(book, legs, i), legs[i], authorised
-        )
+        number = number_of_leg(book, legs.pool, i)
+        found, spendable = _leg_code(book.accounts.rows, book.systems.hashes, number, legs.pool[i], authorised)
         if _RANKS[found] < _RANKS[code]:
             code, available = found, spendable
     return code, available
 
 
 @njit_inner
-def legs_fit(book, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+def legs_fit(book, legs, debit, credit):  # type: ignore[no-untyped-def]
     """Whether no limit is passed when the legs move by these factors of (posted, held, transit).
 
     debit, credit: factors of |amount|, three integers, for legs that give and receive.  The accounts must be there.
     """
-    rows, transit = book.accounts.rows, book.systems.transit
-    for i in range(first, last):
-        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+    rows, transit, pool = book.accounts.rows, book.systems.transit, legs.pool
+    for i in range(legs.first, legs.last):
+        if not is_among(legs, i):
             continue
-        amount = legs[i, LEG_AMOUNT]
-        factors = debit if amount < 0 else credit
-        size = abs(amount)
-        number = number_of_leg(book, legs, i)
+        factors = debit if pool[i, LEG_AMOUNT] < 0 else credit
+        size = abs(pool[i, LEG_AMOUNT])
+        number = number_of_leg(book, pool, i)
         if number < 0 or _passes_limit(rows, number, factors[0] * size, factors[1] * size):
             return False
         through = transit[asset_of(rows, number)]
-        total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+        total = _transit_sum(legs, pool[i, LEG_ASSET], debit, credit)
         if total > _LIMIT or total < -_LIMIT or _passes_limit(rows, through, total, 0):
             return False
     return True
 
 
 @njit_inlined
-def _transit_sum(legs, first, last, step, asset, debit, credit):  # type: ignore[no-untyped-def]
+def _transit_sum(legs, asset, debit, credit):  # type: ignore[no-untyped-def]
     """What the transit account of an asset gets, saturated above the limit: the sum of many amounts may pass 64 bits."""
+    pool = legs.pool
     total = np.int64(0)
-    for i in range(first, last):
-        if (step == ANY_STEP or legs[i, LEG_STEP] == step) and legs[i, LEG_ASSET] == asset:
-            factors = debit if legs[i, LEG_AMOUNT] < 0 else credit
-            total += factors[2] * abs(legs[i, LEG_AMOUNT])
+    for i in range(legs.first, legs.last):
+        if is_among(legs, i) and pool[i, LEG_ASSET] == asset:
+            factors = debit if pool[i, LEG_AMOUNT] < 0 else credit
+            total += factors[2] * abs(pool[i, LEG_AMOUNT])
             if abs(total) > _LIMIT:
                 return _LIMIT + np.int64(1)
     return total
 
 
+@njit_inlined
+def _is_first_of_asset(legs, i):  # type: ignore[no-untyped-def]
+    for j in range(legs.first, i):  # noqa: SIM110 -- numba knows no any()
+        if is_among(legs, j) and legs.pool[j, LEG_ASSET] == legs.pool[i, LEG_ASSET]:
+            return False
+    return True
+
+
 @njit_inner
-def move_legs(book, outcome, legs, first, last, step, debit, credit):  # type: ignore[no-untyped-def]
+def move_legs(book, outcome, legs, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
-    rows, transit = book.accounts.rows, book.systems.transit
-    at_us, counts = book.times.created_at_us, book.counts
-    for i in range(first, last):
-        if step != ANY_STEP and legs[i, LEG_STEP] != step:
+    accounts, digest, output, counts = book.accounts, book.digest, book.output, book.counts
+    at_us, pool = book.times.created_at_us, legs.pool
+    for i in range(legs.first, legs.last):
+        if not is_among(legs, i):
             continue
-        amount = legs[i, LEG_AMOUNT]
-        factors = debit if amount < 0 else credit
-        size = abs(amount)
-        number = number_of_leg(book, legs, i)
+        factors = debit if pool[i, LEG_AMOUNT] < 0 else credit
+        posted, held = factors[0] * abs(pool[i, LEG_AMOUNT]), factors[1] * abs(pool[i, LEG_AMOUNT])
+        number = number_of_leg(book, pool, i)
         if factors[0] != 0 or factors[1] != 0:
-            change(
-                book.accounts,
-                book.digest,
-                book.output,
-                counts,
-                at_us,
-                outcome,
-                number,
-                factors[0] * size,
-                factors[1] * size,
-            )
-        is_first = True
-        for j in range(first, i):
-            if (step == ANY_STEP or legs[j, LEG_STEP] == step) and legs[j, LEG_ASSET] == legs[i, LEG_ASSET]:
-                is_first = False
-                break
-        if is_first:
-            total = _transit_sum(legs, first, last, step, legs[i, LEG_ASSET], debit, credit)
+            change(accounts, digest, output, counts, at_us, outcome, number, posted, held)
+        if _is_first_of_asset(legs, i):
+            total = _transit_sum(legs, pool[i, LEG_ASSET], debit, credit)
             if total != 0:
-                through = transit[asset_of(rows, number)]
-                change(book.accounts, book.digest, book.output, counts, at_us, outcome, through, total, np.int64(0))
+                through = book.systems.transit[asset_of(accounts.rows, number)]
+                change(accounts, digest, output, counts, at_us, outcome, through, total, np.int64(0))

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.account_rows import FLOOR, ROW_KEY, add_account
+from write_side.contract.state.account_rows import FLOOR, ROW_KEY, AccountIndex, NewAccount, add_account
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY
 from write_side.contract.words.atoms import NO_FLOOR
@@ -19,6 +19,7 @@ _EXISTS: Final = int(Code.EXISTS)
 _DIFFER: Final = int(Code.PARTITIONS_DIFFER)
 _COLLIDES: Final = int(Code.ASSET_COLLIDES)
 _OTHER_TERMS: Final = int(Code.ACCOUNT_EXISTS)
+NO_FLAGS: Final = np.int64(0)
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
 _TRANSIT_A, _TRANSIT_B = TRANSIT_KEY
@@ -32,43 +33,38 @@ def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def standing(rows, lookup, a, b, floor, asset, row_key):  # type: ignore[no-untyped-def]
-    """What an opening finds: DONE when the account can be opened. asset: -1 for one that may have no number here."""
-    slots, secret, partition, partitions = lookup
-    if _elsewhere(a, b, partition, partitions):
+def standing(rows, lookup, new):  # type: ignore[no-untyped-def]
+    """What an opening finds: DONE when the account can be opened. Its asset is -1 for one that may have no number here."""
+    if _elsewhere(new.key_a, new.key_b, lookup.partition, lookup.partitions):
         return _DIFFER
-    number = find_row(rows, slots, secret, a, b)
+    number = find_row(rows, lookup.slots, lookup.secret, new.key_a, new.key_b)
     if number < 0:
-        return _DONE if asset >= 0 else _COLLIDES
-    same = np.uint64(rows[number, ROW_KEY]) == row_key and rows[number, FLOOR] == floor
+        return _DONE if new.asset >= 0 else _COLLIDES
+    same = np.uint64(rows[number, ROW_KEY]) == new.row_key and rows[number, FLOOR] == new.floor
     return _EXISTS if same else _OTHER_TERMS
 
 
 @njit_inner
-def open_account(accounts, lookup, systems, system_keys, opened, counts, command, a, b, floor, asset, row_key, at_us):  # type: ignore[no-untyped-def]
+def open_account(book, system_keys, outcome, new):  # type: ignore[no-untyped-def]
     """Open an account, and before it the system accounts of an asset that is new here."""
-    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
-    slots, secret, _, _ = lookup
-    world, transit, _, _ = systems
+    systems, asset = book.systems, new.asset
     world_keys, transit_keys = system_keys
-    if world[asset] < 0:
-        world[asset] = counts[ACCOUNTS]
-        transit[asset] = counts[ACCOUNTS] + 1
-        add_account(
-            rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS], _WORLD_A, _WORLD_B, asset, world_keys[asset],
-            _NO_FLOOR, 0, at_us, True,
-        )  # fmt: skip
-        add_account(
-            rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS] + 1, _TRANSIT_A, _TRANSIT_B, asset,
-            transit_keys[asset], _NO_FLOOR, 0, at_us, True,
-        )  # fmt: skip
-        opened[counts[OPENED]] = _NEW_WORLD - 2 * asset
-        opened[counts[OPENED] + 1] = _NEW_TRANSIT - 2 * asset
-        counts[ACCOUNTS] += 2
-        counts[OPENED] += 2
-    add_account(
-        rows, changed_at_us, touched, slots, secret, counts[ACCOUNTS], a, b, asset, row_key, floor, 0, at_us, False
-    )  # fmt: skip
-    opened[counts[OPENED]] = command
+    if systems.world[asset] < 0:
+        world = NewAccount(_WORLD_A, _WORLD_B, world_keys[asset], asset, _NO_FLOOR, NO_FLAGS)
+        transit = NewAccount(_TRANSIT_A, _TRANSIT_B, transit_keys[asset], asset, _NO_FLOOR, NO_FLAGS)
+        systems.world[asset] = _add(book, _NEW_WORLD - 2 * asset, world, True)
+        systems.transit[asset] = _add(book, _NEW_TRANSIT - 2 * asset, transit, True)
+    _add(book, outcome, new, False)
+
+
+@njit_inner
+def _add(book, opened, new, hidden):  # type: ignore[no-untyped-def]
+    """The number of a new account. opened: what the block says of it (`Output.opened`)."""
+    lookup, counts = book.lookup, book.counts
+    number = counts[ACCOUNTS]
+    index = AccountIndex(lookup.slots, lookup.secret)
+    add_account(book.accounts, index, number, new, book.times.created_at_us, hidden)
+    book.output.opened[counts[OPENED]] = opened
     counts[ACCOUNTS] += 1
     counts[OPENED] += 1
+    return number

@@ -26,11 +26,11 @@ from write_side.contract.state.hash_index import find_row, prefetch_home
 from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.contract.words.codes import Code, Flag, Kind
+from write_side.contract.words.codes import Code, Flag
+from write_side.ledger.rules.asked import is_plain
 from write_side.ledger.rules.book import AVAILABLE, CODE, note_entry
 from write_side.ledger.rules.idempotency import FULL, take_id
 
-_TRANSFER: Final = int(Kind.TRANSFER)
 _DONE: Final = int(Code.DONE)
 _UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
 _MISMATCH: Final = int(Code.ASSET_MISMATCH)
@@ -48,18 +48,19 @@ _WORLD_A, _WORLD_B = WORLD_KEY
 
 
 @njit_inlined
-def _change(rows, changed_at_us, touched, digest, number, delta, at_us):  # type: ignore[no-untyped-def]
-    touch(rows, changed_at_us, touched, digest, number, at_us)
-    rows[number, POSTED] += delta
-    rows[number, VERSION] += 1
+def _change(book, number, delta):  # type: ignore[no-untyped-def]
+    accounts = book.accounts
+    touch(accounts.rows, accounts.changed_at_us, accounts.touched, book.digest, number, book.times.created_at_us)
+    accounts.rows[number, POSTED] += delta
+    accounts.rows[number, VERSION] += 1
 
 
 @njit_inlined
-def _number(rows, slots, secret, world, a, b, asset):  # type: ignore[no-untyped-def]
+def number_of(book, a, b, asset):  # type: ignore[no-untyped-def]
     """The account's number, negative when there is none; `@world` is the one of the asset."""
     if a == _WORLD_A and b == _WORLD_B:
-        return world[asset] if asset >= 0 else np.int64(-1)
-    return find_row(rows, slots, secret, a, b)
+        return book.systems.world[asset] if asset >= 0 else np.int64(-1)
+    return find_row(book.accounts.rows, book.lookup.slots, book.lookup.secret, a, b)
 
 
 @njit(cache=True, nogil=True)
@@ -94,57 +95,51 @@ def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyp
 
 
 @njit_inlined
-def move(i, id_row, sides, accounts, found, ids, digest, output, counts, at_us):  # type: ignore[no-untyped-def]
+def move(book, ids, commands, i, id_row):  # type: ignore[no-untyped-def]
     """A plain transfer between two accounts of this partition: its code."""
-    debit_a, debit_b, credit_a, credit_b, amounts, assets = sides
-    slots, secret, world = found
-    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
-    amount, asset = amounts[i], assets[i]
-    debit = _number(rows, slots, secret, world, debit_a[i], debit_b[i], asset)
-    credit = _number(rows, slots, secret, world, credit_a[i], credit_b[i], asset)
+    rows, output, counts = book.accounts.rows, book.output, book.counts
+    amount, asset = commands.amount[i], commands.asset[i]
+    debit = number_of(book, commands.debit_a[i], commands.debit_b[i], asset)
+    credit = number_of(book, commands.credit_a[i], commands.credit_b[i], asset)
     code, spendable = _transfer_code(rows, debit, credit, asset, amount)
     output.outcomes[i, CODE] = code
     output.outcomes[i, AVAILABLE] = spendable
     if code == _DONE:
-        ids[0][0][id_row, AMOUNT] = np.uint64(amount)
-        ids[0][0][id_row, PARTIES] = np.uint64((debit << 32) | credit)
-        _change(rows, changed_at_us, touched, digest, debit, -amount, at_us)
-        _change(rows, changed_at_us, touched, digest, credit, amount, at_us)
+        ids.table.rows[id_row, AMOUNT] = np.uint64(amount)
+        ids.table.rows[id_row, PARTIES] = np.uint64((debit << 32) | credit)
+        _change(book, debit, -amount)
+        _change(book, credit, amount)
         note_entry(rows, output, counts, i, debit)
         note_entry(rows, output, counts, i, credit)
     return code
 
 
 @njit_inlined
-def prefetch_ahead(i, named, sides, ids, accounts, found):  # type: ignore[no-untyped-def]
+def prefetch_ahead(book, ids, commands, i):  # type: ignore[no-untyped-def]
     """Fetch what rows further on will need."""
-    id_pairs, _ = named
-    debit_a, debit_b, credit_a, credit_b, _, _ = sides
-    slots, secret, _ = found
-    ahead = i + 2 * AHEAD
-    if ahead < len(id_pairs):
-        prefetch_home(ids[0][1], id_pairs[ahead, 0], id_pairs[ahead, 1], ids[0][2])
-        prefetch_home(slots, debit_a[ahead], debit_b[ahead], secret)
-        prefetch_home(slots, credit_a[ahead], credit_b[ahead], secret)
-        prefetch_account(accounts.rows, slots, secret, debit_a[i + AHEAD], debit_b[i + AHEAD])
-        prefetch_account(accounts.rows, slots, secret, credit_a[i + AHEAD], credit_b[i + AHEAD])
+    rows, slots, secret, table = book.accounts.rows, book.lookup.slots, book.lookup.secret, ids.table
+    near, far = i + AHEAD, i + 2 * AHEAD
+    if far < len(commands.ids):
+        prefetch_home(table.slots, commands.ids[far, 0], commands.ids[far, 1], table.secret)
+        prefetch_home(slots, commands.debit_a[far], commands.debit_b[far], secret)
+        prefetch_home(slots, commands.credit_a[far], commands.credit_b[far], secret)
+        prefetch_account(rows, slots, secret, commands.debit_a[near], commands.debit_b[near])
+        prefetch_account(rows, slots, secret, commands.credit_a[near], commands.credit_b[near])
 
 
 @njit_inner
-def plain_run(  # type: ignore[no-untyped-def]
-    start, raised, kind, chain, order, named, sides, accounts, found, ids, table, digest, times, output, counts
-):
+def plain_run(book, ids, commands, start, raised):  # type: ignore[no-untyped-def]
     """Decide the plain transfers from `start` on, up to the first row that is something else, or wants a higher cut-off.
 
     A loop of its own: what has more to it needs so many arrays that the processor's registers would be full of them.
     """
-    for i in range(start, kind.size):
-        if kind[i] != _TRANSFER or order[i] >= 0 or chain[i] != 0:
+    for i in range(start, commands.kind.size):
+        if not is_plain(commands, i):
             return i
-        prefetch_ahead(i, named, sides, ids, accounts, found)
-        id_row = take_id(i, named, ids, table, digest, counts, output.outcomes, times, raised and i == start, False)
+        prefetch_ahead(book, ids, commands, i)
+        id_row = take_id(book, ids, commands, i, raised and i == start, False)
         if id_row == FULL:
             return i
         if id_row >= 0:
-            move(i, id_row, sides, accounts, found, ids, digest, output, counts, times.created_at_us)
-    return kind.size
+            move(book, ids, commands, i, id_row)
+    return commands.kind.size

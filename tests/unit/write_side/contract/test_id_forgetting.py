@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.id_parts import PART_ROWS, have_time
-from write_side.contract.state.ids import SWEEP_AT, SWEPT_A_WORD, IdTable, find_id, put_id
+from write_side.contract.state.ids import SWEEP_AT, SWEPT_A_WORD, IdRow, IdTable, find_id, put_id
 
 Ids = npt.NDArray[np.uint64]
 
@@ -33,7 +33,7 @@ def _put(table: Any, digest: Any, used: int, ids: Any, times: Any, fresh: Any) -
         at = find_id(table, a, b)
         fresh[i] = at < 0
         if at < 0:
-            row = put_id(table, digest, at, used, a, b, a, b, i, times[i], 1, 1)
+            row = put_id(table, digest, at, used, IdRow(a, b, a, b, i, times[i], 1, 1))
             used += 1 if row == used else 0
     return used
 

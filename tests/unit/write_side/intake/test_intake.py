@@ -18,9 +18,9 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.state import Place
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
-from write_side.intake.earlier import Earlier
 from write_side.intake.home import Routed, home_partition
 from write_side.intake.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
+from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     Capture,
@@ -307,7 +307,7 @@ async def test_the_loop_goes_on_while_a_question_waits_for_a_block_to_be_decided
     hold, reverse = Hold(id_at(NOON_US, 2), legs), Reverse(id_at(NOON_US, 3), id_at(NOON_US, 1))
     async with RunningPartition(MemoryRecords(1)) as process:
         await process.submit(ALICE, deposit(1, 7), hold)
-        earlier, outcomes = Earlier({0: process.outcomes}), process.outcomes
+        subjects, outcomes = Subjects({0: process.outcomes}), process.outcomes
         deciding, turned = threading.Event(), threading.Event()
         loop_went_on: list[bool] = []
 
@@ -321,8 +321,8 @@ async def test_the_loop_goes_on_while_a_question_waits_for_a_block_to_be_decided
         await asyncio.to_thread(deciding.wait)
         until_s = asyncio.get_running_loop().time() + DEADLINE_S
         ended = asyncio.create_task(outcomes.ended(id_at(NOON_US, 1), until_s))
-        home = asyncio.create_task(earlier.home_of_hold(Void(id_at(NOON_US, 4), hold.id)))
-        reversal = asyncio.create_task(earlier.reversal(reverse))
+        home = asyncio.create_task(subjects.home_of_hold(Void(id_at(NOON_US, 4), hold.id)))
+        reversal = asyncio.create_task(subjects.reversal(reverse))
         opened = asyncio.create_task(outcomes.first(Place(1, 0)))
         for _ in range(3):
             await asyncio.sleep(0)

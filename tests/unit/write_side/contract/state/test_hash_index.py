@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.hash_index import PIECE_MIN, SLOTS_A_WORD, Growing, find_row, grown
-from write_side.contract.state.ids import IdTable, find_id, put_id
+from write_side.contract.state.ids import IdRow, IdTable, find_id, put_id
 
 SEED = 26
 
@@ -25,7 +25,7 @@ def ids_of(count: int) -> npt.NDArray[np.uint64]:
 def _put(table: Any, digest: Any, used: int, ids: Any) -> None:
     for i in range(len(ids)):
         row, a, b = used + i, ids[i, 0], ids[i, 1]
-        put_id(table, digest, find_id(table, a, b), row, a, b, a, b, row, row, 1, 1)
+        put_id(table, digest, find_id(table, a, b), row, IdRow(a, b, a, b, row, row, 1, 1))
 
 
 @njit(nogil=True)

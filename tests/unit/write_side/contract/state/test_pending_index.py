@@ -23,7 +23,7 @@ from write_side.contract.state.pending import (
 )
 from write_side.contract.state.pending_columns import (
     BEGUN,
-    DEADLINE_US,
+    ENDS_BY_US,
     FIRST_LEG,
     LEG_COUNT,
     LEG_WIDTH,
@@ -64,7 +64,7 @@ class Rows:
         row = int(add_pending(self.table, a, b, np.int64(what), np.int64(1)))
         self.begun += self.chance.randrange(2)
         rows = self.state.pending.rows
-        rows[row, DEADLINE_US] = self.chance.choice((0, self.chance.randrange(1, 9)))
+        rows[row, ENDS_BY_US] = self.chance.choice((0, self.chance.randrange(1, 9)))
         rows[row, BEGUN] = max(0, self.begun - self.chance.randrange(3))
         rows[row, STATE] = self.chance.choice(list(STATES[kind])[1:])
         for n in range(self.chance.randrange(4)):
@@ -176,8 +176,8 @@ def test_reversals_are_forgotten_by_the_rule_of_the_id_that_they_reverse(seed: i
             row[: WHAT + 1].tobytes()
             for row in table.rows[: table.count]
             if row[WHAT] != What.REVERSAL
-            or row[DEADLINE_US] == 0
-            or row[DEADLINE_US] >= kept_from[0 if have_time(row[:2].view(np.uint64).reshape(1, 2))[0] else 1]
+            or row[ENDS_BY_US] == 0
+            or row[ENDS_BY_US] >= kept_from[0 if have_time(row[:2].view(np.uint64).reshape(1, 2))[0] else 1]
         }
         forget_reversals(table.arrays, rows.state.digest, *(np.int64(us) for us in kept_from))
         assert {row[: WHAT + 1].tobytes() for row in table.rows[: table.count]} == kept

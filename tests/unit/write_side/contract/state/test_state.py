@@ -12,7 +12,7 @@ from blake3 import blake3
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.ledger.streams import cut, random_stream
 from write_side.contract.state.hash_index import find_row
-from write_side.contract.state.ids import IdTable, put_id, split_id
+from write_side.contract.state.ids import IdRow, IdTable, put_id, split_id
 from write_side.contract.state.state import Place, State
 from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 
@@ -174,7 +174,7 @@ def filled(times: list[int], named: Named = timeless_id) -> tuple[IdTable, npt.N
         a, b = split_id(named(n))
         place = find_row(table.rows, table.slots, table.secret, a, b)
         row = np.uint64(n)
-        put_id(table.arrays, digest, place, table.used, a, b, row, row, 7 << 16 | n, time_us, n, 0)
+        put_id(table.arrays, digest, place, table.used, IdRow(a, b, row, row, 7 << 16 | n, time_us, n, 0))
         table.used += 1
         table.count += 1
         table.timeless += named is timeless_id
@@ -232,7 +232,7 @@ def test_ids_that_differ_in_two_bytes_only_do_not_pile_up(varied_byte: int) -> N
     for n, id16 in enumerate(chosen):
         a, b = split_id(id16)
         place = find_row(table.rows, table.slots, table.secret, a, b)
-        put_id(table.arrays, np.zeros(2, np.uint64), place, n, a, b, a, b, n, 1, 0, 0)
+        put_id(table.arrays, np.zeros(2, np.uint64), place, n, IdRow(a, b, a, b, n, 1, 0, 0))
     full = np.concatenate((table.slots, table.slots)) != 0
     edges = np.flatnonzero(~full)
     assert int(np.diff(edges).max()) < 200

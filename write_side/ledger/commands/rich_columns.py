@@ -1,6 +1,6 @@
-"""Orders: the columns of commands that have more to them than two accounts of one partition and an amount.
+"""Rich commands: the columns of what has more to it than two accounts of one partition and an amount.
 
-int64[k, WIDTH], one row a command, with their legs in int64[legs, pending.LEG_WIDTH]: a client's rich command, a transfer to
+int64[k, WIDTH], one row each, with their legs in int64[legs, pending.LEG_WIDTH]: a client's command with details, a transfer to
 another partition, a message between partitions, and what time asks for.
 """
 

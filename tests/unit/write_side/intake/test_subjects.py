@@ -16,9 +16,9 @@ from write_side.contract.log.log import START, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.intake import earlier as earlier_module
-from write_side.intake.earlier import LOOK_UPS_MAX, Earlier
+from write_side.intake import subjects as subjects_module
 from write_side.intake.lane import Overloaded
+from write_side.intake.subjects import LOOK_UPS_MAX, Subjects
 from write_side.ledger.commands.commands import Mode, OpenAccount, Reverse, Void
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.outcomes import Outcomes, OutcomeUnknown
@@ -62,8 +62,8 @@ def _followed(log: MemoryLog) -> Outcomes:
 
 async def test_a_thousand_voids_of_unknown_holds_share_the_looks_at_a_followed_log() -> None:
     log = CountedReads()
-    earlier = Earlier({0: _followed(log)})
-    await asyncio.gather(*(earlier.home_of_hold(_void(n)) for n in range(1, 1_001)))
+    subjects = Subjects({0: _followed(log)})
+    await asyncio.gather(*(subjects.home_of_hold(_void(n)) for n in range(1, 1_001)))
     assert log.most == 1
     assert log.reads <= 2
 
@@ -128,10 +128,10 @@ async def test_a_question_that_fails_fails_alone() -> None:
 
 def test_more_that_look_than_may_are_refused_as_not_taken_and_the_others_are_not() -> None:
     async def told() -> list[object]:
-        earlier = Earlier({0: _followed(CountedReads())})
-        asking = (earlier.home_of_hold(_void(n)) for n in range(1, LOOK_UPS_MAX + 11))
+        subjects = Subjects({0: _followed(CountedReads())})
+        asking = (subjects.home_of_hold(_void(n)) for n in range(1, LOOK_UPS_MAX + 11))
         found = await asyncio.gather(*asking, return_exceptions=True)
-        assert await earlier.home_of_hold(_void(1)) == 0  # there is room again
+        assert await subjects.home_of_hold(_void(1)) == 0  # there is room again
         return [type(each) if isinstance(each, Exception) else each for each in found]
 
     assert virtual_time.run(told, lambda: 0.001) == [0] * LOOK_UPS_MAX + [Overloaded] * 10
@@ -146,6 +146,6 @@ async def test_a_line_that_is_not_looked_for_behind_one_that_ran_leaves_the_outc
         running = asyncio.create_task(submit)
         while not partition.intake._lanes[0].gathered:  # noqa: ASYNC110 -- both lines were looked for
             await asyncio.sleep(0)
-        monkeypatch.setattr(earlier_module, "LOOK_UPS_MAX", 0)
+        monkeypatch.setattr(subjects_module, "LOOK_UPS_MAX", 0)
         with pytest.raises(OutcomeUnknown):
             await asyncio.wait_for(running, DEADLINE_S)

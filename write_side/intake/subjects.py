@@ -24,8 +24,8 @@ in which no block is decided, all together some 10 ms. One more is refused as ov
 _PARTY_BITS = 32
 
 
-class Earlier:
-    """Looks in the states of all partitions. Raises OutcomeUnknown when a partition that must be asked is not up to date, and
+class Subjects:
+    """Found in the states of all partitions. Raises OutcomeUnknown when a partition that must be asked is not up to date, and
     PartitionUnavailable when one does not serve: nobody is told that something is unknown that only it may know. Raises
     Overloaded when `LOOK_UPS_MAX` wait."""
 

@@ -1,0 +1,247 @@
+"""Rich commands decided: which rule each goes by, and what becomes of its id."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.compiled.compiled import njit_inlined, njit_inner
+from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED
+from write_side.contract.state.hash_index import find_row
+from write_side.contract.state.id_parts import TIME_US
+from write_side.contract.state.ids import (
+    AMOUNT,
+    DONE_BY_LEGS,
+    DONE_OTHER,
+    PENDING_OTHER,
+    PENDING_TRANSFER,
+    REFUSED,
+    ROW_BITS,
+    end_id,
+    find_id,
+)
+from write_side.contract.state.pending import add_pending, find_pending, take_in
+from write_side.contract.state.pending_columns import (
+    FINAL_BIT,
+    FROM_HOLD_BIT,
+    ID_A,
+    ID_B,
+    KIND_SHIFT,
+    OPTION,
+    REVERSED_ID_US,
+    REVERSING_A,
+    REVERSING_B,
+    STATE,
+    SUBJECT_A,
+    SUBJECT_B,
+    TCC_BIT,
+    What,
+)
+from write_side.contract.state.pending_index import open_legs
+from write_side.contract.words.codes import Code, Flag, Kind
+from write_side.ledger.across.across import Answer, begin, take_answer, time_out
+from write_side.ledger.across.steps import StepCommand, take_step
+from write_side.ledger.commands import rich_columns as rich
+from write_side.ledger.rules.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
+from write_side.ledger.rules.holds import (
+    any_elsewhere,
+    capture,
+    end_capture,
+    expire,
+    hold,
+    set_aside,
+    transfer_legs,
+    void,
+)
+
+_TRANSFER: Final = np.int64(Kind.TRANSFER)
+_HOLD: Final = np.int64(Kind.HOLD)
+_CAPTURE: Final = np.int64(Kind.CAPTURE)
+_VOID: Final = np.int64(Kind.VOID)
+_REVERSE: Final = np.int64(Kind.REVERSE)
+_EXPIRE: Final = np.int64(Kind.EXPIRE)
+_STEP: Final = np.int64(Kind.STEP)
+_ANSWER: Final = np.int64(Kind.ANSWER)
+_DONE: Final = np.int64(Code.DONE)
+_PENDING: Final = np.int64(Code.PENDING)
+_DIFFER: Final = np.int64(Code.PARTITIONS_DIFFER)
+_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
+_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
+_NOT_EMPTY: Final = np.int64(Code.NOT_EMPTY)
+_TRANSFER_UNKNOWN: Final = np.int64(Code.TRANSFER_UNKNOWN)
+_ALREADY: Final = np.int64(Code.ALREADY_REVERSED)
+_NOT_REVERSIBLE: Final = np.int64(Code.NOT_REVERSIBLE)
+_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
+_PROCESS: Final = np.int64(What.PROCESS)
+_REVERSAL: Final = np.int64(What.REVERSAL)
+_LINK: Final = np.int64(LINK)
+_ZERO: Final = np.int64(0)
+_NOT_TOLD: Final = np.int64(NOT_TOLD)
+_KIND_MASK: Final = 255
+
+ENTRIES_MAX: Final = 2_048
+TAPE_MAX: Final = 4_096
+"""What a rich command can say at most: 62 legs, each touched three times (try, its confirm or cancel, the rest of a hold let go),
+and its transit account with it; on the tape a row for each entry, each leg of pending rows twice, and two for each step."""
+
+
+@njit_inlined
+def has_room(output, counts, left):  # type: ignore[no-untyped-def]
+    """Whether the output has room for all that a rich command can say, and for `left` plain transfers behind it, with
+    what is held of both accounts and, in an atomic chain, when they were changed before."""
+    return (
+        counts[ENTRIES] + ENTRIES_MAX + 2 * left <= len(output.entries)
+        and counts[TAPE] + TAPE_MAX + 4 * left <= len(output.tape)
+    )  # fmt: skip
+
+
+@njit_inlined
+def _became(code, reversible):  # type: ignore[no-untyped-def]
+    """What the id table keeps of an outcome, in its AMOUNT."""
+    if code == _DONE:
+        return DONE_BY_LEGS if reversible else DONE_OTHER
+    if code == _PENDING:
+        return PENDING_TRANSFER if reversible else PENDING_OTHER
+    return REFUSED
+
+
+@njit_inner
+def _capture(book, asked, option):  # type: ignore[no-untyped-def]
+    """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
+    code, available, held, captured = capture(book, asked, option)
+    if code == _PENDING:
+        code, available, process = begin(book, asked, option | FROM_HOLD_BIT, captured)
+        if code == _PENDING:
+            _note_subject(book, asked, process)
+            set_aside(book, asked.outcome, held, captured)
+    return code, available
+
+
+@njit_inlined
+def _note_subject(book, asked, process):  # type: ignore[no-untyped-def]
+    rows = book.table.rows
+    rows[process, SUBJECT_A] = asked.row[rich.OTHER_A]
+    rows[process, SUBJECT_B] = asked.row[rich.OTHER_B]
+    take_in(book.table, book.digest, process)
+
+
+@njit_inner
+def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
+    """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
+    row, legs, kind = asked.row, asked.legs, asked.kind
+    option = row[rich.OPTION] & (TCC_BIT | FINAL_BIT)
+    code, available = _DONE, _NOT_TOLD
+    if kind in (_CAPTURE, _VOID, _REVERSE):
+        note(book, _LINK, asked.outcome, row[rich.OTHER_A], row[rich.OTHER_B])
+    if kind == _TRANSFER:
+        if not any_elsewhere(legs, book.lookup):
+            code, available = transfer_legs(book, asked.outcome, legs)
+        elif asked.chain > 0:
+            code = _DIFFER
+        else:
+            code, available, _ = begin(book, asked, option, legs)
+    elif kind == _HOLD:
+        code, available = hold(book, asked, option)
+    elif kind == _CAPTURE:
+        code, available = _capture(book, asked, option)
+    elif kind == _VOID:
+        code = void(book, asked)
+    elif kind == _REVERSE:
+        code, available = _reverse(book, ids, asked, option)
+    else:
+        code = np.int64(_change(book, asked))
+    return code, available, np.int64(_became(code, kind == _TRANSFER))
+
+
+@njit_inner
+def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
+    """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
+    row = asked.row
+    if asked.kind == _EXPIRE:
+        expire(book, asked)
+        return _DONE, _NOT_TOLD
+    if asked.kind == _STEP:
+        command = StepCommand(
+            row[rich.HOME], row[rich.STEP], row[rich.ACTION], row[rich.OPTION], row[rich.BEGUN], row[rich.LOW]
+        )
+        return np.int64(take_step(book, asked, command)), _NOT_TOLD
+    if asked.kind == _ANSWER:
+        answer = Answer(
+            row[rich.HOME], row[rich.STEP], row[rich.STATE], row[rich.CODE], row[rich.AVAILABLE], row[rich.SEQUENCE],
+            row[rich.AT_US], row[rich.BEGUN],
+        )  # fmt: skip
+        code, process = take_answer(book, asked, answer)
+    else:
+        code, process = time_out(book, asked)
+    if process >= 0 and code != _PENDING:
+        _end(book, ids, asked.outcome, process, code)
+    return np.int64(code), _NOT_TOLD
+
+
+@njit_inner
+def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
+    """A transfer across partitions is over: its hold or reversal, its id, its row."""
+    table, times = book.table, book.times
+    rows = table.rows
+    a, b = rows[process, ID_A], rows[process, ID_B]
+    kind = (rows[process, OPTION] >> KIND_SHIFT) & _KIND_MASK
+    if kind == _CAPTURE:
+        end_capture(book, outcome, process, code == _DONE)
+    elif kind == _REVERSE and code != _DONE:
+        reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _REVERSAL)
+        if reversal >= 0:  # else the original's id is no longer remembered
+            end_pending(book, outcome, reversal, _ZERO)
+    end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
+    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times.low)
+
+
+@njit_inner
+def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
+    """Move the legs of a done transfer the other way round, once: the code and its available."""
+    table, legs, other_a, other_b = book.table, asked.legs, asked.row[rich.OTHER_A], asked.row[rich.OTHER_B]
+    rows, id_rows = table.rows, ids.table.rows
+    original = find_id(ids.table, np.uint64(other_a), np.uint64(other_b))
+    if original < 0:
+        return _TRANSFER_UNKNOWN, _NOT_TOLD
+    became = np.int64(id_rows[original, AMOUNT])
+    if (became <= 0 and became != DONE_BY_LEGS) or legs.first == legs.last:
+        return _NOT_REVERSIBLE, _NOT_TOLD
+    if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
+        return _ALREADY, _NOT_TOLD
+    if any_elsewhere(legs, book.lookup):
+        code, available, process = begin(book, asked, option, legs)
+        if code == _PENDING:
+            _note_subject(book, asked, process)
+    else:
+        code, available = transfer_legs(book, asked.outcome, legs)
+    if code in (_DONE, _PENDING):
+        row = add_pending(table, other_a, other_b, _REVERSAL, book.times.created_at_us)
+        rows[row, STATE] = 1
+        rows[row, REVERSED_ID_US] = np.int64(id_rows[original, TIME_US])
+        rows[row, REVERSING_A] = asked.id_a
+        rows[row, REVERSING_B] = asked.id_b
+        keep_pending(book, asked.outcome, row, _ZERO, _ZERO)
+    return np.int64(code), available
+
+
+@njit_inner
+def _change(book, asked):  # type: ignore[no-untyped-def]
+    """Set and clear flags of an account; the code."""
+    lookup, key_a, key_b = book.lookup, asked.key_a, asked.key_b
+    option = asked.row[rich.OPTION]
+    to_set, to_clear = (option >> rich.SET_SHIFT) & 255, (option >> rich.CLEAR_SHIFT) & 255
+    rows = book.accounts.rows
+    number = find_row(rows, lookup.slots, lookup.secret, np.uint64(key_a), np.uint64(key_b))
+    if number < 0:
+        return _UNKNOWN
+    flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
+    if flags & _CLOSED_FLAG and not to_clear & _CLOSED_FLAG:
+        return _CLOSED
+    # Money that a transfer under way may still bring, or bring back, counts too.
+    empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
+    if to_set & _CLOSED_FLAG and not (empty and open_legs(book.table, key_a, key_b) == 0):
+        return _NOT_EMPTY
+    change_flags(book, asked.outcome, number, (flags | to_set) & ~to_clear)
+    return _DONE
