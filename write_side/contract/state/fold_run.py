@@ -20,7 +20,7 @@ from write_side.contract.block.grammar import CARRIED, UNASKED, walk
 from write_side.contract.block.limits import OUTCOMES_MAX
 from write_side.contract.block.run import CONSUMED_TO, CREATED_AT_US, SEQUENCE, Follows, Opened, PlainRun
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.account_rows import add_account, settle
+from write_side.contract.state.account_rows import AccountIndex, Accounts, NewAccount, add_account, settle
 from write_side.contract.state.fold import (
     FAULTS,
     OPENED_TWICE,
@@ -205,10 +205,10 @@ def _fold_run(  # type: ignore[no-untyped-def]
             if find_row(rows, slots, secret, key_a[k], key_b[k]) >= 0:
                 found[1] = _OPENED_TWICE
                 return used
+            new = NewAccount(key_a[k], key_b[k], row_key[k], asset[k], floor[k], flags_of[k])
             add_account(
-                rows, changed_at_us, touched, slots, secret, number[k], key_a[k], key_b[k], asset[k], row_key[k], floor[k],
-                flags_of[k], at_us, False,
-            )  # fmt: skip
+                Accounts(rows, changed_at_us, touched), AccountIndex(slots, secret), number[k], new, at_us, False
+            )
         count += a_end - a
         found[5] = count
         fault = fold_entries(

@@ -157,8 +157,8 @@ def put_prints(ids, id_words, prints):  # type: ignore[no-untyped-def]
     for i in range(len(id_words)):
         row = find_id(ids, id_words[i, 0], id_words[i, 1])
         if row >= 0:
-            ids[0][row, FINGERPRINT_A] = prints[0, i]
-            ids[0][row, FINGERPRINT_B] = prints[1, i]
+            ids.rows[row, FINGERPRINT_A] = prints[0, i]
+            ids.rows[row, FINGERPRINT_B] = prints[1, i]
 
 
 @njit_borrowing
