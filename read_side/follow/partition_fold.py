@@ -131,18 +131,18 @@ class PartitionFold:
 
 
 async def fold_log(
-    log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[int], None] | None = None
+    log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[], None] | None = None
 ) -> None:
     """Fold on to the end of the log as it is now, or to block `until` at most.
 
-    Folding runs in a thread while the next run is read. on_run(bytes) is told the size of every run folded.
+    Folding runs in a thread while the next run is read. on_run is called after each run.
     Raises ChainBroken, CheckFailed, LogFailed.
     """
     async with aclosing(_read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
             await asyncio.to_thread(fold.advance, records, until)
             if on_run is not None:
-                on_run(sum(len(record.data) for record in records))
+                on_run()
             if until is not None and fold.folded.sequence >= until:
                 return
 

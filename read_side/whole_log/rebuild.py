@@ -160,9 +160,7 @@ class _PartitionRebuild:
     async def _fold_to(self, live: Checkpoint) -> None:
         """Fold on to the block of a live checkpoint, and no further."""
         if live.sequence > self._fold.folded.sequence:
-            await fold_log(
-                self._log, self._fold, until=live.sequence, on_run=lambda size: self._reporter.tell("folding")
-            )
+            await fold_log(self._log, self._fold, until=live.sequence, on_run=lambda: self._reporter.tell("folding"))
         if not self._fold.knows(live):
             raise CannotRebuild(
                 f"partition {self._partition}: the live view is at block {live.sequence}, which this log does not have so. It is "

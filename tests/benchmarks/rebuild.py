@@ -22,6 +22,7 @@ from read_side.views.view_memory import MemoryViewStore
 from read_side.wiring import build_read_side, rebuild
 from tests.benchmarks import report, writes
 from write_side.contract.block.run import RunReader
+from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import Log
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.state.fold_run import fold_run, follows
@@ -78,7 +79,8 @@ async def _stages(log: Log) -> dict[str, float]:
             at = time.process_time()
             async for records in runs:
                 spent["read"] += time.process_time() - at
-                reader, place = RunReader([record.data for record in records]), 0
+                assert isinstance(records, Frames)
+                reader, place = RunReader(records.data, records.starts), 0
                 while place < len(records):
                     begun = time.process_time()
                     head = follows(replay.state)

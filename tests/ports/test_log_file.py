@@ -419,11 +419,11 @@ async def test_a_creation_that_was_interrupted_is_finished(tmp_path: Path) -> No
 
 async def test_no_frame_crosses_a_segment_and_every_segment_keeps_to_its_size(tmp_path: Path) -> None:
     blocks = [block(sequence, rows=sequence % 7) for sequence in range(40)]
-    offsets = await write(tmp_path, *blocks, segment_bytes=2000)
+    offsets = await write(tmp_path, *blocks, segment_bytes=1000)
     firsts = segment_offsets(partition_folder(tmp_path, 0))
     assert len(firsts) > 5
     assert set(firsts) <= set(offsets)
-    assert all(segment(tmp_path, first).stat().st_size <= 2000 for first in firsts)
+    assert all(segment(tmp_path, first).stat().st_size <= 1000 for first in firsts)
     assert await reopened(tmp_path) == blocks
 
 

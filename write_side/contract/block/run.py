@@ -165,7 +165,7 @@ def _word(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _frame_ends(data, ends):  # type: ignore[no-untyped-def]
+def _frame_starts(data, starts):  # type: ignore[no-untyped-def]
     at = n = 0
     while at + HEADER_BYTES <= data.size:
         version, partitions, partition = (
@@ -179,17 +179,16 @@ def _frame_ends(data, ends):  # type: ignore[no-untyped-def]
         at += HEADER_BYTES + body
         if at > data.size:
             break
-        ends[n] = at
         n += 1
-    return n
+        starts[n] = at
+    return n + 1
 
 
-def frame_ends(data: bytes) -> list[int]:
-    """Where blocks end that lie one behind the other from the beginning on, up to the first that is cut or is none
-    (`block.frame_length`). Nothing but their headers' lengths is looked at."""
-    ends = np.empty(len(data) // HEADER_BYTES, np.int64)
-    found: list[int] = ends[: _frame_ends(np.frombuffer(data, np.uint8), ends)].tolist()
-    return found
+def frame_starts(data: bytes) -> Int64s:
+    """Where blocks begin that lie one behind the other from the beginning on, and where the last of them ends: up to the first
+    that is cut or is none (`block.frame_length`). Nothing but their headers' lengths is looked at."""
+    starts = np.zeros(len(data) // HEADER_BYTES + 1, np.int64)
+    return starts[: _frame_starts(np.frombuffer(data, np.uint8), starts)]
 
 
 @njit(cache=True, nogil=True)
@@ -423,15 +422,24 @@ _NO_IDS: Final = np.empty((0, 2), np.uint64)
 
 
 class RunReader:
-    """Reads a run of records, joined once: `plain` from wherever the last one ended, or a record was taken by itself."""
+    """Reads a run of records: `plain` from wherever the last one ended, or a record was taken by itself.
 
-    def __init__(self, records: Sequence[bytes | memoryview]) -> None:
-        self._joined = b"".join(records)
-        self._data = np.frombuffer(self._joined, np.uint8)
-        self._starts = np.zeros(len(records) + 1, np.int64)
-        np.cumsum([len(record) for record in records], out=self._starts[1:])
-        self._sections = np.empty((len(records), _NUMBERS), np.int64)
-        self._rows = np.empty((len(records), _NUMBERS), np.int64)
+    data: record i lies from starts[i] to starts[i + 1].
+    """
+
+    def __init__(self, data: bytes, starts: Int64s) -> None:
+        self._joined = data
+        self._data = np.frombuffer(data, np.uint8)
+        self._starts = starts
+        self._sections = np.empty((len(starts) - 1, _NUMBERS), np.int64)
+        self._rows = np.empty((len(starts) - 1, _NUMBERS), np.int64)
+
+    @classmethod
+    def of(cls, records: Sequence[bytes | memoryview]) -> RunReader:
+        """Of records that lie apart."""
+        starts = np.zeros(len(records) + 1, np.int64)
+        np.cumsum([len(record) for record in records], out=starts[1:])
+        return cls(b"".join(records), starts)
 
     def plain(
         self, at: int, follows: Follows, *, legs: bool, entries_max: int = 2**62, until: int | None = None

@@ -269,7 +269,7 @@ class FileLog:
             return files, files.firsts[0]
         return files, after + len(await self.fetch(partition, after))
 
-    async def _runs(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[list[Record], None]:
+    async def _runs(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         """Every frame in [at, end), segment by segment."""
         while at < end:
             first = files.segment_of(at)
@@ -287,7 +287,9 @@ class FileLog:
             finally:
                 os.close(descriptor)
 
-    async def _run(self, files: PartitionFiles, read: Callable[[], list[Record]], size: int, at: int) -> list[Record]:
+    async def _run(
+        self, files: PartitionFiles, read: Callable[[], Sequence[Record]], size: int, at: int
+    ) -> Sequence[Record]:
         try:
             if min(size, RUN_BYTES) <= READ_ON_LOOP_BYTES:
                 await asyncio.sleep(0)  # many short reads must not keep the loop from everyone else
@@ -300,7 +302,7 @@ class FileLog:
                     await asyncio.wait([reading])  # it uses the descriptor that is about to be closed
                     raise
         except Undecodable:
-            run = []
+            run = ()
         if not run:
             raise LogFailed(f"{files.folder}: no block begins at offset {at}, where one was acknowledged. {_NOT_THERE}")
         return run

@@ -6,13 +6,14 @@ crosses the end of a segment.
 
 from __future__ import annotations
 
-import itertools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, read_header
-from write_side.contract.block.run import frame_ends
+from write_side.contract.block.run import frame_starts
+from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import LogDamaged, Record
 
 RUN_BYTES: Final = 4 * 1024 * 1024
@@ -31,7 +32,7 @@ class SegmentEnd(NamedTuple):
     torn: int
 
 
-def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> list[Record]:
+def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> Sequence[Record]:
     """Whole frames from byte `at` of a segment, some MB of them, none reaching past byte `limit`; empty when none fits.
 
     Records carry log offsets (`first_offset` is the segment's) and views of one buffer. Hashes are not looked at. Raises
@@ -48,8 +49,7 @@ def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> list[Re
         if len(data) < length:
             return []
     # Where something is no frame, those before it are good; the next read begins there and says so.
-    ends, view, offset = frame_ends(data), memoryview(data), first_offset + at
-    return [Record(offset + start, view[start:end]) for start, end in itertools.pairwise((0, *ends))]
+    return Frames(data, frame_starts(data), first_offset + at)
 
 
 def read_frame(descriptor: int, at: int, limit: int) -> memoryview:
@@ -80,7 +80,7 @@ def find_segment_end(path: Path, descriptor: int, size: int) -> SegmentEnd:
         try:
             run = read_run(descriptor, 0, at, size)
         except Undecodable:
-            run = []
+            run = ()
         for record in run:
             hashed = record.offset >= size - HASHED_AT_OPEN_BYTES or record.offset + len(record.data) == size
             if hashed and not is_good(record.data):

@@ -10,6 +10,7 @@ from write_side.contract.block.block import Block
 from write_side.contract.block.chain import Skip, judge
 from write_side.contract.block.run import PlainRun, RunReader
 from write_side.contract.log.block_offsets import BlockOffsets
+from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import START, Record
 from write_side.contract.state.fold import fold
 from write_side.contract.state.fold_run import Prints, fold_run, follows
@@ -60,7 +61,11 @@ class Replay:
 
         Those that the chain rule skips are passed over; what was folded together is yielded so. Raises ChainBroken, CheckFailed.
         """
-        reader, at, entries = RunReader([record.data for record in records]), 0, 0
+        if isinstance(records, Frames):
+            reader, offsets = RunReader(records.data, records.starts), records.offsets
+        else:
+            reader, offsets = RunReader.of([each.data for each in records]), [each.offset for each in records]
+        at = entries = 0
         while at < len(records) and (entries < entries_max or at == 0):
             if until is not None and self.state.chained.sequence >= until:
                 return
@@ -72,12 +77,12 @@ class Replay:
             if run is not None:
                 run = fold_run(self.state, run, None if self._prints is None else self._prints.of_run)
             if run is not None and len(run.headers):
-                offsets = [record.offset for record in records[at : at + len(run.headers)]]
-                self.offsets.extend(offsets)
-                self.last_offset = offsets[-1]
-                self.passed += len(offsets)
-                at, entries = at + len(offsets), entries + run.entries.shape[1] + len(run.opened.number)
-                yield FoldedBlocks(run, offsets)
+                taken = offsets[at : at + len(run.headers)]
+                self.offsets.extend(taken)
+                self.last_offset = taken[-1]
+                self.passed += len(taken)
+                at, entries = at + len(taken), entries + run.entries.shape[1] + len(run.opened.number)
+                yield FoldedBlocks(run, taken)
                 continue
             folded = self.take(records[at])
             at += 1
