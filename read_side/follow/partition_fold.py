@@ -15,9 +15,10 @@ from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.fold.balances import rows_of
 from read_side.fold.phase_changes import PhaseChanges
-from write_side.contract.block.block import HASH_BYTES, ZERO_HASH
+from write_side.contract.block.block import HASH_BYTES, ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.block.run import ACCOUNT, SEQUENCE
+from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
+from write_side.contract.block.run import SEQUENCE
 from write_side.contract.log.log import Log, Record
 from write_side.contract.state.fold import CheckFailed, changed_accounts
 from write_side.contract.state.replay import Folded, FoldedBlocks, Replay, size_of
@@ -96,7 +97,9 @@ class PartitionFold:
         for folded in self.replay.take_run(records, entries_max):
             blocks += self._note(folded)
             if isinstance(folded, FoldedBlocks):
-                changed += [folded.run.entries[ACCOUNT], folded.run.opened.number]
+                changed += [folded.run.numbers(ENTRIES, "account"), folded.run.numbers(ACCOUNTS, "number")]
+                for at in np.flatnonzero(np.diff(folded.run.of[PENDING.number])).tolist():
+                    self._phases.take(decode(folded.records[at].data))
             else:
                 self._phases.take(folded.block)
                 changed += [folded.block.entries["account"], folded.block.accounts["number"]]

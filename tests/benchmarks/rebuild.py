@@ -84,7 +84,7 @@ async def _stages(log: Log) -> dict[str, float]:
                 while place < len(records):
                     begun = time.process_time()
                     head = follows(replay.state)
-                    plain = None if head is None else reader.plain(place, head, legs=True)
+                    plain = None if head is None else reader.plain(place, head)
                     decoded = time.process_time()
                     if plain is None:
                         replay.take(records[place])

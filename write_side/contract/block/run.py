@@ -1,8 +1,8 @@
 """A run of blocks decoded side by side, without a Python object a block: the columns of all of them behind each other.
 
 Only what most blocks of a wallet are is taken so: *plain* blocks of format 3, each the next of the one before it by the chain
-rule, of one epoch, with accounts, outcomes, entries, repeats, legs, held sums and flags alone, no system accounts among them.
-What comes behind them whoever reads takes block by block (`block.decode`, `chain.judge`), which knows what to say of it.
+rule, of one epoch, that forget no ids and open no system accounts. What comes behind them whoever reads takes block by block
+(`block.decode`, `chain.judge`), which knows what to say of it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,7 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from write_side.contract.block.block import HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
-from write_side.contract.block.columns import (
-    ACCOUNTS,
-    ENTRIES,
-    FLAGS,
-    HELD,
-    LEGS,
-    OUTCOMES,
-    REPEATS,
-    SECTIONS,
-    Column,
-    ColumnType,
-    Section,
-)
+from write_side.contract.block.columns import ACCOUNTS, ENTRIES, OUTCOMES, SECTIONS, Column, ColumnType, Section
 from write_side.contract.block.limits import ACCOUNT_BYTES_MAX, BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
 from write_side.contract.block.sections import CONSTANT, HEAD, ID_BYTES
 from write_side.contract.compiled.blake3_lanes import CHUNK_BYTES, hash_chunks
@@ -35,8 +23,6 @@ from write_side.contract.compiled.compiled import njit, njit_inlined
 
 Int64s = npt.NDArray[np.int64]
 
-PLAIN: Final = (OUTCOMES, ENTRIES, REPEATS, LEGS, HELD, FLAGS)
-"""Read as columns of numbers; accounts have a reader of their own."""
 _HASH_AT: Final = HEADER_BYTES - 32
 _MAGIC: Final = np.int64(int.from_bytes(MAGIC, "little"))
 _VERSION: Final = PLAIN_COLUMNS_SINCE
@@ -57,9 +43,9 @@ def _widest(column: Column) -> int:
 
 
 def _table() -> Int64s:
-    """int64[sections + 1, 1 + 2 * most columns]: how many columns a plain section has, then kind and widest code of each."""
-    table = np.zeros((_NUMBERS, 1 + 2 * max(len(section.columns) for section in (ACCOUNTS, *PLAIN))), np.int64)
-    for section in (ACCOUNTS, *PLAIN):
+    """int64[sections + 1, 1 + 2 * most columns]: how many columns a section has, then kind and widest code of each."""
+    table = np.zeros((_NUMBERS, 1 + 2 * max(len(section.columns) for section in SECTIONS)), np.int64)
+    for section in SECTIONS:
         table[section.number, 0] = len(section.columns)
         for at, column in enumerate(section.columns):
             table[section.number, 1 + 2 * at] = _KIND[column.kind]
@@ -68,8 +54,18 @@ def _table() -> Int64s:
 
 
 _COLUMNS: Final = _table()
-_WITHOUT_LEGS: Final = _COLUMNS.copy()
-_WITHOUT_LEGS[LEGS.number] = 0
+_PLACES: Final = {
+    section.number: {
+        column.name: at for at, column in enumerate(c for c in section.columns if _KIND[c.kind] <= _SIGNED)
+    }
+    for section in SECTIONS
+}
+"""By section, where a column of numbers is among those."""
+
+
+def place_of(section: Section, column: str) -> int:
+    """Which of `Rows.numbers` a column is."""
+    return _PLACES[section.number][column]
 
 
 class Follows(NamedTuple):
@@ -87,68 +83,64 @@ class Follows(NamedTuple):
     """A block of this time or later forgets ids, and is none of these."""
 
 
-class Opened(NamedTuple):
-    """The accounts of a run: number, floor and flags int64[n], and their texts."""
+class Rows(NamedTuple):
+    """A section of a run: its numbers int64[columns, rows], its ids uint64[rows, 2], and where its texts begin and end in the
+    run's data, int64[columns, rows, 2]; each kind of columns in the order of `columns.py`, empty where the section has none."""
 
-    number: Int64s
-    floor: Int64s
-    flags: Int64s
-    names: list[str]
-    assets: list[str]
-    owners: list[str]
-
-    def first(self, accounts: int) -> Opened:
-        """The first accounts of these."""
-        number, floor, flags, names, assets, owners = self
-        return Opened(
-            number[:accounts],
-            floor[:accounts],
-            flags[:accounts],
-            names[:accounts],
-            assets[:accounts],
-            owners[:accounts],
-        )
+    numbers: Int64s
+    ids: npt.NDArray[np.uint64]
+    texts: Int64s
 
 
 class PlainRun(NamedTuple):
-    """n blocks. headers: int64[n, HEADER_WORDS]; digests: uint64[n, 2]; hashes: uint8[n, 32].
+    """n blocks. headers: int64[n, HEADER_WORDS]; digests: uint64[n, 2]; hashes: uint8[n, 32]; kind and code: uint8[outcomes].
 
     Rows of block i from `of[section.number][i]` to `[i + 1]`; rows that name rows of another section count from the block's own
-    first. ids: uint64[outcomes, 2]; kind and code: uint8[outcomes]; the other columns of numbers, in their order in `columns.py`:
-    int64[columns, rows], of legs only those before their texts.
+    first.
     """
 
     headers: Int64s
     digests: npt.NDArray[np.uint64]
     hashes: npt.NDArray[np.uint8]
     of: Int64s
-    opened: Opened
-    ids: npt.NDArray[np.uint64]
     kind: npt.NDArray[np.uint8]
     code: npt.NDArray[np.uint8]
-    outcomes: Int64s
-    entries: Int64s
-    repeats: Int64s
-    legs: Int64s
-    held: Int64s
-    flags: Int64s
+    sections: tuple[Rows, ...]
+    data: bytes
+
+    def rows(self, section: Section) -> Rows:
+        return self.sections[section.number - 1]
+
+    def numbers(self, section: Section, column: str) -> Int64s:
+        """int64[rows], of all blocks."""
+        found: Int64s = self.rows(section).numbers[place_of(section, column)]
+        return found
+
+    def texts(self, section: Section, column: int) -> list[str]:
+        """The texts of a section's n-th column of texts."""
+        return [self.data[start:end].decode() for start, end in self.rows(section).texts[column].tolist()]
+
+    def outcomes_of(self, section: Section) -> Int64s:
+        """The outcome that each row of a section names, among those of all blocks."""
+        first: Int64s = np.repeat(self.of[OUTCOMES.number][:-1], np.diff(self.of[section.number]))
+        return self.numbers(section, "outcome") + first
 
     def first(self, blocks: int) -> PlainRun:
         """The first blocks of these."""
         ends = self.of[:, blocks].tolist()
-        outcomes, entries, repeats, legs, held, flags = (ends[section.number] for section in PLAIN)
-        return PlainRun(
-            self.headers[:blocks], self.digests[:blocks], self.hashes[:blocks], self.of[:, : blocks + 1],
-            self.opened.first(ends[ACCOUNTS.number]),
-            self.ids[:outcomes], self.kind[:outcomes], self.code[:outcomes], self.outcomes[:, :outcomes],
-            self.entries[:, :entries], self.repeats[:, :repeats], self.legs[:, :legs], self.held[:, :held], self.flags[:, :flags],
+        rows = tuple(
+            Rows(each.numbers[:, : ends[number]], each.ids[: ends[number]], each.texts[:, : ends[number]])
+            for number, each in enumerate(self.sections, 1)
+        )
+        return self._replace(
+            headers=self.headers[:blocks], digests=self.digests[:blocks], hashes=self.hashes[:blocks],
+            of=self.of[:, : blocks + 1], kind=self.kind[: ends[OUTCOMES.number]], code=self.code[: ends[OUTCOMES.number]],
+            sections=rows,
         )  # fmt: skip
 
 
 SEQUENCE, CONSUMED_TO, CREATED_AT_US, HEADER_WORDS = 0, 1, 2, 3
 """The columns of `PlainRun.headers`."""
-ACCOUNT: Final = 1
-"""The row of `PlainRun.entries` that has their accounts."""
 
 
 @njit_inlined
@@ -192,6 +184,28 @@ def frame_starts(data: bytes) -> Int64s:
 
 
 @njit(cache=True, nogil=True)
+def _is_utf8(data, at, end):  # type: ignore[no-untyped-def]
+    """RFC 3629, 4: the well-formed byte sequences."""
+    while at < end:
+        first = data[at]
+        if first < 0x80:
+            at += 1
+            continue
+        more = 1 if 0xC2 <= first <= 0xDF else 2 if 0xE0 <= first <= 0xEF else 3 if 0xF0 <= first <= 0xF4 else 0
+        if more == 0 or at + more >= end:
+            return False
+        low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
+        high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
+        if not low <= data[at + 1] <= high:
+            return False
+        for k in range(2, more + 1):
+            if not 0x80 <= data[at + k] <= 0xBF:
+                return False
+        at += more + 1
+    return True
+
+
+@njit(cache=True, nogil=True)
 def _section_end(data, at, end, number, rows, columns):  # type: ignore[no-untyped-def]
     """Behind a section whose codes begin at `at`, its columns looked at; -1 when it is none."""
     place = at + columns[number, 0]
@@ -214,10 +228,10 @@ def _section_end(data, at, end, number, rows, columns):  # type: ignore[no-untyp
         if place + stored * width > end:
             return np.int64(-1)
         if kind == _TEXT:
-            last = np.int64(0)
+            last, texts = np.int64(0), place + stored * width
             for row in range(stored):
                 ends = _unsigned(data, place + row * width, width)
-                if ends < last:
+                if ends < last or texts + ends > end or not _is_utf8(data, texts + last, texts + ends):
                     return np.int64(-1)
                 last = ends
             place += last
@@ -267,31 +281,6 @@ def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
     for row in range(stored, rows):
         places[row, :] = places[0, :]
     return texts + start
-
-
-@njit(cache=True, nogil=True)
-def _read_accounts(data, sections, rows, numbers, places):  # type: ignore[no-untyped-def]
-    """Write the accounts of n blocks: number, floor and flags, int64[3, accounts], and where their three texts lie, int64[3,
-    accounts, 2]; False when a number is out of range."""
-    first = 0
-    for i in range(sections.shape[0]):
-        count, codes = rows[i, _ACCOUNTS], sections[i, _ACCOUNTS]
-        if count == 0:
-            continue
-        end = first + count
-        at = codes + _ACCOUNT_COLUMNS
-        at = _read_column(data, at, _UNSIGNED, np.int64(data[codes]), count, numbers[0, first:end])
-        for text in range(3):
-            if at >= 0:
-                at = _read_texts(data, at, np.int64(data[codes + 1 + text]), count, places[text, first:end])
-        if at >= 0:
-            at = _read_column(data, at, _SIGNED, np.int64(data[codes + 4]), count, numbers[1, first:end])
-        if at >= 0:
-            at = _read_column(data, at, _UNSIGNED, np.int64(data[codes + 5]), count, numbers[2, first:end])
-        if at < 0:
-            return False
-        first = end
-    return True
 
 
 @njit(cache=True, nogil=True)
@@ -374,34 +363,30 @@ def _read_column(data, at, kind, code, rows, out):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _read(data, sections, rows, number, columns, ids, out):  # type: ignore[no-untyped-def]
-    """Write a section of n blocks into `out`, int64[columns of numbers, rows of all]; False when a number is out of range.
-
-    The first section of texts ends what is read: what lies behind it is nobody's here.
-    """
+def _read(data, sections, rows, number, columns, ids, out, places):  # type: ignore[no-untyped-def]
+    """Write a section of n blocks into `out`, `ids` and `places` (see `Rows`); False when a number is out of range."""
     first = 0
     for i in range(sections.shape[0]):
         count, codes = rows[i, number], sections[i, number]
         if count == 0:
             continue
-        at, written = codes + columns[number, 0], 0
+        end, at, written, text = first + count, codes + columns[number, 0], 0, 0
         for column in range(columns[number, 0]):
-            kind = columns[number, 1 + 2 * column]
-            if kind == _TEXT:
-                break
+            kind, code = columns[number, 1 + 2 * column], np.int64(data[codes + column])
             if kind == _ID:
                 for row in range(count):
                     ids[first + row, 0] = np.uint64(_word(data, at + ID_BYTES * row))
                     ids[first + row, 1] = np.uint64(_word(data, at + ID_BYTES * row + 8))
                 at += ID_BYTES * count
-                continue
-            at = _read_column(
-                data, at, kind, np.int64(data[codes + column]), count, out[written, first : first + count]
-            )
-            if at < 0:
-                return False
-            written += 1
-        first += count
+            elif kind == _TEXT:
+                at = _read_texts(data, at, code, count, places[text, first:end])
+                text += 1
+            else:
+                at = _read_column(data, at, kind, code, count, out[written, first:end])
+                if at < 0:
+                    return False
+                written += 1
+        first = end
     return True
 
 
@@ -416,9 +401,6 @@ def _read_headers(data, starts, headers, digests, hashes):  # type: ignore[no-un
         digests[i, 1] = np.uint64(_word(data, start + 96))
         for k in range(32):
             hashes[i, k] = data[start + _HASH_AT + k]
-
-
-_NO_IDS: Final = np.empty((0, 2), np.uint64)
 
 
 class RunReader:
@@ -441,21 +423,14 @@ class RunReader:
         np.cumsum([len(record) for record in records], out=starts[1:])
         return cls(b"".join(records), starts)
 
-    def plain(
-        self, at: int, follows: Follows, *, legs: bool, entries_max: int = 2**62, until: int | None = None
-    ) -> PlainRun | None:
+    def plain(self, at: int, follows: Follows, entries_max: int = 2**62, until: int | None = None) -> PlainRun | None:
         """The records from number `at` on that are plain, good and follow each other; None when that one is not.
 
-        legs: whether blocks that have some are taken; their texts are not looked at. entries_max: no more are taken once the
-        taken have so many. until: none is taken behind the block of this sequence.
+        entries_max: no more are taken once the taken have so many entries and accounts. until: none is taken behind the block of
+        this sequence.
         """
         end = len(self._rows) if until is None else min(len(self._rows), at + until - follows.sequence)
-        data, starts, sections, rows = (
-            self._data,
-            self._starts[at : end + 1],
-            self._sections[at:end],
-            self._rows[at:end],
-        )
+        starts, sections, rows = self._starts[at : end + 1], self._sections[at:end], self._rows[at:end]
         head = np.array(
             [
                 follows.partitions, follows.partition, follows.epoch, follows.sequence, follows.consumed_to,
@@ -463,53 +438,35 @@ class RunReader:
             ],
             np.int64,
         )  # fmt: skip
-        columns = _COLUMNS if legs else _WITHOUT_LEGS
         previous = np.frombuffer(follows.block_hash, np.uint8)
-        n = int(_scan(data, starts, columns, head, previous, entries_max, sections, rows))
-        n = _hashed(data, starts[: n + 1])
-        if n == 0:
-            return None
-        opened = self._opened(sections[:n], rows[:n])
-        return None if opened is None else _decoded(data, starts[: n + 1], sections[:n], rows[:n], columns, opened)
+        n = int(_scan(self._data, starts, _COLUMNS, head, previous, entries_max, sections, rows))
+        n = _hashed(self._data, starts[: n + 1])
+        return self._decoded(starts[: n + 1], sections[:n], rows[:n]) if n else None
 
-    def _opened(self, sections: Int64s, rows: Int64s) -> Opened | None:
-        count = int(rows[:, _ACCOUNTS].sum())
-        numbers, places = np.empty((3, count), np.int64), np.empty((3, count, 2), np.int64)
-        if count and not _read_accounts(self._data, sections, rows, numbers, places):
-            return None
-        try:
-            texts = [[self._joined[start:end].decode() for start, end in each.tolist()] for each in places]
-        except UnicodeDecodeError:
-            return None
-        return Opened(*numbers, *texts)
-
-
-def _decoded(
-    data: npt.NDArray[np.uint8], starts: Int64s, sections: Int64s, rows: Int64s, columns: Int64s, opened: Opened
-) -> PlainRun | None:
-    n = len(sections)
-    of = np.zeros((_NUMBERS, n + 1), np.int64)
-    np.cumsum(rows, axis=0, out=of[:, 1:].T)
-    ids = np.empty((int(of[OUTCOMES.number, -1]), 2), np.uint64)
-    read: list[Int64s] = []
-    for section in PLAIN:
-        out = np.empty((_numbers_of(section), int(of[section.number, -1])), np.int64)
-        if not _read(data, sections, rows, section.number, columns, ids if section is OUTCOMES else _NO_IDS, out):
-            return None
-        read.append(out)
-    headers, digests = np.empty((n, HEADER_WORDS), np.int64), np.empty((n, 2), np.uint64)
-    hashes = np.empty((n, 32), np.uint8)
-    _read_headers(data, starts, headers, digests, hashes)
-    outcomes, *others = read
-    kind, code = outcomes[:2].astype(np.uint8)
-    return PlainRun(headers, digests, hashes, of, opened, ids, kind, code, outcomes[2:], *others)
-
-
-def _numbers_of(section: Section) -> int:
-    """How many columns of numbers a section has before its first texts."""
-    kinds = [column.kind for column in section.columns]
-    until = kinds.index(ColumnType.TEXT) if ColumnType.TEXT in kinds else len(kinds)
-    return sum(kind is not ColumnType.ID for kind in kinds[:until])
+    def _decoded(self, starts: Int64s, sections: Int64s, rows: Int64s) -> PlainRun | None:
+        n = len(sections)
+        of = np.zeros((_NUMBERS, n + 1), np.int64)
+        np.cumsum(rows, axis=0, out=of[:, 1:].T)
+        read = []
+        for section in SECTIONS:
+            count, kinds = int(of[section.number, -1]), [column.kind for column in section.columns]
+            texts, ids = kinds.count(ColumnType.TEXT), kinds.count(ColumnType.ID)
+            numbers = np.empty((len(kinds) - texts - ids, count), np.int64)
+            found = Rows(
+                numbers,
+                np.empty((count if ids else 0, 2), np.uint64),
+                np.empty((texts, count if texts else 0, 2), np.int64),
+            )
+            if count and not _read(
+                self._data, sections, rows, section.number, _COLUMNS, found.ids, found.numbers, found.texts
+            ):
+                return None
+            read.append(found)
+        headers, digests = np.empty((n, HEADER_WORDS), np.int64), np.empty((n, 2), np.uint64)
+        hashes = np.empty((n, 32), np.uint8)
+        _read_headers(self._data, starts, headers, digests, hashes)
+        kind, code = read[OUTCOMES.number - 1].numbers[:2].astype(np.uint8)
+        return PlainRun(headers, digests, hashes, of, kind, code, tuple(read), self._joined)
 
 
 def _hashed(data: npt.NDArray[np.uint8], starts: Int64s) -> int:

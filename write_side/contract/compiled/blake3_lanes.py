@@ -198,10 +198,10 @@ def hash_chunks(data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], hash
 
 
 @njit(cache=True, nogil=True)
-def _spread(offsets, data, words, lengths):  # type: ignore[no-untyped-def]
-    for k in range(offsets.size - 1):
-        start = offsets[k]
-        size = offsets[k + 1] - start
+def _spread(starts, ends, data, words, lengths):  # type: ignore[no-untyped-def]
+    for k in range(starts.size):
+        start = starts[k]
+        size = ends[k] - start
         lengths[k] = size
         for i in range(size):
             words[i >> 2, k] |= np.uint32(np.uint32(data[start + i]) << np.uint32(8 * (i & 3)))
@@ -213,12 +213,24 @@ def hash_strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) ->
     offsets: int32[n + 1] into data: uint8[].  Returns uint64[2, n]: the first and the second 8 bytes, little endian.
     Raises ValueError when a string is longer than 64 bytes.
     """
-    n = offsets.size - 1
-    if n and int(np.diff(offsets).max()) > MESSAGE_BYTES:
+    return _hash_between(offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64), data)
+
+
+def hash_places(places: npt.NDArray[np.int64], data: bytes) -> npt.NDArray[np.uint64]:
+    """The same of strings that lie anywhere in `data`. places: int64[n, 2], where each begins and ends."""
+    starts, ends = np.ascontiguousarray(places.T)
+    return _hash_between(starts, ends, np.frombuffer(data, np.uint8))
+
+
+def _hash_between(
+    starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64], data: npt.NDArray[np.uint8]
+) -> npt.NDArray[np.uint64]:
+    n = len(starts)
+    if n and int((ends - starts).max()) > MESSAGE_BYTES:
         raise ValueError(f"a string is longer than {MESSAGE_BYTES} bytes")
     words = np.zeros((16, n), np.uint32)
     lengths = np.empty(n, np.uint32)
-    _spread(offsets, data, words, lengths)
+    _spread(starts, ends, data, words, lengths)
     return hash_words(words, lengths)
 
 

@@ -66,7 +66,7 @@ def fold_pending(state: State, block: Block) -> str | None:
         outcome_ids = np.ascontiguousarray(block.outcomes["id"]).view("<i8").reshape(-1, 2)
         links = np.zeros((len(outcome_ids), 2), np.int64)
         links[block.links["outcome"]] = np.ascontiguousarray(block.links["id"]).view("<i8").reshape(-1, 2)
-        fault = _fold_rows(
+        fault = fold_rows(
             table.arrays, state.digest, block.header.created_at_us, block.pending["outcome"],
             np.array(block.pending["id"], order="C").view("<i8").reshape(-1, 2), block.pending["what"],
             np.stack([block.pending[name] for name in LOGGED_NAMES], axis=1), block.pending["low"],
@@ -77,7 +77,7 @@ def fold_pending(state: State, block: Block) -> str | None:
     if len(block.steps["outcome"]):
         ids = np.ascontiguousarray(block.outcomes["id"]).view("<i8").reshape(-1, 2)[block.steps["outcome"]]
         columns = [block.steps[name] for name in ("step", "partition", "action", "code", "sequence", "at_us")]
-        fault = _fold_steps(table.arrays, ids, np.stack(columns, axis=1))
+        fault = fold_steps(table.arrays, ids, np.stack(columns, axis=1))
         if fault:
             return FAULTS[int(fault)]
     purge(table.arrays, state.digest)
@@ -95,7 +95,7 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, legs, outcome_ids, links):  # type: ignore[no-untyped-def]
+def fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, legs, outcome_ids, links):  # type: ignore[no-untyped-def]
     """Apply the rows in order; 0 or a fault number.  logged: int64[n, len(LOGGED)]; legs: all of them, `counts` a row."""
     rows, pool = table.rows, table.legs
     leg = 0
@@ -144,7 +144,7 @@ def _fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts,
 
 
 @njit(cache=True, nogil=True)
-def _fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
+def fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
     """Note in every process still open what became of its steps; 0 or a fault number."""
     rows = table.rows
     for i in range(len(steps)):

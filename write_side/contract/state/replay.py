@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import Skip, judge
+from write_side.contract.block.columns import ACCOUNTS, ENTRIES
 from write_side.contract.block.run import PlainRun, RunReader
 from write_side.contract.log.block_offsets import BlockOffsets
 from write_side.contract.log.frames import Frames
@@ -25,16 +26,16 @@ class Folded(NamedTuple):
 
 
 class FoldedBlocks(NamedTuple):
-    """Plain blocks that were folded together, and the offsets at which they lie in the log."""
+    """Plain blocks that were folded together, and their records."""
 
     run: PlainRun
-    offsets: Sequence[int]
+    records: Sequence[Record]
 
 
 def size_of(folded: Folded | FoldedBlocks) -> tuple[int, int, int]:
     """How many blocks, outcomes and entries."""
     if isinstance(folded, FoldedBlocks):
-        return len(folded.offsets), len(folded.run.kind), folded.run.entries.shape[1]
+        return len(folded.records), len(folded.run.kind), int(folded.run.of[ENTRIES.number, -1])
     return 1, len(folded.block.outcomes["kind"]), len(folded.block.entries["account"])
 
 
@@ -73,7 +74,7 @@ class Replay:
             run = None
             if head is not None:
                 more = entries_max - entries
-                run = reader.plain(at, head, legs=self._prints is None, entries_max=more, until=until)
+                run = reader.plain(at, head, more, until)
             if run is not None:
                 run = fold_run(self.state, run, None if self._prints is None else self._prints.of_run)
             if run is not None and len(run.headers):
@@ -81,8 +82,8 @@ class Replay:
                 self.offsets.extend(taken)
                 self.last_offset = taken[-1]
                 self.passed += len(taken)
-                at, entries = at + len(taken), entries + run.entries.shape[1] + len(run.opened.number)
-                yield FoldedBlocks(run, taken)
+                at, entries = at + len(taken), entries + int(run.of[ENTRIES.number, -1] + run.of[ACCOUNTS.number, -1])
+                yield FoldedBlocks(run, records[at - len(taken) : at])
                 continue
             folded = self.take(records[at])
             at += 1

@@ -15,11 +15,12 @@ import numpy.typing as npt
 from blake3 import blake3
 
 from write_side.contract.block.block import Block
-from write_side.contract.block.columns import ENTRIES, OUTCOMES
+from write_side.contract.block.columns import DETAILS, ENTRIES, LEGS, OUTCOMES
 from write_side.contract.block.run import PlainRun
-from write_side.contract.compiled.blake3_lanes import MESSAGE_BYTES, hash_words
+from write_side.contract.compiled.blake3_lanes import MESSAGE_BYTES, hash_places, hash_words
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET
+from write_side.contract.state.fold_ids import KINDS, REMEMBERED
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.ids import put_prints
 from write_side.contract.state.state import State, string_keys, word_hash
@@ -118,14 +119,36 @@ def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int
 
 
 def fingerprints_of_run(state: State, run: PlainRun, deltas: npt.NDArray[np.int64]) -> None:
-    """Write the fingerprints of a run's ids into the id table: plain transfers that are done, since nothing else is in it."""
-    done = np.flatnonzero((run.kind == Kind.TRANSFER) & (run.code == Code.DONE))
-    if done.size == 0:
-        return
-    outcomes, entries = run.of[OUTCOMES.number], run.of[ENTRIES.number]
-    outcome = run.entries[0] + np.repeat(outcomes[:-1], np.diff(entries))
-    prints = _of_entries(state, run.entries[1], np.searchsorted(outcome, done), deltas)
-    put_prints(state.ids.arrays, run.ids[done], prints)
+    """As `fingerprints_of_block` of every block of a run that was just folded, written into the id table."""
+    prints = np.zeros((2, len(run.kind)), np.uint64)
+    transfer = run.kind == Kind.TRANSFER
+    if len(run.rows(DETAILS).ids):
+        detailed = run.outcomes_of(DETAILS)
+        prints[:, detailed] = run.rows(DETAILS).ids.T
+        transfer[detailed] = False
+    done = np.flatnonzero(transfer & (run.code == Code.DONE))
+    if done.size:
+        first = np.searchsorted(run.outcomes_of(ENTRIES), done)
+        prints[:, done] = _of_entries(state, run.numbers(ENTRIES, "account"), first, deltas)
+    refused = np.flatnonzero(transfer & ~np.isin(run.code, (Code.DONE, *NOT_REMEMBERED)))
+    if refused.size:
+        first = np.searchsorted(run.outcomes_of(LEGS), refused)
+        accounts, assets = (texts[first] for texts in run.rows(LEGS).texts)
+        keys = hash_places(np.concatenate((accounts, run.rows(LEGS).texts[0][first + 1])), run.data)
+        prints[:, refused] = transfer_fingerprints(
+            _asset_hashes(assets, run.data),
+            keys[:, : len(first)],
+            keys[:, len(first) :],
+            run.numbers(LEGS, "amount")[first + 1],
+        )
+    remembered = np.flatnonzero(KINDS[run.kind] & REMEMBERED[run.code])
+    put_prints(state.ids.arrays, run.rows(OUTCOMES).ids[remembered], prints[:, remembered])
+
+
+def _asset_hashes(places: npt.NDArray[np.int64], data: bytes) -> Uint64s:
+    texts = [data[start:end] for start, end in places.tolist()]
+    hashes = {text: word_hash(text.decode()) for text in set(texts)}
+    return np.array([hashes[text] for text in texts], np.uint64)
 
 
 def _of_entries(
