@@ -18,7 +18,7 @@ from read_side.fold.phase_changes import PhaseChanges
 from write_side.contract.block.block import HASH_BYTES, ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
-from write_side.contract.block.run import SEQUENCE
+from write_side.contract.block.run_bytes import SEQUENCE
 from write_side.contract.log.log import Log, Record
 from write_side.contract.state.fold import CheckFailed, changed_accounts
 from write_side.contract.state.replay import Folded, FoldedBlocks, Replay, size_of
