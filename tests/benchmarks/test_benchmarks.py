@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, deployed, ids, kafka, rebuild, requests, writes
+from tests.benchmarks import cross, deployed, ids, kafka, lone, rebuild, requests, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -94,3 +94,20 @@ async def test_ids_reports_the_longest_stop(tmp_path: Path) -> None:
     told = json.loads(await ids.run(tmp_path, transfers=20_000, accounts=1, partitions=1, block=1_000))
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "reserve_max_ms", "forget_ms"}
     assert told["ids"] == 20_000
+
+
+async def test_lone_reports_what_each_stage_costs(tmp_path: Path) -> None:
+    told = json.loads(await lone.run(tmp_path, transfers=8, accounts=2, partitions=1, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "at_once"}
+    assert told["durable"]
+    assert told["at_once"].keys() == {"1", "4", "16", "64"}
+    for measured in told["at_once"].values():
+        assert measured["stages_us"].keys() >= {
+            "http parsing",
+            "body",
+            "intake",
+            "decide",
+            "encode",
+            "append",
+            "answer",
+        }

@@ -48,6 +48,8 @@ def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> Sequenc
         data = _pread_whole(descriptor, length, at)
         if len(data) < length:
             return []
+    if length == len(data):  # what was just appended
+        return [Record(first_offset + at, memoryview(data))]
     # Where something is no frame, those before it are good; the next read begins there and says so.
     return Frames(data, frame_starts(data), first_offset + at)
 
