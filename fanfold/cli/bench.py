@@ -24,12 +24,13 @@ class Name(StrEnum):
     DEPLOYED = "deployed"
     REQUESTS = "requests"
     IDS = "ids"
+    START = "start"
 
 
-_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000, Name.IDS: 16_777_216}
-_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000, Name.IDS: 4_000_000}
-_BLOCK = {Name.KAFKA: 32_768}
-_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1}
+_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000, Name.IDS: 16_777_216, Name.START: 1_000_000}
+_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000, Name.IDS: 4_000_000, Name.START: 200_000}
+_BLOCK = {Name.KAFKA: 32_768, Name.START: 1}
+_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1, Name.START: 1}
 _CROSS_PARTITIONS = 4
 
 
@@ -38,11 +39,13 @@ def bench(
     transfers: Annotated[
         int | None,
         typer.Option(
-            help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; ids: 16,777,216)"
+            help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; ids: 16,777,216; start: "
+            "1,000,000)"
         ),
     ] = None,
     accounts: Annotated[
-        int | None, typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000; ids: 4,000,000)")
+        int | None,
+        typer.Option(help="accounts in all (100,000; deployed: 100; requests: 1,000; ids: 4,000,000; start: 200,000)"),
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
@@ -63,6 +66,7 @@ def bench(
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
+    start: `fanfold up` over a log of small blocks until it answers, without and with a snapshot; the longest stop for taking one.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 
