@@ -19,6 +19,7 @@ from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
+from write_side.contract.state.snapshot import compile_snapshots
 from write_side.doors.http_api import create_app
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Protocol
@@ -185,6 +186,8 @@ class WriteSide:
         Raises what stopped them when none can go on without a person.
         """
         await asyncio.to_thread(compile_ahead)
+        if self._taker is not None:
+            await asyncio.to_thread(compile_snapshots)
         self._keeping = asyncio.create_task(self._keep())
         settled = asyncio.create_task(self._settled())
         try:

@@ -1,9 +1,9 @@
 """`fanfold bench start`: how long `fanfold up` takes until it answers, over a log of small blocks, with and without a snapshot.
 
 The log is made here, decided block by block and not synced; some blocks before its end a snapshot is taken, and another one at
-its end, as a service does all the while. Then the service is started over it: without snapshots, which folds the whole log; from
-the first of the two snapshots, as after a crash; and after a clean stop. The clock stops at the first balance that is read through
-the public door; `cpu_s` is the service's processor time until then.
+its end, as a service does all the while. Then the service is started: without snapshots, which folds the whole log; from the
+first of the two, as after a crash; and after a clean stop. The clock stops at the first balance that is read through the public
+door; `cpu_s` is the service's processor time until then.
 
 `stop_max_ms`: the longest time for which an event loop stood still while the second snapshot was taken in its process, beside the
 longest in a second without.
@@ -30,6 +30,7 @@ from write_side.contract.log.log_file_partition import PartitionFiles
 from write_side.contract.snapshots.snapshots import Snapshots, named
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
+from write_side.contract.state.snapshot import compile_snapshots
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import partition_of
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -51,6 +52,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     """The report line. transfers, accounts: in all."""
     data, snapshots = folder / "data", folder / "data" / "snapshots"
     prepare_folder(data, partitions)
+    compile_snapshots()
     makers = [_Maker(data, number, partitions, accounts) for number in range(partitions)]
     blocks = transfers // (block * partitions)
     since = max(1, blocks // SINCE)
