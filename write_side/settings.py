@@ -51,7 +51,7 @@ class WriteSettings(BaseSettings):
         "folder `snapshots` in the data folder of a file log, `off` over Kafka",
     )
     snapshot_blocks: int = Field(
-        250_000, ge=1_000, le=10**9, description="a snapshot is taken after so many blocks of a partition"
+        250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"
     )
     snapshot_minutes: int = Field(
         60, ge=1, le=10_080, description="and after so many minutes, when there are 100 new blocks"
