@@ -18,7 +18,7 @@ from write_side.contract.log.log import Log, Record
 from write_side.contract.snapshots.snapshots import Named, Snapshots, fold_from_newest, from_the_beginning, named
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import size_of
-from write_side.contract.state.snapshot import Snapshot, write_snapshot
+from write_side.contract.state.snapshot import Snapshot, free, write_snapshot
 
 LOOK_S: Final = 1.0
 """Between two looks whether a snapshot is due: one number a partition is compared."""
@@ -158,7 +158,10 @@ class SnapshotTaker:
 
         await fold_from_newest(self._snapshots, partition, self._log.partitions, self._prints, begin_at, fold_on)
         sequence = held[0].replay.state.chained.sequence
-        await asyncio.to_thread(self._put, partition, held[0])
+        try:
+            await asyncio.to_thread(self._put, partition, held[0])
+        finally:
+            await asyncio.to_thread(free, held.pop())
         return sequence
 
     def _put(self, partition: int, snapshot: Snapshot) -> None:
