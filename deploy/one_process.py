@@ -18,7 +18,7 @@ from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import build_read_side, open_feed, open_view
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue
+from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots
 
 
 async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
@@ -35,11 +35,13 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)
         registry = CollectorRegistry()
-        write_side = WriteSide(write_settings, log, queue, registry)
+        snapshots = open_snapshots(write_settings, log)
+        write_side = WriteSide(write_settings, log, queue, registry, snapshots)
         view, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
-        read_side = build_read_side(read_settings, log, view, feed, registry)
+        # What the writers take serves the projectors too.
+        read_side = build_read_side(read_settings, log, view, feed, registry, snapshots)
         gateway = build_gateway(
             gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
         )

@@ -19,7 +19,7 @@ from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, build_read_side, open_feed, open_view, rebuild
 from write_side.contract.log.log import Log
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue
+from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
 
 OnReady = Callable[[str], None]
 
@@ -47,7 +47,7 @@ async def write_side(on_ready: OnReady) -> None:
         stack.push_async_callback(log.close)
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
-        side = WriteSide(settings, log, queue, registry)
+        side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log))
         await _serve_side(side, bound, on_ready)
 
 
@@ -61,7 +61,10 @@ async def projector(on_ready: OnReady) -> None:
         view, feed = await open_view(settings), await open_feed(settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
-        side = build_read_side(settings, log, view, feed, registry)
+        writing = WriteSettings()
+        # Over a file log the writers are on this machine, and theirs serve.
+        taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
+        side = build_read_side(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
         await _serve_side(side, bound, on_ready)
 
 

@@ -35,6 +35,8 @@ from read_side.whole_log.rebuild_result import Progress, Rebuilt
 from read_side.whole_log.verify import Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.log.log import Log
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 
 __all__ = [
     "CannotRebuild",
@@ -79,18 +81,33 @@ async def open_feed(settings: ReadSettings) -> Feed:
 
 
 class ReadSide:
-    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`)."""
+    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`).
+
+    snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
+    """
 
     def __init__(
-        self, settings: ReadSettings, log: Log, view: ViewStore, feed: Feed, registry: CollectorRegistry
+        self,
+        settings: ReadSettings,
+        log: Log,
+        view: ViewStore,
+        feed: Feed,
+        registry: CollectorRegistry,
+        snapshots: Snapshots | None = None,
+        taken: SnapshotLimits | None = None,
     ) -> None:
         timer = SystemTimer()
         self._log = log
         self._view = view
         self._rebuilding = asyncio.Lock()
         self.projectors = [
-            Projector(p, log, view, feed, timer, secrets.token_hex(8)) for p in settings.projected(log.partitions)
+            Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots)
+            for p in settings.projected(log.partitions)
         ]
+        self._taker = None
+        if snapshots is not None and taken is not None:
+            positions = {each.partition: each.position for each in self.projectors}
+            self._taker = SnapshotTaker(snapshots, log, positions, taken, None)
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
@@ -112,11 +129,21 @@ class ReadSide:
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""
-        await self._keepers.run()
+        if self._taker is None:
+            await self._keepers.run()
+            return
+        taking = asyncio.create_task(self._taker.run())
+        try:
+            await self._keepers.run()
+        finally:
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
 
     async def drain(self) -> None:
-        """Readers are told to go elsewhere; nothing of theirs can be lost."""
+        """Readers are told to go elsewhere; nothing of theirs can be lost. Then seconds for a snapshot where it is worth it."""
         self.health.stopping = True
+        if self._taker is not None:
+            await self._taker.take_last()
 
     async def rebuild(self, accept_differences: bool, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
@@ -135,7 +162,13 @@ class ReadSide:
 
 
 def build_read_side(
-    settings: ReadSettings, log: Log, view: ViewStore, feed: Feed, registry: CollectorRegistry
+    settings: ReadSettings,
+    log: Log,
+    view: ViewStore,
+    feed: Feed,
+    registry: CollectorRegistry,
+    snapshots: Snapshots | None = None,
+    taken: SnapshotLimits | None = None,
 ) -> ReadSide:
     """A read side over an open log, view and feed; the caller closes those. Raises ValueError for wrong settings."""
-    return ReadSide(settings, log, view, feed, registry)
+    return ReadSide(settings, log, view, feed, registry, snapshots, taken)

@@ -45,11 +45,31 @@ class WriteSettings(BaseSettings):
         description="a log whose last block is ahead of the clock is gone on with up to this time, 2027-01-31T12:00:00Z; "
         "only when a clock was ahead once and is right now",
     )
+    snapshots: str = Field(
+        "",
+        description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, or `off`; default: the "
+        "folder `snapshots` in the data folder of a file log, `off` over Kafka",
+    )
+    snapshot_blocks: int = Field(
+        250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"
+    )
+    snapshot_minutes: int = Field(
+        60, ge=1, le=10_080, description="and after so many minutes, when there are 100 new blocks"
+    )
+    snapshots_kept: int = Field(2, ge=1, le=1_000, description="snapshots of a partition that stay; older ones go")
     answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
     @property
     def log_address(self) -> str:
         return self.log or f"file:{self.data}"
+
+    @property
+    def snapshots_address(self) -> str | None:
+        """None: none are taken or looked for."""
+        if self.snapshots:
+            return None if self.snapshots == "off" else self.snapshots
+        scheme, _, folder = self.log_address.partition(":")
+        return f"file:{folder}/snapshots" if scheme == "file" else None
 
     def accepted_log_time_us(self) -> int:
         """UTC microseconds, 0 when no time is accepted. Raises ValueError for what is no time with its zone."""

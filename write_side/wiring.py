@@ -14,11 +14,16 @@ from write_side.contract.log.log import Log, LogDamaged, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
 from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
+from write_side.contract.state.snapshot import compile_snapshots
 from write_side.doors.http_api import create_app
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Protocol
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 from write_side.owner.clock import ClockStepped, SystemClock
 from write_side.owner.demonstration import Fail, demonstrate
@@ -32,7 +37,17 @@ from write_side.queue.queue_kafka import KafkaQueue
 from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
 
-__all__ = ["Fail", "PartitionStopped", "Protocol", "WriteSide", "demonstrate", "open_log", "open_queue"]
+__all__ = [
+    "Fail",
+    "PartitionStopped",
+    "Protocol",
+    "WriteSide",
+    "demonstrate",
+    "open_log",
+    "open_queue",
+    "open_snapshots",
+    "snapshot_limits",
+]
 
 PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken)
 """What ends a writer. Each says in a sentence what happened and what to do."""
@@ -86,6 +101,23 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
     raise ValueError(f"FANFOLD_LOG must start with file: or kafka:, not {scheme}:")
 
 
+def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
+    """The snapshots that the settings name, for every side of this process; None for none. Raises ValueError for an address of no
+    known kind."""
+    address = settings.snapshots_address
+    if address is None:
+        return None
+    scheme, _, folder = address.partition(":")
+    if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
+        raise ValueError("FANFOLD_SNAPSHOTS must be off, or file: and the path of a folder")
+    return Snapshots(FileStore(Path(folder.removeprefix("//"))), log)
+
+
+def snapshot_limits(settings: WriteSettings) -> SnapshotLimits:
+    """When snapshots are taken, and how many stay."""
+    return SnapshotLimits(settings.snapshot_blocks, settings.snapshot_minutes * 60.0, settings.snapshots_kept)
+
+
 async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
     """The command queue that goes with the log: in memory beside a file log, a topic beside Kafka."""
     scheme, _, rest = settings.log_address.partition(":")
@@ -109,7 +141,14 @@ The look at the brokers (`look.py`), which also refuses requests, takes up to 5 
 class WriteSide:
     """Writers of the owned partitions, followers of the others, one intake and its HTTP edge (`app`)."""
 
-    def __init__(self, settings: WriteSettings, log: Log, queue: CommandQueue, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: WriteSettings,
+        log: Log,
+        queue: CommandQueue,
+        registry: CollectorRegistry,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self.log = log
         self._queue = queue
         limits = WriterLimits(
@@ -120,8 +159,10 @@ class WriteSide:
         )
         owned = settings.owned(log.partitions)
         self.partitions = [
-            Partition(p, log, queue, SystemClock(), limits, owned=p in owned) for p in range(log.partitions)
+            Partition(p, log, queue, SystemClock(), limits, owned=p in owned, snapshots=snapshots)
+            for p in range(log.partitions)
         ]
+        self._taker = None if snapshots is None else self._new_taker(snapshots, snapshot_limits(settings))
         self.intake = Intake(
             queue,
             {partition.number: partition.outcomes for partition in self.partitions},
@@ -145,6 +186,8 @@ class WriteSide:
         Raises what stopped them when none can go on without a person.
         """
         await asyncio.to_thread(compile_ahead)
+        if self._taker is not None:
+            await asyncio.to_thread(compile_snapshots)
         self._keeping = asyncio.create_task(self._keep())
         settled = asyncio.create_task(self._settled())
         try:
@@ -161,11 +204,15 @@ class WriteSide:
     async def run(self) -> None:
         """Keep the partitions. Raises what stopped them when none can go on without a person: the process must end then."""
         assert self._keeping is not None, "started"
+        tasks = [self._keeping]
+        if self._taker is not None:
+            tasks.append(asyncio.create_task(self._taker.run()))
         try:
             await self._keeping
         finally:
-            self._keeping.cancel()
-            await asyncio.gather(self._keeping, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _settled(self) -> None:
         for partition in self.partitions:
@@ -184,6 +231,10 @@ class WriteSide:
         finally:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
+
+    def _new_taker(self, snapshots: Snapshots, limits: SnapshotLimits) -> SnapshotTaker:
+        owned = {partition.number: partition.position for partition in self.partitions if partition.owned}
+        return SnapshotTaker(snapshots, self.log, owned, limits, FINGERPRINTS)
 
     def _not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""
@@ -209,6 +260,8 @@ class WriteSide:
         return found
 
     async def drain(self) -> None:
-        """Take no more commands; wait until those taken are answered."""
+        """Take no more commands; wait until those taken are answered, then seconds for a snapshot where it is worth it."""
         self._stopping = True
         await self.intake.close()
+        if self._taker is not None:
+            await self._taker.take_last()

@@ -26,12 +26,20 @@ class Name(StrEnum):
     REQUESTS = "requests"
     IDS = "ids"
     LONE = "lone"
+    START = "start"
 
 
-_TRANSFERS = {Name.CROSS: 500, Name.DEPLOYED: 1_000, Name.REQUESTS: 20_000, Name.LONE: 16_000, Name.IDS: 16_777_216}
-_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000, Name.LONE: 1_000, Name.IDS: 4_000_000}
-_BLOCK = {Name.KAFKA: 32_768}
-_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1, Name.LONE: 1}
+_TRANSFERS = {
+    Name.CROSS: 500,
+    Name.DEPLOYED: 1_000,
+    Name.REQUESTS: 20_000,
+    Name.LONE: 16_000,
+    Name.IDS: 16_777_216,
+    Name.START: 1_000_000,
+}
+_ACCOUNTS = {Name.DEPLOYED: 100, Name.REQUESTS: 1_000, Name.LONE: 1_000, Name.IDS: 4_000_000, Name.START: 200_000}
+_BLOCK = {Name.KAFKA: 32_768, Name.START: 1}
+_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1, Name.LONE: 1, Name.START: 1}
 _CROSS_PARTITIONS = 4
 
 
@@ -41,12 +49,14 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; lone: 16,000; "
-            "ids: 16,777,216)"
+            "ids: 16,777,216; start: 1,000,000)"
         ),
     ] = None,
     accounts: Annotated[
         int | None,
-        typer.Option(help="accounts in all (100,000; deployed: 100; requests and lone: 1,000; ids: 4,000,000)"),
+        typer.Option(
+            help="accounts in all (100,000; deployed: 100; requests and lone: 1,000; ids: 4,000,000; start: 200,000)"
+        ),
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
     block: Annotated[int | None, typer.Option(help="transfers a block")] = None,
@@ -68,6 +78,7 @@ def bench(
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
+    start: `fanfold up` over a log of small blocks until it answers, without and with a snapshot; the longest stop for taking one.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).

@@ -54,15 +54,16 @@ class Health:
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():
-            progress = {
-                str(p.partition): p.progress.document(p.how_far.folded.sequence + 1, p.how_far.folded.offset, now_us)
-                for p in starting
-            }
-            document["starting"] = {"partitions": progress}
+            document["starting"] = {"partitions": {str(each.partition): _progress(each, now_us) for each in starting}}
         return document
 
     def _starting(self) -> list[Projector]:
         return [each for each in self._projectors if isinstance(each.refusal(), Starting)]
+
+
+def _progress(projector: Projector, now_us: int) -> dict[str, int | float | None]:
+    folded, begun = projector.how_far.folded, projector.fold.replay.began_after + 1
+    return projector.progress.document(folded.sequence + 1, folded.offset, now_us, begun)
 
 
 def _unread(projector: Projector, now_us: int) -> str | None:

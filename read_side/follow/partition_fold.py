@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.fold.balances import rows_of
 from read_side.fold.phase_changes import PhaseChanges
-from write_side.contract.block.block import HASH_BYTES, ZERO_HASH, decode
+from write_side.contract.block.block import ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
-from write_side.contract.block.run_bytes import SEQUENCE
 from write_side.contract.log.log import Log, Record
+from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed, changed_accounts
 from write_side.contract.state.replay import Folded, FoldedBlocks, Replay, size_of
+from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 
 Failure = ChainBroken | CheckFailed
@@ -40,11 +41,6 @@ class FoldedRun(NamedTuple):
     records: int
 
 
-HASHES_KEPT: Final = 65_536
-"""Of the last blocks, 2 MiB: a store that was set back to one of them, or a rebuilt view beside us, gets only what changed. What
-is older and not remembered on purpose is loaded whole."""
-
-
 class PartitionFold:
     """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them."""
 
@@ -54,7 +50,7 @@ class PartitionFold:
         self.replay = Replay(self.state)
         self.entries = 0
         self._phases: PhaseChanges | None = None
-        self._hashes = np.zeros((HASHES_KEPT, HASH_BYTES), np.uint8)
+        self._hashes = BlockHashes()
         self._remembered: dict[int, bytes] = {}
 
     @property
@@ -70,20 +66,26 @@ class PartitionFold:
         )
 
     def knows(self, stored: Checkpoint) -> bool:
-        """Whether a checkpoint lies on our own chain, as far as we remember it: the block of its sequence has its hash."""
+        """Whether a checkpoint lies on our own chain, as far as we remember it: the block of its sequence has its hash. What is
+        older than the last hashes and not remembered on purpose is loaded whole."""
         if stored.sequence < 0:
             return stored.block_hash == ZERO_HASH
-        if stored.sequence in self._remembered:
-            return self._remembered[stored.sequence] == stored.block_hash
-        if not self.folded.sequence - HASHES_KEPT < stored.sequence <= self.folded.sequence:
-            return False
-        held: bytes = self._hashes[stored.sequence % HASHES_KEPT].tobytes()
+        held = self._remembered.get(stored.sequence) or self._hashes.find(stored.sequence)
         return held == stored.block_hash
 
     def remember(self, sequence: int) -> None:
         """Keep the hash of a block that is still to be folded, for as long as this lives: what a view's checkpoint is at."""
         if sequence > self.folded.sequence:
             self._remembered = {sequence: b""}
+
+    def recall(self, sequence: int, block_hash: bytes) -> None:
+        """Remember the hash of an older block, as the log has it."""
+        self._remembered = {sequence: block_hash}
+
+    def begin_at(self, snapshot: Snapshot) -> None:
+        """Go on from where a snapshot stands, or from the beginning; nobody else uses it from now on."""
+        self.replay.begin_at(snapshot.replay)
+        self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
 
     def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
         """Fold a run of records, as many as have `entries_max` entries, one at least.
@@ -119,12 +121,7 @@ class PartitionFold:
 
     def _note(self, folded: Folded | FoldedBlocks) -> int:
         """Remember the hashes of what was folded; how many blocks."""
-        if isinstance(folded, FoldedBlocks):
-            first, hashes = int(folded.run.headers[0, SEQUENCE]), folded.run.hashes
-        else:
-            header = folded.block.header
-            first, hashes = header.sequence, np.frombuffer(header.block_hash, np.uint8).reshape(1, -1)
-        self._hashes[np.arange(first, first + len(hashes)) % HASHES_KEPT] = hashes
+        first, hashes = self._hashes.note(folded)
         for sequence in self._remembered:
             if first <= sequence < first + len(hashes):
                 self._remembered[sequence] = hashes[sequence - first].tobytes()

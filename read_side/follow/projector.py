@@ -27,9 +27,11 @@ from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Shown
+from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log import START, Log, LogFailed
 from write_side.contract.log.log_end import LogEnd
+from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.start_progress import StartProgress
 
@@ -66,7 +68,16 @@ class Projector:
     here any more; elsewhere: another projector does. These three are said by whoever keeps it going (`keeper.py`).
     """
 
-    def __init__(self, partition: int, log: Log, view: ViewStore, feed: Feed, timer: Timer, boot: str) -> None:
+    def __init__(
+        self,
+        partition: int,
+        log: Log,
+        view: ViewStore,
+        feed: Feed,
+        timer: Timer,
+        boot: str,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self.partition = partition
         self.boot = boot
         self.fold = PartitionFold(partition)
@@ -90,19 +101,25 @@ class Projector:
         self._view = view
         self._feed = feed
         self._timer = timer
+        self._snapshots = snapshots
         self._ahead_beats = 0
         self._watch = LogWatch(self.look_at_log)
         self._silence = Silence(LogEnd(log, partition))
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Fold the log to its end and bring the view right; again after a failure, it goes on where it was.
+        """Fold the log to its end, from a snapshot on where there is one, and bring the view right; again after a failure, going
+        on where it was.
 
         Raises Displaced, ViewOfAnotherLog, LogFailed.
         """
-        await self._look_at_view()
+        stored = await self._look_at_view()
         with suppress(LogFailed):
             self.progress.end = await self._log.end(self.partition)
+        if self.fold.folded.offset == START:
+            await self._fold_to_end(self._fold_from_newest)
+            if stored is not None and self.stopped is None:
+                await self._recall(stored)
         await self._fold_to_end()
         await self._until_available(self.owner.claim)
         # Whoever owned the view before us can write it no more; what it wrote is in the log by now.
@@ -171,6 +188,10 @@ class Projector:
         written = NOWHERE if self.owner.written is None else self.owner.written.place
         return HowFar(self.fold.folded, written, self.shown.place, self.published)
 
+    def position(self) -> int:
+        """The last block that is folded; -1 for none."""
+        return self.fold.folded.sequence
+
     def lag(self, now_us: int) -> Lag:
         stored = self.owner.written
         return Lag(
@@ -184,17 +205,35 @@ class Projector:
         if self.owner.is_ahead and self.stopped is None:
             raise _another_log(self.owner)
 
-    async def _look_at_view(self) -> None:
+    async def _look_at_view(self) -> Checkpoint | None:
         """What another life has shown tells how far there is to fold, and must be known again when it is passed."""
         with suppress(ViewUnavailable):
             if stored := await self._view.checkpoint(self.partition):
                 self.fold.remember(stored.sequence)
                 self.progress.blocks = max(self.progress.blocks or 0, stored.sequence + 1)
+                return stored
+        return None
 
-    async def _fold_to_end(self) -> None:
+    async def _recall(self, stored: Checkpoint) -> None:
+        """A checkpoint of a block that a snapshot has passed, too long ago for its hash to be known: the log has it still."""
+        if 0 <= stored.sequence <= self.fold.replay.began_after and not self.fold.knows(stored):
+            with suppress(LogFailed, Undecodable):
+                header = read_header(await self._log.fetch(self.partition, stored.log_offset))
+                if header.sequence == stored.sequence:
+                    self.fold.recall(header.sequence, header.block_hash)
+
+    async def _fold_on(self) -> None:
+        await fold_log(self._log, self.fold)
+
+    async def _fold_from_newest(self) -> None:
+        await fold_from_newest(
+            self._snapshots, self.partition, self._log.partitions, None, self.fold.begin_at, self._fold_on
+        )
+
+    async def _fold_to_end(self, fold: Callable[[], Awaitable[None]] | None = None) -> None:
         if self.stopped is None:
             try:
-                await fold_log(self._log, self.fold)
+                await (fold or self._fold_on)()
             except (ChainBroken, CheckFailed) as failure:
                 await self._stop(failure)
 

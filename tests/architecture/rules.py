@@ -46,13 +46,14 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "write_side": ("doors", "intake", "owner", "queue", "ledger", "contract"),
     "write_side/ledger": ("deciding", "across", "rules", "commands"),
-    "write_side/contract": ("tell", "state", "log", "block", "words", "compiled"),
+    "write_side/contract": ("tell", "snapshots", "state", "log", "block", "words", "compiled"),
     "read_side": ("doors", "ask", "whole_log", "follow", "tell", "fold", "feed", "views", "contract"),
     "gateway": ("doors", "streams", "proxy", "protocol"),
     "fanfold": ("cli", "doors", "api"),
 }
 """Of a folder its rooms from top to bottom: imports run down only."""
-ONLY_IO_OF_A_CONTRACT: Final = "write_side/contract/log/"
+ONLY_IO_OF_A_CONTRACT: Final = ("write_side/contract/log/", "write_side/contract/snapshots/")
+"""The log is what all sides read; a start of any of them begins at a snapshot, and one takes them for all."""
 
 PURE_FOLDERS: Final = (
     "write_side/contract/",

@@ -38,7 +38,7 @@ async def run(
     async with processes.running("up", environment=environment, errors=folder / "errors.txt") as service:
         names = [f"account-{number}" for number in range(max(2, accounts))]
         await _open_accounts(service.address, names)
-        cpu_s, started = _cpu_s(service.process.pid), time.perf_counter()
+        cpu_s, started = processor_s(service.process.pid), time.perf_counter()
         left = _Left(transfers)
         asking = [
             asyncio.create_task(_client(service.address, names, left, connecting(service.address), started))
@@ -50,7 +50,7 @@ async def run(
             burst = [connecting(service.address) for _ in range(clients * (in_flight - 1))]
             asking += [asyncio.create_task(_client(service.address, names, left, client, begun)) for client in burst]
         asked = await asyncio.gather(*asking)
-        took_s, cpu_s = time.perf_counter() - started, _cpu_s(service.process.pid) - cpu_s
+        took_s, cpu_s = time.perf_counter() - started, processor_s(service.process.pid) - cpu_s
     transfers = left.asked
     firsts = [waits[0] for waits in asked]
     waits = [wait for waits in asked for wait in waits[1:]] or firsts
@@ -114,7 +114,7 @@ async def _open_accounts(address: str, names: list[str]) -> None:
     await asyncio.gather(*(some(names[start::OPENERS]) for start in range(min(OPENERS, len(names)))))
 
 
-def _cpu_s(pid: int) -> float:
+def processor_s(pid: int) -> float:
     """Processor time of a process and its threads so far, seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

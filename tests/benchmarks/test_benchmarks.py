@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, deployed, ids, kafka, lone, rebuild, requests, writes
+from tests.benchmarks import cross, deployed, ids, kafka, lone, rebuild, requests, start, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -111,3 +111,10 @@ async def test_lone_reports_what_each_stage_costs(tmp_path: Path) -> None:
             "append",
             "answer",
         }
+
+
+async def test_start_reports_each_start_and_the_longest_stop(tmp_path: Path) -> None:
+    told = json.loads(await start.run(tmp_path, transfers=2_000, accounts=20, partitions=2, block=1))
+    assert told.keys() >= REPORTED | {"without", "with_snapshot", "after_clean_stop", "clean_stop_s", "stop_max_ms"}
+    assert told["blocks"] == 2_004
+    assert told["next_taken"]["mb"] > 0

@@ -17,6 +17,7 @@ import structlog
 
 from write_side.contract.block.block import Block
 from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
 from write_side.owner.clock import Clock, SteppedClockGuard
 from write_side.owner.failures import Next, wait_s, what_follows
@@ -45,7 +46,15 @@ class Partition:
     """`keep` it; `part` is its writer or follower of the moment. reason: why it does not serve, None while it does."""
 
     def __init__(
-        self, number: int, log: Log, queue: CommandQueue, clock: Clock, limits: WriterLimits, *, owned: bool
+        self,
+        number: int,
+        log: Log,
+        queue: CommandQueue,
+        clock: Clock,
+        limits: WriterLimits,
+        *,
+        owned: bool,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.number = number
         self.owned = owned
@@ -62,6 +71,7 @@ class Partition:
         self._queue = queue
         self._clock = clock
         self._limits = limits
+        self._snapshots = snapshots
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._serves_since_s = inf
@@ -78,6 +88,10 @@ class Partition:
             return "the log is being folded"
         return str(self.failure) or type(self.failure).__name__
 
+    def position(self) -> int:
+        """The last block that is in the state; -1 for none."""
+        return self.part.replay.state.chained.sequence
+
     def document(self) -> dict[str, object]:
         """For /readyz."""
         standing = Standing.TAKES_NOTHING if self.standing is Standing.SERVING and self.trouble else self.standing
@@ -85,7 +99,8 @@ class Partition:
         if self.standing is Standing.STARTING:
             replay = self.part.replay
             folded = replay.state.chained.sequence + 1
-            said["progress"] = self._progress.document(folded, replay.last_offset, self._clock.wall_us())
+            now_us, begun = self._clock.wall_us(), replay.began_after + 1
+            said["progress"] = self._progress.document(folded, replay.last_offset, now_us, begun)
         return said
 
     def looked_at(self, trouble: str | None) -> None:
@@ -174,8 +189,11 @@ class Partition:
 
     def _new_part(self) -> Writer | Follower:
         if not self.owned:
-            return Follower(self.number, self._log, self._accepted)
-        return Writer(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+            return Follower(self.number, self._log, self._accepted, self._snapshots)
+        return Writer(
+            self.number, self._log, self._queue, self._clock, self._limits, self._accepted,
+            guard=self._guard, snapshots=self._snapshots,
+        )  # fmt: skip
 
     def _look_behind(self) -> None:
         if isinstance(self.part, Writer):

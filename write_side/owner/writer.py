@@ -21,7 +21,9 @@ from write_side.contract.block import limits
 from write_side.contract.block.block import Block, Header
 from write_side.contract.block.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
 from write_side.contract.log.log import Log, LogFailed, Record
+from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
 from write_side.contract.state.replay import Replay
+from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
@@ -72,6 +74,7 @@ class Writer:
         on_accepted: OnAccepted,
         *,
         guard: SteppedClockGuard | None = None,
+        snapshots: Snapshots | None = None,
     ) -> None:
         self.partition = partition
         self.state = State(partition, log.partitions)
@@ -87,15 +90,16 @@ class Writer:
         self._reading = False
         self._doubt: asyncio.Future[None] | None = None
         self._on_accepted = on_accepted
+        self._snapshots = snapshots
         self._accepted = NO_HEAD
         self._due_us: int | None = None
         self._left_over: Sequence[Queued] = ()
 
     async def start(self) -> None:
-        """Fold the log to its end and take the partition over by an epoch block."""
-        async with aclosing(self._log.read(self.partition)) as runs:
-            async for records in runs:
-                await asyncio.to_thread(self._fold, records)
+        """Fold the log to its end, from a snapshot on where there is one, and take the partition over by an epoch block."""
+        await fold_from_newest(
+            self._snapshots, self.partition, self._log.partitions, FINGERPRINTS, self._begin_at, self._fold_on
+        )
         self._refuse_future_log()
         self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
         while True:
@@ -214,6 +218,14 @@ class Writer:
             return await anext(self._tail)
         except StopAsyncIteration:
             raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
+
+    def _begin_at(self, snapshot: Snapshot) -> None:
+        self.replay.begin_at(snapshot.replay)
+
+    async def _fold_on(self) -> None:
+        async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
+            async for records in runs:
+                await asyncio.to_thread(self._fold, records)
 
     def _fold(self, records: Sequence[Record]) -> None:
         for _ in self.replay.take_run(records):

@@ -8,6 +8,8 @@ from types import TracebackType
 from tests.unit.write_side.deciding import NOON_US
 from write_side.contract.block.block import Block
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.tell.answers import Answer
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Command
@@ -48,13 +50,17 @@ class RunningPartition:
         limits: WriterLimits | None = None,
         queue_commands_max: int = 131_072,
         wait_s: float = DEADLINE_S,
+        snapshots: SnapshotStore | None = None,
     ) -> None:
         self.log = MemoryLog(records)
         self.clock = clock or SimulatedClock()
         self.queue = MemoryQueue(queue_commands_max)
         self.accepted: list[Block] = []
         self.failure: Exception | None = None
-        self.writer = Writer(0, self.log, self.queue, self.clock, limits or WriterLimits(), self._accepted)
+        self.snapshots = None if snapshots is None else Snapshots(snapshots, self.log)
+        self.writer = Writer(
+            0, self.log, self.queue, self.clock, limits or WriterLimits(), self._accepted, snapshots=self.snapshots
+        )
         self.outcomes = Outcomes(0, self.writer.replay, self.log)
         self.intake = Intake(
             self.queue,

@@ -9,10 +9,12 @@ import pytest
 from read_side.settings import ReadSettings
 from tests.unit.write_side.running import SimulatedClock
 from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.log.topic_kafka import MIN_IN_SYNC, REPLICATION
+from write_side.contract.snapshots.taker import SnapshotLimits
 from write_side.owner.clock import ClockStepped, SteppedClockGuard
 from write_side.settings import IDS_MAX_MOST, WriteSettings
-from write_side.wiring import open_log
+from write_side.wiring import open_log, open_snapshots, snapshot_limits
 
 
 def test_a_topic_survives_the_loss_of_a_broker_unless_less_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,3 +85,25 @@ async def test_a_home_that_only_a_shell_would_read_is_no_folder(
             with pytest.raises(ValueError, match="write the whole path"):
                 await open_log(WriteSettings(), writing=True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_snapshots_lie_beside_a_file_log_and_over_kafka_only_where_somebody_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for log, snapshots, wanted in (
+        ("", "", "file:/srv/wallet/snapshots"),
+        ("file:/elsewhere", "", "file:/elsewhere/snapshots"),
+        ("kafka://broker:9092", "", None),
+        ("kafka://broker:9092", "file:/var/snapshots", "file:/var/snapshots"),
+        ("", "off", None),
+    ):
+        settings = WriteSettings(data="/srv/wallet", log=log, snapshots=snapshots)
+        assert settings.snapshots_address == wanted
+        found = open_snapshots(settings, MemoryLog(MemoryRecords(1)))
+        assert (None if found is None else f"file:{found.store.place}") == wanted
+    for wrong in ("s3://bucket", "file:", "file:~/snapshots", "/srv"):
+        with pytest.raises(ValueError, match="FANFOLD_SNAPSHOTS"):
+            open_snapshots(WriteSettings(snapshots=wrong), MemoryLog(MemoryRecords(1)))
+    limits = snapshot_limits(WriteSettings(snapshot_blocks=100, snapshot_minutes=2, snapshots_kept=3))
+    assert limits == (100, 120.0, 3)
+    assert snapshot_limits(WriteSettings()) == SnapshotLimits()

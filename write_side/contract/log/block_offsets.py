@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from write_side.contract.block.block import read_header
 from write_side.contract.log.log import Log, LogFailed
 
@@ -45,6 +48,23 @@ class BlockOffsets:
         until_end = min(len(kept), EXACT - at)
         self._exact[at : at + until_end] = array("q", kept[:until_end])
         self._exact[: len(kept) - until_end] = array("q", kept[until_end:])
+
+    def columns(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """All that is known: the offsets of the last blocks, and of one block in `EVERY`."""
+        kept = min(self._count, EXACT)
+        exact = np.frombuffer(self._exact, np.int64)[np.arange(self._count - kept, self._count) % EXACT]
+        return exact, np.array(self._marks, np.int64)
+
+    @classmethod
+    def of(cls, count: int, exact: npt.NDArray[np.int64], marks: npt.NDArray[np.int64]) -> BlockOffsets:
+        """As `columns` told of so many blocks. Raises ValueError."""
+        if (len(exact), len(marks)) != (min(count, EXACT), -(-count // EVERY)):
+            raise ValueError("offsets of another number of blocks")
+        offsets = cls()
+        offsets._count = count
+        offsets._marks = array("q", marks.tobytes())
+        np.frombuffer(offsets._exact, np.int64)[np.arange(count - len(exact), count) % EXACT] = exact
+        return offsets
 
     def nearest(self, sequence: int) -> tuple[int, int]:
         """The last block at or before this one whose place is known, and that place. Raises IndexError."""

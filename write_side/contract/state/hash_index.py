@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.compiled.compiled import njit, njit_inlined
-from write_side.contract.compiled.prefetch import prefetch_row
+from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 
 TAG: Final = np.uint64(0xFFFFFFFF00000000)
 INDEX: Final = np.uint64(0x00000000FFFFFFFF)
@@ -76,6 +76,22 @@ def point_to(slots, free, row, a, b, secret):  # type: ignore[no-untyped-def]
 def prefetch_home(slots, a, b, secret):  # type: ignore[no-untyped-def]
     """Fetch the cache line where the words (a, b) will be looked for."""
     prefetch_row(slots, home(hash_words(a, b, secret) & TAG, np.uint64(slots.size)))
+
+
+@njit(cache=True, nogil=True)
+def index_rows(rows, slots, secret, hidden):  # type: ignore[no-untyped-def]
+    """Write the words of the first rows, as many as `hidden` has, but not of those that it marks. Their keys, the first two words
+    of each, differ; the table is empty and has room."""
+    size = np.uint64(slots.size)
+    for row in range(hidden.size):
+        if row + AHEAD < hidden.size:
+            prefetch_home(slots, np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1]), secret)
+        if not hidden[row]:
+            tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
+            slot = home(tag, size)
+            while slots[slot] != 0:
+                slot = following(slot, size)
+            slots[slot] = tag | np.uint64(row + 1)
 
 
 @njit(cache=True, nogil=True)

@@ -16,6 +16,7 @@ because each part of the rows (`id_parts.py`) has the sums of what it holds. Its
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ from write_side.contract.state.hash_index import (
     home,
     prefetch_home,
     take_out,
+    with_room,
 )
 from write_side.contract.state.id_parts import (
     COUNT,
@@ -277,6 +279,24 @@ def _note_seen(table, ids, found):  # type: ignore[no-untyped-def]
             slot = following(slot, size)
 
 
+@njit(cache=True, nogil=True)
+def _index_ids(ids, count, digest):  # type: ignore[no-untyped-def]
+    """Point to the first rows, count them in their parts and take them into the digest. No id is there twice."""
+    rows, slots, secret, _, parts = ids
+    size = np.uint64(slots.size)
+    for row in range(count):
+        if row + AHEAD < count:
+            prefetch_home(slots, rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B], secret)
+        tag = hash_words(rows[row, ID_A], rows[row, ID_B], secret) & TAG
+        slot = home(tag, size)
+        while slots[slot] != 0:
+            slot = following(slot, size)
+        slots[slot] = tag | np.uint64(row + 1)
+        a, b = count_in(parts, rows, row)
+        digest[0] += a
+        digest[1] += b
+
+
 def timeless_from(held_us: int, at_us: int) -> int:
     """From when ids without a time are remembered in a block of this time, `held_us` being the same of the block before."""
     from_us = at_us - WINDOW_US
@@ -395,6 +415,35 @@ class IdTable:
         rows = self.rows[first : max(first, last)]
         kept: npt.NDArray[np.uint64] = rows[rows[:, TIME_US] >= np.where(have_time(rows), *self._kept_from_us)]
         return kept
+
+    @property
+    def kept_from_us(self) -> npt.NDArray[np.uint64]:
+        """See `IdArrays`."""
+        return self._kept_from_us
+
+    def kept(self) -> Iterator[npt.NDArray[np.uint64]]:
+        """The rows of all remembered ids as they came, in parts, some of them views."""
+        if self.used == self.count:
+            yield self.rows[: self.used]
+            return
+        for part in range(-(-self.used // PART_ROWS)):
+            yield self._remembered_in(part)
+
+    def room_for(self, count: int) -> npt.NDArray[np.uint64]:
+        """In a table that was never used: where so many rows are to be written, before `refill`."""
+        self.rows = with_addresses(max(2 * count, _START_ROWS), _ROOM_ROWS if count > _START_ROWS else 0, _empty)
+        self.parts = np.zeros((-(-len(self.rows) // PART_ROWS), PART_WIDTH), np.uint64)
+        self.slots = with_room(self.slots, count)
+        return self.rows[:count]
+
+    def refill(
+        self, count: int, kept_from_us: npt.NDArray[np.uint64], timeless_from_us: int, digest: npt.NDArray[np.uint64]
+    ) -> None:
+        """Remember the rows that were written at `room_for`, and take them into the digest."""
+        self._kept_from_us[:] = kept_from_us
+        _index_ids(self.arrays, np.int64(count), digest)
+        self.used = self.count = count
+        self.timeless, self.timeless_from_us = int(self.parts[:, OF_TIMELESS + COUNT].sum()), timeless_from_us
 
     def remembered(self) -> npt.NDArray[np.uint64]:
         """The rows of all remembered ids, uint64[count, WIDTH], a copy, by the place of their outcomes."""

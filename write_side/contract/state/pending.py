@@ -16,7 +16,17 @@ import numpy.typing as npt
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.compiled.compiled import njit_borrowing, njit_inlined
 from write_side.contract.state.digest import mix_low, mix_words
-from write_side.contract.state.hash_index import INDEX, TAG, Ahead, following, hash_words, home, take_out
+from write_side.contract.state.hash_index import (
+    INDEX,
+    TAG,
+    Ahead,
+    following,
+    hash_words,
+    home,
+    index_rows,
+    take_out,
+    with_room,
+)
 from write_side.contract.state.pending_columns import (
     AT_US,
     BEGUN,
@@ -63,7 +73,7 @@ from write_side.contract.state.pending_index import (
     renumber_pending,
     take_due,
 )
-from write_side.contract.state.room import larger, with_addresses
+from write_side.contract.state.room import larger, with_addresses, with_room_for
 
 Key = tuple[np.uint64, np.uint64]
 """Of an account: `state.name_key`."""
@@ -218,6 +228,27 @@ def take_in(table, digest, row):  # type: ignore[no-untyped-def]
 
 
 @njit_borrowing
+def index_pending(table, digest):  # type: ignore[no-untyped-def]
+    """Point to every row and take it, and the lows, into the digest; whether none is there twice. The table of words is empty."""
+    rows, slots, secret, lows = table.rows, table.slots, table.secret, table.lows
+    for row in range(table.counts[ROW_COUNT]):
+        a, b, what = rows[row, ID_A], rows[row, ID_B], rows[row, WHAT]
+        slot = _find_slot(rows, slots, secret, a, b, what)
+        if slot >= 0:
+            return False
+        slots[-1 - slot] = (_hash(a, b, what, secret) & TAG) | np.uint64(row + 1)
+        rows[row, LANE_A] = 0
+        rows[row, LANE_B] = 0
+        take_in(table, digest, row)
+    for home_partition in range(lows.size):
+        if lows[home_partition] > 0:
+            a_low, b_low = mix_low(home_partition, lows[home_partition])
+            digest[0] += a_low
+            digest[1] += b_low
+    return True
+
+
+@njit_borrowing
 def drop(table, digest, row):  # type: ignore[no-untyped-def]
     """Remove a row; the last one takes its number. Its legs are left to `PendingTable.reserve`."""
     rows, slots, counts, secret = table.rows, table.slots, table.counts, table.secret
@@ -361,6 +392,43 @@ class PendingTable:
         other._gather_legs(0)
         return other
 
+    def pool_places(self) -> npt.NDArray[np.int64]:
+        """Where in `legs` the legs and records of all rows are, row by row."""
+        rows = self.rows[: self.count]
+        sizes = rows[:, LEG_COUNT] + rows[:, STEPS]  # a process has a record for each step behind its legs
+        ends = np.cumsum(sizes)
+        places: npt.NDArray[np.int64] = np.repeat(rows[:, FIRST_LEG] - (ends - sizes), sizes) + np.arange(sizes.sum())
+        return places
+
+    def refill(
+        self,
+        rows: npt.NDArray[np.int64],
+        pool: npt.NDArray[np.int64],
+        nodes: npt.NDArray[np.int64],
+        roots: npt.NDArray[np.int64],
+        work: npt.NDArray[np.int64],
+        lows: npt.NDArray[np.int64],
+        digest: npt.NDArray[np.uint64],
+    ) -> bool:
+        """In a table that was never used: the rows of another one and what finds them, its `pool` in the order of `pool_places`,
+        and take them into the digest. False when they do not fit together."""
+        sizes = rows[:, LEG_COUNT] + rows[:, STEPS]
+        if np.any(rows[:, LEG_COUNT] < 0) or np.any(rows[:, STEPS] < 0) or int(sizes.sum()) != len(pool):
+            return False
+        count, accounts = len(rows), len(work)
+        self.rows = with_room_for(max(count, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, WIDTH), np.int64))
+        self.nodes = with_room_for(max(count, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, NODE_WIDTH), np.int64))
+        self.work = with_room_for(max(accounts, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, 3), np.int64))
+        self.rows[:count], self.nodes[:count], self.work[:accounts] = rows, nodes, work
+        self.rows[:count, FIRST_LEG] = np.cumsum(sizes) - sizes
+        self.roots[: len(roots)], self.lows[: len(lows)] = roots, lows
+        self.counts[ROW_COUNT], self.counts[WORK_COUNT] = count, accounts
+        self.legs = pool
+        self._gather_legs(0)
+        self.slots, self.work_slots = with_room(self.slots, count), with_room(self.work_slots, accounts)
+        index_rows(self.work, self.work_slots, self.secret, np.zeros(accounts, np.bool_))
+        return bool(index_pending(self.arrays, digest))
+
     def reserve(self, more: int, more_legs: int) -> None:
         """Make room for rows and legs; legs of rows that are gone are given back when the pool is full."""
         needed = self.count + more
@@ -439,18 +507,15 @@ class PendingTable:
             self._gather_legs(more)
 
     def _gather_legs(self, more: int) -> None:
-        rows = self.rows[: self.count]
-        sizes = rows[:, LEG_COUNT] + rows[:, STEPS]  # a process has a record for each step behind its legs
-        ends = np.cumsum(sizes)
-        used = int(ends[-1]) if len(ends) else 0
+        at, rows = self.pool_places(), self.rows[: self.count]
+        used, sizes = len(at), rows[:, LEG_COUNT] + rows[:, STEPS]
         size = max(2 * (used + more), _START_LEGS)
         is_large = size > _MOVED_AT_ONCE_MAX
         legs = with_addresses(8 * size, 2 * _ROOM_LEGS, _legs) if is_large else _legs(size)
         self._half, self._gather_at = (len(legs) // 2, size) if is_large else (0, 0)
         self._first = self._to_move = 0
-        at = np.repeat(rows[:, FIRST_LEG] - (ends - sizes), sizes) + np.arange(used)
         legs[:used] = self.legs[at]
-        rows[:, FIRST_LEG] = ends - sizes
+        rows[:, FIRST_LEG] = np.cumsum(sizes) - sizes
         self.legs = legs
         self.counts[LEGS_END] = used
 

@@ -43,7 +43,7 @@ class Replay:
     """Applies the chain rule and folds what is accepted.
 
     offsets: where the accepted blocks lie.  passed: how many records were taken; skipped: how many of them
-    did not count, by reason.
+    did not count, by reason.  began_after: the last block of the snapshot that it began at, -1 when it began at the beginning.
     `prints`: see `fold.fold`; given by writers, left out by readers.
     """
 
@@ -53,7 +53,15 @@ class Replay:
         self.last_offset = START
         self.passed = 0
         self.skipped: Counter[Skip] = Counter()
+        self.began_after = -1
         self._prints = prints
+
+    def begin_at(self, other: Replay) -> None:
+        """Be where another replay of this partition is, which nobody uses from now on. Whoever holds this one keeps it."""
+        self.state.become(other.state)
+        self.offsets, self.last_offset = other.offsets, other.last_offset
+        self.passed, self.skipped = other.passed, other.skipped
+        self.began_after = self.state.chained.sequence
 
     def take_run(
         self, records: Sequence[Record], entries_max: int = 2**62, until: int | None = None

@@ -33,6 +33,12 @@ def larger(
     return array
 
 
+def with_room_for(count: int, room: int, make: Callable[[int], npt.NDArray[Word]]) -> npt.NDArray[Word]:
+    """`make` for `count` rows that are there already and as many again, with addresses for `room` where a copy would be long."""
+    row_bytes = make(1).nbytes
+    return with_addresses(2 * count, 0 if count * row_bytes < COPIED_BYTES_MAX else room, make)
+
+
 def with_addresses(wanted: int, room: int, make: Callable[[int], npt.NDArray[Word]]) -> npt.NDArray[Word]:
     """`make` of `room` rows, or of fewer where the machine has not so many addresses; of those wanted at least."""
     count = max(room, wanted)

@@ -32,12 +32,23 @@ from write_side.contract.state.account_rows import (
     ROW_KEY,
     VERSION,
     rows_of_lines,
+    settle,
 )
 from write_side.contract.state.digest import mix_cut_off, mix_identity
-from write_side.contract.state.hash_index import TAG, Growing, find_row, following, grown, hash_words, home, with_room
+from write_side.contract.state.hash_index import (
+    TAG,
+    Growing,
+    find_row,
+    following,
+    grown,
+    hash_words,
+    home,
+    index_rows,
+    with_room,
+)
 from write_side.contract.state.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.state.pending import PendingTable
-from write_side.contract.state.room import larger
+from write_side.contract.state.room import larger, with_room_for
 from write_side.contract.words.atoms import TRANSIT, WORLD
 
 _START_ACCOUNTS: Final = 1024
@@ -175,6 +186,11 @@ class State:
         self.transit: npt.NDArray[np.int64] = np.full(_START_ASSETS, -1, np.int64)
         self.asset_slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ASSETS, np.uint64)
 
+    def become(self, other: State) -> None:
+        """Be what another state of this partition is, which nobody uses from now on. Whoever holds this one keeps it."""
+        with self.lock:
+            self.__dict__.update({name: value for name, value in other.__dict__.items() if name != "lock"})
+
     @property
     def posted(self) -> npt.NDArray[np.int64]:
         return self.rows[:, POSTED]
@@ -219,6 +235,19 @@ class State:
         if needed > len(self.changed_at_us):
             self.changed_at_us = larger(self.changed_at_us, self.count, needed, _ROOM_ACCOUNTS)
         self.slots, self._growing = grown(self.slots, self._growing, self.rows, self.count, more, self.secret)
+
+    def room_for_accounts(self, count: int) -> npt.NDArray[np.int64]:
+        """In a state that was never used: where so many rows are to be written, before `index_accounts`."""
+        self.rows = with_room_for(max(count, _START_ACCOUNTS), _ROOM_ACCOUNTS, rows_of_lines)
+        self.changed_at_us = with_room_for(max(count, _START_ACCOUNTS), _ROOM_ACCOUNTS, lambda n: np.empty(n, np.int64))
+        self.slots = with_room(self.slots, count)
+        return self.rows[:count]
+
+    def index_accounts(self, count: int, hidden: npt.NDArray[np.bool_]) -> None:
+        """Find the rows that were written at `room_for_accounts`, but for the hidden ones, and take them into the digest."""
+        self.count = count
+        index_rows(self.rows, self.slots, self.secret, hidden)
+        settle(self.rows, np.concatenate(([count], np.arange(count))), self.digest)
 
     def asset_number(self, asset: str) -> int:
         """This process's number of an asset; -1 for one that no account here has ever had."""

@@ -505,7 +505,7 @@ async def test_a_long_run_is_written_in_steps_that_hold_up_no_reader(
 async def test_hashes_are_kept_of_the_last_blocks_and_of_the_one_that_is_asked_for(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("read_side.follow.partition_fold.HASHES_KEPT", 4)
+    monkeypatch.setattr("write_side.contract.state.block_hashes.HASHES_KEPT", 4)
     for _ in range(12):
         await stage.writer.epoch()
     checkpoints = []
@@ -524,7 +524,7 @@ async def test_hashes_are_kept_of_the_last_blocks_and_of_the_one_that_is_asked_f
 async def test_a_view_that_was_left_long_ago_still_gets_only_what_changed_since(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("read_side.follow.partition_fold.HASHES_KEPT", 4)
+    monkeypatch.setattr("write_side.contract.state.block_hashes.HASHES_KEPT", 4)
     stage.view = view = CountedRows()
     await stage.open_two()
     async with stage.projector():

@@ -1,0 +1,209 @@
+"""`fanfold bench start`: how long `fanfold up` takes until it answers, over a log of small blocks, with and without a snapshot.
+
+The log is made here, decided block by block and not synced; some blocks before its end a snapshot is taken, and another one at
+its end, as a service does all the while. Then the service is started: without snapshots, which folds the whole log; from the
+first of the two, as after a crash; and after a clean stop. The clock stops at the first balance that is read through the public
+door; `cpu_s` is the service's processor time until then.
+
+`stop_max_ms`: the longest time for which an event loop stood still while the second snapshot was taken in its process, beside the
+longest in a second without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from tests.benchmarks import report
+from tests.benchmarks.connection import Connection
+from tests.benchmarks.requests import processor_s
+from tests.end_to_end import load, processes
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_folder import partition_folder, prepare_folder
+from write_side.contract.log.log_file_partition import PartitionFiles
+from write_side.contract.snapshots.snapshots import Snapshots, named
+from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
+from write_side.contract.state.snapshot import compile_snapshots
+from write_side.contract.state.state import State
+from write_side.contract.words.atoms import partition_of
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
+from write_side.ledger.deciding.next_block import next_block, opening_block
+
+TICK_S: Final = 0.001
+IDLE_S: Final = 1.0
+OPENED_AT_ONCE: Final = 8_192
+SINCE: Final = 20
+"""One block in so many came after the first snapshot."""
+ASSET: Final = "USD/2"
+ONLY: Final = {"FANFOLD_SNAPSHOT_BLOCKS": str(10**9), "FANFOLD_SNAPSHOT_MINUTES": "10000"}
+"""No snapshot while it is measured."""
+
+
+async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
+    """The report line. transfers, accounts: in all."""
+    data, snapshots = folder / "data", folder / "data" / "snapshots"
+    prepare_folder(data, partitions)
+    compile_snapshots()
+    makers = [_Maker(data, number, partitions, accounts) for number in range(partitions)]
+    blocks = transfers // (block * partitions)
+    since = max(1, blocks // SINCE)
+    for maker in makers:
+        maker.make(blocks - since, block)
+    first = await _take(data, makers)
+    for maker in makers:
+        maker.make(since, block)
+    second = await _take(data, makers)
+    for number in range(partitions):
+        newest = named(FileStore(snapshots), number)[0]
+        (snapshots / newest.name).unlink()
+    total = sum(maker.state.chained.sequence + 1 for maker in makers)
+    name = makers[0].names[0]
+    del makers
+    without = await _start(folder, name, {"FANFOLD_SNAPSHOTS": "off"})
+    crashed = await _start(folder, name, ONLY)
+    stopping = await processes.start("up", environment=_environment(folder, ONLY), errors=folder / "errors.txt")
+    stop_s = await _seconds(stopping.interrupt())
+    stopped = await _start(folder, name, ONLY)
+    return report.line(
+        "start",
+        rate=total / without["seconds"],
+        unit="blocks",
+        durable=False,
+        without=without,
+        with_snapshot=crashed,
+        after_clean_stop=stopped,
+        clean_stop_s=round(stop_s, 2),
+        first_taken=first,
+        next_taken=second,
+        stop_max_ms=second["stop_max_ms"],
+        blocks=total,
+        blocks_since=since * partitions,
+        accounts=accounts,
+        partitions=partitions,
+        block=block,
+    )
+
+
+class _Maker:
+    """One partition's log, written as a writer decides it."""
+
+    def __init__(self, data: Path, number: int, partitions: int, accounts: int) -> None:
+        self.state = State(number, partitions)
+        names = (f"account-{i:07d}" for i in range(accounts))
+        self.names = [name for name in names if partition_of(name, partitions) == number]
+        self._partitions = partitions
+        self._files = PartitionFiles(partition_folder(data, number), sync=lambda descriptor: None)
+        self._files.open_to_write()
+        self._now_us = time.time_ns() // 1000 - 3_600_000_000
+        self._chance = np.random.default_rng(number)
+        decided = opening_block(self.state, partitions=partitions, created_at_us=self._now_us)
+        self.state.chained.advance(decided.block.header)
+        self._files.append(decided.data)
+        for at in range(0, len(self.names), OPENED_AT_ONCE):
+            self._decide([OpenAccount(name, ASSET, -(10**12), "") for name in self.names[at : at + OPENED_AT_ONCE]])
+
+    def make(self, blocks: int, block: int) -> None:
+        """So many blocks of so many transfers each."""
+        count = len(self.names)
+        for _ in range(blocks):
+            debits = self._chance.integers(0, count, block).tolist()
+            ids = self._chance.bytes(16 * block)
+            self._decide(
+                [
+                    Transfer(
+                        self._id(ids[16 * n : 16 * n + 16]), self.names[at], self.names[(at + 1) % count], 1, ASSET
+                    )
+                    for n, at in enumerate(debits)
+                ]
+            )
+
+    def _id(self, octets: bytes) -> bytes:
+        at = (self._now_us // 1000).to_bytes(6, "big")
+        return b"".join((at, bytes((0x70 | octets[6] & 15, octets[7], 0x80 | octets[8] & 63)), octets[9:]))
+
+    def _decide(self, commands: list[Command]) -> None:
+        self._now_us += 1
+        chained = self.state.chained
+        decided = next_block(
+            self.state,
+            [(chained.consumed_to, CommandBatch.of(commands))],
+            partitions=self._partitions,
+            created_at_us=self._now_us,
+            consumed_to=chained.consumed_to + 1,
+            ids_max=1 << 24,
+        )
+        self._files.append(decided.data)
+
+
+async def _take(data: Path, makers: list[_Maker]) -> dict[str, float]:
+    """Take a snapshot of each partition beside a loop that should never stand still."""
+    log = await FileLog.open_read_only(data, sync=lambda descriptor: None)
+    store = FileStore(data / "snapshots")
+    positions = {number: lambda: 0 for number in range(len(makers))}
+    taker = SnapshotTaker(Snapshots(store, log), log, positions, SnapshotLimits(), FINGERPRINTS)
+    ticking = asyncio.create_task(_ticking())
+    await asyncio.sleep(IDLE_S)
+    idle_ms = await _longest(ticking)
+    ticking, started = asyncio.create_task(_ticking()), time.perf_counter()
+    for number in positions:
+        assert await taker.take(number)
+    took_s, stop_ms = time.perf_counter() - started, await _longest(ticking)
+    await log.close()
+    size = sum((data / "snapshots" / named(store, number)[0].name).stat().st_size for number in positions)
+    return {
+        "seconds": round(took_s, 2),
+        "mb": round(size / 1e6, 1),
+        "stop_max_ms": round(stop_ms, 1),
+        "idle_stop_max_ms": round(idle_ms, 1),
+    }
+
+
+async def _ticking() -> float:
+    """The longest time between two turns that should follow each other, beyond what was slept, until it is cancelled."""
+    longest, before = 0.0, time.perf_counter()
+    try:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = time.perf_counter()
+            longest, before = max(longest, now - before - TICK_S), now
+    except asyncio.CancelledError:
+        return longest * 1000
+
+
+async def _longest(ticking: asyncio.Task[float]) -> float:
+    ticking.cancel()
+    return await ticking
+
+
+async def _start(folder: Path, account: str, environment: dict[str, str]) -> dict[str, float]:
+    """Start the service, read a balance, kill it."""
+    begun = time.perf_counter()
+    service = await processes.start("up", environment=_environment(folder, environment), errors=folder / "errors.txt")
+    try:
+        connection = await Connection.open(service.address)
+        status, _ = await connection.ask("GET", f"/v1/accounts/{account}")
+        answered_s, cpu_s = time.perf_counter() - begun, processor_s(service.process.pid)
+        assert status == HTTPStatus.OK
+        await connection.close()
+    finally:
+        await service.kill()
+    return {"seconds": round(answered_s, 2), "cpu_s": round(cpu_s, 2)}
+
+
+def _environment(folder: Path, more: dict[str, str]) -> dict[str, str]:
+    return {**load.folder_of(folder / "data"), **more}
+
+
+async def _seconds(work: Awaitable[Any]) -> float:
+    begun = time.perf_counter()
+    await work
+    return time.perf_counter() - begun

@@ -1,0 +1,61 @@
+"""Snapshots of the embedded process: taken under load and killed at any moment of it, damaged, and left to a clean stop."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import aiohttp
+
+from tests.end_to_end import load, processes
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.snapshots.snapshots import Named, named
+from write_side.contract.snapshots.store_file import FileStore
+
+KILLS = 6
+BLOCKS = 100
+
+
+async def test_starts_from_snapshots_lose_nothing_whenever_the_process_is_killed(tmp_path: Path) -> None:
+    snapshots = FileStore(tmp_path / "data" / "snapshots")
+    environment = load.folder_of(tmp_path / "data") | {
+        "FANFOLD_PARTITIONS": "2",
+        "FANFOLD_SNAPSHOT_BLOCKS": str(BLOCKS),
+    }
+    ledger = load.Ledger([f"account-{i}" for i in range(8)], random.Random(21))
+    await load.kill_again_and_again(
+        "up", environment, ledger, kills=KILLS, answers_max=400, errors=tmp_path / "errors.txt"
+    )
+    assert _newest(snapshots), "snapshots were taken"
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await load.settled(service.address)
+        assert await service.interrupt() == 0
+    # Damaged, and cut short, as no crash leaves them: the start says so and folds what it has to.
+    for each in _newest(snapshots):
+        path = tmp_path / "data" / "snapshots" / each.name
+        path.write_bytes(path.read_bytes()[: -(1 + each.partition)] + b"x")
+    async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+        await load.settled(service.address)
+        log = await FileLog.open_read_only(tmp_path / "data")
+        found = await load.audit(log)
+        await log.close()
+        load.expect_told_is_true(ledger, found)
+        await _expect_shown(service.address, found)
+        assert await service.interrupt() == 0
+    assert (await processes.command("verify", environment=environment))[0] == 0
+
+
+def _newest(snapshots: FileStore) -> list[Named]:
+    return [named(snapshots, partition)[0] for partition in range(2) if named(snapshots, partition)]
+
+
+async def _expect_shown(address: str, found: load.Audit) -> None:
+    async with aiohttp.ClientSession() as session:
+        for account, (posted, version) in found.balances.items():
+            if not account.startswith("@"):
+                async with session.get(f"{address}/v1/accounts/{account}") as response:
+                    document = await response.json()
+                assert (int(document["posted"]), document["version"]) == (posted, version)
+        for name in list(found.done)[:50]:
+            async with session.get(f"{address}/v1/transfers/{name}") as response:
+                assert (await response.json())["result"] == "done"

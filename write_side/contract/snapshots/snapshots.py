@@ -1,0 +1,161 @@
+"""Which snapshot a start begins at: the newest that is whole, of this log, and good for whoever asks.
+
+Nothing depends on there being one. What is wrong with a snapshot is said in the log of the process, the next older one is tried,
+and at last the log is folded from its beginning. One that is whole and of this log, and whose log still does not go on from it
+(a program that was wrong has written it), is dropped too: a snapshot never stops a partition that its log alone would not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from typing import Final, NamedTuple
+
+import structlog
+
+from write_side.contract.block.block import Undecodable, read_header
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.snapshots.store import SnapshotStore
+from write_side.contract.state.block_hashes import BlockHashes
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.fold_run import Prints
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head, read_snapshot
+from write_side.contract.state.snapshot_bytes import Reader, SnapshotRefused
+from write_side.contract.state.state import State
+
+SUFFIX: Final = ".snapshot"
+_NAME: Final = re.compile(r"p([0-9]{5})-([0-9]{20})-(writer|reader)\.snapshot")
+_MEANS: Final = "No money is affected: all of it is in the log. An older snapshot is tried, or the start takes longer."
+
+_log = structlog.get_logger(__name__)
+
+
+class Named(NamedTuple):
+    """A snapshot by its name: `writer` ones have the fingerprints of ids, and serve everybody; `reader` ones serve who does not
+    decide. sequence: of its last block."""
+
+    partition: int
+    sequence: int
+    with_prints: bool
+
+    @property
+    def name(self) -> str:
+        kind = "writer" if self.with_prints else "reader"
+        return f"p{self.partition:05d}-{self.sequence:020d}-{kind}{SUFFIX}"
+
+
+def named(store: SnapshotStore, partition: int) -> list[Named]:
+    """The snapshots of a partition, the newest first. Raises OSError."""
+    found = (_NAME.fullmatch(name) for name in store.names(f"p{partition:05d}-"))
+    return [Named(int(each[1]), int(each[2]), each[3] == "writer") for each in found if each is not None]
+
+
+def from_the_beginning(partition: int, partitions: int, prints: Prints | None = None) -> Snapshot:
+    """A fold that has folded nothing yet."""
+    return Snapshot(Replay(State(partition, partitions), prints), BlockHashes(), 0)
+
+
+class Snapshots:
+    """The snapshots in a store, of one log. used: the block at which each partition began last, where it began at one."""
+
+    def __init__(self, store: SnapshotStore, log: Log) -> None:
+        self.store = store
+        self.used: dict[int, int] = {}
+        self._log = log
+
+    async def newest(self, partition: int, prints: Prints | None = None, until: int | None = None) -> Snapshot | None:
+        """The newest that can be begun at; None when there is none. prints: of whoever decides, who needs one with fingerprints.
+        until: no block behind this one. Raises LogFailed while the log does not answer."""
+        try:
+            found = await asyncio.to_thread(named, self.store, partition)
+        except OSError as failure:
+            _log.warning(
+                "snapshots not read", place=self.store.place, reason=f"{failure.strerror or failure}. {_MEANS}"
+            )
+            return None
+        for each in found:
+            if (prints is not None and not each.with_prints) or (until is not None and each.sequence > until):
+                continue
+            try:
+                snapshot = await self._load(each, prints)
+            except (SnapshotRefused, OSError, MemoryError) as refused:
+                reason = f"{str(refused) or type(refused).__name__}. {_MEANS}"
+                _log.warning("snapshot not used", place=self.store.place, name=each.name, reason=reason)
+                continue
+            self.used[partition] = each.sequence
+            return snapshot
+        return None
+
+    async def _load(self, each: Named, prints: Prints | None) -> Snapshot:
+        head = await asyncio.to_thread(self._head, each)
+        await self._check_log(head)
+        return await asyncio.to_thread(self._read, each, head, prints)
+
+    def _head(self, each: Named) -> SnapshotHead:
+        with self.store.open(each.name) as source:
+            head = read_head(Reader(source.readinto, source.size))
+        said = Named(head.partition, head.sequence, head.with_prints)
+        if said != each:
+            raise SnapshotRefused(f"it is {said.name} by what it says itself, so somebody has renamed it")
+        if head.partitions != self._log.partitions:
+            raise SnapshotRefused(
+                f"it is of a log with {head.partitions} partitions, and this one has {self._log.partitions}"
+            )
+        return head
+
+    def _read(self, each: Named, head: SnapshotHead, prints: Prints | None) -> Snapshot:
+        with self.store.open(each.name) as source:
+            said, snapshot = read_snapshot(Reader(source.readinto, source.size), prints)
+        if said != head:
+            raise SnapshotRefused("it was replaced while it was being read")
+        return snapshot
+
+    async def _check_log(self, head: SnapshotHead) -> None:
+        """That the block it stands at is where it says it is. Raises SnapshotRefused, LogFailed."""
+        partition = head.partition
+        try:
+            async with aclosing(self._log.read(partition, head.last_offset)) as runs:
+                await anext(runs, None)  # a log that is only read looks now how far it is
+            header = read_header(await self._log.fetch(partition, head.block_offset))
+        except (LogFailed, Undecodable) as failure:
+            await self._log.end(partition)  # raises while the log is away: that says nothing about the snapshot
+            raise SnapshotRefused(
+                f"the log has no block where this one says that block {head.sequence} is: it is of another log, or this log has "
+                f"lost blocks that were there when it was taken; check FANFOLD_LOG and FANFOLD_SNAPSHOTS ({failure})"
+            ) from failure
+        if (header.sequence, header.block_hash.hex()) != (head.sequence, head.block_hash):
+            raise SnapshotRefused(
+                f"the log has another block {header.sequence} where this one says that block {head.sequence} is: it is of "
+                "another log; check FANFOLD_LOG and FANFOLD_SNAPSHOTS"
+            )
+
+
+async def fold_from_newest(
+    snapshots: Snapshots | None,
+    partition: int,
+    partitions: int,
+    prints: Prints | None,
+    begin_at: Callable[[Snapshot], None],
+    fold_on: Callable[[], Awaitable[None]],
+) -> None:
+    """Begin at the newest snapshot, where there is one, and fold on to the end; from the beginning when that fails.
+
+    fold_on: from wherever the fold is. Raises what it raises, and LogFailed.
+    """
+    snapshot = None if snapshots is None else await snapshots.newest(partition, prints)
+    if snapshots is not None and snapshot is not None:
+        begin_at(snapshot)
+        try:
+            await fold_on()
+            return
+        except (ChainBroken, CheckFailed) as failure:
+            reason = f"the log does not go on from it, so it is folded from the beginning: {failure}"
+            _log.error(
+                "snapshot dropped", place=snapshots.store.place, block=snapshots.used.pop(partition), reason=reason
+            )
+            begin_at(from_the_beginning(partition, partitions, prints))
+    await fold_on()

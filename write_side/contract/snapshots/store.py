@@ -1,0 +1,56 @@
+"""The store port: whole files under a name. Adapter: `store_file.py`.
+
+What every adapter promises, and `tests/ports/test_snapshot_store.py` proves on each:
+
+- Atomicity: after `put` the file is there whole; before it returns, and when it raises, there is what was there before under that
+  name. A process that ends in the middle leaves nothing that `names` tells or `open` finds; what it left is swept later.
+- Durability: when `put` has returned, the file survives a crash of the machine.
+- Duplicates: putting a name again replaces the file. Who has it open goes on reading the old one.
+- Failure: OSError, with the reason of the system. It says nothing about money: all that is stored can be made again.
+
+Methods block: they are called in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Source(Protocol):
+    """A file that is being read from its beginning."""
+
+    @property
+    def size(self) -> int:
+        """Of the whole, in bytes."""
+        ...
+
+    def readinto(self, buffer: memoryview, /) -> int | None:
+        """Fill the buffer as far as there is something; how many bytes, 0 at the end. Raises OSError."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Files of one place. Several processes may use it at once, as long as each puts names of its own."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+        """Store a file of these pieces, which are asked for as it is written: what that raises is raised here."""
+        ...
+
+    def names(self, prefix: str) -> list[str]:
+        """The names that begin so, the greatest first."""
+        ...
+
+    def open(self, name: str) -> AbstractContextManager[Source]:
+        """Read a file. Raises FileNotFoundError for one that is not there."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Nothing happens when it is not there."""
+        ...

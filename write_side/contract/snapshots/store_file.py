@@ -1,0 +1,98 @@
+"""The store in a folder: written aside, synced, renamed, the folder synced."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from write_side.contract.log.log_file_folder import sync_folder
+
+ASIDE: Final = ".new"
+SYNCED_BYTES: Final = 16 << 20
+"""Written between two syncs. What the system gathers and writes at once would stand before the next block of a log here."""
+
+
+class FileSource:
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        return os.readv(self._descriptor, [buffer])
+
+
+class FileStore:
+    """The files of a folder, which is made when something is put there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def place(self) -> str:
+        return str(self._folder)
+
+    def put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
+        if not self._folder.is_dir():
+            self._folder.mkdir(parents=True, exist_ok=True)
+            sync_folder(self._folder.parent)
+        self._sweep()
+        aside = self._folder / f"{name}.{os.getpid()}{ASIDE}"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as it is held, nobody sweeps it
+            unsynced = 0
+            for piece in pieces:
+                unsynced += _write(descriptor, piece)
+                if unsynced >= SYNCED_BYTES:
+                    os.fdatasync(descriptor)
+                    unsynced = 0
+            os.fsync(descriptor)
+            aside.rename(self._folder / name)
+        except BaseException:
+            with suppress(OSError):
+                aside.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+        sync_folder(self._folder)
+
+    def names(self, prefix: str) -> list[str]:
+        try:
+            found = os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+        return sorted((name for name in found if name.startswith(prefix) and not name.endswith(ASIDE)), reverse=True)
+
+    @contextmanager
+    def open(self, name: str) -> Iterator[FileSource]:
+        descriptor = os.open(self._folder / name, os.O_RDONLY)
+        try:
+            yield FileSource(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def delete(self, name: str) -> None:
+        with suppress(FileNotFoundError):
+            (self._folder / name).unlink()
+
+    def _sweep(self) -> None:
+        """Remove what processes that ended in the middle have left: its lock went with them."""
+        for path in self._folder.glob(f"*{ASIDE}"):
+            with suppress(OSError):
+                descriptor = os.open(path, os.O_WRONLY)
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                finally:
+                    os.close(descriptor)
+
+
+def _write(descriptor: int, piece: bytes | memoryview) -> int:
+    written = 0
+    while written < len(piece):
+        written += os.write(descriptor, memoryview(piece)[written:])
+    return written

@@ -1,0 +1,139 @@
+"""A snapshot's bytes: a head that says what it is, columns of numbers as they lie in memory, and a hash over all of it.
+
+    magic | format version | length of the head | head, JSON | BLAKE3 of all of this
+    | each column, little endian, from a multiple of 64 on | BLAKE3 of everything before
+
+Columns are read straight into the arrays that will be used; nothing of them counts before the last hash was right. What is
+allocated for them is bounded by the length of the file, which the head is held to first.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from blake3 import blake3
+
+MAGIC: Final = b"fanfsnap"
+FORMAT: Final = 1
+"""Raised with every change of what a column means. A snapshot is made again from the log, so older formats are not read."""
+HEAD_BYTES_MAX: Final = 1 << 20
+HASH_BYTES: Final = 32
+ALIGNED: Final = 64
+PIECE_BYTES: Final = 1 << 22
+"""Read, hashed and handed over at once: it is hashed while it is in the cache, and whoever writes can stop between two pieces."""
+_START: Final = struct.Struct("<8sII")
+
+Array = npt.NDArray[Any]
+ReadInto = Callable[[memoryview], int | None]
+"""Fills a buffer from where it is, as far as there is something; how many bytes, 0 at the end."""
+
+
+class SnapshotRefused(Exception):
+    """A snapshot that is not used, and why. No money is affected: everything in it is in the log, and a start without it takes
+    longer."""
+
+
+class Column(NamedTuple):
+    """parts: arrays that make up the column, one after the other; dtype as numpy writes it, `<i8`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    parts: Iterable[Array]
+
+    @classmethod
+    def of(cls, name: str, array: Array) -> Column:
+        return cls(name, array.dtype.newbyteorder("<").str, array.shape, (array,))
+
+
+def written(head: Mapping[str, Any], columns: Sequence[Column]) -> Iterator[bytes | memoryview]:
+    """The bytes of a snapshot in pieces. The arrays must not change meanwhile."""
+    said = dict(head) | {"columns": [[column.name, column.dtype, list(column.shape)] for column in columns]}
+    text = json.dumps(said, separators=(",", ":")).encode()
+    assert len(text) <= HEAD_BYTES_MAX
+    start = _START.pack(MAGIC, FORMAT, len(text)) + text
+    start += blake3(start).digest()
+    hasher, at = blake3(start), len(start)
+    yield start
+    for column in columns:
+        padding = bytes(-at % ALIGNED)
+        hasher.update(padding)
+        yield padding
+        at += len(padding)
+        for part in column.parts:
+            for piece in _pieces(np.ascontiguousarray(part, column.dtype)):
+                hasher.update(piece)
+                yield piece
+                at += len(piece)
+    yield hasher.digest()
+
+
+def _pieces(array: Array) -> Iterator[memoryview]:
+    octets = array.reshape(-1).view(np.uint8).data
+    for first in range(0, len(octets), PIECE_BYTES):
+        yield octets[first : first + PIECE_BYTES]
+
+
+class Reader:
+    """Reads a snapshot from its beginning: `head` first, then `columns`. size: of the whole, in bytes."""
+
+    def __init__(self, read_into: ReadInto, size: int) -> None:
+        self._read_into = read_into
+        self._size = size
+        self._at = 0
+        self._hasher = blake3(max_threads=blake3.AUTO)
+
+    def head(self) -> dict[str, Any]:
+        """What the snapshot says of itself. Raises SnapshotRefused, OSError."""
+        magic, version, length = _START.unpack(self._take(_START.size))
+        if magic != MAGIC:
+            raise SnapshotRefused("it is damaged, or no snapshot: it does not begin like one")
+        if version != FORMAT:
+            raise SnapshotRefused(f"it has format version {version}, and this version of fanfold reads {FORMAT} alone")
+        if length > HEAD_BYTES_MAX:
+            raise SnapshotRefused("it is damaged: its head is longer than any")
+        text = self._take(length)
+        wanted = self._hasher.digest()
+        if self._take(HASH_BYTES) != wanted:
+            raise SnapshotRefused("it is damaged: its head has another hash than it was written with")
+        head: dict[str, Any] = json.loads(text)
+        return head
+
+    def columns(self, head: Mapping[str, Any], room: Callable[[str, np.dtype[Any], tuple[int, ...]], Array]) -> None:
+        """Read every column into the array that `room` has for it: name, dtype, shape. Raises SnapshotRefused, OSError."""
+        shapes = [(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in head["columns"]]
+        end = self._at
+        for _, dtype, shape in shapes:
+            end += -end % ALIGNED + dtype.itemsize * int(np.prod(shape, dtype=object))
+        if end + HASH_BYTES != self._size:
+            raise SnapshotRefused(f"it is damaged: it has {self._size} bytes instead of {end + HASH_BYTES}")
+        for name, dtype, shape in shapes:
+            self._take(-self._at % ALIGNED)
+            array = room(name, dtype, shape)
+            if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
+                raise SnapshotRefused(f"its column {name!r} has another form than this version of fanfold gives it")
+            for piece in _pieces(array):
+                self._fill(piece)
+        wanted = self._hasher.digest()
+        if self._take(HASH_BYTES) != wanted:
+            raise SnapshotRefused("it is damaged: its bytes have another hash than they were written with")
+
+    def _take(self, count: int) -> bytes:
+        taken = bytearray(count)
+        self._fill(memoryview(taken))
+        return bytes(taken)
+
+    def _fill(self, buffer: memoryview) -> None:
+        filled = 0
+        while filled < len(buffer):
+            more = self._read_into(buffer[filled:])
+            if not more:
+                raise SnapshotRefused("it is damaged: it ends in the middle")
+            filled += more
+        self._hasher.update(buffer)
+        self._at += filled
