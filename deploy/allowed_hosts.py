@@ -30,9 +30,18 @@ class AllowedHosts:
         self._all = "*" in names
         self._names = names | {bound.lower(), "localhost"}
         self._addresses = _is_wildcard(bound)
+        self._last_allowed: str | None = None
 
     def allow(self, authority: str) -> bool:
         """`authority`: the value of Host, with or without a port."""
+        if authority == self._last_allowed:  # mostly all clients use one name
+            return True
+        allowed = self._allows(authority)
+        if allowed:
+            self._last_allowed = authority
+        return allowed
+
+    def _allows(self, authority: str) -> bool:
         name = host_of(authority)
         if name is None:
             return False

@@ -113,6 +113,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         refused = self._version_refused() or self._host_refused()
         self.app = self._served if refused is None else _Refused(*refused)
         super().on_headers_complete()  # raises for a target that is no path: then the head is what is broken
+        if self.scope["method"] != "HEAD":  # no body is written behind that one's
+            self.cycle.transport = _HeadWithBody(self.transport)  # type: ignore[assignment]  # all that it uses
         self._unanswered.append(self.cycle)
         self._in_head, self._head_begun, self._unparsed_bytes = False, False, 0
         if len(self.pipeline) < PIPELINED_MAX:
@@ -188,9 +190,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             return None
         if len(hosts) != 1 or not hosts[0]:
             return refusal(None)
-        target = (
-            httptools.parse_url(self.url).host or b""
-        )  # of `GET http://name/path`, where it counts more than the header
+        # Of `GET http://name/path`, where it counts more than the header.
+        target = b"" if self.url.startswith(b"/") else httptools.parse_url(self.url).host or b""
         for authority in (*hosts, target.decode("latin-1")):
             if authority and not self._hosts.allow(authority):
                 return refusal(authority)
@@ -235,6 +236,38 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif not self._unanswered and not self.transport.is_closing():
             self.transport.close()
 
+
+class _HeadWithBody:
+    """The transport of one answer. A head that tells the length of its body waits for it: written apart, each of the two is
+    a call of the system, a packet, and a client that wakes up for half an answer. The head of a stream leaves at once."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self._begun = False
+
+    def write(self, data: bytes) -> None:
+        if not self._begun and not data.startswith(_CONTINUE):
+            self._begun = True
+            if _LENGTH in data:
+                self._head = data
+                return
+        if self._head:
+            data, self._head = self._head + data, b""
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
+_CONTINUE: Final = b"HTTP/1.1 100 "
+_LENGTH: Final = b"\r\ncontent-length: "
+"""As uvicorn writes them."""
 
 _FULL_BODY: Final = (
     b'{"type":"urn:fanfold:problem:overloaded","title":"Too many connections are open","status":503,"code":"overloaded",'
