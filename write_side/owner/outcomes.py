@@ -193,12 +193,13 @@ class Outcomes:
                 break
         if self._failure is not None:
             raise OutcomeUnknown
-        future = self._waiting.setdefault(record, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        future = self._waiting.setdefault(record, loop.create_future())
+        timer = loop.call_later(timeout_s, _give_up, future)
         try:
-            return await asyncio.wait_for(asyncio.shield(future), timeout_s)
-        except TimeoutError:
-            raise OutcomeUnknown from None
+            return await future
         finally:
+            timer.cancel()
             self._waiting.pop(record, None)
 
     async def answers(self, decided: Decided, rows: Sequence[int], *, whole: bool = True) -> list[Answer]:
@@ -221,7 +222,7 @@ class Outcomes:
         return found
 
     async def _answer(self, answers: BlockAnswers, row: int) -> Answer | Place:
-        if answers.block.outcomes["kind"][row] == Kind.OPEN:  # told by what the state knows of the account
+        if answers.outcomes.kinds[row] == Kind.OPEN:  # told by what the state knows of the account
             return await self.ask(lambda _: answers.answer(row))
         return answers.answer(row)
 
@@ -350,10 +351,14 @@ async def _until(holds: Callable[[], bool], timeout_s: float) -> None:
 
 def _first_rows(block: Block) -> dict[int, int]:
     """Offset of each record in the block -> the row of its first outcome. Rows of a record lie side by side."""
-    back = block.outcomes["back"]
+    back, consumed_to = block.outcomes["back"], block.header.consumed_to
     if len(back) == 0:
         return {}
-    starts = np.concatenate(([0], np.flatnonzero(back[1:] != back[:-1]) + 1))
-    starts = starts[back[starts] > 0]  # what time decided has no command
-    offsets = block.header.consumed_to - back[starts]
-    return dict(zip(offsets.tolist(), starts.tolist(), strict=True))
+    starts = [0, *(np.flatnonzero(back[1:] != back[:-1]) + 1).tolist()]
+    # What time decided has no command, and 0 there.
+    return {consumed_to - own: start for own, start in zip(back[starts].tolist(), starts, strict=True) if own > 0}
+
+
+def _give_up(waiting: asyncio.Future[Decided]) -> None:
+    if not waiting.done():
+        waiting.set_exception(OutcomeUnknown())

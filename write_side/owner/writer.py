@@ -1,6 +1,6 @@
 """The writer: the one owner that decides a partition. Commands in, blocks out, answers only from what the log accepted.
 
-    queue -> decide (in a thread) -> append -> read back as accepted -> `on_accepted`
+    queue -> decide (many: in a thread) -> append -> read back as accepted -> `on_accepted`
 
 It starts by folding the log to its end and appending an epoch block; once that is accepted, every older writer of the
 partition is shut out by the chain rule. It decides one block ahead of the one being appended, never more, and has at most one
@@ -25,6 +25,7 @@ from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
+from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
@@ -124,7 +125,7 @@ class Writer:
                 while True:
                     await ahead.acquire()
                     queued = await self._take(reader)
-                    decided.put_nowait(await asyncio.to_thread(self._decide, queued))
+                    decided.put_nowait(await self._decided(queued))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
@@ -238,6 +239,18 @@ class Writer:
 
     def _now_us(self) -> int:
         return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
+
+    async def _decided(self, taken: Sequence[Queued]) -> Decided:
+        """As `_decide`, on the loop where that is sooner done than handing it over, and nobody has the state just now."""
+        lock = self.state.lock
+        if lock.acquire(blocking=False):
+            try:
+                batches = [record.batch for record in taken if record.batch is not None]
+                if is_brief(self.state, batches, self._clock.wall_us(), self._limits.ids_max):
+                    return self._decide(taken)
+            finally:
+                lock.release()
+        return await asyncio.to_thread(self._decide, taken)
 
     def _decide(self, taken: Sequence[Queued]) -> Decided:
         """The block of these records, or of the first of them; the state is then ahead of the log by it."""

@@ -142,7 +142,9 @@ class FileLog:
         if frame_length(block) != len(block):
             raise ValueError("these bytes are not one block")
         files, thread = self._partitions[partition]
-        return await self._loop.run_in_executor(thread, self._append, partition, files, block)
+        done: asyncio.Future[int] = self._loop.create_future()
+        thread.submit(self._append, partition, files, block, done)
+        return await done
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         files, at = await self._begin(partition, after)
@@ -224,11 +226,29 @@ class FileLog:
                 await asyncio.to_thread(thread.shutdown)
             _release([files for files, _ in self._partitions], lock)
 
-    def _append(self, partition: int, files: PartitionFiles, block: bytes) -> int:
+    def _append(self, partition: int, files: PartitionFiles, block: bytes, done: asyncio.Future[int]) -> None:
+        """In the partition's thread. The loop is woken once, for whoever appends and for tails alike."""
+        try:
+            offset = self._written(partition, files, block)
+        except Exception as failure:
+            self._loop.call_soon_threadsafe(self._not_appended, done, failure)
+        else:
+            self._loop.call_soon_threadsafe(self._appended, partition, done, offset)
+
+    def _appended(self, partition: int, done: asyncio.Future[int], offset: int) -> None:
+        self._wake(partition)
+        if not done.done():  # whoever appended may have left; the block is there all the same
+            done.set_result(offset)
+
+    def _not_appended(self, done: asyncio.Future[int], failure: Exception) -> None:
+        if not done.done():
+            done.set_exception(failure)
+
+    def _written(self, partition: int, files: PartitionFiles, block: bytes) -> int:
         if partition in self._failures:
             raise self._failures[partition]
         try:
-            offset = files.append(block)
+            return files.append(block)
         except LogFailed as failure:
             self._failures[partition] = failure
             raise
@@ -239,8 +259,6 @@ class FileLog:
                 "space or mend the disk."
             )
             raise self._failures[partition] from error
-        self._loop.call_soon_threadsafe(self._wake, partition)
-        return offset
 
     def _wake(self, partition: int) -> None:
         self._grown[partition].set()
@@ -271,6 +289,7 @@ class FileLog:
 
     async def _runs(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[list[Record], None]:
         """Every frame in [at, end), segment by segment."""
+        is_first = True
         while at < end:
             first = files.segment_of(at)
             limit = min(end, files.limit_of(first))
@@ -278,8 +297,9 @@ class FileLog:
             try:
                 while at < limit:
                     run = await self._run(
-                        files, partial(read_run, descriptor, first, at - first, limit - first), limit - at, at
+                        files, partial(read_run, descriptor, first, at - first, limit - first), limit - at, at, is_first
                     )
+                    is_first = False
                     at = run[-1].offset + len(run[-1].data)
                     yield run
                     if self._closed.is_set() and at < end:
@@ -287,10 +307,13 @@ class FileLog:
             finally:
                 os.close(descriptor)
 
-    async def _run(self, files: PartitionFiles, read: Callable[[], list[Record]], size: int, at: int) -> list[Record]:
+    async def _run(
+        self, files: PartitionFiles, read: Callable[[], list[Record]], size: int, at: int, is_first: bool
+    ) -> list[Record]:
         try:
             if min(size, RUN_BYTES) <= READ_ON_LOOP_BYTES:
-                await asyncio.sleep(0)  # many short reads must not keep the loop from everyone else
+                if not is_first:
+                    await asyncio.sleep(0)  # many short reads must not keep the loop from everyone else
                 run = _told(files.folder, read)
             else:
                 reading = self._loop.run_in_executor(None, _told, files.folder, read)

@@ -47,6 +47,8 @@ def read_run(descriptor: int, first_offset: int, at: int, limit: int) -> list[Re
         data = _pread_whole(descriptor, length, at)
         if len(data) < length:
             return []
+    if length == len(data):  # what was just appended
+        return [Record(first_offset + at, memoryview(data))]
     # Where something is no frame, those before it are good; the next read begins there and says so.
     ends, view, offset = frame_ends(data), memoryview(data), first_offset + at
     return [Record(offset + start, view[start:end]) for start, end in itertools.pairwise((0, *ends))]

@@ -35,6 +35,13 @@ ID_LATE_US: Final = 10 * 1_000_000
 instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
 
 
+BRIEF_COMMANDS: Final = 16
+BRIEF_LEGS: Final = 64
+BRIEF_PENDING: Final = 4_096
+"""What takes less than a millisecond to decide, whatever it is: commands, their legs in all, and how many rows are pending, since
+some of those may have to be moved."""
+
+
 class Decision(NamedTuple):
     """The sections of the block decided, the cut-off after it, and the digest of the state after it.
 
@@ -44,6 +51,30 @@ class Decision(NamedTuple):
     sections: dict[str, dict[str, Any]]
     refuse_ids_before_us: int
     digest: bytes
+
+
+def is_brief(state: State, batches: Sequence[CommandBatch | StepBatch], created_at_us: int, ids_max: int) -> bool:
+    """Whether these take less time to decide than handing them to another thread: few, nothing due, nothing to forget, and
+    room in every table that would have to be moved otherwise."""
+    n = sum(map(len, batches))
+    if n > BRIEF_COMMANDS or sum(map(_legs_of, batches)) > BRIEF_LEGS:
+        return False
+    ids, pending = state.ids, state.pending
+    due_us = pending.first_due_us()
+    return (
+        pending.count <= BRIEF_PENDING
+        and (due_us is None or due_us > created_at_us)
+        and ids.count + n < ids_max
+        and ids.used + n <= len(ids.rows)
+        and state.count + 3 * n <= len(state.rows)
+        and timeless_from(ids.timeless_from_us, created_at_us) == ids.timeless_from_us
+    )
+
+
+def _legs_of(batch: CommandBatch | StepBatch) -> int:
+    if isinstance(batch, StepBatch):
+        return len(batch.amount)
+    return 0 if batch.details is None else len(batch.details.leg_amount)
 
 
 def decide(
