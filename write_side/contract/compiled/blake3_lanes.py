@@ -207,27 +207,37 @@ def _spread(offsets, data, words, lengths):  # type: ignore[no-untyped-def]
             words[i >> 2, k] |= np.uint32(np.uint32(data[start + i]) << np.uint32(8 * (i & 3)))
 
 
+@njit(cache=True, nogil=True)
+def hash_words(words, lengths):  # type: ignore[no-untyped-def]
+    """As `hash_lanes`; returns uint64[2, n]."""
+    out = np.empty((4, lengths.size), np.uint32)
+    hash_lanes(words, lengths, out)
+    keys = np.empty((2, lengths.size), np.uint64)
+    for k in range(lengths.size):
+        keys[0, k] = np.uint64(out[0, k]) | np.uint64(out[1, k]) << np.uint64(32)
+        keys[1, k] = np.uint64(out[2, k]) | np.uint64(out[3, k]) << np.uint64(32)
+    return keys
+
+
+@njit(cache=True, nogil=True)
+def _hash_strings(offsets, data):  # type: ignore[no-untyped-def]
+    """One call for all of it: each call has its price, and most blocks have few strings. No column when one is too long."""
+    n = offsets.size - 1
+    for k in range(n):
+        if offsets[k + 1] - offsets[k] > MESSAGE_BYTES:
+            return np.empty((2, 0), np.uint64)
+    words, lengths = np.zeros((16, n), np.uint32), np.empty(n, np.uint32)
+    _spread(offsets, data, words, lengths)
+    return hash_words(words, lengths)
+
+
 def hash_strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
     """BLAKE3-128 of n byte strings of at most 64 bytes each, in Arrow's layout.
 
     offsets: int32[n + 1] into data: uint8[].  Returns uint64[2, n]: the first and the second 8 bytes, little endian.
     Raises ValueError when a string is longer than 64 bytes.
     """
-    n = offsets.size - 1
-    if n and int(np.diff(offsets).max()) > MESSAGE_BYTES:
+    keys: npt.NDArray[np.uint64] = _hash_strings(offsets, data)
+    if keys.shape[1] < offsets.size - 1:
         raise ValueError(f"a string is longer than {MESSAGE_BYTES} bytes")
-    words = np.zeros((16, n), np.uint32)
-    lengths = np.empty(n, np.uint32)
-    _spread(offsets, data, words, lengths)
-    return hash_words(words, lengths)
-
-
-def hash_words(words: npt.NDArray[np.uint32], lengths: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint64]:
-    """As `hash_lanes`; returns uint64[2, n]."""
-    out = np.empty((4, words.shape[1]), np.uint32)
-    hash_lanes(words, lengths, out)
-    wide = out.astype(np.uint64)
-    keys = np.empty((2, words.shape[1]), np.uint64)
-    keys[0] = wide[0] | (wide[1] << np.uint64(32))
-    keys[1] = wide[2] | (wide[3] << np.uint64(32))
     return keys

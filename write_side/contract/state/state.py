@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 import threading
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -83,8 +84,9 @@ def _cut_off_lanes(refuse_ids_before_us):  # type: ignore[no-untyped-def]
     return mix_cut_off(refuse_ids_before_us)
 
 
+@lru_cache(maxsize=64)  # it rises once an hour, and stands in every block
 def cut_off_lanes(refuse_ids_before_us: int) -> npt.NDArray[np.uint64]:
-    """What the cut-off of ids adds to the digest, uint64[2]."""
+    """What the cut-off of ids adds to the digest, uint64[2]; not to be written to."""
     return np.array(_cut_off_lanes(refuse_ids_before_us), np.uint64)
 
 
@@ -116,6 +118,7 @@ def string_keys(strings: pa.Array | list[str]) -> npt.NDArray[np.uint64]:
     return hash_strings(starts, np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8))
 
 
+@lru_cache(maxsize=1024)
 def word_hash(text: str) -> np.uint64:
     """The first 8 bytes, little endian, of BLAKE3 of a text: what assets and owners are in digests and fingerprints."""
     return np.uint64(int.from_bytes(blake3(text.encode()).digest(8), "little"))

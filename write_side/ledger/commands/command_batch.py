@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchMalformed", "CommandBatch"]
 
+_PLAIN: Final = (OpenAccount, Transfer)
+_TEXT: Final = pa.utf8()
 _SCHEMA: Final = pa.schema(
     [
         ("kind", pa.uint8()),
@@ -101,20 +103,18 @@ class CommandBatch(CommandColumns):
         numbers: dict[str, int] = {}
         rows = [_row(command) for command in commands]
         kind, ids, debit, credit, amount, asset, owner = zip(*rows, strict=True) if rows else ((),) * 7
-        rich = [
-            (row, command) for row, command in enumerate(commands) if not isinstance(command, OpenAccount | Transfer)
-        ]
+        rich = [(row, command) for row, command in enumerate(commands) if not isinstance(command, _PLAIN)]
         asset_of = [numbers.setdefault(name, len(numbers)) if name else NO_ASSET for name in asset]
-        details = Details.of([row for row, _ in rich], [command for _, command in rich], numbers)
+        details = Details.of([row for row, _ in rich], [command for _, command in rich], numbers) if rich else None
         return CommandBatch(
             np.array(kind, np.uint8),
             np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
-            pa.array(debit, pa.utf8()),
-            pa.array(credit, pa.utf8()),
+            pa.array(debit, _TEXT),
+            pa.array(credit, _TEXT),
             np.array(amount, np.int64),
             np.array(asset_of, np.int32),
             list(numbers),
-            pa.array(owner, pa.utf8()),
+            pa.array(owner, _TEXT),
             np.full(len(rows), _CHAIN_OF_MODE[mode], np.int32),
             details,
         )

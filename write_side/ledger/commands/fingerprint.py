@@ -38,7 +38,8 @@ def _put(words, i, at, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _spread(asset_hash, debit_a, debit_b, credit_a, credit_b, amount, words):  # type: ignore[no-untyped-def]
+def _transfer_prints(asset_hash, debit_a, debit_b, credit_a, credit_b, amount):  # type: ignore[no-untyped-def]
+    words = np.empty((16, amount.size), np.uint32)
     for i in range(amount.size):
         plus = np.uint64(amount[i])
         minus = np.uint64(-amount[i])
@@ -52,15 +53,15 @@ def _spread(asset_hash, debit_a, debit_b, credit_a, credit_b, amount, words):  #
         _put(words, i, c, credit_a[i])
         _put(words, i, c + 2, credit_b[i])
         _put(words, i, c + 4, plus)
+    return hash_words(words, np.full(amount.size, MESSAGE_BYTES, np.uint32))
 
 
 def transfer_fingerprints(
     asset_hash: Uint64s, debit: Uint64s, credit: Uint64s, amount: npt.NDArray[np.int64]
 ) -> Uint64s:
     """Fingerprints of n transfers, uint64[2, n].  debit, credit: account keys, uint64[2, n]; amount: positive, int64[n]."""
-    words = np.empty((16, amount.size), np.uint32)
-    _spread(asset_hash, debit[0], debit[1], credit[0], credit[1], amount, words)
-    return hash_words(words, np.full(amount.size, MESSAGE_BYTES, np.uint32))
+    prints: Uint64s = _transfer_prints(asset_hash, debit[0], debit[1], credit[0], credit[1], amount)
+    return prints
 
 
 def rich_fingerprints(

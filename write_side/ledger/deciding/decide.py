@@ -120,8 +120,8 @@ class _Deciding:
         n, rich_rows, legs = len(gathered.commands.kind), len(gathered.commands.rich_rows), len(gathered.commands.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
-        captures = int(np.count_nonzero(gathered.commands.kind == Kind.CAPTURE))
         if rich_rows:
+            captures = int(np.count_nonzero(gathered.commands.kind == Kind.CAPTURE))
             state.pending.reserve(2 * rich_rows, 4 * legs + _CAPTURE_LEGS * captures)
         more = 16 * legs + 8 * rich_rows + 2 * TAPE_MAX if rich_rows or gathered.commands.chain.any() else 0
         begun = state.pending.first_begun()
@@ -143,6 +143,9 @@ class _Deciding:
     def _system_keys(self) -> tuple[npt.NDArray[np.uint64], ...]:
         """Row keys of `@world` and `@transit`, by asset number: only of those that this batch may have to open."""
         state = self.state
+        if not self.gathered.openings:
+            none = np.zeros(state.world.size, np.uint64)
+            return none, none
         missing = self.gathered.opening_assets[state.world[self.gathered.opening_assets] < 0]
         hashes = state.asset_hashes[missing]
         found = []
@@ -174,9 +177,9 @@ class _Deciding:
             reached, why = decide_loop(
                 book, Ids(state.ids.arrays, self.ids_max), self.gathered.commands, system_keys, chain_state, reached, raised
             )  # fmt: skip
-            state.count = int(self.counts[used.ACCOUNTS])
-            ids = state.ids
-            ids.count, ids.timeless, ids.used = self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]].tolist()
+            counts, ids = self.counts.tolist(), state.ids
+            state.count = counts[used.ACCOUNTS]
+            ids.count, ids.timeless, ids.used = counts[used.IDS], counts[used.TIMELESS], counts[used.ID_ROWS]
             if reached == n:
                 break
             raised = why != NO_ROOM
@@ -188,7 +191,8 @@ class _Deciding:
                     self._forget(max(self.cut_off_us, min(median_us, latest_us)), state.ids.timeless_from_us)
             else:
                 self._make_room()
-        purge(state.pending.arrays, state.digest)
+        if state.pending.count:
+            purge(state.pending.arrays, state.digest)
         settle(state.rows, self.touched, state.digest)
         sections = sections_of(state, self.gathered, self.output, self.counts)
         return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us))
@@ -200,7 +204,8 @@ class _Deciding:
 
     def _count_ids(self) -> None:
         ids = self.state.ids
-        self.counts[[used.IDS, used.TIMELESS, used.ID_ROWS]] = ids.count, ids.timeless, ids.used
+        counts = self.counts
+        counts[used.IDS], counts[used.TIMELESS], counts[used.ID_ROWS] = ids.count, ids.timeless, ids.used
 
     def _make_room(self) -> None:
         """Twice the room for what rich commands say: only many-legged ones that touch their legs again and again need it."""

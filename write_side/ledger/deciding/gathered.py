@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from write_side.contract.block import limits
 from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
@@ -39,6 +40,12 @@ from write_side.ledger.rules.asked import Commands
 Int64s = npt.NDArray[np.int64]
 _WORLD_A, _WORLD_B = WORLD_KEY
 _RICH: Final = Commands._fields.index("rich")
+_OPEN: Final = np.uint8(Kind.OPEN)
+_TRANSFER: Final = np.uint8(Kind.TRANSFER)
+_NONE: Final = np.empty(0, np.int64)
+_NO_RICH_ROWS: Final = np.empty((0, rich.WIDTH), np.int64)
+_NO_LEGS: Final = np.empty((0, LEG_WIDTH), np.int64)
+"""Made once: most blocks have none of them, and in a block of one whatever is made for nothing costs as much as its command."""
 
 
 class Gathered(NamedTuple):
@@ -58,11 +65,20 @@ class Gathered(NamedTuple):
     openings: int
 
 
-def _are_elsewhere(keys: npt.NDArray[np.uint64], partition: int, partitions: np.uint64) -> npt.NDArray[np.bool_]:
-    """Which accounts live in another partition, by their keys, uint64[2, n]; `@world` lives in each."""
-    is_world = (keys[0] == _WORLD_A) & (keys[1] == _WORLD_B)
-    elsewhere: npt.NDArray[np.bool_] = (keys[0] % partitions != np.uint64(partition)) & ~is_world
-    return elsewhere
+@njit(cache=True, nogil=True)
+def _away(kind, rich_of, debit, credit, partition, partitions, world_a, world_b):  # type: ignore[no-untyped-def]
+    """Rows of plain transfers with an account in another partition, by their keys, uint64[2, n]; `@world` lives in each."""
+    rows, n = np.empty(kind.size, np.int64), 0
+    for i in range(kind.size):
+        if kind[i] != _TRANSFER or rich_of[i] >= 0:
+            continue
+        for keys in (debit, credit):
+            is_world = keys[0, i] == world_a and keys[1, i] == world_b
+            if keys[0, i] % partitions != partition and not is_world:
+                rows[n] = i
+                n += 1
+                break
+    return rows[:n]
 
 
 def gather(
@@ -107,6 +123,9 @@ def gather(
 
 def _due(state: State, created_at_us: int) -> Int64s:
     """Rows of the pending table that time ends now, in (deadline, id) order."""
+    first_us = state.pending.first_due_us()
+    if first_us is None or first_us > created_at_us:
+        return _NONE
     due = state.pending.due(created_at_us, limits.DUE_MAX)
     return due[: first_fitting(due_weights(state.pending.rows[due]), limits.DUE_BYTES_MAX)] if due.size else due
 
@@ -158,11 +177,11 @@ class _Clients:
         batch = self.batch = CommandBatch.concatenated(batches) if batches else CommandBatch.of([])
         n = len(batch)
         self._debit, self._credit = string_keys(batch.debit), string_keys(batch.credit)
-        opening = np.flatnonzero(batch.kind == Kind.OPEN)
+        opening = (batch.kind == _OPEN).nonzero()[0]
         asset = self._asset_numbers(opening)
-        self.openings, self.opening_assets = opening.size, np.unique(asset[opening])
+        self.openings, self.opening_assets = opening.size, np.unique(asset[opening]) if opening.size else _NONE
         # A command without an asset has -1 there, and finds the word behind the last.
-        self._hashes = np.array([*(word_hash(name) for name in batch.assets), 0], np.uint64)
+        self._hashes = np.array([*map(word_hash, batch.assets), 0], np.uint64)
         hashes = self._hashes[batch.asset]
         # In legs an asset is its hash. One that has another's hash and is not that asset gets a word that no account here has.
         self._words = self._hashes.view(np.int64).copy()
@@ -179,14 +198,15 @@ class _Clients:
             self.ids[opening] = keys.view(np.uint8).reshape(-1, 16)
         prints = transfer_fingerprints(hashes, self._debit, self._credit, batch.amount)
         rich_of = np.full(n, -1, np.int64)
-        self.rich_rows, self.legs = np.zeros((0, rich.WIDTH), np.int64), np.zeros((0, LEG_WIDTH), np.int64)
+        self.rich_rows, self.legs = _NO_RICH_ROWS, _NO_LEGS
         if batch.details is not None:
             prints[:, batch.details.row] = self._add_details()
             rich_of[batch.details.row] = np.arange(len(batch.details))
         if partitions > 1:
-            crosses = _are_elsewhere(self._debit, state.partition, self._partitions)
-            crosses |= _are_elsewhere(self._credit, state.partition, self._partitions)
-            away = np.flatnonzero((batch.kind == Kind.TRANSFER) & (rich_of < 0) & crosses)
+            away = _away(
+                batch.kind, rich_of, self._debit, self._credit, np.uint64(state.partition), self._partitions,
+                _WORLD_A, _WORLD_B,
+            )  # fmt: skip
             if away.size:
                 rich_of[away] = len(self.rich_rows) + np.arange(away.size)
                 self._add_plain(away)
@@ -199,6 +219,8 @@ class _Clients:
         """This process's numbers of the batch's assets; a new one gets its number only from an account that is new too."""
         state, batch = self._state, self.batch
         numbers = [*(state.asset_number(name) for name in batch.assets), -1]
+        if opening.size == 0:
+            return np.array(numbers, np.int64)[batch.asset]
         # Only openings give an asset a number: one of a name that collides stays without, and is refused (`openings.standing`).
         for i in opening[np.array(numbers)[batch.asset[opening]] < 0].tolist():
             asset = batch.asset[i]

@@ -51,11 +51,12 @@ def next_block(
     if records or consumed_to == state.chained.consumed_to:
         sizes = [len(batch) for _, batch in records]
         offsets = np.array([offset for offset, _ in records], np.int64)
+        rows = [np.arange(size) for size in sizes]
         decision = decide(
             state,
             [batch for _, batch in records],
             np.repeat(consumed_to - offsets, np.array(sizes, np.int64)),
-            np.concatenate([np.arange(0), *(np.arange(size) for size in sizes)]),
+            rows[0] if len(rows) == 1 else np.concatenate([np.arange(0), *rows]),
             partitions=partitions,
             created_at_us=created_at_us,
             ids_max=ids_max,

@@ -22,16 +22,16 @@ from write_side.ledger.rules import book as used
 Int64s = npt.NDArray[np.int64]
 Sections = dict[str, dict[str, Any]]
 
-_IS_REFUSAL: Final = np.array([code in REFUSALS for code in range(256)])
+_IS_HIDDEN: Final = np.array([code in REFUSALS or code == Code.PENDING for code in range(256)])
+"""Codes of commands that their entries do not show."""
+_REPEATED: Final = np.uint8(Code.REPEATED)
 
 
 def sections_of(state: State, gathered: Gathered, output: used.Output, counts: Int64s) -> Sections:
-    """The sections of a block. output, counts: as the loop left them (`book.py`)."""
+    """The sections of a block, without most of those that have no row. output, counts: as the loop left them (`book.py`)."""
     decided, entries, opened, tape = output.outcomes, output.entries, output.opened, output.tape
     code, available = decided[:, used.CODE].astype(np.uint8), decided[:, used.AVAILABLE]
-    repeated = np.flatnonzero(code == Code.REPEATED)
     sections: Sections = {
-        "accounts": _opened(state, gathered, opened[: counts[used.OPENED]]),
         "outcomes": {
             "id": gathered.ids,
             "kind": gathered.commands.kind,
@@ -40,8 +40,13 @@ def sections_of(state: State, gathered: Gathered, output: used.Output, counts: I
             "row": gathered.row,
         },
         "entries": _named(entries[: counts[used.ENTRIES]], ("outcome", "account", "posted", "version")),
-        "repeats": {"outcome": repeated} | _named(decided[repeated, used.REPEAT_SEQUENCE :], ("sequence", "row")),
     }
+    if counts[used.OPENED]:
+        sections["accounts"] = _opened(state, gathered, opened[: counts[used.OPENED]])
+    repeated = (code == _REPEATED).nonzero()[0]
+    if repeated.size:
+        first = _named(decided[repeated, used.REPEAT_SEQUENCE :], ("sequence", "row"))
+        sections["repeats"] = {"outcome": repeated} | first
     sections |= _told_again(gathered, code, available)
     if counts[used.TAPE]:
         sections |= _taped(tape[: counts[used.TAPE]])
@@ -103,9 +108,9 @@ def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
 def _told_again(gathered: Gathered, code: npt.NDArray[np.uint8], available: Int64s) -> Sections:
     """Commands that their entries do not show: refused ones, those begun across partitions, and all with details."""
     is_client, details = gathered.client >= 0, gathered.batch.details
-    is_hidden = is_client & (_IS_REFUSAL[code] | (code == Code.PENDING))
+    is_hidden = is_client & _IS_HIDDEN[code]
     if details is None:
-        hidden = np.flatnonzero(is_hidden)
+        hidden = is_hidden.nonzero()[0]
         return {"legs": _legs_section(_by_outcome(_plain_legs(gathered, hidden)), available)} if hidden.size else {}
     detailed = np.flatnonzero(is_client)[details.row]  # the outcomes of the commands with details
     is_hidden[detailed] = False
