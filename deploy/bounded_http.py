@@ -113,7 +113,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         refused = self._version_refused() or self._host_refused()
         self.app = self._served if refused is None else _Refused(*refused)
         super().on_headers_complete()  # raises for a target that is no path: then the head is what is broken
-        self.cycle.transport = _HeadWithBody(self.transport)  # type: ignore[assignment]  # all that it uses
+        if self.scope["method"] != "HEAD":  # no body is written behind that one's
+            self.cycle.transport = _HeadWithBody(self.transport)  # type: ignore[assignment]  # all that it uses
         self._unanswered.append(self.cycle)
         self._in_head, self._head_begun, self._unparsed_bytes = False, False, 0
         if len(self.pipeline) < PIPELINED_MAX:

@@ -114,6 +114,7 @@ async def serve(
         log_level="warning",
         server_header=False,
         date_header=False,
+        proxy_headers=False,  # nobody asks where a request came from, and a client could say anything
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,

@@ -31,3 +31,12 @@ class Metrics:
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
         )
+        # Looking a label up costs more than counting, so each pair is looked up once.
+        self._by_pair: dict[tuple[str, int], Counter] = {}
+
+    def passed_on(self, side: str, status: int) -> None:
+        """Count a request to a side by its status, 0 when there was no answer."""
+        pair = self._by_pair.get((side, status))
+        if pair is None:
+            pair = self._by_pair[side, status] = self.requests.labels(side, str(status or "none"))
+        pair.inc()

@@ -182,7 +182,7 @@ class ReverseProxy:
                 await _discard(guard.unread)
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             await send_answer(send, problem("body_too_large" if guard.too_large else word or "internal", detail=detail))
-        self._metrics.requests.labels(side, str(guard.status or "none")).inc()
+        self._metrics.passed_on(side, guard.status)
 
 
 async def _discard(receive: Receive) -> None:

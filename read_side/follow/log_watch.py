@@ -12,6 +12,9 @@ QUIET_BEATS: Final = 10
 """After so many heartbeats without news the log is asked; with Kafka that is a connection of its own, so not at each."""
 SILENT_BEATS: Final = 5
 """A log that was asked and has not answered after as many more is away. Some seconds each, and no exception ever."""
+ABANDONED_BEATS: Final = 30
+"""A look that has not answered by then never will, though the log may be back: the client that it waits for hangs. It is asked
+anew."""
 SILENT: Final = "the log does not answer"
 
 
@@ -36,6 +39,9 @@ class LogWatch:
                 self._looking, self._beats = asyncio.create_task(self._look()), 0
             return away
         if not self._looking.done():
+            if self._beats >= ABANDONED_BEATS:
+                self.stop()
+                self._beats = QUIET_BEATS
             return away or (SILENT if self._beats >= SILENT_BEATS else None)
         looked, self._looking, self._beats = self._looking, None, 0
         try:
