@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
@@ -31,7 +33,10 @@ async def open_log_to_read() -> Log:
 
 
 def snapshots_of(log: Log) -> Snapshots | None:
-    """The snapshots that the environment names, of this log; None for none. Raises ValueError."""
+    """The snapshots that the environment names, of this log, for a command; None for none. Raises ValueError."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )  # standard output is the command's result
     return open_snapshots(WriteSettings(), log)
 
 
