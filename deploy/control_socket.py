@@ -18,8 +18,8 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 """A result lists at most some thousand differences."""
 
 Send = Callable[[dict[str, Any]], None]
-Rebuild = Callable[[bool, Send], Awaitable[dict[str, Any]]]
-"""(accept differences, progress) -> result document."""
+Rebuild = Callable[[bool, Send, bool], Awaitable[dict[str, Any]]]
+"""(accept differences, progress, from a snapshot) -> result document."""
 
 
 class ControlSocket:
@@ -52,7 +52,9 @@ class ControlSocket:
 
         try:
             request = json.loads(await reader.readline())
-            result = await self._rebuild(bool(request.get("accept_differences")), send)
+            wishes = (bool(request.get(name)) for name in ("accept_differences", "from_snapshot"))
+            accepts, from_snapshot = wishes
+            result = await self._rebuild(accepts, send, from_snapshot)
             send({"result": result})
         except Exception as error:
             send({"error": str(error) or type(error).__name__})
@@ -72,12 +74,13 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def ask_rebuild(folder: Path, accept_differences: bool) -> AsyncIterator[dict[str, Any]]:
+async def ask_rebuild(folder: Path, accept_differences: bool, from_snapshot: bool) -> AsyncIterator[dict[str, Any]]:
     """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError."""
     with _short(folder / SOCKET_NAME) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
     try:
-        writer.write(json.dumps({"accept_differences": accept_differences}).encode() + b"\n")
+        wishes = {"accept_differences": accept_differences, "from_snapshot": from_snapshot}
+        writer.write(json.dumps(wishes).encode() + b"\n")
         while line := await reader.readline():
             yield json.loads(line)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -48,8 +49,12 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
         stack.push_async_callback(gateway.close)
 
         async def start() -> None:
-            await write_side.start()
-            await read_side.start()
+            try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter
+                async with asyncio.TaskGroup() as starting:
+                    starting.create_task(write_side.start())
+                    starting.create_task(read_side.start())
+            except ExceptionGroup as failures:
+                raise failures.exceptions[0] from None
             if write_settings.log_address.startswith("file:"):
                 control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
                 await control.open()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
@@ -18,6 +20,7 @@ from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, build_read_side, open_feed, open_view, rebuild
 from write_side.contract.log.log import Log
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
 
@@ -27,6 +30,14 @@ OnReady = Callable[[str], None]
 async def open_log_to_read() -> Log:
     """The log that the environment names, read only, beside whoever writes it. Raises LogFailed, ValueError."""
     return await open_log(WriteSettings(), writing=False)
+
+
+def snapshots_of(log: Log) -> Snapshots | None:
+    """The snapshots that the environment names, of this log, for a command; None for none. Raises ValueError."""
+    structlog.configure(
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
+    )  # standard output is the command's result
+    return open_snapshots(WriteSettings(), log)
 
 
 def embedded_folder() -> Path | None:
@@ -103,7 +114,9 @@ async def gateway(on_ready: OnReady) -> None:
         )
 
 
-async def rebuild_views(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+async def rebuild_views(
+    accept_differences: bool, on_progress: Callable[[dict[str, Any]], None], from_snapshot: bool
+) -> dict[str, Any]:
     """Rebuild a view that several processes share, from this one. Returns `Rebuilt.document()`; raises as `rebuild` does."""
     async with AsyncExitStack() as stack:
         log = await open_log_to_read()
@@ -115,5 +128,6 @@ async def rebuild_views(accept_differences: bool, on_progress: Callable[[dict[st
             view,
             accept_differences=accept_differences,
             on_progress=lambda progress: on_progress(progress._asdict()),
+            snapshots=snapshots_of(log) if from_snapshot else None,
         )
         return result.document()

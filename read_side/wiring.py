@@ -99,6 +99,7 @@ class ReadSide:
         timer = SystemTimer()
         self._log = log
         self._view = view
+        self._snapshots = snapshots
         self._rebuilding = asyncio.Lock()
         self.projectors = [
             Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots)
@@ -145,9 +146,12 @@ class ReadSide:
         if self._taker is not None:
             await self._taker.take_last()
 
-    async def rebuild(self, accept_differences: bool, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    async def rebuild(
+        self, accept_differences: bool, send: Callable[[dict[str, Any]], None], from_snapshot: bool = False
+    ) -> dict[str, Any]:
         """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
 
+        from_snapshot: begin there instead of at the log's beginning, where this process has snapshots.
         One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable.
         """
         async with self._rebuilding:
@@ -157,6 +161,7 @@ class ReadSide:
                 accept_differences=accept_differences,
                 partitions=[projector.partition for projector in self.projectors],
                 on_progress=lambda progress: send({"progress": progress._asdict()}),
+                snapshots=self._snapshots if from_snapshot else None,
             )
         return result.document()
 

@@ -175,7 +175,7 @@ class WriteSide:
         self._stopping = False
         self._keeping: asyncio.Task[None] | None = None
         self._ids_max = settings.ids_max
-        registry.register(WriterMetrics(self.partitions, settings.ids_max))
+        registry.register(WriterMetrics(self.partitions, settings.ids_max, self._taker))
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self._not_ready, standing=self._standing, told_ready=self._told_ready
         )

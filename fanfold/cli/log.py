@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from deploy.services import open_log_to_read
+from deploy.services import open_log_to_read, snapshots_of
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
@@ -63,6 +63,9 @@ async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -
 
 
 def verify(
+    from_snapshot: Annotated[
+        bool, typer.Option(help="check from the newest snapshot on; blocks before it are believed and not read")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
@@ -76,12 +79,12 @@ def verify(
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --json
     """
     with failures_told(UNREADABLE):
-        verdict = asyncio.run(_verify(quiet=as_json))
+        verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
     say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if verdict.good else BROKEN)
     raise typer.Exit(0 if verdict.good else BROKEN)
 
 
-async def _verify(quiet: bool) -> Verdict:
+async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
     try:
         log = await open_log_to_read()
     except LogDamaged as damage:
@@ -90,7 +93,8 @@ async def _verify(quiet: bool) -> Verdict:
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
             task = progress.add_task("verify", total=None)
-            return await verify_log(log, lambda outcomes: progress.advance(task, outcomes))
+            snapshots = snapshots_of(log) if from_snapshot else None
+            return await verify_log(log, lambda outcomes: progress.advance(task, outcomes), snapshots)
     finally:
         await log.close()
 
@@ -99,6 +103,11 @@ def _told(verdict: Verdict) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
     problems = (verdict.problem, *(found.problem for found in verdict.partitions))
     lines += [problem for problem in problems if problem is not None]
+    lines += [
+        f"partition {found.partition} was begun at the snapshot of {found.begun_after}: blocks up to it were not read"
+        for found in verdict.partitions
+        if found.begun_after is not None
+    ]
     lines.append("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")
     return "\n".join(lines)
 

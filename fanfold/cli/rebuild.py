@@ -28,6 +28,9 @@ def rebuild(
     accept_differences: Annotated[
         bool, typer.Option(help="switch to the rebuilt view even where it differs from the live one")
     ] = False,
+    from_snapshot: Annotated[
+        bool, typer.Option(help="fold from the newest snapshot on; what is before is believed and not checked again")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
@@ -61,18 +64,20 @@ def rebuild(
             )
 
         with failures_told(UNREADABLE):
-            result = asyncio.run(_rebuild(accept_differences, on_progress))
+            result = asyncio.run(_rebuild(accept_differences, on_progress, from_snapshot))
     text = json.dumps(result) if as_json else _told(result)
     say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else NOT_SWITCHED)
     raise typer.Exit(0 if result["switched"] else NOT_SWITCHED)
 
 
-async def _rebuild(accept_differences: bool, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+async def _rebuild(
+    accept_differences: bool, on_progress: Callable[[dict[str, Any]], None], from_snapshot: bool
+) -> dict[str, Any]:
     folder = embedded_folder()
     if folder is None:
-        return await rebuild_views(accept_differences, on_progress)
+        return await rebuild_views(accept_differences, on_progress, from_snapshot)
     try:
-        async for line in ask_rebuild(folder, accept_differences):
+        async for line in ask_rebuild(folder, accept_differences, from_snapshot):
             if "error" in line:
                 raise ValueError(line["error"])
             if "result" in line:

@@ -26,6 +26,7 @@ from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 
 COMPARED_AT_ONCE: Final = 5_000
@@ -52,8 +53,11 @@ async def rebuild(
     accept_differences: bool = False,
     partitions: Sequence[int] | None = None,
     on_progress: OnProgress = lambda progress: None,
+    snapshots: Snapshots | None = None,
 ) -> Rebuilt:
     """Rebuild the views of these partitions (all by default), and switch those that are equal.
+
+    snapshots: where the fold may begin, if not at the log's beginning. What is before is then believed, not checked again.
 
     Raises CannotRebuild, LogFailed, ViewUnavailable.
     """
@@ -64,7 +68,7 @@ async def rebuild(
 
     async def one(partition: int) -> PartitionRebuilt:
         async with slots:
-            return await _PartitionRebuild(log, view, partition, reporter, accept_differences).run()
+            return await _PartitionRebuild(log, view, partition, reporter, accept_differences, snapshots).run()
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -80,22 +84,23 @@ class _Reporter:
     def __init__(self, partitions: Sequence[int], on_progress: OnProgress) -> None:
         self._started_s = time.monotonic()
         self._on_progress = on_progress
-        self._folds: dict[int, tuple[PartitionFold, int]] = {}
+        self._folds: dict[int, tuple[PartitionFold, int, int]] = {}
         self._partitions = len(partitions)
         self._compared = 0
 
-    def begin(self, fold: PartitionFold, blocks: int) -> None:
-        self._folds[fold.partition] = (fold, blocks)
+    def begin(self, fold: PartitionFold, first: int, blocks: int) -> None:
+        """Blocks from `first` on are folded, up to `blocks`."""
+        self._folds[fold.partition] = (fold, first, blocks)
 
     def compared(self, rows: int) -> None:
         self._compared += rows
         self.tell("comparing")
 
     def tell(self, stage: str) -> None:
-        entries = sum(fold.entries for fold, _ in self._folds.values())
-        done = sum(min(fold.folded.sequence + 1, blocks) for fold, blocks in self._folds.values())
-        blocks = sum(blocks for _, blocks in self._folds.values())
-        accounts = sum(fold.state.count for fold, _ in self._folds.values())
+        entries = sum(fold.entries for fold, _, _ in self._folds.values())
+        done = sum(min(fold.folded.sequence + 1, blocks) - first for fold, first, blocks in self._folds.values())
+        blocks = sum(blocks - first for _, first, blocks in self._folds.values())
+        accounts = sum(fold.state.count for fold, _, _ in self._folds.values())
         elapsed_s = time.monotonic() - self._started_s
         total = max(entries, round(entries * blocks / done)) if done else entries
         rate = entries / elapsed_s if elapsed_s > 0 else 0.0
@@ -105,13 +110,20 @@ class _Reporter:
 
 class _PartitionRebuild:
     def __init__(
-        self, log: Log, view: ViewStore, partition: int, reporter: _Reporter, accept_differences: bool
+        self,
+        log: Log,
+        view: ViewStore,
+        partition: int,
+        reporter: _Reporter,
+        accept_differences: bool,
+        snapshots: Snapshots | None,
     ) -> None:
         self._log = log
         self._view = view
         self._partition = partition
         self._reporter = reporter
         self._accept = accept_differences
+        self._snapshots = snapshots
         self._fold = PartitionFold(partition)
         self._differences: list[Difference] = []
         self._different = 0
@@ -119,7 +131,8 @@ class _PartitionRebuild:
 
     async def run(self) -> PartitionRebuilt:
         live = await self._live_checkpoint()
-        self._reporter.begin(self._fold, live.sequence + 1)
+        await self._begin(live)
+        self._reporter.begin(self._fold, self._fold.folded.sequence + 1, live.sequence + 1)
         try:
             await self._fold_to(live)
             owner, checkpoint = await self._load(live.generation)
@@ -147,6 +160,14 @@ class _PartitionRebuild:
             self._different,
             self._differences,
         )
+
+    async def _begin(self, live: Checkpoint) -> None:
+        """At a snapshot, where one is wanted and there; what is in it was not folded here."""
+        if self._snapshots is None:
+            return
+        snapshot = await self._snapshots.newest(self._partition, until=live.sequence)
+        if snapshot is not None:
+            self._fold.begin_at(snapshot._replace(entries=0))
 
     async def _live_checkpoint(self) -> Checkpoint:
         live = await self._view.checkpoint(self._partition)

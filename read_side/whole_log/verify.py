@@ -17,6 +17,7 @@ from blake3 import blake3
 
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, Record
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.replay import Replay, size_of
 from write_side.contract.state.state import State
@@ -28,7 +29,10 @@ Progress = Callable[[int], None]
 
 @dataclass
 class PartitionVerdict:
-    """What was found in one partition. `problem` is None when everything held; `position` is the last good block."""
+    """What was found in one partition. `problem` is None when everything held; `position` is the last good block.
+
+    begun_after: the block of the snapshot that was begun at, None when every block was read.
+    """
 
     partition: int
     position: str | None
@@ -39,6 +43,7 @@ class PartitionVerdict:
     skipped: int = 0
     digest: str = ""
     problem: str | None = None
+    begun_after: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,17 +72,25 @@ class Verdict:
         }
 
 
-async def verify(log: Log, progress: Progress = lambda outcomes: None) -> Verdict:
-    """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when it cannot be read."""
-    found = await asyncio.gather(*(_verify_partition(log, p, progress) for p in range(log.partitions)))
+async def verify(log: Log, progress: Progress = lambda outcomes: None, snapshots: Snapshots | None = None) -> Verdict:
+    """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when it cannot be read.
+
+    snapshots: where to begin, if not at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
+    """
+    found = await asyncio.gather(*(_verify_partition(log, p, progress, snapshots) for p in range(log.partitions)))
     return Verdict(list(found))
 
 
-async def _verify_partition(log: Log, partition: int, progress: Progress) -> PartitionVerdict:
+async def _verify_partition(
+    log: Log, partition: int, progress: Progress, snapshots: Snapshots | None
+) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
+    if snapshots is not None and (snapshot := await snapshots.newest(partition)) is not None:
+        replay.begin_at(snapshot.replay)
+        found.begun_after = str(Position(partition, replay.began_after))
     try:
-        async with aclosing(log.read(partition)) as runs:
+        async with aclosing(log.read(partition, replay.last_offset)) as runs:
             async for records in runs:
                 await asyncio.to_thread(_take, replay, records, found, progress)
         found.problem = _unbalanced(replay.state)

@@ -113,8 +113,11 @@ async def test_lone_reports_what_each_stage_costs(tmp_path: Path) -> None:
         }
 
 
-async def test_start_reports_each_start_and_the_longest_stop(tmp_path: Path) -> None:
+async def test_start_reports_each_start_and_the_longest_stop(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     told = json.loads(await start.run(tmp_path, transfers=2_000, accounts=20, partitions=2, block=1))
     assert told.keys() >= REPORTED | {"without", "with_snapshot", "after_clean_stop", "clean_stop_s", "stop_max_ms"}
     assert told["blocks"] == 2_004
     assert told["next_taken"]["mb"] > 0
+    assert capsys.readouterr().out == "", "the line is all that is printed"

@@ -26,8 +26,8 @@ async def test_rebuild_inside_the_running_process_switches_to_an_equal_view(tmp_
     environment = load.folder_of(deep) | {"FANFOLD_PARTITIONS": "2", "FANFOLD_TOPIC": ""}
     async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
         await _fill(service.address)
-        for generation in (2, 3):
-            code, out, errors = await processes.command("rebuild", "--json", environment=environment)
+        for generation, flags in ((2, ["--from-snapshot"]), (3, [])):  # there is none: from the beginning, too
+            code, out, errors = await processes.command("rebuild", "--json", *flags, environment=environment)
             assert code == 0, errors
             result = json.loads(out)
             assert (result["verdict"], result["equal"], result["entries"]) == ("switched", True, 30)

@@ -177,9 +177,14 @@ class Clients:
             self._moved[command] = auditor.time_us(positions[auditor.partition])
 
     async def _ask_otherwise(self, process: WriteSide, command: Transfer) -> None:
-        """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs."""
+        """The same id again with another account that gives: whoever has answered the first knows it, wherever it belongs, and so
+        does everybody who is up to date."""
         changed = self._asked.from_elsewhere(command)
-        if changed is None or self._may_be_forgotten(command):
+        if (
+            changed is None
+            or self._may_be_forgotten(command)
+            or not process.is_up_to_date(self._wallet.home_of(command))
+        ):
             return
         try:
             [answer] = await ask(process.life, process.intake.submit([changed]))

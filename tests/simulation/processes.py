@@ -206,6 +206,12 @@ class WriteSide:
             for each in self.partitions
         )
 
+    def is_up_to_date(self, partition: int) -> bool:
+        """Whether it may be asked what a partition knows: while that is taken up again, or overtaken, it knows what was before."""
+        each = self.partitions[partition]
+        known = each.part.state.chained.epoch
+        return each.standing is Standing.SERVING and known == self.world.auditors[partition].epoch
+
     def waits_for(self) -> str | None:
         """What the process still keeps of requests; None when it keeps nothing."""
         for partition, lane in self.intake._lanes.items():

@@ -8,17 +8,19 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from write_side.contract.block.chain import Skip
+from write_side.contract.snapshots.taker import SnapshotTaker
 from write_side.owner.id_window import id_window
 from write_side.owner.partition import Partition
 from write_side.owner.writer import Writer
 
 
 class WriterMetrics(Collector):
-    """ids_max: how many ids without a time a writer remembers."""
+    """ids_max: how many ids without a time a writer remembers. taker: where snapshots are taken."""
 
-    def __init__(self, partitions: Sequence[Partition], ids_max: int) -> None:
+    def __init__(self, partitions: Sequence[Partition], ids_max: int, taker: SnapshotTaker | None = None) -> None:
         self._partitions = partitions
         self._ids_max = ids_max
+        self._taker = taker
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
@@ -49,6 +51,9 @@ class WriterMetrics(Collector):
             serves.add_metric([str(partition.number)], int(partition.reason is None))
             failures.add_metric([str(partition.number)], partition.failures)
         yield from (serves, failures)
+        if self._taker is not None:
+            yield CounterMetricFamily("fanfold_snapshots_taken", "Snapshots taken", self._taker.taken)
+            yield CounterMetricFamily("fanfold_snapshot_failures", "Snapshots not taken", self._taker.failures)
         for writer in [each.part for each in self._partitions if isinstance(each.part, Writer)]:
             labels = [str(writer.partition)]
             blocks.add_metric(labels, len(writer.replay.offsets) - 1)

@@ -153,9 +153,9 @@ async def fold_from_newest(
             await fold_on()
             return
         except (ChainBroken, CheckFailed) as failure:
+            snapshots.used.pop(partition, None)  # the other side of this process may have found the same
+            block, place = snapshot.replay.began_after, snapshots.store.place
             reason = f"the log does not go on from it, so it is folded from the beginning: {failure}"
-            _log.error(
-                "snapshot dropped", place=snapshots.store.place, block=snapshots.used.pop(partition), reason=reason
-            )
+            _log.error("snapshot dropped", place=place, block=block, reason=reason)
             begin_at(from_the_beginning(partition, partitions, prints))
     await fold_on()

@@ -157,17 +157,15 @@ class SnapshotTaker:
                     held[0] = await asyncio.to_thread(_advanced, held[0], records)
 
         await fold_from_newest(self._snapshots, partition, self._log.partitions, self._prints, begin_at, fold_on)
-        sequence = held[0].replay.state.chained.sequence
-        try:
-            await asyncio.to_thread(self._put, partition, held[0])
-        finally:
-            await asyncio.to_thread(free, held.pop())
-        return sequence
+        return await asyncio.to_thread(self._put, partition, held.pop())
 
-    def _put(self, partition: int, snapshot: Snapshot) -> None:
+    def _put(self, partition: int, snapshot: Snapshot) -> int:
         store, sequence = self._snapshots.store, snapshot.replay.state.chained.sequence
         name = Named(partition, sequence, self._prints is not None).name
-        store.put(name, self._pieces(snapshot))
+        try:
+            store.put(name, self._pieces(snapshot))
+        finally:
+            free(snapshot)  # here, because whoever waits for this may be gone while it goes on
         self._snapshots.used[partition] = sequence
         # Those behind it are of another log, or of this one before it lost blocks: that is for a person to see.
         ours = [each for each in named(store, partition) if each.with_prints == (self._prints is not None)]
@@ -175,6 +173,7 @@ class SnapshotTaker:
         for each in older[self._limits.kept :]:
             with suppress(OSError):
                 store.delete(each.name)
+        return sequence
 
     def _pieces(self, snapshot: Snapshot) -> Iterator[bytes | memoryview]:
         with_prints = self._prints is not None

@@ -12,6 +12,8 @@ import pytest
 from read_side.follow.projector import Projector
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
+from read_side.whole_log.rebuild import rebuild
+from read_side.whole_log.verify import verify
 from tests.unit.read_side.block_maker import BlockMaker, moved
 from tests.unit.read_side.follow.test_projector import LIMIT_S, CountedRows, Stage, reach
 from tests.unit.write_side.contract.blocks import encoded
@@ -149,3 +151,25 @@ async def test_a_snapshot_of_another_log_is_not_begun_at(stage: SnapshotStage) -
     async with stage.projector() as projector:
         assert projector.fold.replay.began_after == -1
         await stage.expect_right(projector)
+
+
+async def test_a_rebuild_begins_at_a_snapshot_only_when_it_is_asked_to(stage: SnapshotStage) -> None:
+    await stage.open_two()
+    await stage.take()
+    await stage.writer.append(moved("alice", "bob", 7))
+    async with stage.projector() as projector:
+        await stage.expect_right(projector)
+        for snapshots, entries in ((None, 4), (stage.snapshots, 2)):
+            result = await rebuild(stage.log, stage.view, snapshots=snapshots)
+            assert (result.switched, result.partitions[0].entries) == (True, entries)
+            assert result.partitions[0].compared == 4
+
+
+async def test_a_verdict_says_what_was_not_read(stage: SnapshotStage) -> None:
+    await stage.open_two()
+    taken = await stage.take()
+    await stage.writer.append(moved("alice", "bob", 7))
+    whole, part = await verify(stage.log), await verify(stage.log, snapshots=stage.snapshots)
+    assert (whole.good, whole.partitions[0].blocks, whole.partitions[0].begun_after) == (True, 4, None)
+    assert (part.good, part.partitions[0].blocks, part.partitions[0].begun_after) == (True, 1, f"0:{taken}")
+    assert part.document()["digest"] == whole.document()["digest"]

@@ -60,7 +60,7 @@ class Growing:
         prints = FINGERPRINTS if decides else None
         return SnapshotTaker(self.snapshots, self.log, {0: lambda: self.position}, limits, prints)
 
-    async def started(self) -> tuple[Replay, list[dict[str, object]]]:
+    async def started(self, snapshots: Snapshots | None = None) -> tuple[Replay, list[dict[str, object]]]:
         """As a writer starts, and what it says."""
         replay = Replay(State(0, 1), FINGERPRINTS)
 
@@ -71,7 +71,12 @@ class Growing:
 
         with capture_logs() as said:
             await fold_from_newest(
-                Snapshots(self.store, self.log), 0, 1, FINGERPRINTS, lambda s: replay.begin_at(s.replay), fold_on
+                snapshots or Snapshots(self.store, self.log),
+                0,
+                1,
+                FINGERPRINTS,
+                lambda s: replay.begin_at(s.replay),
+                fold_on,
             )
         assert_same_state(replay.state, self.partition.state)
         assert replay.passed == len(self.records.blocks[0])
@@ -194,6 +199,10 @@ async def test_a_snapshot_that_its_log_does_not_go_on_from_is_dropped(
     replay, [said] = await growing.started()
     assert replay.began_after == -1
     assert said["event"] == "snapshot dropped"
+    shared = Snapshots(growing.store, growing.log)
+    both = await asyncio.gather(growing.started(shared), growing.started(shared))
+    assert [replay.began_after for replay, _ in both] == [-1, -1]
+    assert shared.used == {}
 
 
 class FullDisk(FileStore):
