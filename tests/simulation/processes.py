@@ -207,7 +207,7 @@ class WriteSide:
         )
 
     def is_up_to_date(self, partition: int) -> bool:
-        """Whether it may be asked what a partition knows: while that is taken up again, or overtaken, it knows what was before."""
+        """Whether it knows what a partition knows: while that is taken up again, or overtaken, it knows what was before."""
         each = self.partitions[partition]
         known = each.part.state.chained.epoch
         return each.standing is Standing.SERVING and known == self.world.auditors[partition].epoch
