@@ -13,7 +13,7 @@ LOOK_RUNS_MAX: Final = 16
 
 LOOK_S_MAX: Final = 30.0
 """A look that has not ended by then never will: a client of brokers that hung may wait for ever, also when they are back (two of
-three paused for 300 s: the feed of a partition stayed silent). Longer than any answer that is on its way."""
+three paused for 300 s: the feed of a partition was silent 180 s later). Longer than any answer that is on its way."""
 
 
 class TooFarBehind(Exception):
