@@ -30,7 +30,7 @@ from read_side.follow.watermark import Shown
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import START, Log, LogFailed
-from write_side.contract.log.log_end import LogEnd
+from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.start_progress import StartProgress
@@ -103,8 +103,9 @@ class Projector:
         self._timer = timer
         self._snapshots = snapshots
         self._ahead_beats = 0
+        self._log_end = LogEnd(log, partition)
         self._watch = LogWatch(self.look_at_log)
-        self._silence = Silence(LogEnd(log, partition))
+        self._silence = Silence(self._log_end)
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -136,9 +137,9 @@ class Projector:
         self.ready = True
 
     async def look_at_log(self) -> None:
-        """Read on from where the fold is, as far as the log answers at all. Raises LogFailed."""
-        async with aclosing(self._log.read(self.partition, self.fold.folded.offset)) as runs:
-            await anext(runs, None)
+        """Whether the log answers, in a time that is bounded (`LogEnd`). Raises LogFailed."""
+        with suppress(TooFarBehind):  # it has answered
+            await self._log_end.offset(self.fold.folded.offset)
 
     async def stored(self) -> tuple[Checkpoint | None, bool]:
         """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""

@@ -17,11 +17,12 @@ from read_side.follow.projector import Projector
 from read_side.follow.silence import Silence
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
+from tests.simulation import virtual_time
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.doors.test_http_api import ID_TIME_US, Side
 from write_side.contract.log.log import START, LogFailed, Record
-from write_side.contract.log.log_end import LogEnd
+from write_side.contract.log.log_end import LOOK_S_MAX, LogEnd
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.words.atoms import partition_of
 
@@ -68,7 +69,8 @@ class Kept(Side):
         self.writers = [BlockMaker(self.log, p, start_us=ID_TIME_US) for p in range(2)]
         for projector in self.projectors:
             projector._log = self.log
-            projector._silence = Silence(LogEnd(self.log, projector.partition))
+            projector._log_end = LogEnd(self.log, projector.partition)
+            projector._silence = Silence(projector._log_end)
         self.keepers = [Keeper(projector, self.timer, asyncio.Event()) for projector in self.projectors]
 
     @asynccontextmanager
@@ -359,3 +361,17 @@ async def test_a_view_store_that_hangs_is_told_before_it_fails() -> None:
     finally:
         view.back.set()
         await side.stop()
+
+
+def test_a_look_that_hangs_is_a_log_that_is_away_and_the_next_one_finds_it_back() -> None:
+    """Whoever keeps a partition looks at the log before it goes on: a look without an end would be the end of the partition."""
+
+    async def story() -> None:
+        kept = Kept()
+        kept.log.hangs, kept.log.away = True, {0}
+        with pytest.raises(LogFailed):
+            await asyncio.wait_for(kept.projectors[0].look_at_log(), 3 * LOOK_S_MAX)
+        kept.log.away.clear()
+        await asyncio.wait_for(kept.projectors[0].look_at_log(), 1.0)
+
+    virtual_time.run(story, lambda: 0.001)
