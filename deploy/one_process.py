@@ -17,7 +17,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import build_read_side, open_feed, open_view
+from read_side.wiring import ReadSide, open_feed, open_view
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots
 
@@ -42,7 +42,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         # What the writers take serves the projectors too.
-        read_side = build_read_side(read_settings, log, view, feed, registry, snapshots)
+        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots)
         gateway = build_gateway(
             gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
         )

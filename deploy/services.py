@@ -18,7 +18,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, build_read_side, open_feed, open_view, rebuild
+from read_side.wiring import ReadSide, open_feed, open_view, rebuild
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
@@ -75,7 +75,7 @@ async def projector(on_ready: OnReady) -> None:
         writing = WriteSettings()
         # Over a file log the writers are on this machine, and theirs serve.
         taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
-        side = build_read_side(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
+        side = ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
         await _serve_side(side, bound, on_ready)
 
 

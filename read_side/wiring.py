@@ -48,7 +48,6 @@ __all__ = [
     "Rebuilt",
     "Step",
     "Verdict",
-    "build_read_side",
     "document_of",
     "events_of",
     "explain",
@@ -81,7 +80,8 @@ async def open_feed(settings: ReadSettings) -> Feed:
 
 
 class ReadSide:
-    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`).
+    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`), over an open log, view and feed that the
+    caller closes. Raises ValueError for wrong settings.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
     """
@@ -164,16 +164,3 @@ class ReadSide:
                 snapshots=self._snapshots if from_snapshot else None,
             )
         return result.document()
-
-
-def build_read_side(
-    settings: ReadSettings,
-    log: Log,
-    view: ViewStore,
-    feed: Feed,
-    registry: CollectorRegistry,
-    snapshots: Snapshots | None = None,
-    taken: SnapshotLimits | None = None,
-) -> ReadSide:
-    """A read side over an open log, view and feed; the caller closes those. Raises ValueError for wrong settings."""
-    return ReadSide(settings, log, view, feed, registry, snapshots, taken)

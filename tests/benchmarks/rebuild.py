@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.settings import ReadSettings
 from read_side.views.view_memory import MemoryViewStore
-from read_side.wiring import build_read_side, rebuild
+from read_side.wiring import ReadSide, rebuild
 from tests.benchmarks import report, writes
 from write_side.contract.block.run import RunReader
 from write_side.contract.log.frames import Frames
@@ -38,7 +38,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     )
     log = await FileLog.open_read_only(folder)
     view = MemoryViewStore()
-    live = build_read_side(ReadSettings(view="memory"), log, view, MemoryFeed(), CollectorRegistry())
+    live = ReadSide(ReadSettings(view="memory"), log, view, MemoryFeed(), CollectorRegistry())
     await live.start()
     cpu_s = time.process_time()
     result = await rebuild(log, view)

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, build_read_side, open_feed, open_view
+from read_side.wiring import ReadSide, open_feed, open_view
 from tests.servers import unique_name
 from tests.unit.read_side.asgi_client import Reply, ask
 from write_side.settings import WriteSettings
@@ -57,7 +57,7 @@ async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         view_store, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view_store.close)
         stack.push_async_callback(feed.close)
-        read_side = build_read_side(read_settings, log, view_store, feed, CollectorRegistry())
+        read_side = ReadSide(read_settings, log, view_store, feed, CollectorRegistry())
         await read_side.start()
         running = [asyncio.ensure_future(side.run()) for side in (write_side, read_side)]
         yield Both(write_side, read_side)

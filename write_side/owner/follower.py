@@ -40,7 +40,7 @@ class Follower:
     async def _fold_on(self) -> None:
         async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
             async for records in runs:
-                await asyncio.to_thread(self._fold_run, records)
+                await asyncio.to_thread(self.replay.take_all, records)
 
     async def run(self) -> None:
         """Fold what comes. Raises as `start`."""
@@ -48,10 +48,6 @@ class Follower:
             async for records in runs:
                 for folded in await asyncio.to_thread(self._fold, records):
                     self._on_accepted(folded.block, folded.offset)
-
-    def _fold_run(self, records: Sequence[Record]) -> None:
-        for _ in self.replay.take_run(records):
-            pass
 
     def _fold(self, records: Sequence[Record]) -> list[Folded]:
         return [folded for record in records if (folded := self.replay.take(record)) is not None]

@@ -225,11 +225,7 @@ class Writer:
     async def _fold_on(self) -> None:
         async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
             async for records in runs:
-                await asyncio.to_thread(self._fold, records)
-
-    def _fold(self, records: Sequence[Record]) -> None:
-        for _ in self.replay.take_run(records):
-            pass
+                await asyncio.to_thread(self.replay.take_all, records)
 
     def _refuse_future_log(self) -> None:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()

@@ -16,7 +16,7 @@ from fanfold.api.malformed import Malformed
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.block.limits import OUTCOMES_MAX
-from write_side.contract.compiled.compiled import njit
+from write_side.contract.compiled.compiled import njit, njit_borrowing
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, parse_account, parse_asset
 from write_side.contract.words.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Kind
 
@@ -122,6 +122,29 @@ def walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repe
     return 0 if repeats == repeat.size else 4
 
 
+@njit_borrowing
+def rows_rise(rows, size, step):  # type: ignore[no-untyped-def]
+    """Whether these are rows of so many, each at least `step` behind the one before it."""
+    least = np.int64(0)
+    for row in rows:
+        if row < least or row >= size:
+            return False
+        least = row + step
+    return True
+
+
+@njit_borrowing
+def are_pending_legs(counts, pending):  # type: ignore[no-untyped-def]
+    """Whether the pending row that each leg names is the one whose turn it is. counts: legs a row."""
+    leg = 0
+    for row in range(counts.size):
+        for _ in range(counts[row]):
+            if leg >= pending.size or pending[leg] != row:
+                return False
+            leg += 1
+    return leg == pending.size
+
+
 UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
 """Kinds that no command asked for: they have no place in the queue."""
 
@@ -143,24 +166,20 @@ def grammar_fault(block: Block) -> str | None:
 def _rows_fault(block: Block) -> str | None:
     """What is wrong with the sections that most blocks have not, or None."""
     outcomes, entries, legs = len(block.outcomes["kind"]), len(block.entries["account"]), len(block.legs["account"])
-    for section, column, size, once in (
-        (block.held, "entry", entries, True),
-        (block.flags, "entry", entries, True),
-        (block.pending, "outcome", outcomes, False),
-        (block.steps, "outcome", outcomes, False),
-        (block.links, "outcome", outcomes, True),
-        (block.details, "outcome", outcomes, True),
-        (block.conditions, "leg", legs, True),
+    for section, column, size, step in (
+        (block.held, "entry", entries, 1),
+        (block.flags, "entry", entries, 1),
+        (block.pending, "outcome", outcomes, 0),
+        (block.steps, "outcome", outcomes, 0),
+        (block.links, "outcome", outcomes, 1),
+        (block.details, "outcome", outcomes, 1),
+        (block.conditions, "leg", legs, 1),
     ):
-        rows: npt.NDArray[np.int64] = section[column]
-        if len(rows) == 0:
-            continue
-        if rows[0] < 0 or rows[-1] >= size or np.any(rows[1:] < rows[:-1] + once):
+        if len(section[column]) and not rows_rise(section[column], size, step):
             return f"the rows of a section do not rise or name no {column}"
     if np.any(block.flags["flags"] & ~FLAGS_MASK) or np.any(block.flags["flags"] < 0):
         return "flags take more than 32 bits"
-    wanted = np.repeat(np.arange(len(block.pending["legs"])), np.maximum(block.pending["legs"], 0))
-    if not np.array_equal(wanted, block.pending_legs["pending"]):
+    if not are_pending_legs(block.pending["legs"], block.pending_legs["pending"]):
         return "the pending legs are not those of its pending rows"
     return None
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
-from write_side.contract.block.block import HEADER_BYTES
+from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES
 from write_side.contract.block.columns import OUTCOMES, SECTIONS, ColumnType, Section
 from write_side.contract.block.run_bytes import (
     COLUMNS,
@@ -182,7 +182,7 @@ class RunReader:
                 return None
             read.append(found)
         headers, digests = np.empty((n, HEADER_WORDS), np.int64), np.empty((n, 2), np.uint64)
-        hashes = np.empty((n, 32), np.uint8)
+        hashes = np.empty((n, HASH_BYTES), np.uint8)
         read_headers(self._data, starts, headers, digests, hashes)
         kind, code = read[OUTCOMES.number - 1].numbers[:2].astype(np.uint8)
         return PlainRun(headers, digests, hashes, of, kind, code, tuple(read), self._joined)
@@ -192,7 +192,7 @@ def _hashed(data: npt.NDArray[np.uint8], starts: Int64s) -> int:
     """How many blocks from the first on have the hash that they say."""
     good = hash_chunks(data, starts, HASH_AT)
     view = data.data
-    for i in np.flatnonzero(starts[1:] - starts[:-1] - 32 > CHUNK_BYTES).tolist():
+    for i in np.flatnonzero(starts[1:] - starts[:-1] - HASH_BYTES > CHUNK_BYTES).tolist():
         start, end = int(starts[i]), int(starts[i + 1])
         hasher = blake3(view[start : start + HASH_AT]).update(view[start + HEADER_BYTES : end])
         good[i] = hasher.digest() == view[start + HASH_AT : start + HEADER_BYTES]

@@ -207,7 +207,7 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
             return i
         if _word(data, start + 16) != follows[2] or _word(data, start + 24) != sequence + 1:
             return i
-        for k in range(32):
+        for k in range(HASH_BYTES):
             if data[start + 32 + k] != (previous[k] if i == 0 else data[starts[i - 1] + HASH_AT + k]):
                 return i
         if _word(data, start + 64) < consumed_to or _word(data, start + 72) <= created_at_us:
@@ -303,5 +303,5 @@ def read_headers(data, starts, headers, digests, hashes):  # type: ignore[no-unt
         headers[i, CREATED_AT_US] = _word(data, start + 72)
         digests[i, 0] = np.uint64(_word(data, start + 88))
         digests[i, 1] = np.uint64(_word(data, start + 96))
-        for k in range(32):
+        for k in range(HASH_BYTES):
             hashes[i, k] = data[start + HASH_AT + k]

@@ -179,7 +179,7 @@ def _check_hashes(data, starts, hash_at, iv, good):  # type: ignore[no-untyped-d
             for k in range(lanes):
                 start = starts[first + k]
                 size = starts[first + k + 1] - start - _HASH
-                if at < size <= at + MESSAGE_BYTES:
+                if at <= max(size - 1, 0) < at + MESSAGE_BYTES:
                     for i in range(_HASH):
                         if data[start + hash_at + i] != (chained[i >> 2, k] >> np.uint32(8 * (i & 3))) & np.uint32(255):
                             good[first + k] = False

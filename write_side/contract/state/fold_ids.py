@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.block import Block
-from write_side.contract.compiled.compiled import njit
+from write_side.contract.compiled.compiled import njit, njit_borrowing
 from write_side.contract.compiled.prefetch import AHEAD
 from write_side.contract.state.hash_index import prefetch_home
 from write_side.contract.state.id_parts import has_time
@@ -36,6 +36,7 @@ REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)]
 """By code: whether the id of such an outcome is kept."""
 KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
 """By kind: whether it has an id to keep."""
+_TRANSFER: Final = int(Kind.TRANSFER)
 _ANSWER: Final = int(Kind.ANSWER)
 _TIMEOUT: Final = int(Kind.TIMEOUT)
 _DONE: Final = int(Code.DONE)
@@ -104,6 +105,31 @@ def fold_ids(  # type: ignore[no-untyped-def]
     return came, timeless, used
 
 
+@njit_borrowing
+def became(kind, code, outcome, account, deltas, detailed, amounts, parties):  # type: ignore[no-untyped-def]
+    """Write what the id table keeps of each outcome of a block: amount and parties (`ids.AMOUNT`).
+
+    outcome, account, deltas: of its entries.  detailed: the outcomes that have details, rising.
+    """
+    entry = detail = 0
+    for i in range(kind.size):
+        while entry < outcome.size and outcome[entry] < i:
+            entry += 1
+        while detail < detailed.size and detailed[detail] < i:
+            detail += 1
+        is_transfer = kind[i] == _TRANSFER
+        parties[i] = 0
+        if code[i] == _DONE:
+            amounts[i] = DONE_BY_LEGS if is_transfer else DONE_OTHER
+            if is_transfer and not (detail < detailed.size and detailed[detail] == i):
+                amounts[i] = deltas[entry + 1]
+                parties[i] = (account[entry] << 32) | account[entry + 1]
+        elif code[i] == _PENDING:
+            amounts[i] = PENDING_TRANSFER if is_transfer else PENDING_OTHER
+        else:
+            amounts[i] = REFUSED
+
+
 def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> str | None:
     """Forget the ids that the block's writer forgot, then keep those of the block's transfers; a fault, or None."""
     outcomes, header = block.outcomes, block.header
@@ -119,10 +145,15 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     if size == 0:
         return None
     prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
+    amounts, parties, entries = np.empty(size, np.int64), np.empty(size, np.int64), block.entries
+    became(
+        outcomes["kind"], outcomes["code"], entries["outcome"], entries["account"], deltas, block.details["outcome"], amounts,
+        parties,
+    )  # fmt: skip
     state.ids.reserve(size)
     came, timeless, used = fold_ids(
         state.ids.arrays, state.ids.used, state.digest, id_words(outcomes["id"]), outcomes["kind"], outcomes["code"],
-        (KINDS, REMEMBERED), _became(block, deltas), prints, header.sequence, header.created_at_us,
+        (KINDS, REMEMBERED), (amounts, parties), prints, header.sequence, header.created_at_us,
         header.refuse_ids_before_us,
     )  # fmt: skip
     if came < 0:
@@ -137,22 +168,3 @@ def forget_before(state: State, cut_off_us: int, timeless_from_us: int) -> None:
     """Forget the ids below their cut-off, and which of them are reversed."""
     state.ids.forget_before(cut_off_us, timeless_from_us, state.digest)
     forget_reversals(state.pending.arrays, state.digest, cut_off_us, timeless_from_us)
-
-
-def _became(block: Block, deltas: Int64s) -> tuple[Int64s, Int64s]:
-    """What the id table keeps of each outcome: amount and parties (`ids.AMOUNT`)."""
-    kind, code, entries = block.outcomes["kind"], block.outcomes["code"], block.entries
-    reversible = kind == Kind.TRANSFER
-    done = code == Code.DONE
-    amounts = np.where(done, np.where(reversible, DONE_BY_LEGS, DONE_OTHER), REFUSED)
-    pending = code == Code.PENDING
-    amounts = np.where(pending, np.where(reversible, PENDING_TRANSFER, PENDING_OTHER), amounts)
-    parties = np.zeros(len(kind), np.int64)
-    plain = done & (kind == Kind.TRANSFER)
-    plain[block.details["outcome"]] = False
-    rows = np.flatnonzero(plain)
-    if rows.size:
-        first = np.searchsorted(entries["outcome"], rows)
-        amounts[rows] = deltas[first + 1]
-        parties[rows] = (entries["account"][first] << 32) | entries["account"][first + 1]
-    return amounts, parties

@@ -23,22 +23,17 @@ from write_side.contract.block.columns import (
     REPEATS,
     STEPS,
 )
-from write_side.contract.block.grammar import walk
+from write_side.contract.block.grammar import are_pending_legs, rows_rise, walk
 from write_side.contract.block.limits import OUTCOMES_MAX
 from write_side.contract.block.run import place_of
 from write_side.contract.block.run_bytes import CREATED_AT_US, SEQUENCE
 from write_side.contract.compiled.compiled import njit_borrowing
 from write_side.contract.state.account_rows import AccountIndex, Accounts, NewAccount, add_account, settle
 from write_side.contract.state.fold import fold_entries
-from write_side.contract.state.fold_ids import fold_ids
+from write_side.contract.state.fold_ids import became, fold_ids
 from write_side.contract.state.fold_pending import fold_rows, fold_steps
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import (
-    DONE_BY_LEGS,
-    DONE_OTHER,
-    PENDING_OTHER,
-    PENDING_TRANSFER,
-    REFUSED,
     IdArrays,
 )
 from write_side.contract.state.pending import PendingArrays, purge
@@ -50,9 +45,7 @@ Int64s = npt.NDArray[np.int64]
 OF_ENTRIES, OF_PENDING, TWICE, DIGEST, OPENED_TWICE = 1, 2, 3, 4, 5
 """Sorts of faults; the first two have numbers of their own (`fold.FAULTS`, `fold_pending.FAULTS`)."""
 _OPEN: Final = int(Kind.OPEN)
-_TRANSFER: Final = int(Kind.TRANSFER)
 _DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
 _MASK: Final = int(FLAGS_MASK)
 ACCOUNTS_AT: Final = ACCOUNTS.number
 OUTCOMES_AT: Final = OUTCOMES.number
@@ -73,16 +66,6 @@ LEGS_COUNTED: Final = place_of(PENDING, "legs")
 
 
 @njit_borrowing
-def _rows_rise(rows, size):  # type: ignore[no-untyped-def]
-    last = np.int64(-1)
-    for row in rows:
-        if row <= last or row >= size:
-            return False
-        last = row
-    return True
-
-
-@njit_borrowing
 def _are_openings(count, partition, partitions, kind, code, ids, number, key_a, key_b, floor, flags):  # type: ignore[no-untyped-def]
     """Whether a block's accounts are what `fold.open_accounts` asks, but for those that are there already; count: before it."""
     opened = 0
@@ -97,49 +80,6 @@ def _are_openings(count, partition, partitions, kind, code, ids, number, key_a, 
         if floor[i] != NO_FLOOR and not -LIMIT <= floor[i] <= LIMIT:
             return False
     return opened == number.size
-
-
-@njit_borrowing
-def _never_fall(rows, size):  # type: ignore[no-untyped-def]
-    last = np.int64(0)
-    for row in rows:
-        if row < last or row >= size:
-            return False
-        last = row
-    return True
-
-
-@njit_borrowing
-def _are_pending_legs(counts, pending):  # type: ignore[no-untyped-def]
-    leg = 0
-    for row in range(counts.size):
-        for _ in range(counts[row]):
-            if leg >= pending.size or pending[leg] != row:
-                return False
-            leg += 1
-    return leg == pending.size
-
-
-@njit_borrowing
-def _became(kind, code, outcome, account, deltas, detailed, amounts, parties):  # type: ignore[no-untyped-def]
-    """What the id table keeps of each outcome of a block, as `fold_ids.remember`."""
-    entry = detail = 0
-    for i in range(kind.size):
-        while entry < outcome.size and outcome[entry] < i:
-            entry += 1
-        while detail < detailed.size and detailed[detail] < i:
-            detail += 1
-        is_transfer = kind[i] == _TRANSFER
-        parties[i] = 0
-        if code[i] == _DONE:
-            amounts[i] = DONE_BY_LEGS if is_transfer else DONE_OTHER
-            if is_transfer and not (detail < detailed.size and detailed[detail] == i):
-                amounts[i] = deltas[entry + 1]
-                parties[i] = (account[entry] << 32) | account[entry + 1]
-        elif code[i] == _PENDING:
-            amounts[i] = PENDING_TRANSFER if is_transfer else PENDING_OTHER
-        else:
-            amounts[i] = REFUSED
 
 
 class ToOpen(NamedTuple):
@@ -236,14 +176,14 @@ def _is_well_formed(tables, run, i):  # type: ignore[no-untyped-def]
             return False
     p, p_end = at[PENDING_AT], end[PENDING_AT]
     return (
-        _rows_rise(run.held[0, at[HELD_AT] : end[HELD_AT]], entries)
-        and _rows_rise(run.flags[0, at[FLAGS_AT] : end[FLAGS_AT]], entries)
-        and _never_fall(run.pending[0, p:p_end], outcomes)
-        and _never_fall(run.steps[0, at[STEPS_AT] : end[STEPS_AT]], outcomes)
-        and _rows_rise(run.links[0, at[LINKS_AT] : end[LINKS_AT]], outcomes)
-        and _rows_rise(run.details[0, at[DETAILS_AT] : end[DETAILS_AT]], outcomes)
-        and _rows_rise(run.conditions[0, at[CONDITIONS_AT] : end[CONDITIONS_AT]], g_end - g)
-        and _are_pending_legs(run.pending[LEGS_COUNTED, p:p_end], run.pending_legs[0, at[POOL_AT] : end[POOL_AT]])
+        rows_rise(run.held[0, at[HELD_AT] : end[HELD_AT]], entries, 1)
+        and rows_rise(run.flags[0, at[FLAGS_AT] : end[FLAGS_AT]], entries, 1)
+        and rows_rise(run.pending[0, p:p_end], outcomes, 0)
+        and rows_rise(run.steps[0, at[STEPS_AT] : end[STEPS_AT]], outcomes, 0)
+        and rows_rise(run.links[0, at[LINKS_AT] : end[LINKS_AT]], outcomes, 1)
+        and rows_rise(run.details[0, at[DETAILS_AT] : end[DETAILS_AT]], outcomes, 1)
+        and rows_rise(run.conditions[0, at[CONDITIONS_AT] : end[CONDITIONS_AT]], g_end - g, 1)
+        and are_pending_legs(run.pending[LEGS_COUNTED, p:p_end], run.pending_legs[0, at[POOL_AT] : end[POOL_AT]])
     )
 
 
@@ -329,7 +269,7 @@ def fold_blocks(state, count, used, cut_off_us, cut_off_lanes, tables, opened, r
             return used
         if o_end > o:
             detailed = run.details[0, at[DETAILS_AT] : end[DETAILS_AT]]
-            _became(kind, code, outcome, account, deltas, detailed, room.amounts, room.parties)
+            became(kind, code, outcome, account, deltas, detailed, room.amounts, room.parties)
             came, timeless, used = fold_ids(
                 state.ids, used, digest, ids, kind, code, (tables[2], tables[3]), (room.amounts, room.parties), room.prints,
                 sequence, at_us, cut_off_us,

@@ -82,8 +82,7 @@ class _Partition:
     def read_all(self) -> None:
         """As whoever starts does: by the run."""
         for prints in (FINGERPRINTS, None):
-            for _ in Replay(State(self._state.partition), prints).take_run(self._records):
-                pass
+            Replay(State(self._state.partition), prints).take_all(self._records)
 
 
 def _account_in(partition: int) -> str:

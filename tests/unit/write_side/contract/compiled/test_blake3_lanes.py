@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from blake3 import blake3
 
-from write_side.contract.compiled.blake3_lanes import hash_strings
+from write_side.contract.compiled.blake3_lanes import CHUNK_BYTES, hash_chunks, hash_strings
 from write_side.contract.state.state import name_key, string_keys, word_hash
 from write_side.contract.words.atoms import partition_of
 
@@ -35,6 +35,28 @@ def test_random_batches_are_the_packages_hashes(count: int) -> None:
 def test_a_longer_string_is_refused_and_never_cut() -> None:
     with pytest.raises(ValueError, match="64"):
         hashed([b"", b"x" * 65])
+
+
+def with_hash(message: bytes, at: int) -> bytes:
+    return message[:at] + blake3(message).digest() + message[at:]
+
+
+@pytest.mark.parametrize("hash_at", [0, 64, 112])
+def test_records_of_every_length_have_the_packages_hash(hash_at: int) -> None:
+    """Of one chunk, in whatever mixture of lengths they lie side by side; what is longer is not looked at."""
+    chance = random.Random(hash_at)
+    messages = [chance.randbytes(length) for length in range(hash_at, CHUNK_BYTES + 70)]
+    chance.shuffle(messages)
+    records = [with_hash(message, hash_at) for message in messages]
+    starts = np.cumsum([0, *map(len, records)])
+    assert hash_chunks(np.frombuffer(b"".join(records), np.uint8), starts, hash_at).all()
+    flipped = []
+    for record in records:
+        wrong = bytearray(record)
+        wrong[chance.randrange(len(wrong))] ^= 1 << chance.randrange(8)
+        flipped.append(bytes(wrong))
+    found = hash_chunks(np.frombuffer(b"".join(flipped), np.uint8), starts, hash_at)
+    assert found.tolist() == [len(message) > CHUNK_BYTES for message in messages]
 
 
 def test_slices_of_a_text_column_give_the_keys_of_their_own_rows() -> None:
