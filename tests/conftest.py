@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -47,6 +48,16 @@ def _missing_skips() -> Iterator[None]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"CI=true allows no skipped test: {missing}", pytrace=False)
         pytest.skip(str(missing))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _nothing_stays_frozen() -> Iterator[None]:
+    """A service keeps what its start has made out of the collector's passes, for the life of its process. This process
+    has the lives of a thousand services: what each of them left would stay for ever."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

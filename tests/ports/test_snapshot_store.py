@@ -93,7 +93,7 @@ def _killed_in_the_middle(folder: Path, kill_at: int) -> None:
 def test_what_a_killed_process_left_is_never_told_and_swept_with_the_next_put(tmp_path: Path, kill_at: int) -> None:
     store = FileStore(tmp_path)
     store.put("a", [b"before"])
-    killed = multiprocessing.get_context("fork").Process(target=_killed_in_the_middle, args=(tmp_path, kill_at))
+    killed = multiprocessing.get_context("spawn").Process(target=_killed_in_the_middle, args=(tmp_path, kill_at))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL

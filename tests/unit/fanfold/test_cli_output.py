@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -145,15 +145,26 @@ def test_the_c_locale_changes_nothing(wallet: StubWallet) -> None:
     assert "cannot be read" in errors
 
 
+@contextmanager
+def _heeded(number: signal.Signals) -> Iterator[None]:
+    """A process started in here heeds the signal, though a test run in the background may have been told to ignore it.
+
+    Said by this process and not by a `preexec_fn`, which would copy a whole test run first: more memory than there may be.
+    """
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_who_ends_a_command_that_waits_is_told_the_id(number: signal.Signals) -> None:
     """As `timeout 5 fanfold transfer ...` does: typed again without the id it would be another transfer."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         command = [sys.executable, "-m", "fanfold.cli.main", *CHANGES["transfer"], "--url", url]
-        # A test run in the background may have been told to ignore it, and who starts a process hands that on.
-        heeds = partial(signal.signal, number, signal.SIG_DFL)
-        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heeds) as process:
+        with _heeded(number), subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
             connection, _ = silent.accept()
             with connection:
                 assert connection.recv(16)
