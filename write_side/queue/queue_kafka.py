@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import aclosing
 
-from write_side.contract.log.leaving_kafka import STOP_WAIT_S
+from write_side.contract.log.bounded_kafka import STOP_WAIT_S
 from write_side.contract.log.log import START, LogFailed
 from write_side.contract.log.log_kafka import APPEND_WAIT_MS, KafkaLog
 from write_side.ledger.commands.command_batch import BatchMalformed, CommandBatch

@@ -17,9 +17,16 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
 from write_side.contract.block.limits import RECORD_BYTES_MAX
+from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
-from write_side.contract.log.leaving_kafka import stop_consumer, stop_producer
 from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.questions_kafka import (
+    READ_WAIT_MS,
+    REQUEST_WAIT_MS,
+    KafkaQuestions,
+    ends,
+    started_consumer,
+)
 from write_side.contract.log.topic_kafka import (
     EVENTS_TOPIC,
     MIN_IN_SYNC,
@@ -37,10 +44,6 @@ BATCH_BYTES: Final = 1024 * 1024
 """aiokafka glues records that wait up to this (a larger one goes alone), so it stays far below `max.message.bytes`."""
 APPEND_WAIT_MS: Final = 60_000
 """aiokafka repeats an idempotent produce for ever. A killed leader costs about 10 s; after this the partition is given up."""
-REQUEST_WAIT_MS: Final = 20_000
-"""A broker that does not answer one request within this is asked again, over a new connection."""
-READ_WAIT_MS: Final = 60_000
-"""`read` knows that there is more: when none comes for this long it fails rather than hangs."""
 TAIL_WAIT_MS: Final = 1_000
 """How long one look for new records may take. Data ends it at once, and so does close; it bounds nothing else."""
 
@@ -67,9 +70,7 @@ class KafkaLog:
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._starting: dict[int, asyncio.Lock] = {}
         self._consumers: set[AIOKafkaConsumer] = set()
-        self._staying: AIOKafkaConsumer | None = None
-        self._opening = asyncio.Lock()
-        self._fetching = asyncio.Lock()
+        self._questions = KafkaQuestions(bootstrap)
         self._failures: dict[int, LogFailed] = {}
         self._closed = False
 
@@ -138,19 +139,9 @@ class KafkaLog:
 
     async def end(self, partition: int) -> int:
         at = TopicPartition(self._topic, partition)
+        self._check_open()
         async with self._told(partition):
-            consumer = await self._open_consumer()
-            try:
-                # Who leads is asked each time: one that was, and does not know yet that another is, would tell an end of before.
-                if not await consumer._client.force_metadata_update():
-                    raise KafkaError("no broker says who leads")
-                end: int = (await consumer.end_offsets([at]))[at]
-            except (KafkaError, OSError):
-                await self._let_go(
-                    consumer
-                )  # brokers may have moved: the next question begins with those that are configured
-                raise
-            return end
+            return await self._questions.end(at)
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         if after >= 0 and await self.end(partition) == after + 1:
@@ -187,17 +178,11 @@ class KafkaLog:
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         at = TopicPartition(self._topic, partition)
-        async with self._fetching, self._told(partition):
-            consumer = await self._open_consumer()
-            consumer.assign([at])
-            consumer.seek(at, offset)
-            if offset < (await consumer.end_offsets([at]))[at]:
-                found = await consumer.getmany(at, timeout_ms=READ_WAIT_MS, max_records=1)
-                consumer.pause(at)  # or it would go on and fetch what nobody asked for
-                for record in found.get(at, ()):
-                    if record.offset == offset:
-                        value: bytes = record.value
-                        return value
+        self._check_open()
+        async with self._told(partition):
+            value = await self._questions.record(at, offset)
+            if value is not None:
+                return value
             if self._closed:
                 raise ConsumerStoppedError
         raise LogFailed(f"{self._topic}, partition {partition}, has no record at offset {offset}. {_NOT_THERE}")
@@ -215,7 +200,7 @@ class KafkaLog:
         await self._brokers.close()
         producers, self._producers = self._producers, {}
         consumers, self._consumers = self._consumers, set()
-        await asyncio.gather(*(stop_consumer(consumer) for consumer in consumers))
+        await asyncio.gather(self._questions.close(), *(stop_consumer(consumer) for consumer in consumers))
         await asyncio.gather(
             *(
                 stop_producer(producer, flush=partition not in self._failures)
@@ -244,57 +229,19 @@ class KafkaLog:
                 self._producers[partition] = producer
             return self._producers[partition]
 
-    async def _open_consumer(self) -> AIOKafkaConsumer:
-        """The one that stays open, for small questions."""
-        async with self._opening:
-            if self._closed:
-                raise LogFailed("The log is closed. Nothing was read.")
-            if self._staying is None:
-                # One byte: the broker answers a fetch with the one batch that the offset lies in.
-                self._staying = await self._started_consumer(fetch_bytes=1, wait_ms=10)
-            return self._staying
-
-    async def _let_go(self, consumer: AIOKafkaConsumer) -> None:
-        """Of one that stayed open."""
-        if self._staying is consumer:
-            self._staying = None
-        self._consumers.discard(consumer)
-        await stop_consumer(consumer)
-
-    async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",
-            check_crcs=False,  # the block's own hash is stronger, and is checked by every reader
-            max_partition_fetch_bytes=fetch_bytes,
-            fetch_max_bytes=fetch_bytes,
-            fetch_max_wait_ms=wait_ms,
-            request_timeout_ms=REQUEST_WAIT_MS,
-        )
-        try:
-            await consumer.start()
-            if self._closed:
-                raise ConsumerStoppedError
-        except BaseException:
-            await stop_consumer(consumer)
-            raise
-        self._consumers.add(consumer)
-        return consumer
-
     @asynccontextmanager
     async def _reading(self, partition: int, after: int) -> AsyncIterator[_Reading]:
         """A consumer that stands behind `after`."""
-        if self._closed:
-            raise LogFailed("The log is closed. Nothing was read.")
+        self._check_open()
         at = TopicPartition(self._topic, partition)
         async with self._told(partition):
-            consumer = await self._started_consumer(fetch_bytes=FETCH_BYTES, wait_ms=TAIL_WAIT_MS // 2)
+            consumer = await started_consumer(self._bootstrap, fetch_bytes=FETCH_BYTES, wait_ms=TAIL_WAIT_MS // 2)
+            self._consumers.add(consumer)
             try:
+                if self._closed:
+                    raise ConsumerStoppedError
                 consumer.assign([at])
-                first = (await consumer.beginning_offsets([at]))[at]
-                end = (await consumer.end_offsets([at]))[at]
+                first, end = await answered_within(ends(consumer, at))
                 begin = first if after < 0 else after + 1
                 if not first <= begin <= end:
                     raise LogFailed(
@@ -306,6 +253,10 @@ class KafkaLog:
             finally:
                 self._consumers.discard(consumer)
                 await stop_consumer(consumer)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LogFailed("The log is closed. Nothing was read.")
 
     @asynccontextmanager
     async def _told(self, partition: int) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
+from write_side.contract.log.bounded_kafka import STOP_WAIT_S, answered_within, ended_within
 from write_side.contract.log.log import LogFailed
 
 EVENTS_TOPIC: Final = "fanfold.events"
@@ -162,7 +163,7 @@ async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | N
 async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        await admin.start()
+        await answered_within(admin.start())
         yield admin
     except (KafkaError, OSError) as error:
         raise LogFailed(
@@ -170,4 +171,4 @@ async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
             "and nothing is lost. Start the broker or correct the address, then start again."
         ) from error
     finally:
-        await admin.close()
+        await ended_within(admin.close(), STOP_WAIT_S)

@@ -8,8 +8,8 @@ from contextlib import suppress
 import pytest
 
 from tests.simulation import virtual_time
-from write_side.contract.log import leaving_kafka
-from write_side.contract.log.leaving_kafka import ended_within
+from write_side.contract.log import bounded_kafka
+from write_side.contract.log.bounded_kafka import ended_within
 
 
 async def deaf(heard: asyncio.Event) -> None:
@@ -25,10 +25,10 @@ def test_what_swallows_being_cancelled_holds_up_nobody() -> None:
         started_s = asyncio.get_running_loop().time()
         assert not await ended_within(deaf(heard), 5.0)
         assert asyncio.get_running_loop().time() - started_s == 5.0
-        assert len(leaving_kafka._left) == 1, "or the collector would end it"
+        assert len(bounded_kafka._left) == 1, "or the collector would end it"
         heard.set()
-        await asyncio.wait(leaving_kafka._left)
-        assert not leaving_kafka._left
+        await asyncio.wait(bounded_kafka._left)
+        assert not bounded_kafka._left
 
     virtual_time.run(story, lambda: 0.001)
 
@@ -41,7 +41,7 @@ async def test_whoever_is_cancelled_while_closing_is_not_kept() -> None:
     with pytest.raises(asyncio.CancelledError):
         await closing
     heard.set()
-    await asyncio.wait(leaving_kafka._left)
+    await asyncio.wait(bounded_kafka._left)
 
 
 async def test_what_ends_in_time_is_told_and_what_it_raises_is_raised() -> None:

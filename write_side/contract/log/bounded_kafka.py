@@ -1,4 +1,4 @@
-"""Letting go of aiokafka's producers and consumers in bounded time, whatever they do.
+"""Asking aiokafka's clients, and letting go of them, in bounded time, whatever they do.
 
 They swallow being cancelled while they wait for a task of theirs that is being cancelled too, and wait on for ever when that one
 has swallowed it as well. So a time-out that cancels them is no bound: what does not end is left behind instead.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -16,6 +16,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 STOP_WAIT_S: Final = 5.0
 """A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit,
 nor the next life of a partition."""
+
+T = TypeVar("T")
+
+ANSWER_WAIT_S: Final = 90.0
+"""A client is asked for no longer: it may have to try three brokers that take a connection and answer nothing, 20 s each, and
+some of its waits have no bound at all (two of three brokers paused for 300 s, and it waited on when they were back)."""
 
 _log = structlog.get_logger(__name__)
 _left: set[asyncio.Task[Any]] = set()
@@ -35,9 +41,13 @@ async def stop_producer(producer: AIOKafkaProducer, *, flush: bool) -> None:
     await ended_within(producer.client.close(), STOP_WAIT_S)
 
 
-async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool:
-    """Do it, for so long at most; whether it has ended. Raises what it raises. It is cancelled, and not waited for any more, when
-    it has not, or when the caller is."""
+class NotAnswered(TimeoutError):
+    """A client did not end its work in time. It is left behind; who asks again asks with another one."""
+
+
+async def answered_within(work: Coroutine[Any, Any, T], wait_s: float = ANSWER_WAIT_S) -> T:
+    """What it returns, or raises, when that comes in time. Raises NotAnswered otherwise: it is cancelled, and not waited for any
+    more, then and when the caller is cancelled."""
     task = asyncio.get_running_loop().create_task(work)
     try:
         await asyncio.wait((task,), timeout=wait_s)
@@ -45,10 +55,18 @@ async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool
         if not task.done():
             _leave(task)
     if task.done():
-        task.result()
-        return True
+        return task.result()
     _log.warning("a Kafka client does not end and is left behind", work=getattr(work, "__qualname__", ""))
-    return False
+    raise NotAnswered(f"no answer within {wait_s:g} s")
+
+
+async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool:
+    """Whether it has ended in time. Raises what it raises."""
+    try:
+        await answered_within(work, wait_s)
+    except NotAnswered:
+        return False
+    return True
 
 
 def _leave(task: asyncio.Task[Any]) -> None:
