@@ -66,7 +66,7 @@ def bench(
     open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
     clients: Annotated[int, typer.Option(help="requests: clients at once", min=1)] = 64,
     in_flight: Annotated[int, typer.Option(help="requests: how many each client keeps in flight", min=1)] = 1,
-    with_kafka: Annotated[bool, typer.Option("--kafka", help="lone: over a real broker, as `kafka`")] = False,
+    with_kafka: Annotated[bool, typer.Option("--kafka", help="lone, rebuild: over a real broker, as `kafka`")] = False,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
     ] = None,
@@ -74,7 +74,7 @@ def bench(
     """Measure this machine; prints one JSON line.
 
     writes: durable transfers through the embedded writers over the file log.
-    rebuild: entries through a rebuild of the balance view from the file log, every check on.
+    rebuild: entries through a rebuild of the balance view from the log, every check on.
     cross: latency of transfers between two partitions over a real broker, saga and tcc, one at a time.
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
@@ -105,7 +105,7 @@ def bench(
             more = {"cross": cross, "open_holds": open_holds}
         elif name is Name.REQUESTS:
             more = {"clients": clients, "in_flight": in_flight}
-        elif name is Name.LONE:
+        elif name in (Name.LONE, Name.REBUILD):
             more = {"with_kafka": with_kafka}
         line = benchmark.run(
             Path(scratch),

@@ -43,6 +43,20 @@ async def test_rebuild_reports_an_equal_view(tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
+async def test_rebuild_over_kafka_reports_an_equal_view(
+    tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    told = json.loads(
+        await rebuild.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100, with_kafka=True)
+    )
+    assert told["log"] == "Kafka"
+    assert told["equal"]
+    assert told["switched"]
+    assert told["entries"] == 4_000
+
+
+@pytest.mark.kafka
 async def test_kafka_reports_what_it_wrote_and_read_back(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

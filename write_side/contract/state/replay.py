@@ -39,6 +39,13 @@ def size_of(folded: Folded | FoldedBlocks) -> tuple[int, int, int]:
     return 1, len(folded.block.outcomes["kind"]), len(folded.block.entries["account"])
 
 
+def read_together(records: Sequence[Record]) -> tuple[RunReader, list[int]]:
+    """What reads runs of these blocks, and the offset of each."""
+    if isinstance(records, Frames):
+        return RunReader(records.data, records.starts), records.offsets
+    return RunReader.of([each.data for each in records]), [each.offset for each in records]
+
+
 class Replay:
     """Applies the chain rule and folds what is accepted.
 
@@ -70,10 +77,7 @@ class Replay:
 
         Those that the chain rule skips are passed over; what was folded together is yielded so. Raises ChainBroken, CheckFailed.
         """
-        if isinstance(records, Frames):
-            reader, offsets = RunReader(records.data, records.starts), records.offsets
-        else:
-            reader, offsets = RunReader.of([each.data for each in records]), [each.offset for each in records]
+        reader, offsets = read_together(records)
         at = entries = 0
         while at < len(records) and (entries < entries_max or at == 0):
             if until is not None and self.state.chained.sequence >= until:
