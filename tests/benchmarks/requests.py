@@ -37,7 +37,7 @@ async def run(
     }
     async with processes.running("up", environment=environment, errors=folder / "errors.txt") as service:
         names = [f"account-{number}" for number in range(max(2, accounts))]
-        await _open_accounts(service.address, names)
+        await open_accounts(service.address, names)
         cpu_s, started = processor_s(service.process.pid), time.perf_counter()
         left = _Left(transfers)
         asking = [
@@ -103,7 +103,7 @@ async def _client(address: str, names: list[str], left: _Left, client: socket.so
     return waits
 
 
-async def _open_accounts(address: str, names: list[str]) -> None:
+async def open_accounts(address: str, names: list[str]) -> None:
     async def some(share: list[str]) -> None:
         connection = await Connection.open(address)
         for name in share:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import cross, deployed, ids, kafka, lone, rebuild, requests, start, writes
+from tests.benchmarks import batches, cross, deployed, ids, kafka, lone, rebuild, requests, start, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -102,6 +102,13 @@ async def test_requests_reports_the_longest_waits(tmp_path: Path) -> None:
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "first_answer_max_ms", "service_cpu_ms"}
     assert told["durable"]
     assert told["transfers"] >= 20
+
+
+async def test_batches_reports_lines_and_columns(tmp_path: Path) -> None:
+    told = json.loads(await batches.run(tmp_path, transfers=20, accounts=2, partitions=1, block=10))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "ndjson_us", "arrow_us", "arrow_rate"}
+    assert told["durable"]
+    assert told["transfers"] == 20
 
 
 async def test_ids_reports_the_longest_stop(tmp_path: Path) -> None:
