@@ -35,14 +35,14 @@ class AccountRow(NamedTuple):
     def document(self, position: str) -> dict[str, object]:
         """The JSON answer of `GET /v1/accounts/{id}`, reflecting the log up to `position`."""
         document = account_document(
-            account=self.account,
-            asset=self.asset,
-            posted=self.posted,
-            held=self.held,
-            floor=self.floor,
-            version=self.version,
-            position=position,
-            at=format_time(self.at_us),
+            self.account,
+            self.asset,
+            self.posted,
+            self.held,
+            self.floor,
+            self.version,
+            position,
+            format_time(self.at_us),
         )
         document["flags"] = flag_words(self.flags)
         return document

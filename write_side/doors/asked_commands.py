@@ -54,6 +54,8 @@ _FLAGS: Final = (
 def command_of(asked: requests.Open | requests.Command) -> Command:
     """asked: read by `fanfold/api/reading.py`."""
     match asked:
+        case requests.Transfer(protocol=None, reference=None, metadata=None):
+            return Transfer(_id(asked.id), asked.from_, asked.to, asked.amount, asked.asset)
         case requests.Transfer():
             return _transfer(asked, _between(asked))
         case requests.LegsTransfer():

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import problem_document
-from fanfold.api.reading import batch_line
+from fanfold.api.reading import batch_line, plain_transfer
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document
@@ -155,7 +155,7 @@ async def _parse(lines: list[bytes]) -> list[Command | Document]:
 def _item(line: bytes) -> Command:
     if len(line) > BODY_BYTES_MAX:
         raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
-    return command_of(batch_line(parse_object(line)))
+    return command_of(plain_transfer(line) or batch_line(parse_object(line)))
 
 
 def _kept_back(items: list[Command | Document], mode: Mode) -> list[Command | Document]:

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from fanfold.api import routes
 from fanfold.api.openapi import side_document
 from fanfold.api.problems import PROBLEMS
-from fanfold.api.reading import Members, body_about, hold_body, open_body, transfer_body
+from fanfold.api.reading import Members, body_about, hold_body, open_body, plain_transfer, transfer_body
 from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
 from fanfold.api.requests import Command as Asked
 from fanfold.api.strict_json import parse_object
@@ -138,9 +138,12 @@ class _Doors:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
         wait_s = wait_preference(scope["headers"])
-        members = parse_object(await _body(headers, incoming))
+        body = await _body(headers, incoming)
         key = headers.get(b"idempotency-key")
-        asked, dry_run = read(members, None if key is None else key.decode("latin-1"))
+        asked: Asked | None = plain_transfer(body) if read is transfer_body and key is None else None
+        dry_run = False
+        if asked is None:
+            asked, dry_run = read(parse_object(body), None if key is None else key.decode("latin-1"))
         command = command_of(asked)
         try:
             if dry_run:

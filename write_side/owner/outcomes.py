@@ -10,6 +10,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -213,18 +214,18 @@ class Outcomes:
             if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
                 await asyncio.sleep(0)
             answers, at = decided.answers, decided.first_row + row
-            answer = await self._answer(answers, at)
-            while isinstance(answer, Place):
+            while True:
+                # What the state knows of an account is asked for there; anything else stands in the block.
+                if answers.outcomes.kinds[at] == Kind.OPEN:
+                    answer = await self.ask(partial(_told_of, answers, at))
+                else:
+                    answer = answers.answer(at)
+                if not isinstance(answer, Place):
+                    break
                 answers, at = await self._block(answer.sequence), answer.row
-                answer = await self._answer(answers, at)
             # Only a transfer across partitions has phases.
             found.append(await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer)
         return found
-
-    async def _answer(self, answers: BlockAnswers, row: int) -> Answer | Place:
-        if answers.outcomes.kinds[row] == Kind.OPEN:  # told by what the state knows of the account
-            return await self.ask(lambda _: answers.answer(row))
-        return answers.answer(row)
 
     async def first(self, place: Place) -> Answer:
         """What a repeated command is answered. Raises OutcomeUnknown."""
@@ -320,6 +321,10 @@ class Outcomes:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
         return known
+
+
+def _told_of(answers: BlockAnswers, row: int, _: State) -> Answer | Place:
+    return answers.answer(row)
 
 
 def _told(asked: Sequence[_Question]) -> list[Any]:

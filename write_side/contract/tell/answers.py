@@ -16,7 +16,7 @@ from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.outcome import BlockOutcomes, Outcome
 from write_side.contract.tell.pending_row import PendingRow, StepDone
-from write_side.contract.words.atoms import NO_FLOOR, available, format_floor, format_transfer_id
+from write_side.contract.words.atoms import available, format_floor, format_transfer_id
 from write_side.contract.words.codes import NOT_REMEMBERED, REFUSALS, Code, Kind, flag_words, word_of
 from write_side.contract.words.position import Position, format_positions
 
@@ -41,6 +41,8 @@ RESULTS: Final = {
     Kind.EXPIRE: "expired",
 }
 """The word for a done outcome."""
+_DONE: Final = int(Code.DONE)
+_TRANSFER: Final = int(Kind.TRANSFER)
 _CREATED: Final = {Kind.CHANGE: 200}
 _LINKS: Final = {Kind.CAPTURE: "hold", Kind.VOID: "hold", Kind.REVERSE: "reverses"}
 _TELLS_AVAILABLE: Final = (Code.INSUFFICIENT_AVAILABLE, Code.AVAILABLE_BELOW)
@@ -62,6 +64,8 @@ class BlockAnswers:
         A transfer across partitions is answered 202 until an outcome ends it: that one's answer is the last.
         """
         outcome = self.outcomes[row]
+        if self.outcomes.codes[row] == _DONE and self.outcomes.kinds[row] == _TRANSFER:  # most, and seen at once
+            return Answer(201, self._moved(outcome, "done", {}))
         code, kind = outcome.code, outcome.kind
         if code is Code.REPEATED:
             return outcome.first
@@ -79,19 +83,14 @@ class BlockAnswers:
     def accounts(self, outcome: Outcome) -> dict[str, dict[str, object]]:
         """The state after it of every account that an outcome changed, by name."""
         accounts: dict[str, dict[str, object]] = {}
+        state, position, at = self._state, self._position, self._at
         for number, posted, version, held, flags in outcome.entries:
-            name = self._state.names[number]
-            if name.startswith("@"):
+            name = state.names[number]
+            if name[0] == "@":
                 continue
+            floor = state.floor.item(number)
             accounts[name] = account_document(
-                account=name,
-                asset=self._state.assets[number],
-                posted=posted,
-                held=held or 0,
-                floor=int(self._state.floor[number]),
-                version=version,
-                position=self._position,
-                at=self._at,
+                name, state.assets[number], posted, held or 0, floor, version, position, at
             )
             if flags is not None:
                 accounts[name]["flags"] = flag_words(flags)
@@ -101,12 +100,18 @@ class BlockAnswers:
         return {"position": self._position, "at": self._at}
 
     def _done(self, outcome: Outcome, kind: Kind) -> Answer:
-        document: dict[str, object] = {"id": format_transfer_id(outcome.id), "result": RESULTS[kind], **self._place()}
-        if kind in _LINKS:
-            document |= link_member(kind, outcome.link)
-        return Answer(
-            _CREATED.get(kind, 201), document | note_of(outcome) | {"accounts": list(self.accounts(outcome).values())}
-        )
+        return Answer(_CREATED.get(kind, 201), self._moved(outcome, RESULTS[kind], link_member(kind, outcome.link)))
+
+    def _moved(self, outcome: Outcome, result: str, link: dict[str, Any]) -> dict[str, object]:
+        return {
+            "id": format_transfer_id(outcome.id),
+            "result": result,
+            "position": self._position,
+            "at": self._at,
+            **link,
+            **(note_of(outcome) if self.outcomes.has_details else {}),
+            "accounts": list(self.accounts(outcome).values()),
+        }
 
     def _ended(self, outcome: Outcome, code: Code) -> Answer:
         """How a transfer across partitions ended, with all its steps."""
@@ -196,10 +201,10 @@ def note_of(outcome: Outcome) -> dict[str, object]:
 
 
 def account_document(
-    *, account: str, asset: str, posted: int, held: int, floor: int, version: int, position: str, at: str
+    account: str, asset: str, posted: int, held: int, floor: int, version: int, position: str, at: str
 ) -> dict[str, Any]:
     """One account's state as every door shows it. Amounts are digit strings of minor units; `floor` may be `NO_FLOOR`."""
-    spendable = available(posted, held, floor) if floor != NO_FLOOR else None
+    spendable = available(posted, held, floor)
     return {
         "account": account,
         "asset": asset,

@@ -192,6 +192,11 @@ class BlockOutcomes:
         return list(self.block.outcomes["kind"].tolist())
 
     @cached_property
+    def has_details(self) -> bool:
+        """Whether an outcome has a reference or metadata."""
+        return bool(len(self.block.details["outcome"]))
+
+    @cached_property
     def _entries(self) -> tuple[list[int], list[int], list[int], list[int], dict[int, int], dict[int, int]]:
         """By outcome its first entry; by entry account, posted, version, and held and flags where they are told."""
         entries, held, flags = self.block.entries, self.block.held, self.block.flags
