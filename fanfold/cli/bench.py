@@ -30,6 +30,11 @@ class Name(StrEnum):
     START = "start"
 
 
+class LogKind(StrEnum):
+    FILE = "file"
+    KAFKA = "kafka"
+
+
 _TRANSFERS = {
     Name.CROSS: 500,
     Name.DEPLOYED: 1_000,
@@ -75,7 +80,9 @@ def bench(
     open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
     clients: Annotated[int, typer.Option(help="requests: clients at once", min=1)] = 64,
     in_flight: Annotated[int, typer.Option(help="requests: how many each client keeps in flight", min=1)] = 1,
-    with_kafka: Annotated[bool, typer.Option("--kafka", help="lone, rebuild: over a real broker, as `kafka`")] = False,
+    log: Annotated[
+        LogKind, typer.Option(help="lone, rebuild: the log; kafka: a real broker (KAFKA_BOOTSTRAP, or one is started)")
+    ] = LogKind.FILE,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk to measure (default: the current one)")
     ] = None,
@@ -103,7 +110,7 @@ def bench(
 
       fanfold bench requests --clients 64 --in-flight 40
 
-      fanfold bench lone --kafka
+      fanfold bench lone --log kafka
     """
     try:
         benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
@@ -116,7 +123,7 @@ def bench(
         elif name is Name.REQUESTS:
             more = {"clients": clients, "in_flight": in_flight}
         elif name in (Name.LONE, Name.REBUILD):
-            more = {"with_kafka": with_kafka}
+            more = {"with_kafka": log is LogKind.KAFKA}
         line = benchmark.run(
             Path(scratch),
             transfers=transfers or _TRANSFERS.get(name, 4_000_000),

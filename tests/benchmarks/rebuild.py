@@ -1,8 +1,8 @@
-"""`fanfold bench rebuild [--kafka]`: the balance view made again from the log beside the live one, compared and switched.
+"""`fanfold bench rebuild [--log kafka]`: the balance view made again from the log beside the live one, compared and switched.
 
 Measured from the start of the rebuild to the switch: blocks read, hashes, chain, versions, zero sums and digests checked, rows
 loaded and compared with the live ones. Reading comes from the page cache here, as after a restart of the process; with
---kafka from a real broker beside it on the same cores. What the log is made with is not measured, and a file log not synced.
+--log kafka from a real broker beside it on the same cores. What the log is made with is not measured, and a file log not synced.
 
 `stages_us` is processor time a block: reading the log, decoding with hash and chain, folding with every other check. It is taken
 in a pass of its own, one stage after the other.
