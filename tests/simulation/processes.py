@@ -102,6 +102,7 @@ class World:
     gateways: list[Gateway] = field(default_factory=list)
     started: int = 0
     violation: Exception | None = None
+    violated: asyncio.Event = field(default_factory=asyncio.Event)
 
     def life(self, role: str) -> Life:
         self.started += 1
@@ -131,6 +132,7 @@ class World:
             check()
         except Exception as violation:
             self.violation = self.violation or violation
+            self.violated.set()
             raise
 
 

@@ -153,6 +153,7 @@ class _Run:
             self.slow_reader.run(),
             self._read_for_ever(),
             self._read_for_ever(),
+            self.world.violated.wait(),  # at once: partitions that meet it again and again filled gigabytes by the end
         )
         open_tasks = {whole, *clients, *map(asyncio.create_task, endless)}
         while not whole.done():
