@@ -56,7 +56,13 @@ class WriteSettings(BaseSettings):
     snapshot_minutes: int = Field(
         60, ge=1, le=10_080, description="and after so many minutes, when there are 100 new blocks"
     )
-    snapshots_kept: int = Field(2, ge=1, le=1_000, description="snapshots of a partition that stay; older ones go")
+    snapshots_kept: int = Field(2, ge=1, le=1_000, description="snapshots of a partition that stay, the newest")
+    snapshots_kept_days: float = Field(
+        0.0,
+        ge=0,
+        le=3_650,
+        description="older ones stay as well until they are so many days older than the newest; 0: they go",
+    )
     answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
     @property

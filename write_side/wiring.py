@@ -115,7 +115,12 @@ def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
 
 def snapshot_limits(settings: WriteSettings) -> SnapshotLimits:
     """When snapshots are taken, and how many stay."""
-    return SnapshotLimits(settings.snapshot_blocks, settings.snapshot_minutes * 60.0, settings.snapshots_kept)
+    return SnapshotLimits(
+        settings.snapshot_blocks,
+        settings.snapshot_minutes * 60.0,
+        settings.snapshots_kept,
+        settings.snapshots_kept_days * 86_400.0,
+    )
 
 
 async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:

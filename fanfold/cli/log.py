@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -80,7 +81,10 @@ def verify(
     """
     with failures_told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
-    say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if verdict.good else BROKEN)
+    say(
+        json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot),
+        code=NOT_TOLD if verdict.good else BROKEN,
+    )
     raise typer.Exit(0 if verdict.good else BROKEN)
 
 
@@ -93,22 +97,25 @@ async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
             task = progress.add_task("verify", total=None)
-            snapshots = snapshots_of(log) if from_snapshot else None
-            return await verify_log(log, lambda outcomes: progress.advance(task, outcomes), snapshots)
+            advance = partial(progress.advance, task)
+            return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot)
     finally:
         await log.close()
 
 
-def _told(verdict: Verdict) -> str:
+def _told(verdict: Verdict, from_snapshot: bool) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
     problems = (verdict.problem, *(found.problem for found in verdict.partitions))
     lines += [problem for problem in problems if problem is not None]
     lines += [
         f"partition {found.partition} was begun at the snapshot of {found.begun_after}: blocks up to it were not read"
-        for found in verdict.partitions
         if found.begun_after is not None
+        else f"partition {found.partition} has no snapshot that could be begun at: every block was read"
+        for found in verdict.partitions
+        if from_snapshot
     ]
-    lines.append("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")
+    read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
+    lines.append(f"good: {read} follows from the ones before it" if verdict.good else "BROKEN: see above")
     return "\n".join(lines)
 
 

@@ -28,6 +28,7 @@ from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
+from write_side.contract.words.position import Position
 
 COMPARED_AT_ONCE: Final = 5_000
 """Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
@@ -128,6 +129,7 @@ class _PartitionRebuild:
         self._differences: list[Difference] = []
         self._different = 0
         self._compared = 0
+        self._begun_after: str | None = None
 
     async def run(self) -> PartitionRebuilt:
         live = await self._live_checkpoint()
@@ -159,6 +161,7 @@ class _PartitionRebuild:
             self._compared,
             self._different,
             self._differences,
+            self._begun_after,
         )
 
     async def _begin(self, live: Checkpoint) -> None:
@@ -168,6 +171,7 @@ class _PartitionRebuild:
         snapshot = await self._snapshots.newest(self._partition, until=live.sequence)
         if snapshot is not None:
             self._fold.begin_at(snapshot._replace(entries=0))
+            self._begun_after = str(Position(self._partition, snapshot.replay.began_after))
 
     async def _live_checkpoint(self) -> Checkpoint:
         live = await self._view.checkpoint(self._partition)

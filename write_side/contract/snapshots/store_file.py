@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,8 +41,9 @@ class FileStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self._folder.parent)
         self._sweep()
-        aside = self._folder / f"{name}.{os.getpid()}{ASIDE}"
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        # By chance, not by process: two that share a folder from two containers have the same number.
+        aside = self._folder / f"{name}.{secrets.token_hex(8)}{ASIDE}"
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as it is held, nobody sweeps it
             unsynced = 0
@@ -61,6 +63,7 @@ class FileStore:
         sync_folder(self._folder)
 
     def names(self, prefix: str) -> list[str]:
+        self._sweep()  # also at a start: what a killed process left on a full disk may be what keeps the log from going on
         try:
             found = os.listdir(self._folder)
         except FileNotFoundError:

@@ -35,11 +35,15 @@ _log = structlog.get_logger(__name__)
 
 
 class SnapshotLimits(NamedTuple):
-    """A snapshot is due `blocks` after the last one, or `every_s` after it when there is something new; `kept` of them stay."""
+    """A snapshot is due `blocks` after the last one, or `every_s` after it when there is something new.
+
+    The last `kept` of them stay, and those before until they are `kept_s` older than the newest.
+    """
 
     blocks: int = 250_000
     every_s: float = 3_600.0
     kept: int = 2
+    kept_s: float = 0.0
 
 
 class _Abandoned(Exception):
@@ -156,11 +160,13 @@ class SnapshotTaker:
                 async for records in runs:
                     held[0] = await asyncio.to_thread(_advanced, held[0], records)
 
-        await fold_from_newest(self._snapshots, partition, self._log.partitions, self._prints, begin_at, fold_on)
+        count = self._log.partitions
+        await fold_from_newest(self._snapshots, partition, count, self._prints, begin_at, fold_on, starts=False)
         return await asyncio.to_thread(self._put, partition, held.pop())
 
     def _put(self, partition: int, snapshot: Snapshot) -> int:
-        store, sequence = self._snapshots.store, snapshot.replay.state.chained.sequence
+        store, chained = self._snapshots.store, snapshot.replay.state.chained
+        sequence, created_at_us = chained.sequence, chained.created_at_us
         name = Named(partition, sequence, self._prints is not None).name
         try:
             store.put(name, self._pieces(snapshot))
@@ -170,8 +176,13 @@ class SnapshotTaker:
         # Those behind it are of another log, or of this one before it lost blocks: that is for a person to see.
         ours = [each for each in named(store, partition) if each.with_prints == (self._prints is not None)]
         older = [each for each in ours if each.sequence <= sequence]
-        for each in older[self._limits.kept :]:
+        # A damaged one is no second chance: it counts for nothing.
+        good = [each for each in older if each.name not in self._snapshots.damaged]
+        since_us = created_at_us - round(self._limits.kept_s * 1e6)
+        for each in set(older) - set(good[: self._limits.kept]):
             with suppress(OSError):
+                if each in good and self._snapshots.is_since(each, since_us):
+                    continue
                 store.delete(each.name)
         return sequence
 

@@ -75,6 +75,7 @@ class SnapshotHead(NamedTuple):
 
     with_prints: whether ids have their fingerprints, which who decides needs.  written_by: the version of fanfold, for people.
     block_offset, last_offset: of the last block in the state, and of the last record that was looked at.
+    first_block_hash, first_block_offset: of block 0, which no two logs share.
     """
 
     written_by: str
@@ -91,6 +92,8 @@ class SnapshotHead(NamedTuple):
     digest: str
     block_offset: int
     last_offset: int
+    first_block_hash: str
+    first_block_offset: int
     passed: int
     skipped: dict[str, int]
     entries: int
@@ -104,7 +107,8 @@ def write_snapshot(snapshot: Snapshot, *, with_prints: bool, written_by: str) ->
     head = SnapshotHead(
         written_by, state.partition, chained.partitions, with_prints, chained.sequence, chained.block_hash.hex(), chained.epoch,
         chained.created_at_us, chained.consumed_to, chained.refuse_ids_before_us, state.ids.timeless_from_us,
-        state.digest_bytes().hex(), block_offset, replay.last_offset, replay.passed,
+        state.digest_bytes().hex(), block_offset, replay.last_offset,
+        snapshot.hashes.first.hex(), replay.offsets.nearest(0)[1], replay.passed,
         {str(reason): count for reason, count in replay.skipped.items()}, snapshot.entries,
     )  # fmt: skip
     return written(head._asdict(), [*_accounts(state), *_ids(state), *_pending(state), *_places(snapshot)])
@@ -218,7 +222,7 @@ def read_snapshot(reader: Reader, prints: Prints | None = None) -> tuple[Snapsho
         replay.offsets = BlockOffsets.of(head.sequence + 1, columns["offsets"], columns["offset_marks"])
         replay.last_offset, replay.passed = head.last_offset, head.passed
         replay.skipped = Counter({Skip(reason): count for reason, count in head.skipped.items()})
-        hashes = BlockHashes.of(head.sequence + 1, columns["hashes"])
+        hashes = BlockHashes.of(head.sequence + 1, columns["hashes"], bytes.fromhex(head.first_block_hash))
         _refill(state, head, columns)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise SnapshotRefused(f"its parts do not fit together ({error})") from error

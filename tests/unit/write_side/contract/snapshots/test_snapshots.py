@@ -15,7 +15,14 @@ from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_sa
 from write_side.contract.log.log import LogFailed, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots import taker as taker_module
-from write_side.contract.snapshots.snapshots import Named, Snapshots, fold_from_newest, from_the_beginning, named
+from write_side.contract.snapshots.snapshots import (
+    BlocksLost,
+    Named,
+    Snapshots,
+    fold_from_newest,
+    from_the_beginning,
+    named,
+)
 from write_side.contract.snapshots.store import Source
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
@@ -91,7 +98,7 @@ async def test_a_start_begins_at_the_newest_snapshot_and_folds_what_came_since(t
     growing.grow(2)
     replay, said = await growing.started()
     assert replay.began_after == growing.position - 2
-    assert said == []
+    assert [(each["event"], each["block"]) for each in said] == [("begins at a snapshot", replay.began_after)]
     assert [each.sequence for each in named(growing.store, 0)] == [growing.position - 2, growing.position - 7]
 
 
@@ -104,7 +111,7 @@ async def test_a_damaged_snapshot_is_named_and_the_next_older_one_is_used(tmp_pa
     data = bytearray((tmp_path / newest.name).read_bytes())
     data[len(data) // 2] ^= 4
     (tmp_path / newest.name).write_bytes(data)
-    replay, [said] = await growing.started()
+    replay, [said, _] = await growing.started()
     assert replay.began_after == older.sequence
     assert said["event"] == "snapshot not used"
     assert said["name"] == newest.name
@@ -123,13 +130,65 @@ async def test_a_snapshot_of_another_log_is_refused_and_stays(tmp_path: Path) ->
     growing = Growing(tmp_path)
     replay, [ahead] = await growing.started()
     assert replay.began_after == -1
-    assert "another log, or this log has lost blocks" in str(ahead["reason"])
+    assert "of another log" in str(ahead["reason"])
     growing.grow(10)
     replay, [differs] = await growing.started()
     assert "of another log" in str(differs["reason"])
     assert await growing.taker(SnapshotLimits(kept=1)).take(0)
-    replay, said = await growing.started()
-    assert (replay.began_after, said) == (growing.position, [])
+    replay, [said] = await growing.started()
+    assert (replay.began_after, said["event"]) == (growing.position, "begins at a snapshot")
+
+
+@pytest.mark.parametrize("blocks_left", [0, 1, 3, 6])
+@pytest.mark.parametrize("grows", [False, True])
+async def test_a_log_that_lost_blocks_which_a_snapshot_has_is_not_gone_on_with(
+    tmp_path: Path, blocks_left: int, grows: bool
+) -> None:
+    growing = Growing(tmp_path)
+    growing.grow(5)
+    assert await growing.taker().take(0)
+    kept = growing.records.blocks[0][:blocks_left]
+    del growing.records.blocks[0][:]
+    for block in kept:
+        growing.records.append(0, block)
+    if grows and blocks_left:
+        other = DecidingPartition()
+        Replay(other.state, FINGERPRINTS).take_all([Record(offset, block) for offset, block in enumerate(kept)])
+        for number in range(9):
+            other.decide([Transfer(id_at(NOON_US, 70 + number), "@world", "eve", 1, USD)], NOON_US + 50 + number)
+            growing.records.append(0, other.blocks[-1])
+    for who in (Snapshots(growing.store, growing.log), growing.snapshots):
+        with pytest.raises(BlocksLost, match="payments that were answered are missing"):
+            await who.newest(0)
+        with pytest.raises(BlocksLost):
+            await who.require_blocks(0)
+    assert not await growing.taker().take(0), "what shows it is not swept away"
+    assert len(named(growing.store, 0)) == 1
+
+
+async def test_a_damaged_snapshot_is_told_once_and_is_not_one_of_those_that_stay(tmp_path: Path) -> None:
+    growing = Growing(tmp_path)
+    for _ in range(2):
+        growing.grow(5)
+        assert await growing.taker().take(0)
+    newest, older = named(growing.store, 0)
+    (tmp_path / newest.name).write_bytes(b"")
+    with capture_logs() as said:
+        for _ in range(3):
+            assert await growing.snapshots.newest(0) is not None
+    assert len(said) == 1
+    growing.grow(5)
+    assert await growing.taker(SnapshotLimits(kept=2)).take(0)
+    assert named(growing.store, 0) == [Named(0, growing.position, True), older]
+
+
+async def test_snapshots_beyond_those_kept_stay_until_they_are_old(tmp_path: Path) -> None:
+    growing = Growing(tmp_path)
+    for _ in range(4):
+        growing.grow(5)
+        assert await growing.taker(SnapshotLimits(kept=1, kept_s=8e-6)).take(0)
+    ends = [growing.position - back for back in (0, 5)]
+    assert [each.sequence for each in named(growing.store, 0)] == ends
 
 
 async def test_one_of_another_partition_number_of_partitions_or_position_is_refused_by_what_it_says(
@@ -196,7 +255,7 @@ async def test_a_snapshot_that_its_log_does_not_go_on_from_is_dropped(
 
     monkeypatch.setattr(Snapshots, "newest", wrong)
     growing.grow(1)
-    replay, [said] = await growing.started()
+    replay, [_, said] = await growing.started()
     assert replay.began_after == -1
     assert said["event"] == "snapshot dropped"
     shared = Snapshots(growing.store, growing.log)

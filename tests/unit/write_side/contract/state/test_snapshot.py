@@ -226,11 +226,11 @@ def test_rows_that_do_not_sum_to_the_digest_are_refused_under_a_right_hash(what:
 def test_of_many_blocks_the_hashes_of_the_last_are_known() -> None:
     blocks = HASHES_KEPT + 100
     known = np.arange(HASHES_KEPT * 32, dtype=np.uint64).astype(np.uint8).reshape(HASHES_KEPT, 32)
-    again = BlockHashes.of(blocks, known)
+    again = BlockHashes.of(blocks, known, bytes(32))
     assert np.array_equal(again.column(), known)
     assert again.find(99) is None
     assert again.find(100) == known[0].tobytes()
     assert again.find(blocks - 1) == known[-1].tobytes()
     assert again.find(blocks) is None
     with pytest.raises(ValueError, match="another number"):
-        BlockHashes.of(blocks, known[1:])
+        BlockHashes.of(blocks, known[1:], bytes(32))
