@@ -1,4 +1,4 @@
-"""Real servers for tests and benchmarks: Redis and a one-node Kafka, started here, on loopback, on free ports.
+"""Real servers for tests and benchmarks: Redis, a one-node Kafka, S3 and HDFS, started here, on loopback, on free ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
 give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
@@ -12,6 +12,8 @@ it ends (Linux, `PR_SET_PDEATHSIG`). So start and restart servers from the main 
 from __future__ import annotations
 
 import asyncio
+import io
+import logging
 import os
 import random
 import re
@@ -25,10 +27,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
@@ -617,6 +619,64 @@ def shared_kafka() -> Iterator[str]:
     else:
         with running_kafka() as server:
             yield server.bootstrap
+
+
+# -- S3 -----------------------------------------------------------------------------------------------------------
+
+
+class S3Server:
+    """moto's, in threads of this process: what it has is in memory. It believes whoever comes."""
+
+    def __init__(self) -> None:
+        from moto.server import ThreadedMotoServer  # here, because it takes half a second
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
+        self._server = ThreadedMotoServer(ip_address=LOOPBACK, port=0)
+
+    def start(self) -> None:
+        with redirect_stdout(io.StringIO()):  # it says that it starts
+            self._server.start()
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.get_host_and_port()[1])
+
+    def new_bucket(self) -> str:
+        """Its name."""
+        bucket = unique_name("bucket")
+        self.client().create_bucket(Bucket=bucket)
+        return bucket
+
+    def client(self) -> Any:
+        """Of botocore: what is not said by our own client."""
+        from botocore.session import Session
+
+        return Session().create_client(
+            "s3",
+            endpoint_url=f"http://{LOOPBACK}:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="tests",
+            aws_secret_access_key="tests",
+        )
+
+
+def s3_address(bucket: str, folder: str, port: int) -> str:
+    """As `FANFOLD_SNAPSHOTS` names a folder in a bucket of a server on loopback."""
+    return f"s3://{bucket}/{folder}?endpoint_override={LOOPBACK}:{port}&scheme=http&region=us-east-1"
+
+
+@contextmanager
+def running_s3() -> Iterator[S3Server]:
+    """A private, empty S3."""
+    server = S3Server()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 # -- Chromium -----------------------------------------------------------------------------------------------------

@@ -146,6 +146,8 @@ class SnapshotTaker:
         return False
 
     async def _take(self, partition: int) -> int:
+        # A store that is away is found out now, and not after hours of folding a log from its beginning.
+        await asyncio.to_thread(named, self._snapshots.store, partition)
         held = [from_the_beginning(partition, self._log.partitions, self._prints)]
 
         def begin_at(snapshot: Snapshot) -> None:
