@@ -11,12 +11,14 @@ from typing import TypeVar
 import pytest
 
 from tests.servers import (
+    HdfsServer,
     KafkaCluster,
     KafkaServer,
     RedisServer,
     S3Server,
     ServerMissing,
     find_chromium,
+    running_hdfs,
     running_kafka,
     running_kafka_cluster,
     running_redis,
@@ -121,6 +123,13 @@ def s3_server(_s3_of_the_run: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return _s3_of_the_run
+
+
+@pytest.fixture(scope="session")
+def hdfs_server() -> Iterator[HdfsServer]:
+    """Hadoop's mini cluster, shared by the whole run: take folders of your own (`unique_name`), and resume what you pause."""
+    with _or_skip(running_hdfs) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
