@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import io
 import logging
 import os
 import random
@@ -28,7 +27,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -638,21 +637,33 @@ class S3Server:
     """moto's, in threads of this process: what it has is in memory. It believes whoever comes."""
 
     def __init__(self) -> None:
-        from moto.server import ThreadedMotoServer  # here, because it takes half a second
+        # Here, because it takes half a second.
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
-        self._server = ThreadedMotoServer(ip_address=LOOPBACK, port=0)
+        moto, one_after_the_other = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+        def serve(environ: Any, start_response: Any) -> Any:
+            with (
+                one_after_the_other
+            ):  # moto's own server fails where a file is replaced while another request looks at it
+                return moto(environ, start_response)
+
+        self._server = make_server(LOOPBACK, 0, serve, threaded=True, request_handler=MotoRequestHandler)
+        self._serving = threading.Thread(target=self._server.serve_forever, daemon=True)
 
     def start(self) -> None:
-        with redirect_stdout(io.StringIO()):  # it says that it starts
-            self._server.start()
+        self._serving.start()
 
     def stop(self) -> None:
-        self._server.stop()
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
 
     @property
     def port(self) -> int:
-        return int(self._server.get_host_and_port()[1])
+        return int(self._server.server_port)
 
     def new_bucket(self) -> str:
         """Its name."""

@@ -12,29 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import HdfsServer, S3Server, hdfs_address, s3_address, unique_name
 from write_side.contract.snapshots import store_remote
 from write_side.contract.snapshots.store import SnapshotStore, Source
 from write_side.contract.snapshots.store_file import ASIDE, FileStore
 from write_side.wiring import snapshot_store
-
-ADAPTERS = [
-    "file",
-    pytest.param("s3", marks=pytest.mark.s3),
-    pytest.param("hdfs", marks=[pytest.mark.hdfs, pytest.mark.slow]),
-]
-
-
-@pytest.fixture(params=ADAPTERS)
-def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Of a place where nothing is yet."""
-    if request.param == "file":
-        return f"file:{tmp_path}/made/when needed"
-    if request.param == "hdfs":
-        hdfs: HdfsServer = request.getfixturevalue("hdfs_server")
-        return hdfs_address(f"{unique_name('made')}/when needed", hdfs.port)
-    server: S3Server = request.getfixturevalue("s3_server")
-    return s3_address(server.new_bucket(), "made/when needed", server.port)
 
 
 @pytest.fixture

@@ -8,8 +8,7 @@ What every adapter promises, and `tests/ports/test_snapshot_store.py` proves on 
 - Duplicates: putting a name again replaces the file. Who has it open goes on reading the old one, or gets OSError: with the last
   of its bytes at the latest, never a mixture for a whole.
 - Failure: OSError, with a reason that people understand and nothing that is secret. It says nothing about money: all that is
-  stored can be made again. Half a file that a store gives for a whole is noticed by who reads it, by the
-  hash in it.
+  stored can be made again. Half a file that a store gives for a whole is noticed by who reads it: a snapshot has a hash.
 - Time: no call waits without a bound for a store that is away, silent or slow.
 
 Methods block: they are called in threads.

@@ -29,7 +29,10 @@ _WORDS: Final[tuple[tuple[str, str], ...]] = (
         r"ACCESS_DENIED|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE|InvalidAccessKeyId|HTTP Status Code: 40[13]|Permission",
         "refuses access: check who fanfold is there, and what that one may",
     ),
-    (r"NETWORK_CONNECTION|curlCode|ConnectionError|Max retries|Connection|NameResolution", "cannot be reached"),
+    (
+        r"NETWORK_CONNECTION|curlCode|ConnectionError|Max retries|Connection|NameResolution",
+        "cannot be reached, or breaks off",
+    ),
 )
 _ADDRESSES: Final = re.compile(r"\S+://\S+|\S*\?\S+=\S+")
 """What a client says may hold an address with a token in it."""
