@@ -203,6 +203,27 @@ def test_calls_that_nobody_waits_for_are_bounded_in_number() -> None:
     assert waiting.call(lambda: "again") == "again"
 
 
+def test_who_waits_when_the_process_ends_waits_no_longer() -> None:
+    end = threading.Event()
+    waiting = Waiting("somewhere")
+    told: list[str] = []
+
+    def wait() -> None:
+        try:
+            waiting.call(end.wait)
+        except TimeoutError as ended:
+            told.append(str(ended))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    waiting.give_up()
+    thread.join()
+    with pytest.raises(TimeoutError, match="the process ends"):
+        waiting.call(end.wait)
+    assert "the process ends" in told[0]
+    end.set()
+
+
 def test_what_a_client_says_of_addresses_with_tokens_is_not_passed_on() -> None:
     def fail() -> None:
         raise RuntimeError(

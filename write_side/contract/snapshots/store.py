@@ -57,3 +57,7 @@ class SnapshotStore(Protocol):
     def delete(self, name: str) -> None:
         """Nothing happens when it is not there."""
         ...
+
+    def give_up(self) -> None:
+        """The process ends: whoever waits for the store, and everybody after, may get OSError instead. Raises nothing."""
+        ...

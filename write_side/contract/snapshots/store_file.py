@@ -78,6 +78,9 @@ class FileStore:
         with suppress(FileNotFoundError):
             (self._folder / name).unlink()
 
+    def give_up(self) -> None:
+        """A disk is not waited for: between two pieces of a file a put can end."""
+
     def _aside(self, name: str) -> tuple[Path, int]:
         """A file of nobody else (in two containers two processes have one number), locked: as long as it is, nobody sweeps it."""
         while True:

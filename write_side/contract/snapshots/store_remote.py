@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from write_side.contract.snapshots.waiting import Waiting
+from write_side.contract.snapshots.waiting import GoesOn, Waiting
 
 ASIDE: Final = ".new"
 SWEPT_S: Final = 3_600.0
@@ -82,6 +82,13 @@ class RemoteSource:
         return stream.metadata().get("ETag") or self._store.call("get_file_info", self._path).mtime_ns
 
 
+def _drop(streams: list[Any], files: FileSystem, aside: str) -> None:
+    with suppress(Exception):
+        streams.pop().close()
+    with suppress(Exception):
+        files.delete_file(aside)
+
+
 class RemoteStore:
     """The files of one folder. place: for people, without what is secret. root: the folder, as the file system names it.
     container: must be there, because the file system makes none and tells a missing one from an empty one by that alone."""
@@ -113,11 +120,13 @@ class RemoteStore:
             if kept != written:
                 raise OSError(f"{self._place} has kept {kept} of {written} bytes")
             self.call("move", aside, f"{self._root}/{name}", silent_s=MOVE_SILENT_S, limit_s=MOVE_LIMIT_S)
+        except GoesOn:
+            raise  # the call has the stream; what it leaves aside is swept
         except BaseException:
-            with suppress(OSError):
-                self.waiting.call(stream.close)
-            with suppress(OSError):
-                self.call("delete_file", aside)
+            files = self._file_system(SILENT_S)
+            dropped = [stream]
+            del stream  # forgetting it completes the upload, which takes as long as any call
+            self.waiting.tidy(_drop, dropped, files, aside)
             raise
 
     def names(self, prefix: str) -> list[str]:
@@ -135,6 +144,9 @@ class RemoteStore:
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
             self.call("delete_file", f"{self._root}/{name}")
+
+    def give_up(self) -> None:
+        self.waiting.give_up()
 
     def call(self, method: str, *arguments: Any, silent_s: float = SILENT_S, limit_s: float | None = None) -> Any:
         """Of the file system. Raises FileNotFoundError, TimeoutError, OSError, all in words."""

@@ -98,6 +98,7 @@ class SnapshotTaker:
             )
         finally:
             self._abandoned = True
+            self._snapshots.store.give_up()
 
     async def take(self, partition: int) -> bool:
         """Take one now; whether it was taken. What fails is said, and no reason to end."""
