@@ -18,7 +18,7 @@ class Relay:
     """To the server at `port`; None: to nobody, so that it hangs. Every setting counts for what comes after it.
 
     answered_bytes: so much of what the server says arrives on each connection, then it is cut.
-    refused: a connection is cut when its client says this.
+    refused: a connection is cut when its client says this.  unanswered: it hears nothing any more when it says this.
     dripping: the server's bytes arrive one after the other.
     """
 
@@ -26,6 +26,8 @@ class Relay:
         self.hanging = to_port is None
         self.answered_bytes: int | None = None
         self.refused: bytes | None = None
+        self.unanswered: bytes | None = None
+        self.unanswered_connections = 0
         self.dripping = False
         self.connections = 0
         self._to_port = to_port
@@ -75,6 +77,11 @@ class Relay:
     def _requests(self, client: socket.socket, server: socket.socket) -> None:
         while data := client.recv(READ_BYTES):
             if self.refused is not None and self.refused in data:
+                return
+            if self.unanswered is not None and self.unanswered in data:
+                self.unanswered_connections += 1
+                while client.recv(READ_BYTES):
+                    pass
                 return
             server.sendall(data)
 

@@ -69,16 +69,30 @@ async def test_a_start_begins_in_s3_and_one_that_is_silent_stops_neither_a_start
                 assert await service.interrupt() == 0
             taken = named(snapshot_store(environment["FANFOLD_SNAPSHOTS"]), 0)
             assert len(taken) == begun + 1
-        for from_the_start in (True, False):
-            asked, between.hanging = between.connections, from_the_start
-            between.cut()
-            async with processes.running("up", environment=environment, errors=errors) as service:
-                assert between.connections > asked
-                await _blocks(service.address, BLOCKS + 10)
-                between.hanging = True
-                between.cut()
-                async with asyncio.timeout(KILLED_AFTER_S):
-                    assert await service.interrupt() == 0
+        asked, between.hanging = between.connections, True
+        between.cut()
+        async with processes.running("up", environment=environment, errors=errors) as service:
+            assert between.connections > asked
+            await _blocks(service.address, BLOCKS + 10)
+            async with asyncio.timeout(KILLED_AFTER_S):
+                assert await service.interrupt() == 0
+    assert (await processes.command("verify", environment=environment))[0] == 0
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("request_line", ["list-type", "?uploads", "partNumber", "x-amz-copy-source"])
+async def test_an_s3_that_falls_silent_in_the_last_snapshot_does_not_hold_the_stop(
+    request_line: str, tmp_path: Path, s3_server: S3Server
+) -> None:
+    with relay(s3_server.port) as between:
+        address = s3_address(s3_server.new_bucket(), "wallet", between.port)
+        environment = load.folder_of(tmp_path / "data") | {"FANFOLD_SNAPSHOTS": address}
+        async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
+            await _blocks(service.address, BLOCKS + 10)
+            between.unanswered = request_line.encode()
+            async with asyncio.timeout(KILLED_AFTER_S):
+                assert await service.interrupt() == 0
+        assert between.unanswered_connections > 0
     assert (await processes.command("verify", environment=environment))[0] == 0
 
 
