@@ -47,8 +47,10 @@ class WriteSettings(BaseSettings):
     )
     snapshots: str = Field(
         "",
-        description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, or `off`; default: the "
-        "folder `snapshots` in the data folder of a file log, `off` over Kafka",
+        description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, `s3://BUCKET/FOLDER` "
+        "(`?region=…`, or `?endpoint_override=HOST:PORT&scheme=http`; keys as AWS's tools find them), "
+        "`webhdfs://HOST:PORT/FOLDER`, or `off`; default: the folder `snapshots` in the data folder of a file log, `off` over "
+        "Kafka",
     )
     snapshot_blocks: int = Field(
         250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"

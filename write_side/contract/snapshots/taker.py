@@ -102,6 +102,7 @@ class SnapshotTaker:
             )
         finally:
             self._abandoned = True
+            self._snapshots.store.give_up()
 
     async def take(self, partition: int) -> bool:
         """Take one now; whether it was taken. What fails is said, and no reason to end."""
@@ -150,6 +151,8 @@ class SnapshotTaker:
         return False
 
     async def _take(self, partition: int) -> int:
+        # A store that is away is found out now, and not after hours of folding a log from its beginning.
+        await asyncio.to_thread(named, self._snapshots.store, partition)
         held = [from_the_beginning(partition, self._log.partitions, self._prints)]
 
         def begin_at(snapshot: Snapshot) -> None:
