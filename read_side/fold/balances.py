@@ -8,22 +8,21 @@ import numpy as np
 
 from read_side.contract.rows import AccountRows, Int64s
 from write_side.contract.block.columns import FLAGS_MASK
-from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION
+from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION
 from write_side.contract.state.state import State
 
 
 def rows_of(state: State, numbers: Int64s) -> AccountRows:
     """The rows of some accounts (int64[n], each once) as they are now. System accounts are named `@world:USD/2`."""
-    chosen = numbers.tolist()
-    assets, row_name = state.assets, state.row_name
-    names = [state.names[number] for number in chosen]
+    names = state.names.take(numbers)
     for i, name in enumerate(names):
         if name[0] == "@":
-            names[i] = row_name(chosen[i])
+            names[i] = state.row_name(int(numbers[i]))
     rows = state.rows[numbers]  # of these accounts only: a mask over a whole column would cost every account, a block
+    assets = state.asset_names
     return AccountRows(
         names,
-        [assets[number] for number in chosen],
+        [assets[asset] for asset in (rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT).tolist()],
         rows[:, POSTED],
         rows[:, HELD],
         rows[:, FLOOR],

@@ -249,9 +249,8 @@ def open_accounts(state: State, block: Block, touched: Int64s) -> None:
         if table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:
             raise fail("a system account is there twice or has a floor")
         table[asset_numbers[i]] = numbers[i]
-    state.names += names
-    state.assets += assets
-    state.owners += owners
+    state.names.extend(names)
+    state.owners.extend(owners)
     state.count += len(numbers)
 
 

@@ -138,9 +138,8 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
         }  # fmt: skip
         raise CheckFailed(state.partition, int(run.headers[folded, SEQUENCE]), str(said[fault]))
     run = run if folded == len(run.headers) else run.first(folded)
-    state.names += names[: count - state.count]
-    state.assets += assets[: count - state.count]
-    state.owners += owners[: count - state.count]
+    state.names.extend(names[: count - state.count])
+    state.owners.extend(owners[: count - state.count])
     state.count = count
     if folded and prints is not None:
         prints(state, run, room.deltas)

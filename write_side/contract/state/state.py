@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -48,9 +49,12 @@ from write_side.contract.state.hash_index import (
 )
 from write_side.contract.state.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.state.pending import PendingTable
+from write_side.contract.state.repeated_texts import RepeatedTexts
 from write_side.contract.state.room import larger, with_room_for
+from write_side.contract.state.texts import Texts
 from write_side.contract.words.atoms import TRANSIT, WORLD
 
+_ASSET_BITS: Final = int(ASSET_SHIFT)
 _START_ACCOUNTS: Final = 1024
 _START_ASSETS: Final = 16
 _ROOM_ACCOUNTS: Final = 2**23
@@ -156,7 +160,7 @@ class State:
     version, floor, flags, asset_of (an index into `asset_names` that means something in this process only), key_a, key_b and
     row_key show single columns of them.
     `asset_slots` finds an asset's number by its hash (`hash_index.py`; of two with one hash the first).
-    `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
+    `names`, `assets` and `owners` give the texts by account number; system accounts have the name `@world` or `@transit`.
     `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
 
@@ -170,9 +174,8 @@ class State:
         self.pending = PendingTable()
         self.buffers = Buffers()
         self.count = 0
-        self.names: list[str] = []
-        self.assets: list[str] = []
-        self.owners: list[str] = []
+        self.names = Texts()
+        self.owners = RepeatedTexts()
         self.secret = np.uint64(secrets.randbits(64))
         self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ACCOUNTS, np.uint64)
         self._growing: Growing | None = None
@@ -214,6 +217,10 @@ class State:
     @property
     def asset_of(self) -> npt.NDArray[np.int64]:
         return self.rows[: self.count, FLAGS_AND_ASSET] >> ASSET_SHIFT
+
+    @property
+    def assets(self) -> Assets:
+        return Assets(self)
 
     @property
     def key_a(self) -> npt.NDArray[np.uint64]:
@@ -317,6 +324,31 @@ class State:
                 return None
             sequence, place = divmod(int(self.ids.rows[row, PLACE]), 1 << ROW_BITS)
             return Place(sequence, place)
+
+
+class Assets(Sequence[str]):
+    """The asset of each account, by its number."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __len__(self) -> int:
+        return self._state.count
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        names = self._state.asset_names
+        if isinstance(number, slice):
+            return [names[asset] for asset in self._state.asset_of[number].tolist()]
+        if not 0 <= number < self._state.count:
+            raise IndexError(number)
+        return names[int(self._state.rows[number, FLAGS_AND_ASSET]) >> _ASSET_BITS]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Assets) else NotImplemented
 
 
 def name_key(name: str) -> tuple[np.uint64, np.uint64]:

@@ -97,9 +97,8 @@ def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
             assets.append(state.asset_names[(-outcome - 1) // 2])
             owners.append("")
     numbers = np.arange(state.count - len(opened), state.count)
-    state.names += names
-    state.assets += assets
-    state.owners += owners
+    state.names.extend(names)
+    state.owners.extend(owners)
     columns = {"number": numbers, "id": names, "asset": assets, "owner": owners}
     rows = state.rows[numbers]
     return columns | {"floor": rows[:, FLOOR], "flags": rows[:, FLAGS_AND_ASSET] & FLAGS_MASK}

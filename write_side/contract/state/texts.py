@@ -1,0 +1,145 @@
+"""Texts by number in one piece of memory: two bytes each beside their own, and nothing that the collector would walk.
+
+A million Python strings in a list are 70 MB and as many objects. Here the octets of all lie behind each other; where a text ends
+is counted from the beginning of its group of 64. What was put in never changes or moves: whoever has a number may read its text
+while more are being put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, overload
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from write_side.contract.compiled.compiled import njit
+from write_side.contract.state.room import larger
+
+GROUP_BITS: Final = 6
+GROUP: Final = 1 << GROUP_BITS
+FEW: Final = 24
+"""So many texts are made one by one sooner than by Arrow."""
+AT_ONCE: Final = 16_384
+"""Texts that one call makes, which no other thread of Python can run beside: a millisecond or two."""
+_START_BYTES: Final = 1 << 14
+_START_TEXTS: Final = 1024
+_ROOM_BYTES: Final = 1 << 28
+_ROOM_TEXTS: Final = 1 << 23
+"""From 4 MiB on there are addresses for so much, which cost nothing until they are written."""
+
+Int64s = npt.NDArray[np.int64]
+Octets = npt.NDArray[np.uint8]
+
+
+@njit(cache=True, nogil=True)
+def _gather(octets, starts, offsets, out):  # type: ignore[no-untyped-def]
+    """Copy the texts that begin at `starts` to where `offsets` says, int32[n + 1]."""
+    for i in range(starts.size):
+        at = starts[i]
+        for to in range(offsets[i], offsets[i + 1]):
+            out[to] = octets[at]
+            at += 1
+
+
+class Texts(Sequence[str]):
+    """ends: the type that says where a text ends, which bounds 64 of them together: uint16 for those of 1,023 bytes at most."""
+
+    def __init__(self, ends: type[np.uint16] | type[np.uint32] = np.uint16) -> None:
+        self._count = 0
+        self._used = 0
+        self._keep(
+            np.empty(_START_BYTES, np.uint8), np.empty(_START_TEXTS, ends), np.empty(_START_TEXTS // GROUP, np.int64)
+        )
+
+    def _keep(self, octets: Octets, ends: npt.NDArray[Any], groups: Int64s) -> None:
+        """Groups: where each begins in the octets."""
+        self._octets, self._ends, self._groups = octets, ends, groups
+        self._views = octets.data, ends.data, groups.data  # one number of a view is read in a third of an array's time
+
+    def extend(self, texts: Sequence[str] | pa.Array) -> None:
+        """Put these behind the last. Arrow's arrays are of type utf8."""
+        array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.utf8())
+        if len(array):
+            offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
+            data = array.buffers()[2]
+            octets = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+            self.put(offsets[1:].astype(np.int64) - offsets[0], octets[offsets[0] : offsets[-1]])
+
+    def put(self, ends: Int64s, octets: Octets) -> None:
+        """As `extend`: where each ends, int64[n], and the octets of all."""
+        if not len(ends):
+            return
+        first, count, used = self._count, self._count + len(ends), self._used + len(octets)
+        arrays = self._octets, self._ends, self._groups
+        if used > len(self._octets):
+            arrays = larger(self._octets, self._used, used, _ROOM_BYTES), *arrays[1:]
+        if count > len(self._ends):
+            room = max(count, 2 * len(self._ends))
+            room = -(-room // GROUP) * GROUP
+            grown = larger(self._ends, first, room, _ROOM_TEXTS)
+            arrays = arrays[0], grown, larger(self._groups, -(-first // GROUP), len(grown) // GROUP + 1, 0)
+        if arrays[0] is not self._octets or arrays[1] is not self._ends:
+            self._keep(*arrays)
+        self._octets[self._used : used] = octets
+        numbers = np.arange(first, count)
+        starts = np.empty(len(ends), np.int64)
+        starts[0], starts[1:] = 0, ends[:-1]
+        begins = numbers % GROUP == 0
+        self._groups[numbers[begins] >> GROUP_BITS] = starts[begins] + self._used
+        told = ends + self._used - self._groups[numbers >> GROUP_BITS]
+        if np.any(told > np.iinfo(self._ends.dtype).max):
+            raise ValueError("a text is too long")
+        self._ends[first:count] = told
+        self._count, self._used = count, used
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            return self.take(np.arange(self._count)[number])
+        if not 0 <= number < self._count:
+            raise IndexError(number)
+        octets, ends, groups = self._views
+        group = groups[number >> GROUP_BITS]
+        start = group + ends[number - 1] if number % GROUP else group
+        return str(octets[start : group + ends[number]], "utf-8")
+
+    def __iter__(self) -> Iterator[str]:
+        for first in range(0, self._count, AT_ONCE):
+            yield from self[first : first + AT_ONCE]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Texts):
+            return NotImplemented
+        (ends, octets), (other_ends, other_octets) = self.columns(), other.columns()
+        return np.array_equal(ends, other_ends) and np.array_equal(octets, other_octets)
+
+    def take(self, numbers: Int64s) -> list[str]:
+        """The texts of these numbers, each of them one there is."""
+        if len(numbers) <= FEW:
+            return [self[number] for number in numbers.tolist()]
+        octets, (starts, ends) = self._octets, self._places(numbers)
+        offsets = np.zeros(len(numbers) + 1, np.int32)
+        np.cumsum(ends - starts, out=offsets[1:])
+        data = np.empty(int(offsets[-1]), np.uint8)
+        _gather(octets, starts, offsets, data)
+        array = pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
+        found: list[str] = array.to_numpy(zero_copy_only=False).tolist()
+        return found
+
+    def _places(self, numbers: Int64s) -> tuple[Int64s, Int64s]:
+        """Where texts begin and end in the octets."""
+        groups = self._groups[numbers >> GROUP_BITS]
+        starts = groups + np.where(numbers % GROUP == 0, 0, self._ends[numbers - 1])
+        return starts, groups + self._ends[numbers]
+
+    def columns(self) -> tuple[Int64s, Octets]:
+        """Where each text ends, int64[n], and the octets of all: as `put` takes them."""
+        return self._places(np.arange(self._count))[1], self._octets[: self._used]
