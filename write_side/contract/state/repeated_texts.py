@@ -31,11 +31,16 @@ class RepeatedTexts(Sequence[str]):
 
     def extend(self, texts: Sequence[str]) -> None:
         """Put these behind the last."""
-        known, new = self._known, [text for text in dict.fromkeys(texts) if text not in self._known]
+        different = {text: number for number, text in enumerate(dict.fromkeys(texts))}
+        self.extend_by(list(different), np.fromiter(map(different.__getitem__, texts), np.int64, len(texts)))
+
+    def extend_by(self, different: Sequence[str], which: npt.NDArray[np.int64]) -> None:
+        """As `extend`: the different ones in the order in which they came first, and which of them each is, int64[n]."""
+        known, new = self._known, [text for text in different if text not in self._known]
         if new:
             known |= zip(new, range(len(self.texts), len(self.texts) + len(new)), strict=True)
             self.texts.extend(new)
-        self.put(np.fromiter(map(known.__getitem__, texts), np.int64, len(texts)))
+        self.put(np.fromiter(map(known.__getitem__, different), np.int64, len(different))[which])
         if len(known) > KNOWN_MAX:
             self._known = {}
 

@@ -34,13 +34,13 @@ Octets = npt.NDArray[np.uint8]
 
 
 @njit(cache=True, nogil=True)
-def _gather(octets, starts, offsets, out):  # type: ignore[no-untyped-def]
-    """Copy the texts that begin at `starts` to where `offsets` says, int32[n + 1]."""
+def _gather(octets, starts, ends, out):  # type: ignore[no-untyped-def]
+    """Copy texts behind each other."""
+    to = 0
     for i in range(starts.size):
-        at = starts[i]
-        for to in range(offsets[i], offsets[i + 1]):
+        for at in range(starts[i], ends[i]):
             out[to] = octets[at]
-            at += 1
+            to += 1
 
 
 class Texts(Sequence[str]):
@@ -66,6 +66,14 @@ class Texts(Sequence[str]):
             data = array.buffers()[2]
             octets = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
             self.put(offsets[1:].astype(np.int64) - offsets[0], octets[offsets[0] : offsets[-1]])
+
+    def put_places(self, places: Int64s, data: Octets) -> None:
+        """As `extend`, of texts that lie anywhere in `data`. places: int64[n, 2], where each begins and ends."""
+        starts, stops = np.ascontiguousarray(places.T)
+        ends = np.cumsum(stops - starts)
+        octets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+        _gather(data, starts, stops, octets)
+        self.put(ends, octets)
 
     def put(self, ends: Int64s, octets: Octets) -> None:
         """As `extend`: where each ends, int64[n], and the octets of all."""
@@ -129,7 +137,7 @@ class Texts(Sequence[str]):
         offsets = np.zeros(len(numbers) + 1, np.int32)
         np.cumsum(ends - starts, out=offsets[1:])
         data = np.empty(int(offsets[-1]), np.uint8)
-        _gather(octets, starts, offsets, data)
+        _gather(octets, starts, ends, data)
         array = pa.StringArray.from_buffers(len(numbers), pa.py_buffer(offsets), pa.py_buffer(data))
         found: list[str] = array.to_numpy(zero_copy_only=False).tolist()
         return found
