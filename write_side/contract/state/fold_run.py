@@ -63,6 +63,7 @@ from write_side.contract.state.ids import (
 from write_side.contract.state.opened_texts import ASSET, NAME, OWNER, Repeated, repeated
 from write_side.contract.state.pending_columns import LEG_KEY_A, LEG_WIDTH, MASK_STEPS_MAX
 from write_side.contract.state.state import State, cut_off_lanes, identity_keys
+from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import parse_asset
 
 Int64s = npt.NDArray[np.int64]
@@ -114,7 +115,7 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
         return run.first(0)
     most = np.diff(run.of).max(axis=1)
     state.reserve_accounts(len(names))
-    state.ids.reserve(len(run.kind))
+    state.ids.reserve(int(np.count_nonzero(KINDS[run.kind])))
     pending = run.rows(PENDING).numbers
     state.pending.reserve(pending.shape[1], run.rows(PENDING_LEGS).numbers.shape[1] + _steps(pending))
     opened = _to_open(state, run, assets, owners)
@@ -140,7 +141,7 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
         raise CheckFailed(state.partition, int(run.headers[folded, SEQUENCE]), str(said[fault]))
     run = run if folded == len(run.headers) else run.first(folded)
     if count > state.count:
-        state.names.put_places(names[: count - state.count], np.frombuffer(run.data, np.uint8))
+        state.put_names(state.count, Joined.at(names[: count - state.count], np.frombuffer(run.data, np.uint8)))
         state.owners.extend_by(*owners.until(count - state.count)[:2])
         state.count = count
     if folded and prints is not None:

@@ -26,7 +26,7 @@ class RepeatedTexts(Sequence[str]):
     def __init__(self) -> None:
         self.texts = Texts(np.uint32)
         self._count = 0
-        self._numbers: npt.NDArray[Any] = np.empty(_START, np.uint8)
+        self._numbers: npt.NDArray[Any] = np.zeros(_START, np.uint8)
         self._known: dict[str, int] = {}
 
     def extend(self, texts: Sequence[str]) -> None:
@@ -47,6 +47,11 @@ class RepeatedTexts(Sequence[str]):
     def put(self, numbers: npt.NDArray[Any]) -> None:
         """As `extend`, for those that are in `texts`: the number of each."""
         count = self._count + len(numbers)
+        if len(self.texts) < 2:  # all are the same: which one needs no memory
+            self._count = count
+            return
+        if len(self._numbers) < self._count:
+            self._numbers = np.zeros(2 * count, np.uint8)
         narrowest = np.min_scalar_type(max(0, len(self.texts) - 1))
         held = self._numbers
         if narrowest.itemsize > held.itemsize:
@@ -68,7 +73,7 @@ class RepeatedTexts(Sequence[str]):
             return self.texts.take(self.numbers[number].astype(np.int64))
         if not 0 <= number < self._count:
             raise IndexError(number)
-        return self.texts[int(self._numbers[number])]
+        return self.texts[int(self._numbers[number]) if len(self.texts) > 1 else 0]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RepeatedTexts):
@@ -78,4 +83,4 @@ class RepeatedTexts(Sequence[str]):
     @property
     def numbers(self) -> npt.NDArray[Any]:
         """Which of `texts` each is, unsigned."""
-        return self._numbers[: self._count]
+        return self._numbers[: self._count] if len(self.texts) > 1 else np.zeros(self._count, np.uint8)

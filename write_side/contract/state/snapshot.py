@@ -32,7 +32,7 @@ from write_side.contract.state.pending_index import NODE_WIDTH, WORK_COUNT
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot_bytes import Array, Column, Reader, SnapshotRefused, written
 from write_side.contract.state.state import Chained, State, identity_keys, string_keys, word_hash
-from write_side.contract.state.texts import AT_ONCE
+from write_side.contract.state.texts import AT_ONCE, Joined
 
 KEYS_AT_ONCE: Final = 1 << 20
 """Names hashed together: what hashes them takes 2 GiB of text at most."""
@@ -123,7 +123,7 @@ def compile_snapshots() -> None:
 def _accounts(state: State) -> Iterator[Column]:
     yield Column.of("accounts", state.rows[: state.count])
     yield Column.of("changed_at_us", state.changed_at_us[: state.count])
-    ends, octets = state.names.columns()
+    ends, octets = state.names.joined(state.count)
     yield Column.of("name_ends", ends)
     yield Column.of("name_bytes", octets)
     owners: dict[str, int] = {}  # some may be in the table twice
@@ -251,8 +251,8 @@ def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None
     _check_keys(state, rows, names, asset_of, [word_hash(owner) for owner in owners], owner_of)
     if np.any(asset_of >= len(assets)):
         raise ValueError("assets of accounts")
-    state.names.put(columns["name_ends"], columns["name_bytes"])
-    state.owners.texts.put(columns["owner_ends"], columns["owner_bytes"])
+    state.names.put(Joined(columns["name_ends"], columns["name_bytes"]))
+    state.owners.texts.put(Joined(columns["owner_ends"], columns["owner_bytes"]))
     state.owners.put(owner_of)
     state.changed_at_us[:count] = columns["changed_at_us"]
     state.index_accounts(count, hidden)

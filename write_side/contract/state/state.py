@@ -39,6 +39,7 @@ from write_side.contract.state.digest import mix_cut_off, mix_identity
 from write_side.contract.state.hash_index import (
     TAG,
     Growing,
+    find_beside,
     find_row,
     following,
     grown,
@@ -51,7 +52,7 @@ from write_side.contract.state.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.state.pending import PendingTable
 from write_side.contract.state.repeated_texts import RepeatedTexts
 from write_side.contract.state.room import larger, with_room_for
-from write_side.contract.state.texts import Texts
+from write_side.contract.state.texts import Joined, Texts
 from write_side.contract.words.atoms import TRANSIT, WORLD
 
 _ASSET_BITS: Final = int(ASSET_SHIFT)
@@ -256,6 +257,21 @@ class State:
         index_rows(self.rows, self.slots, self.secret, hidden)
         settle(self.rows, np.concatenate(([count], np.arange(count))), self.digest)
 
+    def put_names(self, first: int, names: Joined) -> None:
+        """Keep the names of the accounts from number `first` on."""
+        if not self.names.put_at(first, names):
+            # Kept together with a fold that opened other accounts with these numbers, in a block that never counted.
+            apart = Texts()
+            apart.put(self.names.joined(first))
+            self.names = apart
+            self.names.put(names)
+
+    def share_names(self, other: State) -> None:
+        """Keep the names together with another fold of this log: the two open the same accounts, one earlier than the other."""
+        with self.lock:
+            if other.names.put_at(0, self.names.joined(self.count)):
+                self.names = other.names
+
     def asset_number(self, asset: str) -> int:
         """This process's number of an asset; -1 for one that no account here has ever had."""
         return self._asset_numbers.get(asset, -1)
@@ -307,6 +323,18 @@ class State:
             return int(table[number])
         return self._number_of(*name_key(name))
 
+    def numbers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The number of each account by its row name, int64[n], -1 for those that are not there, without the lock: of an account
+        that is just being opened the answer may be -1."""
+        found = np.empty(len(names), np.int64)
+        slots = self.slots
+        find_beside(self.rows, slots, self.secret, _keys_of(names), found)
+        for i, name in enumerate(names):
+            if name.startswith("@"):
+                number = self.number_of(name)
+                found[i] = -1 if number is None else number
+        return found
+
     def number_of_key(self, key: bytes) -> int | None:
         """The number of an account by the 16 bytes of BLAKE3 of its id."""
         return self._number_of(*np.frombuffer(key, "<u8"))
@@ -355,6 +383,16 @@ def name_key(name: str) -> tuple[np.uint64, np.uint64]:
     """The key of one account name: BLAKE3-128 as two little-endian words."""
     a, b = np.frombuffer(blake3(name.encode()).digest(16), "<u8")
     return a, b
+
+
+def _keys_of(names: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """uint64[2, n], of names of any length."""
+    if len(names) > 1:
+        try:
+            return string_keys(list(names))
+        except ValueError:  # a name of a system account is longer than what is hashed at once
+            pass
+    return np.ascontiguousarray(np.array([name_key(name) for name in names], np.uint64).reshape(-1, 2).T)
 
 
 WORLD_KEY: Final = name_key(WORLD)

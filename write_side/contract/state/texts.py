@@ -2,13 +2,14 @@
 
 A million Python strings in a list are 70 MB and as many objects. Here the octets of all lie behind each other; where a text ends
 is counted from the beginning of its group of 64. What was put in never changes or moves: whoever has a number may read its text
-while more are being put in.
+while more are being put in, so that several folds of one log may keep them together.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, overload
+from typing import Any, Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -43,12 +44,50 @@ def _gather(octets, starts, ends, out):  # type: ignore[no-untyped-def]
             to += 1
 
 
+class Joined(NamedTuple):
+    """n texts behind each other: where each ends, int64[n], and the octets of all, uint8[...]."""
+
+    ends: Int64s
+    octets: Octets
+
+    @staticmethod
+    def of(texts: Sequence[str]) -> Joined:
+        array = pa.array(texts, pa.utf8())
+        _, offsets, data = array.buffers()
+        if not len(array) or data is None:
+            return Joined(np.zeros(len(array), np.int64), NO_TEXTS.octets)
+        ends = np.frombuffer(offsets, np.int32)[1 : len(array) + 1].astype(np.int64)
+        return Joined(ends, np.frombuffer(data, np.uint8)[: ends[-1]])
+
+    @staticmethod
+    def at(places: Int64s, data: Octets) -> Joined:
+        """Texts that lie anywhere in `data`. places: int64[n, 2], where each begins and ends."""
+        starts, stops = np.ascontiguousarray(places.T)
+        ends = np.cumsum(stops - starts)
+        octets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
+        _gather(data, starts, stops, octets)
+        return Joined(ends, octets)
+
+    def first(self, count: int) -> Joined:
+        """The first `count` of them."""
+        return Joined(self.ends[:count], self.octets[: int(self.ends[count - 1]) if count else 0])
+
+    def behind(self, count: int) -> Joined:
+        """All but the first `count`."""
+        start = int(self.ends[count - 1]) if count else 0
+        return Joined(self.ends[count:] - start, self.octets[start:])
+
+
+NO_TEXTS: Final = Joined(np.empty(0, np.int64), np.empty(0, np.uint8))
+
+
 class Texts(Sequence[str]):
     """ends: the type that says where a text ends, which bounds 64 of them together: uint16 for those of 1,023 bytes at most."""
 
     def __init__(self, ends: type[np.uint16] | type[np.uint32] = np.uint16) -> None:
         self._count = 0
         self._used = 0
+        self._lock = threading.Lock()
         self._keep(
             np.empty(_START_BYTES, np.uint8), np.empty(_START_TEXTS, ends), np.empty(_START_TEXTS // GROUP, np.int64)
         )
@@ -58,25 +97,30 @@ class Texts(Sequence[str]):
         self._octets, self._ends, self._groups = octets, ends, groups
         self._views = octets.data, ends.data, groups.data  # one number of a view is read in a third of an array's time
 
-    def extend(self, texts: Sequence[str] | pa.Array) -> None:
-        """Put these behind the last. Arrow's arrays are of type utf8."""
-        array = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.utf8())
-        if len(array):
-            offsets = np.frombuffer(array.buffers()[1], np.int32)[array.offset : array.offset + len(array) + 1]
-            data = array.buffers()[2]
-            octets = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-            self.put(offsets[1:].astype(np.int64) - offsets[0], octets[offsets[0] : offsets[-1]])
+    def extend(self, texts: Sequence[str]) -> None:
+        """Put these behind the last."""
+        self.put(Joined.of(texts))
 
-    def put_places(self, places: Int64s, data: Octets) -> None:
-        """As `extend`, of texts that lie anywhere in `data`. places: int64[n, 2], where each begins and ends."""
-        starts, stops = np.ascontiguousarray(places.T)
-        ends = np.cumsum(stops - starts)
-        octets = np.empty(int(ends[-1]) if len(ends) else 0, np.uint8)
-        _gather(data, starts, stops, octets)
-        self.put(ends, octets)
+    def put_at(self, first: int, texts: Joined) -> bool:
+        """Have these from number `first` on, which is the next one at most: those that are there already stay. False, and nothing
+        has changed, where one of those is another text."""
+        with self._lock:
+            there = min(self._count - first, len(texts.ends))
+            mine = self._joined(np.arange(first, first + there))
+            if not (
+                np.array_equal(mine.ends, texts.ends[:there]) and np.array_equal(mine.octets, texts.first(there).octets)
+            ):
+                return False
+            self._put(texts.behind(there))
+            return True
 
-    def put(self, ends: Int64s, octets: Octets) -> None:
-        """As `extend`: where each ends, int64[n], and the octets of all."""
+    def put(self, texts: Joined) -> None:
+        """As `extend`."""
+        with self._lock:
+            self._put(texts)
+
+    def _put(self, texts: Joined) -> None:
+        ends, octets = texts
         if not len(ends):
             return
         first, count, used = self._count, self._count + len(ends), self._used + len(octets)
@@ -126,8 +170,8 @@ class Texts(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Texts):
             return NotImplemented
-        (ends, octets), (other_ends, other_octets) = self.columns(), other.columns()
-        return np.array_equal(ends, other_ends) and np.array_equal(octets, other_octets)
+        mine, theirs = self.joined(), other.joined()
+        return np.array_equal(mine.ends, theirs.ends) and np.array_equal(mine.octets, theirs.octets)
 
     def take(self, numbers: Int64s) -> list[str]:
         """The texts of these numbers, each of them one there is."""
@@ -148,6 +192,13 @@ class Texts(Sequence[str]):
         starts = groups + np.where(numbers % GROUP == 0, 0, self._ends[numbers - 1])
         return starts, groups + self._ends[numbers]
 
-    def columns(self) -> tuple[Int64s, Octets]:
-        """Where each text ends, int64[n], and the octets of all: as `put` takes them."""
-        return self._places(np.arange(self._count))[1], self._octets[: self._used]
+    def joined(self, count: int | None = None) -> Joined:
+        """The first `count` of them, or all."""
+        return self._joined(np.arange(self._count if count is None else count))
+
+    def _joined(self, numbers: Int64s) -> Joined:
+        """Of numbers that follow each other."""
+        if not len(numbers):
+            return NO_TEXTS
+        starts, ends = self._places(numbers)
+        return Joined(ends - starts[0], self._octets[starts[0] : ends[-1]])

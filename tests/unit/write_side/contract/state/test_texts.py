@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from write_side.contract.state import repeated_texts
 from write_side.contract.state.repeated_texts import RepeatedTexts
-from write_side.contract.state.texts import FEW, GROUP, Texts
+from write_side.contract.state.texts import FEW, GROUP, Joined, Texts
 
 SOME = st.lists(st.lists(st.text(max_size=70), max_size=3 * GROUP), max_size=5)
 
@@ -32,7 +32,7 @@ def test_texts_put_in_by_their_columns_are_equal(parts: list[list[str]]) -> None
     texts, again = Texts(), Texts()
     for part in parts:
         texts.extend(part)
-    again.put(*texts.columns())
+    again.put(texts.joined())
     assert again == texts
     again.extend(["one more"])
     assert again != texts
@@ -73,7 +73,7 @@ def test_repeated_texts_are_read_as_they_were_put_in(known_max: int, parts: list
         assert list(texts) == held
         assert len(texts) == len(held)
         again = RepeatedTexts()
-        again.texts.put(*texts.texts.columns())
+        again.texts.put(texts.texts.joined())
         again.put(texts.numbers)
         assert again == texts
 
@@ -87,3 +87,15 @@ def test_a_few_different_texts_take_a_byte_each_and_many_are_told_apart() -> Non
     assert texts.numbers.itemsize == 4
     assert texts[1_000:] == names
     assert texts[0:2] == ["", "owner"]
+
+
+@given(st.lists(st.text(max_size=10), max_size=100), st.integers(0, 100), st.integers(0, 100))
+def test_texts_of_two_are_kept_together_as_long_as_they_are_the_same(held: list[str], ahead: int, first: int) -> None:
+    texts, ahead = Texts(), min(ahead, len(held))
+    texts.extend(held[:ahead])
+    first = min(first, ahead)
+    assert texts.put_at(first, Joined.of(held[first:]))
+    assert list(texts) == held
+    if first < len(held):
+        assert not texts.put_at(first, Joined.of([held[first] + "!", "more"]))
+        assert list(texts) == held
