@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -37,6 +37,7 @@ from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
+from write_side.contract.state.state import State
 
 __all__ = [
     "CannotRebuild",
@@ -127,6 +128,11 @@ class ReadSide:
         # time here, in which nobody is answered.
         gc.collect()
         gc.freeze()
+
+    def share_names(self, states: Sequence[State]) -> None:
+        """Keep the names of accounts together with other folds of the log in this process, a partition each."""
+        for projector in self.projectors:
+            projector.fold.state.share_names(states[projector.partition])
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after, rows_of
+from read_side.fold.balances import changed_after
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
@@ -216,7 +216,7 @@ class _PartitionRebuild:
         if wanted != held:
             changed = changed_after(self._fold.state, held.at_us)
             for first in range(0, max(1, len(changed)), ROWS_PER_APPLY_MAX):
-                rows = rows_of(self._fold.state, changed[first : first + ROWS_PER_APPLY_MAX])
+                rows = self._fold.rows.rows_of(changed[first : first + ROWS_PER_APPLY_MAX])
                 is_last = first + ROWS_PER_APPLY_MAX >= len(changed)
                 await self._view.apply(owner, held, rows, wanted if is_last else held)
         return wanted

@@ -212,9 +212,8 @@ def _copy_account(source: State, copy: State, number: int) -> int:
     new = NewAccount(a, b, zero, zero, zero, zero)
     add_account(accounts, AccountIndex(copy.slots, copy.secret), np.int64(at), new, zero, hidden)
     copy.rows[at] = row
-    copy.names.append(source.names[number])
-    copy.assets.append(source.assets[number])
-    copy.owners.append(source.owners[number])
+    copy.names.extend([source.names[number]])
+    copy.owners.extend([source.owners[number]])
     copy.count += 1
     return at
 

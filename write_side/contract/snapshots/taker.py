@@ -18,7 +18,7 @@ from write_side.contract.log.log import Log, Record
 from write_side.contract.snapshots.snapshots import Named, Snapshots, fold_from_newest, from_the_beginning, named
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import size_of
-from write_side.contract.state.snapshot import Snapshot, free, write_snapshot
+from write_side.contract.state.snapshot import Snapshot, write_snapshot
 
 LOOK_S: Final = 1.0
 """Between two looks whether a snapshot is due: one number a partition is compared."""
@@ -171,10 +171,7 @@ class SnapshotTaker:
         store, chained = self._snapshots.store, snapshot.replay.state.chained
         sequence, created_at_us = chained.sequence, chained.created_at_us
         name = Named(partition, sequence, self._prints is not None).name
-        try:
-            store.put(name, self._pieces(snapshot))
-        finally:
-            free(snapshot)  # here, because whoever waits for this may be gone while it goes on
+        store.put(name, self._pieces(snapshot))
         self._snapshots.used[partition] = sequence
         # Those behind it are of another log, or of this one before it lost blocks: that is for a person to see.
         ours = [each for each in named(store, partition) if each.with_prints == (self._prints is not None)]

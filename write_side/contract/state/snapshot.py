@@ -32,9 +32,8 @@ from write_side.contract.state.pending_index import NODE_WIDTH, WORK_COUNT
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot_bytes import Array, Column, Reader, SnapshotRefused, written
 from write_side.contract.state.state import Chained, State, identity_keys, string_keys, word_hash
+from write_side.contract.state.texts import AT_ONCE, Joined
 
-TEXTS_AT_ONCE: Final = 16_384
-"""Texts that one call joins, makes or frees, which no other thread of Python can run beside: a millisecond or two."""
 KEYS_AT_ONCE: Final = 1 << 20
 """Names hashed together: what hashes them takes 2 GiB of text at most."""
 _SMALL: Final = {
@@ -128,11 +127,13 @@ def compile_snapshots() -> None:
 def _accounts(state: State) -> Iterator[Column]:
     yield Column.of("accounts", state.rows[: state.count])
     yield Column.of("changed_at_us", state.changed_at_us[: state.count])
-    yield from _texts("name", state.names)
-    numbers: dict[str, int] = {}
-    owner_of = (numbers.setdefault(owner, len(numbers)) for owner in state.owners)
-    yield Column.of("owner_of", np.fromiter(owner_of, np.uint32, state.count))
-    yield from _texts("owner", list(numbers))
+    ends, octets = state.names.joined(state.count)
+    yield Column.of("name_ends", ends)
+    yield Column.of("name_bytes", octets)
+    owners: dict[str, int] = {}  # some may be in the table twice
+    first = [owners.setdefault(owner, len(owners)) for owner in state.owners.texts]
+    yield Column.of("owner_of", np.array(first, np.uint32)[state.owners.numbers])
+    yield from _texts("owner", list(owners))
     yield from _texts("asset", state.asset_names)
     assets = len(state.asset_names)
     yield Column.of("world", state.world[:assets])
@@ -171,21 +172,13 @@ def _without_zeros_behind(words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 def _texts(name: str, texts: list[str]) -> Iterator[Column]:
     """Two columns: where each text ends, and the bytes of all."""
     octets, lengths = [], []
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        encoded = [text.encode() for text in texts[first : first + TEXTS_AT_ONCE]]
+    for first in range(0, len(texts), AT_ONCE):
+        encoded = [text.encode() for text in texts[first : first + AT_ONCE]]
         octets.append(np.frombuffer(b"".join(encoded), np.uint8))
         lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     ends = np.cumsum(np.concatenate(lengths)) if lengths else np.empty(0, np.int64)
     yield Column.of(f"{name}_ends", ends)
     yield Column(f"{name}_bytes", "|u1", (int(ends[-1]) if len(ends) else 0,), octets)
-
-
-def free(snapshot: Snapshot) -> None:
-    """Free the texts of a fold that nobody will use any more, a part at a time: a million at once take 60 ms."""
-    state = snapshot.replay.state
-    for texts in (state.names, state.assets, state.owners):
-        while texts:
-            del texts[-TEXTS_AT_ONCE:]
 
 
 def read_head(reader: Reader) -> SnapshotHead:
@@ -260,12 +253,11 @@ def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None
         hidden[column[column >= 0]] = True
     asset_of = rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT
     _check_keys(state, rows, names, asset_of, [word_hash(owner) for owner in owners], owner_of)
-    known = np.array(assets, object)
-    for first in range(0, count, TEXTS_AT_ONCE):
-        part = slice(first, first + TEXTS_AT_ONCE)
-        state.names += names[part].to_numpy(zero_copy_only=False).tolist()
-        state.assets += known[asset_of[part]].tolist()
-        state.owners += owners[owner_of[part]].tolist()
+    if np.any(asset_of >= len(assets)):
+        raise ValueError("assets of accounts")
+    state.names.put(Joined(columns["name_ends"], columns["name_bytes"]))
+    state.owners.texts.put(Joined(columns["owner_ends"], columns["owner_bytes"]))
+    state.owners.put(owner_of)
     state.changed_at_us[:count] = columns["changed_at_us"]
     state.index_accounts(count, hidden)
     state.ids.refill(len(columns["ids"]), columns["kept_from_us"], head.timeless_from_us, state.digest)
