@@ -19,14 +19,10 @@ def rows_of(state: State, numbers: Int64s, fold: RowsOfFold | None = None) -> Ac
 def columns_of(
     state: State, numbers: Int64s, rows: Int64s, at_us: Int64s, fold: RowsOfFold | None = None
 ) -> AccountRows:
-    """Rows of the state's table, int64[n, WIDTH], and their times as account rows. System accounts are named `@world:USD/2`."""
-    names = state.names.take(numbers)
-    for i, name in enumerate(names):
-        if name[0] == "@":
-            names[i] = state.row_name(int(numbers[i]))
+    """Rows of the state's table, int64[n, WIDTH], and their times as account rows, by their row names."""
     assets = state.asset_names
     return AccountRows(
-        names,
+        state.row_names(numbers),
         [assets[asset] for asset in (rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT).tolist()],
         rows[:, POSTED],
         rows[:, HELD],

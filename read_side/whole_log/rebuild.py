@@ -18,6 +18,8 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import numpy as np
+
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
 from read_side.fold.balances import changed_after
@@ -226,7 +228,7 @@ class _PartitionRebuild:
         state, at = self._fold.state, 0
         seen: set[str] = set()
         while at < state.count:
-            names = [state.row_name(number) for number in range(at, min(at + COMPARED_AT_ONCE, state.count))]
+            names = state.row_names(np.arange(at, min(at + COMPARED_AT_ONCE, state.count)))
             checkpoint = await self._compare_rows(owner, checkpoint, live, names)
             at += len(names)
             seen.update(names)
@@ -252,9 +254,10 @@ class _PartitionRebuild:
         await self._fold_to(stored)
         held = await self._advance(owner, held)
         _, ours = await self._view.read(self._partition, names, owner.generation)
-        for name, our, their in zip(names, ours, theirs, strict=True):
-            if our != their:
-                self._note(name, our, their)
+        if ours != theirs:
+            for name, our, their in zip(names, ours, theirs, strict=True):
+                if our != their:
+                    self._note(name, our, their)
         self._compared += len(names)
         self._reporter.compared(len(names))
         return held

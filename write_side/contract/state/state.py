@@ -312,6 +312,14 @@ class State:
         name = self.names[number]
         return f"{name}:{self.assets[number]}" if name.startswith("@") else name
 
+    def row_names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
+        """As `row_name` of each."""
+        names = self.names.take(numbers)
+        for i, name in enumerate(names):
+            if name[0] == "@":
+                names[i] = self.row_name(int(numbers[i]))
+        return names
+
     def number_of(self, name: str) -> int | None:
         """The number of an account by its row name."""
         if name.startswith("@"):
