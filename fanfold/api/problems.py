@@ -230,9 +230,33 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "A write may have been made. Send it again with the same id: it can never run twice.",
     ),
     "internal": Problem(500, "Something failed that should not", "Send it again with the same id."),
+    # HTTP itself, before an address is looked at.
+    "request_malformed": Problem(400, "This is no request of HTTP/1.1", "Nothing was done, and the connection ends."),
+    "version_unsupported": Problem(
+        505, "This version of HTTP is not spoken here", "Nothing was done. Ask in HTTP/1.1."
+    ),
+    "host_malformed": Problem(
+        400,
+        "The request does not say which host it is for",
+        "Nothing was done. Send exactly one Host header with a name or an address.",
+    ),
+    "host_refused": Problem(
+        421,  # RFC 9110 section 15.5.20: the request reached a server that does not answer for this name
+        "This service does not answer to that name",
+        "Nothing was done. FANFOLD_ALLOWED_HOSTS names the hosts that are answered besides; without it only loopback names and "
+        "the address it listens on are, so that no other page can use it.",
+    ),
     # The stream.
     "op_unknown": Problem(400, "The op is not known", _NOTHING),
     "too_many_subscriptions": Problem(400, "This connection has too many subscriptions", _NOTHING),
+    "handshake_malformed": Problem(
+        400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."
+    ),
+    "origin_refused": Problem(
+        403,
+        "A page of another origin may not open this stream",
+        "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
+    ),
     "upgrade_required": Problem(
         426, "This address speaks WebSocket only", "Nothing changed. Connect with a WebSocket client."
     ),
