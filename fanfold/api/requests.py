@@ -184,6 +184,14 @@ class SomeLegs:
     legs: Legs
     asset: SharedAsset = field(default=None, kw_only=True)
 
+    def __post_init__(self) -> None:
+        # A program's mistake, told where it is made: the two forms of a hold have names that are easily taken for each other.
+        if isinstance(self.legs, str):
+            raise TypeError(
+                "legs are a list of Leg, as `between(from_, to, amount, asset)` makes them; with two accounts it is "
+                "Transfer(from_, to, amount, asset) or HoldBetween(from_, to, amount, asset)"
+            )
+
     @model_validator(mode="after")
     def _moves_together(self) -> SomeLegs:
         _check_legs(self.legs, self.asset)

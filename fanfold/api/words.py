@@ -365,6 +365,8 @@ def moment_text(at: datetime.datetime | str) -> str:
     """UTC as RFC 3339, to the microsecond. Raises ValueError for a time without a time zone."""
     if isinstance(at, str):
         return at
+    if not isinstance(at, datetime.datetime):
+        raise ValueError("a deadline is a datetime, or its text")
     if at.tzinfo is None:
         raise ValueError("a deadline needs a time zone")
     return at.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.api import requests
+from fanfold.api import grammar, requests
+from fanfold.api.routes import ROUTES
+from gateway.doors.static_files import CONTRACT, static_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,3 +81,50 @@ def test_no_field_of_the_commands_is_declared_twice() -> None:
         if name not in ("about", "account", "refuses")
     )
     assert {name: times for name, times in declared.items() if times > 1}.keys() <= {"asset", "amount", "legs"}
+
+
+SIDES = ("fanfold", "write_side", "read_side", "gateway", "deploy")
+OF_THE_API = ROOT / "fanfold" / "api"
+GRAMMARS = [grammar.ACCOUNT, grammar.ASSET.partition("/")[0], grammar.UUID, "[ -~]", "must match [A-Za-z0-9]"]
+
+
+def _texts(source: Path) -> list[str]:
+    """Of Python the texts that are no docstrings, of a page's module its lines without comments."""
+    if source.suffix == ".js":
+        return [line for line in source.read_text().splitlines() if not line.lstrip().startswith(("//", "/*", "*"))]
+    tree = ast.parse(source.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+
+
+SOURCES = [
+    source
+    for side in SIDES
+    for source in sorted((ROOT / side).rglob("*"))
+    if source.suffix in (".py", ".js") and OF_THE_API not in source.parents
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(ROOT).as_posix())
+def test_addresses_and_grammars_are_written_in_the_contract_alone(source: Path) -> None:
+    for text in _texts(source):
+        assert not re.search(r"(^|\"|`)/(v1|internal)/", text), text
+        assert not any(grammar in text for grammar in GRAMMARS), text
+
+
+def test_the_console_reads_the_contract_from_what_the_gateway_makes_of_it() -> None:
+    module = static_files()[CONTRACT].body.decode()
+    for route in ROUTES:
+        assert (json.dumps(route.path) in module) is (
+            route.public or route.path in [r.path for r in ROUTES if r.public]
+        )
+    for pattern in (grammar.ACCOUNT, grammar.ASSET, grammar.NEW_ASSET):
+        assert json.dumps(grammar.whole(pattern)) in module
+    console = "".join(source.read_text() for source in SOURCES if source.suffix == ".js")
+    for name in ("ACCOUNT", "ASSET", "NEW_ASSET", "STREAM", "WORLD", "ROUTES"):
+        assert f"export const {name} = " in module
+        assert re.search(rf"import {{[^}}]*\b{name}\b[^}}]*}} from \"/console/contract.js\"", console), name
