@@ -32,13 +32,15 @@ from fanfold.answers import (
     state_of,
     system_of,
 )
+from fanfold.api import routes
 from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.api.retry import Waits, retry
+from fanfold.api.routes import NDJSON, Route
 from fanfold.asked import Asked
-from fanfold.http_requests import line_of, quoted, request_of
+from fanfold.http_requests import line_of, path_of, request_of
 from fanfold.stream import watch, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
@@ -168,11 +170,11 @@ class Client:
         if not items:
             return []
         more = _waiting(wait_seconds)
-        more["headers"] = {"content-type": "application/x-ndjson"} | more.get("headers", {})
+        more["headers"] = {"content-type": NDJSON} | more.get("headers", {})
         with _naming(items):
             answer = await self._send(
-                "POST",
-                "/v1/transfers:batch",
+                routes.BATCH.method,
+                routes.BATCH.path,
                 params={} if mode == "continue" else {"mode": mode},
                 data=msgspec.json.Encoder().encode_lines([line_of(item) for item in items]),
                 **more,
@@ -192,12 +194,12 @@ class Client:
             parameters["min_position"] = min_position
         if min_version is not None:
             parameters["min_version"] = str(min_version)
-        return await self._ask("GET", f"/v1/accounts/{quoted(account)}", state_of, params=parameters)
+        return await self._read(routes.ACCOUNT, state_of, parameters, account=account)
 
     async def transfer_outcome(self, id: str, *, min_position: str | None = None) -> Moved | Pending | Refusal:
         """What became of a transfer, or how far it is. Raises NotAnswered."""
         parameters = {} if min_position is None else {"min_position": min_position}
-        return await self._ask("GET", f"/v1/transfers/{quoted(id)}", outcome_of, params=parameters)
+        return await self._read(routes.OUTCOME, outcome_of, parameters, transfer=id)
 
     async def open_transfers(
         self,
@@ -216,12 +218,12 @@ class Client:
             parameters["limit"] = str(limit)
         if partitions is not None:
             parameters["partitions"] = ",".join(map(str, partitions))
-        return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
+        return await self._read(routes.UNDER_WAY, open_transfers_of, parameters)
 
     async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
         """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered."""
         parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
-        return await self._ask("GET", "/v1/system", system_of, params=parameters)
+        return await self._read(routes.SYSTEM, system_of, parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`.
@@ -238,6 +240,11 @@ class Client:
 
     def _asked(self, command: Command) -> Asked:
         return Asked(command, self.ask)
+
+    async def _read(
+        self, route: Route, read: Callable[[Mapping[str, Any]], T], parameters: Mapping[str, str], **named: str
+    ) -> T | Refusal:
+        return await self._ask(route.method, path_of(route, **named), read, params=parameters)
 
     async def _ask(self, method: str, path: str, read: Callable[[Mapping[str, Any]], T], **request: Any) -> T | Refusal:
         answer = await self._send(method, path, **request)

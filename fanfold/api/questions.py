@@ -64,7 +64,8 @@ class Digits:
         raise PydanticCustomError("parameter_malformed", f"must be a number from {self.least} to {self.most}")
 
 
-WaitMs = Annotated[int, Digits(0, WAIT_MS_MAX, "How long to wait for what is wanted, milliseconds.")]
+_WAITS: Final = "How long to wait for what is wanted, milliseconds."
+WaitMs = Annotated[int, Digits(0, WAIT_MS_MAX, _WAITS)]
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,7 @@ class OfBatch:
 
     mode: Annotated[
         Literal["continue", "stop", "atomic"],
+        Says("mode_malformed", "must be one of continue, stop, atomic"),
         Field(
             description=(
                 "What a refused line means for the others: nothing, that those behind it are not run by this request (one that "
@@ -145,8 +147,8 @@ class OfBatch:
 class ManyBalances:
     """Of many accounts at once, for gateways."""
 
-    accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX)]
+    accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX, description="Whose balances.")]
     min_position: Optionally[MinPosition] = None
-    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX)] = WAIT_MS_DEFAULT
+    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX, description=_WAITS)] = WAIT_MS_DEFAULT
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
+from fanfold.api.routes import STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
@@ -53,7 +54,7 @@ class Front:
             "/metrics": self._metrics,
             "/openapi.json": self._described,
             "/asyncapi.json": self._described,
-            "/v1/stream": self._stream,
+            STREAM_PATH: self._stream,
         }
         self._own.update(dict.fromkeys(pages, self._page))
 

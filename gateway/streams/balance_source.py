@@ -9,6 +9,7 @@ import msgspec
 
 from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.malformed import Malformed
+from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from write_side.contract.words.position import Position, parse_positions
@@ -77,7 +78,7 @@ class ReadSideBalances:
         if min_position >= 0:
             asked["min_position"] = str(Position(partition, min_position))
         try:
-            status, body = await self._read_side.ask("POST", "/internal/balances", msgspec.json.encode(asked))
+            status, body = await self._read_side.ask("POST", BALANCES.path, msgspec.json.encode(asked))
         except UpstreamUnavailable as gone:
             raise BalancesUnavailable(str(gone)) from gone
         if status != 200:
