@@ -101,19 +101,35 @@ ClientFrame = Annotated[Subscribe | Unsubscribe | Ping, Discriminator("op")]
 
 @dataclass(frozen=True)
 class AckedAccount:
-    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say yet."""
+    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say now.
+
+    code: `account_not_found` and `view_rebuilding` are served from now on. After any other code the account's partition cannot
+    be read: it is named in another ack of this id once it has been, and is served from then on.
+    """
 
     account: AccountName
     sub: Sub
     version: Number | None
-    code: Optionally[Literal["account_not_found", "view_rebuilding"]] = None
+    code: Optionally[
+        Literal[
+            "account_not_found",
+            "view_rebuilding",
+            "starting",
+            "partition_unavailable",
+            "partition_elsewhere",
+            "upstream_unavailable",
+        ]
+    ] = None
 
     __pydantic_config__ = _OPEN
 
 
 @dataclass(frozen=True)
 class Ack:
-    """Answers a subscribe, with its accounts, or an unsubscribe, without."""
+    """Answers a subscribe, with its accounts, or an unsubscribe, without.
+
+    A subscribe is answered once; what could not be read then is named in further acks of its id, when it has been.
+    """
 
     id: Number
     accounts: tuple[AckedAccount, ...] = ()

@@ -12,7 +12,15 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
-from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, PartitionUnavailable, Rebuilding, Unanswerable
+from read_side.contract.no_answer import (
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Rebuilding,
+    Unanswerable,
+    of_several,
+)
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.watermark import Shown
@@ -136,10 +144,21 @@ class BalanceReader:
             raise failed[0]
         return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
 
-    async def system(self, asset: str, wanted: Wanted) -> list[Found]:
-        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed."""
+    async def system(self, asset: str, wanted: Wanted, partitions: Sequence[int] | None = None) -> list[Found]:
+        """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached, Malformed; Unanswerable, which
+        names every partition that cannot be read: a sum that leaves some out is told only to who asked for the others."""
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
-        return await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
+
+        async def read(partition: int) -> Found | Unanswerable:
+            try:
+                return await self._wanted(partition, names, wanted)
+            except Unanswerable as failure:
+                return failure
+
+        answers = await _all(read(p) for p in (range(self.partitions) if partitions is None else partitions))
+        if failed := [answer for answer in answers if isinstance(answer, Unanswerable)]:
+            raise of_several(failed)
+        return [answer for answer in answers if isinstance(answer, Found)]
 
     async def caught_up(self, partition: int, offset: int) -> None:
         """Wait until the view reflects everything that is in the log at this moment. Raises Unanswerable.
