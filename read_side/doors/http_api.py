@@ -140,8 +140,8 @@ class _Edge:
             answer["failed"] = failed
         return json_response(200, answer)
 
-    def ready(self) -> Response:
-        document, reasons = self._doors.health.document(), self._doors.health.not_ready()
+    async def ready(self) -> Response:
+        document, reasons = await self._doors.health.document(), self._doors.health.not_ready()
         if reasons:
             return json_response(503, problem_document("not_ready", reasons=reasons) | document)
         return json_response(200, {"status": "ready"} | document)

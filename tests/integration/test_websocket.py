@@ -488,6 +488,13 @@ async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> N
         assert await receive(client) == {"op": "status", "live": True}
 
 
+async def test_readyz_names_the_partitions_that_cannot_be_read(served: Served, wallet: WalletStub) -> None:
+    assert (await readiness(served))[1]["unread"] == []
+    wallet.unread = [{"partition": 2, "code": "partition_elsewhere"}]
+    status, ready = await readiness(served)
+    assert (status, ready["unread"]) == (200, wallet.unread)
+
+
 async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet: WalletStub) -> None:
     here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
     await wallet.open(here)
