@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fanfold.answers import (
+        AccountStatus,
         BalanceChange,
         ConnectionState,
         Opened,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccountState",
+    "AccountStatus",
     "Asked",
     "BalanceChange",
     "Capture",
@@ -71,7 +73,8 @@ __all__ = [
 ]
 
 _FROM: Final = {
-    "fanfold.answers": "BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState TransferPhase",
+    "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
+    "TransferPhase",
     "fanfold.api.answers": "AccountState Moved OpenTransfer Pending Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",

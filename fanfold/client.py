@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 
 from fanfold.answers import (
+    AccountStatus,
     BalanceChange,
     ConnectionState,
     Opened,
@@ -41,7 +42,7 @@ from fanfold.api.retry import Waits, retry
 from fanfold.api.routes import NDJSON, Route
 from fanfold.asked import Asked
 from fanfold.http_requests import line_of, path_of, request_of
-from fanfold.stream import watch, watch_transfers
+from fanfold.stream import watch, watch_accounts, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
 WAITS: Final = Waits(0.1, 3.0)
@@ -220,9 +221,16 @@ class Client:
             parameters["partitions"] = ",".join(map(str, partitions))
         return await self._read(routes.UNDER_WAY, open_transfers_of, parameters)
 
-    async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
-        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered."""
+    async def system(
+        self, asset: str, *, min_position: str | None = None, partitions: Sequence[int] | None = None
+    ) -> SystemState | Refusal:
+        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered.
+
+        partitions: whose; None: of all, and then one that cannot answer keeps the others from being told; sums are of these.
+        """
         parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
+        if partitions is not None:
+            parameters["partitions"] = ",".join(map(str, partitions))
         return await self._read(routes.SYSTEM, system_of, parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
@@ -231,6 +239,12 @@ class Client:
         An account named twice is watched once.
         """
         return watch(self.url, list(dict.fromkeys(accounts)))
+
+    def watch_accounts(
+        self, accounts: Sequence[str]
+    ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+        """As `watch`, and why nothing is told of an account; see `fanfold.stream.watch_accounts`."""
+        return watch_accounts(self.url, list(dict.fromkeys(accounts)))
 
     def watch_transfers(
         self, accounts: Sequence[str]

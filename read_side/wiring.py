@@ -113,7 +113,7 @@ class ReadSide:
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
-        self.health = Health(self.projectors, timer.wall_us, log.partitions)
+        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
         doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)

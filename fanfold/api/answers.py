@@ -354,7 +354,8 @@ class SystemPartition:
 
 @dataclass(frozen=True)
 class System:
-    """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), over all partitions.
+    """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), over all partitions, or
+    those that were asked for.
 
     All other accounts together hold minus their sum, in every partition and in all.
     """

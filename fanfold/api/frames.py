@@ -117,14 +117,27 @@ ClientFrame = Annotated[Subscribe | Unsubscribe | Ping, Discriminator("op")]
 
 @dataclass(frozen=True)
 class AckedAccount:
-    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say yet."""
+    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say now.
+
+    code: `account_not_found` and `view_rebuilding` are served from now on. After any other code the account's partition cannot
+    be read: it is named in another ack of this id once it has been, and is served from then on.
+    """
 
     account: AccountName
     sub: Sub
     version: Annotated[Number | None, Field(description="The version that the gateway holds; null with a code.")]
     code: Annotated[
-        Optionally[Literal["account_not_found", "view_rebuilding"]],
-        Field(description="Why there is no version: no such account yet, or nobody can say yet."),
+        Optionally[
+            Literal[
+                "account_not_found",
+                "view_rebuilding",
+                "starting",
+                "partition_unavailable",
+                "partition_elsewhere",
+                "upstream_unavailable",
+            ]
+        ],
+        Field(description="Why there is no version: no such account yet, or nobody can say now; after some codes the account is named again once it can be read."),
     ] = None
 
     __pydantic_config__ = _OPEN
@@ -132,7 +145,10 @@ class AckedAccount:
 
 @dataclass(frozen=True)
 class Ack:
-    """Answers a subscribe, with its accounts, or an unsubscribe, without."""
+    """Answers a subscribe, with its accounts, or an unsubscribe, without.
+
+    A subscribe is answered once; what could not be read then is named in further acks of its id, when it has been.
+    """
 
     id: AnswerNumber
     accounts: Annotated[tuple[AckedAccount, ...], Field(description="Of a subscribe: one for each, in its order.")] = ()

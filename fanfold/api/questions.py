@@ -85,6 +85,16 @@ class OfAccount(Waiting):
     min_version: Optionally[Annotated[int, Digits(0, VERSION_MAX, "Least version of the account.")]] = None
 
 
+SomePartitions = Annotated[
+    str,
+    Field(
+        pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$",
+        examples=["0,2"],
+        description="Only of these. Left out: of all, and one that cannot be read keeps the others from being told.",
+    ),
+    Says("parameter_malformed", "must be numbers of partitions with commas"),
+]
+
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
 
 
@@ -104,17 +114,7 @@ class OfTransfers(Waiting):
         int, Digits(0, OLDER_THAN_S_MAX, "Only those that began this many seconds ago or before.")
     ] = 0
     limit: Annotated[int, Digits(1, TRANSFERS_MAX, "How many at most.")] = TRANSFERS_DEFAULT
-    partitions: Optionally[
-        Annotated[
-            str,
-            Field(
-                pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$",
-                examples=["0,2"],
-                description="Only of these; all others must be projected by this process too.",
-            ),
-            Says("parameter_malformed", "must be numbers of partitions with commas"),
-        ]
-    ] = None
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,6 +122,7 @@ class OfSystem(Waiting):
     """Which asset's system accounts."""
 
     asset: Asset
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True)

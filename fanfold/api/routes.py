@@ -271,7 +271,7 @@ SYSTEM: Final = Route(
     "read",
     "get_system",
     "The system accounts of an asset: what came from outside, and what is in flight",
-    {200: Answered(answers.System, "Sums over all partitions, and each partition at its position.")},
+    {200: Answered(answers.System, "Sums over all partitions (or those asked for), and each at its position.")},
     query=questions.OfSystem,
     refused=_LATE,
 )

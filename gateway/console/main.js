@@ -23,10 +23,12 @@ const stream = new Stream(location.origin.replace(/^http/, "ws") + STREAM, {
   state(name, text) {
     byId("connection").dataset.state = name;
     byId("connection-text").textContent = text;
-    cards.stale(name !== "live");
+    cards.stale(name !== "live" && name !== "partly");
   },
   balance: (account, item) => cards.show(account, item),
   absent: (account) => cards.absent(account),
+  unread: (account, code) => cards.unread(account, code),
+  read: (account) => cards.read(account),
   transfer: (_account, id) => timeline.changed(id),
   missed: () => timeline.again(),
   trouble: (title, detail) => activity.add("refused", title, detail),
