@@ -137,7 +137,7 @@ class AckedAccount:
                 "upstream_unavailable",
             ]
         ],
-        Field(description="Why there is no version: no such account yet, or nobody can say now; after some codes the account is named again once it can be read."),
+        Field(description="Why there is no version. After some codes the account is named again once it can be read."),
     ] = None
 
     __pydantic_config__ = _OPEN
