@@ -56,7 +56,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
             if write_settings.log_address.startswith("file:"):
-                control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
+                folder = Path(write_settings.log_address.removeprefix("file:"))
+                control = ControlSocket(folder, read_side.rebuild, address)
                 await control.open()
                 stack.push_async_callback(control.close)
 

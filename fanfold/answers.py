@@ -94,10 +94,14 @@ class PhasesMissed(NamedTuple):
 
 
 class ConnectionState(NamedTuple):
-    """Whether what was received is up to date. `live` False: balances may be old until it is True again."""
+    """Whether what was received is up to date. `live` False: balances may be old until it is True again.
+
+    absent: of the accounts that are watched those that do not exist yet; their first state comes when they are opened.
+    """
 
     live: bool
     reason: str
+    absent: tuple[str, ...] = ()
 
 
 def refusal_of(document: Mapping[str, Any], status: int) -> Refusal:

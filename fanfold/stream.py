@@ -146,12 +146,14 @@ async def _updates(
 
     await subscribe(wanted)
     connected, live = False, True
+    absent: dict[str, None] = {}
     async for frame in connection:
         message: dict[str, Any] = msgspec.json.decode(frame)
         match message["op"]:
             case "ack":
                 rows = message.get("accounts", ())
                 names |= {row["sub"]: row["account"] for row in rows}
+                absent |= {row["account"]: None for row in rows if row.get("code") == "account_not_found"}
                 if replaced := [row for row in rows if _is_of_another_history(row, known)]:
                     # A view that is behind is refused, so this is another log: begin again with what it says.
                     subs = [row["sub"] for row in replaced]
@@ -163,13 +165,14 @@ async def _updates(
                 unanswered.discard(message["id"])
                 if not unanswered and not connected:
                     connected = True
-                    yield ConnectionState(live, "connected" if live else SILENT)
+                    yield ConnectionState(live, "connected" if live else SILENT, tuple(absent))
             case "balances":
                 for item in message["items"]:
                     account = names[item["sub"]]
                     if item["v"] <= known.versions.get(account, -1):
                         continue  # the state again, because another subscribe asked for it
                     known.versions[account] = item["v"]
+                    absent.pop(account, None)
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
                         known.assets[account] = item["asset"]
                     yield _change(account, known.assets.get(account, ""), item)
@@ -180,7 +183,7 @@ async def _updates(
             case "status":
                 live = bool(message["live"])
                 if connected:
-                    yield ConnectionState(live, "up to date" if live else SILENT)
+                    yield ConnectionState(live, "up to date" if live else SILENT, tuple(absent))
             case "error" if message.get("code") in _PASSING:
                 raise _Passing("the gateway cannot read the balances now")
             case "error":

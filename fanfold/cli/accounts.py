@@ -11,7 +11,7 @@ import typer
 
 from fanfold.amounts import money
 from fanfold.answers import Refusal, SystemState
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, ask, fail, fail_refused
+from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, ask, fail, fail_refused, told_detail
 from fanfold.cli.moving import Units, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.sheet import Column, Sheet
@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 
 def open_account(
-    account: Annotated[str, typer.Argument(help="id of the account")],
-    asset: Annotated[str, typer.Argument(help="its one asset: code and decimals, such as USD/2")],
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="id of the account")],
+    asset: Annotated[str, typer.Argument(metavar="ASSET", help="its one asset: code and decimals, such as USD/2")],
     floor: Annotated[
         str, typer.Option(help="lowest balance, as it is shown, such as --floor=-500.00; or `none` for no limit")
     ] = "0",
@@ -39,7 +39,8 @@ def open_account(
 
       fanfold open house USD/2 --floor none
     """
-    lowest = None if floor == "none" else units.of(floor, "--floor", asset)
+    # No floor was typed: 0 is 0 of any asset, and what the asset must be the service says.
+    lowest = None if floor == "none" else 0 if floor == "0" else units.of(floor, "--floor", asset)
     opened = ask(
         url,
         lambda client: client.open_account(account, asset, floor=lowest),
@@ -56,7 +57,7 @@ def open_account(
 
 
 def balance(
-    accounts: Annotated[list[str], typer.Argument(help="ids of accounts")],
+    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
     min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
@@ -86,7 +87,7 @@ def _ask_each(
         return [await question(client, name) for name in names]
 
     answers = list(zip(names, ask(url, each), strict=True))
-    refused = [f"{name}: {no.title} ({no.code}). {no.detail}" for name, no in answers if isinstance(no, Refusal)]
+    refused = [f"{name}: {no.title} ({no.code}). {told_detail(no)}" for name, no in answers if isinstance(no, Refusal)]
     return [answer for _, answer in answers if not isinstance(answer, Refusal)], refused
 
 
@@ -99,7 +100,7 @@ SYSTEM_COLUMNS: Final = (
 
 
 def system(
-    assets: Annotated[list[str], typer.Argument(help="assets, such as USD/2")],
+    assets: Annotated[list[str], typer.Argument(metavar="ASSET", help="assets, such as USD/2")],
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:

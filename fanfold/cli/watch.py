@@ -18,6 +18,7 @@ from fanfold.cli.output import complain, is_terminal, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 
+ABSENT: Final = "no such account yet; it is shown once it is opened"
 REDRAWS_PER_SECOND: Final = 10
 """More the eye does not see; the newest balance of an account replaces the one not drawn yet."""
 
@@ -30,7 +31,7 @@ COLUMNS: Final = (
 
 
 def watch(
-    accounts: Annotated[list[str], typer.Argument(help="ids of accounts")],
+    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object for every change")] = False,
 ) -> None:
@@ -55,11 +56,15 @@ async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
     if not as_json:
         say_next("\t".join(column.name for column in COLUMNS))
     async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
-        waiting = False
+        waiting, absent = False, set[str]()
         async for update in updates:
             if isinstance(update, BalanceChange):
                 say_next(json.dumps(update._asdict()) if as_json else "\t".join(_cells(update.account, update)))
-            elif not update.live:
+                continue
+            for account in set(update.absent) - absent:
+                complain(f"{account}: {ABSENT}")
+            absent |= set(update.absent)
+            if not update.live:
                 complain(f"waiting: {update.reason}")
                 waiting = True
             elif waiting:
@@ -93,8 +98,11 @@ def drawing(
     for shown in range(len(accounts), 0, -1):
         rows = [_cells(account, newest.get(account)) for account in accounts[:shown]]
         left = len(accounts) - shown
+        missing = [
+            f"{account}: {ABSENT}" for account in accounts[:shown] if account in state.absent and account not in newest
+        ]
         more = [f"and {left} more accounts: make the window taller, or use --json"] if left else []
-        lines = [*Sheet(COLUMNS, rows).lines(width), *more, last]
+        lines = [*Sheet(COLUMNS, rows).lines(width), *missing, *more, last]
         if sum(max(1, -(-len(line) // width)) for line in lines) < height or shown == 1:
             return lines
     return [last]

@@ -246,7 +246,7 @@ class StubWallet:
     async def read_account(self, request: Request) -> Response:
         account = request.path_params["account"]
         if account not in self._book.terms:
-            return JSONResponse(problem_document("account_not_found"), 404)
+            return JSONResponse(problem_document("account_not_found", position=f"0:{self.block}"), 404)
         return JSONResponse(self.state(account))
 
     async def read_system(self, request: Request) -> Response:
@@ -276,6 +276,7 @@ class StubWallet:
             wanted = [item["account"] for item in message["accounts"]]
             rows = [
                 {"account": name, "sub": sub, "version": self._book.version.get(name)}
+                | ({} if name in self._book.version else {"code": "account_not_found"})
                 for sub, name in enumerate(wanted)
             ]
             await socket.send_json({"op": "ack", "id": message["id"], "accounts": rows})
