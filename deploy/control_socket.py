@@ -11,7 +11,8 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 SOCKET_NAME = "control.sock"
 LINE_BYTES_MAX = 16 * 1024 * 1024
@@ -25,8 +26,10 @@ Rebuild = Callable[[bool, Send, bool], Awaitable[dict[str, Any]]]
 class ControlSocket:
     """Serves `rebuild` for local users of the data folder."""
 
-    def __init__(self, folder: Path, rebuild: Rebuild) -> None:
+    def __init__(self, folder: Path, rebuild: Rebuild, address: str) -> None:
+        """address: where the service answers."""
         self._path = folder / SOCKET_NAME
+        self._address = address
         self._rebuild = rebuild
         self._server: asyncio.Server | None = None
 
@@ -52,6 +55,7 @@ class ControlSocket:
 
         try:
             request = json.loads(await reader.readline())
+            _check_meant(request.get("url"), self._address)
             wishes = (bool(request.get(name)) for name in ("accept_differences", "from_snapshot"))
             accepts, from_snapshot = wishes
             result = await self._rebuild(accepts, send, from_snapshot)
@@ -64,6 +68,25 @@ class ControlSocket:
             writer.close()
 
 
+def _check_meant(url: str | None, address: str) -> None:
+    """Raises ValueError where whoever asks means another service than the one at this address.
+
+    Only ports and names of this machine are compared: behind a proxy a service has any address.
+    """
+    if url is None:
+        return
+    meant, own = urlsplit(url), urlsplit(address)
+    if meant.hostname in _THIS_MACHINE | {own.hostname} and (meant.port or 80) == own.port:
+        return
+    raise ValueError(
+        f"the service over this folder answers at {address}, and FANFOLD_URL names {url}: nothing was done. Unset FANFOLD_URL "
+        "for this command, or name the log and the view that are meant by FANFOLD_LOG and FANFOLD_VIEW"
+    )
+
+
+_THIS_MACHINE: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
 @contextmanager
 def _short(path: Path) -> Iterator[str]:
     """The same file by a path that fits: the kernel takes 108 bytes, and data folders may lie deeper than that."""
@@ -74,12 +97,17 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def ask_rebuild(folder: Path, accept_differences: bool, from_snapshot: bool) -> AsyncIterator[dict[str, Any]]:
-    """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError."""
+async def ask_rebuild(
+    folder: Path, accept_differences: bool, from_snapshot: bool, url: str | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError.
+
+    url: of the service that is meant, where one is named.
+    """
     with _short(folder / SOCKET_NAME) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
     try:
-        wishes = {"accept_differences": accept_differences, "from_snapshot": from_snapshot}
+        wishes = {"accept_differences": accept_differences, "from_snapshot": from_snapshot, "url": url}
         writer.write(json.dumps(wishes).encode() + b"\n")
         while line := await reader.readline():
             yield json.loads(line)

@@ -58,7 +58,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
             states = [partition.part.state for partition in write_side.partitions]
             await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):
-                control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
+                folder = Path(write_settings.log_address.removeprefix("file:"))
+                control = ControlSocket(folder, read_side.rebuild, address)
                 await control.open()
                 stack.push_async_callback(control.close)
 

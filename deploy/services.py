@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -43,6 +44,18 @@ def snapshots_of(log: Log) -> Snapshots | None:
 def embedded_folder() -> Path | None:
     """The data folder, when the view lives in the memory of the process that serves it; None when it is shared."""
     return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view == "memory" else None
+
+
+def about_view() -> str:
+    """Which view the settings name, for a person; without what an address may hold of a password."""
+    log, view = WriteSettings().log_address, ReadSettings().view
+    place = "in the memory of the service over it" if view == "memory" else f"in {_without_password(view)}"
+    folder = log.removeprefix("file:")
+    return f"the view of the log {_without_password(log) if folder == log else Path(folder).resolve()}, {place}"
+
+
+def _without_password(address: str) -> str:
+    return re.sub(r"//[^/@]*@", "//", address)
 
 
 LOOPBACK = "127.0.0.1"

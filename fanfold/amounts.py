@@ -22,6 +22,10 @@ class BadAmount(ValueError):
     """A text that is no amount of its asset; the message says why, as what follows the text's name in a sentence."""
 
 
+class BadAsset(BadAmount):
+    """It is the asset that is none."""
+
+
 def units_of(text: str, asset: str, *, minor: bool = False) -> int:
     """Minor units. minor: the text is whole minor units already. Raises BadAmount."""
     if len(text) > DIGITS_MAX:
@@ -61,9 +65,9 @@ def with_units(amount: int, asset: str) -> str:
 
 
 def decimals_of(asset: str) -> int:
-    """Raises BadAmount, of the asset."""
+    """Raises BadAsset."""
     if not _ASSET.fullmatch(asset):
-        raise BadAmount("needs an asset with its decimals, such as USD/2")
+        raise BadAsset("needs an asset with its decimals, such as USD/2")
     return int(asset.partition("/")[2])
 
 

@@ -70,7 +70,8 @@ class NotAnswered(Exception):
 
     ids: of the commands that were asked, in their order. A command that is made anew, without its id, is another one.
     problem: the problem document of the last attempt, where the service did answer that it cannot; None where it did not.
-    not_taken: every attempt was answered so, and that it was not taken: what was asked was not done by these attempts.
+    not_taken: every attempt was answered that it was not taken, or got no connection: what was asked was not done by these
+    attempts.
     """
 
     def __init__(
@@ -284,7 +285,9 @@ class Client:
                 async with self._session.request(method, self.url + path, **request) as response:
                     reply = _Reply(response.status, await response.read())
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise NotAnswered(f"it cannot be reached ({type(error).__name__})") from error
+                # Without a connection nothing of the request has left.
+                unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
+                raise NotAnswered(f"it cannot be reached ({type(error).__name__})", not_taken=unsent) from error
             if reply.status < 500 and reply.status not in ASKED_AGAIN:
                 return reply
             document = reply.document()

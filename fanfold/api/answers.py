@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from fanfold.api import grammar
-from fanfold.api.problems import PROBLEMS
+from fanfold.api.problems import KEPT_BY_ID, PROBLEMS
 from fanfold.api.words import (
     Balance,
     Metadata,
@@ -73,6 +73,8 @@ Partition = Annotated[Count, _as("The number of a partition.")]
 StepNumber = Annotated[Count, _as("The number of a step of a transfer across partitions.")]
 Positions = Annotated[str, _as("How far each partition is reflected, such as `0:19,3:9`; empty when nothing is there.")]
 
+_ID: Final = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
+_AT: Final = "2026-01-01T00:00:00.000000Z"
 _STATE: Final = {
     "account": "alice",
     "asset": "USD/2",
@@ -82,7 +84,17 @@ _STATE: Final = {
     "floor": "0",
     "version": 1,
     "position": "0:17",
-    "at": "2026-01-01T00:00:00.000000Z",
+    "at": _AT,
+}
+_WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": _AT}
+_UNDER_WAY: Final = {
+    "id": _ID,
+    "protocol": "saga",
+    "phase": "crediting",
+    "partition": 0,
+    "begun": "0:17",
+    "age_ms": 250,
+    "waiting_for": [{"step": 1, "partition": 3, "action": "confirm"}],
 }
 
 
@@ -121,7 +133,9 @@ class OpenedAccount:
     at: Moment
     owner: Annotated[str | None, _as("Whose account it is, as it was said when it was opened.")] = None
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown(
+        {"account": "alice", "asset": "USD/2", "floor": "0", "result": "opened", "position": "0:17", "at": _AT}
+    )
 
 
 HoldId = Annotated[Id, _as("Of a capture or void: the id of the hold.")]
@@ -191,10 +205,10 @@ class Done(Moved):
 
     __pydantic_config__ = _shown(
         {
-            "id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab",
+            "id": _ID,
             "result": "done",
             "position": "0:17",
-            "at": "2026-01-01T00:00:00.000000Z",
+            "at": _AT,
             "accounts": [_STATE],
         }
     )
@@ -211,7 +225,9 @@ class Pending:
     at: Moment
     result: Annotated[str, _one_of("pending", means="It is not over.")] = "pending"
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown(
+        {"id": _ID, "result": "pending", "protocol": "saga", "phase": "debiting", "position": "0:17", "at": _AT}
+    )
 
 
 @dataclass(frozen=True)
@@ -251,7 +267,7 @@ class OpenTransfers:
     transfers: Annotated[tuple[OpenTransfer, ...], _as("Those asked for, oldest first.")]
     position: Positions
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown({"transfers": [_UNDER_WAY], "position": "0:19,3:9"})
 
 
 @dataclass(frozen=True)
@@ -325,7 +341,7 @@ class Outcome:
     left: Annotated[tuple[LegLeft, ...], _as("Of a hold: what is left of it now.")] = ()
     deadline: Annotated[Optionally[Moment], _as("Of a hold: when it ends by itself, UTC.")] = None
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown({"id": _ID, "result": "done", "position": "0:17", "at": _AT, "accounts": [_STATE]})
 
 
 @dataclass(frozen=True)
@@ -366,7 +382,15 @@ class System:
     positions: Positions
     partitions: Annotated[tuple[SystemPartition, ...], _as("Each partition by itself.")]
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown(
+        {
+            "asset": "USD/2",
+            "world": "-1000",
+            "transit": "0",
+            "positions": "0:17",
+            "partitions": [{"partition": 0, "position": "0:17", "world": _WORLD, "transit": None}],
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -391,7 +415,7 @@ class Balances:
     undecided: Annotated[tuple[Count, ...], _as("Places of accounts that nobody can tell yet.")] = ()
     failed: Annotated[tuple[FailedPartition, ...], _as("Partitions that were not read.")] = ()
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown({"positions": "0:17", "accounts": [_STATE, None]})
 
 
 _IN_THE_LOG: Final = "The log has it as refused; without it the request did not get so far."
@@ -454,7 +478,21 @@ class Problem:
     partitions: Annotated[Optionally[tuple[Count, ...]], _as("The partitions that cannot be read.")] = None
     reason: Annotated[Optionally[str], _as("Why a partition does not serve or cannot be read, for a person.")] = None
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown(
+        {
+            "type": "urn:fanfold:problem:insufficient_available",
+            "title": PROBLEMS["insufficient_available"].title,
+            "status": PROBLEMS["insufficient_available"].status,
+            "code": "insufficient_available",
+            "detail": f"{PROBLEMS['insufficient_available'].detail} It is alice.{KEPT_BY_ID}",
+            "id": _ID,
+            "account": "alice",
+            "result": "refused",
+            "position": "0:17",
+            "at": _AT,
+            "available": "3",
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -463,7 +501,7 @@ class Health:
 
     status: Annotated[str, _one_of("alive", means="It runs.")]
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = _shown({"status": "alive"})
 
 
 Readiness = Annotated[

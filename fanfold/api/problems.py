@@ -175,9 +175,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "batch_kind_unsupported": Problem(422, "An atomic batch takes transfers only", _NOTHING),
     "same_account_twice": Problem(422, "A transfer needs two different accounts", _NOTHING),
     # Reads.
-    "account_not_found": Problem(404, "No such account", "The position tells up to where this is true."),
+    "account_not_found": Problem(404, "No such account", "There is none up to the position of this answer."),
     "transfer_not_found": Problem(
-        404, "No such transfer is remembered", "The position tells up to where this is true."
+        404, "No such transfer is remembered", "There is none up to the position of this answer."
     ),
     "id_ambiguous": Problem(
         409,

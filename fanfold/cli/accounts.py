@@ -13,7 +13,17 @@ import typer
 from fanfold.amounts import money
 from fanfold.answers import Refusal, SystemState
 from fanfold.api.answers import AccountState
-from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, REFUSED, AsJson, Url, ask, fail, fail_refused
+from fanfold.cli.asking import (
+    DEFAULT_URL,
+    NOT_ANSWERED,
+    REFUSED,
+    AsJson,
+    Url,
+    ask,
+    fail,
+    fail_refused,
+    told_detail,
+)
 from fanfold.cli.moving import Units, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
@@ -23,8 +33,8 @@ from fanfold.client import Client, NotAnswered
 
 
 def open_account(
-    account: Annotated[str, typer.Argument(help="id of the account")],
-    asset: Annotated[str, typer.Argument(help="its one asset: code and decimals, such as USD/2")],
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="id of the account")],
+    asset: Annotated[str, typer.Argument(metavar="ASSET", help="its one asset: code and decimals, such as USD/2")],
     floor: Annotated[
         str, typer.Option(help="lowest balance, as it is shown, such as --floor=-500.00; or `none` for no limit")
     ] = "0",
@@ -41,7 +51,8 @@ def open_account(
 
       fanfold open house USD/2 --floor none
     """
-    lowest = None if floor == "none" else units.of(floor, "--floor", asset)
+    # No floor was typed: 0 is 0 of any asset, and what the asset must be the service says.
+    lowest = None if floor == "none" else 0 if floor == "0" else units.of(floor, "--floor", asset)
     opened = ask(
         url,
         lambda client: client.open_account(account, asset, floor=lowest),
@@ -58,7 +69,7 @@ def open_account(
 
 
 def balance(
-    accounts: Annotated[list[str], typer.Argument(help="ids of accounts")],
+    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
     min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
@@ -107,7 +118,7 @@ async def _balances(
 
 
 def _sentence(no: Refusal) -> str:
-    return f"{no.title} ({no.code}). {no.detail}"
+    return f"{no.title} ({no.code}). {told_detail(no)}"
 
 
 def _code(failure: NotAnswered) -> str:
@@ -123,7 +134,7 @@ SYSTEM_COLUMNS: Final = (
 
 
 def system(
-    assets: Annotated[list[str], typer.Argument(help="assets, such as USD/2")],
+    assets: Annotated[list[str], typer.Argument(metavar="ASSET", help="assets, such as USD/2")],
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 
-Url = Annotated[str, typer.Option("--url", envvar="FANFOLD_URL", help="address of the service")]
+URL_VARIABLE: Final = "FANFOLD_URL"
+Url = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="address of the service")]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object instead of text")]
 
 REFUSED: Final = 1
@@ -89,7 +90,8 @@ def _done(failure: NotAnswered, may_be_done: str | None) -> str:
         return "Nothing was asked to change."
     if failure.not_taken:
         again = f" The same command with --id {failure.ids[0]} never runs twice." if failure.ids else ""
-        return f"Nothing was taken: every attempt was answered so.{again}"
+        why = "no attempt reached the service" if failure.problem is None else "every attempt was answered so"
+        return f"Nothing was taken: {why}.{again}"
     return may_be_done
 
 
@@ -127,7 +129,16 @@ def fail_refused(refusal: Refusal, asset: str | None = None) -> NoReturn:
     """asset: what its amounts are of; None when that is not known, or several."""
     available = refusal.document.get("available")
     known = "" if available is None else f" {_available(str(available), asset)} available."
-    fail(f"Refused ({refusal.code}): {refusal.title}. {refusal.detail}{known}")
+    fail(f"Refused ({refusal.code}): {refusal.title}. {told_detail(refusal)}{known}")
+
+
+def told_detail(refusal: Refusal) -> str:
+    """What it means, and of a read up to which position it is true: the detail speaks of it, and nobody sees the document."""
+    position = refusal.document.get("position")
+    return f"{refusal.detail} (position {position})" if position and refusal.status in _OF_READS else refusal.detail
+
+
+_OF_READS: Final = (404, 409)
 
 
 def _available(digits: str, asset: str | None) -> str:

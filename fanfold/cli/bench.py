@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
+import shutil
+import signal
+import sys
 import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 import uvloop
+from rich.progress import TimeElapsedColumn
 
-from fanfold.cli.output import say
+from fanfold.cli.output import complain, say
+from fanfold.cli.progress import kept, progress_line
 
 
 class Name(StrEnum):
@@ -68,8 +74,12 @@ _PARTITIONS = {
 _CROSS_PARTITIONS = 4
 
 
+SCRATCH_PREFIX: Final = "fanfold-bench-"
+"""Of folders that a measurement writes into; `.gitignore` names it, for one that is killed."""
+
+
 def bench(
-    name: Annotated[Name, typer.Argument(help="what to measure")],
+    name: Annotated[Name, typer.Argument(metavar="NAME", help=f"what to measure: {', '.join(Name)}")],
     transfers: Annotated[
         int | None,
         typer.Option(
@@ -129,7 +139,20 @@ def bench(
         benchmark, servers = (importlib.import_module(f"tests.{part}") for part in (f"benchmarks.{name}", "servers"))
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
-    with tempfile.TemporaryDirectory(prefix="fanfold-bench-", dir=folder or Path.cwd()) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder or Path.cwd()) as scratch,
+        progress_line(f"measuring {name}", TimeElapsedColumn(table_column=kept()), quiet=False) as progress,
+    ):
+
+        def end(number: int, _frame: object) -> None:
+            # Not an exception: raised in a callback of the compiler or of the loop it would be lost, and the run go on.
+            shutil.rmtree(scratch, ignore_errors=True)
+            os._exit(128 + number)
+
+        signal.signal(signal.SIGTERM, end)
+        progress.add_task("measuring", total=None)
+        if not sys.stderr.isatty():
+            complain(f"measuring {name}: one line of JSON follows, in some minutes for large sizes")
         more: dict[str, float] = {}
         if name is Name.WRITES:
             more = {"cross": cross, "open_holds": open_holds}

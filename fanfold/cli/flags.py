@@ -10,7 +10,7 @@ import typer
 from fanfold.api.requests import Change
 from fanfold.cli.moving import HowAsked
 
-Account = Annotated[str, typer.Argument(help="id of the account")]
+Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="id of the account")]
 
 
 @dataclass(frozen=True)

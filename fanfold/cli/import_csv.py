@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
 from fanfold.answers import Opened, Refusal
@@ -24,6 +22,7 @@ from fanfold.cli.csv_source import CsvSource, csv_source
 from fanfold.cli.import_summary import Summary, sequence_of
 from fanfold.cli.moving import fail_typed
 from fanfold.cli.output import NOT_TOLD, say
+from fanfold.cli.progress import kept, progress_line
 from fanfold.client import Client, NotAnswered
 from fanfold.csv_lines import BadFile
 from fanfold.rows import Row, Skipped, Terms, rows
@@ -36,7 +35,9 @@ SAMPLE_MAX: Final = 64
 
 
 def import_csv(
-    file: Annotated[Path, typer.Argument(help="CSV file in UTF-8, also compressed (gzip), or - for standard input")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV file in UTF-8, also compressed (gzip), or - for standard input")
+    ],
     asset: Annotated[str, typer.Option(help="what the amounts are of: code and decimals, such as CZK/2")],
     minor: Annotated[
         bool | None,
@@ -221,12 +222,13 @@ def _settle(
 
 
 def _progress(file: Path, *, quiet: bool) -> Progress:
-    columns = (
-        TextColumn(file.name, markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("rows"),
-        TimeRemainingColumn(),
+    name = file.name.replace("{", "{{").replace("}", "}}")  # what is in braces would be looked up
+    return progress_line(name, *progress_figures(), quiet=quiet)
+
+
+def progress_figures() -> tuple[ProgressColumn, ...]:
+    return (
+        MofNCompleteColumn(table_column=kept()),
+        TextColumn("rows", table_column=kept()),
+        TimeRemainingColumn(table_column=kept()),
     )
-    seen = sys.stderr is not None and sys.stderr.isatty()
-    return Progress(*columns, console=Console(stderr=True), disable=quiet or not seen, transient=True)

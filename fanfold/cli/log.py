@@ -9,12 +9,12 @@ from functools import partial
 from typing import Annotated, Final
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
 from deploy.services import open_log_to_read, snapshots_of
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say, say_next
+from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log.log import Log, LogDamaged
@@ -88,14 +88,20 @@ def verify(
     raise typer.Exit(0 if verdict.good else BROKEN)
 
 
+def progress_figures() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.completed:,.0f} outcomes", table_column=kept()),
+        TimeElapsedColumn(table_column=kept()),
+    )
+
+
 async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
     try:
         log = await open_log_to_read()
     except LogDamaged as damage:
         return Verdict([], str(damage))
-    columns = (TextColumn("verifying"), BarColumn(), TextColumn("{task.completed:,.0f} outcomes"), TimeElapsedColumn())
     try:
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
+        with progress_line("verifying", *progress_figures(), quiet=quiet) as progress:
             task = progress.add_task("verify", total=None)
             advance = partial(progress.advance, task)
             return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot)

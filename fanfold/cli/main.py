@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from fanfold.cli.option_groups import flat
-from fanfold.cli.output import fail_untold, say
+from fanfold.cli.output import fail_untold, say, write
 from write_side.contract.snapshots.waiting import calls_go_on
 
 
@@ -60,11 +60,11 @@ class _HelpIsSaid:
     """Help that cannot be written is told like anything else that cannot (`output.py`)."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        try:
-            super().format_help(ctx, formatter)  # type: ignore[misc]
-            sys.stdout.flush()
-        except OSError as trouble:
+        super().format_help(ctx, formatter)  # type: ignore[misc]
+        trouble = write(formatter.getvalue().rstrip())
+        if trouble is not None:
             fail_untold(trouble)
+        formatter.buffer.clear()  # it is said, and is not to be said again
 
 
 class _Single(_HelpIsSaid, TyperCommand):
@@ -101,15 +101,24 @@ class _Commands(_HelpIsSaid, TyperGroup):
         return name, _single(name, getattr(module, known.function), None), rest
 
 
+_EXAMPLE: Final = re.compile(r"(\n\n)( *(?:FANFOLD_\w+=\S+ )*fanfold )")
+"""A paragraph that may be copied: with a backspace before it its lines stay whole (click's way to say so)."""
+
+
 def _single(name: str, function: Any, help: str | None) -> Any:
-    alone = typer.Typer(add_completion=False)
+    # Plain lines: in boxes of 80 columns the names of options are cut.
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     alone.command(name, help=help, cls=_Single)(flat(function))
     command = typer.main.get_command(alone)
-    command.name = name
+    command.name, command.short_help = name, help
+    if command.help:
+        command.help = _EXAMPLE.sub("\\1\b\n\\2", command.help)
     return command
 
 
-app = typer.Typer(cls=_Commands, add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False
+)
 
 
 def _tell_version(wanted: bool) -> None:

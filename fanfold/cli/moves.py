@@ -9,9 +9,9 @@ import typer
 from fanfold.amounts import with_units
 from fanfold.answers import Refusal
 from fanfold.api.answers import Moved
-from fanfold.api.requests import Capture, Hold, LegsTransfer, Reverse, Void
+from fanfold.api.requests import Capture, Hold, HoldBetween, LegsTransfer, Reverse, Transfer, Void
 from fanfold.cli.asking import ask, fail_refused
-from fanfold.cli.moving import HowAcross, HowAsked, Legs, Movement, Note, Units, fail_typed
+from fanfold.cli.moving import Between, HowAcross, HowAsked, Movement, Note, Units, fail_typed, legs_instead_of
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
 
@@ -34,8 +34,12 @@ def transfer(*, movement: Movement, units: Units, across: HowAcross, note: Note,
 
       fanfold transfer --leg alice=-2.50:USD/2 --leg bob=2.40:USD/2 --leg fees=0.10:USD/2 --protocol tcc
     """
-    command = LegsTransfer(movement.to_legs(units), asked.command_id(), across.named(), note.reference, note.texts())
-    asked.ask_and_tell(command, across.wait)
+    moved = movement.moved(units)
+    kept = (asked.command_id(), across.named(), note.reference, note.texts())
+    if isinstance(moved, Between):
+        asked.ask_and_tell(Transfer(moved.from_, moved.to, moved.amount, moved.asset, *kept), across.wait)
+    else:
+        asked.ask_and_tell(LegsTransfer(moved, *kept), across.wait)
 
 
 def hold(
@@ -56,15 +60,21 @@ def hold(
 
       fanfold hold --leg alice=-25:USD/2 --leg shop=24:USD/2 --leg fees=1:USD/2
     """
-    asked.ask_and_tell(Hold(movement.to_legs(units), asked.command_id(), deadline, note.reference, note.texts()))
+    moved = movement.moved(units)
+    kept = (asked.command_id(), deadline, note.reference, note.texts())
+    if isinstance(moved, Between):
+        asked.ask_and_tell(HoldBetween(moved.from_, moved.to, moved.amount, moved.asset, *kept))
+    else:
+        asked.ask_and_tell(Hold(moved, *kept))
 
 
 def capture(
     hold: HoldId,
     amount: Annotated[
-        str | None, typer.Argument(help="as it is shown: 12.50 of USD/2; all that is left when left out")
+        str | None,
+        typer.Argument(metavar="AMOUNT", help="as it is shown: 12.50 of USD/2; all that is left when left out"),
     ] = None,
-    legs: Legs = None,
+    legs: Annotated[list[str] | None, legs_instead_of("AMOUNT")] = None,
     final: Annotated[bool, typer.Option("--final", help="let go what is left then")] = False,
     *,
     units: Units,

@@ -6,15 +6,15 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final, NoReturn, cast
+from typing import Annotated, Any, Final, NamedTuple, NoReturn, cast
 
 import typer
 
-from fanfold.amounts import BadAmount, money, units_of, with_units
+from fanfold.amounts import BadAmount, BadAsset, money, units_of, with_units
 from fanfold.answers import Refusal
 from fanfold.api.answers import AccountState, Moved, Pending
 from fanfold.api.ids import new_id
-from fanfold.api.requests import Command, Hold, Leg, LegsTransfer, between
+from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer
 from fanfold.api.words import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.output import laid_out, say
@@ -23,14 +23,14 @@ from fanfold.cli.sheet import Column, Sheet
 BEGUN: Final = 3
 """Exit code: it is under way between partitions, and was not over when the answer was due."""
 
-Legs = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--leg",
-        metavar="ACCOUNT=AMOUNT:ASSET",
-        help="instead of FROM TO AMOUNT ASSET, twice or more: minus gives, plus receives, such as alice=-12.50:USD/2",
-    ),
-]
+
+def legs_instead_of(arguments: str) -> Any:
+    """The option --leg of a command that else has these arguments."""
+    told = f"instead of {arguments}, twice or more: minus gives, plus receives, such as alice=-12.50:USD/2"
+    return typer.Option("--leg", metavar="ACCOUNT=AMOUNT:ASSET", help=told)
+
+
+_MINOR: Final = " Whole minor units are typed with --minor."
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,15 @@ class Units:
         bool, typer.Option("--minor", help="amounts are whole minor units (cents): 1250 of USD/2 is 12.50 dollars")
     ] = False
 
-    def of(self, text: str, name: str, asset: str) -> int:
-        """Minor units; ends the command, before anything is asked, when the text is no amount."""
+    def of(self, text: str, name: str, asset: str, asset_name: str = "ASSET") -> int:
+        """Minor units; ends the command, before anything is asked, when the text is no amount. The names are told."""
         try:
             return units_of(text, asset, minor=self.minor)
+        except BadAsset:
+            fail_typed(f"{asset_name} must be a code with its decimals, such as USD/2. Nothing was asked.")
         except BadAmount as bad:
-            fail_typed(f"{name} {bad}. Nothing was asked. Whole minor units are typed with --minor.")
+            hint = " Without --minor amounts are typed as they are shown." if self.minor else _MINOR
+            fail_typed(f"{name} {bad}. Nothing was asked.{hint}")
 
     def legs_of(self, texts: Sequence[str]) -> list[Leg]:
         return [self._leg(text) for text in texts]
@@ -56,7 +59,16 @@ class Units:
         amount, _, asset = rest.partition(":")
         if not (account and amount and asset):
             fail_typed("--leg must be ACCOUNT=AMOUNT:ASSET, such as alice=-12.50:USD/2.")
-        return Leg(account, self.of(amount, "the amount of --leg", asset), asset)
+        return Leg(account, self.of(amount, "the amount of --leg", asset, "the asset of --leg"), asset)
+
+
+class Between(NamedTuple):
+    """An amount from one account to another, in minor units."""
+
+    from_: str
+    to: str
+    amount: int
+    asset: str
 
 
 @dataclass(frozen=True)
@@ -71,10 +83,10 @@ class Movement:
         str | None, typer.Argument(metavar="AMOUNT", help="as it is shown: 12.50 of USD/2; 1000 is 1000.00")
     ] = None
     asset: Annotated[str | None, typer.Argument(metavar="ASSET", help="what is moved, such as USD/2")] = None
-    legs: Legs = None
+    legs: Annotated[list[str] | None, legs_instead_of("FROM TO AMOUNT ASSET")] = None
 
-    def to_legs(self, units: Units) -> Sequence[Leg]:
-        """Ends the command when it is neither, or both."""
+    def moved(self, units: Units) -> Between | list[Leg]:
+        """As it was typed, so that a refusal names what was. Ends the command when it is neither, or both."""
         if self.legs:
             if self.debit is not None:
                 fail_typed("Give either FROM TO AMOUNT ASSET or --leg, not both.")
@@ -84,7 +96,7 @@ class Movement:
         amount = units.of(self.amount, "AMOUNT", self.asset)
         if amount <= 0:
             fail_typed("AMOUNT must be positive: FROM gives, TO receives.")
-        return between(self.debit, self.credit, amount, self.asset)
+        return Between(self.debit, self.credit, amount, self.asset)
 
 
 @dataclass(frozen=True)
@@ -200,9 +212,11 @@ def _told(answer: Moved | Pending, moves: str | None) -> str:
 
 def _moves(command: Command) -> str | None:
     """What a command moves, in both units: who typed one and meant the other sees it."""
-    if not isinstance(command, LegsTransfer | Hold):
-        return None
     with suppress(BadAmount):
+        if isinstance(command, Transfer | HoldBetween):
+            return f"{with_units(command.amount, command.asset)} from {command.from_} to {command.to}"
+        if not isinstance(command, LegsTransfer | Hold):
+            return None
         if len(command.legs) == 2:
             debit, credit = sorted(command.legs, key=lambda leg: leg.amount)
             if debit.amount == -credit.amount and debit.asset == credit.asset:
@@ -212,6 +226,8 @@ def _moves(command: Command) -> str | None:
 
 
 def _asset_of(command: Command) -> str | None:
+    if isinstance(command, Transfer | HoldBetween):
+        return command.asset
     assets = {leg.asset for leg in command.legs} if isinstance(command, LegsTransfer | Hold) else set()
     return assets.pop() if len(assets) == 1 else None
 

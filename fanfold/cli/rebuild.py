@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy.control_socket import ask_rebuild
-from deploy.services import embedded_folder, rebuild_views
+from deploy.services import about_view, embedded_folder, rebuild_views
+from fanfold.cli.asking import URL_VARIABLE
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, laid_out, say
+from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
+from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
 
 NOT_SWITCHED = 1
@@ -35,8 +37,9 @@ def rebuild(
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
 
-    Reads and pushes go on meanwhile, and nothing is pushed again. Ends with 0 when switched,
-    with 1 when not, with 2 when it could not be done.
+    Reads and pushes go on meanwhile, and nothing is pushed again. Which view: the one over the log and in the place that
+    FANFOLD_LOG and FANFOLD_VIEW name (the folder ./data if they name none). Where FANFOLD_URL names another service, nothing is
+    done. Ends with 0 when switched, with 1 when not, with 2 when it could not be done.
 
     Examples:
 
@@ -44,14 +47,7 @@ def rebuild(
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold rebuild --json
     """
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]:,.0f} entries/s"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=as_json) as progress:
+    with progress_line("{task.description}", *progress_figures(), quiet=as_json) as progress:
         task = progress.add_task("rebuilding", total=None, rate=0.0)
 
         def on_progress(line: dict[str, Any]) -> None:
@@ -70,14 +66,23 @@ def rebuild(
     raise typer.Exit(0 if result["switched"] else NOT_SWITCHED)
 
 
+def progress_figures() -> tuple[ProgressColumn, ...]:
+    return (
+        TaskProgressColumn(table_column=kept()),
+        TextColumn("{task.fields[rate]:,.0f} entries/s", table_column=kept()),
+        TimeRemainingColumn(table_column=kept()),
+    )
+
+
 async def _rebuild(
     accept_differences: bool, on_progress: Callable[[dict[str, Any]], None], from_snapshot: bool
 ) -> dict[str, Any]:
     folder = embedded_folder()
+    complain(f"rebuilding {about_view()}")
     if folder is None:
         return await rebuild_views(accept_differences, on_progress, from_snapshot)
     try:
-        async for line in ask_rebuild(folder, accept_differences, from_snapshot):
+        async for line in ask_rebuild(folder, accept_differences, from_snapshot, os.environ.get(URL_VARIABLE)):
             if "error" in line:
                 raise ValueError(line["error"])
             if "result" in line:

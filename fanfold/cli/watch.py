@@ -35,7 +35,7 @@ COLUMNS: Final = (
 
 
 def watch(
-    accounts: Annotated[list[str], typer.Argument(help="ids of accounts")],
+    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object for every change")] = False,
 ) -> None:

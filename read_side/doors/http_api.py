@@ -176,6 +176,6 @@ def _forgotten(nothing: NotFound) -> dict[str, str]:
     since = format_time(nothing.forgotten_before_us)
     detail = (
         f"It is not among the ids remembered since {since}. One that was sent before may have moved money: `fanfold explain` "
-        "with this id asks the whole log. The position tells up to where this is true."
+        "with this id asks the whole log. That is so up to the position of this answer."
     )
     return {"detail": detail, "remembered_since": since}

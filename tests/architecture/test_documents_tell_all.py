@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.frames import ErrorFrame
@@ -67,6 +68,23 @@ def test_every_body_has_an_example() -> None:
     for route in ROUTES:
         for kind in route.asked if route.public else ():
             assert PUBLIC["components"]["schemas"][f"{kind.__name__}Body"]["examples"], route.operation
+
+
+ANSWERED = {
+    answered.model.__name__
+    for route in (*ROUTES, *PROBES)
+    for answered in route.answered.values()
+    if isinstance(answered.model, type)
+} | {"Problem"}
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERED))
+def test_every_answer_has_an_example_that_fits_it(name: str) -> None:
+    document = DOCUMENTS["public"] if name in PUBLIC["components"]["schemas"] else DOCUMENTS["read"]
+    whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+    examples = document["components"]["schemas"][name]["examples"]
+    assert examples
+    assert [error.message for each in examples for error in Draft202012Validator(whole).iter_errors(each)] == []
 
 
 def _told_codes(responses: dict[str, Any]) -> dict[str, str]:

@@ -100,6 +100,8 @@ async def test_every_setting_that_could_lose_money_is_named(kafka_bootstrap: str
         f"max.message.bytes is 1000000, expected at least {RECORD_BYTES_MAX + BATCH_OVERHEAD_BYTES}",
         "replication factor is 1, expected at least 3",
         "min.insync.replicas is 1, expected at least 2",
+        "FANFOLD_REPLICATION=1",
+        "FANFOLD_MIN_IN_SYNC=1",
     ):
         assert part in said
     assert "unclean" not in said
@@ -107,6 +109,8 @@ async def test_every_setting_that_could_lose_money_is_named(kafka_bootstrap: str
 
 async def test_more_replicas_than_brokers_are_refused(kafka_bootstrap: str) -> None:
     with pytest.raises(LogFailed, match="replication factor 3"):
+        await KafkaLog.open(kafka_bootstrap, unique_name("replicas"), create_partitions=1)
+    with pytest.raises(LogFailed, match="FANFOLD_REPLICATION=1 and FANFOLD_MIN_IN_SYNC=1"):
         await KafkaLog.open(kafka_bootstrap, unique_name("replicas"), create_partitions=1)
 
 

@@ -250,7 +250,7 @@ class StubWallet:
         if account in self.unreadable:
             return JSONResponse(problem_document(self.unreadable[account], reason="it is damaged"), 503)
         if account not in self._book.terms:
-            return JSONResponse(problem_document("account_not_found"), 404)
+            return JSONResponse(problem_document("account_not_found", position=f"0:{self.block}"), 404)
         return JSONResponse(self.state(account))
 
     async def read_system(self, request: Request) -> Response:
@@ -287,8 +287,8 @@ class StubWallet:
             wanted = [item["account"] for item in message["accounts"]]
             rows = [
                 {"account": name, "sub": sub, "version": self._book.version.get(name)}
-                if name not in self.unreadable
-                else {"account": name, "sub": sub, "version": None, "code": self.unreadable[name]}
+                | ({} if name in self._book.version else {"code": "account_not_found"})
+                | ({"version": None, "code": self.unreadable[name]} if name in self.unreadable else {})
                 for sub, name in enumerate(wanted)
             ]
             await socket.send_json({"op": "ack", "id": message["id"], "accounts": rows})

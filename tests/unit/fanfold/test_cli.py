@@ -6,10 +6,13 @@ import ast
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -170,10 +173,38 @@ def test_who_gets_no_answer_is_told_the_id_to_ask_again_with(
 ) -> None:
     """Typed again without it the command would be another one, and could move money twice."""
     monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
-    told = run(*arguments, "--url", NOBODY, code=2).stderr
+    with _hanging_up() as url:
+        told = run(*arguments, "--url", url, code=2).stderr
     assert "may have been done" in told
     id = told.partition("--id ")[2].split()[0]
     assert str(uuid.UUID(id)) == id
+
+
+@contextmanager
+def _hanging_up() -> Iterator[str]:
+    """A port where everybody is heard and nobody answered."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    server.accept()[0].close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("transfer", "@world", "alice", "5", "USD/2"), ("freeze", "alice"), ("open", "alice", "USD/2")]
+)
+def test_who_never_got_a_connection_is_told_that_nothing_was_taken(
+    arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
+    told = run(*arguments, "--url", NOBODY, code=2).stderr
+    assert "Nothing was taken: no attempt reached the service." in told
+    assert not any(words in told for words in ("may have been done", "may be open"))
 
 
 @pytest.mark.parametrize("code", ["partition_stopped", "starting", "overloaded"])
@@ -320,6 +351,15 @@ def test_zeros_of_an_asset_that_nobody_has_are_told_as_such(wallet: StubWallet) 
     assert "USD/2: no account" not in told.stderr
 
 
+def test_watch_in_a_pipe_says_which_account_is_not_there_yet(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2")
+    command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice", "nobody"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=dict(os.environ)) as watching:
+        assert watching.stderr is not None
+        assert watching.stderr.readline() == "nobody: not open yet (account_not_found); shown once it is\n"
+        watching.terminate()
+
+
 def test_an_account_named_twice_is_watched_once(wallet: StubWallet) -> None:
     run("open", "alice", "USD/2")
     command = [sys.executable, "-m", "fanfold.cli.main", "watch", "alice", "alice"]
@@ -391,3 +431,81 @@ def test_moving_money_does_not_load_the_service() -> None:
     code = f"import sys, {modules}; print('numba' in sys.modules, 'pyarrow' in sys.modules)"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert told.stdout.strip() == "False False"
+
+
+def test_an_asset_that_is_none_is_told_as_one_and_not_as_a_floor_or_an_amount(wallet: StubWallet) -> None:
+    told = run("open", "carol", "usd/2", code=1).stderr
+    assert "asset_malformed" in told
+    assert "--floor" not in told
+    for arguments in (("open", "carol", "usd/2", "--floor=-5"), ("transfer", "@world", "carol", "5", "usd/2")):
+        told = run(*arguments, code=2).stderr
+        assert "ASSET must be a code with its decimals" in told
+        assert not any(words in told for words in ("--floor", "AMOUNT", "--minor"))
+    assert "the asset of --leg must be" in run("transfer", "--leg", "a=1:usd/2", "--leg", "b=-1:usd/2", code=2).stderr
+
+
+def test_who_typed_minor_is_not_told_to_type_it() -> None:
+    told = run("transfer", "@world", "a", "1.00", "USD/2", "--minor", code=2).stderr
+    assert "Whole minor units are typed with --minor" not in told
+    assert "Without --minor" in told
+    assert "Whole minor units are typed with --minor" in run("transfer", "a", "b", "1.005", "USD/2", code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["transfer", "hold"])
+def test_a_flat_movement_is_asked_flat_and_so_refused_by_its_own_fields(wallet: StubWallet, command: str) -> None:
+    told = run(command, "al ice", "bob", "5", "USD/2", code=1).stderr
+    assert "from must match" in told
+    assert "legs" not in told
+    told = run(command, "alice", "alice", "5", "USD/2", code=1).stderr
+    assert "to must name two different accounts" in told
+
+
+def test_the_id_of_a_movement_means_the_same_flat_and_in_legs(wallet: StubWallet) -> None:
+    _rich("alice", "bob")
+    id = ("--id", "01970f3e-7b1a-7c3e-8a2b-1234567890ab")
+    flat = run("transfer", "alice", "bob", "0.10", "USD/2", *id, "--json").stdout
+    assert run("transfer", "--leg", "alice=-0.10:USD/2", "--leg", "bob=0.10:USD/2", *id, "--json").stdout == flat
+
+
+def test_a_read_of_what_is_not_there_tells_the_position_that_it_speaks_of(wallet: StubWallet) -> None:
+    _rich("alice")
+    told = run("balance", "nobody", code=1).stderr
+    assert f"up to the position of this answer. (position 0:{wallet.block})" in told
+
+
+OPTION = re.compile(r"--[a-z][a-z-]+")
+
+
+@pytest.mark.parametrize("width", ["60", "80"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_cuts_no_name_of_an_option_and_no_example(name: str, width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    whole = run(name, "--help").stdout
+    monkeypatch.setenv("COLUMNS", width)
+    shown = run(name, "--help").stdout
+    options = whole.partition("Options:")[2]
+    assert "--help" in options
+    for option in set(OPTION.findall(options)):
+        assert option in shown, option
+    assert "\u2026" not in shown
+    for example in re.findall(r"^ +(?:FANFOLD_\w+=\S+ )*fanfold .*$", whole, re.MULTILINE):
+        assert example in shown
+
+
+@pytest.mark.parametrize("width", ["60", "80"])
+def test_the_list_of_commands_is_told_whole(width: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    shown = " ".join(run("--help").stdout.split())
+    assert all(command.help in shown for command in COMMANDS.values())
+
+
+def test_every_option_that_is_instead_of_something_names_what_its_command_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for name, instead in (
+        ("transfer", "FROM TO AMOUNT ASSET"),
+        ("hold", "FROM TO AMOUNT ASSET"),
+        ("capture", "AMOUNT"),
+    ):
+        shown = run(name, "--help").stdout
+        assert f"instead of {instead}, twice" in shown
+        assert all(re.search(rf"^  \[?{word}\]?\b", shown, re.MULTILINE) for word in instead.split())

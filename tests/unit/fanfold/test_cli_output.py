@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from fanfold.cli import bench
 from fanfold.cli.output import NOT_TOLD, complain, say
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
@@ -215,3 +216,17 @@ def test_ctrl_c_while_nobody_reads_the_output_is_no_refusal(
         say(f"done, id {ID}", changed=True)
     assert ended.value.exit_code == NOT_TOLD
     assert ID in capsys.readouterr().err
+
+
+def test_a_benchmark_that_is_ended_says_what_it_does_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fanfold.cli.main", "bench", "writes", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("measuring writes")
+        assert len([*tmp_path.iterdir()]) == 1
+        process.send_signal(signal.SIGTERM)
+        process.stderr.read()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [*tmp_path.iterdir()] == []
+    ignored = ["git", "check-ignore", "-q", f"{bench.SCRATCH_PREFIX}x/"]
+    assert not (ROOT / ".git").exists() or subprocess.run(ignored, cwd=ROOT, check=False).returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -16,10 +17,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
-from fanfold.answers import BalanceChange, ConnectionState, SystemPart, SystemState
+from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
 from fanfold.api.answers import AccountState, OpenTransfer, Waiting
-from fanfold.cli import accounts, log, moving, rebuild, transfers, watch
+from fanfold.cli import accounts, import_csv, log, moving, rebuild, transfers, watch
+from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
@@ -155,3 +158,29 @@ def _on_a_terminal(*arguments: str, width: int) -> str:
                 pass  # how a terminal says that nobody is there any more
         assert process.returncode == 0
     return shown.decode().replace("\r\n", "\n")
+
+
+PROGRESS = {
+    "import": (import_csv.progress_figures(), "49069/49070", "rows"),
+    "rebuild": (rebuild.progress_figures(), "100%", "12,345,678 entries/s"),
+    "verify": (log.progress_figures(), "49,069 outcomes"),
+}
+
+
+@pytest.mark.parametrize("width", [48, 60, 80, 200])
+@pytest.mark.parametrize("name", PROGRESS)
+def test_progress_cuts_no_figure(name: str, width: int) -> None:
+    figures, *told = PROGRESS[name]
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    progress = progress_line("pkdd99-transactions-of-a-real-bank.csv.gz", *figures, quiet=False, console=console)
+    progress.add_task("at it", total=49070, completed=49069, rate=12345678)
+    console.print(progress.get_renderable())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(figure in shown for figure in told), shown
+
+
+def test_who_watches_what_is_not_there_is_told_so() -> None:
+    statuses = {"nobody": AccountStatus("nobody", "account_not_found")}
+    lines = watch.drawing(["alice", "nobody"], {}, ConnectionState(True, "connected"), 80, 24, statuses)
+    assert "nobody: not open yet (account_not_found); shown once it is" in lines
+    assert not any("alice: not open" in line for line in lines)

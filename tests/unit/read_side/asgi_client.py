@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 
+from tests.documented import check_documented
+
 
 class Reply(NamedTuple):
     status: int
@@ -49,4 +51,7 @@ async def ask(app: FastAPI, method: str, target: str, body: bytes = b"") -> Repl
 
     await app(scope, receive, send)
     headers = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    reply = Reply(sent[0]["status"], headers, b"".join(message.get("body", b"") for message in sent[1:]))
+    if reply.status >= 400 and reply.body:
+        check_documented("read", method, path, reply.status, reply.document)
+    return reply

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,12 +10,11 @@ import numpy as np
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
-from fanfold.api.answers import Problem
 from fanfold.api.problems import problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
-from fanfold.api.routes import NDJSON, ROUTES, Route
-from fanfold.api.values import names_of
+from fanfold.api.routes import NDJSON
+from tests.documented import check_documented, route_of
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import (
     LIMIT,
@@ -300,24 +298,14 @@ class Reply(NamedTuple):
         return str(document["code"])
 
 
-def check_documented(method: str, path: str, reply: Reply) -> None:
-    """Whatever is refused, with a code that the route says it may answer; so every test of a door tests the table of routes."""
-    route = next(
-        (route for route in ROUTES if route.side == "write" and route.method == method and _leads(route, path)), None
-    )
-    if route is None:
-        return
-    if reply.status >= 400:
-        assert reply.code in route.codes, (method, route.path, reply.code)
-        members = reply.document.keys()
-        assert members <= names_of(Problem), members - names_of(Problem)
-    elif route.of_lines and reply.headers["content-type"] == NDJSON:
+def _check_documented(method: str, path: str, reply: Reply) -> None:
+    route = route_of("write", method, path)
+    if route is not None and reply.status >= 400:
+        assert reply.code == reply.document["code"]
+        check_documented("write", method, path, reply.status, reply.document)
+    elif route is not None and route.of_lines and reply.headers["content-type"] == NDJSON:
         codes = {line["code"] for line in reply.lines if line["status"] >= 400}
         assert codes <= {*route.of_lines}, codes - {*route.of_lines}
-
-
-def _leads(route: Route, path: str) -> bool:
-    return re.fullmatch(re.sub(r"\{[a-z]+\}", "[^/]*", route.path), path, re.DOTALL) is not None
 
 
 class Edge:
@@ -347,7 +335,7 @@ class Edge:
         reply = await ask(
             self.app, method, path, body, [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()], query
         )
-        check_documented(method, path, reply)
+        _check_documented(method, path, reply)
         return reply
 
     async def transfer(self, document: object = TRANSFER, **more: Any) -> Reply:

@@ -57,6 +57,9 @@ class TopicSettings(NamedTuple):
         return self.record_bytes_max + BATCH_OVERHEAD_BYTES
 
 
+_FEWER_BROKERS: Final = "With fewer than three brokers say so: of one, FANFOLD_REPLICATION=1 and FANFOLD_MIN_IN_SYNC=1."
+
+
 async def create_topic(bootstrap: str, topic: str, partitions: int, settings: TopicSettings) -> bool:
     """Make the topic where it is missing; returns whether it was. An existing one is left as it is. Raises LogFailed."""
     configs = {
@@ -76,7 +79,7 @@ async def create_topic(bootstrap: str, topic: str, partitions: int, settings: To
                 raise LogFailed(
                     f"Kafka at {bootstrap} did not make the topic {topic} with {partitions} partitions, replication factor "
                     f"{settings.replication} ({error.__name__}: {next(iter(message), None)}). Nothing was changed. "
-                    "With fewer than three brokers, say so in the settings."
+                    f"{_FEWER_BROKERS}"
                 )
         await _wait_for_leaders(admin, topic)
     return True
@@ -110,7 +113,8 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, ma
     if wrong:
         raise LogFailed(
             f"The topic {topic} on Kafka at {bootstrap} has settings under which acknowledged money could be lost: "
-            f"{'; '.join(wrong)}. Nothing was written. Change the topic (kafka-configs --alter), then start again."
+            f"{'; '.join(wrong)}. Nothing was written. Change the topic (kafka-configs --alter), then start again. "
+            f"{_FEWER_BROKERS}"
         )
     return CheckedTopic(len(partitions), int(found["min.insync.replicas"]))
 

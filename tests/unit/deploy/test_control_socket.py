@@ -1,0 +1,54 @@
+"""A rebuild in the process that serves a folder: of the service that is meant, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.control_socket import ControlSocket, ask_rebuild
+from deploy.services import about_view
+
+
+@pytest.mark.parametrize(
+    ("url", "is_meant"),
+    [
+        (None, True),
+        ("http://127.0.0.1:8123", True),
+        ("http://localhost:8123/", True),
+        ("http://wallet.internal:8123", True),
+        ("http://127.0.0.1:8080", False),
+        ("http://elsewhere.example:8123", False),
+        ("http://localhost", False),
+    ],
+)
+async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
+    tmp_path: Path, url: str | None, is_meant: bool
+) -> None:
+    rebuilt: list[bool] = []
+
+    async def rebuild(accepts: bool, _send: Any, _from_snapshot: bool) -> dict[str, Any]:
+        rebuilt.append(accepts)
+        return {"switched": True}
+
+    control = ControlSocket(tmp_path, rebuild, "http://wallet.internal:8123")
+    await control.open()
+    try:
+        lines = [line async for line in ask_rebuild(tmp_path, True, False, url)]
+    finally:
+        await control.close()
+    if is_meant:
+        assert (lines, rebuilt) == ([{"result": {"switched": True}}], [True])
+    else:
+        assert rebuilt == []
+        assert "FANFOLD_URL" in lines[0]["error"]
+        assert "http://wallet.internal:8123" in lines[0]["error"]
+
+
+def test_the_view_is_named_without_a_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FANFOLD_LOG", f"file:{tmp_path}")
+    assert about_view() == f"the view of the log {tmp_path}, in the memory of the service over it"
+    monkeypatch.setenv("FANFOLD_LOG", "kafka://localhost:9092")
+    monkeypatch.setenv("FANFOLD_VIEW", "redis://me:secret@localhost:6379")
+    assert about_view() == "the view of the log kafka://localhost:9092, in redis://localhost:6379"
