@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogDamaged, LogFailed
+from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
 from write_side.contract.log.log_kafka import KafkaLog
@@ -61,8 +61,6 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     log = await _open_log(settings, writing)
     try:
         await check_partition_count(log)
-    except LogDamaged:
-        pass  # that partition stays stopped and says so; the others check the count as they fold
     except BaseException:
         await log.close()
         raise

@@ -70,7 +70,8 @@ def verify(
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
 
-    Ends with 0 when everything holds, with 1 when not, with 2 when the log cannot be read. May run beside the service.
+    Ends with 0 when everything holds, with 1 when not, with 2 when the log or a partition of it cannot be read. May run
+    beside the service.
 
     Examples:
 
@@ -80,8 +81,9 @@ def verify(
     """
     with failures_told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
-    say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if verdict.good else BROKEN)
-    raise typer.Exit(0 if verdict.good else BROKEN)
+    code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
+    say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if code == 0 else code)
+    raise typer.Exit(code)
 
 
 async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
@@ -108,10 +110,15 @@ def _told(verdict: Verdict) -> str:
         for found in verdict.partitions
         if found.begun_after is not None
     ]
-    lines.append("good: every block follows from the ones before it" if verdict.good else "BROKEN: see above")
+    lines.append(_LAST_LINES[verdict.word])
     return "\n".join(lines)
 
 
+_LAST_LINES: Final = {
+    "good": "good: every block follows from the ones before it",
+    "broken": "BROKEN: see above",
+    "unread": "NOT ALL READ: see above; what was read is good",
+}
 FIGURES: Final = ("blocks", "outcomes", "entries", "accounts", "skipped")
 
 
@@ -129,7 +136,7 @@ def sheet_of(verdict: Verdict) -> Sheet:
             found.position or "-",
             *(f"{getattr(found, name):,}" for name in FIGURES),
             found.digest,
-            "good" if found.problem is None else "BROKEN",
+            "good" if found.problem is None else "unread" if found.unread else "BROKEN",
         )
         for found in verdict.partitions
     ]
