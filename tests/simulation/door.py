@@ -44,7 +44,15 @@ class Door:
         dice = self._chance.random()
         if key.count("-") == 4:
             key = (
-                key.upper() if dice < 0.3 else f"urn:uuid:{key}" if dice < 0.5 else f"{{{key}}}" if dice < 0.6 else key
+                key.upper()
+                if dice < 0.2
+                else key.replace("-", "")
+                if dice < 0.3
+                else f"urn:uuid:{key}"
+                if dice < 0.5
+                else f"{{{key}}}"
+                if dice < 0.6
+                else key
             )
         key = self._chance.choice((key, key, f"{key} ", f"\t{key}"))
         body = {"from": command.debit, "to": command.credit, "amount": str(command.amount), "asset": command.asset}
