@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
-from write_side.contract.log.log import START, LogDamaged, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, Record
 from write_side.contract.log.log_file_folder import (
     lock_folder,
     log_folder,
@@ -113,7 +113,7 @@ class FileLog:
         def prepare() -> tuple[list[PartitionFiles], dict[int, LogFailed]]:
             count = recorded_partitions(data)
             if count is None:
-                raise LogFailed(
+                raise LogMissing(
                     f"There is no log in {log_folder(data)}. Start fanfold with this folder first, or name another one."
                 )
             opened: list[PartitionFiles] = []
