@@ -12,14 +12,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from deploy.services import open_log_to_read, snapshots_of
+from fanfold.api.malformed import Malformed
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, laid_out, say, say_next
+from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log.log import Log, LogDamaged
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.words.position import parse_positions
+from write_side.wiring import PartitionStopped
 
 BROKEN: Final = 1
 """Exit code: the log does not hold together. It says more than that nobody could be told."""
@@ -45,9 +47,27 @@ def tail(
 async def _tail(behind: dict[int, int], follow: bool) -> None:
     log = await open_log_to_read()
     try:
-        await asyncio.gather(*(_tail_partition(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
+        if any(partition >= log.partitions for partition in behind):
+            raise Malformed("position_malformed", "--after", f"names a partition that is not there: {_those_of(log)}")
+        ended = await asyncio.gather(*(_tailed(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
     finally:
         await log.close()
+    if not all(ended):
+        raise typer.Exit(UNREADABLE)
+
+
+def _those_of(log: Log) -> str:
+    return f"the log has {log.partitions}, 0 to {log.partitions - 1}" if log.partitions > 1 else "the log has one, 0"
+
+
+async def _tailed(log: Log, partition: int, behind: int, follow: bool) -> bool:
+    """Whether it came to its end: what cannot be read in one partition is told, and keeps nothing of the others."""
+    try:
+        await _tail_partition(log, partition, behind, follow)
+    except PartitionStopped as failure:
+        complain(f"fanfold: partition {partition}: {failure}")
+        return False
+    return True
 
 
 async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from fanfold.api.malformed import Malformed
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, PartitionUnavailable, Rebuilding, Unanswerable
@@ -18,7 +19,7 @@ from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.watermark import Shown
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
-from write_side.contract.words.atoms import TRANSIT, WORLD, partition_of
+from write_side.contract.words.atoms import TRANSIT, WORLD, parse_new_asset, partition_of
 from write_side.contract.words.position import Position, format_positions
 
 T = TypeVar("T")
@@ -137,9 +138,20 @@ class BalanceReader:
         return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
 
     async def system(self, asset: str, wanted: Wanted) -> list[Found]:
-        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed."""
+        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed.
+
+        Malformed, too, for an asset that is written as none is any more, unless an older log has it: nobody's balance is no zero.
+        """
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
-        return await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
+        found = await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
+        if not _anybody(found):
+            try:
+                parse_new_asset(asset)
+            except Malformed:
+                found = await _all(self._certainly(each, names) for each in found)
+                if not _anybody(found):
+                    raise
+        return found
 
     async def caught_up(self, partition: int, offset: int) -> None:
         """Wait until the view reflects everything that is in the log at this moment. Raises Unanswerable.
@@ -258,6 +270,10 @@ async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
         raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
     finally:
         asked.cancel()
+
+
+def _anybody(found: Iterable[Found]) -> bool:
+    return any(row is not None for each in found for row in each.rows)
 
 
 async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
