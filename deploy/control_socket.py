@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import structlog
+
+_log = structlog.get_logger(__name__)
+
 SOCKET_NAME = "control.sock"
 LINE_BYTES_MAX = 16 * 1024 * 1024
 """A result lists at most some thousand differences."""
@@ -34,12 +38,17 @@ class ControlSocket:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Listen. A socket file left behind by a killed process is replaced: the folder's lock says that it is ours."""
-        self._path.unlink(missing_ok=True)
+        """Listen. A socket file left behind by a killed process is replaced: the folder's lock says that it is ours.
+
+        Where none can be made (a full disk), the log says so: a command that waits for another start must stop no payment.
+        """
         mask = os.umask(0o177)
         try:
+            self._path.unlink(missing_ok=True)
             with _short(self._path) as path:
                 self._server = await asyncio.start_unix_server(self._serve, path)
+        except OSError as failure:
+            _log.warning("no rebuild here", place=str(self._path), reason=failure.strerror or str(failure))
         finally:
             os.umask(mask)
 

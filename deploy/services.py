@@ -14,6 +14,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
+from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
@@ -72,31 +73,35 @@ async def write_side(on_ready: OnReady) -> None:
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
         side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log))
-        await _serve_side(side, bound, on_ready)
+        await _serve_side(side, side.app, bound, on_ready)
 
 
 async def projector(on_ready: OnReady) -> None:
-    """Projectors and queries. Raises what ends a projector (`read_side.wiring.ProjectorStopped`), CannotListen."""
+    """Projectors and queries; they wait for a log that nobody has begun yet. Raises what ends a projector
+    (`read_side.wiring.ProjectorStopped`), LogFailed for a log that cannot be used, CannotListen."""
     settings, registry = ReadSettings(), CollectorRegistry()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
-        log = await open_log_to_read()
-        stack.push_async_callback(log.close)
         view, feed = await open_view(settings), await open_feed(settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
-        writing = WriteSettings()
-        # Over a file log the writers are on this machine, and theirs serve.
-        taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
-        side = ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
-        await _serve_side(side, bound, on_ready)
+
+        async def make(log: Log) -> ReadSide:
+            stack.push_async_callback(log.close)
+            writing = WriteSettings()
+            # Over a file log the writers are on this machine, and theirs serve.
+            taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
+            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
+
+        side = LateReadSide(open_log_to_read, make)
+        await _serve_side(side, side, bound, on_ready)
 
 
-async def _serve_side(side: WriteSide | ReadSide, bound: socket.socket, on_ready: OnReady) -> None:
+async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
     """Answer for a side that folds its log first, on loopback, until it ends."""
     address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
     await serve(
-        side.app,
+        app,
         bound,
         start=side.start,
         work=[side.run],

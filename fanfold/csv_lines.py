@@ -78,14 +78,25 @@ def records(lines: Iterable[str], separator: str) -> Iterator[Record]:
         except csv.Error as wrong:
             raise BadFile(f"Line {line} {_told(str(wrong))}") from None
         columns = len(cells) if columns is None else columns
-        for cell in cells if reader.line_num > line else ():
-            # Two quotes that lack their partners, some rows apart, make one cell of all between them.
-            if any(part.count(separator) >= columns - 1 > 0 for part in re.split(r"[\r\n]+", cell)[1:]):
-                raise BadFile(
-                    f'Line {line} opens a quote (") that goes on over whole rows. Close it, or take it away; a quote inside of a '
-                    "cell is written twice."
-                )
+        # Two quotes that lack their partners, some rows apart, make one cell of all between them.
+        if any(inner.count(separator) >= columns - 1 > 0 for inner in lines_inside(cells)):
+            raise swallowing(line)
         yield Record(line, cells)
+
+
+def lines_inside(cells: Iterable[str]) -> Iterator[str]:
+    """The lines of a file that lie inside of quoted cells, the first of each left out: it is part of the row itself."""
+    for cell in cells:
+        if "\n" in cell or "\r" in cell:
+            yield from re.split(r"[\r\n]+", cell)[1:]
+
+
+def swallowing(line: int) -> BadFile:
+    """line: of the row whose cell has whole rows in it."""
+    return BadFile(
+        f'Line {line} opens a quote (") that goes on over whole rows. Close it, or take it away; a quote inside of a cell is '
+        "written twice."
+    )
 
 
 def _told(error: str) -> str:

@@ -16,13 +16,15 @@ from typing import Final, NamedTuple
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
 from fanfold.api.requests import Open, Transfer
-from fanfold.csv_lines import BadFile, Record
+from fanfold.csv_lines import BadFile, Record, lines_inside, swallowing
 
 TRANSACTION: Final = "transaction"
 ACCOUNT: Final = "account"
 AMOUNT: Final = "amount"
 ID: Final = "id"
 READ: Final = (TRANSACTION, ACCOUNT, AMOUNT, ID)
+_NEEDED: Final = 3
+"""Cells of a row: the transaction, or its id, the account and the amount."""
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
 WORLD: Final = "@world"
@@ -86,6 +88,8 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
     heading = _heading(next(source, Record(1, [])).cells, separator)
     seen = _Seen(ID in heading, terms)
     for line, raw in source:
+        if any(_is_row(inner, separator) for inner in lines_inside(raw)):
+            raise swallowing(line)
         if len(raw) != len(heading):
             blank = not any(cell.strip() for cell in raw)
             told = "is blank" if blank else f"has {len(raw)} columns, the heading {len(heading)}"
@@ -106,6 +110,19 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
             yield Skipped(line, "transaction_missing", f"has nothing in its column `{TRANSACTION}`")
         else:
             yield seen.row(line, raw, cells, amount)
+
+
+def _is_row(inner: str, separator: str) -> bool:
+    """Whether a line inside of a cell would be a row, a short one too: as many cells as a row needs, one of them a number.
+
+    Taken for text by mistake, it would be lost without a word; a note of several lines hardly ever looks so.
+    """
+    cells = inner.split(separator)
+    return len(cells) >= _NEEDED and any(_is_number(cell) for cell in cells)
+
+
+def _is_number(cell: str) -> bool:
+    return any(c.isdigit() for c in cell) and not any(c.isalpha() for c in cell)
 
 
 def _amount(line: int, text: str, terms: Terms) -> int:
@@ -138,7 +155,12 @@ class _Seen:
         account, asset, floor = cells[ACCOUNT], self._terms.asset, self._terms.floor
         opening = None if account in self._opened else Open(account, asset, floor)
         self._opened.add(account)
-        key = (cells[ID],) if self.named else (_unpadded(cells.get(TRANSACTION, "")), account, str(amount), asset)
+        # An id is known as the id that it is: two spellings of one UUID would be one transfer, and one row would move nothing.
+        key = (
+            (given_id(cells[ID]),)
+            if self.named
+            else (_unpadded(cells.get(TRANSACTION, "")), account, str(amount), asset)
+        )
         besides = None if self.named else _besides(cells)
         transaction = _digest(key, 16)
         before, before_besides = self._first.setdefault(transaction, (line, besides))
@@ -148,7 +170,7 @@ class _Seen:
                 "it means something else. Nothing was imported."
             )
         self._counts[transaction] += 1
-        now = given_id(cells[ID]) if self.named else row_id(key, self._counts[transaction])
+        now = key[0] if self.named else row_id(key, self._counts[transaction])
         former = self._former_id(raw)
         id, other = (former, now) if self._terms.former and former is not None else (now, former)
         metadata = None if besides is None or self._terms.former else {BESIDES: besides}

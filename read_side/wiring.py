@@ -16,6 +16,7 @@ from read_side.ask.health import Health
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
@@ -40,6 +41,7 @@ from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.state import State
 
 __all__ = [
+    "OPENING",
     "CannotRebuild",
     "Did",
     "Happened",
@@ -50,6 +52,7 @@ __all__ = [
     "Step",
     "Verdict",
     "document_of",
+    "doors_without_log",
     "events_of",
     "explain",
     "explain_records",
@@ -59,6 +62,9 @@ __all__ = [
     "verify_log",
     "word",
 ]
+
+OPENING = no_log_yet.OPENING
+doors_without_log = no_log_yet.create_app
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""

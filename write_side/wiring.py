@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogDamaged, LogFailed
+from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
 from write_side.contract.log.log_kafka import KafkaLog
@@ -64,9 +64,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     """
     log = await _open_log(settings, writing)
     try:
+        _check_setting(settings, log)
         await check_partition_count(log)
-    except LogDamaged:
-        pass  # that partition stays stopped and says so; the others check the count as they fold
     except BaseException:
         await log.close()
         raise
@@ -87,22 +86,27 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
             return await FileLog.open_read_only(folder)
         return await FileLog.open(folder, settings.partitions or recorded_partitions(folder) or 1)
     if scheme == "kafka":
-        log = await KafkaLog.open(
+        return await KafkaLog.open(
             rest.removeprefix("//"),
             f"{settings.topic}.events",
             create_partitions=(settings.partitions or 1) if writing else None,
             replication=settings.replication,
             min_in_sync=settings.min_in_sync,
         )
-        if settings.partitions not in (None, log.partitions):
-            await log.close()
-            raise LogFailed(
-                f"The topic {settings.topic}.events has {log.partitions} partitions, and FANFOLD_PARTITIONS is "
-                f"{settings.partitions}. Accounts are dealt to partitions by that count, so another one would lose sight of "
-                f"their money. Nothing was started. Set FANFOLD_PARTITIONS={log.partitions}, or leave it out."
-            )
-        return log
     raise ValueError(f"FANFOLD_LOG must start with file: or kafka:, not {scheme}:")
+
+
+def _check_setting(settings: WriteSettings, log: Log) -> None:
+    """Raises LogFailed when the settings say another number of partitions than the log has, also where it is only read."""
+    if settings.partitions in (None, log.partitions):
+        return
+    kafka = settings.log_address.startswith("kafka:")
+    place = f"topic {settings.topic}.events" if kafka else f"log in {settings.log_address.removeprefix('file:')}"
+    raise LogFailed(
+        f"The {place} has {log.partitions} partitions, and FANFOLD_PARTITIONS is {settings.partitions}. Accounts are dealt to "
+        "partitions by that count, so another one would lose sight of their money. Nothing was started. Set "
+        f"FANFOLD_PARTITIONS={log.partitions}, or leave it out."
+    )
 
 
 def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:

@@ -42,7 +42,7 @@ KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-k
 
 _KEY: Final = re.compile(rf"{grammar.KEY}\Z", re.ASCII)
 _UUID_KEY: Final = re.compile(
-    rf"(?:urn:uuid:(?!\{{)|(\{{)|)({grammar.UUID})(?(1)\}})\Z",
+    rf"(?:urn:uuid:(?!\{{)|(\{{)|)({grammar.UUID}|[0-9a-f]{{32}})(?(1)\}})\Z",
     re.ASCII | re.IGNORECASE,
 )
 DRY_RUN: Final = "dry_run"
@@ -124,9 +124,10 @@ def id_of_key(key: str) -> str:
     if not _KEY.match(key):
         raise Malformed("idempotency_key_malformed", "Idempotency-Key", "must be 1 to 255 printable ASCII characters")
     if found := _UUID_KEY.match(key):
-        if found[2].lower() in grammar.NIL_AND_MAX:
+        id = found[2] if "-" in found[2] else str(uuid.UUID(found[2]))
+        if id.lower() in grammar.NIL_AND_MAX:
             raise Malformed("idempotency_key_malformed", "Idempotency-Key", ID_SAYS)
-        return found[2]
+        return id
     return str(uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}"))
 
 

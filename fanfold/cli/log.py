@@ -12,8 +12,9 @@ import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
 from deploy.services import open_log_to_read, snapshots_of
+from fanfold.api.malformed import Malformed
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, laid_out, say, say_next
+from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
 from read_side.wiring import Verdict, events_of, verify_log
@@ -21,6 +22,7 @@ from write_side.contract.log.log import Log, LogDamaged
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.words.position import parse_positions
+from write_side.wiring import PartitionStopped
 
 BROKEN: Final = 1
 """Exit code: the log does not hold together. It says more than that nobody could be told."""
@@ -46,9 +48,27 @@ def tail(
 async def _tail(behind: dict[int, int], follow: bool) -> None:
     log = await open_log_to_read()
     try:
-        await asyncio.gather(*(_tail_partition(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
+        if any(partition >= log.partitions for partition in behind):
+            raise Malformed("position_malformed", "--after", f"names a partition that is not there: {_those_of(log)}")
+        ended = await asyncio.gather(*(_tailed(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
     finally:
         await log.close()
+    if not all(ended):
+        raise typer.Exit(UNREADABLE)
+
+
+def _those_of(log: Log) -> str:
+    return f"the log has {log.partitions}, 0 to {log.partitions - 1}" if log.partitions > 1 else "the log has one, 0"
+
+
+async def _tailed(log: Log, partition: int, behind: int, follow: bool) -> bool:
+    """Whether it came to its end: what cannot be read in one partition is told, and keeps nothing of the others."""
+    try:
+        await _tail_partition(log, partition, behind, follow)
+    except PartitionStopped as failure:
+        complain(f"fanfold: partition {partition}: {failure}")
+        return False
+    return True
 
 
 async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -> None:
@@ -71,7 +91,8 @@ def verify(
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
 
-    Ends with 0 when everything holds, with 1 when not, with 2 when the log cannot be read. May run beside the service.
+    Ends with 0 when everything holds, with 1 when not, with 2 when the log or a partition of it cannot be read. May run
+    beside the service.
 
     Examples:
 
@@ -81,11 +102,10 @@ def verify(
     """
     with failures_told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
-    say(
-        json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot),
-        code=NOT_TOLD if verdict.good else BROKEN,
-    )
-    raise typer.Exit(0 if verdict.good else BROKEN)
+    code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
+    told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot)
+    say(told, code=NOT_TOLD if code == 0 else code)
+    raise typer.Exit(code)
 
 
 def progress_figures() -> tuple[ProgressColumn, ...]:
@@ -121,10 +141,15 @@ def _told(verdict: Verdict, from_snapshot: bool) -> str:
         if from_snapshot
     ]
     read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
-    lines.append(f"good: {read} follows from the ones before it" if verdict.good else "BROKEN: see above")
+    lines.append(_LAST_LINES[verdict.word].format(read=read))
     return "\n".join(lines)
 
 
+_LAST_LINES: Final = {
+    "good": "good: {read} follows from the ones before it",
+    "broken": "BROKEN: see above",
+    "unread": "NOT ALL READ: see above; what was read is good",
+}
 FIGURES: Final = ("blocks", "outcomes", "entries", "accounts", "skipped")
 
 
@@ -142,7 +167,7 @@ def sheet_of(verdict: Verdict) -> Sheet:
             found.position or "-",
             *(f"{getattr(found, name):,}" for name in FIGURES),
             found.digest,
-            "good" if found.problem is None else "BROKEN",
+            "good" if found.problem is None else "unread" if found.unread else "BROKEN",
         )
         for found in verdict.partitions
     ]

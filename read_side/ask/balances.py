@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
+from fanfold.api.malformed import Malformed
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
@@ -26,7 +27,7 @@ from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.watermark import Shown
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
-from write_side.contract.words.atoms import TRANSIT, WORLD, partition_of
+from write_side.contract.words.atoms import TRANSIT, WORLD, parse_new_asset, partition_of
 from write_side.contract.words.position import Position, format_positions
 
 T = TypeVar("T")
@@ -147,20 +148,22 @@ class BalanceReader:
         return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
 
     async def system(self, asset: str, wanted: Wanted, partitions: Sequence[int] | None = None) -> list[Found]:
-        """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached, Malformed; Unanswerable, which
-        names every partition that cannot be read: a sum that leaves some out is told only to who asked for the others."""
+        """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached; Unanswerable, which names every
+        partition that cannot be read: a sum that leaves some out is told only to who asked for the others.
+
+        Raises Malformed for an asset that is written as none is any more, unless an older log has it: no balance is not zero.
+        """
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
-
-        async def read(partition: int) -> Found | Unanswerable:
+        chosen = range(self.partitions) if partitions is None else partitions
+        found = await _of_each([self._wanted(p, names, wanted) for p in chosen])
+        if not _anybody(found):
             try:
-                return await self._wanted(partition, names, wanted)
-            except Unanswerable as failure:
-                return failure
-
-        answers = await _all(read(p) for p in (range(self.partitions) if partitions is None else partitions))
-        if failed := [answer for answer in answers if isinstance(answer, Unanswerable)]:
-            raise of_several(failed)
-        return [answer for answer in answers if isinstance(answer, Found)]
+                parse_new_asset(asset)
+            except Malformed:
+                found = await _of_each([self._certainly(each, names) for each in found])
+                if not _anybody(found):
+                    raise
+        return found
 
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what
@@ -293,6 +296,25 @@ async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
         raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
     finally:
         asked.cancel()
+
+
+def _anybody(found: Iterable[Found]) -> bool:
+    return any(row is not None for each in found for row in each.rows)
+
+
+async def _of_each(questions: Iterable[Coroutine[Any, Any, Found]]) -> list[Found]:
+    """All answers. Raises Unanswerable, which names every partition that has none, or any other failure."""
+
+    async def one(question: Coroutine[Any, Any, Found]) -> Found | Unanswerable:
+        try:
+            return await question
+        except Unanswerable as failure:
+            return failure
+
+    answers = await _all([one(question) for question in questions])
+    if failed := [answer for answer in answers if isinstance(answer, Unanswerable)]:
+        raise of_several(failed)
+    return [answer for answer in answers if isinstance(answer, Found)]
 
 
 async def _all(questions: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

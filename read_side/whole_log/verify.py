@@ -16,7 +16,7 @@ import numpy as np
 from blake3 import blake3
 
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogDamaged, Record
+from write_side.contract.log.log import Log, LogDamaged, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.replay import Replay, size_of
@@ -31,6 +31,7 @@ Progress = Callable[[int], None]
 class PartitionVerdict:
     """What was found in one partition. `problem` is None when everything held; `position` is the last good block.
 
+    unread: the problem is that the rest cannot be read now, which says nothing about it.
     begun_after: the block of the snapshot that was begun at, None when every block was read.
     """
 
@@ -44,6 +45,7 @@ class PartitionVerdict:
     digest: str = ""
     problem: str | None = None
     begun_after: str | None = None
+    unread: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,19 @@ class Verdict:
     def good(self) -> bool:
         return self.problem is None and all(found.problem is None for found in self.partitions)
 
+    @property
+    def word(self) -> str:
+        """`good`, `broken`, or `unread`: nothing is broken in what could be read, and that was not all."""
+        if self.good:
+            return "good"
+        unread = self.problem is None and all(found.unread for found in self.partitions if found.problem is not None)
+        return "unread" if unread else "broken"
+
     def document(self) -> dict[str, Any]:
         """For `--json`. `digest` is BLAKE3 over the partitions' digests in order."""
         digest = blake3("".join(found.digest for found in self.partitions).encode()).hexdigest()
         return {
-            "verdict": "good" if self.good else "broken",
+            "verdict": self.word,
             "problem": self.problem,
             "partitions": len(self.partitions),
             "blocks": sum(found.blocks for found in self.partitions),
@@ -75,7 +85,7 @@ class Verdict:
 async def verify(
     log: Log, progress: Progress = lambda outcomes: None, snapshots: Snapshots | None = None, *, begin: bool = True
 ) -> Verdict:
-    """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when it cannot be read.
+    """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
 
     snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
     instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
@@ -83,6 +93,8 @@ async def verify(
     found = await asyncio.gather(
         *(_verify_partition(log, p, progress, snapshots, begin) for p in range(log.partitions))
     )
+    if all(each.unread for each in found):
+        raise LogFailed(found[0].problem)
     return Verdict(list(found))
 
 
@@ -103,6 +115,8 @@ async def _verify_partition(
             await snapshots.require_blocks(partition)
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
+    except LogFailed as failed:
+        found.problem, found.unread = str(failed), True
     if replay.state.chained.sequence >= 0:
         found.position = str(Position(partition, replay.state.chained.sequence))
     found.accounts = replay.state.count

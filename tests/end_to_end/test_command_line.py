@@ -9,6 +9,10 @@ import aiohttp
 import pytest
 
 from tests.end_to_end import load, processes
+from tests.unit.read_side.block_maker import BlockMaker, opened
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_folder import partition_folder, segment_path
+from write_side.contract.words.atoms import partition_of
 
 
 async def _fill(address: str) -> None:
@@ -97,6 +101,29 @@ async def test_a_folder_without_a_log_is_a_sentence_not_a_traceback(tmp_path: Pa
     code, out, errors = await processes.command(*arguments, environment=load.folder_of(tmp_path))
     assert (code, out) == (2, "")
     assert "There is no log in" in errors
+    assert "Traceback" not in errors
+
+
+async def test_tail_says_that_a_partition_is_not_there_and_what_cannot_be_read_of_one_that_is(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path)
+    log = await FileLog.open(tmp_path, 2)
+    names = [next(name for name in map(str, range(64)) if partition_of(name, 2) == p) for p in range(2)]
+    for partition in range(2):
+        await BlockMaker(log, partition).append(opened(names[partition]))
+    await log.close()
+    code, out, errors = await processes.command("tail", "--no-follow", "--after", "7:1", environment=environment)
+    assert (code, out) == (2, "")
+    assert "--after: names a partition that is not there: the log has 2, 0 to 1" in errors
+    segment = segment_path(partition_folder(tmp_path, 0), 0)
+    segment.rename(tmp_path / "aside")
+    segment.mkdir()
+    code, out, errors = await processes.command("tail", "--no-follow", environment=environment)
+    assert code == 2
+    assert [json.loads(line)["position"].split(":")[0] for line in out.splitlines()] == ["1"]
+    assert "partition 0: The log in" in errors
+    code, out, errors = await processes.command("verify", environment=environment)
+    assert code == 2
+    assert "NOT ALL READ" in out
     assert "Traceback" not in errors
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from tests.ports.log_adapters import block, taken
 from write_side.contract.block.block import HEADER_BYTES
-from write_side.contract.log.log import START, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogUnsynced, Record
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import partition_folder, segment_offsets, segment_path
 
@@ -216,8 +216,14 @@ async def test_a_disk_that_cannot_sync_the_last_frame_again_keeps_the_log_shut(t
     def broken(descriptor: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
+    log = await FileLog.open(tmp_path, sync=broken)
     with pytest.raises(LogFailed, match="Input/output error"):
-        await FileLog.open(tmp_path, sync=broken)
+        await contents(log)
+    with pytest.raises(LogFailed, match="Input/output error"):
+        await log.append(0, block(1))
+    with pytest.raises(LogFailed, match="Input/output error"):
+        await log.resume(0)
+    await log.close()
     assert await reopened(tmp_path) == [block(0)]
 
 
@@ -292,6 +298,118 @@ async def test_an_append_whose_caller_went_away_is_finished_and_the_next_goes_be
     await log.append(0, block(1))
     assert await contents(log) == [block(0), block(1)]
     await log.close()
+
+
+# --- a partition whose files cannot be opened
+
+
+@contextmanager
+def away(path: Path, *, behind: str) -> Iterator[None]:
+    """A file that cannot be opened, or a folder that cannot be read, for root too: something else lies in its place."""
+    aside = path.with_name("aside")
+    path.rename(aside)
+    match behind:
+        case "a folder":
+            path.mkdir()
+        case "a file":
+            path.touch()
+    try:
+        yield
+    finally:
+        if path.exists():
+            path.rmdir() if path.is_dir() else path.unlink()
+        aside.rename(path)
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("what", ["the segment is a folder", "the folder is a file", "the folder is not there"])
+async def test_what_keeps_one_partition_shut_is_its_own_and_passes(tmp_path: Path, what: str, read_only: bool) -> None:
+    log = await FileLog.open(tmp_path, 3)
+    for partition in range(3):
+        await log.append(partition, block(0, partition=partition))
+    await log.close()
+    folder = partition_folder(tmp_path, 1)
+    is_segment = what == "the segment is a folder"
+    behind = {"the segment is a folder": "a folder", "the folder is a file": "a file", "the folder is not there": ""}
+    with away(segment_path(folder, 0) if is_segment else folder, behind=behind[what]):
+        log = await (FileLog.open_read_only(tmp_path) if read_only else FileLog.open(tmp_path))
+        assert list(await log.troubles()) == [1]
+        for refused in (log.read(1), log.tail(1)):
+            with pytest.raises(LogFailed, match=r"p00001 cannot be used: .*nothing is lost") as failed:
+                await anext(refused)
+            assert not isinstance(failed.value, LogDamaged)
+        for asked in (log.end(1), log.fetch(1, 0)):
+            with pytest.raises(LogFailed, match="cannot be used"):
+                await asked
+        if not read_only:
+            for asked_to_write in (log.append(1, block(1, partition=1)), log.resume(1)):
+                with pytest.raises(LogFailed, match="cannot be used"):
+                    await asked_to_write
+        for partition in (0, 2):
+            assert [bytes(r.data) async for run in log.read(partition) for r in run] == [block(0, partition=partition)]
+            if not read_only:
+                await log.append(partition, block(1, partition=partition))
+    if not read_only:
+        await log.resume(1)
+        await log.append(1, block(1, partition=1))
+    assert bytes((await anext(log.read(1)))[0].data) == block(0, partition=1)
+    assert await log.troubles() == {}
+    await log.close()
+
+
+async def test_a_disk_that_is_full_at_the_start_keeps_the_partition_shut_until_it_has_room(tmp_path: Path) -> None:
+    await write(tmp_path, block(0))
+    with segment(tmp_path).open("ab") as torn:
+        torn.write(block(1)[:40])
+    aside = partition_folder(tmp_path, 0) / f"{len(block(0)):020d}.torn.new"
+    aside.symlink_to("/dev/full")
+    log = await FileLog.open(tmp_path)
+    assert "No space left on device" in str(log.failures[0])
+    with pytest.raises(
+        LogFailed, match=r"No space left on device\. .* Free space\. A service that runs tries it again"
+    ):
+        await log.resume(0)
+    aside.unlink()
+    await log.resume(0)
+    await log.append(0, block(1))
+    assert await contents(log) == [block(0), block(1)]
+    await log.close()
+
+
+async def test_readers_go_on_with_what_is_good_while_the_disk_is_too_full_to_take_the_partition_up_again(
+    tmp_path: Path,
+) -> None:
+    log = await FileLog.open(tmp_path, 1)
+    await log.append(0, block(0))
+    with largest_file(len(block(0)) + 40), pytest.raises(LogFailed):
+        await log.append(0, block(1, 5))
+    (partition_folder(tmp_path, 0) / f"{len(block(0)):020d}.torn.new").symlink_to("/dev/full")
+    with pytest.raises(LogFailed, match="No space left"):
+        await log.resume(0)
+    assert await contents(log) == [block(0)]
+    with pytest.raises(LogFailed, match="No space left"):
+        await log.append(0, block(1))
+    await log.close()
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("name", ["copy of 0.segment", "0.segment", "\u0660" * 20 + ".segment"])
+async def test_a_file_that_is_no_segment_is_named_and_left_alone(
+    tmp_path: Path, name: str, read_only: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    await write(tmp_path, block(0))
+    stray = partition_folder(tmp_path, 0) / name
+    stray.write_bytes(block(7))
+    assert await reopened(tmp_path, read_only=read_only) == [block(0)]
+    assert stray.read_bytes() == block(7)
+    assert name in caplog.text
+
+
+async def test_who_holds_the_folder_need_not_fit_on_the_disk(tmp_path: Path) -> None:
+    await write(tmp_path, block(0))
+    (tmp_path / "lock").unlink()
+    (tmp_path / "lock").symlink_to("/dev/full")
+    assert await reopened(tmp_path) == [block(0)]
 
 
 # --- the folder
@@ -511,6 +629,18 @@ async def test_a_read_only_tail_crosses_segments(tmp_path: Path) -> None:
             assert (record.offset, bytes(record.data)) == (offset, block(sequence, sequence % 5))
     await reader.close()
     await writer.close()
+
+
+async def test_a_read_only_reader_that_finds_no_descriptor_at_a_new_segment_goes_on_later(tmp_path: Path) -> None:
+    log = await FileLog.open(tmp_path, 1, segment_bytes=1)
+    await log.append(0, block(0))
+    reader = await FileLog.open_read_only(tmp_path)
+    await log.append(0, block(1))
+    with no_descriptor_left(), pytest.raises(LogFailed, match="Too many open files"):
+        await contents(reader)
+    assert await contents(reader) == [block(0), block(1)]
+    await reader.close()
+    await log.close()
 
 
 async def test_a_read_only_reader_waits_for_the_rest_of_a_frame(tmp_path: Path) -> None:

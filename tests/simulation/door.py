@@ -41,11 +41,9 @@ class Door:
         key = self._keys.get(command.id)
         if key is None:
             return command
-        dice = self._chance.random()
         if key.count("-") == 4:
-            key = (
-                key.upper() if dice < 0.3 else f"urn:uuid:{key}" if dice < 0.5 else f"{{{key}}}" if dice < 0.6 else key
-            )
+            bare = key.replace("-", "")
+            key = self._chance.choice((key, key, key.upper(), bare, f"urn:uuid:{key}", f"{{{key}}}", f"{{{bare}}}"))
         key = self._chance.choice((key, key, f"{key} ", f"\t{key}"))
         body = {"from": command.debit, "to": command.credit, "amount": str(command.amount), "asset": command.asset}
         read = command_of(transfer_body(body, key)[0])

@@ -1,7 +1,8 @@
 """Many commands in one request: lines of JSON or an Arrow stream in, as many results out, in the same order.
 
 What a line that cannot be read means for the others is the mode's to say, as if the ledger had refused it: nothing
-(`continue`), that those behind it are not run (`stop`), or that none is (`atomic`).
+(`continue`), that those behind it are not run (`stop`), or that none is (`atomic`). Those are asked for all the same: what ran
+before, by whatever request, is told as it was.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Final, Protocol
 from prometheus_client import CollectorRegistry, Histogram
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.problems import problem_document
 from fanfold.api.reading import batch_line, plain_transfer
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
@@ -22,13 +22,12 @@ from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malforme
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
-from write_side.contract.words.atoms import format_transfer_id
 from write_side.doors.arrow_batch import decode_arrow
 from write_side.doors.asked_commands import command_of
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Command, Mode, OpenAccount
+from write_side.ledger.commands.commands import Command, Mode
 
 BYTES_A_TURN: Final = 32 * 1024
 """What is parsed of a batch before other requests get a turn: some 1 ms of short lines and of 32 legs alike."""
@@ -49,9 +48,15 @@ class BatchIntake(Protocol):
     """What this door needs of `write_side/intake/intake.py`."""
 
     async def submit(
-        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+        self,
+        commands: Sequence[Command],
+        mode: Mode = Mode.CONTINUE,
+        wait_s: float | None = None,
+        runs: int | None = None,
     ) -> list[Answer]:
         """One answer per command, in order, from the log; `wait_s`: how long to wait for those across partitions.
+
+        runs: how many of the first may be run; None: all. The others are told what became of them before, or that they were not.
 
         Raises Overloaded, Stopping and OutcomeUnknown, and Malformed for an atomic batch that cannot be one.
         """
@@ -100,9 +105,9 @@ class BatchDoor:
     async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
         lines = _lines(body)
         self._metrics.batch(len(lines))
-        items = _kept_back(await _parse(lines), mode)
+        items = await _parse(lines)
         commands = [item for item in items if not isinstance(item, dict)]
-        answers = iter(await self._intake.submit(commands, mode, wait_s) if commands else ())
+        answers = iter(await self._intake.submit(commands, mode, wait_s, _runs(items, mode)) if commands else ())
         return Response(200, NDJSON, await _render(items, answers))
 
     async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
@@ -158,22 +163,12 @@ def _item(line: bytes) -> Command:
     return command_of(plain_transfer(line) or batch_line(parse_object(line)))
 
 
-def _kept_back(items: list[Command | Document], mode: Mode) -> list[Command | Document]:
-    """The same with a refusal for each command that must not run because another line cannot be read."""
+def _runs(items: Sequence[Command | Document], mode: Mode) -> int | None:
+    """How many of the commands may be run, for another line cannot be read; None: all."""
     unread = next((number for number, item in enumerate(items) if isinstance(item, dict)), None)
     if unread is None or mode is Mode.CONTINUE:
-        return items
-    word, first = ("not_run", unread) if mode is Mode.STOP else ("batch_refused", 0)
-    return [
-        item if number < first or isinstance(item, dict) else _not_taken(word, item)
-        for number, item in enumerate(items)
-    ]
-
-
-def _not_taken(word: str, command: Command) -> Document:
-    if isinstance(command, OpenAccount):
-        return problem_document(word, account=command.account)
-    return problem_document(word, id=format_transfer_id(command.id))
+        return None
+    return unread if mode is Mode.STOP else 0
 
 
 async def _render(items: list[Command | Document], answers: Iterator[Answer]) -> bytes:

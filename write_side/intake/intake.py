@@ -88,10 +88,16 @@ class Intake:
         self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def submit(
-        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+        self,
+        commands: Sequence[Command],
+        mode: Mode = Mode.CONTINUE,
+        wait_s: float | None = None,
+        runs: int | None = None,
     ) -> list[Answer]:
         """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
 
+        runs: how many of the first may be run, where the mode is not `continue`; None: all. The others are not run, as behind or
+        beside a line that was refused: what became of them before is told.
         wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded, PartitionUnavailable
         or Stopping when none was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
         """
@@ -116,7 +122,9 @@ class Intake:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
         if mode is Mode.STOP:
-            return await self._in_order(routed, until_s)
+            return await self._in_order(routed, until_s, len(routed) if runs is None else runs)
+        if mode is Mode.ATOMIC and runs == 0:
+            return await self._none_run(routed, "batch_refused", until_s)
         if mode is Mode.ATOMIC:
             self._refuse_unless_atomic(routed)
             if any(line.refusal is not None for line in routed):
@@ -206,15 +214,18 @@ class Intake:
         if len({line.home for line in routed}) > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
 
-    async def _in_order(self, routed: list[_Routed], until_s: float) -> list[Answer]:
-        """One run of lines after the other: those that one partition decides at once make a run, any other is one alone."""
+    async def _in_order(self, routed: list[_Routed], until_s: float, runs: int) -> list[Answer]:
+        """One run of lines after the other: those that one partition decides at once make a run, any other is one alone.
+        runs: how many of the first may be run."""
         answers: list[Answer] = []
         at = 0
         while at < len(routed):
-            if any(answer.status >= 400 for answer in answers):
+            if at == runs or any(answer.status >= 400 for answer in answers):
                 try:
                     answers += await self._none_run(routed[at:], "not_run", until_s)
                 except (Overloaded, PartitionUnavailable) as refusal:
+                    if not answers:
+                        raise
                     raise OutcomeUnknown from refusal  # what came before has run
                 break
             reverse = routed[at].command
@@ -223,7 +234,7 @@ class Intake:
                     home, reverse = await self._subjects.reversal(reverse)
                     routed[at] = routed[at]._replace(home=home, command=reverse)
                 end = at + 1
-                while end < len(routed) and self._hangs_on(routed[at], routed[end]):
+                while end < runs and self._hangs_on(routed[at], routed[end]):
                     end += 1
                 end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
@@ -355,8 +366,8 @@ class Intake:
         outcomes: list[BatchOutcome] = []
         for start, stop in itertools.pairwise(bounds):
             if outcomes and outcomes[-1].refused:
-                outcomes.append(BatchOutcome.not_run(stop - start))
-                continue
+                outcomes.append(await self._columns_not_run(batch.slice(start, len(batch)), until_s))
+                break
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
             try:
@@ -368,10 +379,22 @@ class Intake:
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 
+    async def _columns_not_run(self, batch: CommandBatch, until_s: float) -> BatchOutcome:
+        """Rows behind a refused one: those that ran before, by whatever request, get their outcome again."""
+        commands = transfers_of(batch)
+        routed = [await self._routed(command, False) for command in commands]
+        try:
+            return BatchOutcome.told(await self._none_run(routed, "not_run", until_s))
+        except (Overloaded, PartitionUnavailable) as refusal:
+            raise OutcomeUnknown from refusal  # what came before has run
+
 
 def _not_run(command: Command, word: str) -> Answer:
-    id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
-    return Answer(PROBLEMS[word].status, problem_document(word, id=id16, result="refused"))
+    if isinstance(command, OpenAccount):
+        document = problem_document(word, account=command.account, result="refused")
+    else:
+        document = problem_document(word, id=format_transfer_id(command.id), result="refused")
+    return Answer(PROBLEMS[word].status, document)
 
 
 def _turns(commands: Sequence[Command]) -> list[int]:

@@ -45,14 +45,6 @@ class BatchOutcome(NamedTuple):
         return BatchOutcome(*(column[order] for column in BatchOutcome.joined(parts)))
 
     @staticmethod
-    def not_run(n: int) -> BatchOutcome:
-        """Of lines that were not run because of an earlier one."""
-        code = Code.NOT_RUN
-        return BatchOutcome(
-            np.full(n, _STATUSES[code], np.uint16), np.full(n, _WORDS[code], object), np.full(n, "", object)
-        )
-
-    @staticmethod
     def told(answers: Sequence[Answer]) -> BatchOutcome:
         """Of answers given one by one."""
         columns = zip(*map(_told, answers), strict=True)

@@ -142,6 +142,7 @@ class Partition:
         with suppress(LogFailed):  # if it matters, the fold says so
             self._progress.end = await self._log.end(self.number)
         if isinstance(part, Follower) or self.relay is None:
+            await self._log.resume(self.number)  # files that could not be opened when the log was may be there by now
             await part.start()
             self._serve()
             await part.run()

@@ -89,8 +89,13 @@ class StubWallet:
         self.stopping = False
 
     async def submit(
-        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+        self,
+        commands: Sequence[Command],
+        mode: Mode = Mode.CONTINUE,
+        wait_s: float | None = None,
+        runs: int | None = None,
     ) -> list[Answer]:
+        assert runs is None
         self.block += 1
         self.commands += commands
         self.modes.append(mode)

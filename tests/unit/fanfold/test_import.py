@@ -222,6 +222,8 @@ def test_a_malformed_row_is_mended_under_its_own_transaction(wallet: StubWallet,
     assert wallet.state("a")["posted"] == "300"
 
 
+UUID_ID = "0a970f3e-7b1a-4c3e-8a2b-1234567890ab"
+
 BAD: dict[str, tuple[str | bytes, str]] = {
     "an unclosed quote": (
         'transaction,account,amount,note\nt1,u1,100,ok\nt2,u2,200,"unfinished\nt3,u3,300,ok\n',
@@ -234,6 +236,18 @@ BAD: dict[str, tuple[str | bytes, str]] = {
     "one row between two such quotes": (
         'transaction,account,amount,note\nt1,u1,100,"x\nt3,u3,300,"\n',
         'Line 2 opens a quote (") that goes on over whole rows',
+    ),
+    "short rows between two such quotes": (
+        'transaction,account,amount,note\nt1,u1,100,"unfinished\nt2,u2,200\nt3,u3,300"\nt4,u4,400,x\n',
+        'Line 2 opens a quote (") that goes on over whole rows',
+    ),
+    "one id in two spellings": (
+        f"id,account,amount\n{UUID_ID},a,7\n{UUID_ID.upper()},a,7\n",
+        "Lines 2 and 3 have the same `id`",
+    ),
+    "one id with hyphens and without": (
+        f"id,account,amount\n{UUID_ID},a,7\n{{{UUID_ID.replace('-', '')}}},b,9\n",
+        "Lines 2 and 3 have the same `id`",
     ),
     "a text behind a quote": (
         'transaction,account,amount\n1,"a"b,1\n',

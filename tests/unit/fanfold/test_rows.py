@@ -180,6 +180,18 @@ def test_any_bytes_are_records_or_a_sentence(raw: bytes) -> None:
     assert all(record.line >= 1 for record in found)
 
 
+@pytest.mark.parametrize("note", ["Dear Bob,\nthanks, and see you, on 5 May", "a\nb\nc", "a\r\nPaid, 7", "x\n\n,,"])
+def test_a_note_of_several_lines_is_a_note(note: str) -> None:
+    (row,) = _rows(["1", "a", note, "7"])
+    assert isinstance(row, Row)
+
+
+@pytest.mark.parametrize("note", ["x\n2,a,d,7", "x\n2,a,7", "x\r2,a,7\rmore", "x\n2,a,-7.50", "x\nA2,a,USD,1,000"])
+def test_a_row_inside_of_a_cell_is_not_swallowed_in_silence(note: str) -> None:
+    with pytest.raises(BadFile, match=r"Line 2 opens a quote .* whole rows"):
+        _rows(["1", "a", note, "7"])
+
+
 def test_a_uuid_in_a_column_of_ids_is_the_id() -> None:
     (row,) = _rows([str(uuid.UUID(int=7 << 76)), "a", "7"], heading=["id", "account", "amount"])
     assert isinstance(row, Row)

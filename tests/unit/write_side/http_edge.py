@@ -96,7 +96,11 @@ class MemoryIntake:
         return [command for submission in self.submissions for command in submission]
 
     async def submit(
-        self, commands: Sequence[Command], mode: Mode = Mode.CONTINUE, wait_s: float | None = None
+        self,
+        commands: Sequence[Command],
+        mode: Mode = Mode.CONTINUE,
+        wait_s: float | None = None,
+        runs: int | None = None,
     ) -> list[Answer]:
         if self.failure is not None:
             raise self.failure
@@ -104,10 +108,14 @@ class MemoryIntake:
         assert wait_s is None or 0 <= wait_s <= WAIT_SECONDS_MAX
         for command in commands:
             check_command(command)
-        self.submissions.append(list(commands))
+        taken = list(commands[:runs])
+        if taken:
+            self.submissions.append(taken)
         self.modes.append(mode)
         self.waits.append(wait_s)
-        return [self._answer(command) for command in commands]
+        return [self._answer(command) for command in taken] + [
+            _not_run(command, mode) for command in commands[len(taken) :]
+        ]
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
         if self.failure is not None:
@@ -183,6 +191,13 @@ class MemoryIntake:
 
 def _told(id: bytes, result: str, status: int = 201, **more: object) -> Answer:
     return Answer(status, {"id": format_transfer_id(id), "result": result, "position": "0:1", "at": AT} | more)
+
+
+def _not_run(command: Command, mode: Mode) -> Answer:
+    word = "not_run" if mode is Mode.STOP else "batch_refused"
+    if isinstance(command, OpenAccount):
+        return Answer(422, problem_document(word, account=command.account))
+    return Answer(422, problem_document(word, id=format_transfer_id(command.id)))
 
 
 def check_command(command: Command) -> None:

@@ -9,6 +9,7 @@ import pytest
 from read_side.settings import ReadSettings
 from tests.unit.write_side.running import SimulatedClock
 from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.log.topic_kafka import MIN_IN_SYNC, REPLICATION
 from write_side.contract.snapshots.taker import SnapshotLimits
@@ -85,6 +86,20 @@ async def test_a_home_that_only_a_shell_would_read_is_no_folder(
             with pytest.raises(ValueError, match="write the whole path"):
                 await open_log(WriteSettings(), writing=True)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writing", [True, False])
+async def test_another_number_of_partitions_than_the_log_has_is_an_error_for_readers_too(
+    writing: bool, tmp_path: Path
+) -> None:
+    address = f"file:{tmp_path}"
+    await (await open_log(WriteSettings(log=address, partitions=2), writing=True)).close()
+    with pytest.raises(LogFailed, match="FANFOLD_PARTITIONS=2"):
+        await open_log(WriteSettings(log=address, partitions=3), writing=writing)
+    for same in (None, 2):
+        log = await open_log(WriteSettings(log=address, partitions=same), writing=writing)
+        assert log.partitions == 2
+        await log.close()
 
 
 def test_snapshots_lie_beside_a_file_log_and_over_kafka_only_where_somebody_says(

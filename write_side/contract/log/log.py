@@ -33,6 +33,10 @@ class LogFailed(Exception):
     """The environment failed (disk, broker, settings). The message says what it means for the money and what to do."""
 
 
+class LogMissing(LogFailed):
+    """There is no log where the settings name one: nobody has begun it yet, or the name is wrong."""
+
+
 class LogDamaged(LogFailed):
     """What was durable is not whole any more: not the environment of a moment, but the log itself is broken."""
 

@@ -8,6 +8,8 @@ are in this folder's README.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
-from write_side.contract.log.log import START, LogDamaged, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, Record
 from write_side.contract.log.log_file_folder import (
     lock_folder,
     log_folder,
@@ -34,6 +36,8 @@ FOLLOW_POLL_MS: Final = 10
 """How often a read-only log looks for new blocks: two `stat` calls a time, well below what a person notices."""
 READ_ON_LOOP_BYTES: Final = 256 * 1024
 """A read up to this long is done on the event loop: mostly of what was just written, 0.02 ms, less than a thread's turn."""
+
+_log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -71,7 +75,9 @@ class FileLog:
     ) -> FileLog:
         """Open for writing, made new where there is none. `partitions` must be what the log was made with, or None.
 
-        `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, damage, a disk that fails.
+        A partition whose files cannot be opened is nobody else's trouble: it is in `failures`, and `resume` tries it again.
+        `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, every partition is
+        damaged (LogDamaged), or the folder itself cannot be used.
         """
 
         def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
@@ -90,7 +96,7 @@ class FileLog:
                 raise
             return lock, opened, failures
 
-        lock, opened, failures = await asyncio.to_thread(_told, data, prepare)
+        lock, opened, failures = await asyncio.to_thread(_told, data, prepare, _START_AGAIN)
         log = cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
         log._failures |= failures
         return log
@@ -99,12 +105,15 @@ class FileLog:
     async def open_read_only(
         cls, data: Path, *, poll_ms: float = FOLLOW_POLL_MS, sync: Callable[[int], None] = os.fdatasync
     ) -> FileLog:
-        """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed."""
+        """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed.
+
+        What of it cannot be opened now is opened when it is read; until then a read of it raises.
+        """
 
         def prepare() -> tuple[list[PartitionFiles], dict[int, LogFailed]]:
             count = recorded_partitions(data)
             if count is None:
-                raise LogFailed(
+                raise LogMissing(
                     f"There is no log in {log_folder(data)}. Start fanfold with this folder first, or name another one."
                 )
             opened: list[PartitionFiles] = []
@@ -117,7 +126,7 @@ class FileLog:
                 raise
             return opened, failures
 
-        opened, failures = await asyncio.to_thread(_told, data, prepare)
+        opened, failures = await asyncio.to_thread(_told, data, prepare, _START_AGAIN)
         log = cls(opened, lock=None, poll_ms=poll_ms)
         log._failures |= failures
         return log
@@ -173,7 +182,7 @@ class FileLog:
                     await self._follow(partition)
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
-        files = self._partitions[partition].files
+        files = self._opened(partition)
 
         def read() -> memoryview:
             if not 0 <= offset < files.end:
@@ -205,12 +214,16 @@ class FileLog:
             files.close()
             files.open_to_write()
 
-        await self._loop.run_in_executor(thread, _told, files.folder, open_again)
+        try:
+            await self._loop.run_in_executor(thread, _told, files.folder, open_again)
+        except LogFailed as still:
+            self._failures[partition] = still  # what keeps it shut by now, not what did at first
+            raise
         del self._failures[partition]
         self._wake(partition)
 
     async def end(self, partition: int) -> int:
-        return self._partitions[partition].files.end
+        return self._opened(partition).end
 
     async def troubles(self) -> Mapping[int, str]:
         return {partition: str(failure) for partition, failure in self._failures.items()}
@@ -274,6 +287,14 @@ class FileLog:
         files, thread = self._partitions[partition]
         if self._follows:
             await self._loop.run_in_executor(thread, _told, files.folder, files.follow)
+            self._failures.pop(partition, None)
+
+    def _opened(self, partition: int) -> PartitionFiles:
+        """The files, once they could be opened. Raises why they could not."""
+        files = self._partitions[partition].files
+        if not files.known:
+            raise self._failures[partition]
+        return files
 
     async def _begin(self, partition: int, after: int) -> tuple[PartitionFiles, int]:
         """The files, and the offset behind the record at `after`."""
@@ -282,7 +303,7 @@ class FileLog:
         if isinstance(failure := self._failures.get(partition), LogDamaged):
             raise failure
         await self._follow(partition)
-        files = self._partitions[partition].files
+        files = self._opened(partition)
         if after < 0:
             return files, files.firsts[0]
         return files, after + len(await self.fetch(partition, after))
@@ -330,34 +351,47 @@ class FileLog:
 
 
 _CLOSED: Final = "The log is closed. Nothing was appended."
+_START_AGAIN: Final = "Then start again."
+_MENDED: Final = {
+    errno.ENOSPC: "Free space.",
+    errno.EDQUOT: "Free space, or raise the quota.",
+    errno.EMFILE: "Raise the limit of open files, or let clients go.",
+    errno.ENFILE: "Raise the limit of open files, or let clients go.",
+}
 _NOT_THERE: Final = (
     "Blocks before it are good. The file was damaged or replaced: restore it from a backup or a copy, then run "
     "`fanfold verify`."
 )
 
 
-def _told(folder: Path, work: Callable[[], T]) -> T:
-    """What the system refuses, said for a person."""
+def _told(folder: Path, work: Callable[[], T], then: str = "A service that runs tries it again by itself.") -> T:
+    """What the system refuses, said for a person. then: what follows once the cause is gone."""
     try:
         return work()
     except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
         raise LogFailed(
-            f"The log in {folder} cannot be used: {error.strerror or error} ({error.filename or 'reading'}). Nothing was "
-            "answered from it and nothing is lost. Mend the disk or the permissions, then start again."
+            f"The log in {folder} cannot be used: {error.strerror or error}{where}. Nothing was answered from it and nothing is "
+            f"lost. {_MENDED.get(error.errno or 0, 'Mend the disk or the permissions.')} {then}"
         ) from error
 
 
 def _open_each(files: Sequence[PartitionFiles], how: Callable[[PartitionFiles], None]) -> dict[int, LogFailed]:
-    """Open all; returns the damaged ones, which are nobody else's trouble. Raises LogDamaged when there is no other."""
-    damaged: dict[int, LogFailed] = {}
+    """Open all; returns why some could not be opened, which is nobody else's trouble.
+
+    Raises LogDamaged when all are damaged: nothing is left to do before a person has mended one.
+    """
+    failures: dict[int, LogFailed] = {}
     for number, each in enumerate(files):
         try:
-            how(each)
-        except LogDamaged as damage:
-            damaged[number] = damage
-    if len(damaged) == len(files):
-        raise damaged[0]
-    return damaged
+            _told(each.folder, partial(how, each))
+        except LogFailed as failure:
+            failures[number] = failure
+            if not isinstance(failure, LogDamaged):
+                _log.error("partition %d cannot be opened: %s", number, failure)
+    if len(failures) == len(files) and all(isinstance(failure, LogDamaged) for failure in failures.values()):
+        raise failures[0]
+    return failures
 
 
 def _release(files: list[PartitionFiles], lock: int | None) -> None:

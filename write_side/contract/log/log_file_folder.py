@@ -4,6 +4,8 @@
 <data>/log/meta.json                           format and partition count, written once
 <data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
 <data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
+
+Whatever else lies there is nobody's: it is left alone, and named where it could be taken for a segment.
 """
 
 from __future__ import annotations
@@ -11,13 +13,17 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
 
 FORMAT: Final = 1
+SUFFIX: Final = ".segment"
+_NAME: Final = re.compile(r"([0-9]{20})\.segment")
 
 
 def log_folder(data: Path) -> Path:
@@ -29,12 +35,30 @@ def partition_folder(data: Path, partition: int) -> Path:
 
 
 def segment_path(folder: Path, first_offset: int) -> Path:
-    return folder / f"{first_offset:020d}.segment"
+    return folder / f"{first_offset:020d}{SUFFIX}"
+
+
+class Segments(NamedTuple):
+    """firsts: the first offset of every segment, rising. strays: what is called a segment and has no offset for a name: copies
+    that somebody made (`copy of 0.segment`)."""
+
+    firsts: list[int]
+    strays: list[str]
+
+
+def segments_of(folder: Path) -> Segments:
+    """What lies in a partition's folder. Raises OSError, also for a folder that may not be read: it is not an empty one."""
+    names = sorted(name for name in os.listdir(folder) if name.endswith(SUFFIX))
+    found = {name: _NAME.fullmatch(name) for name in names}
+    return Segments(
+        [int(each[1]) for each in found.values() if each is not None],
+        [name for name, each in found.items() if each is None],
+    )
 
 
 def segment_offsets(folder: Path) -> list[int]:
-    """The first offset of every segment, rising."""
-    return sorted(int(path.stem) for path in folder.glob("*.segment"))
+    """The first offset of every segment, rising. Raises OSError."""
+    return segments_of(folder).firsts
 
 
 def sync_folder(folder: Path) -> None:
@@ -65,8 +89,9 @@ def lock_folder(data: Path) -> int:
     descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # who holds it is only told by this; a full disk has no room for a number
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     except BlockingIOError:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)

@@ -16,7 +16,13 @@ from typing import Final
 
 from write_side.contract.block.block import Undecodable
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
-from write_side.contract.log.log_file_folder import segment_offsets, segment_path, sync_folder, write_durably
+from write_side.contract.log.log_file_folder import (
+    segment_offsets,
+    segment_path,
+    segments_of,
+    sync_folder,
+    write_durably,
+)
 from write_side.contract.log.log_file_frames import find_segment_end, is_good, read_run
 
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
@@ -28,6 +34,7 @@ _log = logging.getLogger(__name__)
 class PartitionFiles:
     """`open_to_write` once, then `append`; or `open_to_follow` once, then `follow`; `close` in the end.
 
+    known: its end was found once, so what lies before it may be read, whatever becomes of the files later.
     `sync` makes a descriptor's data durable (`os.fdatasync`, or what a test puts in its place to see a disk fail).
     """
 
@@ -37,6 +44,7 @@ class PartitionFiles:
         self.folder = folder
         self.firsts: list[int] = []
         self.end = 0
+        self.known = False
         self._segment_bytes = segment_bytes
         self._sync = sync
         self._descriptor = -1
@@ -55,8 +63,16 @@ class PartitionFiles:
 
         Again, because a frame that was written and not synced (the crash came between, or the sync failed and the kernel
         dropped the pages) looks the same as a durable one, and is about to be answered from. Called a second time after an
-        append that failed, beside readers: `end` moves over that frame only once it is synced.
+        append that failed, or after an opening that failed, beside readers: `end` moves over that frame only once it is synced.
         """
+        try:
+            self.end = self._end_to_write()
+        except BaseException:
+            self.close()
+            raise
+        self.known = True
+
+    def _end_to_write(self) -> int:
         self._open_last(os.O_RDWR)
         found = find_segment_end(self._path, self._descriptor, os.fstat(self._descriptor).st_size)
         end = self.firsts[-1] + found.end
@@ -72,7 +88,7 @@ class PartitionFiles:
         elif len(self.firsts) > 1:
             self._check_last_of(self.firsts[-2])
         sync_folder(self.folder)
-        self.end = end
+        return end
 
     def append(self, frame: bytes) -> int:
         """Write and sync one frame; returns its offset. Raises OSError, LogUnsynced; then nothing more may be appended."""
@@ -101,13 +117,22 @@ class PartitionFiles:
 
     def open_to_follow(self) -> None:
         """Find the end beside a live writer, or without one; nothing is changed. Raises LogFailed, OSError."""
-        self._open_last(os.O_RDONLY)
-        size = os.fstat(self._descriptor).st_size
-        self._sync(self._descriptor)
-        self.end = self.firsts[-1] + find_segment_end(self._path, self._descriptor, size).end
+        try:
+            self._open_last(os.O_RDONLY)
+            size = os.fstat(self._descriptor).st_size
+            self._sync(self._descriptor)
+            self.end = self.firsts[-1] + find_segment_end(self._path, self._descriptor, size).end
+        except BaseException:
+            self.close()
+            raise
+        self.known = True
 
     def follow(self) -> None:
-        """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above."""
+        """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above.
+
+        Opens what could not be opened before."""
+        if not self.known:
+            self.open_to_follow()
         while True:
             size = self._follow_segment()
             first = self.firsts[-1]
@@ -123,9 +148,11 @@ class PartitionFiles:
                     "Blocks before it are good. Restore the file from a backup or a copy, run `fanfold verify`, "
                     "then start again."
                 )
+            # Opened before the old one is closed: what cannot be opened now is tried again at the next look.
+            descriptor = os.open(segment_path(self.folder, self.end), os.O_RDONLY)
             self.close()
+            self._descriptor = descriptor
             self.firsts.append(self.end)
-            self._descriptor = os.open(self._path, os.O_RDONLY)
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -137,15 +164,22 @@ class PartitionFiles:
         return segment_path(self.folder, self.firsts[-1])
 
     def _open_last(self, flags: int) -> None:
-        self.firsts = segment_offsets(self.folder)
-        sizes = [segment_path(self.folder, first).stat().st_size for first in self.firsts]
-        ends = [first + size for first, size in zip(self.firsts, sizes, strict=True)]
-        if [0, *ends[:-1]] != self.firsts:
+        firsts, strays = segments_of(self.folder)
+        if strays:
+            _log.warning(
+                "%s holds files that are no segments of this log: %s. They are left alone, and nothing is read from them",
+                self.folder,
+                ", ".join(strays),
+            )
+        sizes = [segment_path(self.folder, first).stat().st_size for first in firsts]
+        ends = [first + size for first, size in zip(firsts, sizes, strict=True)]
+        if [0, *ends[:-1]] != firsts:
             raise LogDamaged(
                 f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
                 "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
             )
-        self._descriptor = os.open(self._path, flags)
+        self._descriptor = os.open(segment_path(self.folder, firsts[-1]), flags)
+        self.firsts = firsts
 
     def _begin_segment(self) -> None:
         path = segment_path(self.folder, self.end)

@@ -157,7 +157,7 @@ class KafkaLog:
                 elif not found:
                     raise LogFailed(
                         f"Reading {self._topic}, partition {partition}: Kafka has more and sends nothing for "
-                        f"{READ_WAIT_MS // 1000} s. What was read so far is good. Look after the brokers, then start again."
+                        f"{READ_WAIT_MS // 1000} s. What was read so far is good. Look after the brokers. {_AGAIN}"
                     )
 
     async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
@@ -268,10 +268,11 @@ class KafkaLog:
         except (KafkaError, OSError) as error:
             raise LogFailed(
                 f"Reading {self._topic}, partition {partition}, on Kafka at {self._bootstrap} failed ({type(error).__name__}: "
-                f"{error}). Nothing was changed and nothing is lost. Look after the brokers and the topic, then start again."
+                f"{error}). Nothing was changed and nothing is lost. Look after the brokers and the topic. {_AGAIN}"
             ) from error
 
 
+_AGAIN: Final = "A service that runs tries it again by itself."
 _NOT_THERE: Final = (
     "The topic was made again, or acknowledged records are gone. Restore it, or rebuild what was folded from it."
 )

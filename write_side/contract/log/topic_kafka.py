@@ -15,7 +15,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from write_side.contract.log.bounded_kafka import STOP_WAIT_S, answered_within, ended_within
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import LogFailed, LogMissing
 
 EVENTS_TOPIC: Final = "fanfold.events"
 REPLICATION: Final = 3
@@ -92,9 +92,10 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, ma
     async with _admin(bootstrap) as admin:
         described = await _described(admin, topic, wait=made)
         if described is None:
-            raise LogFailed(
-                f"Kafka at {bootstrap} has no topic {topic}. Nothing was changed. Make it with an explicit number of partitions "
-                "(it can never be changed later) before the first start."
+            raise LogMissing(
+                f"Kafka at {bootstrap} has no topic {topic}. Nothing was changed. The write side makes it at its first "
+                "start, with FANFOLD_PARTITIONS partitions, which can never be changed later. If it has started, is "
+                "FANFOLD_TOPIC the same there?"
             )
         partitions, found = described
     wrong = [

@@ -21,11 +21,15 @@ async def check_partition_count(log: Log) -> None:
     """Raises LogFailed unless the log has as many partitions as its first blocks were written for.
 
     The first partition with a block decides. Blocks of before the count was told name accounts: those must live where they lie.
-    A record that cannot be read is left to the fold of its partition, which stops there.
+    What cannot be read, a record or a whole partition, is left to the fold of that partition, which stops there or waits, and
+    checks the count of every block.
     """
     for partition in range(log.partitions):
-        async with aclosing(log.read(partition)) as runs:
-            records = await anext(runs, None)
+        try:
+            async with aclosing(log.read(partition)) as runs:
+                records = await anext(runs, None)
+        except LogFailed:
+            continue
         if records and _decides(log.partitions, partition, records):
             return
 

@@ -217,6 +217,21 @@ async def test_system_accounts_sum_over_partitions() -> None:
     await side.stop()
 
 
+@pytest.mark.parametrize("asset", ["USD/02", "ETH/18"])
+async def test_an_asset_that_is_written_otherwise_is_nobodys_unless_an_older_log_has_it(asset: str) -> None:
+    side = Side(2)
+    await side.start()
+    reply = await get(side, f"/v1/system?asset={asset}")
+    assert (reply.status, reply.code) == (400, "asset_malformed")
+    await side.stop()
+    older = Side(2)
+    name = next(f"a{i}" for i in range(100) if partition_of(f"a{i}", 2) == 1)
+    await older.writers[1].append(opened(name, asset=asset), moved("@world", name, 5, asset=asset))
+    await older.start()
+    assert (await get(older, f"/v1/system?asset={asset}")).document["world"] == "-5"
+    await older.stop()
+
+
 async def test_many_balances_at_once_for_a_gateway(side: Side) -> None:
     body = b'{"accounts": ["bob", "nobody", "alice"], "min_position": "0:3"}'
     document = (await ask(side.app(), "POST", "/internal/balances", body)).document

@@ -184,6 +184,39 @@ async def test_a_line_behind_a_refusal_that_ran_before_is_told_what_became_of_it
         assert still_free.status == 201
 
 
+@pytest.mark.parametrize(("mode", "runs", "word"), [(Mode.STOP, 1, "not_run"), (Mode.ATOMIC, 0, "batch_refused")])
+async def test_a_line_that_is_not_run_for_one_that_cannot_be_read_is_told_what_became_of_it_before(
+    mode: Mode, runs: int, word: str
+) -> None:
+    async with TwoPartitions() as bank:
+        alice, bob = account(0, "alice"), account(0, "bob")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (alice, bob)])
+        first, ran, new = (Transfer(id_at(NOON_US, n), alice, bob, 1, "USD/2") for n in (1, 2, 3))
+        [done] = await bank.intake.submit([ran])
+        answers = await bank.intake.submit([first, ran, new], mode, runs=runs)
+        assert answers[1] == done
+        assert answers[2].document["code"] == word
+        assert answers[0].document.get("code") == (None if runs else word)
+        _, again, still_free = await bank.intake.submit([first, ran, new])
+        assert again == done
+        assert still_free.status == 201
+        number = bank.states[0].number_of(bob)
+        assert number is not None
+        assert bank.states[0].posted[number] == 3
+
+
+async def test_a_row_behind_a_refusal_that_ran_before_is_told_what_became_of_it_in_columns_too() -> None:
+    async with TwoPartitions() as bank:
+        alice, bob, carol = account(0, "alice"), account(1, "bob"), account(1, "carol")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (alice, bob, carol)])
+        away = Transfer(id_at(NOON_US, 1), alice, account(1, "missing"), 1, "USD/2")
+        ran, other, new = (Transfer(id_at(NOON_US, n), bob, carol, 1, "USD/2") for n in (2, 3, 4))
+        [done] = await bank.intake.submit([ran])
+        told = await bank.intake.submit_batch(CommandBatch.of([away, other, ran, new]), Mode.STOP, None)
+        assert told.code.tolist() == ["account_unknown", "not_run", "done", "not_run"]
+        assert told.position[2] == done.document["position"]
+
+
 @pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
 @pytest.mark.parametrize("partition", [0, 1])
 async def test_a_line_may_capture_the_hold_of_the_line_before_it(mode: Mode, partition: int) -> None:

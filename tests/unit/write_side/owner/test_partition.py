@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, SimulatedClock
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_file_folder import partition_folder, segment_path
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
@@ -31,8 +34,8 @@ NAMES = [next(name for name in map(str, range(64)) if partition_of(name, 2) == p
 class Two:
     """Two partitions of one process, over records that outlive it."""
 
-    def __init__(self, records: MemoryRecords) -> None:
-        self.log, self.queue, self.clock = MemoryLog(records), MemoryQueue(), SimulatedClock()
+    def __init__(self, log: Log) -> None:
+        self.log, self.queue, self.clock = log, MemoryQueue(), SimulatedClock()
         self.partitions = [Partition(p, self.log, self.queue, self.clock, WriterLimits(), owned=True) for p in range(2)]
         outcomes = {each.number: each.outcomes for each in self.partitions}
         self.intake = Intake(self.queue, outcomes, partitions=2, clock=self.clock, wait_s=DEADLINE_S)
@@ -51,8 +54,8 @@ class Two:
 
 
 @asynccontextmanager
-async def running(records: MemoryRecords, partitions: Sequence[int] = (0, 1)) -> AsyncIterator[Two]:
-    two = Two(records)
+async def running(over: MemoryRecords | FileLog, partitions: Sequence[int] = (0, 1)) -> AsyncIterator[Two]:
+    two = Two(MemoryLog(over) if isinstance(over, MemoryRecords) else over)
     kept = [asyncio.create_task(two.partitions[p].keep()) for p in partitions]
     try:
         async with asyncio.timeout(DEADLINE_S):
@@ -69,6 +72,7 @@ async def running(records: MemoryRecords, partitions: Sequence[int] = (0, 1)) ->
 async def test_a_failed_append_stops_its_partition_only_and_it_comes_back_by_itself(record_is_there: bool) -> None:
     async with running(MemoryRecords(2)) as two:
         await two.open()
+        assert isinstance(two.log, MemoryLog)
         two.log.fail_next_append(record_is_there=record_is_there)
         with pytest.raises(OutcomeUnknown):
             await two.deposit(0, 1)
@@ -110,6 +114,35 @@ async def test_a_damaged_partition_stays_stopped_with_its_reason_and_the_other_s
         with pytest.raises(PartitionUnavailable, match="fanfold verify`, then start again"):
             await two.deposit(0, 1)
         assert await two.deposit(1, 2) == 201
+
+
+async def test_a_partition_whose_files_cannot_be_opened_waits_and_serves_when_they_can_and_the_other_serves(
+    tmp_path: Path,
+) -> None:
+    log = await FileLog.open(tmp_path, 2)
+    async with running(log) as two:
+        await two.open()
+        assert await two.deposit(0, 1) == 201
+    await log.close()
+    segment = segment_path(partition_folder(tmp_path, 0), 0)
+    segment.rename(tmp_path / "aside")
+    segment.mkdir()
+    log = await FileLog.open(tmp_path, 2)
+    async with running(log) as two:
+        waiting = two.partitions[0]
+        assert [each.standing for each in two.partitions] == [Standing.WAITING, Standing.SERVING]
+        assert "p00000 cannot be used: Is a directory" in str(waiting.document()["reason"])
+        with pytest.raises(PartitionUnavailable, match="Is a directory"):
+            await two.deposit(0, 1)
+        assert await two.deposit(1, 2) == 201
+        segment.rmdir()
+        (tmp_path / "aside").rename(segment)
+        await two.standing(0, Standing.SERVING)
+        assert await two.deposit(0, 1) == 201
+        number = waiting.part.state.number_of(NAMES[0])
+        assert number is not None
+        assert waiting.part.state.posted[number] == 1
+    await log.close()
 
 
 async def test_a_clock_that_jumped_is_waited_for_and_the_partition_goes_on_when_it_is_right_again() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
+
 import pytest
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition
 from write_side.contract.block.block import Block, Undecodable, decode, encode
 from write_side.contract.block.columns import SECTIONS
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import START, LogFailed, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.state.fold import CheckFailed, fold
 from write_side.contract.state.partition_count import check_partition_count
@@ -55,6 +57,24 @@ async def test_a_log_that_was_given_other_partitions_is_not_opened(now: int, tol
         return  # accounts of partition 0 of 4 live in partition 0 of 2 and of 1 too: only the count can tell
     with pytest.raises(LogFailed, match=f"now has {now}\\. .*no money is affected"):
         await check_partition_count(log_of(now, written(4, told=told)))
+
+
+class Without(MemoryLog):
+    """A log whose partition 0 cannot be read."""
+
+    async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+        if partition == 0:
+            raise LogFailed("the disk of partition 0 is away")
+        async for run in super().read(partition, after):
+            yield run
+
+
+async def test_a_partition_that_cannot_be_read_keeps_nobody_from_starting_and_hides_no_wrong_count() -> None:
+    records = MemoryRecords(8)
+    await check_partition_count(Without(records))
+    records.blocks[2].extend(written(4))
+    with pytest.raises(LogFailed, match="now has 8"):
+        await check_partition_count(Without(records))
 
 
 def test_a_fold_stops_at_a_block_written_for_another_number_of_partitions() -> None:
