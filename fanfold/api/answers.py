@@ -87,6 +87,7 @@ _STATE: Final = {
     "at": _AT,
 }
 _WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": _AT}
+_TRANSIT: Final = {"posted": "0", "held": "0", "version": 0, "at": _AT}
 _UNDER_WAY: Final = {
     "id": _ID,
     "protocol": "saga",
@@ -387,7 +388,7 @@ class System:
             "world": "-1000",
             "transit": "0",
             "positions": "0:17",
-            "partitions": [{"partition": 0, "position": "0:17", "world": _WORLD, "transit": None}],
+            "partitions": [{"partition": 0, "position": "0:17", "world": _WORLD, "transit": _TRANSIT}],
         }
     )
 
