@@ -475,7 +475,11 @@ class Problem:
     steps: Annotated[Optionally[Steps], Field(json_schema_extra=without_default)] = None
     dry_run: Annotated[Optionally[bool], _as("Whether this only would have been: nothing is in the log.")] = None
     partition: Annotated[Optionally[Partition], _as("The partition that does not serve.")] = None
-    partitions: Annotated[Optionally[tuple[Count, ...]], _as("The partitions that cannot be read.")] = None
+    partitions: Annotated[
+        Optionally[Annotated[Any, WithJsonSchema({"type": ["array", "object"]})]],
+        _as("The partitions that cannot be read; of `not_ready` how each of them does, by its number."),
+    ] = None
+    reasons: Annotated[Optionally[tuple[str, ...]], _as("Of `not_ready`: what it waits for.")] = None
     reason: Annotated[Optionally[str], _as("Why a partition does not serve or cannot be read, for a person.")] = None
 
     __pydantic_config__ = _shown(

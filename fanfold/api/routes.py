@@ -1,6 +1,6 @@
 """Every address of the service: its method and path, which side answers, what is asked and what is answered.
 
-The doors of both sides, the gateway's table, the client and the documents are made from this table.
+The doors of both sides, the gateway's table, the client, the console and the documents are made from this table.
 """
 
 from __future__ import annotations
