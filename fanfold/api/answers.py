@@ -87,6 +87,7 @@ _STATE: Final = {
     "at": _AT,
 }
 _WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": _AT}
+_TRANSIT: Final = {"posted": "0", "held": "0", "version": 0, "at": _AT}
 _UNDER_WAY: Final = {
     "id": _ID,
     "protocol": "saga",
@@ -388,7 +389,7 @@ class System:
             "world": "-1000",
             "transit": "0",
             "positions": "0:17",
-            "partitions": [{"partition": 0, "position": "0:17", "world": _WORLD, "transit": None}],
+            "partitions": [{"partition": 0, "position": "0:17", "world": _WORLD, "transit": _TRANSIT}],
         }
     )
 
@@ -475,7 +476,11 @@ class Problem:
     steps: Annotated[Optionally[Steps], Field(json_schema_extra=without_default)] = None
     dry_run: Annotated[Optionally[bool], _as("Whether this only would have been: nothing is in the log.")] = None
     partition: Annotated[Optionally[Partition], _as("The partition that does not serve.")] = None
-    partitions: Annotated[Optionally[tuple[Count, ...]], _as("The partitions that cannot be read.")] = None
+    partitions: Annotated[
+        Optionally[Annotated[Any, WithJsonSchema({"type": ["array", "object"]})]],
+        _as("The partitions that cannot be read; of `not_ready` how each of them does, by its number."),
+    ] = None
+    reasons: Annotated[Optionally[tuple[str, ...]], _as("Of `not_ready`: what it waits for.")] = None
     reason: Annotated[Optionally[str], _as("Why a partition does not serve or cannot be read, for a person.")] = None
 
     __pydantic_config__ = _shown(

@@ -1,6 +1,6 @@
 """Every address of the service: its method and path, which side answers, what is asked and what is answered.
 
-The doors of both sides, the gateway's table, the client and the documents are made from this table.
+The doors of both sides, the gateway's table, the client, the console and the documents are made from this table.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ BEFORE_AN_ADDRESS: Final = (
 """What any request may be answered: HTTP and the host are looked at before the address, its parameters before all else."""
 _OF_PROCESSES: Final = ("/v1/", "/internal/")
 """Addresses that only a process answers that knows its partitions; the others tell of the process itself."""
-_OF_SERVICES: Final = ("starting", "upstream_unavailable")
+_OF_SERVICES: Final = ("starting", "upstream_unavailable", "body_too_large")
+"""Where a gateway is before them, it answers also for a side that is away, and for a body that nobody asked for."""
 _OF_WRITES: Final = ("stopping", "partition_stopped", "outcome_unknown")
 _OF_READS: Final = ("view_rebuilding", "partition_elsewhere", "partition_unavailable")
 _OF_BODIES: Final = (

@@ -13,9 +13,10 @@ from typing import Final, NamedTuple, NoReturn
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from fanfold.api.frames import NUMBER_MAX, ClientFrame, Ping, Subscribe, Unsubscribe
+from fanfold.api.frames import CLIENT_FRAMES, NUMBER_MAX, ClientFrame, Ping, Subscribe, Unsubscribe, Wanted
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
+from fanfold.api.values import names_of
 from write_side.contract.words.atoms import format_transfer_id
 
 Message = Subscribe | Unsubscribe | Ping
@@ -73,6 +74,10 @@ def _number_of(tree: object) -> int | None:
     return number if type(number) is int and 0 <= number <= NUMBER_MAX else None
 
 
+_WORDS: Final = frozenset[str]().union(*map(names_of, (*CLIENT_FRAMES, Wanted)))
+"""Names of fields that are ours, and may be told."""
+
+
 def _explain(number: int | None, error: ValidationError, tree: object) -> StreamError:
     """The first rule that is broken, by the name of our own field: what was sent is never told."""
     first = error.errors(include_url=False, include_input=False)[0]
@@ -85,8 +90,9 @@ def _explain(number: int | None, error: ValidationError, tree: object) -> Stream
     if kind == "union_tag_invalid":
         return StreamError(number, "op_unknown", "op must be subscribe, unsubscribe or ping")
     if kind in UNKNOWN:
-        holder = _place(first["loc"][:-1])
-        return StreamError(number, "field_unknown", f"{holder or 'the message'} has a field that is not known")
+        holder, name = _place(first["loc"][:-1]), str(first["loc"][-1])
+        which = f" there: {name}" if name in _WORDS else ""
+        return StreamError(number, "field_unknown", f"{holder or 'the message'} has a field that is not known{which}")
     if kind in MISSING:
         return StreamError(number, "field_missing", f"{where} is missing")
     detail = first["msg"] if kind == "body_malformed" else "is not of the asked type, range or length"

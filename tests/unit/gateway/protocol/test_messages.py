@@ -129,3 +129,21 @@ def test_an_account_without_a_floor_has_no_bound_to_tell() -> None:
 def test_half_of_a_surrogate_pair_where_a_name_stands_is_no_text(text: str) -> None:
     with pytest.raises(NotUnicode):
         decode(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"op":"ping","id":1,"accounts":[]}', "the message has a field that is not known there: accounts"),
+        (
+            '{"op":"subscribe","id":1,"accounts":[{"account":"a","transfers":true}]}',
+            "accounts[0] has a field that is not known there",
+        ),
+        ('{"op":"ping","id":1,"extra":1}', "the message has a field that is not known"),
+    ],
+)
+def test_a_field_that_has_no_place_is_named_where_it_is_one_of_ours(text: str, told: str) -> None:
+    refused = decode(text)
+    assert isinstance(refused, StreamError)
+    assert told in refused.detail
+    assert "extra" not in refused.detail
