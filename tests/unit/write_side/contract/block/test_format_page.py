@@ -12,6 +12,7 @@ import pytest
 from blake3 import blake3
 
 from tests.unit.write_side.contract.plain_reader import read_block
+from tests.unit.write_side.contract.test_golden_blocks import VERSION_3
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from write_side.contract.block import block as blocks
 from write_side.contract.block.columns import NOT_TOLD, SECTIONS, ColumnType
@@ -23,6 +24,8 @@ from write_side.contract.log.log_file_folder import FORMAT, partition_folder, se
 from write_side.contract.log.topic_kafka import EVENTS_TOPIC
 from write_side.contract.state import digest as digests
 from write_side.contract.state import pending_columns as pending
+from write_side.contract.state.fold_pending import LOGGED_NAMES
+from write_side.contract.state.id_parts import ID_A, ID_B, TIME_US
 from write_side.contract.state.ids import CUT_OFF_STEP_US, WINDOW_US
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State, cut_off_lanes, name_key, word_hash
@@ -152,8 +155,29 @@ def test_the_bits_of_pending_rows_are_those_of_the_page() -> None:
     }  # fmt: skip
     assert {row["name"]: int(row["option"]) for row in table("option", "name", "meaning")} == bits
     assert (pending.HOME_SHIFT, pending.STEP_SHIFT, pending.KIND_SHIFT) == (8, 24, 8)
-    assert f"`{int(pending.What.STEP)} | home << {pending.HOME_SHIFT} | step << {pending.STEP_SHIFT}`" in PAGE
-    assert f"kind of its command in bits {pending.KIND_SHIFT}-15" in PAGE
+    text = " ".join(PAGE.split())
+    assert f"`{int(pending.What.STEP)} | home << {pending.HOME_SHIFT} | step << {pending.STEP_SHIFT}`" in text
+    assert f"kind of its command in bits {pending.KIND_SHIFT}-15" in text
+
+
+def test_what_a_sort_of_pending_row_does_not_use_is_0_as_the_page_says() -> None:
+    unused = {
+        (sort, column)
+        for row in table("column", *(sort.name for sort in pending.What))
+        for sort in pending.What
+        for column in row["column"].split(", ")
+        if row[sort.name] == "0"
+    }
+    seen = set()
+    for path in VERSION_3[0] + VERSION_3[1]:
+        rows = blocks.decode(path.read_bytes()).pending
+        for at, what in enumerate(rows["what"]):
+            sort = pending.What(what & 255)
+            seen.add(sort)
+            assert all(not rows[column][at] for other, column in unused if other is sort)
+    assert seen == set(pending.What)
+    states = {row["name"]: row["state"] for row in table("what", "name", "id", "state", "legs")}
+    assert states == {"HOLD": "HoldState", "PROCESS": "Phase", "REVERSAL": "1", "STEP": "StepState"}
 
 
 def test_the_phases_of_the_page_ask_what_the_coordinator_asks() -> None:
@@ -165,18 +189,19 @@ def test_the_phases_of_the_page_ask_what_the_coordinator_asks() -> None:
 
 
 def test_the_numbers_of_the_page_are_those_of_the_code() -> None:
-    assert f"1 to {SECTION_ROWS_MAX:,}" in PAGE
-    assert f"at most {BODY_BYTES_MAX:,}" in PAGE
-    assert f"at most {OUTCOMES_MAX:,}." in PAGE
-    assert f"1 to {PARTITIONS_MAX:,} partitions" in PAGE
-    assert f"at most {pending.MASK_STEPS_MAX}" in PAGE
-    assert f"WINDOW is {WINDOW_US:,}" in PAGE
-    assert f"STEP {CUT_OFF_STEP_US:,}" in PAGE
+    text = " ".join(PAGE.split())
+    assert f"1 to {SECTION_ROWS_MAX:,}" in text
+    assert f"at most {BODY_BYTES_MAX:,}" in text
+    assert f"at most {OUTCOMES_MAX:,}." in text
+    assert f"1 to {PARTITIONS_MAX:,} partitions" in text
+    assert f"at most {pending.MASK_STEPS_MAX}" in text
+    assert f"WINDOW is {WINDOW_US:,}" in text
+    assert f"STEP {CUT_OFF_STEP_US:,}" in text
     assert NO_FLOOR == NOT_TOLD == -(2**63)
-    assert f'{{"format": {FORMAT}, "partitions": N}}' in PAGE
-    assert EVENTS_TOPIC in PAGE
+    assert f'{{"format": {FORMAT}, "partitions": N}}' in text
+    assert EVENTS_TOPIC in text
     place = segment_path(partition_folder(Path("FOLDER"), 0), 0)
-    assert str(place) in PAGE
+    assert str(place) in text
 
 
 def test_the_constants_of_the_digest_are_those_of_the_page() -> None:
@@ -225,6 +250,28 @@ def test_the_example_is_read_as_the_page_explains_it() -> None:
             assert shown == told or shown * len(told) == told
 
 
+def test_the_heads_and_ends_of_the_example_are_those_that_the_page_tells() -> None:
+    rows = table("at", "bytes", "what", "value")
+    names = {section.number: section.name for section in SECTIONS}
+    _, sections, starts = read_block(example()[1])
+    heads = {int(row["at"]): at for at, row in enumerate(rows) if row["what"] == "section"}
+    assert list(heads) == starts
+    for at, (name, read) in zip(heads.values(), sections.items(), strict=True):
+        section, columns, count, codes = rows[at : at + 4]
+        assert [row["what"] for row in (columns, count, codes)] == ["columns", "rows", "codes"]
+        number = _hex(section["bytes"])[0]
+        assert section["value"] == f"{number}, {name}" == f"{number}, {names[number]}"
+        assert int(columns["value"]) == len(read) == _hex(columns["bytes"])[0]
+        assert int(count["value"]) == len(next(iter(read.values()))) == int.from_bytes(_hex(count["bytes"]), "little")
+        assert codes["value"] == " ".join(map(str, _hex(codes["bytes"])))
+    for at, row in enumerate(rows):
+        if row["what"].endswith(", ends"):
+            ends = list(_hex(row["bytes"]))
+            assert row["value"] == " ".join(map(str, ends))
+            assert rows[at + 1]["what"] == row["what"].replace("ends", "texts")
+            assert len(_hex(rows[at + 1]["bytes"])) == ends[-1]
+
+
 def test_the_example_is_a_log_that_replays_with_every_check() -> None:
     replay = Replay(State(0))
     for offset, data in enumerate(example()):
@@ -242,6 +289,82 @@ def test_the_example_is_what_is_written() -> None:
         [OpenAccount("alice", "USD/2", 0, "ann"), Transfer(TRANSFER, "@world", "alice", 1_000, "USD/2")], NOON_US + 1
     )
     assert tuple(partition.blocks) == example()
+
+
+Words = dict[str, int]
+U64 = 2**64 - 1
+
+
+def _digested(state: State) -> Iterator[tuple[str, Words]]:
+    """Every row of every table of a state, as the page names the tables and their words."""
+    for number in range(state.count):
+        columns = ("posted", "held", "version", "floor", "flags", "row_key")
+        yield "account", {name: int(getattr(state, name)[number]) for name in columns} | {"number": number}
+    for rows in state.ids.kept():
+        for row in rows.tolist():
+            yield "remembered id", {"id_a": row[ID_A], "id_b": row[ID_B], "time": row[TIME_US]}
+    yield "cut-off, one always", {"refuse_ids_before_us of the header": state.chained.refuse_ids_before_us}
+    for home, low in enumerate(state.pending.lows.tolist()):
+        if low > 0:
+            yield "low of a home, if above 0", {"home partition": home, "low": low}
+    for at in range(state.pending.count):
+        row = state.pending.rows[at].tolist()
+        words = dict(zip(LOGGED_NAMES, (row[column] for column in pending.LOGGED), strict=True))
+        words |= {"id_a": row[pending.ID_A], "id_b": row[pending.ID_B], "what": row[pending.WHAT]}
+        words |= {"other_a": row[pending.SUBJECT_A], "other_b": row[pending.SUBJECT_B]}
+        for leg, told in enumerate(state.pending.legs_of(at).tolist()):
+            words |= {f"{name} {leg}": word for name, word in zip(LEG_WORDS, told, strict=True)}
+        yield "pending row", words
+
+
+LEG_WORDS = ("key_a", "key_b", "asset", "amount", "step", "partition", "if_version", "if_available")
+
+
+def _digest_of_page(state: State) -> bytes:
+    """The digest of a state, by the tables and formulas of the page alone."""
+    constants = {row["constant"]: int(row["value"], 16) for row in table("constant", "value")}
+    rules = {row["row"]: row for row in table("row", "begins with", "absorbs, in order", "ends")}
+    lanes = {
+        lane: (constants[first], int(shift), int(end), constants[last])
+        for lane, first, shift, end, last in re.findall(
+            r"absorb_([ab])\(h, word\):  h = \(h xor word\) \* (\w+);  h xor \(h >> (\d+)\) +"
+            r"end_\1\(h\):  \(h xor \(h >> (\d+)\)\) \* (\w+)",
+            PAGE,
+        )
+    }
+    sums = {"a": 0, "b": 0}
+    for name, words in _digested(state):
+        rule = rules[name]
+        order, _, of_legs = rule["absorbs, in order"].partition("; then of each leg ")
+        names = order.split(", ")
+        legs = sum(word.startswith("key_a ") for word in words)
+        names += [f"{word} {leg}" for leg in range(legs) for word in of_legs.split(", ")]
+        each = constants["PENDING"] if name == "pending row" else 0
+        for lane, (by, shift, end, by_last) in lanes.items():
+            begin = rule["begins with"].strip("`")
+            if match := re.search(rf"{lane.upper()}: (\w+)", begin):
+                begin = match[1]
+            first, _, other = begin.partition(" xor ")
+            h = (constants[first] if first in constants else words[first] & U64) ^ constants.get(other, 0)
+            for word in names:
+                h = ((h ^ each ^ (words[word] & U64)) * by) & U64
+                h ^= h >> shift
+            sums[lane] += ((h ^ (h >> end)) * by_last) & U64 if rule["ends"] == "yes" else h
+    return b"".join((total & U64).to_bytes(8, "little") for total in sums.values())
+
+
+@pytest.mark.parametrize("paths", VERSION_3, ids=("partition 0", "partition 1"))
+def test_the_digest_that_the_page_describes_is_that_of_the_log(paths: list[Path]) -> None:
+    replay, sorts = Replay(State(int(paths is VERSION_3[1]))), set()
+    for offset, path in enumerate(paths):
+        folded = replay.take(Record(offset, path.read_bytes()))
+        assert folded is not None
+        if replay.state.count < 10 or offset > len(paths) - 12:
+            assert _digest_of_page(replay.state) == folded.block.header.digest
+        sorts |= {
+            pending.What(what & 255) for what in replay.state.pending.rows[: replay.state.pending.count, pending.WHAT]
+        }
+    assert sorts == ({pending.What.STEP} if paths is VERSION_3[0] else set(pending.What) - {pending.What.STEP})
 
 
 @njit

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
-from write_side.contract.block.block import HEADER_BYTES
+from write_side.contract.block.block import HEADER_BYTES, Block
 from write_side.contract.block.columns import ENTRIES, OUTCOMES
 from write_side.contract.block.limits import ENTRY_ROW, OUTCOME_ROW
 from write_side.contract.block.sections import HEAD
-from write_side.ledger.commands.commands import Capture, Command, Hold, Leg, LegsTransfer, OpenAccount, Transfer, Void
+from write_side.ledger.across.outstanding import messages_of_block
+from write_side.ledger.commands.commands import (
+    Capture,
+    Command,
+    Hold,
+    Leg,
+    LegsTransfer,
+    OpenAccount,
+    Protocol,
+    Transfer,
+    Void,
+)
 
 USD = "USD/2"
 ACCOUNTS = 70_000
@@ -22,6 +35,13 @@ LONE_MAX = {
     "capture": 450,
     "void": 450,
     "saga begun": 500,
+    "saga step": 300,
+    "saga ended": 330,
+    "tcc begun": 510,
+    "tcc try": 330,
+    "tcc decided": 440,
+    "tcc confirm": 300,
+    "tcc ended": 350,
 }
 
 
@@ -58,13 +78,38 @@ def measured() -> dict[str, int]:
     }
     many = [Transfer(id_at(at_us + 10_000, n), names[-1 - n], names[-2 - n], 100_000 + n, USD) for n in range(8_192)]
     found["each of 8,192 transfers"] = -(-partition.decide(many, at_us + 20).header.body_bytes // 8_192)
-    away = DecidingPartition(1, 2)
-    away.open_epoch(NOON_US)
-    away.decide(
+    return found | _across()
+
+
+def _across() -> dict[str, int]:
+    """Bytes of the blocks of one transfer across two partitions, by each protocol: at home, and where its step is done."""
+    home, other = DecidingPartition(1, 2), DecidingPartition(0, 2)
+    home.open_epoch(NOON_US)
+    other.open_epoch(NOON_US)
+    home.decide(
         [OpenAccount("alice", USD, 0, ""), Transfer(id_at(NOON_US, 1), "@world", "alice", 10**9, USD)], NOON_US + 1
     )
-    saga = LegsTransfer(id_at(NOON_US, 2), (Leg("alice", -123_456, USD), Leg("bob", 123_456, USD)))
-    found["saga begun"] = away.decide([saga], NOON_US + 2).header.body_bytes + HEADER_BYTES
+    other.decide([OpenAccount("bob", USD, 0, "")], NOON_US + 1)
+    legs = (Leg("alice", -123_456, USD), Leg("bob", 123_456, USD))
+    saga, tcc = (LegsTransfer(id_at(NOON_US, 2 + n), legs, protocol) for n, protocol in enumerate(Protocol))
+    found: dict[str, int] = {}
+
+    def measure(what: str, block: Block) -> Block:
+        found[what] = block.header.body_bytes + HEADER_BYTES
+        return block
+
+    clock = itertools.count(NOON_US + 2)
+
+    def carried(what: str, block: Block, to: DecidingPartition) -> Block:
+        """The block that the messages of another one become where they are sent to."""
+        (messages,) = messages_of_block(block).values()
+        return measure(what, to.decide_batch(messages, next(clock)))
+
+    begun = measure("saga begun", home.decide([saga], next(clock)))
+    carried("saga ended", carried("saga step", begun, other), home)
+    begun = measure("tcc begun", home.decide([tcc], next(clock)))
+    decided = carried("tcc decided", carried("tcc try", begun, other), home)
+    carried("tcc ended", carried("tcc confirm", decided, other), home)
     return found
 
 
