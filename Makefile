@@ -4,7 +4,7 @@
 
 help:
 	@echo 'make up          start fanfold: one process, durable, with its console (FANFOLD_PORT 8080, FANFOLD_DATA ./data)'
-	@echo 'make test        install everything the tests need, real Kafka, Redis and Chromium included, and run all checks'
+	@echo 'make test        install all that tests need, real Kafka, Redis, HDFS and Chromium too, and run all checks'
 	@echo 'make install     make .venv from the lock; .venv/bin/fanfold is the command'
 	@echo 'make lint        ruff and mypy        make format   let ruff rewrite the sources'
 	@echo 'make pytest      tests only, ARGS=... goes to pytest'

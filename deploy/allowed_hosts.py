@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from fanfold.api.problems import PROBLEMS, problem_document
+
 VARIABLE: Final = "FANFOLD_ALLOWED_HOSTS"
 
 _AUTHORITY: Final = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]*)?\Z")
@@ -71,14 +73,14 @@ def refusal(authority: str | None) -> tuple[int, bytes]:
     """Status and problem document (RFC 9457) for a request whose host is not ours; None: it has none, or several."""
     name = None if authority is None else host_of(authority)
     if name is None:
-        status, word, title = 400, "host_malformed", "The request does not say which host it is for"
-        detail = "Nothing was done. Send exactly one Host header with a name or an address."
-    else:
-        # RFC 9110 section 15.5.20: the request reached a server that does not answer for this name.
-        status, word, title = 421, "host_refused", "This service does not answer to that name"
-        detail = (
-            f"Nothing was done. If {name} is a name of this service, start it with {VARIABLE}={name} (several with commas); "
-            "without it only loopback names and the address it listens on are answered, so that no other page can use it."
-        )
-    document = {"type": f"urn:fanfold:problem:{word}", "title": title, "status": status, "code": word, "detail": detail}
-    return status, msgspec.json.encode(document)
+        return refused_with("host_malformed")
+    detail = (
+        f"Nothing was done. If {name} is a name of this service, start it with {VARIABLE}={name} (several with commas); "
+        "without it only loopback names and the address it listens on are answered, so that no other page can use it."
+    )
+    return refused_with("host_refused", detail=detail)
+
+
+def refused_with(word: str, **more: object) -> tuple[int, bytes]:
+    """Status and problem document of a request that goes no further than HTTP itself."""
+    return PROBLEMS[word].status, msgspec.json.encode(problem_document(word, **more))

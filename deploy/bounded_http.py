@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from deploy.allowed_hosts import AllowedHosts, refusal
+from deploy.allowed_hosts import AllowedHosts, refusal, refused_with
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.routes import PROBLEM
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers together; four times what browsers and proxies send at most. More ends the connection with a 400."""
@@ -181,7 +184,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         return b"#" in self.url or any(coding != b"chunked" for coding in codings)
 
     def _version_refused(self) -> tuple[int, bytes] | None:
-        return None if self.parser.get_http_version() in ("1.0", "1.1") else (505, _VERSION_BODY)
+        return None if self.parser.get_http_version() in ("1.0", "1.1") else refused_with("version_unsupported")
 
     def _host_refused(self) -> tuple[int, bytes] | None:
         """Of the request whose head is complete. An HTTP/1.0 request without a host is no browser's."""
@@ -214,6 +217,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _say_ended(self) -> None:
         if self._ended is not None and not self._unanswered and not self.transport.is_closing():
             self.send_400_response(self._ended)
+
+    def send_400_response(self, msg: str) -> None:
+        """As uvicorn's, but a problem document: whoever reads answers reads this one too."""
+        detail = f"{msg} {PROBLEMS['request_malformed'].detail}"
+        self.transport.write(_whole(refused_with("request_malformed", detail=detail)))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
@@ -269,19 +278,23 @@ _CONTINUE: Final = b"HTTP/1.1 100 "
 _LENGTH: Final = b"\r\ncontent-length: "
 """As uvicorn writes them."""
 
-_FULL_BODY: Final = (
-    b'{"type":"urn:fanfold:problem:overloaded","title":"Too many connections are open","status":503,"code":"overloaded",'
-    b'"detail":"Nothing was read from this connection, and nothing was done. Try again soon with the same id."}'
-)
-_FULL: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: %d\r\n\r\n%b" % (len(_FULL_BODY), _FULL_BODY)
-)
+
+def _whole(refused: tuple[int, bytes], more: str = "") -> bytes:
+    """A refusal as it is written where no application runs, the last answer of its connection."""
+    status, body = refused
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {PROBLEM}\r\n{more}connection: close\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
-_VERSION_BODY: Final = (
-    b'{"type":"urn:fanfold:problem:version_unsupported","title":"This version of HTTP is not spoken here","status":505,'
-    b'"code":"version_unsupported","detail":"Nothing was done. Ask in HTTP/1.1."}'
+_FULL: Final = _whole(
+    refused_with(
+        "overloaded",
+        detail="Too many connections are open. Nothing was read from this one, or done. Try again soon with the same id.",
+    ),
+    "retry-after: 1\r\n",
 )
 
 
@@ -304,7 +317,7 @@ class _Refused:
                 while (await receive()).get("more_body", False):
                     pass
         headers = [
-            (b"content-type", b"application/problem+json"),
+            (b"content-type", PROBLEM.encode()),
             (b"content-length", b"%d" % len(self._body)),
             (b"connection", b"close"),
         ]

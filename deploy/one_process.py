@@ -55,6 +55,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
                     starting.create_task(read_side.start())
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
+            states = [partition.part.state for partition in write_side.partitions]
+            await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):
                 control = ControlSocket(Path(write_settings.log_address.removeprefix("file:")), read_side.rebuild)
                 await control.open()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from fanfold.answers import (
+        AccountStatus,
         BalanceChange,
         ConnectionState,
         Opened,
@@ -18,20 +19,36 @@ if TYPE_CHECKING:
     )
     from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending, Step, Waiting
     from fanfold.api.ids import uuid7
-    from fanfold.api.requests import Capture, Change, Hold, Leg, LegsTransfer, Open, Reverse, Transfer, Void, between
+    from fanfold.api.requests import (
+        Capture,
+        CapturedLeg,
+        Change,
+        Hold,
+        HoldBetween,
+        Leg,
+        LegsTransfer,
+        Open,
+        Reverse,
+        Transfer,
+        Void,
+        between,
+    )
     from fanfold.asked import Asked
     from fanfold.client import Client, NotAnswered
     from fanfold.stream import StreamEnded
 
 __all__ = [
     "AccountState",
+    "AccountStatus",
     "Asked",
     "BalanceChange",
     "Capture",
+    "CapturedLeg",
     "Change",
     "Client",
     "ConnectionState",
     "Hold",
+    "HoldBetween",
     "Leg",
     "LegsTransfer",
     "Moved",
@@ -56,10 +73,11 @@ __all__ = [
 ]
 
 _FROM: Final = {
-    "fanfold.answers": "BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState TransferPhase",
+    "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
+    "TransferPhase",
     "fanfold.api.answers": "AccountState Moved OpenTransfer Pending Step Waiting",
     "fanfold.api.ids": "uuid7",
-    "fanfold.api.requests": "Capture Change Hold Leg LegsTransfer Open Reverse Transfer Void between",
+    "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
     "fanfold.stream": "StreamEnded",

@@ -8,10 +8,12 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from fanfold.api import grammar
+
 DIGITS_MAX: Final = 40
 """More than any amount has, however many decimals; before Python is asked to make a number of them."""
 
-_ASSET: Final = re.compile(r"[A-Z][A-Z0-9]{0,15}/([0-9]{1,2})", re.ASCII)
+_ASSET: Final = re.compile(grammar.ASSET, re.ASCII)
 _PLAIN: Final = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?", re.ASCII)
 _WHOLE: Final = re.compile(r"-?[0-9]+", re.ASCII)
 
@@ -60,10 +62,9 @@ def with_units(amount: int, asset: str) -> str:
 
 def decimals_of(asset: str) -> int:
     """Raises BadAmount, of the asset."""
-    found = _ASSET.fullmatch(asset)
-    if found is None:
+    if not _ASSET.fullmatch(asset):
         raise BadAmount("needs an asset with its decimals, such as USD/2")
-    return int(found[1])
+    return int(asset.partition("/")[2])
 
 
 def _places(number: int) -> str:

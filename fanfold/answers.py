@@ -93,6 +93,14 @@ class PhasesMissed(NamedTuple):
     account: str
 
 
+class AccountStatus(NamedTuple):
+    """Why nothing new is told of an account: `account_not_found` (told once it is opened), `partition_unavailable` and other
+    codes of `fanfold/api/problems.py` (told once its partition can be read). code None: it is served again."""
+
+    account: str
+    code: str | None
+
+
 class ConnectionState(NamedTuple):
     """Whether what was received is up to date. `live` False: balances may be old until it is True again."""
 

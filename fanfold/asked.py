@@ -32,7 +32,7 @@ class Asked(Coroutine[Any, Any, Answer]):
 
     @property
     def id(self) -> str:
-        return self.command.id
+        return str(self.command.id)
 
     def __await__(self) -> Generator[Any, Any, Answer]:
         asking, self._first = self._first or self._ask(self.command), None

@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 
 from fanfold.answers import (
+    AccountStatus,
     BalanceChange,
     ConnectionState,
     Opened,
@@ -32,14 +33,16 @@ from fanfold.answers import (
     state_of,
     system_of,
 )
+from fanfold.api import routes
 from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.api.retry import Waits, retry
+from fanfold.api.routes import NDJSON, Route
 from fanfold.asked import Asked
-from fanfold.http_requests import line_of, quoted, request_of
-from fanfold.stream import watch, watch_transfers
+from fanfold.http_requests import line_of, path_of, request_of
+from fanfold.stream import watch, watch_accounts, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
 WAITS: Final = Waits(0.1, 3.0)
@@ -168,11 +171,11 @@ class Client:
         if not items:
             return []
         more = _waiting(wait_seconds)
-        more["headers"] = {"content-type": "application/x-ndjson"} | more.get("headers", {})
+        more["headers"] = {"content-type": NDJSON} | more.get("headers", {})
         with _naming(items):
             answer = await self._send(
-                "POST",
-                "/v1/transfers:batch",
+                routes.BATCH.method,
+                routes.BATCH.path,
                 params={} if mode == "continue" else {"mode": mode},
                 data=msgspec.json.Encoder().encode_lines([line_of(item) for item in items]),
                 **more,
@@ -192,12 +195,12 @@ class Client:
             parameters["min_position"] = min_position
         if min_version is not None:
             parameters["min_version"] = str(min_version)
-        return await self._ask("GET", f"/v1/accounts/{quoted(account)}", state_of, params=parameters)
+        return await self._read(routes.ACCOUNT, state_of, parameters, account=account)
 
     async def transfer_outcome(self, id: str, *, min_position: str | None = None) -> Moved | Pending | Refusal:
         """What became of a transfer, or how far it is. Raises NotAnswered."""
         parameters = {} if min_position is None else {"min_position": min_position}
-        return await self._ask("GET", f"/v1/transfers/{quoted(id)}", outcome_of, params=parameters)
+        return await self._read(routes.OUTCOME, outcome_of, parameters, transfer=id)
 
     async def open_transfers(
         self,
@@ -216,12 +219,19 @@ class Client:
             parameters["limit"] = str(limit)
         if partitions is not None:
             parameters["partitions"] = ",".join(map(str, partitions))
-        return await self._ask("GET", "/v1/transfers", open_transfers_of, params=parameters)
+        return await self._read(routes.UNDER_WAY, open_transfers_of, parameters)
 
-    async def system(self, asset: str, *, min_position: str | None = None) -> SystemState | Refusal:
-        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered."""
+    async def system(
+        self, asset: str, *, min_position: str | None = None, partitions: Sequence[int] | None = None
+    ) -> SystemState | Refusal:
+        """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered.
+
+        partitions: whose; None: of all, and then one that cannot answer keeps the others from being told; sums are of these.
+        """
         parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
-        return await self._ask("GET", "/v1/system", system_of, params=parameters)
+        if partitions is not None:
+            parameters["partitions"] = ",".join(map(str, partitions))
+        return await self._read(routes.SYSTEM, system_of, parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`.
@@ -229,6 +239,12 @@ class Client:
         An account named twice is watched once.
         """
         return watch(self.url, list(dict.fromkeys(accounts)))
+
+    def watch_accounts(
+        self, accounts: Sequence[str]
+    ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+        """As `watch`, and why nothing is told of an account; see `fanfold.stream.watch_accounts`."""
+        return watch_accounts(self.url, list(dict.fromkeys(accounts)))
 
     def watch_transfers(
         self, accounts: Sequence[str]
@@ -238,6 +254,11 @@ class Client:
 
     def _asked(self, command: Command) -> Asked:
         return Asked(command, self.ask)
+
+    async def _read(
+        self, route: Route, read: Callable[[Mapping[str, Any]], T], parameters: Mapping[str, str], **named: str
+    ) -> T | Refusal:
+        return await self._ask(route.method, path_of(route, **named), read, params=parameters)
 
     async def _ask(self, method: str, path: str, read: Callable[[Mapping[str, Any]], T], **request: Any) -> T | Refusal:
         answer = await self._send(method, path, **request)

@@ -27,8 +27,12 @@ def request_of(command: Open | Command) -> Request:
     """How a command is asked alone. Raises ValueError for a deadline without a time zone."""
     route, body = _ROUTES[type(command)], document_of(command)
     about: str | None = getattr(command, "about", None)
-    path = route.path if about is None else route.path.format_map({about: quoted(str(body.pop(about)))})
-    return Request(route.method, path, body)
+    return Request(route.method, path_of(route, **({} if about is None else {about: str(body.pop(about))})), body)
+
+
+def path_of(route: Route, **named: str) -> str:
+    """The address of a route with these names in it."""
+    return route.path.format_map({name: quoted(each) for name, each in named.items()})
 
 
 def line_of(command: Open | Command) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
-from fanfold.answers import BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
+from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
@@ -43,6 +43,9 @@ _PASSING_STATUSES: Final = frozenset({408, 425, 429})
 SILENT: Final = "the feed behind the gateway is silent"
 
 
+Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState
+
+
 class StreamEnded(Exception):
     """The gateway refused what was asked, or ended the stream for good: connecting again would change nothing."""
 
@@ -50,25 +53,47 @@ class StreamEnded(Exception):
 async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
     """Every account as it is now, then each time it changes, newest only, versions rising; and the connection's state.
 
-    Connected means that every account is watched. An outage, however long, of the gateway or of what is behind it shows as a
+    Connected means that every account is watched, and told of if its partition can be read (`watch_accounts` says of which it
+    cannot). An outage, however long, of the gateway or of what is behind it shows as a
     state, and the watch goes on when it is over. A version falls only when the service's data was replaced by another history.
     An account that does not exist yet is watched all the same: its first state comes when it is opened.
     Raises StreamEnded.
     """
-    async with aclosing(watch_transfers(url, accounts, transfers=False)) as updates:
+    async with aclosing(_watch(url, accounts, transfers=False)) as updates:
         async for update in updates:
-            if not isinstance(update, TransferPhase | PhasesMissed):
+            if isinstance(update, BalanceChange | ConnectionState):
+                yield update
+
+
+async def watch_accounts(
+    url: str, accounts: Sequence[str]
+) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+    """As `watch`, and of each account of which nothing can be told why that is, whenever that changes.
+
+    A BalanceChange of an account takes back what an AccountStatus said of it.
+    """
+    async with aclosing(_watch(url, accounts, transfers=False)) as updates:
+        async for update in updates:
+            if isinstance(update, BalanceChange | AccountStatus | ConnectionState):
                 yield update
 
 
 async def watch_transfers(
-    url: str, accounts: Sequence[str], *, transfers: bool = True
+    url: str, accounts: Sequence[str]
 ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
     """As `watch`, and each phase that a transfer across partitions of these accounts goes to, newest only.
 
     After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
     """
-    known = _Known({}, {})
+    async with aclosing(_watch(url, accounts, transfers=True)) as updates:
+        async for update in updates:
+            if not isinstance(update, AccountStatus):
+                yield update
+
+
+async def _watch(url: str, accounts: Sequence[str], *, transfers: bool) -> AsyncGenerator[Update, None]:
+    """Everything that is told. Raises StreamEnded."""
+    known = _Known({}, {}, {})
     failed = 0
     while True:
         try:
@@ -112,10 +137,23 @@ class _Passing(Exception):
 
 
 class _Known(NamedTuple):
-    """What outlives a connection: of each account the newest version told, and its asset."""
+    """What outlives a connection: of each account the newest version told, its asset, and why nothing is told of it."""
 
     versions: dict[str, int]
     assets: dict[str, str]
+    codes: dict[str, str]
+
+    def status_of(self, row: Mapping[str, Any]) -> AccountStatus | None:
+        """What an account of an ack changes in what was told of it; None for nothing."""
+        account = row["account"]
+        code = row.get("code", "account_not_found") if row["version"] is None else None
+        if code == self.codes.get(account):
+            return None
+        if code is None:
+            del self.codes[account]
+        else:
+            self.codes[account] = code
+        return AccountStatus(account, code)
 
 
 def _subscribe(id: int, accounts: Sequence[str], versions: Mapping[str, int], transfers: bool) -> str:
@@ -131,7 +169,7 @@ def _subscribe(id: int, accounts: Sequence[str], versions: Mapping[str, int], tr
 
 async def _updates(
     connection: ClientConnection, wanted: Sequence[str], known: _Known, transfers: bool
-) -> AsyncIterator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState]:
+) -> AsyncIterator[Update]:
     """All of one connection. Raises _Passing, StreamEnded, websockets.ConnectionClosed."""
     names: dict[int, str] = {}
     ids = count()
@@ -146,6 +184,7 @@ async def _updates(
 
     await subscribe(wanted)
     connected, live = False, True
+    statuses: list[AccountStatus] = []
     async for frame in connection:
         message: dict[str, Any] = msgspec.json.decode(frame)
         match message["op"]:
@@ -164,12 +203,18 @@ async def _updates(
                 if not unanswered and not connected:
                     connected = True
                     yield ConnectionState(live, "connected" if live else SILENT)
+                statuses += [status for row in rows if (status := known.status_of(row)) is not None]
+                if connected:
+                    for status in statuses:
+                        yield status
+                    statuses.clear()
             case "balances":
                 for item in message["items"]:
                     account = names[item["sub"]]
                     if item["v"] <= known.versions.get(account, -1):
                         continue  # the state again, because another subscribe asked for it
                     known.versions[account] = item["v"]
+                    known.codes.pop(account, None)
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
                         known.assets[account] = item["asset"]
                     yield _change(account, known.assets.get(account, ""), item)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -38,6 +38,7 @@ from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
+from write_side.contract.state.state import State
 
 __all__ = [
     "OPENING",
@@ -118,7 +119,7 @@ class ReadSide:
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
-        self.health = Health(self.projectors, timer.wall_us, log.partitions)
+        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
         doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
@@ -133,6 +134,11 @@ class ReadSide:
         # time here, in which nobody is answered.
         gc.collect()
         gc.freeze()
+
+    def share_names(self, states: Sequence[State]) -> None:
+        """Keep the names of accounts together with other folds of the log in this process, a partition each."""
+        for projector in self.projectors:
+            projector.fold.state.share_names(states[projector.partition])
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""

@@ -11,21 +11,29 @@ from typing import TypeVar
 import pytest
 
 from tests.servers import (
+    HdfsServer,
     KafkaCluster,
     KafkaServer,
     RedisServer,
+    S3Server,
     ServerMissing,
     find_chromium,
+    running_hdfs,
     running_kafka,
     running_kafka_cluster,
     running_redis,
     running_redis_cluster,
+    running_s3,
     shared_kafka,
     shared_redis,
 )
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 
 T = TypeVar("T")
+
+S3_KEY_ID = "AKIATESTSTESTSTESTS7"
+S3_SECRET = "secret-of-the-tests"
+"""Who we are at the S3 of the tests. It must be seen nowhere."""
 
 
 @contextmanager
@@ -100,6 +108,28 @@ def kafka_cluster() -> Iterator[KafkaCluster]:
     """Three real brokers of this test's own, each to be killed, paused and started again. Takes some 15 s."""
     with _or_skip(running_kafka_cluster) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def _s3_of_the_run() -> Iterator[S3Server]:
+    with running_s3() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_server(_s3_of_the_run: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """A local S3 shared by the whole run, and the environment that says who we are there. Take buckets of your own."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", S3_KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", S3_SECRET)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return _s3_of_the_run
+
+
+@pytest.fixture(scope="session")
+def hdfs_server() -> Iterator[HdfsServer]:
+    """Hadoop's mini cluster, shared by the whole run: take folders of your own (`unique_name`), and resume what you pause."""
+    with _or_skip(running_hdfs) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Real servers for tests and benchmarks: Redis and a one-node Kafka, started here, on loopback, on free ports.
+"""Real servers for tests and benchmarks: Redis, a one-node Kafka, S3 and HDFS, started here, on loopback, on free ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
 give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
@@ -12,6 +12,8 @@ it ends (Linux, `PR_SET_PDEATHSIG`). So start and restart servers from the main 
 from __future__ import annotations
 
 import asyncio
+import getpass
+import logging
 import os
 import random
 import re
@@ -28,7 +30,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import redis
 from aiokafka.admin import AIOKafkaAdminClient
@@ -362,8 +364,6 @@ def shared_redis() -> Iterator[str]:
 
 # -- Kafka --------------------------------------------------------------------------------------------------------
 
-JARS_LIST = Path(__file__).parent.parent / "deploy" / "lock" / "kafka-jars.txt"
-
 # Warnings only, with time and logger, to the file that holds the process's output.
 _LOGGING = """\
 status = error
@@ -513,13 +513,24 @@ def find_java() -> str:
 
 def find_kafka_jars() -> list[Path]:
     """The jars listed in deploy/lock/kafka-jars.txt, where servers.sh puts them; ServerMissing when one is absent."""
-    names = [line.split()[1] for line in JARS_LIST.read_text().splitlines()]
-    version = next(name.removeprefix("kafka_2.13-").removesuffix(".jar") for name in names if name.startswith("kafka_"))
+    return _find_jars("kafka", "kafka_2.13-")
+
+
+def find_hadoop_jars() -> list[Path]:
+    """Those of deploy/lock/hadoop-jars.txt, likewise."""
+    return _find_jars("hadoop", "hadoop-hdfs-client-")
+
+
+def _find_jars(name: str, versioned: str) -> list[Path]:
+    """versioned: how the jar begins whose version the folder of all of them has."""
+    listed = Path(__file__).parent.parent / "deploy" / "lock" / f"{name}-jars.txt"
+    jars = [line.split()[1] for line in listed.read_text().splitlines()]
+    version = next(jar.removeprefix(versioned).removesuffix(".jar") for jar in jars if jar.startswith(versioned))
     cache = Path(os.environ.get("FANFOLD_TEST_CACHE") or Path.home() / ".cache" / "fanfold")
-    jars = [cache / f"kafka-{version}" / name for name in names]
-    if not all(jar.is_file() for jar in jars):
-        raise ServerMissing(f"Kafka's jars are not in {cache}: `make install-servers` fetches them")
-    return jars
+    found = [cache / f"{name}-{version}" / jar for jar in jars]
+    if not all(jar.is_file() for jar in found):
+        raise ServerMissing(f"The jars of {name} are not in {cache}: `make install-servers` fetches them")
+    return found
 
 
 def _serves_metadata(bootstrap: str) -> bool:
@@ -617,6 +628,142 @@ def shared_kafka() -> Iterator[str]:
     else:
         with running_kafka() as server:
             yield server.bootstrap
+
+
+# -- S3 -----------------------------------------------------------------------------------------------------------
+
+
+class S3Server:
+    """moto's, in threads of this process: what it has is in memory. It believes whoever comes."""
+
+    def __init__(self) -> None:
+        # Here, because it takes half a second.
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from werkzeug.serving import make_server
+
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells of every request
+        moto, one_after_the_other = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+        def serve(environ: Any, start_response: Any) -> Any:
+            with (
+                one_after_the_other
+            ):  # moto's own server fails where a file is replaced while another request looks at it
+                return moto(environ, start_response)
+
+        self._server = make_server(LOOPBACK, 0, serve, threaded=True, request_handler=MotoRequestHandler)
+        self._serving = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def start(self) -> None:
+        self._serving.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._serving.join()
+        self._server.server_close()
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_port)
+
+    def new_bucket(self) -> str:
+        """Its name."""
+        bucket = unique_name("bucket")
+        self.client().create_bucket(Bucket=bucket)
+        return bucket
+
+    def client(self) -> Any:
+        """Of botocore: what is not said by our own client."""
+        from botocore.session import Session
+
+        return Session().create_client(
+            "s3",
+            endpoint_url=f"http://{LOOPBACK}:{self.port}",
+            region_name="us-east-1",
+            aws_access_key_id="tests",
+            aws_secret_access_key="tests",
+        )
+
+
+def s3_address(bucket: str, folder: str, port: int) -> str:
+    """As `FANFOLD_SNAPSHOTS` names a folder in a bucket of a server on loopback."""
+    return f"s3://{bucket}/{folder}?endpoint_override={LOOPBACK}:{port}&scheme=http&region=us-east-1"
+
+
+@contextmanager
+def running_s3() -> Iterator[S3Server]:
+    """A private, empty S3."""
+    server = S3Server()
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+# -- HDFS ---------------------------------------------------------------------------------------------------------
+
+_HADOOP_LOGGING = """\
+log4j.rootLogger=WARN,out
+log4j.appender.out=org.apache.log4j.ConsoleAppender
+log4j.appender.out.layout=org.apache.log4j.PatternLayout
+log4j.appender.out.layout.ConversionPattern=%d %p %c{1}: %m%n
+"""
+
+
+class HdfsServer:
+    """A name node and a data node in one process: Hadoop's mini cluster. It believes whoever says who he is."""
+
+    def __init__(self, directory: Path, *, heap_mb: int = 256) -> None:
+        self._java = find_java()
+        self._classpath = os.pathsep.join(str(jar) for jar in find_hadoop_jars())
+        self._directory = directory
+        self._heap_mb = heap_mb
+        self._process = _Process(directory / "hdfs.log")
+        self.port = free_port()
+        (directory / "log4j.properties").write_text(_HADOOP_LOGGING)
+
+    def start(self) -> None:
+        """Returns when files can be written. ServerFailed with its last log lines."""
+        options = [f"-Xmx{self._heap_mb}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
+        # Its web server makes classes in a way that Java 17 forbids.
+        options += ["--add-opens=java.base/java.lang=ALL-UNNAMED"]
+        options += [f"-Dlog4j.configuration=file:{self._directory / 'log4j.properties'}"]
+        options += [f"-Dtest.build.data={self._directory / 'data'}", f"-Dhadoop.log.dir={self._directory}"]
+        cluster = ["org.apache.hadoop.test.MiniDFSClusterManager", "-format", "-datanodes", "1"]
+        cluster += ["-nnport", "0", "-httpport", str(self.port), "-cmdport", "0"]
+        cluster += ["-writeDetails", str(self._directory / "started.json")]
+        self._process.start([self._java, *options, *cluster], self._directory, {"CLASSPATH": self._classpath})
+        try:
+            self._process.wait_until((self._directory / "started.json").exists)  # written when both nodes serve
+        except ServerFailed:
+            self._process.end()
+            raise
+
+    def kill(self) -> None:
+        self._process.end()
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers. `resume` ends it."""
+        self._process.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
+
+def hdfs_address(folder: str, port: int) -> str:
+    """As `FANFOLD_SNAPSHOTS` names a folder of a cluster on loopback."""
+    return f"webhdfs://{getpass.getuser()}@{LOOPBACK}:{port}/{folder}"
+
+
+@contextmanager
+def running_hdfs() -> Iterator[HdfsServer]:
+    """A private, empty HDFS; its data is gone afterwards. ServerMissing, ServerFailed."""
+    with tempfile.TemporaryDirectory(prefix="fanfold-hdfs-", ignore_cleanup_errors=True) as directory:
+        server = _started(HdfsServer, Path(directory))
+        try:
+            yield server
+        finally:
+            server.kill()
 
 
 # -- Chromium -----------------------------------------------------------------------------------------------------

@@ -27,6 +27,10 @@ class WalletStub:
         self.boot = "first"
         self.mute = False
         self.available = True
+        self.unread: list[dict[str, Any]] = []
+        """What the read side's `/readyz` says of partitions that cannot be read."""
+        self.unreadable: dict[str, str] = {}
+        """Accounts that cannot be read, as those of one partition, and the code that says why."""
         self.behind = False
         """Whether what is missing may be in what is not folded yet."""
         self.requests: list[str] = []
@@ -100,9 +104,15 @@ class WalletStub:
         position = f"0:{self.sequence}"
         match method, path:
             case "GET", "/readyz":
-                return 200, {"status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}]}
+                return 200, {
+                    "status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}], "unread": self.unread
+                }  # fmt: skip
             case "POST", "/internal/balances" if not self.available:
                 return 503, problem_document("view_rebuilding")
+            case "POST", "/internal/balances" if codes := [
+                self.unreadable[name] for name in json.loads(body)["accounts"] if name in self.unreadable
+            ]:
+                return 503, problem_document(codes[0], reason="it is damaged")
             case "POST", "/internal/balances":
                 found = [self.rows.get(account) for account in json.loads(body)["accounts"]]
                 undecided = [i for i, row in enumerate(found) if row is None] if self.behind else []

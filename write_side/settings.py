@@ -47,8 +47,10 @@ class WriteSettings(BaseSettings):
     )
     snapshots: str = Field(
         "",
-        description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, or `off`; default: the "
-        "folder `snapshots` in the data folder of a file log, `off` over Kafka",
+        description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, `s3://BUCKET/FOLDER` "
+        "(`?region=…`, or `?endpoint_override=HOST:PORT&scheme=http`; keys as AWS's tools find them), "
+        "`webhdfs://HOST:PORT/FOLDER`, or `off`; default: the folder `snapshots` in the data folder of a file log, `off` over "
+        "Kafka",
     )
     snapshot_blocks: int = Field(
         250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"
@@ -56,7 +58,13 @@ class WriteSettings(BaseSettings):
     snapshot_minutes: int = Field(
         60, ge=1, le=10_080, description="and after so many minutes, when there are 100 new blocks"
     )
-    snapshots_kept: int = Field(2, ge=1, le=1_000, description="snapshots of a partition that stay; older ones go")
+    snapshots_kept: int = Field(2, ge=1, le=1_000, description="snapshots of a partition that stay, the newest")
+    snapshots_kept_days: float = Field(
+        0.0,
+        ge=0,
+        le=3_650,
+        description="older ones stay as well until they are so many days older than the newest; 0: they go",
+    )
     answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
     @property

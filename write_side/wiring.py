@@ -15,7 +15,10 @@ from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
 from write_side.contract.log.log_kafka import KafkaLog
 from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.snapshots.store_hdfs import hdfs_store
+from write_side.contract.snapshots.store_s3 import s3_store
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
@@ -47,6 +50,7 @@ __all__ = [
     "open_queue",
     "open_snapshots",
     "snapshot_limits",
+    "snapshot_store",
 ]
 
 PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken)
@@ -106,20 +110,35 @@ def _check_setting(settings: WriteSettings, log: Log) -> None:
 
 
 def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
-    """The snapshots that the settings name, for every side of this process; None for none. Raises ValueError for an address of no
-    known kind."""
+    """The snapshots that the settings name, for every side of this process; None for none. No store is asked yet: one that is
+    away stops no start. Raises ValueError for an address that names none."""
     address = settings.snapshots_address
-    if address is None:
-        return None
+    return None if address is None else Snapshots(snapshot_store(address), log)
+
+
+def snapshot_store(address: str) -> SnapshotStore:
+    """Where an address says that snapshots are. Raises ValueError."""
     scheme, _, folder = address.partition(":")
+    if scheme in ("s3", "webhdfs"):
+        try:
+            return s3_store(address) if scheme == "s3" else hdfs_store(address)
+        except ValueError as wrong:
+            raise ValueError(f"FANFOLD_SNAPSHOTS: {wrong}") from None
     if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
-        raise ValueError("FANFOLD_SNAPSHOTS must be off, or file: and the path of a folder")
-    return Snapshots(FileStore(Path(folder.removeprefix("//"))), log)
+        raise ValueError(
+            "FANFOLD_SNAPSHOTS must be off, file: and the path of a folder, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"
+        )
+    return FileStore(Path(folder.removeprefix("//")))
 
 
 def snapshot_limits(settings: WriteSettings) -> SnapshotLimits:
     """When snapshots are taken, and how many stay."""
-    return SnapshotLimits(settings.snapshot_blocks, settings.snapshot_minutes * 60.0, settings.snapshots_kept)
+    return SnapshotLimits(
+        settings.snapshot_blocks,
+        settings.snapshot_minutes * 60.0,
+        settings.snapshots_kept,
+        settings.snapshots_kept_days * 86_400.0,
+    )
 
 
 async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:

@@ -1,14 +1,13 @@
 #!/usr/bin/env bash
-# servers.sh:        installs what the tests need beside Python, where it is missing: Redis, Chromium, Java, Kafka.
-# servers.sh relock: writes kafka-jars.txt again after kafka-pom.xml was changed.
+# servers.sh:             installs what the tests need beside Python, where it is missing: Redis, Chromium, Java, Kafka, HDFS.
+# servers.sh relock NAME: writes NAME-jars.txt again after NAME-pom.xml was changed; NAME is kafka or hadoop.
 #
-# Debian's packages come through apt-get (as root, or by sudo without a password); Kafka's jars through Maven into
-# $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in kafka-jars.txt on every run. When all is
-# there this takes a fraction of a second and touches no network. What cannot be had is said loudly; with CI=true it
+# Debian's packages come through apt-get (as root, or by sudo without a password); the jars of Kafka and Hadoop through
+# Maven into $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in its list on every run. When all
+# is there this takes a fraction of a second and touches no network. What cannot be had is said loudly; with CI=true it
 # ends the run, elsewhere the tests that need it are skipped and say so.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
-jars_list="$here/kafka-jars.txt"
 copy_jars='org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
 missing=()
 apt_is_fresh=no
@@ -57,20 +56,43 @@ find_java() {
     return 1
 }
 
+# What NAME-pom.xml asks for, into a folder.
 fetch_jars() {
     command -v mvn >/dev/null || apt_install maven || return 1
-    say "fetching Kafka's jars (54 MB) into $1"
-    mvn --batch-mode --quiet --file "$here/kafka-pom.xml" "$copy_jars" -DincludeScope=runtime -DoutputDirectory="$1" >&2
+    say "fetching the jars of $1 into $2"
+    mvn --batch-mode --quiet --file "$here/$1-pom.xml" "$copy_jars" -DincludeScope=runtime -DoutputDirectory="$2" >&2
 }
 
-jars_are_good() { [ -d "$1" ] && (cd "$1" && sha512sum --check --strict --status "$jars_list" 2>/dev/null); }
+# Whether a folder has what NAME-jars.txt lists.
+jars_are_good() { [ -d "$2" ] && (cd "$2" && sha512sum --check --strict --status "$here/$1-jars.txt" 2>/dev/null); }
+
+# The jars of NAME in the cache; the folder is named by the version of the jar whose name begins with the second word.
+cache_jars() {
+    local version cache jars
+    version="$(sed -n "s/.*  $2-\([0-9.]*\)\.jar\$/\1/p" "$here/$1-jars.txt")"
+    cache="${FANFOLD_TEST_CACHE:-$HOME/.cache/fanfold}"
+    jars="$cache/$1-$version"
+    jars_are_good "$1" "$jars" && return
+    mkdir -p "$cache"
+    # Filled aside and renamed, so that an interrupted download never looks finished.
+    scratch="$(mktemp -d "$cache/.$1-XXXXXX")"
+    trap 'rm -rf "$scratch"' EXIT
+    if fetch_jars "$1" "$scratch/jars" && jars_are_good "$1" "$scratch/jars"; then
+        rm -rf "$jars"
+        mv "$scratch/jars" "$jars"
+    else
+        lacks "The jars of $1 could not be fetched (apt-get install maven), or differ from $here/$1-jars.txt"
+    fi
+    rm -rf "$scratch"
+}
 
 if [ "${1:-}" = relock ]; then
+    name="${2:?kafka or hadoop}"
     scratch="$(mktemp -d)"
     trap 'rm -rf "$scratch"' EXIT
-    fetch_jars "$scratch/jars"
-    (cd "$scratch/jars" && LC_ALL=C sha512sum -- *.jar) >"$jars_list"
-    say "$(wc -l <"$jars_list") jars in $jars_list"
+    fetch_jars "$name" "$scratch/jars"
+    (cd "$scratch/jars" && LC_ALL=C sha512sum -- *.jar) >"$here/$name-jars.txt"
+    say "$(wc -l <"$here/$name-jars.txt") jars in $here/$name-jars.txt"
     exit
 fi
 
@@ -79,27 +101,12 @@ command -v redis-server >/dev/null || apt_install redis-server || lacks "Redis i
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || [ -n "${CHROMIUM:-}" ] ||
     apt_install chromium || lacks "Chromium is missing: apt-get install chromium"
 
-# A broker that is given needs neither Java nor jars.
-if [ -z "${KAFKA_BOOTSTRAP:-}" ]; then
-    find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headless && find_java >/dev/null; } ||
-        lacks "Java 17 or newer is missing: apt-get install openjdk-17-jre-headless"
+find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headless && find_java >/dev/null; } ||
+    lacks "Java 17 or newer is missing: apt-get install openjdk-17-jre-headless"
 
-    version="$(sed -n 's/.*  kafka_2\.13-\(.*\)\.jar$/\1/p' "$jars_list")"
-    cache="${FANFOLD_TEST_CACHE:-$HOME/.cache/fanfold}"
-    jars="$cache/kafka-$version"
-    if ! jars_are_good "$jars"; then
-        mkdir -p "$cache"
-        # Filled aside and renamed, so that an interrupted download never looks finished.
-        scratch="$(mktemp -d "$cache/.kafka-XXXXXX")"
-        trap 'rm -rf "$scratch"' EXIT
-        if fetch_jars "$scratch/jars" && jars_are_good "$scratch/jars"; then
-            rm -rf "$jars"
-            mv "$scratch/jars" "$jars"
-        else
-            lacks "Kafka's jars could not be fetched (apt-get install maven), or differ from $jars_list"
-        fi
-    fi
-fi
+# A broker that is given needs no jars.
+[ -n "${KAFKA_BOOTSTRAP:-}" ] || cache_jars kafka 'kafka_2\.13'
+cache_jars hadoop hadoop-hdfs-client
 
 if [ "${#missing[@]}" -gt 0 ]; then
     if [ "${CI:-}" = true ]; then

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from pydantic import ConfigDict, Field, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from fanfold.api import grammar
+from fanfold.api.problems import PROBLEMS
 from fanfold.api.words import (
     Balance,
     Metadata,
@@ -31,13 +33,17 @@ def _shown(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(extra="ignore", json_schema_extra={"examples": [example]})
 
 
-def _told(pattern: str, **more: Any) -> Any:
+def _told(pattern: str, description: str, **more: Any) -> Any:
     """A text of an answer: what it is like is documented and not checked, for a newer service may know more words."""
-    return WithJsonSchema({"type": "string", "pattern": grammar.whole(pattern)} | more)
+    return WithJsonSchema({"type": "string", "pattern": grammar.whole(pattern), "description": description} | more)
 
 
-def _one_of(*words: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "enum": list(words)})
+def _one_of(*words: str, means: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(words), "description": means})
+
+
+def _as(description: str) -> Any:
+    return Field(description=description)
 
 
 OPEN_PHASES: Final = (
@@ -45,16 +51,27 @@ OPEN_PHASES: Final = (
 )  # fmt: skip
 RESULTS: Final = ("done", "held", "voided", "changed", "expired")
 
-AccountName = Annotated[str, _told(grammar.ACCOUNT)]
-AssetName = Annotated[str, _told(grammar.ASSET, examples=["USD/2"])]
-Id = Annotated[str, _told(grammar.UUID)]
-Flag = Annotated[str, _one_of("debit_frozen", "credit_frozen", "closed")]
-Action = Annotated[str, _one_of("try", "confirm", "cancel")]
-Protocol = Annotated[str, _one_of("saga", "tcc")]
-OpenPhase = Annotated[str, _one_of(*OPEN_PHASES)]
-Phase = Annotated[str, _one_of(*OPEN_PHASES, "done", "refused")]
-Word = Annotated[str, Field(description="A code of the table of problems, or `done`.")]
+AccountName = Annotated[str, _told(grammar.ACCOUNT, "The id of the account.")]
+AssetName = Annotated[
+    str, _told(grammar.ASSET, "Code and exponent: how many decimals the unit has.", examples=["USD/2"])
+]
+Id = Annotated[str, _told(grammar.UUID, "The id of the command: its UUID.")]
+Flag = Annotated[str, _one_of("debit_frozen", "credit_frozen", "closed", means="Something that an account may not do.")]
+Flags = Annotated[tuple[Flag, ...], _as("What the account may not do.")]
+Action = Annotated[
+    str, _one_of("try", "confirm", "cancel", means="What the home of the transfer asks the partition of the step.")
+]
+Protocol = Annotated[str, _one_of("saga", "tcc", means="How a transfer across partitions is run.")]
+OpenPhase = Annotated[str, _one_of(*OPEN_PHASES, means="Where a transfer that is under way stands.")]
+Phase = Annotated[str, _one_of(*OPEN_PHASES, "done", "refused", means="Where a transfer across partitions stands.")]
+Word = Annotated[str, _as("A code of the table of problems (`ProblemCode`), or `done`.")]
 Count = Annotated[int, Field(ge=0)]
+Version = Annotated[
+    Count, _as("How often the account has changed; its opening is 0. The greater one is the newer one.")
+]
+Partition = Annotated[Count, _as("The number of a partition.")]
+StepNumber = Annotated[Count, _as("The number of a step of a transfer across partitions.")]
+Positions = Annotated[str, _as("How far each partition is reflected, such as `0:19,3:9`; empty when nothing is there.")]
 
 _STATE: Final = {
     "account": "alice",
@@ -82,10 +99,10 @@ class AccountState:
     held: Balance
     available: OptionalBalance
     floor: OptionalBalance
-    version: Count
+    version: Version
     position: PositionText
     at: Moment
-    flags: Optionally[tuple[Flag, ...]] = None
+    flags: Optionally[Flags] = None
 
     __pydantic_config__ = _shown(_STATE | {"flags": []})
 
@@ -97,26 +114,40 @@ class OpenedAccount:
     account: AccountName
     asset: AssetName
     floor: OptionalBalance
-    result: Annotated[str, _one_of("opened", "exists")]
+    result: Annotated[
+        str, _one_of("opened", "exists", means="Whether it was opened now, or was there with the same terms.")
+    ]
     position: PositionText
     at: Moment
-    owner: str | None = None
+    owner: Annotated[str | None, _as("Whose account it is, as it was said when it was opened.")] = None
 
     __pydantic_config__ = _OPEN
+
+
+HoldId = Annotated[Id, _as("Of a capture or void: the id of the hold.")]
+ReversedId = Annotated[Id, _as("Of a reversal: the id of the transfer that it reverses.")]
+KnownAccount = Annotated[str | None, _as("The account; null where no log that this process reads names it.")]
+KnownAsset = Annotated[str | None, _as("Its asset; null where the account is not known.")]
 
 
 @dataclass(frozen=True)
 class Step:
     """What one partition did for a transfer across partitions, in the order of its log."""
 
-    step: Count
+    step: StepNumber
     action: Action
-    partition: Count
+    partition: Partition
     code: Word
     position: PositionText
     at: Moment
 
     __pydantic_config__ = _OPEN
+
+
+Steps = Annotated[
+    tuple[Step, ...],
+    _as("Of a transfer across partitions: what was done for it so far, in the order in which home learned of it."),
+]
 
 
 @dataclass(frozen=True)
@@ -139,12 +170,12 @@ class Moved:
             )
         ),
     ] = ()
-    result: Annotated[str, _one_of(*RESULTS)] = "done"
+    result: Annotated[str, _one_of(*RESULTS, means="What was done.")] = "done"
     protocol: Optionally[Protocol] = None
-    steps: Annotated[tuple[Step, ...], Field(description="Of a transfer across partitions.")] = ()
-    hold: Optionally[Id] = None
-    reverses: Optionally[Id] = None
-    dry_run: bool = False
+    steps: Steps = ()
+    hold: Optionally[HoldId] = None
+    reverses: Optionally[ReversedId] = None
+    dry_run: Annotated[bool, _as("Whether this only would have been: nothing is in the log.")] = False
 
     __pydantic_config__ = _OPEN
 
@@ -178,7 +209,7 @@ class Pending:
     phase: Phase
     position: PositionText
     at: Moment
-    result: Annotated[str, _one_of("pending")] = "pending"
+    result: Annotated[str, _one_of("pending", means="It is not over.")] = "pending"
 
     __pydantic_config__ = _OPEN
 
@@ -187,11 +218,15 @@ class Pending:
 class Waiting:
     """What an open transfer waits for: the answer of a partition to an action of a step."""
 
-    step: int
-    partition: int
+    step: StepNumber
+    partition: Partition
     action: Action
 
     __pydantic_config__ = _OPEN
+
+
+_HOLD_NOW: Final = "Of a hold: how it is now."
+WaitingFor = Annotated[tuple[Waiting, ...], _as("Of a transfer under way: the answers that it waits for.")]
 
 
 @dataclass(frozen=True)
@@ -201,10 +236,10 @@ class OpenTransfer:
     id: Id
     protocol: Protocol
     phase: OpenPhase
-    partition: int
+    partition: Partition
     begun: PositionText
-    age_ms: int
-    waiting_for: tuple[Waiting, ...]
+    age_ms: Annotated[Count, _as("For how long it has been under way, milliseconds.")]
+    waiting_for: WaitingFor
 
     __pydantic_config__ = _OPEN
 
@@ -213,8 +248,8 @@ class OpenTransfer:
 class OpenTransfers:
     """Transfers under way, oldest first, as of `position`."""
 
-    transfers: tuple[OpenTransfer, ...]
-    position: str
+    transfers: Annotated[tuple[OpenTransfer, ...], _as("Those asked for, oldest first.")]
+    position: Positions
 
     __pydantic_config__ = _OPEN
 
@@ -223,11 +258,11 @@ class OpenTransfers:
 class MovedLeg:
     """A leg of a transfer across partitions, and the step that moves it. An account that is not told anywhere is null."""
 
-    account: str | None
+    account: KnownAccount
     amount: Balance
-    asset: str | None
-    step: int
-    partition: int
+    asset: KnownAsset
+    step: StepNumber
+    partition: Partition
 
     __pydantic_config__ = _OPEN
 
@@ -236,9 +271,9 @@ class MovedLeg:
 class LegLeft:
     """What a hold still holds of a leg."""
 
-    account: str | None
+    account: KnownAccount
     amount: Balance
-    asset: str | None
+    asset: KnownAsset
 
     __pydantic_config__ = _OPEN
 
@@ -247,7 +282,7 @@ class LegLeft:
 class TouchedAccount:
     """An account after a step, `@transit` with the others."""
 
-    account: str
+    account: Annotated[str, _as("The id of an account, or the name of a system account.")]
     asset: AssetName
     posted: Balance
     held: Balance
@@ -260,7 +295,7 @@ class Outcome:
     """What became of a command, as its own request was answered, and what has become of it since."""
 
     id: Id
-    result: Annotated[str, _one_of(*RESULTS, "pending", "refused")]
+    result: Annotated[str, _one_of(*RESULTS, "pending", "refused", means="What became of it.")]
     position: PositionText
     at: Moment
     code: Optionally[Word] = None
@@ -269,7 +304,7 @@ class Outcome:
     accounts: Annotated[tuple[AccountState, ...], Field(description="As the outcome left them.")] = ()
     protocol: Optionally[Protocol] = None
     phase: Optionally[Phase] = None
-    steps: tuple[Step, ...] = ()
+    steps: Steps = ()
     step_accounts: Annotated[
         tuple[tuple[TouchedAccount, ...] | None, ...],
         Field(
@@ -279,16 +314,16 @@ class Outcome:
             )
         ),
     ] = ()
-    legs: tuple[MovedLeg, ...] = ()
-    waiting_for: tuple[Waiting, ...] = ()
-    reverses: Optionally[Id] = None
-    reversed_by: Optionally[Id] = None
-    hold: Annotated[Optionally[Id], Field(description="Of a capture or void.")] = None
-    state: Annotated[
-        Optionally[Annotated[str, _one_of("open", "busy", "over")]], Field(description="Of a hold, now.")
-    ] = None
-    left: tuple[LegLeft, ...] = ()
-    deadline: Optionally[Moment] = None
+    legs: Annotated[tuple[MovedLeg, ...], _as("Of a transfer across partitions: what it moves.")] = ()
+    waiting_for: WaitingFor = ()
+    reverses: Optionally[ReversedId] = None
+    reversed_by: Annotated[Optionally[Id], _as("The reversal of this transfer.")] = None
+    hold: Optionally[HoldId] = None
+    state: Annotated[Optionally[Annotated[str, _one_of("open", "busy", "over", means=_HOLD_NOW)]], _as(_HOLD_NOW)] = (
+        None
+    )
+    left: Annotated[tuple[LegLeft, ...], _as("Of a hold: what is left of it now.")] = ()
+    deadline: Annotated[Optionally[Moment], _as("Of a hold: when it ends by itself, UTC.")] = None
 
     __pydantic_config__ = _OPEN
 
@@ -299,7 +334,7 @@ class SystemAccount:
 
     posted: Balance
     held: Balance
-    version: int
+    version: Version
     at: Moment
 
     __pydantic_config__ = _OPEN
@@ -309,17 +344,18 @@ class SystemAccount:
 class SystemPartition:
     """The system accounts of one partition, at its position; null where it has none yet."""
 
-    partition: int
-    position: str | None
-    world: SystemAccount | None
-    transit: SystemAccount | None
+    partition: Partition
+    position: Annotated[str | None, _as("What this partition was read at; null before its first block.")]
+    world: Annotated[SystemAccount | None, _as("`@world` of the partition.")]
+    transit: Annotated[SystemAccount | None, _as("`@transit` of the partition.")]
 
     __pydantic_config__ = _OPEN
 
 
 @dataclass(frozen=True)
 class System:
-    """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), over all partitions.
+    """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), over all partitions, or
+    those that were asked for.
 
     All other accounts together hold minus their sum, in every partition and in all.
     """
@@ -327,8 +363,8 @@ class System:
     asset: AssetName
     world: Balance
     transit: Balance
-    positions: str
-    partitions: tuple[SystemPartition, ...]
+    positions: Positions
+    partitions: Annotated[tuple[SystemPartition, ...], _as("Each partition by itself.")]
 
     __pydantic_config__ = _OPEN
 
@@ -337,7 +373,7 @@ class System:
 class FailedPartition:
     """A partition that was not read, and why."""
 
-    partition: int
+    partition: Partition
     code: Word
 
     __pydantic_config__ = _OPEN
@@ -350,34 +386,73 @@ class Balances:
     undecided: places of accounts that are null while the view is behind the log.
     """
 
-    positions: str
-    accounts: tuple[AccountState | None, ...]
-    undecided: tuple[int, ...] = ()
-    failed: tuple[FailedPartition, ...] = ()
+    positions: Positions
+    accounts: Annotated[tuple[AccountState | None, ...], _as("One for each asked for, in that order.")]
+    undecided: Annotated[tuple[Count, ...], _as("Places of accounts that nobody can tell yet.")] = ()
+    failed: Annotated[tuple[FailedPartition, ...], _as("Partitions that were not read.")] = ()
 
     __pydantic_config__ = _OPEN
+
+
+_IN_THE_LOG: Final = "The log has it as refused; without it the request did not get so far."
+ProblemCode = TypeAliasType(
+    "ProblemCode",
+    Annotated[
+        str,
+        WithJsonSchema(
+            {
+                "type": "string",
+                "enum": list(PROBLEMS),
+                "description": "The stable word of a refusal, with its HTTP status:\n"
+                + "".join(
+                    f"\n- `{word}` ({each.status}): {each.title}. {each.detail}" for word, each in PROBLEMS.items()
+                ),
+            }
+        ),
+    ],
+)
+ProblemTitle = Annotated[str, _as("What is the matter, the same for each code.")]
+ProblemDetail = Annotated[str, _as("For a person: what it means for the money, and what to do.")]
 
 
 @dataclass(frozen=True)
 class Problem:
     """Why something was refused (RFC 9457). `code` is stable; `detail` says what it means for the money and what to do."""
 
-    type: Annotated[str, Field(json_schema_extra={"format": "uri"})]
-    title: str
-    status: int
-    code: Word
-    detail: str
-    field: Annotated[Optionally[str], Field(description="Which field of the request is meant.")] = None
-    id: Optionally[Id] = None
-    available: Annotated[Optionally[str], Field(description="What the account has, where that was too little.")] = None
+    type: Annotated[str, Field(json_schema_extra={"format": "uri"}, description="`urn:fanfold:problem:` and the code.")]
+    title: ProblemTitle
+    status: Annotated[int, _as("The HTTP status; of a line of a batch, what the single request would have got.")]
+    code: ProblemCode
+    detail: ProblemDetail
+    field: Annotated[Optionally[str], _as("Which field of the request is meant.")] = None
+    id: Annotated[Optionally[Id], _as("The id of the command.")] = None
+    account: Annotated[Optionally[str], _as("The account that is meant, where it is one alone.")] = None
+    result: Annotated[Optionally[Annotated[str, _one_of("refused", means=_IN_THE_LOG)]], _as(_IN_THE_LOG)] = None
+    position: Annotated[
+        Optionally[PositionText],
+        _as("Where the log has this refusal; of a read up to where it is true, or what is held."),
+    ] = None
+    at: Annotated[Optionally[Moment], _as("When the log got this refusal, UTC.")] = None
+    version: Annotated[Optionally[Count], _as("Of `version_not_reached`: the version that is held.")] = None
+    available: Annotated[Optionally[str], _as("What the account has, where that was too little, in minor units.")] = (
+        None
+    )
     remembered_from: Annotated[
         Optionally[Moment],
-        Field(
-            description="Of `id_expired`: ids that carry a time from then on are remembered, older ones are refused."
-        ),
+        _as("Of `id_expired`: ids that carry a time from then on are remembered, older ones are refused."),
     ] = None
-    hold: Optionally[Id] = None
-    reverses: Optionally[Id] = None
+    remembered_since: Annotated[
+        Optionally[Moment], _as("Of `transfer_not_found`: one of that time or older may have run and be forgotten.")
+    ] = None
+    hold: Optionally[HoldId] = None
+    reverses: Optionally[ReversedId] = None
+    protocol: Optionally[Protocol] = None
+    phase: Optionally[Phase] = None
+    steps: Annotated[Optionally[Steps], Field(json_schema_extra=without_default)] = None
+    dry_run: Annotated[Optionally[bool], _as("Whether this only would have been: nothing is in the log.")] = None
+    partition: Annotated[Optionally[Partition], _as("The partition that does not serve.")] = None
+    partitions: Annotated[Optionally[tuple[Count, ...]], _as("The partitions that cannot be read.")] = None
+    reason: Annotated[Optionally[str], _as("Why a partition does not serve or cannot be read, for a person.")] = None
 
     __pydantic_config__ = _OPEN
 
@@ -386,7 +461,7 @@ class Problem:
 class Health:
     """This process runs."""
 
-    status: Annotated[str, _one_of("alive")]
+    status: Annotated[str, _one_of("alive", means="It runs.")]
 
     __pydantic_config__ = _OPEN
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Strict
 from pydantic_core import PydanticCustomError
 
-from fanfold.api.answers import AccountName, AssetName, Flag, Id, Word
+from fanfold.api.answers import AccountName, AssetName, Flags, Id, ProblemCode, ProblemDetail, ProblemTitle
 from fanfold.api.words import AccountId, Balance, Moment, OptionalBalance, Optionally, Says
 
 NUMBER_MAX: Final = 2**53 - 1
@@ -23,11 +23,15 @@ ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
 _CLOSED: Final = ConfigDict(extra="forbid")
 _OPEN: Final = ConfigDict(extra="ignore")
 
+_OP: Final = Field(description="What kind of message this is.")
 Number = Annotated[
     int,
     Field(strict=True, ge=0, le=NUMBER_MAX),
     Says("body_malformed", "is not of the asked type or range"),
 ]
+RequestNumber = Annotated[Number, Field(description="The client's number of the message; its answer has the same one.")]
+AnswerNumber = Annotated[Number, Field(description="The `id` of the message that this answers.")]
+Version = Annotated[Number, Field(description="The version of the account: the greater one is the newer one.")]
 Sub = Annotated[Number, Field(description="Names an account on this connection, from its ack on.")]
 
 
@@ -36,7 +40,10 @@ class Wanted:
     """One account of a subscribe. `since`: the newest version the client has; left out, it asks for the state now."""
 
     account: AccountId
-    since: Optionally[Number] = None
+    since: Annotated[
+        Optionally[Number],
+        Field(description="The newest version that the client has; without it the state now is told."),
+    ] = None
 
     __pydantic_config__ = _CLOSED
 
@@ -51,12 +58,16 @@ def _each_once(accounts: list[Wanted]) -> list[Wanted]:
 class Subscribe:
     """Watch accounts. transfers: tell the phases of these accounts' transfers too."""
 
-    id: Number
+    id: RequestNumber
     accounts: Annotated[
-        list[Wanted], Field(min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX), AfterValidator(_each_once)
+        list[Wanted],
+        Field(min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX, description="The accounts to watch, each once."),
+        AfterValidator(_each_once),
     ]
-    transfers: Annotated[bool, Strict()] = False
-    op: Literal["subscribe"] = "subscribe"
+    transfers: Annotated[
+        bool, Strict(), Field(description="Tell the phases of these accounts' transfers across partitions, too.")
+    ] = False
+    op: Annotated[Literal["subscribe"], _OP] = "subscribe"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid",
@@ -71,9 +82,14 @@ class Subscribe:
 class Unsubscribe:
     """Stop watching; numbers that are not known are passed over."""
 
-    id: Number
-    subs: Annotated[list[Number], Field(min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX)]
-    op: Literal["unsubscribe"] = "unsubscribe"
+    id: RequestNumber
+    subs: Annotated[
+        list[Number],
+        Field(
+            min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX, description="The numbers that the acks have given them."
+        ),
+    ]
+    op: Annotated[Literal["unsubscribe"], _OP] = "unsubscribe"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid",
@@ -88,8 +104,8 @@ class Unsubscribe:
 class Ping:
     """Are you there? Answered by a pong."""
 
-    id: Number
-    op: Literal["ping"] = "ping"
+    id: RequestNumber
+    op: Annotated[Literal["ping"], _OP] = "ping"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid", json_schema_extra={"required": ["op", "id"], "examples": [{"op": "ping", "id": 3}]}
@@ -101,23 +117,42 @@ ClientFrame = Annotated[Subscribe | Unsubscribe | Ping, Discriminator("op")]
 
 @dataclass(frozen=True)
 class AckedAccount:
-    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say yet."""
+    """`version` is what the gateway holds now; null with a code when there is no such account yet, or nobody can say now.
+
+    code: `account_not_found` and `view_rebuilding` are served from now on. After any other code the account's partition cannot
+    be read: it is named in another ack of this id once it has been, and is served from then on.
+    """
 
     account: AccountName
     sub: Sub
-    version: Number | None
-    code: Optionally[Literal["account_not_found", "view_rebuilding"]] = None
+    version: Annotated[Number | None, Field(description="The version that the gateway holds; null with a code.")]
+    code: Annotated[
+        Optionally[
+            Literal[
+                "account_not_found",
+                "view_rebuilding",
+                "starting",
+                "partition_unavailable",
+                "partition_elsewhere",
+                "upstream_unavailable",
+            ]
+        ],
+        Field(description="Why there is no version. After some codes the account is named again once it can be read."),
+    ] = None
 
     __pydantic_config__ = _OPEN
 
 
 @dataclass(frozen=True)
 class Ack:
-    """Answers a subscribe, with its accounts, or an unsubscribe, without."""
+    """Answers a subscribe, with its accounts, or an unsubscribe, without.
 
-    id: Number
-    accounts: tuple[AckedAccount, ...] = ()
-    op: Literal["ack"] = "ack"
+    A subscribe is answered once; what could not be read then is named in further acks of its id, when it has been.
+    """
+
+    id: AnswerNumber
+    accounts: Annotated[tuple[AckedAccount, ...], Field(description="Of a subscribe: one for each, in its order.")] = ()
+    op: Annotated[Literal["ack"], _OP] = "ack"
 
     __pydantic_config__ = _OPEN
 
@@ -130,14 +165,16 @@ class BalanceItem:
     """
 
     sub: Sub
-    v: Number
+    v: Version
     posted: Balance
     held: Balance
     available: OptionalBalance
     at: Moment
-    snapshot: Optionally[Literal[True]] = None
+    snapshot: Annotated[
+        Optionally[Literal[True]], Field(description="The first of a sub: its state, so not necessarily a change.")
+    ] = None
     asset: Optionally[AssetName] = None
-    flags: Optionally[tuple[Flag, ...]] = None
+    flags: Optionally[Flags] = None
 
     __pydantic_config__ = _OPEN
 
@@ -146,8 +183,8 @@ class BalanceItem:
 class BalancesFrame:
     """What changed, as it is at one position of each partition: the newest of each account, never one older than before."""
 
-    items: tuple[BalanceItem, ...]
-    op: Literal["balances"] = "balances"
+    items: Annotated[tuple[BalanceItem, ...], Field(description="One for each account that changed.")]
+    op: Annotated[Literal["balances"], _OP] = "balances"
 
     __pydantic_config__ = _OPEN
 
@@ -158,8 +195,8 @@ class TransferFrame:
 
     sub: Sub
     id: Id
-    phase: str
-    op: Literal["transfer"] = "transfer"
+    phase: Annotated[str, Field(description="Where the transfer stands now.")]
+    op: Annotated[Literal["transfer"], _OP] = "transfer"
 
     __pydantic_config__ = _OPEN
 
@@ -169,7 +206,7 @@ class TransfersMissed:
     """Phases of this account's transfers may have gone by: whoever waits for one asks for it."""
 
     sub: Sub
-    op: Literal["transfers_missed"] = "transfers_missed"
+    op: Annotated[Literal["transfers_missed"], _OP] = "transfers_missed"
 
     __pydantic_config__ = _OPEN
 
@@ -178,8 +215,8 @@ class TransfersMissed:
 class Pong:
     """Answers a ping."""
 
-    id: Number
-    op: Literal["pong"] = "pong"
+    id: AnswerNumber
+    op: Annotated[Literal["pong"], _OP] = "pong"
 
     __pydantic_config__ = _OPEN
 
@@ -188,8 +225,8 @@ class Pong:
 class Status:
     """`live: false`: the balances told may be old, until it is true again."""
 
-    live: bool
-    op: Literal["status"] = "status"
+    live: Annotated[bool, Field(description="Whether what was told is up to date.")]
+    op: Annotated[Literal["status"], _OP] = "status"
 
     __pydantic_config__ = _OPEN
 
@@ -198,11 +235,11 @@ class Status:
 class ErrorFrame:
     """A message was refused, and nothing of it was done. `id` is the message's, null when it could not be read."""
 
-    id: Number | None
-    code: Word
-    title: str
-    detail: str
-    op: Literal["error"] = "error"
+    id: Annotated[Number | None, Field(description="The `id` of the refused message; null when it could not be read.")]
+    code: ProblemCode
+    title: ProblemTitle
+    detail: ProblemDetail
+    op: Annotated[Literal["error"], _OP] = "error"
 
     __pydantic_config__ = _OPEN
 

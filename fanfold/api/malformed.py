@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -24,17 +25,15 @@ class Malformed(ValueError):
         self.detail = detail
 
 
-def malformed_of(error: ValidationError, told: Mapping[str, str]) -> Malformed:
+def malformed_of(error: ValidationError, told: Mapping[str, str], words: frozenset[str] = frozenset()) -> Malformed:
     """The first rule that is broken: a field that is unknown, then one that is missing, then what is wrong with one.
 
-    told: detail of a missing field by its name, where more is to be said than that it is needed.
+    told: detail of a missing field by its name, where more is to be said than that it is needed. words: as of `unknown_field`.
     """
     found = error.errors(include_url=False, include_input=False)
     for each in found:
         if each["type"] in UNKNOWN:
-            # The name of the field is the client's own text.
-            where = _field(each["loc"][:-1])
-            return Malformed("field_unknown", "body", f"has a field {f'in {where} ' * bool(where)}that is unknown")
+            return unknown_field(str(each["loc"][-1]), words, where=_field(each["loc"][:-1]))
     for each in found:
         if each["type"] in MISSING:
             field = _field(each["loc"])
@@ -42,6 +41,27 @@ def malformed_of(error: ValidationError, told: Mapping[str, str]) -> Malformed:
     first = found[0]
     context: dict[str, Any] = first.get("ctx", {})
     return Malformed(first["type"], context.get("field", _field(first["loc"])), first["msg"])
+
+
+def unknown_field(
+    name: str, words: frozenset[str], known: frozenset[str] = frozenset(), *, where: str = ""
+) -> Malformed:
+    """Which field has no place, as far as that can be told: its name is the client's own text.
+
+    So it is told when it is one of ours (`words`), and else which of ours it looks like (`known`).
+    where: the field that it stands in.
+    """
+    if name in words:
+        return Malformed("field_unknown", f"{where}.{name}" if where else name, "has no place here")
+    near = get_close_matches(name, sorted(known), 1, _ALIKE) if len(name) <= _NAME_MAX else []
+    meant = f" (is {near[0]} meant?)" if near else ""
+    return Malformed("field_unknown", where or "body", f"has a field that is unknown{meant}")
+
+
+_ALIKE: Final = 0.75
+"""From here on two names are one, mistyped: of six letters one is wrong, missing or too much."""
+_NAME_MAX: Final = 64
+"""Longer texts are no mistyped name, and comparing them takes time by their square."""
 
 
 def _field(place: tuple[int | str, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cache
 from typing import Annotated, Any, Final, Union, cast, get_type_hints
 
@@ -19,10 +19,24 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
 from fanfold.api.answers import Health, Problem, Readiness
+from fanfold.api.problems import PROBLEMS
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
-from fanfold.api.routes import ARROW, NDJSON, PROBLEM, ROUTES, STREAM_PATH, SUBPROTOCOL, TEXT, Answered, Route, Side
+from fanfold.api.routes import (
+    ARROW,
+    JSON,
+    NDJSON,
+    PROBLEM,
+    ROUTES,
+    STREAM_PATH,
+    STREAM_REFUSED,
+    SUBPROTOCOL,
+    TEXT,
+    Answered,
+    Route,
+    Side,
+)
 from fanfold.api.words import AccountId, Choice, TransferId
 
 Document = dict[str, Any]
@@ -49,20 +63,12 @@ PROBES: Final = (
         "ready",
         "This process can answer; how far readers are behind, how long ids are remembered.",
         {200: Answered(Readiness, "It can.")},
+        refused=("not_ready",),
     ),
     Route("GET", "/metrics", "read", "metrics", "What this process counts", {200: Answered(None, "Prometheus text.")}),
 )
 """What every process answers."""
 
-ALWAYS: Final = {
-    400: "The request is malformed. Nothing changed.",
-    500: "Something failed that should not.",
-    503: (
-        "Not taken, not known yet, or not said rather than something old: `starting` (the log is being folded), "
-        "`view_rebuilding`, `partition_elsewhere`, `partition_unavailable`, `overloaded`, `stopping`, `outcome_unknown`. What "
-        "was done is in the log. Try again soon, a command with the same id."
-    ),
-}
 _KEY: Final = Annotated[
     str,
     Header(
@@ -90,6 +96,7 @@ _PREFER: Final = Annotated[
     ),
 ]
 _DRY_RUN: Final = Annotated[Choice, Field(description="Tell what would become of it; change nothing.")]
+_READINESS: Final = TypeAdapter(Readiness).json_schema()
 _REF: Final = "#/components/schemas/{model}"
 _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
 
@@ -124,14 +131,15 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
         made: Document = app.openapi()
     for route in routes:
         operation = made["paths"][route.path][route.method.lower()]
-        if 422 not in route.refused:
+        if not any(PROBLEMS[word].status == 422 for word in route.codes):
             operation["responses"].pop("422", None)  # FastAPI's own; here what is malformed is a 400
     schemas = made["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     if any(route.operation == "transfer_batch" for route in routes):
         schemas |= _line_schemas()
-    schemas |= {"Problem": TypeAdapter(Problem).json_schema(ref_template=_REF)}
+    problem = TypeAdapter(Problem).json_schema(ref_template=_REF)
+    schemas |= problem.pop("$defs") | {"Problem": problem}
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     if stream:
         made["paths"][STREAM_PATH] = {"get": _stream()}
@@ -139,20 +147,22 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
 
 
 def _describe(app: FastAPI, route: Route) -> None:
-    statuses = {status: Answered(Problem, meaning) for status, meaning in _refused(route).items()}
     responses: dict[int | str, Document] = {}
-    for status, answered in (*route.answered.items(), *statuses.items()):
+    for status, answered in route.answered.items():
         content = _content(route, answered)
         responses[status] = {"description": answered.meaning} | (
             {"content": content} if content else {"model": answered.model}
         )
+    responses |= _refusals(route.codes)
+    if route.operation == "ready":  # of a gateway it is no problem document, ready or not
+        responses[503]["content"][JSON] = {"schema": _READINESS}
     app.add_api_route(
         route.path,
         _operation(route),
         methods=[route.method],
         operation_id=route.operation,
         summary=route.summary,
-        description=route.description,
+        description=route.description + _of_lines(route),
         tags=["Write" if route.side == "write" else "Read"],
         responses=responses,
         response_model=None,
@@ -162,15 +172,38 @@ def _describe(app: FastAPI, route: Route) -> None:
     )
 
 
-def _refused(route: Route) -> Mapping[int, str]:
-    if route in PROBES:
-        return {503: "It cannot, and why."} if route.operation == "ready" else {}
-    return dict(sorted((ALWAYS | dict(route.refused)).items()))
+def _refusals(codes: Iterable[str]) -> dict[int | str, Document]:
+    """The responses with these codes, by status: each says which, in the words of the one table."""
+    by_status: dict[int | str, list[str]] = {}
+    for word in codes:
+        by_status.setdefault(PROBLEMS[word].status, []).append(word)
+    return {
+        status: {
+            "description": _told(by_status[status]),
+            "content": {
+                PROBLEM: {
+                    "schema": {
+                        "allOf": [
+                            {"$ref": _REF.format(model="Problem")},
+                            {"properties": {"code": {"enum": by_status[status]}}},
+                        ]
+                    }
+                }
+            },
+        }
+        for status in sorted(by_status)
+    }
+
+
+def _of_lines(route: Route) -> str:
+    return f"\n\nA line may be refused with:\n\n{_told(route.of_lines)}" if route.of_lines else ""
+
+
+def _told(codes: Iterable[str]) -> str:
+    return "\n".join(f"- `{word}`: {PROBLEMS[word].title}." for word in codes)
 
 
 def _content(route: Route, answered: Answered) -> Document:
-    if answered.model is Problem:
-        return {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     if answered.model is not None:
         return {}
     if route.method == "GET":
@@ -247,11 +280,13 @@ def _line_schemas() -> Document:
     lines: list[Any] = [Transfer, LegsTransfer]
     for word, kinds in LINE_WORDS.items():
         inner = kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007
-        closed = {"__pydantic_config__": ConfigDict(extra="forbid")}
-        lines.append(dataclasses.make_dataclass(f"{word.title()}Line", [(word, inner)], namespace=closed))
+        about = f"The line of a batch that says `{word}`."
+        closed = {"__pydantic_config__": ConfigDict(extra="forbid"), "__doc__": about}
+        field = (word, Annotated[inner, Field(description="What is asked, with its id where it has one.")])
+        lines.append(dataclasses.make_dataclass(f"{word.title()}Line", [field], namespace=closed))
     every: Any = Union[tuple(lines)]  # noqa: UP007
     made = TypeAdapter(every).json_schema(ref_template=_REF)
-    return {**made.pop("$defs"), "BatchLine": made}
+    return {**made.pop("$defs"), "BatchLine": made | {"description": "One line of a batch: one command."}}
 
 
 def _lines() -> Document:
@@ -278,10 +313,6 @@ def _stream() -> Document:
             'connection you get only what changed. Versions never go back. With `"transfers": true` in a subscribe you also hear '
             "of the phases of its transfers across partitions. `status` with `live: false` says that balances may be old for now."
         ),
-        "responses": {
-            "101": {"description": "The stream is open."},
-            "403": {"description": "A page of another origin may not open it."},
-            "426": {"description": "This address speaks WebSocket only."},
-            "503": {"description": "Too many streams, or the gateway is starting or stopping."},
-        },
+        "responses": {"101": {"description": "The stream is open."}}
+        | {str(status): answer for status, answer in _refusals(STREAM_REFUSED).items()},
     }

@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 
@@ -24,8 +25,8 @@ PROBLEMS: Final[dict[str, Problem]] = {
     # Outcomes in the log.
     "id_reused_with_other_content": Problem(
         422,
-        "This id was used for another transfer",
-        "No money moved by this request; what the id was used for first stands. Use a new id for a new transfer.",
+        "This id was used for another command",
+        "No money moved by this request; what the id was used for first stands. Use a new id for a new command.",
     ),
     "id_expired": Problem(
         422,
@@ -54,12 +55,12 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "account_unknown": Problem(
         422,
-        "An account of this transfer does not exist",
-        "No money moved. Either an account is not open, or none of its partition has this asset yet, so that there is no "
-        "@world of it either. Look at how the asset is written, and open the account first.",
+        "An account that is named does not exist",
+        "No money moved. Look at how the accounts and the asset are written; accounts are opened first, and the @world of an "
+        "asset is there once an account of its partition has that asset.",
     ),
     "asset_mismatch": Problem(
-        422, "An account of this transfer holds another asset", "No money moved. An account has one asset."
+        422, "An account that is named has another asset", "No money moved. An account has one asset."
     ),
     "insufficient_available": Problem(
         422, "Not enough available", "No money moved. Available is posted - held - floor."
@@ -68,14 +69,14 @@ PROBLEMS: Final[dict[str, Problem]] = {
         422,
         "A balance would pass 10^18 minor units",
         "No money moved. No account, the @world of each partition included, may be further from zero than 10^18 minor "
-        "units of its asset: 10^16 of USD/2, a thousand of ETH/15. GET /v1/system tells the @world that is meant where the "
-        "accounts have room. An asset with a smaller exponent has room for more.",
+        "units of its asset: 10^16 of USD/2, a thousand of ETH/15. GET /v1/system tells how far each @world is. An asset with a "
+        "smaller exponent has room for more.",
     ),
     "account_frozen_for_debit": Problem(
-        422, "An account of this transfer may not give", "No money moved. Its debits are frozen."
+        422, "An account that is named may not give", "No money moved. Its debits are frozen."
     ),
     "account_frozen_for_credit": Problem(
-        422, "An account of this transfer may not receive", "No money moved. Its credits are frozen."
+        422, "An account that is named may not receive", "No money moved. Its credits are frozen."
     ),
     "account_closed": Problem(422, "An account is closed", "No money moved. Reopen the account first."),
     "account_not_empty": Problem(
@@ -230,9 +231,33 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "A write may have been made. Send it again with the same id: it can never run twice.",
     ),
     "internal": Problem(500, "Something failed that should not", "Send it again with the same id."),
+    # HTTP itself, before an address is looked at.
+    "request_malformed": Problem(400, "This is no request of HTTP/1.1", "Nothing was done, and the connection ends."),
+    "version_unsupported": Problem(
+        505, "This version of HTTP is not spoken here", "Nothing was done. Ask in HTTP/1.1."
+    ),
+    "host_malformed": Problem(
+        400,
+        "The request does not say which host it is for",
+        "Nothing was done. Send exactly one Host header with a name or an address.",
+    ),
+    "host_refused": Problem(
+        421,  # RFC 9110 section 15.5.20: the request reached a server that does not answer for this name
+        "This service does not answer to that name",
+        "Nothing was done. FANFOLD_ALLOWED_HOSTS names the hosts that are answered besides; without it only loopback names and "
+        "the address it listens on are, so that no other page can use it.",
+    ),
     # The stream.
     "op_unknown": Problem(400, "The op is not known", _NOTHING),
     "too_many_subscriptions": Problem(400, "This connection has too many subscriptions", _NOTHING),
+    "handshake_malformed": Problem(
+        400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."
+    ),
+    "origin_refused": Problem(
+        403,
+        "A page of another origin may not open this stream",
+        "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
+    ),
     "upgrade_required": Problem(
         426, "This address speaks WebSocket only", "Nothing changed. Connect with a WebSocket client."
     ),
@@ -240,6 +265,34 @@ PROBLEMS: Final[dict[str, Problem]] = {
 
 NOT_TAKEN: Final = frozenset({"id_memory_full", "not_ready", "overloaded", "partition_stopped", "starting", "stopping"})
 """Of the answers that are worth asking again (5xx) those that say that this request did nothing."""
+
+OF_AN_ACCOUNT: Final = {
+    "account_unknown": "Nothing changed. Look at how the account is written; it is opened first.",
+    "account_closed": "Nothing changed. Reopen the account first.",
+}
+"""Details where the command was to change an account, and no money was to move: in the place of the table's."""
+
+
+def one_of(accounts: Sequence[str]) -> str:
+    """Said behind a detail: the accounts one of which is meant, which the refusal itself does not tell further."""
+    if not accounts:
+        return ""
+    return f" It is {accounts[0]}." if len(accounts) == 1 else f" It is one of {', '.join(accounts)}."
+
+
+def not_there(accounts: Sequence[str], world_of: Sequence[str]) -> str:
+    """The same of accounts that may not be open. world_of: the assets whose @world takes part, too."""
+    if not accounts:
+        return ""
+    names = accounts[0] if len(accounts) == 1 else f"One of {', '.join(accounts)}"
+    no_world = f", or no account of its partition has {' or '.join(world_of)} yet" if world_of else ""
+    return f" {names} is not open{no_world}."
+
+
+def has_another_asset(account: str, has: str, asked: str) -> str:
+    """Said behind the detail of an asset that is not the account's."""
+    return f" {account} has {has}, not {asked}."
+
 
 KEPT_BY_ID: Final = " This id keeps this answer: to try again, use a new one."
 """Said behind the detail of a refusal that the log remembers."""

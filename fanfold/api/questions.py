@@ -64,7 +64,8 @@ class Digits:
         raise PydanticCustomError("parameter_malformed", f"must be a number from {self.least} to {self.most}")
 
 
-WaitMs = Annotated[int, Digits(0, WAIT_MS_MAX, "How long to wait for what is wanted, milliseconds.")]
+_WAITS: Final = "How long to wait for what is wanted, milliseconds."
+WaitMs = Annotated[int, Digits(0, WAIT_MS_MAX, _WAITS)]
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,16 @@ class OfAccount(Waiting):
 
     min_version: Optionally[Annotated[int, Digits(0, VERSION_MAX, "Least version of the account.")]] = None
 
+
+SomePartitions = Annotated[
+    str,
+    Field(
+        pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$",
+        examples=["0,2"],
+        description="Only of these. Left out: of all, and one that cannot be read keeps the others from being told.",
+    ),
+    Says("parameter_malformed", "must be numbers of partitions with commas"),
+]
 
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
 
@@ -103,17 +114,7 @@ class OfTransfers(Waiting):
         int, Digits(0, OLDER_THAN_S_MAX, "Only those that began this many seconds ago or before.")
     ] = 0
     limit: Annotated[int, Digits(1, TRANSFERS_MAX, "How many at most.")] = TRANSFERS_DEFAULT
-    partitions: Optionally[
-        Annotated[
-            str,
-            Field(
-                pattern="^(?:0|[1-9][0-9]{0,3})(?:,(?:0|[1-9][0-9]{0,3}))*$",
-                examples=["0,2"],
-                description="Only of these; all others must be projected by this process too.",
-            ),
-            Says("parameter_malformed", "must be numbers of partitions with commas"),
-        ]
-    ] = None
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ class OfSystem(Waiting):
     """Which asset's system accounts."""
 
     asset: Asset
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +131,7 @@ class OfBatch:
 
     mode: Annotated[
         Literal["continue", "stop", "atomic"],
+        Says("mode_malformed", "must be one of continue, stop, atomic"),
         Field(
             description=(
                 "What a refused line means for the others: nothing, that those behind it are not run by this request (one that "
@@ -145,8 +148,8 @@ class OfBatch:
 class ManyBalances:
     """Of many accounts at once, for gateways."""
 
-    accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX)]
+    accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX, description="Whose balances.")]
     min_position: Optionally[MinPosition] = None
-    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX)] = WAIT_MS_DEFAULT
+    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX, description=_WAITS)] = WAIT_MS_DEFAULT
 
     __pydantic_config__ = ConfigDict(extra="forbid")

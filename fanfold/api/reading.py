@@ -9,18 +9,19 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast, get_args
 
 from pydantic import ValidationError
 
 from fanfold.api import grammar
-from fanfold.api.malformed import Malformed, malformed_of
+from fanfold.api.malformed import Malformed, malformed_of, unknown_field
 from fanfold.api.requests import (
     Capture,
     Change,
     Command,
     Hold,
     HoldBetween,
+    Leg,
     LegsTransfer,
     Open,
     Reverse,
@@ -28,6 +29,7 @@ from fanfold.api.requests import (
     Void,
 )
 from fanfold.api.values import adapter, names_of, read
+from fanfold.api.words import ID_SAYS
 
 Members = Mapping[str, object]
 T = TypeVar("T")
@@ -45,6 +47,9 @@ _UUID_KEY: Final = re.compile(
 )
 DRY_RUN: Final = "dry_run"
 _MISSING: Final = {"id": "is needed, in the body or as an Idempotency-Key header"}
+
+_WORDS: Final = frozenset({DRY_RUN}).union(*map(names_of, (*get_args(Command), Open, Leg)))
+"""Every name that a field of a command has: of one that has no place in a body these are told, for they are no client's text."""
 
 _PLAIN_QUOTES: Final = 20
 """Around the names and the values of five fields."""
@@ -101,7 +106,7 @@ def batch_line(members: Members) -> Open | Command:
     for word, kinds in LINE_WORDS.items():
         if word in members:
             if len(members) > 1:
-                raise _unknown("unknown", [word])
+                raise Malformed("field_unknown", "body", f"has a field that is unknown; known here: {word}")
             inner = members[word]
             if not isinstance(inner, dict):
                 raise Malformed("body_malformed", word, "must be a JSON object")
@@ -121,8 +126,7 @@ def id_of_key(key: str) -> str:
     if found := _UUID_KEY.match(key):
         id = found[2] if "-" in found[2] else str(uuid.UUID(found[2]))
         if id.lower() in grammar.NIL_AND_MAX:
-            detail = "must be a UUID (version 7 preferred), neither nil nor max"
-            raise Malformed("idempotency_key_malformed", "Idempotency-Key", detail)
+            raise Malformed("idempotency_key_malformed", "Idempotency-Key", ID_SAYS)
         return id
     return str(uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}"))
 
@@ -148,8 +152,7 @@ def _read(kind: type[T], members: Members, *, about: str | None = None) -> T:
     if about is not None and subject is not None:
         names = names - {subject}
     if not members.keys() <= names:
-        together = "unknown, or not possible together with legs" if "legs" in members else "unknown"
-        raise _unknown(together, names | {DRY_RUN} if kind is not Open else names)
+        raise _unknown(members, names | {DRY_RUN} if kind is not Open else names)
     if about is not None and subject is not None:
         members = {**members, subject: about}
     if "id" in names and "id" not in members:
@@ -157,12 +160,13 @@ def _read(kind: type[T], members: Members, *, about: str | None = None) -> T:
     try:
         return read(kind, members)
     except ValidationError as error:
-        raise malformed_of(error, _MISSING) from None
+        raise malformed_of(error, _MISSING, _WORDS) from None
 
 
-def _unknown(how: str, names: Any) -> Malformed:
-    # The name of the field is the client's own text, so only the names that would do are said.
-    return Malformed("field_unknown", "body", f"has a field that is {how}; known here: {', '.join(sorted(names))}")
+def _unknown(members: Members, names: frozenset[str]) -> Malformed:
+    found = unknown_field(next(name for name in members if name not in names), _WORDS, names)
+    together = ", or is not possible together with legs" if "legs" in members else ""
+    return Malformed(found.code, found.field, f"{found.detail}{together}; known here: {', '.join(sorted(names))}")
 
 
 def _refuse_dry_run(members: Members) -> None:

@@ -11,7 +11,7 @@ What a field needs beside its type stands in `words.py`; rules that concern seve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
@@ -22,6 +22,7 @@ from fanfold.api.grammar import LEGS_MAX
 from fanfold.api.values import document_of
 from fanfold.api.words import (
     NEW_ID,
+    PARTY,
     AccountId,
     Amount,
     Asset,
@@ -36,6 +37,7 @@ from fanfold.api.words import (
     Party,
     Protocol,
     Reference,
+    Refuses,
     Says,
     SignedAmount,
     TransferId,
@@ -69,37 +71,52 @@ def _refused(code: str, field: str, detail: str) -> PydanticCustomError:
     return PydanticCustomError(code, detail, {"field": field})
 
 
+# What commands have in common, each declared once. A command takes what it needs; its fields stand in the order of these classes
+# from the last to the first, so that what is needed comes before what may be left out.
+
+
 @dataclass(frozen=True)
-class Open:
-    """Open an account, or find it open with the same terms. `floor`: 0 for no debts, None for no limit."""
+class AboutAccount:
+    """Which account."""
 
     account: AccountId
-    asset: Asset
-    floor: Floor = 0
-    owner: Optionally[Owner] = None
 
     about: ClassVar = "account"
-    __pydantic_config__ = _shown({"account": "alice", "asset": "USD/2", "floor": "0"})
 
 
 @dataclass(frozen=True)
-class Transfer:
-    """Move money between two accounts. `@world` gives a deposit and receives a withdrawal."""
+class AboutHold:
+    """Which hold."""
 
-    from_: Annotated[Party, Field(alias="from")]
-    to: Party
+    hold: Annotated[TransferId, Field(description="The id of the hold.")]
+
+    about: ClassVar = "hold"
+
+
+@dataclass(frozen=True)
+class AboutTransfer:
+    """Which transfer."""
+
+    transfer: Annotated[TransferId, Field(description="The id of the transfer.")]
+
+    about: ClassVar = "transfer"
+
+
+@dataclass(frozen=True)
+class TwoAccounts:
+    """What is given by one account and received by another one."""
+
+    from_: Annotated[Party, Field(alias="from", description=f"Who gives. {PARTY}")]
+    to: Annotated[Party, Field(description=f"Who receives. {PARTY}")]
     amount: Amount
     asset: Asset
-    id: MadeId = NEW_ID
-    protocol: Optionally[Protocol] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
 
-    __pydantic_config__ = _shown({"id": _ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"})
+    refuses: ClassVar = ("same_account_twice",)
 
     @model_validator(mode="after")
-    def _two_accounts(self) -> Transfer:
-        _check_two_accounts(self)
+    def _two_accounts(self) -> TwoAccounts:
+        if self.from_ == self.to:
+            raise _refused("same_account_twice", "to", "must name two different accounts")
         return self
 
 
@@ -121,6 +138,7 @@ class Leg(CapturedLeg):
     if_version: Optionally[Version] = None
     if_available_at_least: Optionally[LeastAvailable] = None
 
+    refuses: ClassVar = ("condition_malformed",)
     __pydantic_config__ = _CLOSED
 
     @model_validator(mode="after")
@@ -140,97 +158,64 @@ def _list_of_legs(value: object) -> object:
     return value
 
 
-_TWO_AND_MORE: Final = (BeforeValidator(_list_of_legs), Field(min_length=2, max_length=LEGS_MAX))
-Legs = Annotated[Sequence[Leg], *_TWO_AND_MORE]
+_OF_LEGS: Final = ("legs_malformed", "amount_malformed", "same_account_twice")
+_TWO_AND_MORE: Final = (BeforeValidator(_list_of_legs), Refuses(_OF_LEGS), Field(min_length=2, max_length=LEGS_MAX))
+Legs = Annotated[
+    Sequence[Leg],
+    *_TWO_AND_MORE,
+    Field(description="What each account gives or receives: zero together in each asset."),
+]
 CapturedLegs = Annotated[
     Sequence[CapturedLeg],
     *_TWO_AND_MORE,
     # Each with all that it says: a condition that has no place here is refused, and not left out.
     PlainSerializer(lambda legs: [document_of(leg) for leg in legs]),
+    Field(
+        description="These legs of the hold, of each so much: zero together in each asset. Not together with an amount."
+    ),
 ]
+SharedAsset = Annotated[Optionally[Asset], Field(description="Of the legs that name none themselves.")]
 
 
 @dataclass(frozen=True)
-class LegsTransfer:
-    """Move 2 to 32 legs that sum to zero in each asset, all or none."""
+class SomeLegs:
+    """What is given and received in legs."""
 
     legs: Legs
-    id: MadeId = NEW_ID
-    protocol: Optionally[Protocol] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
-    asset: Optionally[Asset] = None
+    asset: SharedAsset = field(default=None, kw_only=True)
 
-    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS})
+    def __post_init__(self) -> None:
+        # A program's mistake, told where it is made: the two forms of a hold have names that are easily taken for each other.
+        if isinstance(self.legs, str):
+            raise TypeError(
+                "legs are a list of Leg, as `between(from_, to, amount, asset)` makes them; with two accounts it is "
+                "Transfer(from_, to, amount, asset) or HoldBetween(from_, to, amount, asset)"
+            )
 
     @model_validator(mode="after")
-    def _moves_together(self) -> LegsTransfer:
+    def _moves_together(self) -> SomeLegs:
         _check_legs(self.legs, self.asset)
         return self
 
 
 @dataclass(frozen=True)
-class Hold:
-    """Authorise: hold what the legs with a minus give, until it is captured, voided, or the deadline comes."""
+class PartOfHold(AboutHold):
+    """What is moved of a hold."""
 
-    legs: Legs
-    id: MadeId = NEW_ID
-    deadline: Optionally[Deadline] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
-    asset: Optionally[Asset] = None
-
-    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS, "deadline": "2027-01-01T00:00:00Z"})
-
-    @model_validator(mode="after")
-    def _moves_together(self) -> Hold:
-        _check_legs(self.legs, self.asset)
-        return self
-
-
-@dataclass(frozen=True)
-class HoldBetween:
-    """Authorise, between two accounts."""
-
-    from_: Annotated[Party, Field(alias="from")]
-    to: Party
-    amount: Amount
-    asset: Asset
-    id: MadeId = NEW_ID
-    deadline: Optionally[Deadline] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
-
-    __pydantic_config__ = _shown({"id": _ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"})
-
-    @model_validator(mode="after")
-    def _two_accounts(self) -> HoldBetween:
-        _check_two_accounts(self)
-        return self
-
-
-@dataclass(frozen=True)
-class Capture:
-    """Move what a hold holds: all that is left, an amount of it, or these legs. `final`: let go what is left then."""
-
-    hold: TransferId
-    amount: Optionally[Amount] = None
+    amount: Annotated[
+        Optionally[Amount],
+        Field(
+            description="So much of it, in minor units: of a hold between two accounts. All that is left if nothing is said."
+        ),
+    ] = None
     legs: Annotated[CapturedLegs, Field(exclude_if=lambda legs: not legs, json_schema_extra=without_default)] = ()
-    final: Annotated[Choice, Field(exclude_if=lambda final: not final)] = False
-    id: MadeId = NEW_ID
-    protocol: Optionally[Protocol] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
-    asset: Optionally[Asset] = None
-
-    about: ClassVar = "hold"
-    __pydantic_config__ = _shown(
-        {"id": _ID, "hold": _HOLD, "amount": "600"},
-        **{"not": {"required": ["amount", "legs"]}, "dependentRequired": {"asset": ["legs"]}},
-    )
+    final: Annotated[
+        Choice, Field(exclude_if=lambda final: not final, description="Let go what is left of the hold then.")
+    ] = False
+    asset: SharedAsset = field(default=None, kw_only=True)
 
     @model_validator(mode="after")
-    def _amount_or_legs(self) -> Capture:
+    def _amount_or_legs(self) -> PartOfHold:
         if not self.legs:
             if self.asset is not None:
                 raise _refused("field_unknown", "body", "has a field that belongs to legs: asset")
@@ -241,56 +226,142 @@ class Capture:
         return self
 
 
-@dataclass(frozen=True)
-class Void:
-    """Let a hold go."""
+Frozen = Annotated[Literal["frozen", "free"], Says("flags_malformed", 'must be "frozen" or "free"')]
+Closed = Annotated[Literal["closed", "open"], Says("flags_malformed", 'must be "closed" or "open"')]
+_FLAGS: Final = ("debit", "credit", "state")
 
-    hold: TransferId
+
+@dataclass(frozen=True)
+class NewFlags(AboutAccount):
+    """What an account may not do from now on."""
+
+    debit: Annotated[Optionally[Frozen], Field(description="Whether it may give; as it is if nothing is said.")] = None
+    credit: Annotated[Optionally[Frozen], Field(description="Whether it may receive; as it is if nothing is said.")] = (
+        None
+    )
+    state: Annotated[Optionally[Closed], Field(description="Closed, it does neither; as it is if nothing is said.")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> NewFlags:
+        if self.debit is None and self.credit is None and self.state is None:
+            raise _refused("field_missing", "body", f"needs at least one of {', '.join(_FLAGS)}")
+        return self
+
+
+@dataclass(frozen=True)
+class Once:
+    """What has an id runs at most once."""
+
     id: MadeId = NEW_ID
 
-    about: ClassVar = "hold"
+
+@dataclass(frozen=True)
+class RunAcross:
+    """What may span partitions."""
+
+    protocol: Optionally[Protocol] = None
+
+
+@dataclass(frozen=True)
+class EndsByItself:
+    """What may have an end that nobody asks for."""
+
+    deadline: Optionally[Deadline] = None
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What the log keeps for whoever asks."""
+
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+
+@dataclass(frozen=True)
+class OfTransfer(Noted, RunAcross, Once):
+    """What every transfer may say, in whichever form: between two accounts, in legs, of a hold, the other way round."""
+
+
+@dataclass(frozen=True)
+class OfHold(Noted, EndsByItself, Once):
+    """What every hold may say, in whichever form."""
+
+
+# The commands.
+
+
+@dataclass(frozen=True)
+class Open(AboutAccount):
+    """Open an account, or find it open with the same terms. `floor`: 0 for no debts, None for no limit."""
+
+    asset: Asset
+    floor: Floor = 0
+    owner: Optionally[Owner] = None
+
+    __pydantic_config__ = _shown({"account": "alice", "asset": "USD/2", "floor": "0"})
+
+
+@dataclass(frozen=True)
+class Transfer(OfTransfer, TwoAccounts):
+    """Move money between two accounts. `@world` gives a deposit and receives a withdrawal."""
+
+    __pydantic_config__ = _shown({"id": _ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"})
+
+
+@dataclass(frozen=True)
+class LegsTransfer(OfTransfer, SomeLegs):
+    """Move 2 to 32 legs that sum to zero in each asset, all or none."""
+
+    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS})
+
+
+@dataclass(frozen=True)
+class Hold(OfHold, SomeLegs):
+    """Authorise: hold what the legs with a minus give, until it is captured, voided, or the deadline comes."""
+
+    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS, "deadline": "2027-01-01T00:00:00Z"})
+
+
+@dataclass(frozen=True)
+class HoldBetween(OfHold, TwoAccounts):
+    """Authorise, between two accounts."""
+
+    __pydantic_config__ = _shown({"id": _ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"})
+
+
+@dataclass(frozen=True)
+class Capture(OfTransfer, PartOfHold):
+    """Move what a hold holds: all that is left, an amount of it, or these legs. `final`: let go what is left then."""
+
+    __pydantic_config__ = _shown(
+        {"id": _ID, "hold": _HOLD, "amount": "600"},
+        **{"not": {"required": ["amount", "legs"]}, "dependentRequired": {"asset": ["legs"]}},
+    )
+
+
+@dataclass(frozen=True)
+class Void(Once, AboutHold):
+    """Let a hold go."""
+
     __pydantic_config__ = _shown({"id": _ID, "hold": _HOLD})
 
 
 @dataclass(frozen=True)
-class Reverse:
+class Reverse(OfTransfer, AboutTransfer):
     """Move a done transfer the other way round, at most once."""
 
-    transfer: TransferId
-    id: MadeId = NEW_ID
-    protocol: Optionally[Protocol] = None
-    reference: Optionally[Reference] = None
-    metadata: Optionally[Metadata] = None
-
-    about: ClassVar = "transfer"
     __pydantic_config__ = _shown({"id": _ID, "transfer": _HOLD})
 
 
-_FLAGS: Final = ("debit", "credit", "state")
-Frozen = Annotated[Literal["frozen", "free"], Says("flags_malformed", 'must be "frozen" or "free"')]
-Closed = Annotated[Literal["closed", "open"], Says("flags_malformed", 'must be "closed" or "open"')]
-
-
 @dataclass(frozen=True)
-class Change:
+class Change(Once, NewFlags):
     """Freeze, free, close or reopen an account; what is None stays as it is."""
 
-    account: AccountId
-    debit: Optionally[Frozen] = None
-    credit: Optionally[Frozen] = None
-    state: Optionally[Closed] = None
-    id: MadeId = NEW_ID
-
-    about: ClassVar = "account"
     __pydantic_config__ = _shown(
         {"id": _ID, "account": "alice", "debit": "frozen"}, anyOf=[{"required": [flag]} for flag in _FLAGS]
     )
-
-    @model_validator(mode="after")
-    def _something(self) -> Change:
-        if self.debit is None and self.credit is None and self.state is None:
-            raise _refused("field_missing", "body", f"needs at least one of {', '.join(_FLAGS)}")
-        return self
 
 
 Command = Transfer | LegsTransfer | Hold | HoldBetween | Capture | Void | Reverse | Change
@@ -302,11 +373,6 @@ def between(from_: str, to: str, amount: int, asset: str) -> tuple[Leg, Leg]:
     if amount <= 0:
         raise ValueError("the amount must be positive")
     return Leg(from_, -amount, asset), Leg(to, amount, asset)
-
-
-def _check_two_accounts(command: Transfer | HoldBetween) -> None:
-    if command.from_ == command.to:
-        raise _refused("same_account_twice", "to", "must name two different accounts")
 
 
 def _check_legs(legs: Sequence[CapturedLeg], asset: str | None) -> None:

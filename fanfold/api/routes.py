@@ -6,9 +6,11 @@ The doors of both sides, the gateway's table, the client and the documents are m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 from fanfold.api import answers, questions, requests
+from fanfold.api.field_codes import field_codes
+from fanfold.api.problems import PROBLEMS
 
 Side = Literal["write", "read"]
 
@@ -34,7 +36,8 @@ class Route(NamedTuple):
     query: the class of its parameters, None when it takes none
     waits: whether `Prefer: wait` is heard
     keyed: whether an Idempotency-Key may stand for the id, and a dry run may be asked for
-    refused: HTTP statuses beside 400, 500 and 503, and what each means here
+    refused: the codes (`problems.py`) that this operation may answer beside those that follow from the rest, see `codes`
+    of_lines: the codes that a line of its answer may have, where it answers line by line
     """
 
     method: str
@@ -48,27 +51,75 @@ class Route(NamedTuple):
     query: type[Any] | None = None
     waits: bool = False
     keyed: bool = False
-    refused: Mapping[int, str] = {}
+    refused: tuple[str, ...] = ()
+    of_lines: tuple[str, ...] = ()
     public: bool = True
 
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Every code that it may answer, in the order of the table of problems."""
+        codes = {*BEFORE_AN_ADDRESS, *self.refused}
+        if self.path.startswith(_OF_PROCESSES):
+            codes |= {*_OF_SERVICES, *(_OF_WRITES if self.side == "write" else _OF_READS)}
+        if self.method != "GET":
+            codes |= {*_OF_BODIES}
+        if self.keyed:
+            codes |= {"idempotency_key_malformed", "ids_differ"}
+        for kind in (*self.asked, *filter(None, (self.query,))):
+            codes |= field_codes(cast("Any", kind))
+        if any(f"{{{segment}}}" in self.path for segment in ("transfer", "hold")):
+            codes.add("id_malformed")
+        if "{account}" in self.path:
+            codes.add("account_malformed")
+        return tuple(word for word in PROBLEMS if word in codes)
 
-_BODY: Final = {
-    408: "The body did not arrive in time. Nothing changed.",
-    413: "The body is too large. Nothing changed.",
-    415: "The content type is not taken. Nothing changed.",
-    422: "Refused. No money moved by it.",
-}
-_LATE: Final = {409: "The wanted position was not reached in time."}
+
+BEFORE_AN_ADDRESS: Final = (
+    "request_malformed", "host_malformed", "host_refused", "version_unsupported", "parameter_malformed", "overloaded", "internal"
+)  # fmt: skip
+"""What any request may be answered: HTTP and the host are looked at before the address, its parameters before all else."""
+_OF_PROCESSES: Final = ("/v1/", "/internal/")
+"""Addresses that only a process answers that knows its partitions; the others tell of the process itself."""
+_OF_SERVICES: Final = ("starting", "upstream_unavailable")
+_OF_WRITES: Final = ("stopping", "partition_stopped", "outcome_unknown")
+_OF_READS: Final = ("view_rebuilding", "partition_elsewhere", "partition_unavailable")
+_OF_BODIES: Final = (
+    "body_malformed", "body_too_large", "body_timeout", "content_type_unsupported", "field_unknown", "field_missing"
+)  # fmt: skip
+
+_OF_IDS: Final = ("id_reused_with_other_content", "id_expired", "id_in_future", "id_memory_full")
+_OF_LEGS: Final = (
+    "account_unknown",
+    "asset_mismatch",
+    "account_closed",
+    "account_frozen_for_debit",
+    "account_frozen_for_credit",
+    "version_differs",
+    "available_below_condition",
+    "insufficient_available",
+    "balance_limit_exceeded",
+)
+_ACROSS: Final = ("timed_out",)
+_LATE: Final = ("position_not_reached",)
 
 
-def _command(path: str, operation: str, asked: tuple[type[Any], ...], summary: str, done: str, more: str = "") -> Route:
+def _command(
+    path: str,
+    operation: str,
+    asked: tuple[type[Any], ...],
+    summary: str,
+    done: str,
+    refused: tuple[str, ...],
+    more: str = "",
+) -> Route:
     """What all addresses of one command with an id have in common."""
     answered = {
         201: Answered(answers.Done, done),
         202: Answered(answers.Pending, "It is under way between partitions."),
     }
+    refused = (*_OF_IDS, *refused)
     return Route(
-        "POST", path, "write", operation, summary, answered, more, asked, waits=True, keyed=True, refused=_BODY
+        "POST", path, "write", operation, summary, answered, more, asked, waits=True, keyed=True, refused=refused
     )
 
 
@@ -83,7 +134,7 @@ OPEN_ACCOUNT: Final = Route(
         201: Answered(answers.OpenedAccount, "It is open."),
     },
     asked=(requests.Open,),
-    refused={409: "It is there with other terms."} | _BODY,
+    refused=("account_exists_with_other_terms", "asset_collides"),
 )
 CHANGE_ACCOUNT: Final = Route(
     "PATCH",
@@ -96,7 +147,7 @@ CHANGE_ACCOUNT: Final = Route(
     "Only an account at zero can be closed.",
     (requests.Change,),
     keyed=True,
-    refused=_BODY,
+    refused=(*_OF_IDS, "account_unknown", "account_closed", "account_not_empty"),
 )
 TRANSFER: Final = _command(
     "/v1/transfers",
@@ -104,6 +155,7 @@ TRANSFER: Final = _command(
     (requests.Transfer, requests.LegsTransfer),
     "Move money between accounts, at most once for each id",
     "The money has moved; the same answer again for a repeat.",
+    (*_OF_LEGS, *_ACROSS),
     "Between two accounts (`from`, `to`), or in legs that sum to zero in each asset, all or nothing. A leg may have conditions, "
     "tested before anything moves. With accounts in different partitions it can take longer than the answer: then 202, and "
     "`GET /v1/transfers/{id}` tells how far it is.",
@@ -114,6 +166,7 @@ REVERSE: Final = _command(
     (requests.Reverse,),
     "Move a done transfer the other way round, at most once",
     "The money is back.",
+    ("transfer_unknown", "not_reversible", "already_reversed", *_OF_LEGS, *_ACROSS),
 )
 HOLD: Final = _command(
     "/v1/holds",
@@ -121,6 +174,7 @@ HOLD: Final = _command(
     (requests.HoldBetween, requests.Hold),
     "Authorise: hold what is to be given until it is captured, voided, or its deadline comes",
     "It is held: nobody can spend it meanwhile.",
+    ("hold_spans_partitions", "deadline_passed", *_OF_LEGS),
 )
 CAPTURE: Final = _command(
     "/v1/holds/{hold}/capture",
@@ -128,10 +182,27 @@ CAPTURE: Final = _command(
     (requests.Capture,),
     "Move what a hold holds: all that is left, an amount of it, or these legs of it",
     "The money has moved.",
+    ("hold_unknown", "hold_busy", "capture_exceeds_hold", *_OF_LEGS, *_ACROSS),
 )
 VOID: Final = _command(
-    "/v1/holds/{hold}/void", "void", (requests.Void,), "Let a hold go", "Nothing is held by it any more."
+    "/v1/holds/{hold}/void",
+    "void",
+    (requests.Void,),
+    "Let a hold go",
+    "Nothing is held by it any more.",
+    ("hold_unknown", "hold_busy"),
 )
+
+
+def _of_lines() -> tuple[str, ...]:
+    """What a line may be answered: what its command alone may, and what follows from the other lines."""
+    singly = (OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID)
+    found = {"partitions_differ", "batch_refused", "not_run", *(word for route in singly for word in route.codes)}
+    return tuple(
+        word for word in PROBLEMS if word in found - {*BEFORE_AN_ADDRESS, "body_timeout", "content_type_unsupported"}
+    )
+
+
 BATCH: Final = Route(
     "POST",
     "/v1/transfers:batch",
@@ -147,7 +218,15 @@ BATCH: Final = Route(
     "status, code and position. A dry run is not possible here.",
     query=questions.OfBatch,
     waits=True,
-    refused=_BODY,
+    refused=(
+        "batch_spans_partitions",
+        "batch_too_large",
+        "batch_kind_unsupported",
+        # Rows of an Arrow stream are refused together.
+        *field_codes(requests.TwoAccounts),
+        *field_codes(requests.Once),
+    ),
+    of_lines=_of_lines(),
 )
 ACCOUNT: Final = Route(
     "GET",
@@ -157,10 +236,7 @@ ACCOUNT: Final = Route(
     "The balance of an account",
     {200: Answered(answers.AccountState, "The account at `position`.")},
     query=questions.OfAccount,
-    refused={
-        404: "No such account, up to `position`: everything in the log at arrival was looked at.",
-        409: "The wanted position or version was not reached in time; `position` and `version` are held.",
-    },
+    refused=("account_not_found", "version_not_reached", *_LATE),
 )
 OUTCOME: Final = Route(
     "GET",
@@ -177,11 +253,7 @@ OUTCOME: Final = Route(
     "and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its "
     "home partition only: for a balance as it is now ask for the account.",
     query=questions.Waiting,
-    refused={
-        404: "No such transfer is remembered, up to `position`: every partition was asked. Where `remembered_since` is told, one "
-        "of that time or older may have moved money and be forgotten: `fanfold explain` asks the whole log.",
-        409: "The wanted position was not reached in time, or two partitions hold this id.",
-    },
+    refused=("transfer_not_found", "id_ambiguous", *_LATE),
 )
 UNDER_WAY: Final = Route(
     "GET",
@@ -199,7 +271,7 @@ SYSTEM: Final = Route(
     "read",
     "get_system",
     "The system accounts of an asset: what came from outside, and what is in flight",
-    {200: Answered(answers.System, "Sums over all partitions, and each partition at its position.")},
+    {200: Answered(answers.System, "Sums over all partitions (or those asked for), and each at its position.")},
     query=questions.OfSystem,
     refused=_LATE,
 )
@@ -213,7 +285,7 @@ BALANCES: Final = Route(
     "`undecided`: places of accounts that are null while the view is behind the log. `failed`: partitions that were not read, "
     "and why, as codes; their accounts are null and have no position. When none can be read, the answer is a 503.",
     (questions.ManyBalances,),
-    refused=_LATE | {413: "The body is too large."},
+    refused=_LATE,
     public=False,
 )
 
@@ -222,4 +294,8 @@ ROUTES: Final = (
 )  # fmt: skip
 
 STREAM_PATH: Final = "/v1/stream"
+STREAM_REFUSED: Final = (
+    *BEFORE_AN_ADDRESS, "handshake_malformed", "origin_refused", "upgrade_required", "stopping", "upstream_unavailable"
+)  # fmt: skip
+"""What a handshake may be answered instead of the stream."""
 SUBPROTOCOL: Final = "wallet.v1"

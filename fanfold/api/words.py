@@ -37,6 +37,13 @@ class Says:
         )
 
 
+@dataclass(frozen=True)
+class Refuses:
+    """The codes that a validator of this type raises by itself, for whoever tells them (`field_codes.py`); it checks nothing."""
+
+    codes: tuple[str, ...]
+
+
 class _LeftOut:
     """The None of `T | None` means that the field is not there; on the wire null is no value of it."""
 
@@ -57,11 +64,26 @@ Optionally = Annotated[
 
 # Names
 
-_ACCOUNT_RULE: Final = Says("account_malformed", "must match [A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+# What a text must be to be one: said here, to whoever reads it from a body, a path, a column or a program.
+ACCOUNT_SAYS: Final = f"must match {grammar.ACCOUNT}"
+ASSET_SAYS: Final = "must be code/exponent such as USD/2"
+ID_SAYS: Final = "must be a UUID (version 7 preferred), neither nil nor max"
+
+_ACCOUNT_RULE: Final = Says("account_malformed", ACCOUNT_SAYS)
 
 AccountId = TypeAliasType(
-    "AccountId", Annotated[str, Field(strict=True, pattern=grammar.whole(grammar.ACCOUNT)), _ACCOUNT_RULE]
+    "AccountId",
+    Annotated[
+        str,
+        Field(
+            strict=True,
+            pattern=grammar.whole(grammar.ACCOUNT),
+            description="The id of an account: letters, digits and `_.:-`, the first a letter or a digit. Case counts.",
+        ),
+        _ACCOUNT_RULE,
+    ],
 )
+PARTY: Final = "An account, or `@world`: where deposits come from and withdrawals go to."
 Party = TypeAliasType(
     "Party",
     Annotated[
@@ -69,7 +91,7 @@ Party = TypeAliasType(
         Field(
             strict=True,
             pattern=grammar.whole(grammar.PARTY),
-            description="An account, or `@world`: where deposits come from and withdrawals go to.",
+            description=PARTY,
         ),
         _ACCOUNT_RULE,
     ],
@@ -79,7 +101,7 @@ Asset = TypeAliasType(
     Annotated[
         str,
         Field(strict=True, pattern=grammar.whole(grammar.ASSET)),
-        Says("asset_malformed", "must be code/exponent such as USD/2"),
+        Says("asset_malformed", ASSET_SAYS),
         # Wider than what is told: accounts that an older log has of other assets stay usable.
         WithJsonSchema(
             {
@@ -115,7 +137,7 @@ TransferId = TypeAliasType(
         str,
         Field(strict=True, pattern=grammar.whole(grammar.UUID)),
         AfterValidator(_some_id),
-        Says("id_malformed", "must be a UUID (version 7 preferred), neither nil nor max"),
+        Says("id_malformed", ID_SAYS),
         WithJsonSchema(
             {
                 "type": "string",
@@ -141,7 +163,8 @@ class MadeId:
         # Asked of the class it is the default of the field, which `__set__` takes for "make one".
         return cast("str", None if command is None else vars(command)["id"])
 
-    def __set__(self, command: object, given: str | None) -> None:
+    def __set__(self, command: object, given: Any) -> None:
+        # A text or None. Any, because mypy gives a class that inherits the field the type of what it may be set to.
         vars(command)["id"] = new_id() if given is None else given
 
     @classmethod
@@ -190,17 +213,28 @@ def _digits(pattern: str, description: str, **more: Any) -> WithJsonSchema:
 
 Amount = TypeAliasType(
     "Amount",
-    Annotated[int, PlainValidator(_positive), _AS_TEXT, _digits(grammar.POSITIVE, "Minor units, 1 to 10^18.")],
+    Annotated[
+        int,
+        PlainValidator(_positive),
+        Refuses(("amount_malformed",)),
+        _AS_TEXT,
+        _digits(grammar.POSITIVE, "Minor units, 1 to 10^18."),
+    ],
 )
 SignedAmount = TypeAliasType(
     "SignedAmount",
     Annotated[
-        int, PlainValidator(_not_zero), _AS_TEXT, _digits(grammar.NOT_ZERO, "Minor units, not zero; minus gives.")
+        int,
+        PlainValidator(_not_zero),
+        Refuses(("amount_malformed",)),
+        _AS_TEXT,
+        _digits(grammar.NOT_ZERO, "Minor units, not zero; minus gives."),
     ],
 )
 LeastAvailable = Annotated[
     int,
     PlainValidator(lambda value: _units(value, "condition_malformed")),
+    Refuses(("condition_malformed",)),
     _AS_TEXT,
     _digits(grammar.ANY_UNITS, "Refused when less than this is available before the transfer, in minor units."),
 ]
@@ -214,6 +248,7 @@ Floor = Annotated[
     int | None,
     Field(json_schema_extra={"default": "0"}),
     PlainValidator(_floor),
+    Refuses(("floor_malformed",)),
     PlainSerializer(lambda floor: None if floor is None else str(floor), return_type=str | None),
     WithJsonSchema(
         {
@@ -300,6 +335,7 @@ Metadata = TypeAliasType(
     Annotated[
         Mapping[str, str],
         PlainValidator(_metadata),
+        Refuses(("metadata_malformed",)),
         PlainSerializer(dict, return_type=dict[str, str]),
         WithJsonSchema(
             {
@@ -329,6 +365,8 @@ def moment_text(at: datetime.datetime | str) -> str:
     """UTC as RFC 3339, to the microsecond. Raises ValueError for a time without a time zone."""
     if isinstance(at, str):
         return at
+    if not isinstance(at, datetime.datetime):
+        raise ValueError("a deadline is a datetime, or its text")
     if at.tzinfo is None:
         raise ValueError("a deadline needs a time zone")
     return at.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

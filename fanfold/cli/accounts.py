@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 
 from fanfold.amounts import money
 from fanfold.answers import Refusal, SystemState
-from fanfold.cli.asking import DEFAULT_URL, AsJson, Url, ask, fail, fail_refused
+from fanfold.api.answers import AccountState
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, REFUSED, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.moving import Units, sheet_of
 from fanfold.cli.output import complain, laid_out, say
+from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
+from fanfold.cli.partitions import told as sentences_of
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.client import Client
-
-T = TypeVar("T")
+from fanfold.client import Client, NotAnswered
 
 
 def open_account(
@@ -61,7 +63,7 @@ def balance(
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
-    """Show accounts as they are. Ends with 1 when one of them is not there.
+    """Show accounts as they are. Ends with 1 when one of them is not there, and with 2 when one cannot be read now.
 
     Examples:
 
@@ -69,25 +71,47 @@ def balance(
 
       fanfold balance alice --min-position 0:17 --json
     """
-    states, refused = _ask_each(url, accounts, lambda client, name: client.balance(name, min_position=min_position))
+    states, failed, code = ask(url, lambda client: _balances(client, accounts, min_position))
     if states:
         lines = "\n".join(json.dumps(asdict(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
-    if refused:
-        fail("\n".join(refused))
+    if failed:
+        fail("\n".join(failed), code)
 
 
-def _ask_each(
-    url: str, names: Sequence[str], question: Callable[[Client, str], Awaitable[T | Refusal]]
-) -> tuple[list[T], list[str]]:
-    """What is answered of each, one after the other; and of those that are refused a sentence."""
+async def _balances(
+    client: Client, accounts: Sequence[str], min_position: str | None
+) -> tuple[list[AccountState], list[str], int]:
+    """Those that are answered, a sentence for each of the others, and the exit code that they make. Raises NotAnswered when the
+    service does not answer."""
 
-    async def each(client: Client) -> list[T | Refusal]:
-        return [await question(client, name) for name in names]
+    async def one(account: str) -> AccountState | Refusal | NotAnswered:
+        try:
+            return await client.balance(account, min_position=min_position)
+        except NotAnswered as failure:
+            return failure
 
-    answers = list(zip(names, ask(url, each), strict=True))
-    refused = [f"{name}: {no.title} ({no.code}). {no.detail}" for name, no in answers if isinstance(no, Refusal)]
-    return [answer for _, answer in answers if not isinstance(answer, Refusal)], refused
+    # At once: one that cannot be read is tried for some seconds, and the others need not be.
+    answers = list(zip(accounts, await asyncio.gather(*map(one, accounts)), strict=True))
+    unanswered = [answer for _, answer in answers if isinstance(answer, NotAnswered)]
+    if len(unanswered) == len(answers) and (len(answers) == 1 or not any(map(is_of_some_partitions, unanswered))):
+        raise unanswered[0]
+    failed = []
+    for account, answer in answers:
+        if isinstance(answer, Refusal):
+            failed.append(f"{account}: {_sentence(answer)}")
+        elif isinstance(answer, NotAnswered):
+            failed.append(f"{account}: not answered ({_code(answer)}). {answer}")
+    found = [answer for _, answer in answers if isinstance(answer, AccountState)]
+    return found, failed, NOT_ANSWERED if unanswered else REFUSED
+
+
+def _sentence(no: Refusal) -> str:
+    return f"{no.title} ({no.code}). {no.detail}"
+
+
+def _code(failure: NotAnswered) -> str:
+    return "no answer" if failure.problem is None else str(failure.problem["code"])
 
 
 SYSTEM_COLUMNS: Final = (
@@ -107,34 +131,78 @@ def system(
 
     The three sum to zero in every partition and in all. @world has given what it is short of; @transit holds what is on its way
     between partitions. Each partition is read at the position beside it. Zeros of an asset that no account
-    has are told as such.
+    has are told as such. Where a partition cannot be read, those of the others are told, and the command ends with 2.
 
     Examples:
 
       fanfold system USD/2 EUR/2
     """
-    found, refused = _ask_each(url, assets, lambda client, asset: client.system(asset))
+    told = ask(url, lambda client: _systems(client, assets))
+    found = [each for each in told if isinstance(each, _System)]
     if found:
-        lines = "\n".join(json.dumps(_system_document(state)) for state in found)
-        say(lines if as_json else laid_out(system_sheet_of(found)))
-    for state in found:
-        if not state.known:
-            complain(f"{state.asset}: no account has it. Assets are written as they were opened, such as USD/2.")
-    if refused:
-        fail("\n".join(refused))
+        lines = "\n".join(json.dumps(_system_document(each)) for each in found)
+        states = [each.state for each in found]
+        say(lines if as_json else laid_out(system_sheet_of(states, [bool(each.unanswered) for each in found])))
+    for each in found:
+        if not each.state.known:
+            where = " in the partitions that answer" if each.unanswered else ""
+            complain(
+                f"{each.state.asset}: no account has it{where}. Assets are written as they were opened, such as USD/2."
+            )
+    unanswered = [f"{each.state.asset}: {sentence}" for each in found for sentence in sentences_of(each.unanswered)]
+    refused = [f"{asset}: {_sentence(no)}" for asset, no in zip(assets, told, strict=True) if isinstance(no, Refusal)]
+    if unanswered or refused:
+        fail("\n".join(unanswered + refused), NOT_ANSWERED if unanswered else REFUSED)
 
 
-def system_sheet_of(states: Sequence[SystemState]) -> Sheet:
+class _System(NamedTuple):
+    """The sums are of the partitions that answered."""
+
+    state: SystemState
+    unanswered: Unanswered
+
+
+async def _systems(client: Client, assets: Sequence[str]) -> list[_System | Refusal]:
+    """Raises NotAnswered when no partition answers."""
+    return [await _system(client, asset) for asset in assets]
+
+
+async def _system(client: Client, asset: str) -> _System | Refusal:
+    found, unanswered = await of_those_that_answer(lambda some: client.system(asset, partitions=some))
+    if isinstance(found, Refusal):
+        return found
+    if not found:
+        raise unanswered[0][1]
+    if len(found) == 1:
+        return _System(found[0], unanswered)
+    whole = SystemState(
+        found[0].asset,
+        sum(each.world for each in found),
+        sum(each.transit for each in found),
+        ",".join(each.positions for each in found if each.positions),
+        tuple(part for each in found for part in each.partitions),
+        any(each.known for each in found),
+    )
+    return _System(whole, unanswered)
+
+
+def system_sheet_of(states: Sequence[SystemState], in_part: Sequence[bool] = ()) -> Sheet:
+    """in_part: of which states some partition is left out, none where it is empty."""
     rows = []
-    for state in states:
+    for state, lacks in zip(states, in_part or [False] * len(states), strict=True):
         each = [(str(one.partition), one.world, one.transit, one.position) for one in state.partitions]
-        every = [("all", state.world, state.transit, state.positions)]
+        every = [("these" if lacks else "all", state.world, state.transit, state.positions)]
         for partition, world, transit, position in each if len(each) == 1 else each + every:
             amounts = (money(amount, state.asset) for amount in (world, transit, -world - transit))
             rows.append((partition, state.asset, *amounts, position))
     return Sheet(SYSTEM_COLUMNS, rows)
 
 
-def _system_document(state: SystemState) -> dict[str, Any]:
+def _system_document(told: _System) -> dict[str, Any]:
+    """`unanswered`: the partitions whose sums are missing, only where there are any."""
+    state = told.state
     parts = [each._asdict() for each in state.partitions]
-    return {name: value for name, value in state._asdict().items() if name != "known"} | {"partitions": parts}
+    document = {name: value for name, value in state._asdict().items() if name != "known"} | {"partitions": parts}
+    if told.unanswered:
+        document["unanswered"] = [{"partition": number, "code": _code(failure)} for number, failure in told.unanswered]
+    return document

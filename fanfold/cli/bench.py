@@ -28,6 +28,7 @@ class Name(StrEnum):
     IDS = "ids"
     LONE = "lone"
     START = "start"
+    MEMORY = "memory"
 
 
 class LogKind(StrEnum):
@@ -43,6 +44,7 @@ _TRANSFERS = {
     Name.LONE: 16_000,
     Name.IDS: 16_777_216,
     Name.START: 1_000_000,
+    Name.MEMORY: 1_000_000,
 }
 _ACCOUNTS = {
     Name.DEPLOYED: 100,
@@ -51,9 +53,18 @@ _ACCOUNTS = {
     Name.LONE: 1_000,
     Name.IDS: 4_000_000,
     Name.START: 200_000,
+    Name.MEMORY: 1_000_000,
 }
 _BLOCK = {Name.KAFKA: 32_768, Name.START: 1}
-_PARTITIONS = {Name.KAFKA: 1, Name.DEPLOYED: 1, Name.REQUESTS: 1, Name.BATCHES: 1, Name.LONE: 1, Name.START: 1}
+_PARTITIONS = {
+    Name.KAFKA: 1,
+    Name.DEPLOYED: 1,
+    Name.REQUESTS: 1,
+    Name.BATCHES: 1,
+    Name.LONE: 1,
+    Name.START: 1,
+    Name.MEMORY: 1,
+}
 _CROSS_PARTITIONS = 4
 
 
@@ -63,13 +74,14 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; batches: 131,072; "
-            "lone: 16,000; ids: 16,777,216; start: 1,000,000)"
+            "lone: 16,000; ids: 16,777,216; start and memory: 1,000,000)"
         ),
     ] = None,
     accounts: Annotated[
         int | None,
         typer.Option(
-            help="accounts in all (100,000; deployed: 100; requests, batches and lone: 1,000; ids: 4,000,000; start: 200,000)"
+            help="accounts in all (100,000; deployed: 100; requests, batches and lone: 1,000; ids: 4,000,000; "
+            "start: 200,000; memory: 1,000,000)"
         ),
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
@@ -95,6 +107,7 @@ def bench(
     deployed: latency of a lone GET and a lone POST through gateway, write side and projector over real Kafka and Redis.
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
     start: `fanfold up` over a log of small blocks until it answers, without and with a snapshot; the longest stop for taking one.
+    memory: resident bytes an account and an id, of `fanfold up` and of a projector alone, and how long the collector takes.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.

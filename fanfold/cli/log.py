@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Final
 
 import typer
@@ -102,7 +103,8 @@ def verify(
     with failures_told(UNREADABLE):
         verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
     code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
-    say(json.dumps(verdict.document()) if as_json else _told(verdict), code=NOT_TOLD if code == 0 else code)
+    told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot)
+    say(told, code=NOT_TOLD if code == 0 else code)
     raise typer.Exit(code)
 
 
@@ -115,27 +117,30 @@ async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as progress:
             task = progress.add_task("verify", total=None)
-            snapshots = snapshots_of(log) if from_snapshot else None
-            return await verify_log(log, lambda outcomes: progress.advance(task, outcomes), snapshots)
+            advance = partial(progress.advance, task)
+            return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot)
     finally:
         await log.close()
 
 
-def _told(verdict: Verdict) -> str:
+def _told(verdict: Verdict, from_snapshot: bool) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
     problems = (verdict.problem, *(found.problem for found in verdict.partitions))
     lines += [problem for problem in problems if problem is not None]
     lines += [
         f"partition {found.partition} was begun at the snapshot of {found.begun_after}: blocks up to it were not read"
-        for found in verdict.partitions
         if found.begun_after is not None
+        else f"partition {found.partition} has no snapshot that could be begun at: every block was read"
+        for found in verdict.partitions
+        if from_snapshot
     ]
-    lines.append(_LAST_LINES[verdict.word])
+    read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
+    lines.append(_LAST_LINES[verdict.word].format(read=read))
     return "\n".join(lines)
 
 
 _LAST_LINES: Final = {
-    "good": "good: every block follows from the ones before it",
+    "good": "good: {read} follows from the ones before it",
     "broken": "BROKEN: see above",
     "unread": "NOT ALL READ: see above; what was read is good",
 }

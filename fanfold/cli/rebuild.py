@@ -65,7 +65,7 @@ def rebuild(
 
         with failures_told(UNREADABLE):
             result = asyncio.run(_rebuild(accept_differences, on_progress, from_snapshot))
-    text = json.dumps(result) if as_json else _told(result)
+    text = json.dumps(result) if as_json else _told(result, from_snapshot)
     say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else NOT_SWITCHED)
     raise typer.Exit(0 if result["switched"] else NOT_SWITCHED)
 
@@ -94,9 +94,16 @@ async def _rebuild(
 COLUMNS = (Column("account", folds=True), Column("column"), Column("live", right=True), Column("rebuilt", right=True))
 
 
-def _told(result: dict[str, Any]) -> str:
+def _told(result: dict[str, Any], from_snapshot: bool) -> str:
     shown = [difference for part in result["partitions"] for difference in part["differences"]][:SHOWN_MAX]
     lines = [laid_out(sheet_of(shown))] if shown else []
+    for part in result["partitions"] if from_snapshot else ():
+        begun = part["begun_after"]
+        lines.append(
+            f"partition {part['partition']} was begun at the snapshot of {begun}: blocks up to it were believed and not read"
+            if begun
+            else f"partition {part['partition']} has no snapshot that could be begun at: every block was read"
+        )
     did = "switched to the rebuilt view" if result["switched"] else "the live view stays"
     lines.append(
         f"{did}: {result['compared']:,} rows compared, {result['different']:,} different, {result['entries']:,} entries "

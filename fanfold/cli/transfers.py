@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,18 +13,13 @@ from fanfold.answers import Refusal
 from fanfold.api.answers import OpenTransfer
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
 from fanfold.cli.output import laid_out, say
+from fanfold.cli.partitions import Unanswered, of_those_that_answer, told
 from fanfold.cli.sheet import Column, Sheet
-from fanfold.client import Client, NotAnswered
+from fanfold.client import Client
 
 STUCK_SECONDS: Final = 60
 """A transfer takes milliseconds, and a try of tcc is given up after ten seconds: what is still open after a minute waits for a
 partition that is down, or for room under a limit."""
-OF_SOME_PARTITIONS: Final = frozenset({"partition_elsewhere", "partition_unavailable", "starting", "view_rebuilding"})
-"""Answers that say nothing of the partitions that are well."""
-PARTITIONS_MAX: Final = 1_024
-"""What the service has at most: so many are asked one by one, until it says that there is no such partition."""
-AT_ONCE: Final = 16
-"""Partitions asked at once: one that cannot answer is tried for some seconds."""
 
 
 def transfers(
@@ -65,7 +59,7 @@ def transfers(
         where = " in the partitions that answer" if unanswered else ""
         say(f"Nothing is under way{where}." if not age else f"Nothing has been under way for {age} s{where}.")
     if unanswered:
-        fail("\n".join(f"partition {number} did not answer: {failure}" for number, failure in unanswered), NOT_ANSWERED)
+        fail("\n".join(told(unanswered)), NOT_ANSWERED)
 
 
 class Asked(NamedTuple):
@@ -76,40 +70,21 @@ class Asked(NamedTuple):
     limit: int
 
 
-Told = tuple[list[OpenTransfer] | Refusal, list[tuple[int, NotAnswered]]]
-"""What is under way, oldest first; the partitions that did not answer, and why."""
-
-
-async def _open_transfers(url: str, asked: Asked, partitions: Sequence[int] | None) -> Told:
-    """Raises NotAnswered when nobody answers."""
+async def _open_transfers(
+    url: str, asked: Asked, partitions: Sequence[int] | None
+) -> tuple[list[OpenTransfer] | Refusal, Unanswered]:
+    """What is under way, oldest first; the partitions that did not answer. Raises NotAnswered when nobody answers."""
     async with Client(url) as client:
 
-        async def ask(some: Sequence[int] | None) -> list[OpenTransfer] | Refusal | NotAnswered:
-            try:
-                return await client.open_transfers(
-                    phases=asked.phases, older_than_seconds=asked.age, limit=asked.limit, partitions=some
-                )
-            except NotAnswered as failure:
-                return failure
+        async def ask(some: Sequence[int] | None) -> list[OpenTransfer] | Refusal:
+            return await client.open_transfers(
+                phases=asked.phases, older_than_seconds=asked.age, limit=asked.limit, partitions=some
+            )
 
-        whole = await ask(partitions)
-        if not isinstance(whole, NotAnswered):
-            return whole, []
-        if whole.problem is None or whole.problem["code"] not in OF_SOME_PARTITIONS:
-            raise whole
-        found: list[OpenTransfer] = []
-        unanswered: list[tuple[int, NotAnswered]] = []
-        numbers = range(PARTITIONS_MAX) if partitions is None else partitions
-        for first in range(0, len(numbers), AT_ONCE):
-            some = numbers[first : first + AT_ONCE]
-            for number, each in zip(some, await asyncio.gather(*(ask([number]) for number in some)), strict=True):
-                if isinstance(each, Refusal):  # there are no more partitions
-                    return _oldest(found, asked.limit), unanswered
-                if isinstance(each, NotAnswered):
-                    unanswered.append((number, each))
-                else:
-                    found += each
-        return _oldest(found, asked.limit), unanswered
+        found, unanswered = await of_those_that_answer(ask, partitions)
+        if isinstance(found, Refusal):
+            return found, unanswered
+        return _oldest([each for part in found for each in part], asked.limit), unanswered
 
 
 def _oldest(found: Sequence[OpenTransfer], limit: int) -> list[OpenTransfer]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import aclosing
+from types import MappingProxyType
 from typing import Annotated, Final
 
 import typer
@@ -12,7 +14,8 @@ from rich.live import Live
 from rich.text import Text
 
 from fanfold.amounts import money
-from fanfold.answers import BalanceChange, ConnectionState
+from fanfold.answers import AccountStatus, BalanceChange, ConnectionState
+from fanfold.api.problems import PROBLEMS
 from fanfold.cli.asking import DEFAULT_URL, Url, check_url, run
 from fanfold.cli.output import complain, is_terminal, say_next
 from fanfold.cli.sheet import Column, Sheet
@@ -20,6 +23,8 @@ from fanfold.client import Client
 
 REDRAWS_PER_SECOND: Final = 10
 """More the eye does not see; the newest balance of an account replaces the one not drawn yet."""
+
+NO_STATUSES: Final[Mapping[str, AccountStatus]] = MappingProxyType({})
 
 COLUMNS: Final = (
     Column("account", folds=True),
@@ -36,7 +41,8 @@ def watch(
 ) -> None:
     """Watch balances live until Ctrl-C. Connects again by itself.
 
-    On a terminal it draws a table that changes; in a pipe it prints a line for every change.
+    On a terminal it draws a table that changes; in a pipe it prints a line for every change. An account that is not open yet, or
+    that cannot be read, is told as such (in a pipe on standard error) and shown as soon as it can be.
 
     Examples:
 
@@ -54,11 +60,13 @@ def watch(
 async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
     if not as_json:
         say_next("\t".join(column.name for column in COLUMNS))
-    async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
+    async with Client(url) as client, aclosing(client.watch_accounts(accounts)) as updates:
         waiting = False
         async for update in updates:
             if isinstance(update, BalanceChange):
                 say_next(json.dumps(update._asdict()) if as_json else "\t".join(_cells(update.account, update)))
+            elif isinstance(update, AccountStatus):
+                complain(status_line(update))
             elif not update.live:
                 complain(f"waiting: {update.reason}")
                 waiting = True
@@ -70,34 +78,60 @@ async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
 
 async def _draw_changes(url: str, accounts: list[str]) -> None:
     newest: dict[str, BalanceChange] = {}
+    statuses: dict[str, AccountStatus] = {}
     state = ConnectionState(False, "connecting")
     console = Console(highlight=False)
 
     def drawn() -> Text:
-        return Text("\n".join(drawing(accounts, newest, state, console.width, console.height)), no_wrap=False)
+        lines = drawing(accounts, newest, state, console.width, console.height, statuses)
+        return Text("\n".join(lines), no_wrap=False)
 
     with Live(console=console, get_renderable=drawn, refresh_per_second=REDRAWS_PER_SECOND):
-        async with Client(url) as client, aclosing(client.watch(accounts)) as updates:
+        async with Client(url) as client, aclosing(client.watch_accounts(accounts)) as updates:
             async for update in updates:
                 if isinstance(update, BalanceChange):
                     newest[update.account] = update
+                    statuses.pop(update.account, None)
+                elif isinstance(update, AccountStatus):
+                    statuses[update.account] = update
+                    if update.code is None:
+                        del statuses[update.account]
                 else:
                     state = update
 
 
 def drawing(
-    accounts: list[str], newest: dict[str, BalanceChange], state: ConnectionState, width: int, height: int
+    accounts: list[str],
+    newest: dict[str, BalanceChange],
+    state: ConnectionState,
+    width: int,
+    height: int,
+    statuses: Mapping[str, AccountStatus] = NO_STATUSES,
 ) -> list[str]:
-    """The table as lines, and under it whether it is live. Accounts for which there is no room are counted, never cut."""
+    """The table as lines, and under it whether it is live. Accounts for which there is no room are counted, never cut.
+
+    statuses: of those of which nothing is told; of the accounts in the table each has a line.
+    """
     last = f"live: {state.reason}" if state.live else f"NOT live: {state.reason}"
     for shown in range(len(accounts), 0, -1):
         rows = [_cells(account, newest.get(account)) for account in accounts[:shown]]
         left = len(accounts) - shown
         more = [f"and {left} more accounts: make the window taller, or use --json"] if left else []
-        lines = [*Sheet(COLUMNS, rows).lines(width), *more, last]
+        notes = [status_line(statuses[account]) for account in accounts[:shown] if account in statuses]
+        lines = [*Sheet(COLUMNS, rows).lines(width), *notes, *more, last]
         if sum(max(1, -(-len(line) // width)) for line in lines) < height or shown == 1:
             return lines
     return [last]
+
+
+def status_line(status: AccountStatus) -> str:
+    """Why nothing is told of an account, and what follows."""
+    if status.code is None:
+        return f"{status.account}: read again, and up to date"
+    if status.code == "account_not_found":
+        return f"{status.account}: not open yet ({status.code}); shown once it is"
+    title = PROBLEMS[status.code].title if status.code in PROBLEMS else "It cannot be read now"
+    return f"{status.account}: {title} ({status.code}); shown once it can be read"
 
 
 def _cells(account: str, now: BalanceChange | None) -> tuple[str, ...]:

@@ -104,18 +104,21 @@ class _Application(FastAPI):
         await super().__call__(scope, receive, send)
 
 
-def telling(make: Callable[[], Response]) -> Handle:
+def telling(make: Callable[[], Response | Awaitable[Response]]) -> Handle:
     """An address that takes no parameters and tells something."""
 
     async def handle(scope: Scope, _incoming: Incoming) -> Response:
         refuse_query(scope.get("query_string", b""), "takes no parameters")
-        return make()
+        made = make()
+        return made if isinstance(made, Response) else await made
 
     return handle
 
 
 def probes(
-    registry: CollectorRegistry, ready: Callable[[], Response], describe: Callable[[], dict[str, object]]
+    registry: CollectorRegistry,
+    ready: Callable[[], Response | Awaitable[Response]],
+    describe: Callable[[], dict[str, object]],
 ) -> list[Door]:
     """What every process answers. Its description is made when first asked for, in some 0.1 s: a start does not wait for it."""
     described = cache(lambda: json_response(200, describe()))

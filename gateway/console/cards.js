@@ -52,6 +52,22 @@ export class Cards {
     card.element.querySelector(".note").hidden = false;
   }
 
+  /** What was shown before stays, and is told to be old. */
+  unread(account, code) {
+    const card = this.#cards.get(account);
+    if (card === undefined) return;
+    card.element.dataset.unread = code;
+    card.element.title = `It cannot be read now (${code}), and is shown as soon as it can be.`;
+    if (card.posted === null) this.#say(card.element, "Cannot be read now");
+  }
+
+  read(account) {
+    const element = this.#cards.get(account)?.element;
+    if (element === undefined) return;
+    delete element.dataset.unread;
+    element.removeAttribute("title");
+  }
+
   show(account, item) {
     const card = this.#cards.get(account);
     if (card === undefined) return;

@@ -2,6 +2,7 @@
 
 import { Activity } from "/console/activity.js";
 import { Cards } from "/console/cards.js";
+import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
 import { formatWithSign, parse } from "/console/money.js";
 import { Stream } from "/console/stream.js";
@@ -9,7 +10,6 @@ import { Timeline } from "/console/timeline.js";
 import { openAccount, transfer } from "/console/wallet_api.js";
 
 const STORED = "fanfold.watched";
-const ACCOUNT = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
 const byId = (id) => document.getElementById(id);
 
 const activity = new Activity();
@@ -19,14 +19,16 @@ const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
 });
-const stream = new Stream(location.origin.replace(/^http/, "ws") + "/v1/stream", {
+const stream = new Stream(location.origin.replace(/^http/, "ws") + STREAM, {
   state(name, text) {
     byId("connection").dataset.state = name;
     byId("connection-text").textContent = text;
-    cards.stale(name !== "live");
+    cards.stale(name !== "live" && name !== "partly");
   },
   balance: (account, item) => cards.show(account, item),
   absent: (account) => cards.absent(account),
+  unread: (account, code) => cards.unread(account, code),
+  read: (account) => cards.read(account),
   transfer: (_account, id) => timeline.changed(id),
   missed: () => timeline.again(),
   trouble: (title, detail) => activity.add("refused", title, detail),
@@ -43,7 +45,7 @@ function watch(account) {
 function remember() {
   localStorage.setItem(STORED, JSON.stringify(cards.accounts));
   byId("welcome").hidden = cards.accounts.length > 0;
-  const options = ["@world", ...cards.accounts].map((account) => {
+  const options = [WORLD, ...cards.accounts].map((account) => {
     const option = document.createElement("option");
     option.value = account;
     return option;
@@ -131,7 +133,7 @@ function amountOf(text, asset, field) {
 }
 
 function partyNamed(text, field) {
-  return text === "@world" ? text : accountNamed(text, field);
+  return text === WORLD ? text : accountNamed(text, field);
 }
 
 onSubmit(byId("watch-form"), async ({ account }) => {
@@ -140,6 +142,10 @@ onSubmit(byId("watch-form"), async ({ account }) => {
 });
 
 onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
+  if (!NEW_ASSET.test(asset)) {
+    const rule = "The asset must be a code and its decimal places, 0 to 15 without a leading zero, such as USD/2.";
+    throw Object.assign(new RangeError(rule), { field: "asset" });
+  }
   const lowest = floor === "" ? null : amountOf(floor, asset, "floor");
   if (await open(accountNamed(account), asset, lowest)) {
     watch(account);
@@ -171,7 +177,7 @@ byId("demo").addEventListener("click", async (event) => {
   for (const account of ["alice", "bob"]) {
     if (!(await open(account, "USD/2", "0"))) break;
     watch(account);
-    const fields = { from: "@world", to: account, amount: "10000", asset: "USD/2" };
+    const fields = { from: WORLD, to: account, amount: "10000", asset: "USD/2" };
     await move({ id: drafts.idFor(`demo ${account}`, fields), ...fields });
   }
   const form = byId("transfer-form").elements;

@@ -1,12 +1,12 @@
 // Amounts are digit strings of minor units; here they are only ever strings and BigInt, never floating point.
 
-const ASSET = /^[A-Z][A-Z0-9]{0,15}\/([0-9]{1,2})$/;
+import { ASSET } from "/console/contract.js";
+
 const SIGNS = { USD: "$", EUR: "€", GBP: "£", JPY: "¥" };
 
-/** Decimal places of an asset such as "USD/2"; null when it is none. */
+/** Decimal places of an asset such as "USD/2", of an older log's too; null when it is none. */
 export function exponentOf(asset) {
-  const match = ASSET.exec(asset);
-  return match === null ? null : Number(match[1]);
+  return ASSET.test(asset) ? Number(asset.split("/")[1]) : null;
 }
 
 /** "-1234567" in "USD/2" as "−12,345.67"; the sign is a real minus. */

@@ -13,7 +13,7 @@ const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuil
 
 /**
  * Watches accounts. `on` has: state(name, text), balance(account, item), transfer(account, id, phase), missed(account),
- * absent(account), trouble(title, detail).
+ * absent(account), unread(account, code), read(account), trouble(title, detail).
  * A balance is passed on only when its version is newer than the one held.
  */
 export class Stream {
@@ -25,6 +25,7 @@ export class Stream {
   #numbers = new Map(); // account -> sub, of this connection
   #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
   #unserved = new Set(); // accounts whose subscribe was refused
+  #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
   #nextId = 1;
   #attempts = 0;
   #reconnect = null;
@@ -54,7 +55,7 @@ export class Stream {
 
   unwatch(account) {
     this.#watched.delete(account);
-    if (this.#unserved.delete(account)) this.#tellState();
+    if (this.#unserved.delete(account) | this.#unread.delete(account)) this.#tellState();
     const sub = this.#numbers.get(account);
     if (sub !== undefined) {
       this.#numbers.delete(account);
@@ -79,7 +80,7 @@ export class Stream {
 
   #connect() {
     this.#reconnect = null;
-    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved]) kept.clear();
+    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread]) kept.clear();
     this.#live = true;
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
@@ -140,6 +141,7 @@ export class Stream {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
     const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
+    else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
     else this.#on.state(this.#live ? "live" : "connecting", this.#live ? "Live" : "Connected, balances may be delayed");
   }
 
@@ -203,8 +205,15 @@ export class Stream {
     this.#names.set(sub, account);
     this.#numbers.set(account, sub);
     this.#unserved.delete(account);
+    this.#unread.delete(account);
     const held = this.#watched.get(account);
-    if (code === "view_rebuilding") return; // whether there is such an account is not known yet
+    if (version === null && code !== "account_not_found") {
+      // With view_rebuilding it is served, though whether there is such an account is not known yet.
+      if (code !== "view_rebuilding") this.#unread.add(account);
+      this.#on.unread(account, code);
+      return;
+    }
+    this.#on.read(account);
     if (version === null) {
       this.#watched.set(account, null);
       this.#on.absent(account);

@@ -1,5 +1,7 @@
 // The REST side of the console. Every answer is a value: done, refused with its problem document, or not known.
 
+import { ROUTES } from "/console/contract.js";
+
 /** A UUIDv7: time first, so that the service can forget old ids without ever running one twice. */
 export function newTransferId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -12,23 +14,25 @@ export function newTransferId() {
 }
 
 export function openAccount(account, asset, floor) {
-  return send("PUT", `/v1/accounts/${encodeURIComponent(account)}`, { asset, floor });
+  return send(ROUTES.open_account, { account }, { asset, floor });
 }
 
 /** Sent again with the same id it runs once, so "not known" is answered by sending it again. */
 export function transfer(command) {
-  return send("POST", "/v1/transfers", command);
+  return send(ROUTES.transfer, {}, command);
 }
 
 /** What became of a transfer or hold, or where it stands now. Its result tells; a refused one is read as well as a done one. */
 export function readTransfer(id) {
-  return send("GET", `/v1/transfers/${encodeURIComponent(id)}`);
+  return send(ROUTES.get_transfer, { transfer: id });
 }
 
-async function send(method, path, body) {
+/** `named`: what stands in the path of the route between its fixed parts. */
+async function send({ method, path }, named, body) {
+  const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name]));
   let response, document;
   try {
-    response = await fetch(path, {
+    response = await fetch(target, {
       method,
       ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(20_000),

@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
+from fanfold.api.routes import STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
@@ -53,7 +54,7 @@ class Front:
             "/metrics": self._metrics,
             "/openapi.json": self._described,
             "/asyncapi.json": self._described,
-            "/v1/stream": self._stream,
+            STREAM_PATH: self._stream,
         }
         self._own.update(dict.fromkeys(pages, self._page))
 
@@ -106,6 +107,7 @@ class Front:
             "status": "not ready" if reasons else "degraded" if degraded else "ready",
             "reasons": [*reasons, *degraded] if reasons else [],
             "degraded": degraded,
+            "unread": reads.unread,
             "streams": self._hub.streams,
             "write_side": writes.document,
             "read_side": reads.document,
@@ -131,11 +133,18 @@ class Front:
 
 
 class _Told(NamedTuple):
-    """What a side says of itself: why it is not ready, empty when it is; what is the matter all the same; all of it."""
+    """What a side says of itself: why it is not ready, empty when it is; what is the matter all the same; all of it.
+
+    unread: the partitions whose accounts cannot be read there, each with a code; None while nobody says which.
+    """
 
     reasons: list[str]
     degraded: list[str]
     document: Any
+
+    @property
+    def unread(self) -> Any:
+        return self.document.get("unread") if isinstance(self.document, dict) else None
 
 
 async def _ask_ready(name: str, side: Upstream) -> _Told:

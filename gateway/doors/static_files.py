@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib.resources import files
 from typing import Final, NamedTuple
+
+from fanfold.api import grammar
+from fanfold.api.routes import ROUTES, STREAM_PATH
 
 TYPES: Final = {
     "html": b"text/html; charset=utf-8",
@@ -24,6 +28,10 @@ DOCS_POLICY: Final = (
     b"connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """Swagger UI sets inline styles and draws its icons from data addresses."""
+
+
+CONTRACT: Final = "/console/contract.js"
+"""Tells the console's other modules the addresses and grammars of the API: made of `fanfold/api`, not typed again."""
 
 
 class StaticFile(NamedTuple):
@@ -46,9 +54,19 @@ def static_files() -> dict[str, StaticFile]:
     for name in ("swagger-ui-bundle.js", "swagger-ui.css"):
         body = files("fastapi_swagger.resources").joinpath(name).read_bytes()
         found[f"/console/{name}"] = _file(body, name.rpartition(".")[2], docs=True)
+    found[CONTRACT] = _file(_contract(), "js", docs=False)
     found["/"] = found.pop("/console/index.html")
     found["/docs"] = found.pop("/console/docs.html")
     return found
+
+
+def _contract() -> bytes:
+    paths = {route.operation: {"method": route.method, "path": route.path} for route in ROUTES if route.public}
+    patterns = {"ACCOUNT": grammar.ACCOUNT, "ASSET": grammar.ASSET, "NEW_ASSET": grammar.NEW_ASSET}
+    told = [f"export const {name} = new RegExp({json.dumps(grammar.whole(text))});" for name, text in patterns.items()]
+    words = {"WORLD": grammar.WORLD, "STREAM": STREAM_PATH, "ROUTES": paths}
+    told += [f"export const {name} = {json.dumps(word)};" for name, word in words.items()]
+    return "\n".join(["// Made of fanfold/api when the gateway starts.", *told, ""]).encode()
 
 
 def _file(body: bytes, ending: str, *, docs: bool) -> StaticFile:

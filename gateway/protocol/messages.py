@@ -142,13 +142,13 @@ def transfers_missed_frame(sub: int) -> bytes:
 
 
 class Acknowledged(NamedTuple):
-    """One account of an ack: `version` is what the gateway holds now, None when there is no such account yet; `undecided`: when
-    nobody can say yet whether there is."""
+    """One account of an ack: `version` is what the gateway holds now, None with the `code` that says why there is none: there is
+    no such account yet, nobody can say yet whether there is, or its partition cannot be read."""
 
     account: str
     sub: int
     version: int | None
-    undecided: bool = False
+    code: str = "account_not_found"
 
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
@@ -158,13 +158,8 @@ def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
     rows = [
         {"account": account, "sub": sub, "version": version}
         if version is not None
-        else {
-            "account": account,
-            "sub": sub,
-            "version": None,
-            "code": "view_rebuilding" if undecided else "account_not_found",
-        }
-        for account, sub, version, undecided in accounts
+        else {"account": account, "sub": sub, "version": None, "code": code}
+        for account, sub, version, code in accounts
     ]
     return msgspec.json.encode({"op": "ack", "id": id, "accounts": rows})
 

@@ -130,8 +130,8 @@ class PartitionWatch:
                         self._by_key.pop(_key(subscription.account), None)
 
     def sessions(self) -> set[Watcher]:
-        """Those that watch an account here."""
-        return {each.session for watchers in self._watched.values() for each in watchers}
+        """Those that have been told something of an account here: of what was never read there is nothing old."""
+        return {each.session for watchers in self._watched.values() for each in watchers if each.read}
 
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
@@ -167,6 +167,7 @@ class PartitionWatch:
         overtaken = read.repair and read.breaks != self.breaks
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
+            subscription.found()
             if found is not None and subscription.open:
                 subscription.offer(found)
                 if subscription.live:

@@ -1,14 +1,16 @@
 """One client's stream: text in, wishes and frames out. No sockets, no clock. `subscription.py` has the table of states.
 
-    subscribe --> Watch (wish) --> acknowledge, or refuse (the state could not be read: nothing of that request is subscribed)
+    subscribe --> Watch (wish) --> acknowledge, or refuse (no state could be read: nothing of that request is subscribed)
+                                     `--> acknowledge_read, of accounts that could not be read before
 
 `Subscription.newest` only rises, so a client never sees an older version after a newer one, whatever order state arrives in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted
@@ -27,6 +29,8 @@ from gateway.protocol.subscription import Subscription
 
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
+
+NOTHING_UNREAD: Final[Mapping[str, str]] = MappingProxyType({})
 
 ERRORS_MAX = 16
 """Refused messages before the connection ends: a client with a bug must not keep the gateway busy for ever."""
@@ -122,18 +126,46 @@ class Session:
         subscription.name(transfers)
         return subscription
 
-    def acknowledge(self, watch: Watch, versions: Mapping[str, int], undecided: frozenset[str] = frozenset()) -> None:
+    def acknowledge(
+        self,
+        watch: Watch,
+        versions: Mapping[str, int],
+        undecided: frozenset[str] = frozenset(),
+        unread: Mapping[str, str] = NOTHING_UNREAD,
+    ) -> None:
         """Answer a Watch with what is held of each account; one missing in `versions` does not exist (yet).
 
         undecided: of those, the ones that may exist: what is read is behind the log. They too are served from now on.
+        unread: those that cannot be read now, and the code that says why. They are served once they have been read, and
+        `acknowledge_read` says so.
         """
         self._unanswered -= 1
-        rows = []
         for subscription, wanted in zip(watch.subscriptions, watch.wanted, strict=True):
-            subscription.grant(wanted.since, watch.transfers)
-            account = subscription.account
-            rows.append(Acknowledged(account, subscription.number, versions.get(account), account in undecided))
-        self.outbox.answer(ack_frame(watch.id, rows))
+            subscription.grant(wanted.since, watch.transfers, subscription.account not in unread)
+        self._tell_held(
+            watch.id, watch.subscriptions, versions, dict.fromkeys(undecided, "view_rebuilding") | {**unread}
+        )
+
+    def acknowledge_read(
+        self,
+        id: int,
+        subscriptions: Sequence[Subscription],
+        versions: Mapping[str, int],
+        undecided: frozenset[str] = frozenset(),
+    ) -> None:
+        """Name accounts of a request that were acknowledged unread again, now that it is known what is held of them."""
+        still = [each for each in subscriptions if each.open]
+        if still:
+            self._tell_held(id, still, versions, dict.fromkeys(undecided, "view_rebuilding"))
+
+    def _tell_held(
+        self, id: int, subscriptions: Sequence[Subscription], versions: Mapping[str, int], codes: Mapping[str, str]
+    ) -> None:
+        rows = []
+        for each in subscriptions:
+            code = codes.get(each.account, "account_not_found")
+            rows.append(Acknowledged(each.account, each.number, versions.get(each.account), code))
+        self.outbox.answer(ack_frame(id, rows))
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:
         """The state could not be read: an error instead of the ack, and nothing of this request stays subscribed.

@@ -1,6 +1,7 @@
 """One account watched by one client: where it stands, in one table, and what of it waits to be sent.
 
     NAMED     by requests that are not answered yet: silent
+    UNREAD    acknowledged, and silent until its state has been read for the first time: its partition cannot be read
     WAITING   acknowledged, and silent until the feed has reached what was read of it
     LIVE      what changes is sent
     HELD      the feed of its partition broke: silent until everything watched there has been read again
@@ -42,6 +43,7 @@ class Watcher(Protocol):
 
 class Stage(Enum):
     NAMED = auto()
+    UNREAD = auto()
     WAITING = auto()
     LIVE = auto()
     HELD = auto()
@@ -53,8 +55,12 @@ class Event(Enum):
 
     NAMED = auto()
     LAST_ANSWERED = auto()
+    LAST_UNREAD = auto()
+    """Acknowledged, and nothing of it could be read yet."""
     LAST_REFUSED = auto()
     """And none was granted."""
+    READ = auto()
+    """Its state was read, or that there is no such account."""
     REACHED = auto()
     BROKEN = auto()
     ENDED = auto()
@@ -70,14 +76,23 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
     Stage.NAMED: {
         Event.NAMED: Stage.NAMED,
         Event.LAST_ANSWERED: Stage.WAITING,
+        Event.LAST_UNREAD: Stage.UNREAD,
         Event.LAST_REFUSED: Stage.ENDED,
+        Event.READ: Stage.NAMED,
         Event.REACHED: Stage.NAMED,
         Event.BROKEN: Stage.NAMED,
         Event.ENDED: Stage.ENDED,
     },
-    Stage.WAITING: _ACKNOWLEDGED,
-    Stage.LIVE: _ACKNOWLEDGED,
-    Stage.HELD: _ACKNOWLEDGED,
+    Stage.UNREAD: {
+        Event.NAMED: Stage.NAMED,
+        Event.READ: Stage.WAITING,
+        Event.REACHED: Stage.UNREAD,
+        Event.BROKEN: Stage.UNREAD,
+        Event.ENDED: Stage.ENDED,
+    },
+    Stage.WAITING: _ACKNOWLEDGED | {Event.READ: Stage.WAITING},
+    Stage.LIVE: _ACKNOWLEDGED | {Event.READ: Stage.LIVE},
+    Stage.HELD: _ACKNOWLEDGED | {Event.READ: Stage.HELD},
     Stage.ENDED: dict.fromkeys(Event, Stage.ENDED),
 }
 """A missing cell cannot be: there are no answers without a request, and whoever is named is NAMED."""
@@ -88,11 +103,12 @@ class Subscription:
 
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
+    read: whether its state was ever read here (that there is no such account, too).
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "sent", "session", "stage",
+        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "read", "sent", "session", "stage",
         "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
@@ -107,6 +123,7 @@ class Subscription:
         self.unsent: Item | None = None
         self.first = True
         self.unanswered = 0
+        self.read = False
         self.granted: bool | None = None
         self.transfers = False
         self.phases: dict[bytes, str] | None = None
@@ -128,9 +145,10 @@ class Subscription:
         self.transfers = self.transfers or transfers
         self._move(Event.NAMED)
 
-    def grant(self, since: int | None, transfers: bool) -> None:
+    def grant(self, since: int | None, transfers: bool, read: bool = True) -> None:
         """A request is acknowledged: its state is sent again, though never below what the client has.
 
+        read: whether there is a state to be sent; what was read for another request counts, too.
         What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
         """
         has = -1 if since is None else since
@@ -139,13 +157,19 @@ class Subscription:
         else:
             self.newest, self.unsent = has if self.granted is None else max(has, self.newest - 1), None
         self.first, self.granted = True, transfers
-        self._answered(Event.LAST_ANSWERED)
+        self.read = self.read or read
+        self._answered(self._granted_last)
 
     def refuse(self) -> None:
         """A request is refused: nothing of it stays, and what was granted to another does."""
         if self.unsent is not None and self.unsent.version <= self.sent:
             self.unsent = None  # it would only have been sent again
-        self._answered(Event.LAST_REFUSED if self.granted is None else Event.LAST_ANSWERED)
+        self._answered(Event.LAST_REFUSED if self.granted is None else self._granted_last)
+
+    def found(self) -> None:
+        """Its state was read, or that there is no such account."""
+        self.read = True
+        self._move(Event.READ)
 
     def hold(self) -> None:
         """Send nothing until `release`: this partition's state is being read again and is no cut at one position."""
@@ -163,6 +187,10 @@ class Subscription:
 
     def end(self) -> None:
         self._move(Event.ENDED)
+
+    @property
+    def _granted_last(self) -> Event:
+        return Event.LAST_ANSWERED if self.read else Event.LAST_UNREAD
 
     def _answered(self, last: Event) -> None:
         self.unanswered -= 1

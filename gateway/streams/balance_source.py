@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, Protocol
+from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 
 from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.malformed import Malformed
+from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from write_side.contract.words.position import Position, parse_positions
 
+NOT_READ: Final = frozenset(
+    {"view_rebuilding", "starting", "partition_unavailable", "partition_elsewhere", "upstream_unavailable"}
+)
+"""Why the state of accounts cannot be read now: the codes that an ack may have for it."""
+
 
 class BalancesUnavailable(Exception):
-    """The state cannot be read now. Nothing is wrong with the accounts; try again."""
+    """The state cannot be read now. Nothing is wrong with the accounts; try again. code: one of NOT_READ."""
+
+    def __init__(self, reason: str = "", code: str = "upstream_unavailable") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Found(NamedTuple):
@@ -63,7 +73,15 @@ class _Answer(msgspec.Struct):
     undecided: list[int] = []
 
 
+class _Problem(msgspec.Struct):
+    """What is used of a problem document."""
+
+    code: str = ""
+    reason: str = ""
+
+
 _decode = msgspec.json.Decoder(_Answer).decode
+_decode_problem = msgspec.json.Decoder(_Problem).decode
 
 
 class ReadSideBalances:
@@ -77,11 +95,11 @@ class ReadSideBalances:
         if min_position >= 0:
             asked["min_position"] = str(Position(partition, min_position))
         try:
-            status, body = await self._read_side.ask("POST", "/internal/balances", msgspec.json.encode(asked))
+            status, body = await self._read_side.ask("POST", BALANCES.path, msgspec.json.encode(asked))
         except UpstreamUnavailable as gone:
             raise BalancesUnavailable(str(gone)) from gone
         if status != 200:
-            raise BalancesUnavailable(f"the read side answered {status}")
+            raise _refused(status, body)
         try:
             answer = _decode(body)
             undecided = frozenset(accounts[place] for place in answer.undecided)
@@ -94,3 +112,13 @@ class ReadSideBalances:
             for each in found
         }
         return Found(items, reached, undecided)
+
+
+def _refused(status: int, body: bytes) -> BalancesUnavailable:
+    """What the read side said of why it does not answer, as far as it is known."""
+    try:
+        problem = _decode_problem(body)
+    except msgspec.MsgspecError:
+        problem = _Problem()
+    code = problem.code if problem.code in NOT_READ else "upstream_unavailable"
+    return BalancesUnavailable(problem.reason or f"the read side answered {status}", code)

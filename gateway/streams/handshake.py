@@ -13,8 +13,8 @@ from websockets.http11 import Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from fanfold.api.problems import PROBLEMS, problem_document
-from fanfold.api.routes import SUBPROTOCOL
+from fanfold.api.problems import problem_document
+from fanfold.api.routes import PROBLEM, SUBPROTOCOL
 
 WALLET: Final = Subprotocol(SUBPROTOCOL)
 
@@ -44,29 +44,10 @@ def origin_allowed(headers: Headers, origins: frozenset[str]) -> bool:
     return "*" in origins or sent[0] in origins or urlsplit(sent[0]).netloc == headers.get("Host")
 
 
-OWN: Final = {
-    "origin_refused": (
-        403,
-        "A page of another origin may not open this stream",
-        "Nothing changed. FANFOLD_ALLOWED_ORIGINS names the origins that may.",
-    ),
-    "handshake_malformed": (400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."),
-}
-"""Words that only a handshake is refused with: status, title and detail."""
-
-
 def refusal_response(refusal: Refusal) -> Response:
     """The whole HTTP answer; the connection ends after it."""
-    word, detail = refusal
-    if word in PROBLEMS:
-        document = problem_document(word, detail=detail)
-    else:
-        status, title, meaning = OWN[word]
-        kind = f"urn:fanfold:problem:{word}"
-        document = {"type": kind, "title": title, "status": status, "code": word, "detail": meaning}
+    document = problem_document(refusal.word, detail=refusal.detail)
     status = HTTPStatus(cast("int", document["status"]))
     body = msgspec.json.encode(document)
-    headers = Headers(
-        [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body))), ("Connection", "close")]
-    )
+    headers = Headers([("Content-Type", PROBLEM), ("Content-Length", str(len(body))), ("Connection", "close")])
     return Response(status.value, status.phrase, headers, body)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from functools import partial
 from typing import Any, Final, Protocol
 
 import structlog
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
-from fanfold.api.retry import Waits, retry
+from fanfold.api.retry import Waits
 from gateway.metrics import Metrics
-from gateway.protocol.messages import Item
-from gateway.protocol.partition_watch import PartitionWatch, Read, Verdict
+from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
-from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
+from gateway.streams.balance_source import BalanceSource
+from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed
 from write_side.contract.words.atoms import partition_of
 
@@ -30,10 +28,7 @@ BATCHES_AT_ONCE: Final = 16
 """Batches taken while more are waiting before the flush gets a turn; under load they leave as one frame."""
 
 WAITS: Final = Waits(0.05, 2.0)
-"""Between attempts to read or to follow; they go on while somebody watches."""
-
-READ_WAIT_MS: Final = 2_000
-"""How long one read lets the view catch up with the feed."""
+"""Between attempts to follow; they go on for ever."""
 
 TICK_MS: Final = 250
 """How often silence and overdue snapshots are looked for: a sixth of `cut_wait_ms`."""
@@ -72,7 +67,6 @@ class Hub:
         self._balances = balances
         self._metrics = metrics
         self._now_ms = now_ms
-        self._snapshot_wait_ms = snapshot_wait_ms
         self._cut_wait_ms = cut_wait_ms
         self._feed_silence_ms = feed_silence_ms
         self._touched: dict[Watcher, None] = {}
@@ -80,6 +74,9 @@ class Hub:
         self._heard_at_ms: list[int] = []
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.subscribes = Subscribes(
+            balances, now_ms, snapshot_wait_ms, self._spawn, self._tell_status, self._wake_up, self.unwatch
+        )
         metrics.connections.set_function(lambda: len(self._streams))
         metrics.subscriptions.set_function(lambda: sum(len(session.by_number) for session in self._streams))
 
@@ -130,9 +127,8 @@ class Hub:
         Before this returns, because the client's next message may unsubscribe: whoever is registered after that stays for ever.
         """
         shares = self._by_partition(watch.subscriptions)
-        reads = [(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
-        self._tell(session, self._in_silent(session))
-        self._spawn(self._serve(session, watch, reads))
+        readings = [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
+        self._spawn(self.subscribes.serve(session, watch, readings))
 
     def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
         sessions = dict.fromkeys(subscription.session for subscription in subscriptions)
@@ -141,50 +137,20 @@ class Hub:
         for session in sessions:
             self._tell(session, self._in_silent(session))
 
-    async def _serve(self, session: Session, watch: Watch, reads: list[tuple[PartitionWatch, Read]]) -> None:
-        try:
-            async with asyncio.timeout(self._snapshot_wait_ms / 1000):
-                answers = await asyncio.gather(*(self._read(partition, read) for partition, read in reads))
-        except TimeoutError:
-            detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
-            self.unwatch(session.refuse(watch, "upstream_unavailable", detail).subscriptions)
-            for partition, read in reads:
-                partition.stay(read.subscriptions, self._now_ms())
-        else:
-            versions = {name: item.version for found in answers for name, item in found.items.items()}
-            session.acknowledge(watch, versions, frozenset[str]().union(*(found.undecided for found in answers)))
-            for (partition, read), found in zip(reads, answers, strict=True):
-                partition.finish(read, found.items, found.reached, self._now_ms())
+    def _tell_status(self, session: Session) -> None:
+        self._tell(session, self._in_silent(session))
+
+    def _wake_up(self, session: Session) -> None:
         if session in self._streams:
             self._touched[session] = None
             self._wake.set()
 
     # Reads.
 
-    async def _read(self, partition: PartitionWatch, read: Read) -> Found:
-        """All rows of a read, in parts, tried until it works; reached is the furthest position of any part."""
-        accounts, items, reached, undecided = read.accounts, dict[str, Item](), -1, frozenset[str]()
-        for start in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
-            part = accounts[start : start + ACCOUNTS_PER_MESSAGE_MAX]
-            found = await self._read_part(partition.partition, part, read.min_position)
-            items |= found.items
-            reached, undecided = max(reached, found.reached), undecided | found.undecided
-        return Found(items, reached, undecided)
-
-    async def _read_part(self, partition: int, accounts: list[str], min_position: int) -> Found:
-        def tell(failure: Exception) -> None:
-            if isinstance(failure, BalancesUnavailable):
-                _log.warning("balances_unavailable", partition=partition, reason=str(failure))
-            else:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
-                _log.error("balances_failed", partition=partition, exc_info=failure)
-
-        read = partial(self._balances.read, partition, accounts, min_position, READ_WAIT_MS)
-        return await retry(read, Exception, WAITS, asyncio.sleep, tell)
-
     async def _repair(self, partition: PartitionWatch) -> None:
         while (read := partition.begin_repair()) is not None:
             self._metrics.repairs.inc()
-            found = await self._read(partition, read)
+            found = await read_all(self._balances, partition, read, lambda _: None)
             partition.finish(read, found.items, found.reached, self._now_ms())
             self._wake.set()
 
@@ -256,8 +222,9 @@ class Hub:
             self._wake.set()
 
     def _in_silent(self, session: Watcher) -> bool:
-        """Whether it watches an account of a silent partition."""
-        return bool(self.silent) and not self.silent.isdisjoint(self._by_partition(session.by_number.values()))
+        """Whether it was told something of an account of a silent partition."""
+        told = (each for each in session.by_number.values() if each.read) if self.silent else ()
+        return not self.silent.isdisjoint(self._by_partition(told))
 
     def _tell(self, session: Watcher, in_silent: bool) -> None:
         """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import structlog
 from websockets.frames import Frame, Opcode
@@ -20,13 +20,12 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
+from fanfold.api.routes import STREAM_PATH
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
-
-PATH: Final = "/v1/stream"
 
 _log = structlog.get_logger(__name__)
 _quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
@@ -176,7 +175,7 @@ class StreamConnection(asyncio.Protocol):
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
         path, _, query = request.path.partition("?")
-        if path != PATH:
+        if path != STREAM_PATH:
             return Refusal("not_found")
         if query:
             return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")

@@ -13,7 +13,15 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 from fanfold.api.malformed import Malformed
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
-from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, PartitionUnavailable, Rebuilding, Unanswerable
+from read_side.contract.no_answer import (
+    Elsewhere,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Rebuilding,
+    Unanswerable,
+    of_several,
+)
 from read_side.contract.rows import AccountRow
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.watermark import Shown
@@ -28,6 +36,8 @@ UNKNOWN_WAIT_S: Final = 0.5
 """How long a reader of an unknown account waits for the view to catch up with the log as it was at arrival."""
 LOOK_TURNS: Final = 10
 """In how many turns the log's end is waited for: how many of them there were says whether the log was late, or this process."""
+LOOK_ALL_S: Final = 1.0
+"""How long `/readyz` waits to know of the partitions of other processes; a gateway waits 2 s for it."""
 POLL_S: Final = 0.02
 """Between two looks at a view that another process writes: a fifth of the goal from commit to socket with Redis."""
 
@@ -137,14 +147,25 @@ class BalanceReader:
             raise failed[0]
         return ManyFound(format_positions(positions), rows, sorted(undecided), failed)
 
-    async def system(self, asset: str, wanted: Wanted) -> list[Found]:
-        """`@world` and `@transit` of an asset, a partition each. Raises NotReached, Unanswerable, Malformed.
+    async def system(self, asset: str, wanted: Wanted, partitions: Sequence[int] | None = None) -> list[Found]:
+        """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached, Malformed; Unanswerable, which
+        names every partition that cannot be read: a sum that leaves some out is told only to who asked for the others.
 
         Malformed, too, for an asset that is written as none is any more, unless an older log has it: nobody's balance is no zero.
         """
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
-        found = await _all(self._wanted(p, names, wanted) for p in range(self.partitions))
-        if not _anybody(found):
+
+        async def read(partition: int) -> Found | Unanswerable:
+            try:
+                return await self._wanted(partition, names, wanted)
+            except Unanswerable as failure:
+                return failure
+
+        answers = await _all(read(p) for p in (range(self.partitions) if partitions is None else partitions))
+        if failed := [answer for answer in answers if isinstance(answer, Unanswerable)]:
+            raise of_several(failed)
+        found = [answer for answer in answers if isinstance(answer, Found)]
+        if partitions is None and not _anybody(found):  # who asks for some does not hear of the others
             try:
                 parse_new_asset(asset)
             except Malformed:
@@ -152,6 +173,20 @@ class BalanceReader:
                 if not _anybody(found):
                     raise
         return found
+
+    async def unread(self) -> list[Unanswerable]:
+        """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what
+        is not known by then is left out."""
+        others = [p for p in range(self.partitions) if self._here(p) is None]
+        if not self._view.shared:
+            return [Elsewhere(p) for p in others]
+        looks = [asyncio.create_task(self._followed.newest(p)) for p in others]
+        if not looks:
+            return []
+        done, late = await asyncio.wait(looks, timeout=LOOK_ALL_S)
+        for look in late:
+            look.cancel()
+        return [failure for look in looks if look in done and (failure := look.result()) is not None]
 
     async def caught_up(self, partition: int, offset: int) -> None:
         """Wait until the view reflects everything that is in the log at this moment. Raises Unanswerable.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from read_side.contract.no_answer import Starting
+from read_side.contract.no_answer import Elsewhere, Starting, Unanswerable
 from read_side.follow.projector import Projector
 from write_side.contract.words.position import Position
 
@@ -18,12 +18,22 @@ class Health:
 
     Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
     damaged, away or given up is `degraded`: its readers get the reason, and those of the others must not be sent away for it.
+
+    elsewhere: why accounts of partitions that others project cannot be read here.
     """
 
-    def __init__(self, projectors: Sequence[Projector], wall_us: Callable[[], int], partitions_of_log: int) -> None:
+    def __init__(
+        self,
+        projectors: Sequence[Projector],
+        wall_us: Callable[[], int],
+        partitions_of_log: int,
+        elsewhere: Callable[[], Awaitable[Sequence[Unanswerable]]],
+    ) -> None:
         self._projectors = projectors
+        self._elsewhere = elsewhere
         self._wall_us = wall_us
         self._partitions_of_log = partitions_of_log
+        self._here = {each.partition for each in projectors}
         self.stopping = False
 
     def not_ready(self) -> list[str]:
@@ -41,16 +51,29 @@ class Health:
             if (reason := each.held_up() or _silent(each, self._wall_us())) is not None
         ]
 
-    def document(self) -> dict[str, Any]:
+    async def document(self) -> dict[str, Any]:
         """Members of the answer of /readyz: what is degraded, how far a start is, and the lag of each partition as four numbers.
 
-        partitions: those that this process projects, of the `partitions_of_log` that there are.
+        partitions: those that this process projects, of the `partitions_of_log` that there are; unread: those whose accounts
+        cannot be read here now, projected here or not, with the code that whoever asks for one gets.
         """
+        elsewhere = await self._elsewhere()
         now_us = self._wall_us()
+        refusals = [refusal for each in self._projectors if (refusal := each.refusal()) is not None]
+        refused = [each for each in refusals if not isinstance(each, Elsewhere)]
+        unread = {partition: failure.word for failure in elsewhere for partition in failure.partitions}
+        unread |= {partition: failure.word for failure in refused for partition in failure.partitions}
+        away = [
+            f"partition {partition}: {failure.reason or 'this process does not project it'}"
+            for failure in elsewhere
+            for partition in failure.partitions
+            if partition not in self._here
+        ]
         document: dict[str, Any] = {
             "ready": not self.not_ready(),
-            "degraded": self.degraded(),
+            "degraded": self.degraded() + away,
             "partitions_of_log": self._partitions_of_log,
+            "unread": [{"partition": partition, "code": code} for partition, code in sorted(unread.items())],
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():

@@ -44,6 +44,13 @@ class PartitionUnavailable(Unanswerable):
     word = "partition_unavailable"
 
 
+def of_several(failures: Sequence[Unanswerable]) -> Unanswerable:
+    """All of them as one, so that whoever asks again for the others knows which those are. The first says what kind it is."""
+    partitions = [partition for failure in failures for partition in failure.partitions]
+    reasons = dict.fromkeys(failure.reason for failure in failures if failure.reason is not None)
+    return type(failures[0])(*partitions, reason="; ".join(reasons) or None)
+
+
 class NotReached(Exception):
     """The wait ended before the wanted position or version was there. `word` says which; what is held is told."""
 

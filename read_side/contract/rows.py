@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,11 +49,53 @@ class AccountRow(NamedTuple):
         return document
 
 
+class ShowsFold(Protocol):
+    """A view that shows the rows of a fold."""
+
+    def detach(self) -> None:
+        """Take a copy: somebody else shows them from now on."""
+        ...
+
+
+class RowsOfFold(Protocol):
+    """All rows of a partition's fold as of when the view that shows them was moved on last (`read_side/fold/fold_rows.py`)."""
+
+    @property
+    def count(self) -> int:
+        """How many accounts are shown."""
+        ...
+
+    def is_at(self, sequence: int, block_hash: bytes) -> bool:
+        """Whether this block is the last one folded."""
+        ...
+
+    def show(self, view: ShowsFold) -> None:
+        """From now on this view shows the rows as they are now."""
+        ...
+
+    def leave(self) -> None:
+        """No view shows them any more."""
+        ...
+
+    def find(self, accounts: Sequence[str]) -> Int64s:
+        """The number of each account that is shown; -1 for the others."""
+        ...
+
+    def shown(self, numbers: Int64s) -> AccountRows:
+        """The rows of these accounts."""
+        ...
+
+    def one(self, account: str) -> AccountRow | None:
+        """The row of one account."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AccountRows:
     """n accounts as columns; every account at most once. Amounts are int64 minor units, `at_us` UTC microseconds.
 
     accounts, assets: n strings; posted, held, floor (`NO_FLOOR` = none), version, at_us, flags: int64[n].
+    fold: where whoever made them has these rows and all others; a view of this process may show them from there.
     """
 
     accounts: list[str]
@@ -63,6 +106,7 @@ class AccountRows:
     version: Int64s
     at_us: Int64s
     flags: Int64s
+    fold: RowsOfFold | None = field(default=None, compare=False, repr=False, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.accounts)
@@ -78,6 +122,11 @@ class AccountRows:
             int(self.at_us[i]),
             int(self.flags[i]),
         )
+
+    def each(self) -> Iterator[AccountRow]:
+        """Row by row."""
+        columns = (getattr(self, name).tolist() for name in NUMBERS)
+        return map(AccountRow, self.accounts, self.assets, *columns)
 
     @staticmethod
     def of(rows: list[AccountRow]) -> AccountRows:

@@ -110,8 +110,7 @@ class _Edge:
         """Transfers across partitions that are under way, oldest first."""
         asked = _query(questions.OfTransfers, scope)
         phases = parse_phases(asked.phase)
-        text = asked.partitions
-        partitions = None if text is None else parse_partitions(text, self._doors.balances.partitions)
+        partitions = self._some(asked.partitions)
         return json_response(
             200,
             await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, wanted(asked), partitions),
@@ -119,8 +118,12 @@ class _Edge:
 
     async def system(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(questions.OfSystem, scope)
-        found = await self._doors.balances.system(asked.asset, wanted(asked))
+        partitions = self._some(asked.partitions)
+        found = await self._doors.balances.system(asked.asset, wanted(asked), partitions)
         return json_response(200, system_document(asked.asset, found))
+
+    def _some(self, text: str | None) -> list[int] | None:
+        return None if text is None else parse_partitions(text, self._doors.balances.partitions)
 
     async def balances(self, scope: Scope, incoming: Incoming) -> Response:
         """For gateways: many balances, each partition's from one moment; null for an account that is not there as of it."""
@@ -137,8 +140,8 @@ class _Edge:
             answer["failed"] = failed
         return json_response(200, answer)
 
-    def ready(self) -> Response:
-        document, reasons = self._doors.health.document(), self._doors.health.not_ready()
+    async def ready(self) -> Response:
+        document, reasons = await self._doors.health.document(), self._doors.health.not_ready()
         if reasons:
             return json_response(503, problem_document("not_ready", reasons=reasons) | document)
         return json_response(200, {"status": "ready"} | document)

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from read_side.contract.rows import AccountRows, Int64s
+from read_side.contract.rows import AccountRows, Int64s, RowsOfFold
 from write_side.contract.block.columns import FLAGS_MASK
-from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION
+from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION
 from write_side.contract.state.state import State
 
 
-def rows_of(state: State, numbers: Int64s) -> AccountRows:
-    """The rows of some accounts (int64[n], each once) as they are now. System accounts are named `@world:USD/2`."""
-    chosen = numbers.tolist()
-    assets, row_name = state.assets, state.row_name
-    names = [state.names[number] for number in chosen]
-    for i, name in enumerate(names):
-        if name[0] == "@":
-            names[i] = row_name(chosen[i])
-    rows = state.rows[numbers]  # of these accounts only: a mask over a whole column would cost every account, a block
+def rows_of(state: State, numbers: Int64s, fold: RowsOfFold | None = None) -> AccountRows:
+    """The rows of some accounts (int64[n], each once) as they are now. fold: see `AccountRows`."""
+    # Of these accounts only: a mask over a whole column would cost every account, a block.
+    return columns_of(state, numbers, state.rows[numbers], state.changed_at_us[numbers], fold)
+
+
+def columns_of(
+    state: State, numbers: Int64s, rows: Int64s, at_us: Int64s, fold: RowsOfFold | None = None
+) -> AccountRows:
+    """Rows of the state's table, int64[n, WIDTH], and their times as account rows, by their row names."""
+    assets = state.asset_names
     return AccountRows(
-        names,
-        [assets[number] for number in chosen],
+        state.row_names(numbers),
+        [assets[asset] for asset in (rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT).tolist()],
         rows[:, POSTED],
         rows[:, HELD],
         rows[:, FLOOR],
         rows[:, VERSION],
-        state.changed_at_us[numbers],
+        at_us,
         rows[:, FLAGS_AND_ASSET] & FLAGS_MASK,
+        fold=fold,
     )
 
 
 def changed_after(state: State, at_us: int) -> Int64s:
     """The accounts changed by blocks later than the one of time `at_us`: the times of a chain rise strictly."""
     return np.flatnonzero(state.changed_at_us[: state.count] > at_us).astype(np.int64, copy=False)
-
-
-def rows_in_parts(state: State, size: int) -> Iterator[AccountRows]:
-    """Every account of the state, `size` rows at a time."""
-    for first in range(0, state.count, size):
-        yield rows_of(state, np.arange(first, min(first + size, state.count), dtype=np.int64))

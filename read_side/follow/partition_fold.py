@@ -13,7 +13,7 @@ from read_side.contract.how_far import Place
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
-from read_side.fold.balances import rows_of
+from read_side.fold.fold_rows import FoldRows
 from read_side.fold.phase_changes import PhaseChanges
 from write_side.contract.block.block import ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
@@ -49,6 +49,8 @@ class PartitionFold:
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
+        self.rows = FoldRows(self.state)
+        self.replay.before_change = self.rows.note
         self._phases: PhaseChanges | None = None
         self._hashes = BlockHashes()
         self._remembered: dict[int, bytes] = {}
@@ -108,7 +110,7 @@ class PartitionFold:
         taken = self.replay.passed - before
         if not blocks:
             return FoldedRun(EMPTY_ROWS, NO_PHASES, 0, 0, taken)
-        rows = rows_of(self.state, changed_accounts(self.state, since_us, changed))
+        rows = self.rows.rows_of(changed_accounts(self.state, since_us, changed))
         return FoldedRun(rows, self._phases.told(), blocks, sum(map(len, changed)), taken)
 
     def advance(self, records: Sequence[Record], until: int | None = None) -> int:

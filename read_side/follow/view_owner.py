@@ -11,7 +11,7 @@ from typing import Final
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after, rows_in_parts, rows_of
+from read_side.fold.balances import changed_after
 from read_side.follow.partition_fold import PartitionFold
 
 ROWS_PER_APPLY_MAX: Final = 100_000
@@ -130,7 +130,7 @@ class ViewOwner:
         if not self.fold.knows(stored):
             return None
         numbers = changed_after(self.fold.state, stored.at_us)
-        return rows_of(self.fold.state, numbers) if len(numbers) <= ROWS_PER_APPLY_MAX else None
+        return self.fold.rows.rows_of(numbers) if len(numbers) <= ROWS_PER_APPLY_MAX else None
 
     async def _exit_unless_set_back(self, stale: OwnerStale) -> None:
         """An older state with its older owner: the store was set back, and we are still the projector.
@@ -149,6 +149,6 @@ class ViewOwner:
 async def load_everything(view: ViewStore, owner: Owner, fold: PartitionFold) -> None:
     """A whole view in parts, without a checkpoint yet. The event loop goes on between two of them."""
     await view.clear(owner)
-    for rows in rows_in_parts(fold.state, ROWS_PER_LOAD):
+    for rows in fold.rows.in_parts(ROWS_PER_LOAD):
         await view.load(owner, rows)
         await asyncio.sleep(0)

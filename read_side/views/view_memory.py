@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from read_side.contract.rows import NUMBERS, AccountRow, AccountRows, Int64s
+from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows, Int64s, RowsOfFold
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, claimed_at
 
 _CLAIMS: Final = count(1)
@@ -23,16 +23,10 @@ SCAN_ROWS = 10_000
 """Rows of one batch of `scan`: small enough that the event loop goes on between two."""
 
 
-class _Generation:
-    """The rows of one generation as columns; a dict finds an account's place."""
+class _Table:
+    """Rows as columns; a dict finds an account's place."""
 
     def __init__(self) -> None:
-        self.token: str | None = None
-        self.checkpoint: Checkpoint | None = None
-        self.clear()
-
-    def clear(self) -> None:
-        self.checkpoint = None
         self.place: dict[str, int] = {}
         self.accounts: list[str] = []
         self.assets: list[str] = []
@@ -82,6 +76,106 @@ class _Generation:
         return AccountRows(self.accounts[first:last], self.assets[first:last], *numbers)
 
 
+class _Generation:
+    """The rows of one generation: where the fold that they come from has them, or in a table of their own.
+
+    A fold has all rows of its partition, so one that brings rows and is at the checkpoint that comes with them is shown from
+    then on. Rows from anywhere else (a hand in the store, tests) make a table, which stays until the generation is cleared: what
+    a fold writes then is written over them, as into any store.
+    """
+
+    def __init__(self) -> None:
+        self.token: str | None = None
+        self.checkpoint: Checkpoint | None = None
+        self._fold: RowsOfFold | None = None
+        self._table: _Table | None = None
+
+    def clear(self) -> None:
+        self.checkpoint = None
+        self._leave()
+        self._table = None
+
+    def write(self, rows: AccountRows, checkpoint: Checkpoint | None) -> None:
+        """Write a batch and move on; None: it is being loaded, and readers get nothing of it yet."""
+        if not self._is_shown_by_fold(rows, checkpoint) and (len(rows) or self._fold is not None):
+            self.table().write(rows)
+        self.checkpoint = checkpoint
+
+    def _is_shown_by_fold(self, rows: AccountRows, checkpoint: Checkpoint | None) -> bool:
+        """Whether a fold has what is to be shown after this step, and shows it now."""
+        if self._table is not None or (rows.fold is None and len(rows)):
+            return False
+        fold = self._fold if rows.fold is None else rows.fold
+        if fold is None:
+            return False
+        if checkpoint is not None and fold is self._fold and checkpoint == self.checkpoint:
+            return True  # a probe, or a part of more: its rows are shown with the step that moves on
+        if checkpoint is not None and not fold.is_at(checkpoint.sequence, checkpoint.block_hash):
+            return False
+        if fold is not self._fold:
+            self._leave()
+            self._fold = fold
+        fold.show(self)
+        return True
+
+    def detach(self) -> None:
+        """Hold the rows in a table from now on."""
+        if self._table is None:
+            table, fold = _Table(), self._fold
+            for first in range(0, 0 if fold is None else fold.count, SCAN_ROWS):
+                table.write(self.rows(first, first + SCAN_ROWS))
+            self._leave()
+            self._table = table
+
+    def table(self) -> _Table:
+        self.detach()
+        assert self._table is not None
+        return self._table
+
+    def _leave(self) -> None:
+        if self._fold is not None:
+            self._fold.leave()
+            self._fold = None
+
+    @property
+    def count(self) -> int:
+        """How many accounts there are."""
+        if self._fold is not None:
+            return self._fold.count
+        return 0 if self._table is None else len(self._table.accounts)
+
+    def row(self, account: str) -> AccountRow | None:
+        if self._fold is not None:
+            return self._fold.one(account)
+        return None if self._table is None else self._table.row(account)
+
+    def rows_of(self, accounts: Sequence[str]) -> list[AccountRow | None]:
+        """Many rows: one gather a column instead of one a row."""
+        if self._table is not None:
+            return self._table.rows_of(accounts)
+        if len(accounts) < _MANY_ROWS or self._fold is None:
+            return [self.row(account) for account in accounts]
+        numbers = self._fold.find(accounts)
+        there = numbers >= 0
+        found = iter(self._fold.shown(numbers[there]).each())
+        return [next(found) if is_there else None for is_there in there.tolist()]
+
+    def rows(self, first: int, last: int) -> AccountRows:
+        """Rows in the order in which they came, as far as there are any."""
+        last = min(last, self.count)
+        if self._fold is not None:
+            return self._fold.shown(np.arange(first, last, dtype=np.int64))
+        return EMPTY_ROWS if self._table is None else self._table.rows(first, last)
+
+    def __deepcopy__(self, _memo: dict[int, object]) -> _Generation:
+        """A copy stands for itself, whatever becomes of the fold."""
+        copy = _Generation()
+        copy.token, copy.checkpoint = self.token, self.checkpoint
+        for first in range(0, self.count, SCAN_ROWS):
+            copy.table().write(self.rows(first, first + SCAN_ROWS))
+        return copy
+
+
 class MemoryViewStore:
     """`ViewStore` (read_side/contract/view.py) for readers and writers on one event loop."""
 
@@ -104,8 +198,7 @@ class MemoryViewStore:
         generation = self._owned(owner)
         if generation.checkpoint != expected:
             raise CheckpointMismatch(generation.checkpoint)
-        generation.write(rows)
-        generation.checkpoint = checkpoint
+        generation.write(rows, checkpoint)
         return self._live.setdefault(owner.partition, owner.generation)
 
     async def clear(self, owner: Owner) -> None:
@@ -115,7 +208,7 @@ class MemoryViewStore:
         generation = self._owned(owner)
         if generation.checkpoint is not None:
             raise CheckpointMismatch(generation.checkpoint)
-        generation.write(rows)
+        generation.write(rows, None)
 
     async def live(self, partition: int) -> int | None:
         return self._live.get(partition)
@@ -124,7 +217,7 @@ class MemoryViewStore:
         return sorted(
             number
             for (owner_partition, number), generation in self._generations.items()
-            if owner_partition == partition and (generation.checkpoint is not None or generation.accounts)
+            if owner_partition == partition and (generation.checkpoint is not None or generation.count)
         )
 
     async def switch(self, owner: Owner) -> None:
@@ -146,8 +239,8 @@ class MemoryViewStore:
     async def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
         found = self._find(partition, generation)
         if found is not None:
-            for first in range(0, len(found.accounts), SCAN_ROWS):
-                yield found.rows(first, min(first + SCAN_ROWS, len(found.accounts)))
+            for first in range(0, found.count, SCAN_ROWS):
+                yield found.rows(first, min(first + SCAN_ROWS, found.count))
 
     async def close(self) -> None:
         """Nothing to release; the rows go with the object."""

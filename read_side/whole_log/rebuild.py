@@ -18,9 +18,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import numpy as np
+
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after, rows_of
+from read_side.fold.balances import changed_after
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
@@ -28,6 +30,7 @@ from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
+from write_side.contract.words.position import Position
 
 COMPARED_AT_ONCE: Final = 5_000
 """Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
@@ -128,6 +131,7 @@ class _PartitionRebuild:
         self._differences: list[Difference] = []
         self._different = 0
         self._compared = 0
+        self._begun_after: str | None = None
 
     async def run(self) -> PartitionRebuilt:
         live = await self._live_checkpoint()
@@ -159,6 +163,7 @@ class _PartitionRebuild:
             self._compared,
             self._different,
             self._differences,
+            self._begun_after,
         )
 
     async def _begin(self, live: Checkpoint) -> None:
@@ -168,6 +173,7 @@ class _PartitionRebuild:
         snapshot = await self._snapshots.newest(self._partition, until=live.sequence)
         if snapshot is not None:
             self._fold.begin_at(snapshot._replace(entries=0))
+            self._begun_after = str(Position(self._partition, snapshot.replay.began_after))
 
     async def _live_checkpoint(self) -> Checkpoint:
         live = await self._view.checkpoint(self._partition)
@@ -212,7 +218,7 @@ class _PartitionRebuild:
         if wanted != held:
             changed = changed_after(self._fold.state, held.at_us)
             for first in range(0, max(1, len(changed)), ROWS_PER_APPLY_MAX):
-                rows = rows_of(self._fold.state, changed[first : first + ROWS_PER_APPLY_MAX])
+                rows = self._fold.rows.rows_of(changed[first : first + ROWS_PER_APPLY_MAX])
                 is_last = first + ROWS_PER_APPLY_MAX >= len(changed)
                 await self._view.apply(owner, held, rows, wanted if is_last else held)
         return wanted
@@ -222,7 +228,7 @@ class _PartitionRebuild:
         state, at = self._fold.state, 0
         seen: set[str] = set()
         while at < state.count:
-            names = [state.row_name(number) for number in range(at, min(at + COMPARED_AT_ONCE, state.count))]
+            names = state.row_names(np.arange(at, min(at + COMPARED_AT_ONCE, state.count)))
             checkpoint = await self._compare_rows(owner, checkpoint, live, names)
             at += len(names)
             seen.update(names)
@@ -248,9 +254,10 @@ class _PartitionRebuild:
         await self._fold_to(stored)
         held = await self._advance(owner, held)
         _, ours = await self._view.read(self._partition, names, owner.generation)
-        for name, our, their in zip(names, ours, theirs, strict=True):
-            if our != their:
-                self._note(name, our, their)
+        if ours != theirs:
+            for name, our, their in zip(names, ours, theirs, strict=True):
+                if our != their:
+                    self._note(name, our, their)
         self._compared += len(names)
         self._reporter.compared(len(names))
         return held

@@ -33,7 +33,10 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class PartitionRebuilt:
-    """What became of one partition. `differences` lists the first of `different` accounts' columns."""
+    """What became of one partition. `differences` lists the first of `different` accounts' columns.
+
+    begun_after: the block of the snapshot that was begun at, None when every block was read.
+    """
 
     partition: int
     old_generation: int
@@ -45,6 +48,7 @@ class PartitionRebuilt:
     compared: int
     different: int
     differences: list[Difference]
+    begun_after: str | None
 
 
 @dataclass(frozen=True)

@@ -82,30 +82,37 @@ class Verdict:
         }
 
 
-async def verify(log: Log, progress: Progress = lambda outcomes: None, snapshots: Snapshots | None = None) -> Verdict:
+async def verify(
+    log: Log, progress: Progress = lambda outcomes: None, snapshots: Snapshots | None = None, *, begin: bool = True
+) -> Verdict:
     """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
 
-    snapshots: where to begin, if not at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
+    snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
+    instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
     """
-    found = await asyncio.gather(*(_verify_partition(log, p, progress, snapshots) for p in range(log.partitions)))
+    found = await asyncio.gather(
+        *(_verify_partition(log, p, progress, snapshots, begin) for p in range(log.partitions))
+    )
     if all(each.unread for each in found):
         raise LogFailed(found[0].problem)
     return Verdict(list(found))
 
 
 async def _verify_partition(
-    log: Log, partition: int, progress: Progress, snapshots: Snapshots | None
+    log: Log, partition: int, progress: Progress, snapshots: Snapshots | None, begin: bool
 ) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
     try:
-        if snapshots is not None and (snapshot := await snapshots.newest(partition)) is not None:
+        if snapshots is not None and begin and (snapshot := await snapshots.newest(partition)) is not None:
             replay.begin_at(snapshot.replay)
             found.begun_after = str(Position(partition, replay.began_after))
         async with aclosing(log.read(partition, replay.last_offset)) as runs:
             async for records in runs:
                 await asyncio.to_thread(_take, replay, records, found, progress)
         found.problem = _unbalanced(replay.state)
+        if snapshots is not None:
+            await snapshots.require_blocks(partition)
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     except LogFailed as failed:

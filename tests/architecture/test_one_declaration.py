@@ -1,50 +1,130 @@
-"""A field of a transfer is declared once: in a copy of the sources one line adds one, and all who read it have it."""
+"""A field of a command is declared once: in a copy one line adds one, and all who read it have it, in every form."""
 
 from __future__ import annotations
 
+import ast
+import json
+import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
+
+import pytest
+
+from fanfold.api import grammar, requests
+from fanfold.api.routes import ROUTES
+from gateway.doors.static_files import CONTRACT, static_files
 
 ROOT = Path(__file__).parents[2]
 
-DECLARED = """    id: MadeId = NEW_ID
-    protocol: Optionally[Protocol] = None
-"""
-
 SHOW = """
-import json
+import sys
 from fanfold.api import reading
 from fanfold.api.openapi import public_document
-from fanfold.api.requests import Transfer
+from fanfold.api.requests import Capture, Hold, HoldBetween, LegsTransfer, Reverse, Transfer, between
 from fanfold.http_requests import line_of, request_of
 from fanfold.api.malformed import Malformed
 
-sent = Transfer("alice", "bob", 5, "USD/2", memo="rent")
-body = request_of(sent).body
-assert body["memo"] == "rent", "the client says it"
-assert line_of(sent)["memo"] == "rent", "and in a batch"
-assert reading.transfer_body(body)[0] == sent, "the door reads it"
-assert reading.batch_line(line_of(sent)) == sent, "and in a batch"
-assert "memo" not in request_of(Transfer("alice", "bob", 5, "USD/2")).body, "it may be left out"
-try:
-    reading.transfer_body(body | {"memo": ""})
-    raise SystemExit("the door does not check it")
-except Malformed as refused:
-    assert (refused.code, refused.field) == ("reference_malformed", "memo")
+HOLD, TWO = "01970f3e-8c2b-7d4f-9b3c-2345678901bc", ("alice", "bob", 5, "USD/2")
+FORMS = {
+    "OfTransfer": [
+        (reading.transfer_body, Transfer, TWO),
+        (reading.transfer_body, LegsTransfer, (list(between(*TWO)),)),
+        (lambda body: reading.body_about(Capture, HOLD, body), Capture, (HOLD,)),
+        (lambda body: reading.body_about(Reverse, HOLD, body), Reverse, (HOLD,)),
+    ],
+    "OfHold": [(reading.hold_body, HoldBetween, TWO), (reading.hold_body, Hold, (list(between(*TWO)),))],
+}
 schemas = public_document()["components"]["schemas"]
-assert {"memo"} <= schemas["TransferBody"]["properties"].keys() & schemas["Transfer"]["properties"].keys(), "documents tell it"
+for read, form, what in FORMS[sys.argv[1]]:
+    sent = form(*what, memo="rent")
+    body = request_of(sent).body
+    assert body["memo"] == "rent", "the client says it"
+    assert read(body)[0] == sent, "the door reads it"
+    assert reading.batch_line(line_of(sent)) == sent, "and in a batch"
+    assert "memo" not in request_of(form(*what)).body, "it may be left out"
+    try:
+        read(body | {"memo": ""})
+        raise SystemExit("the door does not check it")
+    except Malformed as refused:
+        assert (refused.code, refused.field) == ("reference_malformed", "memo")
+    told = schemas[form.__name__ + "Body"]["properties"], schemas[form.__name__]["properties"]
+    assert all("memo" in properties for properties in told), "documents tell it"
 """
 
 
-def test_an_optional_field_of_a_transfer_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", ["OfTransfer", "OfHold"])
+def test_an_optional_field_of_every_form_of_a_command_is_one_line(shared: str, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "fanfold", tmp_path / "fanfold")
-    requests = tmp_path / "fanfold" / "api" / "requests.py"
-    before = requests.read_text()
-    first = before.index(DECLARED)
-    requests.write_text(
-        before[:first] + DECLARED + "    memo: Optionally[Reference] = None\n" + before[first + len(DECLARED) :]
+    source = tmp_path / "fanfold" / "api" / "requests.py"
+    before = source.read_text()
+    docstring = before.index('"""', before.index(f"class {shared}("))
+    end = before.index("\n", before.index('"""', docstring + 3)) + 1
+    source.write_text(f"{before[:end]}\n    memo: Optionally[Reference] = None\n{before[end:]}")
+    ran = subprocess.run(
+        [sys.executable, "-c", SHOW, shared], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    ran = subprocess.run([sys.executable, "-c", SHOW], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_no_field_of_the_commands_is_declared_twice() -> None:
+    """But `asset`: needed for an account and between two, and of legs what they share."""
+    kinds = [
+        kind for kind in vars(requests).values() if isinstance(kind, type) and kind.__module__ == requests.__name__
+    ]
+    declared = Counter(
+        name
+        for kind in kinds
+        for name in getattr(kind, "__annotations__", {})
+        if name not in ("about", "account", "refuses")
+    )
+    assert {name: times for name, times in declared.items() if times > 1}.keys() <= {"asset", "amount", "legs"}
+
+
+SIDES = ("fanfold", "write_side", "read_side", "gateway", "deploy")
+OF_THE_API = ROOT / "fanfold" / "api"
+GRAMMARS = [grammar.ACCOUNT, grammar.ASSET.partition("/")[0], grammar.UUID, "[ -~]", "must match [A-Za-z0-9]"]
+
+
+def _texts(source: Path) -> list[str]:
+    """Of Python the texts that are no docstrings, of a page's module its lines without comments."""
+    if source.suffix == ".js":
+        return [line for line in source.read_text().splitlines() if not line.lstrip().startswith(("//", "/*", "*"))]
+    tree = ast.parse(source.read_text())
+    said = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+    ]
+
+
+SOURCES = [
+    source
+    for side in SIDES
+    for source in sorted((ROOT / side).rglob("*"))
+    if source.suffix in (".py", ".js") and OF_THE_API not in source.parents
+]
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.relative_to(ROOT).as_posix())
+def test_addresses_and_grammars_are_written_in_the_contract_alone(source: Path) -> None:
+    for text in _texts(source):
+        assert not re.search(r"(^|\"|`)/(v1|internal)/", text), text
+        assert not any(grammar in text for grammar in GRAMMARS), text
+
+
+def test_the_console_reads_the_contract_from_what_the_gateway_makes_of_it() -> None:
+    module = static_files()[CONTRACT].body.decode()
+    for route in ROUTES:
+        assert (json.dumps(route.path) in module) is (
+            route.public or route.path in [r.path for r in ROUTES if r.public]
+        )
+    for pattern in (grammar.ACCOUNT, grammar.ASSET, grammar.NEW_ASSET):
+        assert json.dumps(grammar.whole(pattern)) in module
+    console = "".join(source.read_text() for source in SOURCES if source.suffix == ".js")
+    for name in ("ACCOUNT", "ASSET", "NEW_ASSET", "STREAM", "WORLD", "ROUTES"):
+        assert f"export const {name} = " in module
+        assert re.search(rf"import {{[^}}]*\b{name}\b[^}}]*}} from \"/console/contract.js\"", console), name

@@ -19,34 +19,26 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from structlog.testing import capture_logs
 
 from tests.benchmarks import report
 from tests.benchmarks.connection import Connection
+from tests.benchmarks.made_log import LogMaker
 from tests.benchmarks.requests import processor_s
 from tests.end_to_end import load, processes
 from write_side.contract.log.log_file import FileLog
-from write_side.contract.log.log_file_folder import partition_folder, prepare_folder
-from write_side.contract.log.log_file_partition import PartitionFiles
+from write_side.contract.log.log_file_folder import prepare_folder
 from write_side.contract.snapshots.snapshots import Snapshots, named
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.snapshot import compile_snapshots
-from write_side.contract.state.state import State
-from write_side.contract.words.atoms import partition_of
-from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
-from write_side.ledger.deciding.next_block import next_block, opening_block
 
 TICK_S: Final = 0.001
 IDLE_S: Final = 1.0
-OPENED_AT_ONCE: Final = 8_192
 SINCE: Final = 20
 """One block in so many came after the first snapshot."""
-ASSET: Final = "USD/2"
 ONLY: Final = {"FANFOLD_SNAPSHOT_BLOCKS": str(10**9), "FANFOLD_SNAPSHOT_MINUTES": "10000"}
 """No snapshot while it is measured."""
 
@@ -57,7 +49,8 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     prepare_folder(data, partitions)
     compile_ahead()
     compile_snapshots()
-    makers = [_Maker(data, number, partitions, accounts) for number in range(partitions)]
+    names = [f"account-{i:07d}" for i in range(accounts)]
+    makers = [LogMaker(data, number, partitions, names) for number in range(partitions)]
     blocks = transfers // (block * partitions)
     since = max(1, blocks // SINCE)
     for maker in makers:
@@ -97,58 +90,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     )
 
 
-class _Maker:
-    """One partition's log, written as a writer decides it."""
-
-    def __init__(self, data: Path, number: int, partitions: int, accounts: int) -> None:
-        self.state = State(number, partitions)
-        names = (f"account-{i:07d}" for i in range(accounts))
-        self.names = [name for name in names if partition_of(name, partitions) == number]
-        self._partitions = partitions
-        self._files = PartitionFiles(partition_folder(data, number), sync=lambda descriptor: None)
-        self._files.open_to_write()
-        self._now_us = time.time_ns() // 1000 - 3_600_000_000
-        self._chance = np.random.default_rng(number)
-        decided = opening_block(self.state, partitions=partitions, created_at_us=self._now_us)
-        self.state.chained.advance(decided.block.header)
-        self._files.append(decided.data)
-        for at in range(0, len(self.names), OPENED_AT_ONCE):
-            self._decide([OpenAccount(name, ASSET, -(10**12), "") for name in self.names[at : at + OPENED_AT_ONCE]])
-
-    def make(self, blocks: int, block: int) -> None:
-        """So many blocks of so many transfers each."""
-        count = len(self.names)
-        for _ in range(blocks):
-            debits = self._chance.integers(0, count, block).tolist()
-            ids = self._chance.bytes(16 * block)
-            self._decide(
-                [
-                    Transfer(
-                        self._id(ids[16 * n : 16 * n + 16]), self.names[at], self.names[(at + 1) % count], 1, ASSET
-                    )
-                    for n, at in enumerate(debits)
-                ]
-            )
-
-    def _id(self, octets: bytes) -> bytes:
-        at = (self._now_us // 1000).to_bytes(6, "big")
-        return b"".join((at, bytes((0x70 | octets[6] & 15, octets[7], 0x80 | octets[8] & 63)), octets[9:]))
-
-    def _decide(self, commands: list[Command]) -> None:
-        self._now_us += 1
-        chained = self.state.chained
-        decided = next_block(
-            self.state,
-            [(chained.consumed_to, CommandBatch.of(commands))],
-            partitions=self._partitions,
-            created_at_us=self._now_us,
-            consumed_to=chained.consumed_to + 1,
-            ids_max=1 << 24,
-        )
-        self._files.append(decided.data)
-
-
-async def _take(data: Path, makers: list[_Maker]) -> dict[str, float]:
+async def _take(data: Path, makers: list[LogMaker]) -> dict[str, float]:
     """Take a snapshot of each partition beside a loop that should never stand still."""
     log = await FileLog.open_read_only(data, sync=lambda descriptor: None)
     store = FileStore(data / "snapshots")

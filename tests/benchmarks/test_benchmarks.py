@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import batches, cross, deployed, ids, kafka, lone, rebuild, requests, start, writes
+from tests.benchmarks import batches, cross, deployed, ids, kafka, lone, memory, rebuild, requests, start, writes
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -142,3 +142,13 @@ async def test_start_reports_each_start_and_the_longest_stop(
     assert told["blocks"] == 2_004
     assert told["next_taken"]["mb"] > 0
     assert capsys.readouterr().out == "", "the line is all that is printed"
+
+
+@pytest.mark.redis
+async def test_memory_reports_what_accounts_and_ids_cost(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    told = json.loads(await memory.run(tmp_path, transfers=2_000, accounts=1_000, partitions=1, block=1_000))
+    assert told.keys() >= REPORTED | {"bytes_per_account", "bytes_per_account_projector", "bytes_per_id", "collect_ms"}
+    assert told["first_start_rss_mb"] > 0

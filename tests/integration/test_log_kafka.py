@@ -13,8 +13,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.ports.log_adapters import block, taken
 from tests.servers import KafkaServer, unique_name
 from write_side.contract.block.limits import RECORD_BYTES_MAX
+from write_side.contract.log import log_kafka, questions_kafka
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_kafka import KafkaLog
+from write_side.contract.log.questions_kafka import started_consumer
 from write_side.contract.log.topic_kafka import BATCH_OVERHEAD_BYTES, TopicSettings, create_topic
 
 pytestmark = pytest.mark.kafka
@@ -154,24 +156,30 @@ async def test_two_writers_on_one_partition_both_get_through_in_one_order(kafka_
     await other.close()
 
 
-class CountedConsumers(KafkaLog):
-    """Counts the consumers it starts."""
+@pytest.fixture
+def consumers(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
+    """Those that logs have started."""
+    started: list[AIOKafkaConsumer] = []
 
-    consumers = 0
+    async def noted(bootstrap: str, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
+        started.append(await started_consumer(bootstrap, fetch_bytes=fetch_bytes, wait_ms=wait_ms))
+        return started[-1]
 
-    async def _started_consumer(self, *, fetch_bytes: int, wait_ms: int) -> AIOKafkaConsumer:
-        self.consumers += 1
-        return await super()._started_consumer(fetch_bytes=fetch_bytes, wait_ms=wait_ms)
+    for module in (log_kafka, questions_kafka):
+        monkeypatch.setattr(module, "started_consumer", noted)
+    return started
 
 
-async def test_looks_behind_the_last_record_share_one_connection_and_see_the_next_at_once(kafka_bootstrap: str) -> None:
-    log = await CountedConsumers.open(kafka_bootstrap, unique_name(), create_partitions=1, replication=1, min_in_sync=1)
+async def test_looks_behind_the_last_record_share_one_connection_and_see_the_next_at_once(
+    kafka_bootstrap: str, consumers: list[AIOKafkaConsumer]
+) -> None:
+    log = await opened(kafka_bootstrap, unique_name())
     try:
         offset = await log.append(0, block(0))
         for number in range(1, 6):
             assert await taken(log.read(0, offset), 1) == []
             assert await log.end(0) == offset + 1
-            assert log.consumers == number, "one that stays open, and one for each read of a record"
+            assert len(consumers) == number, "one that stays open, and one for each read of a record"
             before, offset = offset, await log.append(0, block(number))
             assert [record.offset for record in await taken(log.read(0, before), 2)] == [offset]
         with pytest.raises(LogFailed, match="holds offsets"):
@@ -216,10 +224,10 @@ async def test_a_tail_and_a_writer_outlive_a_broker_that_is_started_again(kafka_
     await log.close()
 
 
-async def test_the_end_is_told_again_when_the_broker_is_back(kafka_server: KafkaServer) -> None:
-    log = await CountedConsumers.open(
-        kafka_server.bootstrap, "fanfold.events", create_partitions=1, replication=1, min_in_sync=1
-    )
+async def test_the_end_is_told_again_when_the_broker_is_back(
+    kafka_server: KafkaServer, consumers: list[AIOKafkaConsumer]
+) -> None:
+    log = await opened(kafka_server.bootstrap, "fanfold.events")
     try:
         offset = await log.append(0, block(0))
         assert await log.end(0) == offset + 1
@@ -228,6 +236,6 @@ async def test_the_end_is_told_again_when_the_broker_is_back(kafka_server: Kafka
             await log.end(0)
         kafka_server.start()
         assert await log.end(0) == offset + 1
-        assert log.consumers == 2, "brokers may have moved, so it does not go on with what it knew of them"
+        assert len(consumers) == 2, "brokers may have moved, so it does not go on with what it knew of them"
     finally:
         await log.close()

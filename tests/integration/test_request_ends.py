@@ -13,6 +13,7 @@ import pytest
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX, HEAD_MS_MAX
 from deploy.serving import listen, serve
+from fanfold.api.problems import PROBLEMS
 
 LIMIT_S = 20
 
@@ -329,3 +330,22 @@ async def test_who_asked_twice_and_leaves_is_gone_for_both(app: Recorder, port: 
     writer.transport.abort()
     async with asyncio.timeout(LIMIT_S):
         await app.gone.wait()
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"nonsense\r\n\r\n", "request_malformed"),
+        (b"GET /%s HTTP/1.1\r\n" % (b"x" * (HEAD_BYTES_MAX + 1)), "request_malformed"),
+        (b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n", "request_malformed"),
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", "host_refused"),
+        (b"GET / HTTP/1.1\r\n\r\n", "host_malformed"),
+    ],
+)
+async def test_what_goes_no_further_than_http_is_a_problem_of_the_one_table(port: int, sent: bytes, code: str) -> None:
+    head, _, body = (await say(port, sent)).partition(b"\r\n\r\n")
+    document = json.loads(body)
+    assert document["code"] == code
+    assert statuses(head) == [document["status"]] == [PROBLEMS[code].status]
+    assert b"content-type: application/problem+json" in head.lower()
+    assert b"connection: close" in head.lower()

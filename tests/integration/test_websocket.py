@@ -16,9 +16,9 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from fanfold.answers import BalanceChange, ConnectionState, TransferPhase
+from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, TransferPhase
 from fanfold.api.close_codes import CloseCode
-from fanfold.stream import watch, watch_transfers
+from fanfold.stream import watch, watch_accounts, watch_transfers
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
@@ -262,6 +262,78 @@ async def test_a_subscribe_that_cannot_be_served_is_told_so_and_can_be_sent_agai
         assert (await subscribe(client, "alice"))["op"] == "ack"
 
 
+async def test_a_subscribe_serves_the_partitions_that_can_be_read_and_the_others_once_they_can(
+    wallet: WalletStub,
+) -> None:
+    here, there, nobody = (
+        next(n for i in range(99) if partition_of(n := f"{word}{i}", 2) == p)
+        for word, p in (("a", 0), ("b", 1), ("c", 1))
+    )
+    await wallet.open(here)
+    wallet.rows[there] = wallet.rows[here]._replace(account=there)
+    wallet.unreadable = dict.fromkeys((there, nobody), "partition_unavailable")
+    async with (
+        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        connect(served.stream_url) as client,
+    ):
+        await wallet.heartbeat()
+        ack = await subscribe(client, here, there, nobody)
+        assert ack["accounts"] == [
+            {"account": here, "sub": 1, "version": 0},
+            {"account": there, "sub": 2, "version": None, "code": "partition_unavailable"},
+            {"account": nobody, "sub": 3, "version": None, "code": "partition_unavailable"},
+        ]
+        assert [row["sub"] for row in (await receive(client))["items"]] == [1]
+        hub = served.gateway.hub
+        hub._heard_at_ms[1] -= 60_000
+        hub.tick()
+        await wallet.transfer("@world", here, 5)
+        assert (await receive(client))["op"] == "balances", (
+            "nothing was told of the silent partition, so nothing is old"
+        )
+        wallet.unreadable = {}
+        assert await receive(client) == {"op": "status", "live": False}
+        assert (await receive(client)) == {
+            "op": "ack",
+            "id": 1,
+            "accounts": [
+                {"account": there, "sub": 2, "version": 0},
+                {"account": nobody, "sub": 3, "version": None, "code": "account_not_found"},
+            ],
+        }
+        [row] = (await receive(client))["items"]
+        assert (row["sub"], row["snapshot"]) == (2, True)
+        assert not hub.subscribes.not_read
+
+
+async def test_accounts_that_nobody_projects_are_named_and_who_left_is_waited_for_no_longer(wallet: WalletStub) -> None:
+    wallet.unreadable = {"alice": "partition_elsewhere"}
+    async with serving(wallet, wallet.feed, cut_wait_ms=0) as served:
+        async with connect(served.stream_url) as client:
+            [row] = (await subscribe(client, "alice"))["accounts"]
+            assert (row["version"], row["code"]) == (None, "partition_elsewhere")
+            assert served.gateway.hub.subscribes.not_read
+        await until(lambda: not served.gateway.hub.subscribes.not_read)
+
+
+async def test_the_client_tells_which_accounts_cannot_be_read_and_when_they_can(wallet: WalletStub) -> None:
+    here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
+    await wallet.open(here)
+    wallet.rows[there] = wallet.rows[here]._replace(account=there)
+    wallet.unreadable = {there: "partition_unavailable"}
+    async with (
+        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        asyncio.timeout(WAIT_S),
+        aclosing(watch_accounts(served.url, [here, there])) as updates,
+    ):
+        assert await anext(updates) == ConnectionState(True, "connected")
+        assert await anext(updates) == AccountStatus(there, "partition_unavailable")
+        assert (await next_change(updates)).account == here
+        wallet.unreadable = {}
+        assert await anext(updates) == AccountStatus(there, None)
+        assert (await next_change(updates)).account == there
+
+
 async def test_unsubscribe_ends_the_pushes(served: Served, wallet: WalletStub) -> None:
     async with connect(served.stream_url) as client:
         await subscribe(client, "alice", "bob")
@@ -414,6 +486,13 @@ async def test_a_silent_feed_is_told_and_its_return_too(wallet: WalletStub) -> N
         served.gateway.hub._feed_silence_ms = 60_000
         await wallet.heartbeat()
         assert await receive(client) == {"op": "status", "live": True}
+
+
+async def test_readyz_names_the_partitions_that_cannot_be_read(served: Served, wallet: WalletStub) -> None:
+    assert (await readiness(served))[1]["unread"] == []
+    wallet.unread = [{"partition": 2, "code": "partition_elsewhere"}]
+    status, ready = await readiness(served)
+    assert (status, ready["unread"]) == (200, wallet.unread)
 
 
 async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet: WalletStub) -> None:

@@ -357,14 +357,15 @@ class Auditor:
             return
         self.require(checkpoint.sequence <= self.sequence, "the view is ahead of the log")
         if checkpoint.sequence < 0:
-            self.require(not generation.accounts, "a view before the first block has rows")
+            self.require(generation.count == 0, "a view before the first block has rows")
             return
         self.require(
             checkpoint.block_hash == self.hashes[checkpoint.sequence], "the view is at a block that does not count"
         )
         rows = self.rows[checkpoint.sequence]
-        self.require(set(generation.accounts) == set(rows), "the view has other accounts than the log")
-        for name in generation.accounts:
+        accounts = generation.rows(0, generation.count).accounts
+        self.require(set(accounts) == set(rows), "the view has other accounts than the log")
+        for name in accounts:
             self.shown(name, row_of(generation.row(name)), checkpoint.sequence)
 
     def pushed(self, name: str, item: Mapping[str, Any]) -> None:

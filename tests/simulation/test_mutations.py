@@ -97,8 +97,7 @@ class NoCompareAndSet(MemoryViewStore):
     async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
         generation = self._generations.setdefault((owner.partition, owner.generation), _Generation())
         if rows.accounts or checkpoint != expected:
-            generation.write(rows)
-            generation.checkpoint = checkpoint
+            generation.write(rows, checkpoint)
         return self._live.setdefault(owner.partition, owner.generation)
 
 
@@ -109,7 +108,8 @@ class TornWrite(MemoryViewStore):
         live = await super().apply(owner, expected, rows, checkpoint)
         if len(rows) > 1:
             generation = self._generations[owner.partition, owner.generation]
-            generation.numbers[3, generation.place[rows.accounts[-1]]] -= 1
+            row = rows[len(rows) - 1]
+            generation.write(AccountRows.of([row._replace(version=row.version - 1)]), checkpoint)
         return live
 
 

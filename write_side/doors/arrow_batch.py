@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import fields
+from typing import Any, Final, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from fanfold.api import grammar
 from fanfold.api.malformed import Malformed
+from fanfold.api.requests import BATCH_LINES_MAX, Once, TwoAccounts
+from fanfold.api.words import Amount, Asset, MadeId, Party
 from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Kind
 from write_side.doors.arrow_stream import read_columns, text_column
@@ -17,20 +21,22 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.command_checks import ACCOUNT_PATTERN, ASSET_PATTERN
 from write_side.ledger.commands.records import id_bytes
 
-ROWS_MAX: Final = 8_192
-"""As many as a batch of JSON lines may have."""
 _ASSETS_MAX: Final = 1_000
 _TEXT_BYTES_MAX: Final = 64
 """The longest text asked for, an account id."""
 _ID: Final = pa.binary(16)
-_FIELDS: Final = {
-    "id": (_ID, pa.utf8()),
-    "from": (pa.utf8(),),
-    "to": (pa.utf8(),),
-    "amount": (pa.int64(),),
-    "asset": (pa.utf8(),),
+_KINDS: Final[dict[Any, tuple[pa.DataType, ...]]] = {
+    MadeId: (_ID, pa.utf8()),
+    Party: (pa.utf8(),),
+    Amount: (pa.int64(),),
+    Asset: (pa.utf8(),),
 }
-_UUID: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_FIELDS: Final = {
+    field.name.rstrip("_"): _KINDS[get_type_hints(kind)[field.name]]
+    for kind in (Once, TwoAccounts)
+    for field in fields(kind)
+}
+"""The columns: what a transfer between two accounts must say, and its id. What it may say besides needs lines of JSON."""
 
 
 def decode_arrow(body: bytes) -> CommandBatch:
@@ -39,7 +45,7 @@ def decode_arrow(body: bytes) -> CommandBatch:
 
     Raises Malformed with the number of the first bad row, counted from 0, never its content.
     """
-    table = read_columns(body, _FIELDS, ROWS_MAX)
+    table = read_columns(body, _FIELDS, BATCH_LINES_MAX)
     if table.num_rows == 0:
         raise Malformed("body_malformed", "body", "must have at least one row")
     columns = {name: _column(table, name) for name in _FIELDS}
@@ -79,7 +85,7 @@ def _ids(column: pa.Array) -> npt.NDArray[np.uint8]:
     if column.type == _ID:
         ids = id_bytes(column)
     else:
-        _refuse("id_malformed", "id", pc.match_substring_regex(column, _UUID))
+        _refuse("id_malformed", "id", pc.match_substring_regex(column, grammar.whole(grammar.UUID)))
         digits = pc.replace_substring(column, "-", "")
         # Checked, so each has 32 digits: they lie side by side in the column's one buffer.
         ids = np.frombuffer(bytes.fromhex(digits.buffers()[2].to_pybytes()[: 32 * len(digits)].decode()), np.uint8)

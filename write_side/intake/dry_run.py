@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from fanfold.api.problems import PROBLEMS
+from fanfold.api.problems import KEPT_BY_ID
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.state.account_rows import (
@@ -92,7 +92,7 @@ def dry_run(
         )
     document = {name: value for name, value in answer.document.items() if name not in ("steps", "phase")}
     if "code" in document:  # no id keeps the answer of a dry run
-        document["detail"] = PROBLEMS[str(document["code"])].detail
+        document["detail"] = str(document["detail"]).removesuffix(KEPT_BY_ID)
     return Answer(answer.status, document | {"position": str(position), "dry_run": True})
 
 
@@ -212,9 +212,8 @@ def _copy_account(source: State, copy: State, number: int) -> int:
     new = NewAccount(a, b, zero, zero, zero, zero)
     add_account(accounts, AccountIndex(copy.slots, copy.secret), np.int64(at), new, zero, hidden)
     copy.rows[at] = row
-    copy.names.append(source.names[number])
-    copy.assets.append(source.assets[number])
-    copy.owners.append(source.owners[number])
+    copy.names.extend([source.names[number]])
+    copy.owners.extend([source.owners[number]])
     copy.count += 1
     return at
 

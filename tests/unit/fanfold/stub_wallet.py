@@ -66,7 +66,9 @@ class StubWallet:
         self.block = -1
         self.fail_next = 0
         self.away: set[int] = set()
-        """Partitions, of two, that do not tell what is under way."""
+        """Partitions, of two, that do not tell what is under way, nor their system accounts."""
+        self.unreadable: dict[str, str] = {}
+        """Accounts that cannot be read, and the code that says why."""
         self.fail_code = "overloaded"
         self.fail_reason: str | None = None
         self.lose_next = 0
@@ -250,6 +252,8 @@ class StubWallet:
 
     async def read_account(self, request: Request) -> Response:
         account = request.path_params["account"]
+        if account in self.unreadable:
+            return JSONResponse(problem_document(self.unreadable[account], reason="it is damaged"), 503)
         if account not in self._book.terms:
             return JSONResponse(problem_document("account_not_found"), 404)
         return JSONResponse(self.state(account))
@@ -258,6 +262,13 @@ class StubWallet:
         asset = request.query_params["asset"]
         if "/" not in asset:
             return JSONResponse(problem_document("asset_malformed"), 400)
+        asked = [
+            int(number) for number in request.query_params.get("partitions", "0,1" if self.away else "0").split(",")
+        ]
+        if max(asked) > 1:
+            return JSONResponse(problem_document("parameter_malformed"), 400)
+        if any(number in self.away for number in asked):
+            return JSONResponse(problem_document("partition_unavailable", reason="it is damaged"), 503)
         ours = [account for account, terms in self._book.terms.items() if terms.asset == asset]
         world, position = str(-sum(self._book.posted[account] for account in ours)), f"0:{self.block}"
         state = {"posted": world, "held": "0", "version": 1, "at": AT}
@@ -281,6 +292,8 @@ class StubWallet:
             wanted = [item["account"] for item in message["accounts"]]
             rows = [
                 {"account": name, "sub": sub, "version": self._book.version.get(name)}
+                if name not in self.unreadable
+                else {"account": name, "sub": sub, "version": None, "code": self.unreadable[name]}
                 for sub, name in enumerate(wanted)
             ]
             await socket.send_json({"op": "ack", "id": message["id"], "accounts": rows})
@@ -288,6 +301,8 @@ class StubWallet:
             first = set(wanted)
             while not (self._drop or self.stopping):
                 for sub, account in enumerate(wanted):
+                    if account in self.unreadable:
+                        continue
                     version = self._book.version.get(account, -1)
                     if version > sent.get(account, -1):
                         sent[account] = version

@@ -6,10 +6,12 @@ import asyncio
 import dataclasses
 import datetime
 import pickle
+import re
 import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -18,6 +20,7 @@ from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fanfold
 from fanfold import (
     AccountState,
     BalanceChange,
@@ -26,6 +29,7 @@ from fanfold import (
     Client,
     ConnectionState,
     Hold,
+    HoldBetween,
     Leg,
     LegsTransfer,
     Moved,
@@ -43,9 +47,9 @@ from fanfold import (
     uuid7,
 )
 from fanfold import client as client_module
-from fanfold.api.requests import Command, HoldBetween
+from fanfold.api.requests import Command
 from fanfold.api.retry import Waits
-from fanfold.http_requests import request_of
+from fanfold.http_requests import line_of, request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger.commands import commands
 from write_side.ledger.commands.commands import Transfer as TransferCommand
@@ -469,3 +473,39 @@ async def test_account_may_be_watched_before_it_exists(wallet: StubWallet) -> No
 def test_uuid7_begins_with_its_time(at_ms: int) -> None:
     made = uuid7(at_ms)
     assert (made.version, made.variant, made.int >> 80) == (7, uuid.RFC_4122, at_ms)
+
+
+def test_the_legs_of_a_hold_are_told_from_two_accounts_where_it_is_made() -> None:
+    with pytest.raises(TypeError, match="HoldBetween"):
+        Hold("alice", "bob", 5, "USD/2")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"Transfer\(from_"):
+        LegsTransfer("alice")  # type: ignore[arg-type]
+    assert line_of(HoldBetween("alice", "bob", 5, "USD/2", id="x")) == {
+        "hold": {"from": "alice", "to": "bob", "amount": "5", "asset": "USD/2", "id": "x"}
+    }
+
+
+def test_a_deadline_of_another_type_is_named() -> None:
+    with pytest.raises(ValueError, match="a deadline is a datetime, or its text"):
+        request_of(HoldBetween("a", "b", 5, "USD/2", deadline=5))  # type: ignore[arg-type]
+
+
+README = (Path(fanfold.__file__).parent / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", fanfold.__all__)
+def test_everything_that_is_exported_is_there(name: str) -> None:
+    assert getattr(fanfold, name)
+
+
+@pytest.mark.parametrize("kind", [*get_args(Command), Open, Leg], ids=lambda kind: kind.__name__)
+def test_every_command_is_exported_and_shown_with_its_fields_in_their_order(kind: type) -> None:
+    assert getattr(fanfold, kind.__name__) is kind
+    [shown] = re.findall(rf"`{kind.__name__}\(([^)]*(?:\(\))?[^)]*)\)", README)[:1]
+    names = [part.split("=")[0].strip() for part in shown.split(",") if part.strip() and part.strip() != ")"]
+    assert names == [field.name for field in dataclasses.fields(kind) if field.name in names]
+
+
+def test_what_the_readme_speaks_of_as_a_call_is_exported() -> None:
+    assert "`between(" in README
+    assert "between" in fanfold.__all__

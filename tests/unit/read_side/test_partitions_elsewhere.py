@@ -57,6 +57,12 @@ async def test_readyz_tells_how_many_partitions_the_log_has_beside_those_that_ar
     assert [each["partition"] for each in document["partitions"]] == [0, 1]
 
 
+async def test_readyz_names_the_partitions_that_nobody_here_reads(some: Some) -> None:
+    document = (await some.get("/readyz")).document
+    assert document["unread"] == [{"partition": p, "code": "partition_elsewhere"} for p in (2, 3)]
+    assert [reason.partition(":")[0] for reason in document["degraded"]] == ["partition 2", "partition 3"]
+
+
 async def test_an_account_of_another_process_is_elsewhere_and_not_unknown(some: Some) -> None:
     assert (await some.get(f"/v1/accounts/{name(1, 'a')}")).document["posted"] == "11"
     for word in ("a", "nobody"):
@@ -89,6 +95,14 @@ async def test_partitions_of_a_list_are_those_of_the_log(some: Some, text: str) 
 async def test_sums_over_all_partitions_are_never_sums_of_some(some: Some) -> None:
     reply = await some.get("/v1/system?asset=USD/2")
     assert (reply.status, reply.code) == (503, "partition_elsewhere")
+    assert said_elsewhere(reply, 2, 3), "every partition is named that cannot be read"
+
+
+async def test_sums_of_some_partitions_are_told_to_who_asks_for_those(some: Some) -> None:
+    document = (await some.get("/v1/system?asset=USD/2&partitions=0,1")).document
+    assert (document["world"], [part["partition"] for part in document["partitions"]]) == ("-21", [0, 1])
+    assert said_elsewhere(await some.get("/v1/system?asset=USD/2&partitions=1,2"), 2)
+    assert (await some.get("/v1/system?asset=USD/2&partitions=7")).code == "parameter_malformed"
 
 
 async def test_a_read_of_many_answers_what_is_here_and_names_what_is_not(some: Some) -> None:
@@ -186,6 +200,40 @@ async def test_an_old_balance_is_not_told_of_a_partition_that_nobody_follows_any
     assert (await shared.get(f"/v1/accounts/{name(2, 'a')}")).document["posted"] == "12"
     await Projector(3, shared.log, shared.view, shared.feed, shared.timer, "boot-again").start()
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "20"
+
+
+async def test_accounts_of_a_shared_view_that_nobody_makes_are_elsewhere_and_not_being_made_right(
+    shared: Shared,
+) -> None:
+    await shared.stop_others()
+    shared.view._live.clear()
+    shared.view._generations = {key: held for key, held in shared.view._generations.items() if key[0] < 2}
+    reply = await shared.get(f"/v1/accounts/{name(3, 'a')}")
+    assert said_elsewhere(reply, 3)
+    assert "no process projects it" in reply.document["reason"]
+    document = (await shared.get("/readyz")).document
+    assert [each["partition"] for each in document["unread"] if each["code"] == "partition_elsewhere"] == [2, 3]
+
+
+async def test_a_shared_view_that_is_being_loaded_is_told_as_such_for_as_long_as_a_load_takes(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await shared.stop_others()
+    held = shared.view._generations[3, 1]
+    held.checkpoint = None
+    reply = await shared.get(f"/v1/accounts/{name(3, 'a')}")
+    assert (reply.status, reply.code) == (503, "view_rebuilding")
+    monkeypatch.setattr("read_side.ask.followed.LOADED_WITHIN_S", -1.0)
+    assert said_elsewhere(await shared.get(f"/v1/accounts/{name(3, 'a')}"), 3)
+
+
+async def test_readyz_looks_at_the_views_of_other_processes(shared: Shared) -> None:
+    assert (await shared.get("/readyz")).document["unread"] == []
+    await shared.stop_others()
+    await shared.writers[3].append(moved("@world", name(3, "a"), 7))
+    document = (await shared.get("/readyz")).document
+    assert document["unread"] == [{"partition": 3, "code": "partition_elsewhere"}]
+    assert any("no process brings its view on" in reason for reason in document["degraded"])
 
 
 async def test_questions_within_the_bound_share_one_look_at_the_log(

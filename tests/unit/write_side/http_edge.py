@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,9 +11,12 @@ import numpy as np
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from fanfold.api.answers import Problem
 from fanfold.api.problems import problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
+from fanfold.api.routes import NDJSON, ROUTES, Route
+from fanfold.api.values import names_of
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import (
     LIMIT,
@@ -311,6 +315,26 @@ class Reply(NamedTuple):
         return str(document["code"])
 
 
+def check_documented(method: str, path: str, reply: Reply) -> None:
+    """Whatever is refused, with a code that the route says it may answer; so every test of a door tests the table of routes."""
+    route = next(
+        (route for route in ROUTES if route.side == "write" and route.method == method and _leads(route, path)), None
+    )
+    if route is None:
+        return
+    if reply.status >= 400:
+        assert reply.code in route.codes, (method, route.path, reply.code)
+        members = reply.document.keys()
+        assert members <= names_of(Problem), members - names_of(Problem)
+    elif route.of_lines and reply.headers["content-type"] == NDJSON:
+        codes = {line["code"] for line in reply.lines if line["status"] >= 400}
+        assert codes <= {*route.of_lines}, codes - {*route.of_lines}
+
+
+def _leads(route: Route, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{[a-z]+\}", "[^/]*", route.path), path, re.DOTALL) is not None
+
+
 class Edge:
     """The application and its intake; `call` is one request, its body in as many pieces as given."""
 
@@ -335,9 +359,11 @@ class Edge:
             given["content-type"] = content_type
         if declared_bytes is not None:
             given["content-length"] = str(declared_bytes)
-        return await ask(
+        reply = await ask(
             self.app, method, path, body, [(k.lower().encode(), v.encode("latin-1")) for k, v in given.items()], query
         )
+        check_documented(method, path, reply)
+        return reply
 
     async def transfer(self, document: object = TRANSFER, **more: Any) -> Reply:
         return await self.call("POST", "/v1/transfers", as_bytes(document), **more)

@@ -116,9 +116,44 @@ def test_snapshots_lie_beside_a_file_log_and_over_kafka_only_where_somebody_says
         assert settings.snapshots_address == wanted
         found = open_snapshots(settings, MemoryLog(MemoryRecords(1)))
         assert (None if found is None else f"file:{found.store.place}") == wanted
-    for wrong in ("s3://bucket", "file:", "file:~/snapshots", "/srv"):
-        with pytest.raises(ValueError, match="FANFOLD_SNAPSHOTS"):
-            open_snapshots(WriteSettings(snapshots=wrong), MemoryLog(MemoryRecords(1)))
-    limits = snapshot_limits(WriteSettings(snapshot_blocks=100, snapshot_minutes=2, snapshots_kept=3))
-    assert limits == (100, 120.0, 3)
+    for address, place in (
+        ("s3://bucket", "s3://bucket"),
+        ("s3://bucket/a/b/?region=eu-central-1", "s3://bucket/a/b"),
+        ("s3://bucket/a?endpoint_override=store:9000&scheme=http", "s3://bucket/a"),
+        ("webhdfs://name-node:9870/a/b/", "webhdfs://name-node:9870/a/b"),
+        ("webhdfs://wallet@name-node:9870/a", "webhdfs://name-node:9870/a"),
+    ):
+        found = open_snapshots(WriteSettings(snapshots=address), MemoryLog(MemoryRecords(1)))
+        assert found is not None
+        assert found.store.place == place
+    given = WriteSettings(snapshot_blocks=100, snapshot_minutes=2, snapshots_kept=3, snapshots_kept_days=0.5)
+    assert snapshot_limits(given) == (100, 120.0, 3, 43_200.0)
     assert snapshot_limits(WriteSettings()) == SnapshotLimits()
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("file:", "file: and the path of a folder"),
+        ("file:~/snapshots", "file: and the path of a folder"),
+        ("/srv", "file: and the path of a folder"),
+        ("gs://bucket/x", "s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"),
+        ("s3:bucket/x", "write s3://BUCKET/FOLDER"),
+        ("s3:///x", "write s3://BUCKET/FOLDER"),
+        ("s3://bucket/x?regoin=eu", r"not known \(regoin\); write s3://"),
+        ("s3://bucket/x?region=", "write s3://BUCKET/FOLDER"),
+        ("s3://bucket/x?region", "write s3://BUCKET/FOLDER"),
+        ("s3://bucket/x?scheme=ftp", "http or https"),
+        ("s3://KEY:SECRET@bucket/x", "AWS_SECRET_ACCESS_KEY"),
+        ("s3://bucket/x?endpoint_override=KEY:SECRET@store:9000", "AWS_SECRET_ACCESS_KEY"),
+        ("webhdfs://name-node/x", "write webhdfs://HOST:PORT/FOLDER"),
+        ("webhdfs://name-node:9870/", "write webhdfs://HOST:PORT/FOLDER"),
+        ("webhdfs://name-node:port/x", "write webhdfs://HOST:PORT/FOLDER"),
+        ("webhdfs://name-node:9870/x?delegation=SECRET", "write webhdfs://HOST:PORT/FOLDER"),
+        ("webhdfs://wallet:SECRET@name-node:9870/x", "write webhdfs://HOST:PORT/FOLDER"),
+    ],
+)
+def test_an_address_that_names_no_place_for_snapshots_is_told_with_what_to_write(address: str, told: str) -> None:
+    with pytest.raises(ValueError, match=f"FANFOLD_SNAPSHOTS.*{told}") as refused:
+        open_snapshots(WriteSettings(snapshots=address), MemoryLog(MemoryRecords(1)))
+    assert "SECRET" not in str(refused.value).replace("AWS_SECRET_ACCESS_KEY", "")

@@ -4,7 +4,7 @@ Little endian, nothing padded:
     section  u8 number | u8 columns | u32 rows | u8 code a column | the columns
     code     bits 0-1: bytes of a number, 1 << code; bit 2: all rows are the same, and one of them is stored
     column   numbers; ids: 16 bytes each; texts: where each ends, as numbers, then their UTF-8
-`README.md` of this folder says the same of a whole block, byte by byte.
+`FORMAT.md` says the same of a whole log, byte by byte.
 """
 
 from __future__ import annotations

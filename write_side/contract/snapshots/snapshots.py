@@ -2,7 +2,8 @@
 
 Nothing depends on there being one. What is wrong with a snapshot is said in the log of the process, the next older one is tried,
 and at last the log is folded from its beginning. One that is whole and of this log, and whose log still does not go on from it
-(a program that was wrong has written it), is dropped too: a snapshot never stops a partition that its log alone would not.
+(a program that was wrong has written it), is dropped too. But one that is whole and of this log, and that stands at a block which
+this log does not have, is the one sign that acknowledged blocks are lost: that stops the partition.
 """
 
 from __future__ import annotations
@@ -17,21 +18,34 @@ import structlog
 
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogFailed
+from write_side.contract.log.log import Log, LogDamaged, LogFailed
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head, read_snapshot
-from write_side.contract.state.snapshot_bytes import Reader, SnapshotRefused
+from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged, SnapshotRefused
 from write_side.contract.state.state import State
 
 SUFFIX: Final = ".snapshot"
 _NAME: Final = re.compile(r"p([0-9]{5})-([0-9]{20})-(writer|reader)\.snapshot")
-_MEANS: Final = "No money is affected: all of it is in the log. An older snapshot is tried, or the start takes longer."
+_MEANS: Final = "No money is affected by that. An older snapshot is tried, or the start takes longer."
 
 _log = structlog.get_logger(__name__)
+
+
+class BlocksLost(LogDamaged):
+    """A snapshot of this very log stands at a block that the log does not have: what was acknowledged is gone."""
+
+    def __init__(self, partition: int, head: SnapshotHead, place: str) -> None:
+        super().__init__(
+            f"Partition {partition}: the log has lost blocks that it had. A snapshot in {place} was taken at block "
+            f"{head.sequence}, and the log ends before it or goes on otherwise, so payments that were answered are missing from "
+            "it. Nothing is read or written, so that no id runs twice. Restore the log from a backup or a copy that has that "
+            "block. If this log is meant to be another one, or what is missing is settled otherwise, move the snapshots of this "
+            "partition out of that folder, then start again."
+        )
 
 
 class Named(NamedTuple):
@@ -60,35 +74,61 @@ def from_the_beginning(partition: int, partitions: int, prints: Prints | None = 
 
 
 class Snapshots:
-    """The snapshots in a store, of one log. used: the block at which each partition began last, where it began at one."""
+    """The snapshots in a store, of one log. used: the block at which each partition began last, where it began at one.
+    damaged: the names of those that were found to be."""
 
     def __init__(self, store: SnapshotStore, log: Log) -> None:
         self.store = store
         self.used: dict[int, int] = {}
+        self.damaged: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
         self._log = log
 
     async def newest(self, partition: int, prints: Prints | None = None, until: int | None = None) -> Snapshot | None:
         """The newest that can be begun at; None when there is none. prints: of whoever decides, who needs one with fingerprints.
-        until: no block behind this one. Raises LogFailed while the log does not answer."""
-        try:
-            found = await asyncio.to_thread(named, self.store, partition)
-        except OSError as failure:
-            _log.warning(
-                "snapshots not read", place=self.store.place, reason=f"{failure.strerror or failure}. {_MEANS}"
-            )
-            return None
-        for each in found:
+        until: no block behind this one. Raises LogFailed while the log does not answer, BlocksLost."""
+        for each in await self._named(partition):
             if (prints is not None and not each.with_prints) or (until is not None and each.sequence > until):
                 continue
             try:
                 snapshot = await self._load(each, prints)
             except (SnapshotRefused, OSError, MemoryError) as refused:
-                reason = f"{str(refused) or type(refused).__name__}. {_MEANS}"
-                _log.warning("snapshot not used", place=self.store.place, name=each.name, reason=reason)
+                self._refused(each, refused)
                 continue
             self.used[partition] = each.sequence
             return snapshot
         return None
+
+    async def require_blocks(self, partition: int) -> None:
+        """That the log has every block at which a snapshot of it stands. Raises BlocksLost, LogFailed."""
+        for each in await self._named(partition):
+            try:
+                await self._check_log(await asyncio.to_thread(self._head, each))
+            except (SnapshotRefused, OSError) as refused:
+                self._refused(each, refused)
+
+    def is_since(self, each: Named, at_us: int) -> bool:
+        """Whether its last block is of this time or later; not, where that cannot be read. Blocks."""
+        try:
+            return self._head(each).created_at_us >= at_us
+        except (SnapshotRefused, OSError):
+            return False
+
+    async def _named(self, partition: int) -> list[Named]:
+        try:
+            return await asyncio.to_thread(named, self.store, partition)
+        except OSError as failure:
+            reason = f"{failure.strerror or failure}. {_MEANS}"
+            _log.warning("snapshots not read", place=self.store.place, reason=reason)
+            return []
+
+    def _refused(self, each: Named, refused: Exception) -> None:
+        if isinstance(refused, SnapshotDamaged):
+            self.damaged.add(each.name)
+        reason = f"{str(refused) or type(refused).__name__}. {_MEANS}"
+        if (each.name, reason) not in self._told:  # both sides of a process look at it, and the next taking does
+            self._told.add((each.name, reason))
+            _log.warning("snapshot not used", place=self.store.place, name=each.name, reason=reason)
 
     async def _load(self, each: Named, prints: Prints | None) -> Snapshot:
         head = await asyncio.to_thread(self._head, each)
@@ -115,23 +155,32 @@ class Snapshots:
         return snapshot
 
     async def _check_log(self, head: SnapshotHead) -> None:
-        """That the block it stands at is where it says it is. Raises SnapshotRefused, LogFailed."""
+        """That the block it stands at is where it says it is. Raises SnapshotRefused, BlocksLost, LogFailed."""
+        if await self._has(head, head.block_offset, head.sequence, head.block_hash, head.last_offset):
+            return
+        partition = head.partition
+        async with aclosing(self._log.read(partition)) as runs:
+            is_empty = await anext(runs, None) is None
+        if is_empty or await self._has(
+            head, head.first_block_offset, 0, head.first_block_hash, head.first_block_offset
+        ):
+            raise BlocksLost(partition, head, self.store.place)
+        raise SnapshotRefused(
+            f"it stands at block {head.sequence} of another log: this one began otherwise; check FANFOLD_LOG and "
+            "FANFOLD_SNAPSHOTS"
+        )
+
+    async def _has(self, head: SnapshotHead, offset: int, sequence: int, block_hash: str, last_offset: int) -> bool:
+        """Whether the log has this block at this offset. Raises LogFailed while it does not answer."""
         partition = head.partition
         try:
-            async with aclosing(self._log.read(partition, head.last_offset)) as runs:
+            async with aclosing(self._log.read(partition, last_offset)) as runs:
                 await anext(runs, None)  # a log that is only read looks now how far it is
-            header = read_header(await self._log.fetch(partition, head.block_offset))
-        except (LogFailed, Undecodable) as failure:
+            header = read_header(await self._log.fetch(partition, offset))
+        except (LogFailed, Undecodable):
             await self._log.end(partition)  # raises while the log is away: that says nothing about the snapshot
-            raise SnapshotRefused(
-                f"the log has no block where this one says that block {head.sequence} is: it is of another log, or this log has "
-                f"lost blocks that were there when it was taken; check FANFOLD_LOG and FANFOLD_SNAPSHOTS ({failure})"
-            ) from failure
-        if (header.sequence, header.block_hash.hex()) != (head.sequence, head.block_hash):
-            raise SnapshotRefused(
-                f"the log has another block {header.sequence} where this one says that block {head.sequence} is: it is of "
-                "another log; check FANFOLD_LOG and FANFOLD_SNAPSHOTS"
-            )
+            return False
+        return (header.sequence, header.block_hash.hex()) == (sequence, block_hash)
 
 
 async def fold_from_newest(
@@ -141,14 +190,19 @@ async def fold_from_newest(
     prints: Prints | None,
     begin_at: Callable[[Snapshot], None],
     fold_on: Callable[[], Awaitable[None]],
+    *,
+    starts: bool = True,
 ) -> None:
     """Begin at the newest snapshot, where there is one, and fold on to the end; from the beginning when that fails.
 
-    fold_on: from wherever the fold is. Raises what it raises, and LogFailed.
+    fold_on: from wherever the fold is. starts: a partition, which is told. Raises what it raises, and LogFailed.
     """
     snapshot = None if snapshots is None else await snapshots.newest(partition, prints)
     if snapshots is not None and snapshot is not None:
         begin_at(snapshot)
+        if starts:
+            place = snapshots.store.place
+            _log.info("begins at a snapshot", partition=partition, block=snapshot.replay.began_after, place=place)
         try:
             await fold_on()
             return

@@ -1,12 +1,15 @@
-"""The store port: whole files under a name. Adapter: `store_file.py`.
+"""The store port: whole files under a name. Adapters: `store_file.py`; `store_s3.py` and `store_hdfs.py`, over `store_remote.py`.
 
 What every adapter promises, and `tests/ports/test_snapshot_store.py` proves on each:
 
 - Atomicity: after `put` the file is there whole; before it returns, and when it raises, there is what was there before under that
   name. A process that ends in the middle leaves nothing that `names` tells or `open` finds; what it left is swept later.
 - Durability: when `put` has returned, the file survives a crash of the machine.
-- Duplicates: putting a name again replaces the file. Who has it open goes on reading the old one.
-- Failure: OSError, with the reason of the system. It says nothing about money: all that is stored can be made again.
+- Duplicates: putting a name again replaces the file. Who has it open goes on reading the old one, or gets OSError: with the last
+  of its bytes at the latest, never a mixture for a whole.
+- Failure: OSError, with a reason that people understand and nothing that is secret. It says nothing about money: all that is
+  stored can be made again. Half a file that a store gives for a whole is noticed by who reads it: a snapshot has a hash.
+- Time: no call waits without a bound for a store that is away, silent or slow.
 
 Methods block: they are called in threads.
 """
@@ -53,4 +56,8 @@ class SnapshotStore(Protocol):
 
     def delete(self, name: str) -> None:
         """Nothing happens when it is not there."""
+        ...
+
+    def give_up(self) -> None:
+        """The process ends: whoever waits for the store, and everybody after, may get OSError instead. Raises nothing."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -40,10 +41,8 @@ class FileStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             sync_folder(self._folder.parent)
         self._sweep()
-        aside = self._folder / f"{name}.{os.getpid()}{ASIDE}"
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        aside, descriptor = self._aside(name)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # as long as it is held, nobody sweeps it
             unsynced = 0
             for piece in pieces:
                 unsynced += _write(descriptor, piece)
@@ -61,6 +60,7 @@ class FileStore:
         sync_folder(self._folder)
 
     def names(self, prefix: str) -> list[str]:
+        self._sweep()  # also at a start: what a killed process left on a full disk may be what keeps the log from going on
         try:
             found = os.listdir(self._folder)
         except FileNotFoundError:
@@ -78,6 +78,19 @@ class FileStore:
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError):
             (self._folder / name).unlink()
+
+    def give_up(self) -> None:
+        """A disk is not waited for: between two pieces of a file a put can end."""
+
+    def _aside(self, name: str) -> tuple[Path, int]:
+        """A file of nobody else (in two containers two processes have one number), locked: as long as it is, nobody sweeps it."""
+        while True:
+            aside = self._folder / f"{name}.{secrets.token_hex(8)}{ASIDE}"
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.fstat(descriptor).st_nlink:
+                return aside, descriptor
+            os.close(descriptor)  # somebody has swept it before it was locked
 
     def _sweep(self) -> None:
         """Remove what processes that ended in the middle have left: its lock went with them."""

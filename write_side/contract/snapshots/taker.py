@@ -18,7 +18,7 @@ from write_side.contract.log.log import Log, Record
 from write_side.contract.snapshots.snapshots import Named, Snapshots, fold_from_newest, from_the_beginning, named
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import size_of
-from write_side.contract.state.snapshot import Snapshot, free, write_snapshot
+from write_side.contract.state.snapshot import Snapshot, write_snapshot
 
 LOOK_S: Final = 1.0
 """Between two looks whether a snapshot is due: one number a partition is compared."""
@@ -35,11 +35,15 @@ _log = structlog.get_logger(__name__)
 
 
 class SnapshotLimits(NamedTuple):
-    """A snapshot is due `blocks` after the last one, or `every_s` after it when there is something new; `kept` of them stay."""
+    """A snapshot is due `blocks` after the last one, or `every_s` after it when there is something new.
+
+    The last `kept` of them stay, and those before until they are `kept_s` older than the newest.
+    """
 
     blocks: int = 250_000
     every_s: float = 3_600.0
     kept: int = 2
+    kept_s: float = 0.0
 
 
 class _Abandoned(Exception):
@@ -98,6 +102,7 @@ class SnapshotTaker:
             )
         finally:
             self._abandoned = True
+            self._snapshots.store.give_up()
 
     async def take(self, partition: int) -> bool:
         """Take one now; whether it was taken. What fails is said, and no reason to end."""
@@ -146,6 +151,8 @@ class SnapshotTaker:
         return False
 
     async def _take(self, partition: int) -> int:
+        # A store that is away is found out now, and not after hours of folding a log from its beginning.
+        await asyncio.to_thread(named, self._snapshots.store, partition)
         held = [from_the_beginning(partition, self._log.partitions, self._prints)]
 
         def begin_at(snapshot: Snapshot) -> None:
@@ -156,22 +163,26 @@ class SnapshotTaker:
                 async for records in runs:
                     held[0] = await asyncio.to_thread(_advanced, held[0], records)
 
-        await fold_from_newest(self._snapshots, partition, self._log.partitions, self._prints, begin_at, fold_on)
+        count = self._log.partitions
+        await fold_from_newest(self._snapshots, partition, count, self._prints, begin_at, fold_on, starts=False)
         return await asyncio.to_thread(self._put, partition, held.pop())
 
     def _put(self, partition: int, snapshot: Snapshot) -> int:
-        store, sequence = self._snapshots.store, snapshot.replay.state.chained.sequence
+        store, chained = self._snapshots.store, snapshot.replay.state.chained
+        sequence, created_at_us = chained.sequence, chained.created_at_us
         name = Named(partition, sequence, self._prints is not None).name
-        try:
-            store.put(name, self._pieces(snapshot))
-        finally:
-            free(snapshot)  # here, because whoever waits for this may be gone while it goes on
+        store.put(name, self._pieces(snapshot))
         self._snapshots.used[partition] = sequence
         # Those behind it are of another log, or of this one before it lost blocks: that is for a person to see.
         ours = [each for each in named(store, partition) if each.with_prints == (self._prints is not None)]
         older = [each for each in ours if each.sequence <= sequence]
-        for each in older[self._limits.kept :]:
+        # A damaged one is no second chance: it counts for nothing.
+        good = [each for each in older if each.name not in self._snapshots.damaged]
+        since_us = created_at_us - round(self._limits.kept_s * 1e6)
+        for each in set(older) - set(good[: self._limits.kept]):
             with suppress(OSError):
+                if each in good and self._snapshots.is_since(each, since_us):
+                    continue
                 store.delete(each.name)
         return sequence
 

@@ -1,4 +1,4 @@
-"""The hashes of a partition's last blocks: whether what somebody has stored lies on our own chain."""
+"""The hashes of a partition's first and last blocks: whether what somebody has stored lies on our own chain."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ Hashes = npt.NDArray[np.uint8]
 
 
 class BlockHashes:
-    """Of blocks 0, 1, 2, ... as they are folded; the last `HASHES_KEPT` of them are known."""
+    """Of blocks 0, 1, 2, ... as they are folded; the last `HASHES_KEPT` of them are known, and the first: it names the log.
+
+    first: 32 bytes; empty before the first block.
+    """
 
     def __init__(self) -> None:
+        self.first = b""
         self._ring: Hashes = np.zeros((HASHES_KEPT, HASH_BYTES), np.uint8)
         self._count = 0
 
@@ -31,6 +35,8 @@ class BlockHashes:
         else:
             header = folded.block.header
             first, hashes = header.sequence, np.frombuffer(header.block_hash, np.uint8).reshape(1, -1)
+        if first == 0:
+            self.first = hashes[0].tobytes()
         self._ring[np.arange(first, first + len(hashes)) % HASHES_KEPT] = hashes
         self._count = first + len(hashes)
         return first, hashes
@@ -49,11 +55,11 @@ class BlockHashes:
         return known
 
     @classmethod
-    def of(cls, count: int, known: Hashes) -> BlockHashes:
+    def of(cls, count: int, known: Hashes, first: bytes) -> BlockHashes:
         """As `column` told of so many blocks. Raises ValueError."""
         if len(known) != min(count, HASHES_KEPT):
             raise ValueError("hashes of another number of blocks")
         hashes = cls()
-        hashes._count = count
+        hashes._count, hashes.first = count, first
         hashes._ring[np.arange(count - len(known), count) % HASHES_KEPT] = known
         return hashes

@@ -34,6 +34,7 @@ from write_side.contract.state.fold_ids import id_words, remember
 from write_side.contract.state.fold_pending import fold_pending
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.state import State, identity_keys, string_keys, word_hash
+from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.words.codes import Code, Kind
 
@@ -249,9 +250,8 @@ def open_accounts(state: State, block: Block, touched: Int64s) -> None:
         if table[asset_numbers[i]] >= 0 or opened["floor"][i] != NO_FLOOR:
             raise fail("a system account is there twice or has a floor")
         table[asset_numbers[i]] = numbers[i]
-    state.names += names
-    state.assets += assets
-    state.owners += owners
+    state.put_names(state.count, Joined.of(names))
+    state.owners.extend(owners)
     state.count += len(numbers)
 
 

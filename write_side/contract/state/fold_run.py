@@ -33,6 +33,7 @@ from write_side.contract.block.columns import (
 from write_side.contract.block.grammar import CARRIED, UNASKED
 from write_side.contract.block.run import Follows, PlainRun, place_of
 from write_side.contract.block.run_bytes import CONSUMED_TO, CREATED_AT_US, SEQUENCE
+from write_side.contract.compiled.blake3_lanes import hash_places
 from write_side.contract.state import fold_loop
 from write_side.contract.state.fold import (
     FAULTS,
@@ -40,7 +41,6 @@ from write_side.contract.state.fold import (
     OTHER_DIGEST,
     CheckFailed,
     Fingerprints,
-    row_keys_of,
 )
 from write_side.contract.state.fold_ids import KINDS, REMEMBERED, REMEMBERED_TWICE
 from write_side.contract.state.fold_loop import (
@@ -60,8 +60,10 @@ from write_side.contract.state.ids import (
     CUT_OFF_STEP_US,
     WINDOW_US,
 )
+from write_side.contract.state.opened_texts import ASSET, NAME, OWNER, Repeated, repeated
 from write_side.contract.state.pending_columns import LEG_KEY_A, LEG_WIDTH, MASK_STEPS_MAX
-from write_side.contract.state.state import State, cut_off_lanes, string_keys
+from write_side.contract.state.state import State, cut_off_lanes, identity_keys
+from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import parse_asset
 
 Int64s = npt.NDArray[np.int64]
@@ -108,15 +110,15 @@ def fold_run(state: State, run: PlainRun, prints: RunPrints | None = None) -> Pl
 
 
 def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun:
-    names, assets, owners = (run.texts(ACCOUNTS, column) for column in range(3))
-    if not all(map(_is_asset, set(assets))):
+    names, assets, owners = run.rows(ACCOUNTS).texts[NAME], repeated(run, ASSET), repeated(run, OWNER)
+    if not all(map(_is_asset, assets.texts)):
         return run.first(0)
     most = np.diff(run.of).max(axis=1)
     state.reserve_accounts(len(names))
-    state.ids.reserve(len(run.kind))
+    state.ids.reserve(int(np.count_nonzero(KINDS[run.kind])))
     pending = run.rows(PENDING).numbers
     state.pending.reserve(pending.shape[1], run.rows(PENDING_LEGS).numbers.shape[1] + _steps(pending))
-    opened = _to_open(state, run, names, assets, owners)
+    opened = _to_open(state, run, assets, owners)
     cut_off_us, found = state.chained.refuse_ids_before_us, np.array([0, 0, 0, 0, 0, state.count], np.int64)
     room = _room(state, run, most)
     used = fold_blocks(
@@ -138,10 +140,10 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
         }  # fmt: skip
         raise CheckFailed(state.partition, int(run.headers[folded, SEQUENCE]), str(said[fault]))
     run = run if folded == len(run.headers) else run.first(folded)
-    state.names += names[: count - state.count]
-    state.assets += assets[: count - state.count]
-    state.owners += owners[: count - state.count]
-    state.count = count
+    if count > state.count:
+        state.put_names(state.count, Joined.at(names[: count - state.count], np.frombuffer(run.data, np.uint8)))
+        state.owners.extend_by(*owners.until(count - state.count)[:2])
+        state.count = count
     if folded and prints is not None:
         prints(state, run, room.deltas)
     if folded:
@@ -179,11 +181,11 @@ def _columns(run: PlainRun) -> RunColumns:
     )  # fmt: skip
 
 
-def _to_open(state: State, run: PlainRun, names: list[str], assets: list[str], owners: list[str]) -> ToOpen:
-    keys = string_keys(names)
-    interned = {asset: state.intern_asset(asset) for asset in dict.fromkeys(assets)}
-    numbers = np.array([interned[asset] for asset in assets], np.int64)
-    row_keys = row_keys_of(keys, state.asset_hashes[numbers], owners)
+def _to_open(state: State, run: PlainRun, assets: Repeated, owners: Repeated) -> ToOpen:
+    keys = hash_places(run.rows(ACCOUNTS).texts[NAME], run.data)
+    numbers = np.array([state.intern_asset(asset) for asset in assets.texts], np.int64)[assets.which]
+    row_keys = np.empty(len(numbers), np.uint64)
+    identity_keys(keys[0], keys[1], state.asset_hashes[numbers], owners.hashes(), row_keys)
     number, floor, flags = run.rows(ACCOUNTS).numbers
     return ToOpen(number, floor, flags, keys[0], keys[1], numbers, row_keys)
 

@@ -66,6 +66,27 @@ def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
         slot = following(slot, size)
 
 
+@njit(cache=True, nogil=True)
+def find_beside(rows, slots, secret, keys, found):  # type: ignore[no-untyped-def]
+    """As `find_row` for n keys, uint64[2, n], where somebody else may be adding rows: -1 for those that are not there, and maybe
+    for those that just come. `slots` was looked up before `rows`: what it points to behind their end has come since."""
+    size = np.uint64(slots.size)
+    for i in range(found.size):
+        found[i] = -1
+        tag = hash_words(keys[0, i], keys[1, i], secret) & TAG
+        slot = home(tag, size)
+        for _ in range(slots.size):
+            word = slots[slot]
+            if word == 0:
+                break
+            row = np.int64(word & INDEX) - 1
+            is_meant = (word & TAG) == tag and row < len(rows)
+            if is_meant and np.uint64(rows[row, 0]) == keys[0, i] and np.uint64(rows[row, 1]) == keys[1, i]:
+                found[i] = row
+                break
+            slot = following(slot, size)
+
+
 @njit_inlined
 def point_to(slots, free, row, a, b, secret):  # type: ignore[no-untyped-def]
     """Write the word of row number `row` with key (a, b) at `free`, as told by `find_row`."""

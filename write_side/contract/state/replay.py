@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import Skip, judge
@@ -16,6 +19,8 @@ from write_side.contract.log.log import START, Record
 from write_side.contract.state.fold import fold
 from write_side.contract.state.fold_run import Prints, fold_run, follows
 from write_side.contract.state.state import State
+
+Int64s = npt.NDArray[np.int64]
 
 
 class Folded(NamedTuple):
@@ -51,7 +56,8 @@ class Replay:
 
     offsets: where the accepted blocks lie.  passed: how many records were taken; skipped: how many of them
     did not count, by reason.  began_after: the last block of the snapshot that it began at, -1 when it began at the beginning.
-    `prints`: see `fold.fold`; given by writers, left out by readers.
+    `prints`: see `fold.fold`; given by writers, left out by readers. before_change: called with the accounts that the next blocks
+    change, int64[...], each maybe often and none to be relied on, before they are folded.
     """
 
     def __init__(self, state: State, prints: Prints | None = None) -> None:
@@ -61,6 +67,7 @@ class Replay:
         self.passed = 0
         self.skipped: Counter[Skip] = Counter()
         self.began_after = -1
+        self.before_change: Callable[[Int64s], None] | None = None
         self._prints = prints
 
     def begin_at(self, other: Replay) -> None:
@@ -88,6 +95,8 @@ class Replay:
                 more = entries_max - entries
                 run = reader.plain(at, head, more, until)
             if run is not None:
+                if self.before_change is not None:
+                    self.before_change(run.numbers(ENTRIES, "account"))
                 run = fold_run(self.state, run, None if self._prints is None else self._prints.of_run)
             if run is not None and len(run.headers):
                 taken = offsets[at : at + len(run.headers)]
@@ -114,6 +123,8 @@ class Replay:
         if isinstance(verdict, Skip):
             self.skip(record.offset, verdict)
             return None
+        if self.before_change is not None:
+            self.before_change(verdict.entries["account"])
         fold(self.state, verdict, None if self._prints is None else self._prints.of_block)
         self.decided(record.offset)
         return Folded(verdict, record.offset)

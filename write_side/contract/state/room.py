@@ -8,7 +8,7 @@ not give so many (strict overcommit, a limit on addresses), it is twice as large
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ import numpy.typing as npt
 COPIED_BYTES_MAX: Final = 1 << 22
 """A smaller array is just made twice as large: most partitions are small, and pages come by 2 MiB."""
 
-Word = TypeVar("Word", np.int64, np.uint64)
+Word = TypeVar("Word", bound=np.integer[Any])
 
 
 def larger(

@@ -32,9 +32,8 @@ from write_side.contract.state.pending_index import NODE_WIDTH, WORK_COUNT
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot_bytes import Array, Column, Reader, SnapshotRefused, written
 from write_side.contract.state.state import Chained, State, identity_keys, string_keys, word_hash
+from write_side.contract.state.texts import AT_ONCE, Joined
 
-TEXTS_AT_ONCE: Final = 16_384
-"""Texts that one call joins, makes or frees, which no other thread of Python can run beside: a millisecond or two."""
 KEYS_AT_ONCE: Final = 1 << 20
 """Names hashed together: what hashes them takes 2 GiB of text at most."""
 _SMALL: Final = {
@@ -75,6 +74,7 @@ class SnapshotHead(NamedTuple):
 
     with_prints: whether ids have their fingerprints, which who decides needs.  written_by: the version of fanfold, for people.
     block_offset, last_offset: of the last block in the state, and of the last record that was looked at.
+    first_block_hash, first_block_offset: of block 0, which no two logs share.
     """
 
     written_by: str
@@ -91,6 +91,8 @@ class SnapshotHead(NamedTuple):
     digest: str
     block_offset: int
     last_offset: int
+    first_block_hash: str
+    first_block_offset: int
     passed: int
     skipped: dict[str, int]
     entries: int
@@ -104,7 +106,8 @@ def write_snapshot(snapshot: Snapshot, *, with_prints: bool, written_by: str) ->
     head = SnapshotHead(
         written_by, state.partition, chained.partitions, with_prints, chained.sequence, chained.block_hash.hex(), chained.epoch,
         chained.created_at_us, chained.consumed_to, chained.refuse_ids_before_us, state.ids.timeless_from_us,
-        state.digest_bytes().hex(), block_offset, replay.last_offset, replay.passed,
+        state.digest_bytes().hex(), block_offset, replay.last_offset,
+        snapshot.hashes.first.hex(), replay.offsets.nearest(0)[1], replay.passed,
         {str(reason): count for reason, count in replay.skipped.items()}, snapshot.entries,
     )  # fmt: skip
     return written(head._asdict(), [*_accounts(state), *_ids(state), *_pending(state), *_places(snapshot)])
@@ -124,11 +127,13 @@ def compile_snapshots() -> None:
 def _accounts(state: State) -> Iterator[Column]:
     yield Column.of("accounts", state.rows[: state.count])
     yield Column.of("changed_at_us", state.changed_at_us[: state.count])
-    yield from _texts("name", state.names)
-    numbers: dict[str, int] = {}
-    owner_of = (numbers.setdefault(owner, len(numbers)) for owner in state.owners)
-    yield Column.of("owner_of", np.fromiter(owner_of, np.uint32, state.count))
-    yield from _texts("owner", list(numbers))
+    ends, octets = state.names.joined(state.count)
+    yield Column.of("name_ends", ends)
+    yield Column.of("name_bytes", octets)
+    owners: dict[str, int] = {}  # some may be in the table twice
+    first = [owners.setdefault(owner, len(owners)) for owner in state.owners.texts]
+    yield Column.of("owner_of", np.array(first, np.uint32)[state.owners.numbers])
+    yield from _texts("owner", list(owners))
     yield from _texts("asset", state.asset_names)
     assets = len(state.asset_names)
     yield Column.of("world", state.world[:assets])
@@ -167,21 +172,13 @@ def _without_zeros_behind(words: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]
 def _texts(name: str, texts: list[str]) -> Iterator[Column]:
     """Two columns: where each text ends, and the bytes of all."""
     octets, lengths = [], []
-    for first in range(0, len(texts), TEXTS_AT_ONCE):
-        encoded = [text.encode() for text in texts[first : first + TEXTS_AT_ONCE]]
+    for first in range(0, len(texts), AT_ONCE):
+        encoded = [text.encode() for text in texts[first : first + AT_ONCE]]
         octets.append(np.frombuffer(b"".join(encoded), np.uint8))
         lengths.append(np.fromiter(map(len, encoded), np.int64, len(encoded)))
     ends = np.cumsum(np.concatenate(lengths)) if lengths else np.empty(0, np.int64)
     yield Column.of(f"{name}_ends", ends)
     yield Column(f"{name}_bytes", "|u1", (int(ends[-1]) if len(ends) else 0,), octets)
-
-
-def free(snapshot: Snapshot) -> None:
-    """Free the texts of a fold that nobody will use any more, a part at a time: a million at once take 60 ms."""
-    state = snapshot.replay.state
-    for texts in (state.names, state.assets, state.owners):
-        while texts:
-            del texts[-TEXTS_AT_ONCE:]
 
 
 def read_head(reader: Reader) -> SnapshotHead:
@@ -218,7 +215,7 @@ def read_snapshot(reader: Reader, prints: Prints | None = None) -> tuple[Snapsho
         replay.offsets = BlockOffsets.of(head.sequence + 1, columns["offsets"], columns["offset_marks"])
         replay.last_offset, replay.passed = head.last_offset, head.passed
         replay.skipped = Counter({Skip(reason): count for reason, count in head.skipped.items()})
-        hashes = BlockHashes.of(head.sequence + 1, columns["hashes"])
+        hashes = BlockHashes.of(head.sequence + 1, columns["hashes"], bytes.fromhex(head.first_block_hash))
         _refill(state, head, columns)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise SnapshotRefused(f"its parts do not fit together ({error})") from error
@@ -256,12 +253,11 @@ def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None
         hidden[column[column >= 0]] = True
     asset_of = rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT
     _check_keys(state, rows, names, asset_of, [word_hash(owner) for owner in owners], owner_of)
-    known = np.array(assets, object)
-    for first in range(0, count, TEXTS_AT_ONCE):
-        part = slice(first, first + TEXTS_AT_ONCE)
-        state.names += names[part].to_numpy(zero_copy_only=False).tolist()
-        state.assets += known[asset_of[part]].tolist()
-        state.owners += owners[owner_of[part]].tolist()
+    if np.any(asset_of >= len(assets)):
+        raise ValueError("assets of accounts")
+    state.names.put(Joined(columns["name_ends"], columns["name_bytes"]))
+    state.owners.texts.put(Joined(columns["owner_ends"], columns["owner_bytes"]))
+    state.owners.put(owner_of)
     state.changed_at_us[:count] = columns["changed_at_us"]
     state.index_accounts(count, hidden)
     state.ids.refill(len(columns["ids"]), columns["kept_from_us"], head.timeless_from_us, state.digest)

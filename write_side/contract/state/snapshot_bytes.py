@@ -34,8 +34,11 @@ ReadInto = Callable[[memoryview], int | None]
 
 
 class SnapshotRefused(Exception):
-    """A snapshot that is not used, and why. No money is affected: everything in it is in the log, and a start without it takes
-    longer."""
+    """A snapshot that is not used, and why."""
+
+
+class SnapshotDamaged(SnapshotRefused):
+    """Its bytes are not those that were written: nobody will ever read it."""
 
 
 class Column(NamedTuple):
@@ -92,15 +95,15 @@ class Reader:
         """What the snapshot says of itself. Raises SnapshotRefused, OSError."""
         magic, version, length = _START.unpack(self._take(_START.size))
         if magic != MAGIC:
-            raise SnapshotRefused("it is damaged, or no snapshot: it does not begin like one")
+            raise SnapshotDamaged("it is damaged, or no snapshot: it does not begin like one")
         if version != FORMAT:
             raise SnapshotRefused(f"it has format version {version}, and this version of fanfold reads {FORMAT} alone")
         if length > HEAD_BYTES_MAX:
-            raise SnapshotRefused("it is damaged: its head is longer than any")
+            raise SnapshotDamaged("it is damaged: its head is longer than any")
         text = self._take(length)
         wanted = self._hasher.digest()
         if self._take(HASH_BYTES) != wanted:
-            raise SnapshotRefused("it is damaged: its head has another hash than it was written with")
+            raise SnapshotDamaged("it is damaged: its head has another hash than it was written with")
         head: dict[str, Any] = json.loads(text)
         return head
 
@@ -111,7 +114,7 @@ class Reader:
         for _, dtype, shape in shapes:
             end += -end % ALIGNED + dtype.itemsize * int(np.prod(shape, dtype=object))
         if end + HASH_BYTES != self._size:
-            raise SnapshotRefused(f"it is damaged: it has {self._size} bytes instead of {end + HASH_BYTES}")
+            raise SnapshotDamaged(f"it is damaged: it has {self._size} bytes instead of {end + HASH_BYTES}")
         for name, dtype, shape in shapes:
             self._take(-self._at % ALIGNED)
             array = room(name, dtype, shape)
@@ -121,7 +124,7 @@ class Reader:
                 self._fill(piece)
         wanted = self._hasher.digest()
         if self._take(HASH_BYTES) != wanted:
-            raise SnapshotRefused("it is damaged: its bytes have another hash than they were written with")
+            raise SnapshotDamaged("it is damaged: its bytes have another hash than they were written with")
 
     def _take(self, count: int) -> bytes:
         taken = bytearray(count)
@@ -133,7 +136,7 @@ class Reader:
         while filled < len(buffer):
             more = self._read_into(buffer[filled:])
             if not more:
-                raise SnapshotRefused("it is damaged: it ends in the middle")
+                raise SnapshotDamaged("it is damaged: it ends in the middle")
             filled += more
         self._hasher.update(buffer)
         self._at += filled

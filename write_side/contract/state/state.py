@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import secrets
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ from write_side.contract.state.digest import mix_cut_off, mix_identity
 from write_side.contract.state.hash_index import (
     TAG,
     Growing,
+    find_beside,
     find_row,
     following,
     grown,
@@ -48,9 +50,12 @@ from write_side.contract.state.hash_index import (
 )
 from write_side.contract.state.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.state.pending import PendingTable
+from write_side.contract.state.repeated_texts import RepeatedTexts
 from write_side.contract.state.room import larger, with_room_for
+from write_side.contract.state.texts import Joined, Texts
 from write_side.contract.words.atoms import TRANSIT, WORLD
 
+_ASSET_BITS: Final = int(ASSET_SHIFT)
 _START_ACCOUNTS: Final = 1024
 _START_ASSETS: Final = 16
 _ROOM_ACCOUNTS: Final = 2**23
@@ -156,7 +161,7 @@ class State:
     version, floor, flags, asset_of (an index into `asset_names` that means something in this process only), key_a, key_b and
     row_key show single columns of them.
     `asset_slots` finds an asset's number by its hash (`hash_index.py`; of two with one hash the first).
-    `names`, `assets` and `owners` hold the texts by account number; system accounts have the name `@world` or `@transit`.
+    `names`, `assets` and `owners` give the texts by account number; system accounts have the name `@world` or `@transit`.
     `lock` is held while a block is decided or folded and by every query here, because growing replaces the arrays.
     """
 
@@ -170,9 +175,8 @@ class State:
         self.pending = PendingTable()
         self.buffers = Buffers()
         self.count = 0
-        self.names: list[str] = []
-        self.assets: list[str] = []
-        self.owners: list[str] = []
+        self.names = Texts()
+        self.owners = RepeatedTexts()
         self.secret = np.uint64(secrets.randbits(64))
         self.slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ACCOUNTS, np.uint64)
         self._growing: Growing | None = None
@@ -216,6 +220,10 @@ class State:
         return self.rows[: self.count, FLAGS_AND_ASSET] >> ASSET_SHIFT
 
     @property
+    def assets(self) -> Assets:
+        return Assets(self)
+
+    @property
     def key_a(self) -> npt.NDArray[np.uint64]:
         return self.rows.view(np.uint64)[:, KEY_A]
 
@@ -248,6 +256,21 @@ class State:
         self.count = count
         index_rows(self.rows, self.slots, self.secret, hidden)
         settle(self.rows, np.concatenate(([count], np.arange(count))), self.digest)
+
+    def put_names(self, first: int, names: Joined) -> None:
+        """Keep the names of the accounts from number `first` on."""
+        if not self.names.put_at(first, names):
+            # Kept together with a fold that opened other accounts with these numbers, in a block that never counted.
+            apart = Texts()
+            apart.put(self.names.joined(first))
+            self.names = apart
+            self.names.put(names)
+
+    def share_names(self, other: State) -> None:
+        """Keep the names together with another fold of this log: the two open the same accounts, one earlier than the other."""
+        with self.lock:
+            if other.names.put_at(0, self.names.joined(self.count)):
+                self.names = other.names
 
     def asset_number(self, asset: str) -> int:
         """This process's number of an asset; -1 for one that no account here has ever had."""
@@ -289,6 +312,14 @@ class State:
         name = self.names[number]
         return f"{name}:{self.assets[number]}" if name.startswith("@") else name
 
+    def row_names(self, numbers: npt.NDArray[np.int64]) -> list[str]:
+        """As `row_name` of each."""
+        names = self.names.take(numbers)
+        for i, name in enumerate(names):
+            if name[0] == "@":
+                names[i] = self.row_name(int(numbers[i]))
+        return names
+
     def number_of(self, name: str) -> int | None:
         """The number of an account by its row name."""
         if name.startswith("@"):
@@ -299,6 +330,18 @@ class State:
                 return None
             return int(table[number])
         return self._number_of(*name_key(name))
+
+    def numbers_of(self, names: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The number of each account by its row name, int64[n], -1 for those that are not there, without the lock: of an account
+        that is just being opened the answer may be -1."""
+        found = np.empty(len(names), np.int64)
+        slots = self.slots
+        find_beside(self.rows, slots, self.secret, _keys_of(names), found)
+        for i, name in enumerate(names):
+            if name.startswith("@"):
+                number = self.number_of(name)
+                found[i] = -1 if number is None else number
+        return found
 
     def number_of_key(self, key: bytes) -> int | None:
         """The number of an account by the 16 bytes of BLAKE3 of its id."""
@@ -319,10 +362,45 @@ class State:
             return Place(sequence, place)
 
 
+class Assets(Sequence[str]):
+    """The asset of each account, by its number."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def __len__(self) -> int:
+        return self._state.count
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
+        names = self._state.asset_names
+        if isinstance(number, slice):
+            return [names[asset] for asset in self._state.asset_of[number].tolist()]
+        if not 0 <= number < self._state.count:
+            raise IndexError(number)
+        return names[int(self._state.rows[number, FLAGS_AND_ASSET]) >> _ASSET_BITS]
+
+    def __eq__(self, other: object) -> bool:
+        return list(self) == list(other) if isinstance(other, Assets) else NotImplemented
+
+
 def name_key(name: str) -> tuple[np.uint64, np.uint64]:
     """The key of one account name: BLAKE3-128 as two little-endian words."""
     a, b = np.frombuffer(blake3(name.encode()).digest(16), "<u8")
     return a, b
+
+
+def _keys_of(names: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """uint64[2, n], of names of any length."""
+    if len(names) > 1:
+        try:
+            return string_keys(list(names))
+        except ValueError:  # a name of a system account is longer than what is hashed at once
+            pass
+    return np.ascontiguousarray(np.array([name_key(name) for name in names], np.uint64).reshape(-1, 2).T)
 
 
 WORLD_KEY: Final = name_key(WORLD)

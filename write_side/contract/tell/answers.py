@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from fanfold.api.problems import KEPT_BY_ID, PROBLEMS, problem_document
+from fanfold.api.problems import (
+    KEPT_BY_ID,
+    OF_AN_ACCOUNT,
+    PROBLEMS,
+    has_another_asset,
+    not_there,
+    one_of,
+    problem_document,
+)
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.outcome import BlockOutcomes, Outcome
 from write_side.contract.tell.pending_row import PendingRow, StepDone
-from write_side.contract.words.atoms import available, format_floor, format_transfer_id
+from write_side.contract.words.atoms import WORLD, available, format_floor, format_transfer_id, partition_of
 from write_side.contract.words.codes import NOT_REMEMBERED, REFUSALS, Code, Kind, flag_words, word_of
 from write_side.contract.words.position import Position, format_positions
 
@@ -45,6 +53,20 @@ _DONE: Final = int(Code.DONE)
 _TRANSFER: Final = int(Kind.TRANSFER)
 _CREATED: Final = {Kind.CHANGE: 200}
 _LINKS: Final = {Kind.CAPTURE: "hold", Kind.VOID: "hold", Kind.REVERSE: "reverses"}
+_CONCERNS: Final[Mapping[Code, Callable[[int], bool]]] = {
+    Code.ACCOUNT_UNKNOWN: lambda _: True,
+    Code.ASSET_MISMATCH: lambda _: True,
+    Code.ACCOUNT_CLOSED: lambda _: True,
+    Code.NOT_EMPTY: lambda _: True,
+    Code.BALANCE_LIMIT: lambda _: True,
+    Code.VERSION_DIFFERS: lambda _: True,
+    Code.AVAILABLE_BELOW: lambda _: True,
+    Code.DEBIT_FROZEN: lambda amount: amount < 0,
+    Code.INSUFFICIENT_AVAILABLE: lambda amount: amount < 0,
+    Code.CREDIT_FROZEN: lambda amount: amount > 0,
+}
+"""Refusals of a leg, and by its amount which legs they may be about."""
+_CONDITIONS: Final = (Code.VERSION_DIFFERS, Code.AVAILABLE_BELOW)
 _TELLS_AVAILABLE: Final = (Code.INSUFFICIENT_AVAILABLE, Code.AVAILABLE_BELOW)
 
 
@@ -130,10 +152,13 @@ class BlockAnswers:
         word = REFUSALS[code]
         problem = PROBLEMS[word]
         keeps = kind is not Kind.OPEN and code not in NOT_REMEMBERED
+        accounts, meant = self._meant(outcome, code)
+        detail = (OF_AN_ACCOUNT.get(word) if kind is Kind.CHANGE else None) or problem.detail
         document = problem_document(
             word,
-            detail=problem.detail + KEPT_BY_ID if keeps else None,
+            detail=detail + meant + KEPT_BY_ID * keeps,
             id=format_transfer_id(outcome.id) if kind is not Kind.OPEN else None,
+            account=accounts[0] if len(accounts) == 1 else None,
             result="refused",
             available=None if spendable == NOT_TOLD else str(spendable),
             remembered_from=format_time(self.block.header.refuse_ids_before_us) if code is Code.ID_EXPIRED else None,
@@ -141,6 +166,39 @@ class BlockAnswers:
             at=self._at,
         )
         return Answer(problem.status, document)
+
+    def _meant(self, outcome: Outcome, code: Code) -> tuple[list[str], str]:
+        """The accounts one of which a refusal is about, and what is said of them: as far as the block tells it, and what never
+        changes, so that the same is said whenever it is asked for."""
+        concerns = _CONCERNS.get(code)
+        legs = [leg for leg in outcome.legs if self._is_here(leg.account)] if concerns is not None else []
+        if concerns is None or not legs:
+            return [], ""
+        if code is Code.ASSET_MISMATCH:  # every account was there, and none ever gets another asset
+            for leg in legs:
+                asset = self._asset_of(leg.account)
+                if asset is not None and asset != leg.asset:
+                    return [leg.account], has_another_asset(leg.account, asset, leg.asset)
+        if code in _CONDITIONS:
+            legs = [leg for leg in outcome.legs_with_conditions if self._is_here(leg.account)]
+        worlds = [leg.asset for leg in legs if leg.account == WORLD]
+        legs = [leg for leg in legs if leg.account != WORLD and concerns(leg.amount)]
+        accounts = list(dict.fromkeys(leg.account for leg in legs))
+        if code is Code.ACCOUNT_UNKNOWN:
+            return (accounts if not worlds else []), not_there(accounts, worlds)
+        if code is Code.BALANCE_LIMIT:
+            accounts += [f"the {WORLD} of partition {self.block.header.partition}"] * bool(worlds)
+            return [], one_of(accounts)
+        return accounts, one_of(accounts)
+
+    def _is_here(self, account: str) -> bool:
+        """Whether this partition decides of it, by what the block says of their number: others answer for theirs themselves."""
+        header = self.block.header
+        return account == WORLD or not header.partitions or partition_of(account, header.partitions) == header.partition
+
+    def _asset_of(self, account: str) -> str | None:
+        number = self._state.number_of(account)
+        return None if number is None else self._state.assets[number]
 
     def _opened(self, outcome: Outcome, code: Code) -> Answer:
         number = self._state.number_of_key(outcome.id)

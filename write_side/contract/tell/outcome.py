@@ -80,6 +80,16 @@ class Outcome(NamedTuple):
         return list(map(ToldLeg, *columns))
 
     @property
+    def legs_with_conditions(self) -> list[ToldLeg]:
+        told = self.of.block.conditions["leg"]
+        rows = _rows(self.of.block.legs, self.row)
+        legs = self.legs
+        return [
+            legs[each - rows.start]
+            for each in told[np.searchsorted(told, rows.start) : np.searchsorted(told, rows.stop)]
+        ]
+
+    @property
     def available(self) -> int:
         """What could have been spent of the account that a refusal is about; `NOT_TOLD` where it does not matter."""
         at = _first(self.of.block.legs, self.row)

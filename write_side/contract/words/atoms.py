@@ -13,6 +13,7 @@ from blake3 import blake3
 from fanfold.api import grammar
 from fanfold.api.grammar import ASSET_EXPONENT_MAX, units_of
 from fanfold.api.malformed import Malformed
+from fanfold.api.words import ACCOUNT_SAYS, ASSET_SAYS, ID_SAYS
 
 LIMIT = grammar.UNITS_MAX
 """|amount|, |floor|, |posted| and |held| never pass this, so the sum of any two fits an int64 and nothing wraps."""
@@ -34,14 +35,14 @@ def parse_account(text: object, field: str = "account", *, system: bool = False)
     """A client's account id; with `system`, `@world` too (never `@transit`: only the service moves that)."""
     if isinstance(text, str) and (_ACCOUNT.match(text) or (system and text == WORLD)):
         return text
-    raise Malformed("account_malformed", field, "must match [A-Za-z0-9][A-Za-z0-9_.:-]{0,63}")
+    raise Malformed("account_malformed", field, ACCOUNT_SAYS)
 
 
 def parse_asset(text: object, field: str = "asset") -> str:
     """An asset, code and exponent, such as `USD/2`."""
     if isinstance(text, str) and _ASSET.match(text):
         return text
-    raise Malformed("asset_malformed", field, "must be code/exponent such as USD/2")
+    raise Malformed("asset_malformed", field, ASSET_SAYS)
 
 
 def parse_new_asset(text: object, field: str = "asset") -> str:
@@ -54,7 +55,7 @@ def parse_new_asset(text: object, field: str = "asset") -> str:
     raise Malformed(
         "asset_malformed",
         field,
-        f"must be code/exponent such as USD/2, the exponent 0 to {ASSET_EXPONENT_MAX} without a leading zero: it is how many "
+        f"{ASSET_SAYS}, the exponent 0 to {ASSET_EXPONENT_MAX} without a leading zero: it is how many "
         f"decimals the unit has, and no balance passes 10^18 minor units, which are 1,000 units at {ASSET_EXPONENT_MAX} decimals",
     )
 
@@ -86,7 +87,7 @@ def parse_transfer_id(text: object, field: str = "id") -> bytes:
         raw = bytes.fromhex(text.replace("-", ""))
         if raw not in (bytes(16), b"\xff" * 16):
             return raw
-    raise Malformed("id_malformed", field, "must be a UUID (version 7 preferred), neither nil nor max")
+    raise Malformed("id_malformed", field, ID_SAYS)
 
 
 def format_transfer_id(raw: bytes) -> str:

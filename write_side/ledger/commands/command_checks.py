@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from fanfold.api.grammar import ASSET, PARTY, whole
+from fanfold.api.grammar import ASSET, PARTY, REFERENCE, whole
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR, WORLD
 from write_side.contract.words.codes import Flag, Kind
 from write_side.ledger.commands.batch_columns import CommandColumns
@@ -23,7 +23,7 @@ ACCOUNT_PATTERN: Final = whole(PARTY)
 ASSET_PATTERN: Final = whole(ASSET)
 OWNER_BYTES_MAX: Final = 255
 """What the doors let through (`fanfold/api/words.py`): a record with a longer one would be passed over whole."""
-_REFERENCE_PATTERN: Final = r"^[ -~]{0,128}$"
+_REFERENCE_PATTERN: Final = whole(f"(?:{REFERENCE})?")
 METADATA_BYTES_MAX: Final = 16 * 1024
 """As the whole body that it comes in (`batch_door.py`): written canonically it is never longer than in there."""
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from write_side.contract.block.columns import FLAGS_MASK, NOT_TOLD, PENDING, empty_columns
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR
 from write_side.contract.state.state import State
+from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.words.codes import REFUSALS, Code, Kind
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -97,9 +98,8 @@ def _opened(state: State, gathered: Gathered, opened: Int64s) -> dict[str, Any]:
             assets.append(state.asset_names[(-outcome - 1) // 2])
             owners.append("")
     numbers = np.arange(state.count - len(opened), state.count)
-    state.names += names
-    state.assets += assets
-    state.owners += owners
+    state.put_names(state.count - len(opened), Joined.of(names))
+    state.owners.extend(owners)
     columns = {"number": numbers, "id": names, "asset": assets, "owner": owners}
     rows = state.rows[numbers]
     return columns | {"floor": rows[:, FLOOR], "flags": rows[:, FLAGS_AND_ASSET] & FLAGS_MASK}

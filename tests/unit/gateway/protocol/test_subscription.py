@@ -17,8 +17,8 @@ from read_side.contract.rows import EMPTY_ROWS
 
 CANNOT_BE = {
     (stage, event)
-    for stage in (Stage.WAITING, Stage.LIVE, Stage.HELD)
-    for event in (Event.LAST_ANSWERED, Event.LAST_REFUSED)
+    for stage in (Stage.UNREAD, Stage.WAITING, Stage.LIVE, Stage.HELD)
+    for event in (Event.LAST_ANSWERED, Event.LAST_UNREAD, Event.LAST_REFUSED)
 }
 """Answers without a request."""
 
@@ -32,7 +32,7 @@ def standing(stage: Stage) -> Subscription:
     subscription = Subscription(Session(10), "alice", 1)
     subscription.name(False)
     if stage is not Stage.NAMED:
-        subscription.grant(None, False)
+        subscription.grant(None, False, read=stage is not Stage.UNREAD)
         subscription.release() if stage in (Stage.LIVE, Stage.HELD) else None
         subscription.hold() if stage is Stage.HELD else None
         subscription.end() if stage is Stage.ENDED else None
@@ -47,8 +47,12 @@ def do(subscription: Subscription, event: Event) -> None:
             subscription.name(False)
         case Event.LAST_ANSWERED:
             subscription.grant(None, False)
+        case Event.LAST_UNREAD:
+            subscription.grant(None, False, read=False)
         case Event.LAST_REFUSED:
             subscription.refuse()
+        case Event.READ:
+            subscription.found()
         case Event.REACHED:
             subscription.release()
         case Event.BROKEN:
@@ -133,6 +137,38 @@ def test_of_several_requests_for_one_account_a_refused_one_takes_nothing_from_th
         assert versions == sorted(set(versions))
     else:
         assert versions == []
+
+
+def test_an_account_that_is_served_stays_so_when_another_request_for_it_could_not_be_read() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    wish, read = client.ask(2)
+    client.session.acknowledge(wish, {}, unread={"a": "partition_unavailable"})
+    client.watch.stay(read.subscriptions, 0)
+    client.change()
+    ack, balances = client.sent()
+    assert ack["accounts"] == [{"account": "a", "sub": 1, "version": None, "code": "partition_unavailable"}]
+    assert [row["v"] for row in balances["items"]] == [4]
+
+
+def test_an_account_that_was_never_read_is_silent_until_it_is_whatever_the_feed_does() -> None:
+    client = Client()
+    wish, read = client.ask(1)
+    client.session.acknowledge(wish, {}, unread={"a": "partition_unavailable"})
+    client.watch.stay(read.subscriptions, 0)
+    client.change()
+    client.watch.take(FeedBatch(0, 0, "b", 7, 8, EMPTY_ROWS))
+    client.watch.release_overdue(10_000)
+    assert [frame["op"] for frame in client.sent()] == ["ack"]
+    client.watch.finish(read, {"a": state(5)}, 8, 0)
+    client.session.acknowledge_read(1, wish.subscriptions, {"a": 5})
+    repair = client.watch.begin_repair()
+    assert repair is not None
+    client.watch.finish(repair, {"a": state(5)}, 8, 0)
+    ack, balances = client.sent()
+    assert ack["accounts"] == [{"account": "a", "sub": 1, "version": 5}]
+    assert [row["v"] for row in balances["items"]] == [5]
 
 
 def test_a_refused_request_with_a_since_of_the_future_silences_nobody() -> None:

@@ -52,7 +52,7 @@ class Side:
         """The edge of this process, or (`projected=False`) of one that only reads the view."""
         by_partition = {each.partition: each for each in self.projectors} if projected else {}
         balances = BalanceReader(self.view, self.log, by_partition)
-        health = Health(self.projectors, self.timer.wall_us, self.log.partitions)
+        health = Health(self.projectors, self.timer.wall_us, self.log.partitions, balances.unread)
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
         return create_app(

@@ -1,5 +1,5 @@
-"""A block of format version 3 read with `struct` alone, as another language would: the page `write_side/contract/block/README.md`
-made into a program. It checks nothing; it is here to agree with what fanfold reads."""
+"""A block of format version 3 read with `struct` alone, as another language would: the page
+`write_side/contract/block/FORMAT.md` made into a program. It checks nothing; it is here to agree with what fanfold reads."""
 
 from __future__ import annotations
 

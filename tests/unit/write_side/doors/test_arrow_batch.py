@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from dataclasses import MISSING, fields
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanfold.api.malformed import Malformed
+from fanfold.api.requests import BATCH_LINES_MAX as ROWS_MAX
+from fanfold.api.requests import Transfer as Asked
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.any_commands import TRANSFER, commands_of
 from write_side.contract.words.atoms import LIMIT
-from write_side.doors.arrow_batch import ROWS_MAX, decode_arrow
+from write_side.doors.arrow_batch import decode_arrow
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Transfer
@@ -268,3 +271,13 @@ def test_outcomes_are_told_in_their_order(rows: list[tuple[int, str, str]]) -> N
     assert told.schema.field("status").type == pa.uint16()
     assert [told.schema.field(name).type.value_type for name in ("code", "position")] == [pa.utf8(), pa.utf8()]
     assert list(zip(*told.to_pydict().values(), strict=True)) == rows
+
+
+def test_the_columns_are_what_a_transfer_between_two_accounts_must_say() -> None:
+    needed = [field.name.rstrip("_") for field in fields(Asked) if field.default is MISSING]
+    everything = good()
+    assert sorted(everything.column_names) == sorted(["id", *needed])
+    for name in everything.column_names:
+        with pytest.raises(Malformed) as refused:
+            decode_arrow(stream(everything.drop_columns([name])))
+        assert (refused.value.code, refused.value.field) == ("field_missing", name)

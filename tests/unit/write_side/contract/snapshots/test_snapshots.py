@@ -11,92 +11,35 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
+from tests.unit.write_side.contract.snapshots.growing import USD, Growing
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from write_side.contract.log.log import LogFailed, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots import taker as taker_module
-from write_side.contract.snapshots.snapshots import Named, Snapshots, fold_from_newest, from_the_beginning, named
+from write_side.contract.snapshots.snapshots import BlocksLost, Named, Snapshots, from_the_beginning, named
 from write_side.contract.snapshots.store import Source
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot import Snapshot, write_snapshot
-from write_side.contract.state.state import State
-from write_side.ledger.commands.commands import OpenAccount, Transfer
+from write_side.ledger.commands.commands import Transfer
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
-
-USD = "USD/2"
-
-
-class Growing:
-    """A partition in a log that grows, and a folder of snapshots."""
-
-    def __init__(self, folder: Path, *, at_us: int = NOON_US) -> None:
-        self.partition = DecidingPartition()
-        self.records = MemoryRecords(1)
-        self.log = MemoryLog(self.records)
-        self.store = FileStore(folder)
-        self.snapshots = Snapshots(self.store, self.log)
-        self._at_us = at_us
-        self.partition.open_epoch(at_us)
-        self.records.append(0, self.partition.blocks[-1])
-        self.grow(0)
-
-    def grow(self, blocks: int) -> None:
-        if blocks == 0:
-            self.partition.decide([OpenAccount("ann", USD, 0, "")], self._at_us + 1)
-            self.records.append(0, self.partition.blocks[-1])
-        for _ in range(blocks):
-            number = len(self.partition.blocks)
-            transfer = Transfer(id_at(self._at_us, number), "@world", "ann", number, USD)
-            self.partition.decide([transfer], self._at_us + number)
-            self.records.append(0, self.partition.blocks[-1])
-
-    @property
-    def position(self) -> int:
-        return self.partition.state.chained.sequence
-
-    def taker(self, limits: SnapshotLimits = SnapshotLimits(), *, decides: bool = True) -> SnapshotTaker:  # noqa: B008
-        prints = FINGERPRINTS if decides else None
-        return SnapshotTaker(self.snapshots, self.log, {0: lambda: self.position}, limits, prints)
-
-    async def started(self, snapshots: Snapshots | None = None) -> tuple[Replay, list[dict[str, object]]]:
-        """As a writer starts, and what it says."""
-        replay = Replay(State(0, 1), FINGERPRINTS)
-
-        async def fold_on() -> None:
-            async for records in self.log.read(0, replay.last_offset):
-                for _ in replay.take_run(records):
-                    pass
-
-        with capture_logs() as said:
-            await fold_from_newest(
-                snapshots or Snapshots(self.store, self.log),
-                0,
-                1,
-                FINGERPRINTS,
-                lambda s: replay.begin_at(s.replay),
-                fold_on,
-            )
-        assert_same_state(replay.state, self.partition.state)
-        assert replay.passed == len(self.records.blocks[0])
-        return replay, [dict(each) for each in said]
 
 
 async def test_a_start_begins_at_the_newest_snapshot_and_folds_what_came_since(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     for _ in range(3):
         growing.grow(5)
         assert await growing.taker().take(0)
     growing.grow(2)
     replay, said = await growing.started()
     assert replay.began_after == growing.position - 2
-    assert said == []
+    assert [(each["event"], each["block"]) for each in said] == [("begins at a snapshot", replay.began_after)]
     assert [each.sequence for each in named(growing.store, 0)] == [growing.position - 2, growing.position - 7]
 
 
 async def test_a_damaged_snapshot_is_named_and_the_next_older_one_is_used(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     for _ in range(2):
         growing.grow(5)
         await growing.taker().take(0)
@@ -104,7 +47,7 @@ async def test_a_damaged_snapshot_is_named_and_the_next_older_one_is_used(tmp_pa
     data = bytearray((tmp_path / newest.name).read_bytes())
     data[len(data) // 2] ^= 4
     (tmp_path / newest.name).write_bytes(data)
-    replay, [said] = await growing.started()
+    replay, [said, _] = await growing.started()
     assert replay.began_after == older.sequence
     assert said["event"] == "snapshot not used"
     assert said["name"] == newest.name
@@ -117,25 +60,77 @@ async def test_a_damaged_snapshot_is_named_and_the_next_older_one_is_used(tmp_pa
 
 
 async def test_a_snapshot_of_another_log_is_refused_and_stays(tmp_path: Path) -> None:
-    other = Growing(tmp_path, at_us=NOON_US + 7)
+    other = Growing(FileStore(tmp_path), at_us=NOON_US + 7)
     other.grow(5)
     await other.taker().take(0)
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     replay, [ahead] = await growing.started()
     assert replay.began_after == -1
-    assert "another log, or this log has lost blocks" in str(ahead["reason"])
+    assert "of another log" in str(ahead["reason"])
     growing.grow(10)
     replay, [differs] = await growing.started()
     assert "of another log" in str(differs["reason"])
     assert await growing.taker(SnapshotLimits(kept=1)).take(0)
-    replay, said = await growing.started()
-    assert (replay.began_after, said) == (growing.position, [])
+    replay, [said] = await growing.started()
+    assert (replay.began_after, said["event"]) == (growing.position, "begins at a snapshot")
+
+
+@pytest.mark.parametrize("blocks_left", [0, 1, 3, 6])
+@pytest.mark.parametrize("grows", [False, True])
+async def test_a_log_that_lost_blocks_which_a_snapshot_has_is_not_gone_on_with(
+    tmp_path: Path, blocks_left: int, grows: bool
+) -> None:
+    growing = Growing(FileStore(tmp_path))
+    growing.grow(5)
+    assert await growing.taker().take(0)
+    kept = growing.records.blocks[0][:blocks_left]
+    del growing.records.blocks[0][:]
+    for block in kept:
+        growing.records.append(0, block)
+    if grows and blocks_left:
+        other = DecidingPartition()
+        Replay(other.state, FINGERPRINTS).take_all([Record(offset, block) for offset, block in enumerate(kept)])
+        for number in range(9):
+            other.decide([Transfer(id_at(NOON_US, 70 + number), "@world", "eve", 1, USD)], NOON_US + 50 + number)
+            growing.records.append(0, other.blocks[-1])
+    for who in (Snapshots(growing.store, growing.log), growing.snapshots):
+        with pytest.raises(BlocksLost, match="payments that were answered are missing"):
+            await who.newest(0)
+        with pytest.raises(BlocksLost):
+            await who.require_blocks(0)
+    assert not await growing.taker().take(0), "what shows it is not swept away"
+    assert len(named(growing.store, 0)) == 1
+
+
+async def test_a_damaged_snapshot_is_told_once_and_is_not_one_of_those_that_stay(tmp_path: Path) -> None:
+    growing = Growing(FileStore(tmp_path))
+    for _ in range(2):
+        growing.grow(5)
+        assert await growing.taker().take(0)
+    newest, older = named(growing.store, 0)
+    (tmp_path / newest.name).write_bytes(b"")
+    with capture_logs() as said:
+        for _ in range(3):
+            assert await growing.snapshots.newest(0) is not None
+    assert len(said) == 1
+    growing.grow(5)
+    assert await growing.taker(SnapshotLimits(kept=2)).take(0)
+    assert named(growing.store, 0) == [Named(0, growing.position, True), older]
+
+
+async def test_snapshots_beyond_those_kept_stay_until_they_are_old(tmp_path: Path) -> None:
+    growing = Growing(FileStore(tmp_path))
+    for _ in range(4):
+        growing.grow(5)
+        assert await growing.taker(SnapshotLimits(kept=1, kept_s=8e-6)).take(0)
+    ends = [growing.position - back for back in (0, 5)]
+    assert [each.sequence for each in named(growing.store, 0)] == ends
 
 
 async def test_one_of_another_partition_number_of_partitions_or_position_is_refused_by_what_it_says(
     tmp_path: Path,
 ) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take(0)
     [only] = named(growing.store, 0)
@@ -151,7 +146,7 @@ async def test_one_of_another_partition_number_of_partitions_or_position_is_refu
 
 
 async def test_who_decides_takes_no_snapshot_without_fingerprints_and_readers_take_both(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take(0)
     growing.grow(5)
@@ -164,7 +159,7 @@ async def test_who_decides_takes_no_snapshot_without_fingerprints_and_readers_ta
 
 
 async def test_a_log_that_does_not_answer_says_nothing_about_a_snapshot(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take(0)
 
@@ -183,7 +178,7 @@ async def test_a_snapshot_that_its_log_does_not_go_on_from_is_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Only a program that was wrong writes one: here the cut-off of ids is another than the header's."""
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take(0)
     newest = Snapshots.newest
@@ -196,7 +191,7 @@ async def test_a_snapshot_that_its_log_does_not_go_on_from_is_dropped(
 
     monkeypatch.setattr(Snapshots, "newest", wrong)
     growing.grow(1)
-    replay, [said] = await growing.started()
+    replay, [_, said] = await growing.started()
     assert replay.began_after == -1
     assert said["event"] == "snapshot dropped"
     shared = Snapshots(growing.store, growing.log)
@@ -215,7 +210,7 @@ class FullDisk(FileStore):
 
 
 async def test_a_full_disk_is_said_and_tried_again_later(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     growing.snapshots.store = FullDisk(tmp_path)
     taker = growing.taker(SnapshotLimits(blocks=1))
@@ -233,7 +228,7 @@ async def test_a_full_disk_is_said_and_tried_again_later(tmp_path: Path) -> None
 
 
 async def test_snapshots_are_due_by_blocks_or_by_time_and_not_for_nothing(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     taker = growing.taker(SnapshotLimits(blocks=1_000, every_s=60.0))
     taker._since_s = {0: 0.0}
     assert not taker._is_due(0, 1.0)
@@ -249,7 +244,7 @@ async def test_snapshots_are_due_by_blocks_or_by_time_and_not_for_nothing(tmp_pa
 
 async def test_takers_run_beside_a_log_that_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taker_module, "LOOK_S", 0.001)
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     taker = growing.taker(SnapshotLimits(blocks=7, every_s=60.0))
     running = asyncio.create_task(taker.run())
     while taker.taken < 3:
@@ -262,7 +257,7 @@ async def test_takers_run_beside_a_log_that_grows(tmp_path: Path, monkeypatch: p
 
 
 async def test_at_a_stop_the_last_snapshot_is_taken_where_it_is_worth_it(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take_last()
     assert named(growing.store, 0) == []
@@ -272,7 +267,7 @@ async def test_at_a_stop_the_last_snapshot_is_taken_where_it_is_worth_it(tmp_pat
 
 
 async def test_a_stop_does_not_wait_for_a_snapshot_longer_than_it_may(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(taker_module.WORTH_BLOCKS)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -308,7 +303,7 @@ def _for_ever(taker: SnapshotTaker) -> Iterator[bytes]:
 
 
 async def test_a_reader_leaves_the_taking_to_a_writer_beside_it(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(10)
     reader = SnapshotTaker(
         Snapshots(growing.store, growing.log), growing.log, {0: lambda: growing.position}, SnapshotLimits(), None
@@ -320,7 +315,7 @@ async def test_a_reader_leaves_the_taking_to_a_writer_beside_it(tmp_path: Path) 
 
 
 async def test_a_folder_that_cannot_be_read_is_said_and_the_start_goes_on(tmp_path: Path) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     (tmp_path / "file").write_bytes(b"")
     with capture_logs() as said:
         assert await Snapshots(FileStore(tmp_path / "file"), growing.log).newest(0) is None
@@ -330,7 +325,7 @@ async def test_a_folder_that_cannot_be_read_is_said_and_the_start_goes_on(tmp_pa
 async def test_one_that_was_replaced_while_it_was_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    growing = Growing(tmp_path)
+    growing = Growing(FileStore(tmp_path))
     growing.grow(5)
     await growing.taker().take(0)
     [only] = named(growing.store, 0)
@@ -342,7 +337,7 @@ async def test_one_that_was_replaced_while_it_was_read_is_refused(
             nonlocal opened
             opened += 1
             if opened == 2:
-                other = Growing(tmp_path / "other", at_us=NOON_US + 3)
+                other = Growing(FileStore(tmp_path / "other"), at_us=NOON_US + 3)
                 other.grow(5)
                 theirs = from_the_beginning(0, 1, FINGERPRINTS)
                 for folded in theirs.replay.take_run([Record(*each) for each in enumerate(other.partition.blocks)]):

@@ -22,10 +22,12 @@ from write_side.contract.block.block import decode
 from write_side.contract.log.log import Record
 from write_side.contract.state.block_hashes import HASHES_KEPT, BlockHashes
 from write_side.contract.state.ids import WINDOW_US
+from write_side.contract.state.repeated_texts import RepeatedTexts
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot import Snapshot, read_head, read_snapshot, write_snapshot
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotRefused
 from write_side.contract.state.state import State
+from write_side.contract.state.texts import Texts
 from write_side.ledger.commands.commands import Command, Hold, Leg, LegsTransfer, OpenAccount, Protocol, Transfer
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 
@@ -210,9 +212,13 @@ def test_rows_that_do_not_sum_to_the_digest_are_refused_under_a_right_hash(what:
         case "posted":
             state.rows[3, 3] += 1
         case "name":
-            state.names[3], state.names[4] = state.names[4], state.names[3]
+            names = list(state.names)
+            state.names = Texts()
+            state.names.extend([*names[:3], names[4], names[3], *names[5:]])
         case "owner":
-            state.owners[3] = "somebody else"
+            owners = list(state.owners)
+            state.owners = RepeatedTexts()
+            state.owners.extend([*owners[:3], "somebody else", *owners[4:]])
         case "id time":
             state.ids.rows[2, 5] += np.uint64(1)
         case "leg":
@@ -226,11 +232,11 @@ def test_rows_that_do_not_sum_to_the_digest_are_refused_under_a_right_hash(what:
 def test_of_many_blocks_the_hashes_of_the_last_are_known() -> None:
     blocks = HASHES_KEPT + 100
     known = np.arange(HASHES_KEPT * 32, dtype=np.uint64).astype(np.uint8).reshape(HASHES_KEPT, 32)
-    again = BlockHashes.of(blocks, known)
+    again = BlockHashes.of(blocks, known, bytes(32))
     assert np.array_equal(again.column(), known)
     assert again.find(99) is None
     assert again.find(100) == known[0].tobytes()
     assert again.find(blocks - 1) == known[-1].tobytes()
     assert again.find(blocks) is None
     with pytest.raises(ValueError, match="another number"):
-        BlockHashes.of(blocks, known[1:])
+        BlockHashes.of(blocks, known[1:], bytes(32))

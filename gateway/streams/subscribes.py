@@ -1,0 +1,203 @@
+"""How a subscribe is served: each partition's share for itself, the ones that cannot be read as soon as they can.
+
+What may be said of it `protocol/session.py` knows; here are only tasks, waits and retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import structlog
+
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.retry import Waits, retry
+from gateway.protocol.messages import Item
+from gateway.protocol.partition_watch import PartitionWatch, Read
+from gateway.protocol.session import Session, Watch
+from gateway.protocol.subscription import Subscription
+from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
+
+WAITS: Final = Waits(0.05, 2.0)
+"""Between attempts to read; they go on while somebody watches."""
+
+READ_WAIT_MS: Final = 2_000
+"""How long one read lets the view catch up with the feed."""
+
+WITH_A_REASON: Final = frozenset({"partition_unavailable", "partition_elsewhere"})
+"""What will not pass while a client waits for its ack: the others of its accounts need not wait for it."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _NotRead(NamedTuple):
+    """A share of a subscribe that was acknowledged before it could be read."""
+
+    session: Session
+    id: int
+    subscriptions: list[Subscription]
+
+
+class Reading:
+    """One partition's share of a subscribe. settled: it was read, or there is a reason why it is not. code: the last reason."""
+
+    def __init__(self, partition: PartitionWatch, read: Read) -> None:
+        self.partition = partition
+        self.read = read
+        self.code = "upstream_unavailable"
+        self.settled = asyncio.Event()
+        self.found: Found | None = None
+
+    async def go_on(self, reading: Coroutine[Any, Any, Found]) -> None:
+        self.found = await reading
+        self.settled.set()
+
+    def told(self, failure: Exception) -> None:
+        self.code = failure.code if isinstance(failure, BalancesUnavailable) else "upstream_unavailable"
+        if self.has_reason:
+            self.settled.set()
+
+    @property
+    def has_reason(self) -> bool:
+        return self.code in WITH_A_REASON
+
+
+class Subscribes:
+    """Those of one hub. spawn: starts a task that ends with the hub; tell_status: says whether a client's balances may be old;
+    wake_up: a client has something to be flushed; unwatch: nobody is fed by these any more."""
+
+    def __init__(
+        self,
+        balances: BalanceSource,
+        now_ms: Callable[[], int],
+        snapshot_wait_ms: int,
+        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        tell_status: Callable[[Session], None],
+        wake_up: Callable[[Session], None],
+        unwatch: Callable[[Sequence[Subscription]], None],
+    ) -> None:
+        self.not_read: dict[int, list[_NotRead]] = {}
+        """What waits for a partition to be readable; one task a partition reads for all, however many clients wait there."""
+        self._balances = balances
+        self._now_ms = now_ms
+        self._snapshot_wait_ms = snapshot_wait_ms
+        self._spawn = spawn
+        self._tell_status = tell_status
+        self._wake_up = wake_up
+        self._unwatch = unwatch
+
+    async def serve(self, session: Session, watch: Watch, readings: list[Reading]) -> None:
+        """Each partition's share for itself: what can be read is served, what cannot is named, and served once it can."""
+        tasks = [
+            self._spawn(each.go_on(read_all(self._balances, each.partition, each.read, each.told))) for each in readings
+        ]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._snapshot_wait_ms / 1000):
+                await asyncio.gather(*(each.settled.wait() for each in readings))
+        for task in tasks:
+            task.cancel()
+        unread = [each for each in readings if each.found is None]
+        if len(unread) == len(readings) and not any(each.has_reason for each in unread):
+            detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
+            self._unwatch(session.refuse(watch, "upstream_unavailable", detail).subscriptions)
+        else:
+            self._acknowledge(session, watch, readings, unread)
+        for each in unread:
+            # What was granted to another request goes on: of this one nothing was read, and nothing is due.
+            each.partition.stay(each.read.subscriptions, self._now_ms())
+        self._wake_up(session)
+
+    def _acknowledge(self, session: Session, watch: Watch, readings: list[Reading], unread: list[Reading]) -> None:
+        versions: dict[str, int] = {}
+        undecided: frozenset[str] = frozenset()
+        for each in readings:
+            if each.found is not None:
+                versions |= {name: item.version for name, item in each.found.items.items()}
+                undecided |= each.found.undecided
+                for subscription in each.read.subscriptions:
+                    subscription.found()
+        self._tell_status(session)  # before the ack
+        session.acknowledge(
+            watch, versions, undecided, {name: each.code for each in unread for name in each.read.accounts}
+        )
+        for each in readings:
+            if each.found is not None:
+                each.partition.finish(each.read, each.found.items, each.found.reached, self._now_ms())
+        for each in unread:
+            self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions))
+
+    def _serve_later(self, partition: PartitionWatch, share: _NotRead) -> None:
+        if partition.partition in self.not_read:
+            self.not_read[partition.partition].append(share)
+            return
+        self.not_read[partition.partition] = [share]
+        self._spawn(self._read_later(partition))
+
+    async def _read_later(self, partition: PartitionWatch) -> None:
+        """Read what could not be read, all of it in one go, until nobody waits for it any more."""
+
+        async def attempt() -> None:
+            while waiting := self._still_waiting(partition):
+                # As of now: the feed may have gone on since it was named.
+                read = partition.register([each for share in waiting for each in share.subscriptions if each.open])
+                found = await read_all(self._balances, partition, read, None)
+                self._served_late(partition, read, found, waiting)
+
+        try:
+            await retry(attempt, Exception, WAITS, asyncio.sleep, partial(_tell_failure, partition.partition))
+        finally:
+            del self.not_read[partition.partition]
+
+    def _still_waiting(self, partition: PartitionWatch) -> list[_NotRead]:
+        """Those of which somebody is left, and some account has still to be told."""
+        waiting = self.not_read[partition.partition]
+        waiting[:] = [share for share in waiting if any(each.open for each in share.subscriptions)]
+        return list(waiting)
+
+    def _served_late(self, partition: PartitionWatch, read: Read, found: Found, shares: list[_NotRead]) -> None:
+        versions = {name: item.version for name, item in found.items.items()}
+        del self.not_read[partition.partition][: len(shares)]  # those that came meanwhile stand behind them
+        for subscription in read.subscriptions:
+            subscription.found()
+        for share in shares:
+            self._tell_status(share.session)
+            share.session.acknowledge_read(share.id, share.subscriptions, versions, found.undecided)
+            self._wake_up(share.session)
+        partition.finish(read, found.items, found.reached, self._now_ms())
+
+
+async def read_all(
+    balances: BalanceSource, partition: PartitionWatch, read: Read, tell: Callable[[Exception], None] | None
+) -> Found:
+    """All rows of a read, in parts; reached is the furthest position of any part.
+
+    tell: hears of each failure, and it is tried until it works; None: once, and the failure is raised.
+    """
+    accounts, items, reached, undecided = read.accounts, dict[str, Item](), -1, frozenset[str]()
+    for start in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
+        part = accounts[start : start + ACCOUNTS_PER_MESSAGE_MAX]
+        attempt = partial(balances.read, partition.partition, part, read.min_position, READ_WAIT_MS)
+        found = await (attempt() if tell is None else _again(attempt, partition.partition, tell))
+        items |= found.items
+        reached, undecided = max(reached, found.reached), undecided | found.undecided
+    return Found(items, reached, undecided)
+
+
+async def _again(
+    attempt: Callable[[], Coroutine[Any, Any, Found]], partition: int, tell: Callable[[Exception], None]
+) -> Found:
+    def told(failure: Exception) -> None:
+        _tell_failure(partition, failure)
+        tell(failure)
+
+    return await retry(attempt, Exception, WAITS, asyncio.sleep, told)
+
+
+def _tell_failure(partition: int, failure: Exception) -> None:
+    if isinstance(failure, BalancesUnavailable):
+        _log.warning("balances_unavailable", partition=partition, code=failure.code, reason=str(failure))
+    else:  # a bug of ours or of a side: whoever waits for this read must not wait for ever
+        _log.error("balances_failed", partition=partition, exc_info=failure)
