@@ -273,7 +273,8 @@ class WriteSide:
         return f"what was sent {late_s:.0f} s ago has no answer yet" if late_s > LATE_S else None
 
     def _told_ready(self) -> dict[str, object]:
-        return told_ready([partition.outcomes.state for partition in self.partitions], self._ids_max)
+        serving = [each.outcomes.state for each in self.partitions if each.standing is Standing.SERVING]
+        return told_ready(serving, self._ids_max)
 
     def _standing(self) -> dict[str, dict[str, object]]:
         found = {str(partition.number): partition.document() for partition in self.partitions}

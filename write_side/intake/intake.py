@@ -21,6 +21,7 @@ from write_side.intake.home import home_partition, is_inside, partitions_of_acco
 from write_side.intake.lane import Lane, Lone, Overloaded
 from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
 from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
+from write_side.intake.stopped_elsewhere import StoppedElsewhere
 from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
@@ -83,6 +84,7 @@ class Intake:
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
         self._subjects = Subjects(outcomes)
         self._ahead = RefusedAhead(outcomes)
+        self._stopped_elsewhere = StoppedElsewhere(outcomes)
         self._stopping = False
         self._dry_runs = 0
         self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
@@ -98,6 +100,9 @@ class Intake:
 
         runs: how many of the first may be run, where the mode is not `continue`; None: all. The others are not run, as behind or
         beside a line that was refused: what became of them before is told.
+
+        A transfer that would go to a partition known to be stopped is refused before it begins, unless its id has been there.
+
         wait_s: how long to wait, for all together, until transfers across partitions end. Raises Overloaded, PartitionUnavailable
         or Stopping when none was taken, OutcomeUnknown when some may have been, Malformed for an atomic batch that cannot be one.
         """
@@ -118,6 +123,8 @@ class Intake:
                 asked.setdefault(command.id, line.home)
             elif isinstance(command, Transfer | LegsTransfer):
                 made.setdefault(command.id, line.home)
+        if self._stopped_elsewhere.any:
+            routed = await self._refuse_what_goes_to_a_stopped_partition(routed)
         if self._partitions > 1 and len(routed) > 1:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
@@ -138,7 +145,8 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
-        if self._ahead.any_of(batch, homes):
+        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
+        if goes_to_stopped or self._ahead.any_of(batch, homes):
             return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
@@ -207,6 +215,16 @@ class Intake:
             return _Routed(*await self._subjects.reversal(command))
         home = home_partition(command, self._partitions)
         return _Routed(home, command, await self._ahead.answer(home, command, suspected))
+
+    async def _refuse_what_goes_to_a_stopped_partition(self, routed: Sequence[_Routed]) -> list[_Routed]:
+        """With a refusal for each line of which nothing may begin. Raises PartitionUnavailable for one that comes alone."""
+        found = []
+        for line in routed:
+            stopped = None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command)
+            if stopped is not None and len(routed) == 1:
+                raise stopped
+            found.append(line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped)))
+        return found
 
     def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
         if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
@@ -394,6 +412,14 @@ def _not_run(command: Command, word: str) -> Answer:
         document = problem_document(word, account=command.account, result="refused")
     else:
         document = problem_document(word, id=format_transfer_id(command.id), result="refused")
+    return Answer(PROBLEMS[word].status, document)
+
+
+def _not_begun(command: Command, stopped: PartitionUnavailable) -> Answer:
+    """Of a line of several: as `PartitionUnavailable` is told of a request as a whole."""
+    id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
+    word = "partition_stopped"
+    document = problem_document(word, id=id16, partition=stopped.partition, reason=stopped.reason)
     return Answer(PROBLEMS[word].status, document)
 
 

@@ -48,6 +48,14 @@ def what_follows(failure: BaseException, in_a_row: int) -> Next:
             return Next.AGAIN if in_a_row <= FAULTS_MAX else Next.STAYS
 
 
+def stops_for_all(failure: BaseException, owned: bool) -> bool:
+    """Whether a partition that STAYS after this is written by nobody, as far as this process can know: not when another one took
+    it over, nor when a follower of ours is wrong about a log that is whole."""
+    if isinstance(failure, LogDamaged | ChainBroken | CheckFailed):
+        return True
+    return owned and not isinstance(failure, Overtaken)
+
+
 def wait_s(in_a_row: int) -> float:
     """How long until the partition is taken up again."""
     return float(min(AGAIN_S_MIN * 2 ** min(in_a_row - 1, 16), AGAIN_S_MAX))

@@ -26,7 +26,8 @@ def id_window(state: State, ids_max: int) -> IdWindow:
 
 
 def told_ready(states: Iterable[State], ids_max: int) -> dict[str, object]:
-    """What `/readyz` says of ids: what holds in every partition."""
+    """What `/readyz` says of ids: what holds in every partition that serves (`states` are theirs). One that does not has no
+    window: nothing is run there, and a state that is empty or half folded says nothing of what its log remembers."""
     windows = [id_window(state, ids_max) for state in states]
     if not windows:
         return {}

@@ -101,6 +101,7 @@ class Outcomes:
         self._remembered: dict[int, BlockAnswers] = {}
         self._failure: Exception | None = None
         self._trouble: Exception | None = None
+        self._stopped: Exception | None = None
         self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
 
     @property
@@ -149,6 +150,11 @@ class Outcomes:
         if (failure := self._failure or self._trouble) is not None:
             raise PartitionUnavailable(self._partition, failure)
 
+    @property
+    def stopped(self) -> PartitionUnavailable | None:
+        """Why nobody will decide anything here before a person has looked; None while somebody does, or will by itself."""
+        return None if self._stopped is None else PartitionUnavailable(self._partition, self._stopped)
+
     def trouble(self, trouble: Exception | None) -> None:
         """Who comes is refused while there is one. Who waits goes on waiting: what was taken may be decided yet."""
         self._trouble = trouble
@@ -162,7 +168,7 @@ class Outcomes:
         self._remembered.clear()
 
     def serve(self) -> None:
-        self._failure, self._known, self._has_served = None, self._replay, True
+        self._failure, self._known, self._has_served, self._stopped = None, self._replay, True, None
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
@@ -176,9 +182,13 @@ class Outcomes:
         if self._ending:
             self._tell_ended(block, answers)
 
-    def fail(self, failure: Exception) -> None:
-        """The partition's writer ended: whoever waits is told that the outcome is unknown, and so is who comes before `serve`."""
+    def fail(self, failure: Exception, *, stopped: bool = False) -> None:
+        """The partition's writer ended: whoever waits is told that the outcome is unknown, and so is who comes before `serve`.
+
+        stopped: it will not come back by itself, here or elsewhere.
+        """
         self._failure = failure
+        self._stopped = failure if stopped else None
         waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
         self._waiting, self._ending = {}, {}
         for future in waiting:

@@ -20,7 +20,7 @@ from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
 from write_side.owner.clock import Clock, SteppedClockGuard
-from write_side.owner.failures import Next, wait_s, what_follows
+from write_side.owner.failures import Next, stops_for_all, wait_s, what_follows
 from write_side.owner.follower import Follower
 from write_side.owner.outcomes import Outcomes, Starting
 from write_side.owner.relay import Relay
@@ -178,7 +178,8 @@ class Partition:
     def _fail(self, failure: Exception, follows: Next) -> None:
         self.failure, self.failures = failure, self.failures + 1
         self.standing = Standing.WAITING if follows is Next.AGAIN else Standing.STOPPED
-        self.outcomes.fail(failure)
+        stopped = self.standing is Standing.STOPPED and stops_for_all(failure, self.owned)
+        self.outcomes.fail(failure, stopped=stopped)
         self.settled.set()
         _log.error(
             "partition does not serve",

@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from write_side.contract.block.chain import Skip
 from write_side.contract.snapshots.taker import SnapshotTaker
 from write_side.owner.id_window import id_window
-from write_side.owner.partition import Partition
+from write_side.owner.partition import Partition, Standing
 from write_side.owner.writer import Writer
 
 
@@ -54,9 +54,14 @@ class WriterMetrics(Collector):
         if self._taker is not None:
             yield CounterMetricFamily("fanfold_snapshots_taken", "Snapshots taken", self._taker.taken)
             yield CounterMetricFamily("fanfold_snapshot_failures", "Snapshots not taken", self._taker.failures)
-        for writer in [each.part for each in self._partitions if isinstance(each.part, Writer)]:
+        for partition, writer in [(each, each.part) for each in self._partitions if isinstance(each.part, Writer)]:
             labels = [str(writer.partition)]
             blocks.add_metric(labels, len(writer.replay.offsets) - 1)
+            unreadable.add_metric(labels, writer.unreadable_records)
+            for reason in Skip:
+                skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
+            if partition.standing is not Standing.SERVING:
+                continue  # what is empty or half folded is no number of this partition: no sample rather than a wrong one
             epoch.add_metric(labels, writer.state.chained.epoch)
             consumed.add_metric(labels, writer.state.chained.consumed_to)
             accounts.add_metric(labels, writer.state.count)
@@ -65,9 +70,6 @@ class WriterMetrics(Collector):
             window.add_metric(labels, remembered.seconds)
             timeless.add_metric(labels, remembered.timeless)
             room.add_metric(labels, remembered.timeless_room)
-            unreadable.add_metric(labels, writer.unreadable_records)
-            for reason in Skip:
-                skipped.add_metric([*labels, reason.value], writer.replay.skipped[reason])
         sent = CounterMetricFamily("fanfold_relay_messages", "Messages sent to other partitions", labels=["partition"])
         again = CounterMetricFamily("fanfold_relay_asked_again", "Messages sent again", labels=["partition"])
         failed = CounterMetricFamily("fanfold_relay_failures", "Records of messages not sent", labels=["partition"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
 from tests.unit.write_side.running import RunningPartition
@@ -20,7 +22,10 @@ from write_side.contract.words.atoms import format_transfer_id
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Hold, Leg, Mode, OpenAccount, Transfer
 from write_side.owner.id_window import id_window, told_ready
+from write_side.owner.partition import Standing
 from write_side.owner.writer import WriterLimits
+from write_side.settings import WriteSettings
+from write_side.wiring import WriteSide, open_log, open_queue
 
 DAY_US = 24 * 3_600_000_000
 ALICE, BOB = account(1, "alice"), account(1, "bob")
@@ -288,3 +293,34 @@ def test_ids_are_seen_at_every_size_and_whatever_is_written_meanwhile() -> None:
     assert seen(table, asked).tolist() == [True] * 100 + [False] * 5_900
     table.slots[:] = np.uint64(1) << np.uint64(63)  # and one without a free slot left
     assert not seen(table, asked).any()
+
+
+async def test_a_partition_that_does_not_serve_has_no_window_and_makes_none_of_the_others_0(tmp_path: Path) -> None:
+    settings = WriteSettings(log=f"file:{tmp_path}/data", partitions=2, snapshots="off")
+    for damaged in (False, False, True):  # each start appends a block
+        [segment] = (tmp_path / "data" / "log" / "p00000").glob("*.segment") if damaged else [None]
+        if segment is not None:
+            whole = bytearray(segment.read_bytes())
+            whole[20] ^= 1
+            segment.write_bytes(whole)
+        registry = CollectorRegistry()
+        log = await open_log(settings, writing=True)
+        queue = await open_queue(settings, log)
+        side = WriteSide(settings, log, queue, registry)
+        await side.start()
+        told = side._told_ready()["ids"]
+        assert isinstance(told, dict)
+        measured = {
+            sample.labels["partition"]
+            for metric in registry.collect()
+            for sample in metric.samples
+            if sample.name in ("fanfold_id_window_seconds", "fanfold_writer_accounts")
+        }
+        if damaged:
+            assert (told["window_seconds"], measured) == (WINDOW_US // 1_000_000, {"1"})
+            assert side.partitions[0].standing is Standing.STOPPED
+        else:
+            assert (told["window_seconds"], measured) == (WINDOW_US // 1_000_000, {"0", "1"})
+        await side.drain()
+        side._keeping.cancel() if side._keeping is not None else None
+        await log.close()

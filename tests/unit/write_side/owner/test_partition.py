@@ -21,7 +21,7 @@ from write_side.contract.words.atoms import partition_of
 from write_side.intake.intake import Intake
 from write_side.intake.lane import Lane
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Mode, OpenAccount, Reverse, Transfer
+from write_side.ledger.commands.commands import Capture, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.owner.partition import Partition, Standing
@@ -143,6 +143,92 @@ async def test_a_partition_whose_files_cannot_be_opened_waits_and_serves_when_th
         assert number is not None
         assert waiting.part.state.posted[number] == 1
     await log.close()
+
+
+def across(number: int, home: int = 1) -> Transfer:
+    return Transfer(id_at(NOON_US, number), NAMES[home], NAMES[1 - home], 1, "USD/2")
+
+
+async def damaged(records: MemoryRecords) -> None:
+    """Both accounts are open and have 1, a transfer to the other partition has begun, and its log is then damaged."""
+    async with running(records) as two:
+        await two.open()
+        assert [await two.deposit(p, 10 + p) for p in range(2)] == [201, 201]
+        await two.intake.submit([Hold(id_at(NOON_US, 20), (Leg(NAMES[0], 1, "USD/2"), Leg(NAMES[1], -1, "USD/2")))])
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+
+
+async def test_a_new_transfer_to_a_stopped_partition_is_refused_before_it_begins() -> None:
+    records = MemoryRecords(2)
+    await damaged(records)
+    async with running(records) as two:
+        state = two.partitions[1].part.state
+        sequence = state.chained.sequence
+        with pytest.raises(PartitionUnavailable, match="fanfold verify`, then start again") as refused:
+            await two.intake.submit([across(1)])
+        assert refused.value.partition == 0
+        with pytest.raises(PartitionUnavailable):
+            await two.intake.submit([Capture(id_at(NOON_US, 2), id_at(NOON_US, 20))])
+        assert state.chained.sequence == sequence, "nothing was begun"
+        [voided] = await two.intake.submit([Void(id_at(NOON_US, 3), id_at(NOON_US, 20))])
+        assert voided.status == 201, "a hold stays at home"
+
+
+@pytest.mark.parametrize("columns", [False, True])
+async def test_of_a_batch_only_the_lines_that_go_to_a_stopped_partition_are_refused(columns: bool) -> None:
+    records = MemoryRecords(2)
+    await damaged(records)
+    async with running(records) as two:
+        inside = Transfer(id_at(NOON_US, 2), "@world", NAMES[1], 1, "USD/2")
+        if columns:
+            told = await two.intake.submit_batch(CommandBatch.of([across(1), inside]), Mode.CONTINUE, None)
+            statuses, code = told.status.tolist(), told.code[0]
+        else:
+            answers = await two.intake.submit([across(1), inside])
+            statuses, code = [answer.status for answer in answers], answers[0].document["code"]
+        assert (statuses, code) == ([503, 201], "partition_stopped")
+
+
+async def test_a_transfer_that_has_begun_is_told_as_such_whatever_stopped_since() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        assert await two.deposit(1, 11) == 201
+    async with running(records, [1]) as alone:
+        [begun] = await alone.intake.submit([across(1)], wait_s=0.05)
+        assert begun.status == 202
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+    async with running(records) as two:
+        [again] = await two.intake.submit([across(1)], wait_s=0.05)
+        assert again.status == 202
+        with pytest.raises(PartitionUnavailable):
+            await two.intake.submit([across(2)], wait_s=0.05)
+
+
+async def test_a_transfer_to_a_partition_that_comes_back_by_itself_is_begun() -> None:
+    async with running(MemoryRecords(2)) as two:
+        await two.open()
+        assert await two.deposit(1, 11) == 201
+        assert isinstance(two.log, MemoryLog)
+        two.log.fail_next_append(record_is_there=False)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        assert two.partitions[0].standing is Standing.WAITING
+        [begun] = await two.intake.submit([across(5)], wait_s=0.05)
+        assert begun.status in (201, 202)
+
+
+async def test_an_overtaken_partition_takes_transfers_from_here_for_another_process_serves_it() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as older:
+        await older.open()
+        assert await older.deposit(1, 11) == 201
+        async with running(records, [0]) as newer:
+            with pytest.raises(OutcomeUnknown):
+                await older.deposit(0, 1)
+            assert older.partitions[0].standing is Standing.STOPPED
+            assert older.partitions[0].outcomes.stopped is None
+            assert await newer.deposit(0, 1) == 201
 
 
 async def test_a_clock_that_jumped_is_waited_for_and_the_partition_goes_on_when_it_is_right_again() -> None:
