@@ -1,1 +1,1 @@
-"""The stream protocol, sans-I/O: no sockets, no clock, no asyncio. README.md in this folder is the protocol itself."""
+"""The stream protocol, sans-I/O: no sockets, no clock, no asyncio. PROTOCOL.md in this folder is the protocol itself."""

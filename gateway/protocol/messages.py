@@ -1,4 +1,4 @@
-"""The frames of `wallet.v1`, in and out. Shapes and rules: README.md beside this file.
+"""The frames of `wallet.v1`, in and out. Shapes and rules: PROTOCOL.md beside this file.
 
 What a client sends is checked in full before anything is done with it: one JSON object, no field twice, none unknown, every
 number in range. What is wrong comes back as a `StreamError` value. It names the field, never its content.

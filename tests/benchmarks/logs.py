@@ -1,7 +1,7 @@
 """What a log adapter alone can do: `python -m tests.benchmarks.logs file|kafka|disk [--blocks N]`, one JSON line a block size.
 
 `disk` compares ways to make an append durable (the file as it grows, space reserved before, zeros written before). The figures
-behind the decisions in write_side/contract/log/README.md come from here.
+behind the decisions in write_side/contract/log/DECISIONS.md come from here.
 """
 
 from __future__ import annotations

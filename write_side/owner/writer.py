@@ -238,7 +238,7 @@ class Writer:
                 f"the log's last block is of {at}, {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing changed "
                 "and no money is affected: if the clock is behind, set it right, and the writer goes on. If it is right, one "
                 f"was ahead when that block was written: FANFOLD_ACCEPT_LOG_TIME={at} goes on at the log's time until the clock "
-                "has caught up; write_side/README.md, 'A clock that was ahead', says what that means for ids and deadlines."
+                "has caught up; write_side/owner/README.md, 'A clock that was ahead', says what that means for ids and deadlines."
             )
         _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=round(ahead_us / 1e6))
 

@@ -490,7 +490,7 @@ def test_a_deadline_of_another_type_is_named() -> None:
         request_of(HoldBetween("a", "b", 5, "USD/2", deadline=5))  # type: ignore[arg-type]
 
 
-README = (Path(fanfold.__file__).parent / "README.md").read_text()
+README = (Path(fanfold.__file__).parent / "CLIENT.md").read_text()
 
 
 @pytest.mark.parametrize("name", fanfold.__all__)

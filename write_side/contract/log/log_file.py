@@ -2,7 +2,7 @@
 
 Segments, frames and recovery are in `log_file_frames.py` and `log_file_partition.py`, the folder and its lock in
 `log_file_folder.py`; this is the port over them. Offsets are byte addresses in the partition. Decisions and their figures
-are in this folder's README.
+are in this folder's DECISIONS.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything that a fold brings about is in it: accounts, texts, ids, what is pending, the head of the chain, where blocks lie and
 the hashes of the last ones. Not in it are the hash indexes: where a row lies in them is secret and differs in each process
-(write_side/README.md, decision 6), so they are built again, in the same pass that sums the digest from the rows. So what was
+(write_side/DECISIONS.md, decision 6), so they are built again, in the same pass that sums the digest from the rows. So what was
 loaded is held to the digest of the block it stands at, row by row, and the texts to the keys.
 
 The hash proves that the bytes are those that were written; that they belong to a log is for whoever has the log to find out
