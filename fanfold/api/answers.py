@@ -73,7 +73,8 @@ _STATE: Final = {
 class AccountState:
     """An account at one version. `available` is posted - held - floor, None (null) when there is no floor.
 
-    flags: what it may not do; left out in answers to commands that do not change them.
+    flags: what it may not do; left out in answers to commands that do not change them. stale_since: only while the log of its
+    partition is damaged: the time of the last block that could be read; what came later is not in this answer.
     """
 
     account: AccountName
@@ -86,6 +87,7 @@ class AccountState:
     position: PositionText
     at: Moment
     flags: Optionally[tuple[Flag, ...]] = None
+    stale_since: Optionally[Moment] = None
 
     __pydantic_config__ = _shown(_STATE | {"flags": []})
 
@@ -307,12 +309,16 @@ class SystemAccount:
 
 @dataclass(frozen=True)
 class SystemPartition:
-    """The system accounts of one partition, at its position; null where it has none yet."""
+    """The system accounts of one partition, at its position; null where it has none yet.
+
+    stale_since: only while its log is damaged: the time of the last block that could be read.
+    """
 
     partition: int
     position: str | None
     world: SystemAccount | None
     transit: SystemAccount | None
+    stale_since: Optionally[Moment] = None
 
     __pydantic_config__ = _OPEN
 
@@ -348,12 +354,14 @@ class FailedPartition:
 class Balances:
     """Many balances, in the order asked for; null for an account that does not exist as of its partition's position.
 
-    undecided: places of accounts that are null while the view is behind the log.
+    undecided: places of accounts that are null while the view is behind the log. stale: partitions whose log is damaged behind
+    the position.
     """
 
     positions: str
     accounts: tuple[AccountState | None, ...]
     undecided: tuple[int, ...] = ()
+    stale: tuple[int, ...] = ()
     failed: tuple[FailedPartition, ...] = ()
 
     __pydantic_config__ = _OPEN

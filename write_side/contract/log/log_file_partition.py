@@ -1,7 +1,7 @@
 """One partition's segments: open, append, follow. All of it blocks, so it runs in the partition's own thread.
 
 `end` is the durable end: frames before it are whole and synced. It only grows, and only here, so other threads may read it and
-whatever lies before it without a lock.
+whatever lies before it without a lock. Of a partition that is damaged it is where the damage begins, as far as an open looks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from write_side.contract.block.block import Undecodable
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
 from write_side.contract.log.log_file_folder import segment_offsets, segment_path, sync_folder, write_durably
-from write_side.contract.log.log_file_frames import find_segment_end, is_good, read_run
+from write_side.contract.log.log_file_frames import SegmentDamaged, SegmentEnd, find_segment_end, is_good, read_run
 
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 """Bounds what is walked when a log is opened (0.1 s), and what is copied or lost with one file."""
@@ -58,7 +58,7 @@ class PartitionFiles:
         append that failed, beside readers: `end` moves over that frame only once it is synced.
         """
         self._open_last(os.O_RDWR)
-        found = find_segment_end(self._path, self._descriptor, os.fstat(self._descriptor).st_size)
+        found = self._segment_end(self.firsts[-1], self._descriptor, os.fstat(self._descriptor).st_size)
         end = self.firsts[-1] + found.end
         if end < self.end:
             raise LogDamaged(
@@ -104,7 +104,7 @@ class PartitionFiles:
         self._open_last(os.O_RDONLY)
         size = os.fstat(self._descriptor).st_size
         self._sync(self._descriptor)
-        self.end = self.firsts[-1] + find_segment_end(self._path, self._descriptor, size).end
+        self.end = self.firsts[-1] + self._segment_end(self.firsts[-1], self._descriptor, size).end
 
     def follow(self) -> None:
         """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above."""
@@ -141,11 +141,22 @@ class PartitionFiles:
         sizes = [segment_path(self.folder, first).stat().st_size for first in self.firsts]
         ends = [first + size for first, size in zip(self.firsts, sizes, strict=True)]
         if [0, *ends[:-1]] != self.firsts:
+            whole = next(
+                at for at, (end, first) in enumerate(zip([0, *ends], [*self.firsts, -1], strict=True)) if end != first
+            )
+            self.firsts, self.end = self.firsts[:whole] or [0], self.end or ([0, *ends])[whole]
             raise LogDamaged(
                 f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
                 "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
             )
         self._descriptor = os.open(self._path, flags)
+
+    def _segment_end(self, first: int, descriptor: int, size: int) -> SegmentEnd:
+        try:
+            return find_segment_end(segment_path(self.folder, first), descriptor, size)
+        except SegmentDamaged as damage:
+            self.end = self.end or first + damage.good_to
+            raise
 
     def _begin_segment(self) -> None:
         path = segment_path(self.folder, self.end)
@@ -179,8 +190,9 @@ class PartitionFiles:
         path = segment_path(self.folder, first)
         descriptor = os.open(path, os.O_RDWR)
         try:
-            found = find_segment_end(path, descriptor, os.fstat(descriptor).st_size)
+            found = self._segment_end(first, descriptor, os.fstat(descriptor).st_size)
             if found.torn or found.last is None:
+                self.end = self.end or first + found.end
                 raise LogDamaged(
                     f"{path}, byte {found.end}: a block is damaged, and the next segment was begun. A crash cannot do that. "
                     "Nothing was changed. Restore the file from a backup or a copy, run `fanfold verify`, "
