@@ -42,12 +42,13 @@ class Opened(NamedTuple):
 
 
 class SystemPart(NamedTuple):
-    """The system accounts of one partition, at its position; 0 where it has none yet."""
+    """The system accounts of one partition, at its position; 0 where it has none yet. stale_since: see `AccountState`."""
 
     partition: int
     position: str
     world: int
     transit: int
+    stale_since: str | None = None
 
 
 class SystemState(NamedTuple):
@@ -134,7 +135,7 @@ def outcome_of(document: Mapping[str, Any]) -> Moved | Pending:
 def system_of(document: Mapping[str, Any]) -> SystemState:
     told = read(System, document)
     parts = tuple(
-        SystemPart(each.partition, each.position or "", _posted(each.world), _posted(each.transit))
+        SystemPart(each.partition, each.position or "", _posted(each.world), _posted(each.transit), each.stale_since)
         for each in told.partitions
     )
     known = any(each.world is not None or each.transit is not None for each in told.partitions)

@@ -27,6 +27,8 @@ class WalletStub:
         self.boot = "first"
         self.mute = False
         self.available = True
+        self.stale = False
+        """Whether the log is damaged behind what is told."""
         self.unread: list[dict[str, Any]] = []
         """What the read side's `/readyz` says of partitions that cannot be read."""
         self.unreadable: dict[str, str] = {}
@@ -119,7 +121,7 @@ class WalletStub:
                 return 200, {
                     "positions": position if self.sequence >= 0 else "",
                     "accounts": [None if row is None else row.document(position) for row in found],
-                } | ({"undecided": undecided} if undecided else {})
+                } | ({"undecided": undecided} if undecided else {}) | ({"stale": [0]} if self.stale else {})
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
             case "GET", _ if path.startswith("/v1/transfers/"):

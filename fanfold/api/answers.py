@@ -57,6 +57,7 @@ AssetName = Annotated[
 ]
 Id = Annotated[str, _told(grammar.UUID, "The id of the command: its UUID.")]
 Flag = Annotated[str, _one_of("debit_frozen", "credit_frozen", "closed", means="Something that an account may not do.")]
+_STALE: Final = _as("Only while the log of its partition is damaged: the time of the last block that could be read.")
 Flags = Annotated[tuple[Flag, ...], _as("What the account may not do.")]
 Action = Annotated[
     str, _one_of("try", "confirm", "cancel", means="What the home of the transfer asks the partition of the step.")
@@ -103,7 +104,8 @@ _UNDER_WAY: Final = {
 class AccountState:
     """An account at one version. `available` is posted - held - floor, None (null) when there is no floor.
 
-    flags: what it may not do; left out in answers to commands that do not change them.
+    flags: what it may not do; left out in answers to commands that do not change them. stale_since: only while the log of its
+    partition is damaged: the time of the last block that could be read; what came later is not in this answer.
     """
 
     account: AccountName
@@ -116,6 +118,7 @@ class AccountState:
     position: PositionText
     at: Moment
     flags: Optionally[Flags] = None
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
 
     __pydantic_config__ = _shown(_STATE | {"flags": []})
 
@@ -359,12 +362,16 @@ class SystemAccount:
 
 @dataclass(frozen=True)
 class SystemPartition:
-    """The system accounts of one partition, at its position; null where it has none yet."""
+    """The system accounts of one partition, at its position; null where it has none yet.
+
+    stale_since: only while its log is damaged: the time of the last block that could be read.
+    """
 
     partition: Partition
     position: Annotated[str | None, _as("What this partition was read at; null before its first block.")]
     world: Annotated[SystemAccount | None, _as("`@world` of the partition.")]
     transit: Annotated[SystemAccount | None, _as("`@transit` of the partition.")]
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
 
     __pydantic_config__ = _OPEN
 
@@ -408,12 +415,14 @@ class FailedPartition:
 class Balances:
     """Many balances, in the order asked for; null for an account that does not exist as of its partition's position.
 
-    undecided: places of accounts that are null while the view is behind the log.
+    undecided: places of accounts that are null while the view is behind the log. stale: partitions whose log is damaged behind
+    the position.
     """
 
     positions: Positions
     accounts: Annotated[tuple[AccountState | None, ...], _as("One for each asked for, in that order.")]
     undecided: Annotated[tuple[Count, ...], _as("Places of accounts that nobody can tell yet.")] = ()
+    stale: Annotated[tuple[Partition, ...], _as("Partitions whose log is damaged behind the position.")] = ()
     failed: Annotated[tuple[FailedPartition, ...], _as("Partitions that were not read.")] = ()
 
     __pydantic_config__ = _shown({"positions": "0:17", "accounts": [_STATE, None]})

@@ -114,7 +114,14 @@ async def _balances(
         elif isinstance(answer, NotAnswered):
             failed.append(f"{account}: not answered ({_code(answer)}). {answer}")
     found = [answer for _, answer in answers if isinstance(answer, AccountState)]
-    return found, failed, NOT_ANSWERED if unanswered else REFUSED
+    stale = [f"{each.account}: {_stale(each.stale_since)}" for each in found if each.stale_since is not None]
+    return found, failed + stale, NOT_ANSWERED if unanswered or stale else REFUSED
+
+
+def _stale(since: str) -> str:
+    return (
+        f"old, of {since} or before: the log of its partition is damaged behind that, and what came later is not in it"
+    )
 
 
 def _sentence(no: Refusal) -> str:
@@ -161,6 +168,12 @@ def system(
                 f"{each.state.asset}: no account has it{where}. Assets are written as they were opened, such as USD/2."
             )
     unanswered = [f"{each.state.asset}: {sentence}" for each in found for sentence in sentences_of(each.unanswered)]
+    unanswered += [
+        f"{each.state.asset}: partition {part.partition} is {_stale(part.stale_since)}"
+        for each in found
+        for part in each.state.partitions
+        if part.stale_since is not None
+    ]
     refused = [f"{asset}: {_sentence(no)}" for asset, no in zip(assets, told, strict=True) if isinstance(no, Refusal)]
     if unanswered or refused:
         fail("\n".join(unanswered + refused), NOT_ANSWERED if unanswered else REFUSED)

@@ -131,8 +131,7 @@ async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
 
 def _told(verdict: Verdict, from_snapshot: bool) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
-    problems = (verdict.problem, *(found.problem for found in verdict.partitions))
-    lines += [problem for problem in problems if problem is not None]
+    lines += verdict.problems
     lines += [
         f"partition {found.partition} was begun at the snapshot of {found.begun_after}: blocks up to it were not read"
         if found.begun_after is not None

@@ -71,6 +71,7 @@ class _Answer(msgspec.Struct):
     positions: str
     accounts: list[_Account | None]
     undecided: list[int] = []
+    stale: list[int] = []
 
 
 class _Problem(msgspec.Struct):
@@ -106,6 +107,9 @@ class ReadSideBalances:
             reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
         except (msgspec.MsgspecError, Malformed, IndexError) as error:
             raise BalancesUnavailable("the read side's answer has another shape") from error
+        if partition in answer.stale:
+            # Later versions may have been shown, and a lower one would be taken for another history. A stream is what is so now.
+            raise BalancesUnavailable("its log is damaged, and what is before that is old", "partition_unavailable")
         found = (document for document in answer.accounts if document is not None)
         items = {
             each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)

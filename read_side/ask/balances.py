@@ -48,6 +48,11 @@ class Projected(Protocol):
     shown: Shown
     stopped: str | None
 
+    @property
+    def stale_since_us(self) -> int | None:
+        """The time of its last good block, UTC microseconds, where its log is damaged behind that; None while it is followed."""
+        ...
+
     def refusal(self) -> Unanswerable | None:
         """Why nothing of this partition is answered now; None while it is."""
         ...
@@ -165,6 +170,11 @@ class BalanceReader:
                     raise
         return found
 
+    def stale_since_us(self, partition: int) -> int | None:
+        """Since when answers of this partition lack what came later, as its log is damaged there; None while it is followed."""
+        projected = self._here(partition)
+        return None if projected is None else projected.stale_since_us
+
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what
         is not known by then is left out."""
@@ -223,7 +233,7 @@ class BalanceReader:
             if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
-                if not here and projected is not None and (reason := projected.held_up()):
+                if (stopped or not here) and projected is not None and (reason := projected.held_up()):
                     raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from read_side.ask.balances import Found
@@ -11,10 +12,13 @@ from write_side.contract.tell.answers import format_time
 from write_side.contract.words.position import format_positions
 
 
-def system_document(asset: str, partitions: Sequence[Found]) -> dict[str, Any]:
+def system_document(
+    asset: str, partitions: Sequence[Found], stale: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+) -> dict[str, Any]:
     """`world` is minus what all client accounts and `transit` hold together; `transit` is what is in flight.
 
-    Each partition is read from one moment of its own, named by its position; the sums are of those moments.
+    Each partition is read from one moment of its own, named by its position; the sums are of those moments. stale: what is told
+    besides of those whose log is damaged.
     """
     return {
         "asset": asset,
@@ -29,6 +33,7 @@ def system_document(asset: str, partitions: Sequence[Found]) -> dict[str, Any]:
                 "position": found.position,
                 "world": _account(found.rows[0]),
                 "transit": _account(found.rows[1]),
+                **stale.get(found.partition, {}),
             }
             for found in partitions
         ],

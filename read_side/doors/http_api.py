@@ -33,7 +33,7 @@ from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
 from write_side.contract.tell.answers import format_time
-from write_side.contract.words.atoms import parse_account, parse_transfer_id
+from write_side.contract.words.atoms import parse_account, parse_transfer_id, partition_of
 from write_side.contract.words.position import TOKEN_BYTES_MAX
 
 BALANCES_BYTES_MAX: Final = 1024 * 1024
@@ -94,7 +94,9 @@ class _Edge:
             row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)
-        return json_response(200, row.document(position))
+        return json_response(
+            200, row.document(position) | self._stale(partition_of(account, self._doors.balances.partitions))
+        )
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
@@ -120,7 +122,13 @@ class _Edge:
         asked = _query(questions.OfSystem, scope)
         partitions = self._some(asked.partitions)
         found = await self._doors.balances.system(asked.asset, wanted(asked), partitions)
-        return json_response(200, system_document(asked.asset, found))
+        stale = {each.partition: self._stale(each.partition) for each in found}
+        return json_response(200, system_document(asked.asset, found, stale))
+
+    def _stale(self, partition: int) -> dict[str, str]:
+        """What is added to an answer that lacks what came after a damaged place of the log."""
+        since_us = self._doors.balances.stale_since_us(partition)
+        return {} if since_us is None else {"stale_since": format_time(since_us)}
 
     def _some(self, text: str | None) -> list[int] | None:
         return None if text is None else parse_partitions(text, self._doors.balances.partitions)
@@ -138,6 +146,10 @@ class _Edge:
             answer["undecided"] = found.undecided
         if failed:
             answer["failed"] = failed
+        balances = self._doors.balances
+        partitions = {partition_of(account, balances.partitions) for account in asked.accounts}
+        if stale := sorted(p for p in partitions if balances.stale_since_us(p) is not None):
+            answer["stale"] = stale
         return json_response(200, answer)
 
     async def ready(self) -> Response:

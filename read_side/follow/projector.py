@@ -29,7 +29,7 @@ from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, Vi
 from read_side.follow.watermark import Shown
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import START, Log, LogFailed
+from write_side.contract.log.log import START, Log, LogDamaged, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
 from write_side.contract.state.fold import CheckFailed
@@ -41,6 +41,9 @@ WAITS: Final = Waits(0.25, 0.25)
 """Between tries while store or log do not answer: soon enough to be unnoticed, no load when they are away."""
 AHEAD_BEATS_MAX: Final = 30
 """A view may be ahead of us while a rebuild has read further; after this many seconds it is the view of another log."""
+
+DAMAGE: Final = (ChainBroken, CheckFailed, LogDamaged)
+"""What a person has to mend: reading it again finds the same."""
 
 _log = structlog.get_logger(__name__)
 
@@ -160,6 +163,12 @@ class Projector:
         reason = self.log_away or self.unavailable
         return Starting(self.partition) if reason is None else PartitionUnavailable(self.partition, reason=reason)
 
+    @property
+    def stale_since_us(self) -> int | None:
+        """The time of the last good block, where the log is damaged behind it: what came later is in no answer. None while it is
+        followed."""
+        return None if self.stopped is None else self.fold.state.chained.created_at_us
+
     def held_up(self) -> str | None:
         """Why the partition goes no further, for good or for now; None while it does."""
         return self.ended or self.stopped or self.log_away or self.unavailable
@@ -235,12 +244,19 @@ class Projector:
         if self.stopped is None:
             try:
                 await (fold or self._fold_on)()
-            except (ChainBroken, CheckFailed) as failure:
+            except DAMAGE as failure:
                 await self._stop(failure)
 
     async def _follow(self) -> None:
         if self.stopped is not None:
             return
+        try:
+            await self._follow_tail()
+        except LogDamaged as damage:
+            async with self._writing:
+                await self._stop(damage)
+
+    async def _follow_tail(self) -> None:
         async with aclosing(self._log.tail(self.partition, self.fold.folded.offset)) as runs:
             async for records in runs:
                 while records:
@@ -303,10 +319,15 @@ class Projector:
         else:
             self._silence.told(self._timer.wall_us())
 
-    async def _stop(self, failure: Failure) -> None:
+    async def _stop(self, failure: Failure | LogDamaged) -> None:
         """This partition goes no further. A failed check leaves the state unusable, so what is good is folded again."""
-        self.stopped = str(failure)
-        _log.error("partition stopped", partition=self.partition, sequence=failure.sequence, reason=str(failure))
+        sequence, reason = self.fold.folded.sequence + 1, str(failure)
+        if isinstance(failure, LogDamaged):  # it knows files, and not blocks
+            reason = f"partition {self.partition} stops before block {sequence}: {reason}"
+        else:
+            sequence = failure.sequence
+        self.stopped = reason
+        _log.error("partition stopped", partition=self.partition, sequence=sequence, reason=reason)
         if isinstance(failure, CheckFailed):
             self.fold = self.owner.fold = await self._fold_before(failure.sequence)
 

@@ -50,7 +50,8 @@ class PartitionVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """All partitions. `good` is the verdict; `problem` is what kept the log from being read at all."""
+    """All partitions. `good` is the verdict; `problem` is what kept the log from being read at all. In the document it is the
+    first of all problems; how far each partition is good, its `position` says."""
 
     partitions: list[PartitionVerdict]
     problem: str | None = None
@@ -67,12 +68,22 @@ class Verdict:
         unread = self.problem is None and all(found.unread for found in self.partitions if found.problem is not None)
         return "unread" if unread else "broken"
 
+    @property
+    def problems(self) -> list[str]:
+        """One sentence or more each."""
+        found = [] if self.problem is None else [self.problem]
+        for each in self.partitions:
+            if each.problem is not None:
+                good = "nothing of it is good" if each.position is None else f"good up to {each.position}"
+                found.append(f"partition {each.partition}, {good}: {each.problem}")
+        return found
+
     def document(self) -> dict[str, Any]:
         """For `--json`. `digest` is BLAKE3 over the partitions' digests in order."""
         digest = blake3("".join(found.digest for found in self.partitions).encode()).hexdigest()
         return {
             "verdict": self.word,
-            "problem": self.problem,
+            "problem": next(iter(self.problems), None),
             "partitions": len(self.partitions),
             "blocks": sum(found.blocks for found in self.partitions),
             "outcomes": sum(found.outcomes for found in self.partitions),

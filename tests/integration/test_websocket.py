@@ -306,6 +306,24 @@ async def test_a_subscribe_serves_the_partitions_that_can_be_read_and_the_others
         assert not hub.subscribes.not_read
 
 
+async def test_what_is_old_because_the_log_is_damaged_is_named_and_never_told_as_a_lower_version(
+    wallet: WalletStub,
+) -> None:
+    wallet.stale = True
+    async with (
+        serving(wallet, wallet.feed, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        connect(served.stream_url) as client,
+    ):
+        ack = await subscribe(client, alice=5)
+        assert ack["accounts"] == [{"account": "alice", "sub": 1, "version": None, "code": "partition_unavailable"}]
+        wallet.stale = False
+        wallet.rows["alice"] = wallet.rows["alice"]._replace(version=6)
+        assert (await receive(client))["accounts"] == [{"account": "alice", "sub": 1, "version": 6}]
+        await wallet.heartbeat()
+        [row] = (await receive(client))["items"]
+        assert (row["sub"], row["v"]) == (1, 6)
+
+
 async def test_accounts_that_nobody_projects_are_named_and_who_left_is_waited_for_no_longer(wallet: WalletStub) -> None:
     wallet.unreadable = {"alice": "partition_elsewhere"}
     async with serving(wallet, wallet.feed, cut_wait_ms=0) as served:

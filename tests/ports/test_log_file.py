@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -38,6 +38,16 @@ async def write(data: Path, *blocks: bytes, segment_bytes: int = 1 << 20) -> lis
 
 async def contents(log: FileLog, after: int = START) -> list[bytes]:
     return [bytes(record.data) async for run in log.read(0, after) for record in run]
+
+
+async def until_damage(runs: AsyncIterator[Sequence[Record]]) -> tuple[list[bytes], LogDamaged | None]:
+    found: list[bytes] = []
+    try:
+        async for run in runs:
+            found += [bytes(record.data) for record in run]
+    except LogDamaged as damage:
+        return found, damage
+    return found, None
 
 
 async def reopened(data: Path, *, read_only: bool = False) -> list[bytes]:
@@ -108,6 +118,43 @@ async def test_a_flipped_byte_anywhere_before_the_last_frame_stops_and_changes_n
                 await reopened(tmp_path, read_only=read_only)
         assert segment(tmp_path).read_bytes() == damaged
         assert not list(partition_folder(tmp_path, 0).glob("*.torn"))
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+@pytest.mark.parametrize("segment_bytes", [1, 1 << 20])
+async def test_what_lies_before_damage_is_read_and_then_the_damage_is_told(
+    tmp_path: Path, read_only: bool, segment_bytes: int
+) -> None:
+    log = await FileLog.open(tmp_path, 2, segment_bytes=segment_bytes)
+    offsets = [await log.append(0, block(sequence)) for sequence in range(5)]
+    await log.close()
+    first = offsets[3] if segment_bytes == 1 else 0
+    with segment(tmp_path, first).open("r+b") as file:
+        file.seek(offsets[3] - first)
+        file.write(b"?")
+    log = await (FileLog.open_read_only(tmp_path, poll_ms=1) if read_only else FileLog.open(tmp_path))
+    for read in (log.read, log.tail):
+        found, damage = await until_damage(read(0, START))
+        assert damage is not None
+        assert found == [block(sequence) for sequence in range(3)]
+    assert bytes(await log.fetch(0, offsets[2])) == block(2)
+    if not read_only:
+        assert (0 in log.failures) is (segment_bytes != 1)
+    await log.close()
+
+
+async def test_what_lies_before_a_missing_segment_is_read(tmp_path: Path) -> None:
+    log = await FileLog.open(tmp_path, 2, segment_bytes=1)
+    offsets = [await log.append(0, block(sequence)) for sequence in range(4)]
+    await log.close()
+    segment(tmp_path, offsets[2]).unlink()
+    log = await FileLog.open(tmp_path)
+    found, damage = await until_damage(log.read(0))
+    assert "without a gap" in str(damage)
+    assert found == [block(0), block(1)]
+    with pytest.raises(LogDamaged):
+        await contents(log, offsets[3])
+    await log.close()
 
 
 async def test_two_damaged_frames_at_the_end_are_not_a_torn_tail(tmp_path: Path) -> None:

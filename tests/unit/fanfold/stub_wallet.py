@@ -69,6 +69,8 @@ class StubWallet:
         """Partitions, of two, that do not tell what is under way, nor their system accounts."""
         self.unreadable: dict[str, str] = {}
         """Accounts that cannot be read, and the code that says why."""
+        self.stale: set[str] = set()
+        """Accounts whose partition's log is damaged."""
         self.fail_code = "overloaded"
         self.fail_reason: str | None = None
         self.lose_next = 0
@@ -256,7 +258,7 @@ class StubWallet:
             return JSONResponse(problem_document(self.unreadable[account], reason="it is damaged"), 503)
         if account not in self._book.terms:
             return JSONResponse(problem_document("account_not_found", position=f"0:{self.block}"), 404)
-        return JSONResponse(self.state(account))
+        return JSONResponse(self.state(account) | ({"stale_since": AT} if account in self.stale else {}))
 
     async def read_system(self, request: Request) -> Response:
         asset = request.query_params["asset"]

@@ -42,6 +42,13 @@ def test_balance_shows_the_accounts_that_can_be_read_and_names_the_others(wallet
     assert run("balance", "alice", "nobody", code=1).stdout
 
 
+def test_a_balance_from_before_a_damaged_place_is_shown_as_old(wallet: StubWallet) -> None:
+    wallet.stale = {"bob"}
+    told = run("balance", "alice", "bob", "--json", code=2)
+    assert [json.loads(line).get("stale_since") for line in told.stdout.splitlines()] == [None, AT]
+    assert f"bob: old, of {AT} or before" in told.stderr
+
+
 def test_balance_of_what_nobody_can_read_names_every_account(wallet: StubWallet) -> None:
     wallet.unreadable = {"alice": "partition_elsewhere", "bob": "partition_unavailable"}
     told = run("balance", "alice", "bob", code=2)

@@ -9,6 +9,7 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 - Atomicity: a record is there whole or not at all.
 - Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer
   that lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
+- Damage: what lies before it is read as ever, and then LogDamaged is raised: whoever reads knows how far it was good.
 - Failure: after an `append` raised, it is unknown whether the record is there, and that partition refuses every further
   append (fail-stop); the others go on. Its owner must end; the next one calls `resume`, and reads what won.
 """
@@ -65,8 +66,8 @@ class Log(Protocol):
         """Records with offset > after, up to the end as it was when iteration began, in non-empty runs (some MB each).
 
         `after` is START or an offset that was yielded once. Raises LogFailed when the log ends before it (it lost what the
-        reader has already folded), or when it is closed before the end was reached. A reader that stops early closes the
-        iterator (`contextlib.aclosing`), or descriptors and connections live until it is collected.
+        reader has already folded), or when it is closed before the end was reached; LogDamaged where it is damaged. A reader
+        that stops early closes the iterator (`contextlib.aclosing`), or descriptors and connections live until it is collected.
         """
         ...
 

@@ -91,6 +91,8 @@ class FileLog:
                         PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
                     )
                 failures = _open_each(opened, PartitionFiles.open_to_write)
+                if len(failures) == len(opened) and all(isinstance(each, LogDamaged) for each in failures.values()):
+                    raise failures[0]  # nothing is left to do before a person has mended one
             except BaseException:
                 _release(opened, lock)
                 raise
@@ -105,7 +107,8 @@ class FileLog:
     async def open_read_only(
         cls, data: Path, *, poll_ms: float = FOLLOW_POLL_MS, sync: Callable[[int], None] = os.fdatasync
     ) -> FileLog:
-        """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed.
+        """Open beside a writer (or without one), taking no lock and changing nothing. Raises LogFailed, but not for damage: what
+        lies before it can be read, and `read` says where it is.
 
         What of it cannot be opened now is opened when it is read; until then a read of it raises.
         """
@@ -157,16 +160,17 @@ class FileLog:
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         files, at = await self._begin(partition, after)
-        async with aclosing(self._runs(files, at, files.end)) as runs:
+        async with aclosing(self._runs(partition, at, files.end)) as runs:
             async for run in runs:
                 yield run
+        self._raise_damage(partition)
 
     async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         files, at = await self._begin(partition, after)
         while True:
             grown, end = self._grown[partition], files.end
             if at < end:
-                async with aclosing(self._runs(files, at, end)) as runs:
+                async with aclosing(self._runs(partition, at, end)) as runs:
                     async for run in runs:
                         yield run
                         if self._closed.is_set():
@@ -174,6 +178,8 @@ class FileLog:
                 at = end
             elif self._closed.is_set():
                 return
+            elif isinstance(self._failures.get(partition), LogDamaged):
+                self._raise_damage(partition)
             elif not self._follows:
                 await grown.wait()
             else:
@@ -285,9 +291,13 @@ class FileLog:
     async def _follow(self, partition: int) -> None:
         """In a read-only log, look how far the writer is."""
         files, thread = self._partitions[partition]
-        if self._follows:
+        if not self._follows or isinstance(self._failures.get(partition), LogDamaged):
+            return
+        try:
             await self._loop.run_in_executor(thread, _told, files.folder, files.follow)
             self._failures.pop(partition, None)
+        except LogDamaged as damage:
+            self._failures[partition] = damage  # behind what is good, which is read first
 
     def _opened(self, partition: int) -> PartitionFiles:
         """The files, once they could be opened. Raises why they could not."""
@@ -300,16 +310,29 @@ class FileLog:
         """The files, and the offset behind the record at `after`."""
         if self._closed.is_set():
             raise LogFailed("The log is closed. Nothing was read.")
-        if isinstance(failure := self._failures.get(partition), LogDamaged):
-            raise failure
         await self._follow(partition)
         files = self._opened(partition)
         if after < 0:
             return files, files.firsts[0]
+        if after >= files.end:
+            self._raise_damage(partition)
         return files, after + len(await self.fetch(partition, after))
 
-    async def _runs(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
-        """Every frame in [at, end), segment by segment."""
+    def _raise_damage(self, partition: int) -> None:
+        if isinstance(damage := self._failures.get(partition), LogDamaged):
+            raise damage
+
+    async def _runs(self, partition: int, at: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
+        """Every frame in [at, end), segment by segment. Raises LogDamaged, with what the open has found where that is it."""
+        try:
+            async with aclosing(self._frames(self._partitions[partition].files, at, end)) as runs:
+                async for run in runs:
+                    yield run
+        except LogDamaged:
+            self._raise_damage(partition)
+            raise
+
+    async def _frames(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         is_first = True
         while at < end:
             first = files.segment_of(at)
@@ -346,7 +369,9 @@ class FileLog:
         except Undecodable:
             run = ()
         if not run:
-            raise LogFailed(f"{files.folder}: no block begins at offset {at}, where one was acknowledged. {_NOT_THERE}")
+            raise LogDamaged(
+                f"{files.folder}: no block begins at offset {at}, where one was acknowledged. {_NOT_THERE}"
+            )
         return run
 
 
@@ -377,10 +402,7 @@ def _told(folder: Path, work: Callable[[], T], then: str = "A service that runs 
 
 
 def _open_each(files: Sequence[PartitionFiles], how: Callable[[PartitionFiles], None]) -> dict[int, LogFailed]:
-    """Open all; returns why some could not be opened, which is nobody else's trouble.
-
-    Raises LogDamaged when all are damaged: nothing is left to do before a person has mended one.
-    """
+    """Open all; returns why some could not be opened, which is nobody else's trouble."""
     failures: dict[int, LogFailed] = {}
     for number, each in enumerate(files):
         try:
@@ -389,8 +411,6 @@ def _open_each(files: Sequence[PartitionFiles], how: Callable[[PartitionFiles], 
             failures[number] = failure
             if not isinstance(failure, LogDamaged):
                 _log.error("partition %d cannot be opened: %s", number, failure)
-    if len(failures) == len(files) and all(isinstance(failure, LogDamaged) for failure in failures.values()):
-        raise failures[0]
     return failures
 
 

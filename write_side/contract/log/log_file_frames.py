@@ -23,6 +23,14 @@ HASHED_AT_OPEN_BYTES: Final = 64 * 1024 * 1024
 further back was good when it was acknowledged, and whoever reads it checks its hash."""
 
 
+class SegmentDamaged(LogDamaged):
+    """good_to: the byte of the segment before which all is good."""
+
+    def __init__(self, message: str, good_to: int) -> None:
+        super().__init__(message)
+        self.good_to = good_to
+
+
 class SegmentEnd(NamedTuple):
     """Where the good frames of a segment end: `last` is where the last of them begins (None: there is none), `torn` the bytes
     behind `end`. All count from the start of the file."""
@@ -100,10 +108,11 @@ def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> Non
     data = memoryview(_pread_whole(descriptor, size - bad, bad))
     behind = _frame_behind(data)
     if behind is not None:
-        raise LogDamaged(
+        raise SegmentDamaged(
             f"{path}, byte {bad}: a block is damaged, and another one begins behind it at byte {bad + behind}. A crash cannot do "
             "that, so blocks that were acknowledged are damaged: money may be missing if they were left out. Nothing was "
-            "changed. Restore this file from a backup or a copy, run `fanfold verify`, then start again."
+            "changed. Restore this file from a backup or a copy, run `fanfold verify`, then start again.",
+            bad,
         )
 
 

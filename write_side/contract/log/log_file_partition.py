@@ -1,7 +1,7 @@
 """One partition's segments: open, append, follow. All of it blocks, so it runs in the partition's own thread.
 
 `end` is the durable end: frames before it are whole and synced. It only grows, and only here, so other threads may read it and
-whatever lies before it without a lock.
+whatever lies before it without a lock. Of a partition that is damaged it is where the damage begins, as far as an open looks.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from write_side.contract.log.log_file_folder import (
     sync_folder,
     write_durably,
 )
-from write_side.contract.log.log_file_frames import find_segment_end, is_good, read_run
+from write_side.contract.log.log_file_frames import SegmentDamaged, SegmentEnd, find_segment_end, is_good, read_run
 
 SEGMENT_BYTES: Final = 256 * 1024 * 1024
 """Bounds what is walked when a log is opened (0.1 s), and what is copied or lost with one file."""
@@ -65,8 +65,18 @@ class PartitionFiles:
         dropped the pages) looks the same as a durable one, and is about to be answered from. Called a second time after an
         append that failed, or after an opening that failed, beside readers: `end` moves over that frame only once it is synced.
         """
-        try:
+        with self._looked_for():
             self.end = self._end_to_write()
+
+    @contextmanager
+    def _looked_for(self) -> Iterator[None]:
+        """The end. Where that fails nothing stays open; of what is damaged the end is where the damage begins."""
+        try:
+            yield
+        except LogDamaged:
+            self.known = True
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
@@ -74,7 +84,7 @@ class PartitionFiles:
 
     def _end_to_write(self) -> int:
         self._open_last(os.O_RDWR)
-        found = find_segment_end(self._path, self._descriptor, os.fstat(self._descriptor).st_size)
+        found = self._segment_end(self.firsts[-1], self._descriptor, os.fstat(self._descriptor).st_size)
         end = self.firsts[-1] + found.end
         if end < self.end:
             raise LogDamaged(
@@ -117,15 +127,11 @@ class PartitionFiles:
 
     def open_to_follow(self) -> None:
         """Find the end beside a live writer, or without one; nothing is changed. Raises LogFailed, OSError."""
-        try:
+        with self._looked_for():
             self._open_last(os.O_RDONLY)
             size = os.fstat(self._descriptor).st_size
             self._sync(self._descriptor)
-            self.end = self.firsts[-1] + find_segment_end(self._path, self._descriptor, size).end
-        except BaseException:
-            self.close()
-            raise
-        self.known = True
+            self.end = self.firsts[-1] + self._segment_end(self.firsts[-1], self._descriptor, size).end
 
     def follow(self) -> None:
         """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above.
@@ -174,12 +180,23 @@ class PartitionFiles:
         sizes = [segment_path(self.folder, first).stat().st_size for first in firsts]
         ends = [first + size for first, size in zip(firsts, sizes, strict=True)]
         if [0, *ends[:-1]] != firsts:
+            whole = next(
+                at for at, (end, first) in enumerate(zip([0, *ends], [*firsts, -1], strict=True)) if end != first
+            )
+            self.firsts, self.end = firsts[:whole] or [0], self.end or ([0, *ends])[whole]
             raise LogDamaged(
                 f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
                 "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
             )
         self._descriptor = os.open(segment_path(self.folder, firsts[-1]), flags)
         self.firsts = firsts
+
+    def _segment_end(self, first: int, descriptor: int, size: int) -> SegmentEnd:
+        try:
+            return find_segment_end(segment_path(self.folder, first), descriptor, size)
+        except SegmentDamaged as damage:
+            self.end = self.end or first + damage.good_to
+            raise
 
     def _begin_segment(self) -> None:
         path = segment_path(self.folder, self.end)
@@ -213,8 +230,9 @@ class PartitionFiles:
         path = segment_path(self.folder, first)
         descriptor = os.open(path, os.O_RDWR)
         try:
-            found = find_segment_end(path, descriptor, os.fstat(descriptor).st_size)
+            found = self._segment_end(first, descriptor, os.fstat(descriptor).st_size)
             if found.torn or found.last is None:
+                self.end = self.end or first + found.end
                 raise LogDamaged(
                     f"{path}, byte {found.end}: a block is damaged, and the next segment was begun. A crash cannot do that. "
                     "Nothing was changed. Restore the file from a backup or a copy, run `fanfold verify`, "

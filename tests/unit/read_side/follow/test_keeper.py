@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, Owner
+from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.follow.keeper import Keeper, Keepers
 from read_side.follow.log_watch import QUIET_BEATS, SILENT_BEATS
 from read_side.follow.projector import Projector
@@ -21,9 +23,10 @@ from tests.simulation import virtual_time
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.doors.test_http_api import ID_TIME_US, Side
-from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log import START, LogDamaged, LogFailed, Record
 from write_side.contract.log.log_end import LOOK_S_MAX, LogEnd
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import partition_of
 
 LIMIT_S = 20.0
@@ -36,6 +39,7 @@ class AwayLog(MemoryLog):
     def __init__(self, records: MemoryRecords) -> None:
         super().__init__(records)
         self.away: set[int] = set()
+        self.damaged_behind: set[int] = set()
         self.hangs = False
         self.returned = asyncio.Event()
 
@@ -43,6 +47,8 @@ class AwayLog(MemoryLog):
         await self._answer(partition)
         async for run in super().read(partition, after):
             yield run
+        if partition in self.damaged_behind:
+            raise LogDamaged("The file is damaged.")
 
     async def tail(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         await self._answer(partition)
@@ -188,6 +194,39 @@ async def test_a_partition_with_a_damaged_block_keeps_nothing_from_the_others(ke
         assert "stops before block 1" in ready.document["degraded"][0]
         reply = await kept.get(f"/v1/accounts/{NAMES[0]}?min_position=0:1&wait_ms=10000")
         assert (reply.status, reply.code) == (503, "partition_unavailable"), "waiting for it would never help"
+
+
+async def test_what_is_told_of_a_damaged_partition_says_since_when_it_is_old(kept: Kept) -> None:
+    await kept.log.append(0, b"damaged")
+    async with kept.running():
+        since = format_time(kept.projectors[0].fold.state.chained.created_at_us)
+        old = (await kept.get(f"/v1/accounts/{NAMES[0]}")).document
+        assert (old["posted"], old["stale_since"]) == ("10", since)
+        assert "stale_since" not in (await kept.get(f"/v1/accounts/{NAMES[1]}")).document
+        later = await kept.get(f"/v1/accounts/{NAMES[0]}?min_version=7&wait_ms=10000")
+        assert (later.status, later.code) == (503, "partition_unavailable"), "it may be in what is damaged"
+        system = (await kept.get("/v1/system?asset=USD/2")).document["partitions"]
+        assert ["stale_since" in part for part in system] == [True, False]
+        body = json.dumps({"accounts": NAMES}).encode()
+        assert (await ask(kept.app(), "POST", "/internal/balances", body)).document["stale"] == [0]
+
+
+async def test_a_log_that_is_damaged_by_its_own_word_is_served_up_to_there(kept: Kept) -> None:
+    """A file whose damage is found when it is opened: the good blocks, and then LogDamaged, whoever reads."""
+    kept.log.damaged_behind = {0}
+    async with kept.running():
+        assert [await kept.posted(p) for p in range(2)] == ["10", "10"]
+        assert kept.projectors[0].stopped is not None
+        assert kept.projectors[0].log_away is None
+        reading = {
+            sample.labels["partition"]: sample.value
+            for metric in ProjectorMetrics(kept.projectors, kept.timer.wall_us).collect()
+            for sample in metric.samples
+            if sample.name == "fanfold_projector_stopped"
+        }
+        assert reading == {"0": 1.0, "1": 0.0}
+        [degraded] = (await kept.get("/readyz")).document["degraded"]
+        assert degraded.startswith("partition 0 stops before block 1: ")
 
 
 async def test_a_stopped_partition_does_not_say_that_it_lives(kept: Kept) -> None:
