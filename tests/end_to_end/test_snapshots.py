@@ -38,7 +38,7 @@ async def test_starts_from_snapshots_lose_nothing_whenever_the_process_is_killed
         await load.settled(service.address)
         async with asyncio.timeout(60):  # whether a killed one had the time for a snapshot is chance
             while not _newest(snapshots):
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # noqa: ASYNC110 - nothing of this process knows of another one's files
         assert await service.interrupt() == 0
     # Damaged, and cut short, as no crash leaves them: the start says so and folds what it has to.
     for each in _newest(snapshots):
