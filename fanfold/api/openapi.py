@@ -58,7 +58,7 @@ ALWAYS: Final = {
     400: "The request is malformed. Nothing changed.",
     500: "Something failed that should not.",
     503: (
-        "Not taken, not known yet, or not said rather than something old: `starting` (the log is being folded), "
+        "Not taken, not known yet, or not said rather than something old: `starting` (code is compiled, the log is folded), "
         "`view_rebuilding`, `partition_elsewhere`, `partition_unavailable`, `overloaded`, `stopping`, `outcome_unknown`. What "
         "was done is in the log. Try again soon, a command with the same id."
     ),
