@@ -35,6 +35,7 @@ from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt
 from read_side.whole_log.verify import Verdict
 from read_side.whole_log.verify import verify as verify_log
+from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
@@ -104,6 +105,7 @@ class ReadSide:
         taken: SnapshotLimits | None = None,
     ) -> None:
         timer = SystemTimer()
+        compiling()  # listens from here on, so that a start can say that it compiles
         self._log = log
         self._view = view
         self._snapshots = snapshots

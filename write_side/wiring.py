@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from write_side.contract.block.chain import ChainBroken
+from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
@@ -172,6 +173,7 @@ class WriteSide:
         registry: CollectorRegistry,
         snapshots: Snapshots | None = None,
     ) -> None:
+        compiling()  # listens from here on, so that a start can say that it compiles
         self.log = log
         self._queue = queue
         limits = WriterLimits(

@@ -193,8 +193,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "starting": Problem(
         503,
-        "The log is being folded since the start",
-        "Nothing is said before it is folded, and what was done is in the log. /readyz tells how far it is. Try again soon.",
+        "The service is starting",
+        "The log is being folded; before that, on the first start of a version, code is compiled for a minute or more. Nothing "
+        "is said meanwhile, and what was done is in the log. /readyz tells how far it is. Try again soon.",
     ),
     "partition_elsewhere": Problem(
         503,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any, Final, NamedTuple
 
 import typer
@@ -24,7 +23,7 @@ from fanfold.cli.asking import (
     fail_refused,
     told_detail,
 )
-from fanfold.cli.moving import Units, sheet_of
+from fanfold.cli.moving import Units, document_of, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
 from fanfold.cli.partitions import told as sentences_of
@@ -84,7 +83,7 @@ def balance(
     """
     states, failed, code = ask(url, lambda client: _balances(client, accounts, min_position))
     if states:
-        lines = "\n".join(json.dumps(asdict(state)) for state in states)
+        lines = "\n".join(json.dumps(document_of(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
     if failed:
         fail("\n".join(failed), code)
@@ -225,7 +224,7 @@ def system_sheet_of(states: Sequence[SystemState], in_part: Sequence[bool] = ())
 def _system_document(told: _System) -> dict[str, Any]:
     """`unanswered`: the partitions whose sums are missing, only where there are any."""
     state = told.state
-    parts = [each._asdict() for each in state.partitions]
+    parts = [{name: value for name, value in each._asdict().items() if value is not None} for each in state.partitions]
     document = {name: value for name, value in state._asdict().items() if name != "known"} | {"partitions": parts}
     if told.unanswered:
         document["unanswered"] = [{"partition": number, "code": _code(failure)} for number, failure in told.unanswered]

@@ -236,5 +236,20 @@ def _asked_again(id: str | None) -> str:
     return f"The same command with --id {id} tells what became of it, and never runs twice."
 
 
+NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since")
+"""Of an account's members those that the service leaves out where it does not tell them: null would be told, and mean nothing.
+(`floor` and `available` are null of an account without a floor.)"""
+
+
+def document_of(state: AccountState) -> dict[str, Any]:
+    """An account for `--json`, as the service tells it."""
+    return {
+        name: value for name, value in asdict(state).items() if value is not None or name not in NOT_TOLD_IS_LEFT_OUT
+    }
+
+
 def _document(answer: Moved | Pending) -> dict[str, Any]:
-    return asdict(answer)
+    document = asdict(answer)
+    if isinstance(answer, Moved):
+        document["accounts"] = [document_of(state) for state in answer.accounts]
+    return document

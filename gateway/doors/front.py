@@ -67,7 +67,7 @@ class Front:
             await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])
-        elif scope["query_string"] and scope["path"] not in self._pages:
+        elif scope["query_string"] and not _takes_any_query(scope["path"]):
             # Whoever asks for something special must not get the usual and take it for that.
             await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))
         else:
@@ -174,6 +174,11 @@ def _documents() -> dict[str, bytes]:
         "/openapi.json": msgspec.json.encode(public_document()),
         "/asyncapi.json": msgspec.json.encode(stream_document()),
     }
+
+
+def _takes_any_query(path: str) -> bool:
+    """The console, which bookmarks and links of others lead to, and its files. What is read as a document takes none."""
+    return path == "/" or path.startswith("/console/")
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from read_side.contract.no_answer import Elsewhere, Starting, Unanswerable
 from read_side.follow.projector import Projector
+from write_side.contract.compiled.compiling import compiling
 from write_side.contract.words.position import Position
 
 STORE_SILENT_S: Final = 2.0
@@ -39,7 +40,8 @@ class Health:
     def not_ready(self) -> list[str]:
         """Why this process should not get requests; empty when it should."""
         reasons = ["the service is stopping"] if self.stopping else []
-        reasons += [f"partition {p.partition}: the log is being folded" for p in self._starting()]
+        what = compiling().why or "the log is being folded"
+        reasons += [f"partition {p.partition}: {what}" for p in self._starting()]
         unread = [reason for each in self._projectors if (reason := _unread(each, self._wall_us())) is not None]
         return reasons + unread if len(unread) == len(self._projectors) else reasons
 

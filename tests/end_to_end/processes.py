@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 READY_S = 120.0
-"""The very first start on a machine compiles for half a minute; later ones take two seconds."""
+"""The very first start on a machine compiles for a minute or more; later ones take two seconds."""
 EXIT_S = 30.0
 COMMAND = (sys.executable, "-m", "fanfold.cli.main")
 

@@ -17,6 +17,7 @@ from tests.end_to_end import processes
 from tests.gateway_server import serving
 from tests.servers import free_port, unique_name
 from tests.wallet_stub import WalletStub
+from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.codes import Flag
 
 pytestmark = pytest.mark.browser
@@ -241,6 +242,30 @@ async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_b
         wallet.available = True
         await shows(page, "alice", "$0.00")
         await expect(connection).to_have_attribute("data-state", "live")
+
+
+async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after_a_reload(chromium_path: str) -> None:
+    wallet = WalletStub()
+    here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
+    await wallet.open(here)
+    wallet.rows[there] = wallet.rows[here]._replace(account=there)
+    wallet.unreadable = {there: "partition_unavailable"}
+    async with (
+        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        await wallet.heartbeat()
+        await watch(page, here)
+        await watch(page, there)
+        for _ in range(2):
+            await shows(page, here, "$0.00")
+            await shows(page, there, "Cannot be read now")
+            await expect(page.locator("#connection")).to_have_attribute("data-state", "partly")
+            await page.reload()
+        await shows(page, here, "$0.00")
+        wallet.unreadable = {}
+        await shows(page, there, "$0.00")
+        await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
 
 async def test_a_page_that_was_left_and_is_shown_again_goes_on(page: Page, target: Target) -> None:

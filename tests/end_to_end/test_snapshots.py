@@ -37,8 +37,8 @@ async def test_starts_from_snapshots_lose_nothing_whenever_the_process_is_killed
     async with processes.running("up", environment=environment, errors=tmp_path / "errors.txt") as service:
         await load.settled(service.address)
         async with asyncio.timeout(60):  # whether a killed one had the time for a snapshot is chance
-            while not _newest(snapshots):
-                await asyncio.sleep(0.1)  # noqa: ASYNC110 - nothing of this process knows of another one's files
+            while not _newest(snapshots):  # noqa: ASYNC110 - nothing of this process knows of another one's files
+                await asyncio.sleep(0.1)
         assert await service.interrupt() == 0
     # Damaged, and cut short, as no crash leaves them: the start says so and folds what it has to.
     for each in _newest(snapshots):

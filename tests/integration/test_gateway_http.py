@@ -130,6 +130,9 @@ async def test_a_query_parameter_that_nobody_reads_is_refused(served: Served, pa
     refused = await ask(served, "GET", path + "?dry_run=true")
     assert (refused.status, refused.document["code"]) == (400, "parameter_malformed")
     assert (await ask(served, "GET", "/?from=a-bookmark")).status == 200
+    assert (await ask(served, "GET", "/docs?foo=1")).status == 400
+    assert (await ask(served, "GET", "/docs")).status == 200
+    assert (await ask(served, "GET", "/console/main.js?v=1")).status == 200
 
 
 async def test_a_side_that_is_gone_is_told_as_such_and_nothing_is_sent_twice(wallet: WalletStub) -> None:

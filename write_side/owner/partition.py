@@ -16,6 +16,7 @@ from typing import Final
 import structlog
 
 from write_side.contract.block.block import Block
+from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
@@ -85,7 +86,7 @@ class Partition:
         if self.standing is Standing.SERVING:
             return self.trouble
         if self.failure is None:
-            return "the log is being folded"
+            return compiling().why or "the log is being folded"
         return str(self.failure) or type(self.failure).__name__
 
     def position(self) -> int:

@@ -20,8 +20,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fanfold import client
+from fanfold.api.answers import AccountState
 from fanfold.api.retry import Waits
 from fanfold.cli.main import COMMANDS, app
+from fanfold.cli.moving import document_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 
 ROOT = Path(__file__).parents[3]
@@ -113,6 +115,18 @@ def test_transfer_still_under_way_ends_with_3(wallet: StubWallet) -> None:
         else:
             assert "under way (tcc, trying)" in told
             assert "The same command with --id" in told
+
+
+def test_what_is_not_told_of_an_account_is_left_out_and_not_null(wallet: StubWallet) -> None:
+    run("open", "alice", "USD/2", "--floor", "none")
+    read = json.loads(run("balance", "alice", "--json").stdout)
+    assert (read["flags"], read["floor"], "stale_since" in read) == ([], None, False)
+    told = AccountState("alice", "USD/2", 1, 0, None, None, 1, "0:1", "2026-01-01T00:00:00.000000Z")
+    assert "flags" not in document_of(told), "the service leaves them out where a command does not change them"
+    [frozen] = json.loads(run("freeze", "alice", "--debit", "--json").stdout)["accounts"]
+    assert frozen["flags"] == ["debit_frozen"]
+    [part] = json.loads(run("system", "USD/2", "--json").stdout)["partitions"]
+    assert "stale_since" not in part
 
 
 def test_flags_are_set_shown_and_cleared(wallet: StubWallet) -> None:

@@ -1,0 +1,75 @@
+"""One partition of a log on disk is damaged while nothing runs: the others are as they were, and commands name what is not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aiohttp
+
+from tests.end_to_end import load, processes
+from write_side.contract.words.atoms import partition_of
+
+PARTITIONS = 4
+HURT, WELL, OTHER = (
+    next(name for n in range(200) if partition_of(name := f"acc{n}", PARTITIONS) == partition)
+    for partition in (2, 1, 0)
+)
+
+
+async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -> None:
+    environment = load.folder_of(tmp_path / "data") | {
+        "FANFOLD_PARTITIONS": str(PARTITIONS),
+        "FANFOLD_SNAPSHOTS": "off",
+    }
+    errors = tmp_path / "errors.txt"
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        async with aiohttp.ClientSession() as session:
+            await load.open_accounts(session, service.address, [HURT, WELL, OTHER])
+            for number, account in enumerate([HURT, WELL, OTHER] * 4):
+                body = {"from": "@world", "to": account, "amount": "10", "asset": load.ASSET}
+                headers = {"Idempotency-Key": str(number)}
+                async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
+                    assert response.status == 201
+        assert await service.interrupt() == 0
+    [segment] = (tmp_path / "data" / "log" / "p00002").glob("*.segment")
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
+
+    code, out, _ = await processes.command("verify", "--json", environment=environment)
+    parts = json.loads(out)["by_partition"]
+    assert (code, [part["problem"] is None for part in parts]) == (1, [True, True, False, True])
+    assert parts[2]["blocks"] > 0, "verify says how far it was good"
+
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        told = environment | {"FANFOLD_URL": service.address}
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{service.address}/readyz") as response:
+                ready = await response.json()
+                assert ready["write_side"]["ids"]["window_seconds"] > 0
+            async with session.get(f"{service.address}/v1/accounts/{HURT}") as response:
+                assert (response.status, "stale_since" in await response.json()) == (200, True)
+            async with session.get(f"{service.address}/metrics") as response:
+                assert 'fanfold_projector_stopped{partition="2"} 1.0' in await response.text()
+            body = {"from": WELL, "to": HURT, "amount": "1", "asset": load.ASSET}
+            headers = {"Idempotency-Key": "to the damaged one"}
+            async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
+                refused = await response.json()
+                assert (response.status, refused["code"], refused["partition"]) == (503, "partition_stopped", 2)
+            async with session.get(f"{service.address}/v1/system?asset={load.ASSET}&partitions=1") as response:
+                assert (await response.json())["transit"] == "0", "nothing of it was begun"
+            async with session.ws_connect(f"{service.address}/v1/stream", protocols=["wallet.v1"]) as stream:
+                wanted = [{"account": account} for account in (HURT, WELL)]
+                await stream.send_json({"op": "subscribe", "id": 1, "accounts": wanted})
+                ack = await stream.receive_json(timeout=20)
+                assert [row.get("code") for row in ack["accounts"]] == ["partition_unavailable", None]
+                [item] = (await stream.receive_json(timeout=20))["items"]
+                assert (item["sub"], item["posted"]) == (2, "40")
+        code, out, said = await processes.command("balance", WELL, HURT, OTHER, "--json", environment=told)
+        assert [json.loads(line)["account"] for line in out.splitlines()] == [WELL, HURT, OTHER]
+        assert code == 2
+        assert f"{HURT}: old, of " in said
+        code, out, said = await processes.command("system", load.ASSET, environment=told)
+        assert (code, out != "") == (2, True)
+        assert "partition 2 is old" in said
