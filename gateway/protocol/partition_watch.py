@@ -196,8 +196,8 @@ class PartitionWatch:
         return found
 
     def stay(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
-        """A request that named these was refused; what was granted of them before goes on: nothing was read, nothing is due."""
-        self._await_feed([each for each in subscriptions if each.open and not each.unanswered], now_ms)
+        """A request that named these was not read; what was granted of them before goes on: nothing was read, nothing is due."""
+        self._await_feed([each for each in subscriptions if each.open and each.read and not each.unanswered], now_ms)
         self._release()
 
     def _await_feed(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:

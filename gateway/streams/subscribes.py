@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -160,13 +161,15 @@ class Subscribes:
     def _served_late(self, partition: PartitionWatch, read: Read, found: Found, shares: list[_NotRead]) -> None:
         versions = {name: item.version for name, item in found.items.items()}
         del self.not_read[partition.partition][: len(shares)]  # those that came meanwhile stand behind them
-        for subscription in read.subscriptions:
+        # A repair may have read some before, and they speak: what is newer than the feed would show them out of their cut.
+        silent = [subscription for subscription in read.subscriptions if not subscription.live]
+        for subscription in silent:
             subscription.found()
         for share in shares:
             self._tell_status(share.session)
             share.session.acknowledge_read(share.id, share.subscriptions, versions, found.undecided)
             self._wake_up(share.session)
-        partition.finish(read, found.items, found.reached, self._now_ms())
+        partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms())
 
 
 async def read_all(

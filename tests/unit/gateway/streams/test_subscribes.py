@@ -1,0 +1,46 @@
+"""Accounts that are served after their request was acknowledged."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from gateway.protocol.messages import item
+from gateway.protocol.partition_watch import PartitionWatch
+from gateway.protocol.session import Session, Watch
+from gateway.streams.balance_source import Found
+from gateway.streams.subscribes import Subscribes, _NotRead
+from read_side.contract.feed import FeedBatch
+from read_side.contract.rows import EMPTY_ROWS
+
+AT = "2026-01-01T00:00:00.000000Z"
+
+
+class Unreadable:
+    async def read(self, *_asked: object) -> Found:
+        raise NotImplementedError
+
+
+def test_a_late_read_of_what_a_repair_has_brought_to_speak_is_told_and_breaks_no_cut() -> None:
+    """The view is ahead of the feed: the account must not be shown at a later position than the others of its partition."""
+    session, partition = Session(10), PartitionWatch(0, {}, 1_000)
+    subscribes = Subscribes(
+        Unreadable(), lambda: 0, 1, asyncio.create_task, lambda _: None, lambda _: None, lambda _: None
+    )
+    partition.take(FeedBatch(0, 0, "a", -1, 5, EMPTY_ROWS))
+    watch = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a"}]}')
+    assert isinstance(watch, Watch)
+    partition.register(watch.subscriptions)
+    session.acknowledge(watch, {}, unread={"a": "upstream_unavailable"})
+    subscribes.not_read[0] = [share := _NotRead(session, 1, watch.subscriptions)]
+    partition.take(FeedBatch(0, 0, "b", 5, 6, EMPTY_ROWS))
+    repair = partition.begin_repair()
+    assert repair is not None
+    partition.finish(repair, {"a": item(3, "USD/2", "1", "0", "1", AT)}, 6, 0)
+    late = partition.register(watch.subscriptions)
+    found = Found({"a": item(4, "USD/2", "2", "0", "2", AT)}, 9)
+    subscribes._served_late(partition, late, found, [share])
+    frames = [json.loads(frame) for frame in session.outbox.take()[0]]
+    assert [frame["accounts"][0]["version"] for frame in frames if frame["op"] == "ack"] == [None, 4]
+    assert [row["v"] for frame in frames if frame["op"] == "balances" for row in frame["items"]] == [3]
+    assert subscribes.not_read == {0: []}
