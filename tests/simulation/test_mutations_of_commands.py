@@ -52,10 +52,10 @@ def send_what_stops_all_at_once(patch: Patch) -> None:
 
     in_order = write_side.intake.intake.Intake._in_order
 
-    def at_once(self: Intake, routed: Any, *arguments: Any) -> Any:
+    def at_once(self: Intake, routed: Any, until_s: float, runs: int) -> Any:
         if CommandBatch.of([line.command for line in routed]).weight() > limits.COMMANDS_BYTES_MAX:
-            return in_order(self, routed, *arguments)  # more than one block takes
-        return self._submit(routed, Mode.STOP, *arguments)
+            return in_order(self, routed, until_s, runs)  # more than one block takes
+        return self._submit(routed, Mode.STOP, until_s)
 
     patch.setattr(write_side.intake.intake.Intake, "_in_order", at_once)
 

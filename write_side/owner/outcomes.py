@@ -325,8 +325,11 @@ class Outcomes:
                 self._replay.offsets
             ):  # the first outcome is in a block behind the one being told: not yet noted
                 raise AssertionError("a repeated command names a block that is not accepted yet")
-            data = await fetch_block(self._log, self._partition, self._replay.offsets, sequence)
-            known = BlockAnswers(decode(data), self._replay.state)
+            replay = self._replay  # the next life of the partition may begin meanwhile, and know nothing yet
+            data = await fetch_block(self._log, self._partition, replay.offsets, sequence)
+            known = BlockAnswers(decode(data), replay.state)
+            if replay is not self._replay:
+                return known
             if len(self._remembered) >= REMEMBERED_BLOCKS:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
