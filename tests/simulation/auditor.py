@@ -331,7 +331,10 @@ class Auditor:
         if first is not None and _is_over(command.id, self.time_us(_begun_at(first, self.partition)), at_us):
             first = None
         if word in NOT_LASTING:
-            self.require(first is None or has_time(command.id), f"{word} is said of an id that is to be remembered")
+            # One that is told late may be of a block before the first: of the id's life before, which was over.
+            before = first is not None and sequence < _begun_at(first, self.partition)
+            holds = first is None or before or has_time(command.id)
+            self.require(holds, f"{word} is said of an id that is to be remembered")
         else:
             self.require(first is None or first == document, "one id has two answers")
             self._answers[key] = document
