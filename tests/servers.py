@@ -143,6 +143,19 @@ class _Process:
         return self._log_file.read_text(errors="replace")[-4_000:] if self._log_file.exists() else "(nothing logged)"
 
 
+class _Hangs:
+    """A server that may be made to hang."""
+
+    _process: _Process
+
+    def pause(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers, as with a machine that hangs. `resume` ends it."""
+        self._process.send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send(signal.SIGCONT)
+
+
 def _accepts_connections(port: int) -> bool:
     try:
         with socket.create_connection((LOOPBACK, port), timeout=1.0):
@@ -177,7 +190,7 @@ def _started(make: Callable[[Path], S], directory: Path) -> S:
 # -- Redis --------------------------------------------------------------------------------------------------------
 
 
-class RedisServer:
+class RedisServer(_Hangs):
     """A Redis of its own: `noeviction`, no persistence unless `persistent` (append-only file, fsync on every write).
 
     Port and URL stay the same over every stop and start. All methods block, usually for less than 100 ms: the event
@@ -254,13 +267,6 @@ class RedisServer:
         """FLUSHALL: the data goes, the server and its connections stay."""
         with self._client() as client:
             client.flushall()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers, as with a machine that hangs. `resume` ends it."""
-        self._process.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
     def _client(self) -> redis.Redis:
         return redis.Redis(host=LOOPBACK, port=self.port, socket_timeout=STOP_LIMIT_S)
@@ -376,7 +382,7 @@ rootLogger.appenderRef.out.ref = out
 """
 
 
-class KafkaServer:
+class KafkaServer(_Hangs):
     """Broker and controller in one process (KRaft). Its address and the log in `directory` outlive a restart."""
 
     def __init__(
@@ -432,13 +438,6 @@ class KafkaServer:
     def kill(self) -> None:
         """Ends it at once (SIGKILL). What it acknowledged is in the page cache, so it is there after `start`."""
         self._process.end()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers. `resume` ends it."""
-        self._process.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
     @property
     def _settings_file(self) -> Path:
@@ -710,7 +709,7 @@ log4j.appender.out.layout.ConversionPattern=%d %p %c{1}: %m%n
 """
 
 
-class HdfsServer:
+class HdfsServer(_Hangs):
     """A name node and a data node in one process: Hadoop's mini cluster. It believes whoever says who he is."""
 
     def __init__(self, directory: Path, *, heap_mb: int = 256) -> None:
@@ -741,13 +740,6 @@ class HdfsServer:
 
     def kill(self) -> None:
         self._process.end()
-
-    def pause(self) -> None:
-        """SIGSTOP: connections stay open and nothing answers. `resume` ends it."""
-        self._process.send(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        self._process.send(signal.SIGCONT)
 
 
 def hdfs_address(folder: str, port: int) -> str:

@@ -10,7 +10,6 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -225,17 +224,18 @@ class Outcomes:
                 await asyncio.sleep(0)
             answers, at = decided.answers, decided.first_row + row
             while True:
-                # What the state knows of an account is asked for there; anything else stands in the block.
-                if answers.outcomes.kinds[at] == Kind.OPEN:
-                    answer = await self.ask(partial(_told_of, answers, at))
-                else:
-                    answer = answers.answer(at)
+                opens = answers.outcomes.kinds[at] == Kind.OPEN
+                answer = await self._opened(answers, at) if opens else answers.answer(at)
                 if not isinstance(answer, Place):
                     break
                 answers, at = await self._block(answer.sequence), answer.row
             # Only a transfer across partitions has phases.
             found.append(await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer)
         return found
+
+    async def _opened(self, answers: BlockAnswers, row: int) -> Answer | Place:
+        """What the state knows of an account is asked for there; anything else stands in the block."""
+        return await self.ask(lambda _: answers.answer(row))
 
     async def first(self, place: Place) -> Answer:
         """What a repeated command is answered. Raises OutcomeUnknown."""
@@ -334,10 +334,6 @@ class Outcomes:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
         return known
-
-
-def _told_of(answers: BlockAnswers, row: int, _: State) -> Answer | Place:
-    return answers.answer(row)
 
 
 def _told(asked: Sequence[_Question]) -> list[Any]:

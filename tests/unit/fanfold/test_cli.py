@@ -24,19 +24,10 @@ from fanfold.api.answers import AccountState
 from fanfold.api.retry import Waits
 from fanfold.cli.main import COMMANDS, app
 from fanfold.cli.moving import document_of
-from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+from tests.unit.fanfold.stub_wallet import StubWallet
 
 ROOT = Path(__file__).parents[3]
 NOBODY = "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
-    with running_wallet() as running:
-        monkeypatch.setenv("FANFOLD_URL", running.url)
-        monkeypatch.setenv("COLUMNS", "200")
-        yield running
 
 
 def run(*arguments: str, code: int = 0) -> Result:

@@ -7,29 +7,23 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from fanfold import client
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState
-from fanfold.api.retry import Waits
 from fanfold.cli import watch
-from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+from tests.unit.fanfold.stub_wallet import StubWallet
 from tests.unit.fanfold.test_cli import run
 
 AT = "2026-01-01T00:00:00.000000Z"
 
 
 @pytest.fixture
-def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
-    with running_wallet() as running:
-        monkeypatch.setenv("FANFOLD_URL", running.url)
-        monkeypatch.setenv("COLUMNS", "200")
-        for account in ("alice", "bob", "carol"):
-            run("open", account, "USD/2")
-        yield running
+def wallet(wallet: StubWallet) -> StubWallet:
+    """With accounts in it."""
+    for account in ("alice", "bob", "carol"):
+        run("open", account, "USD/2")
+    return wallet
 
 
 def test_balance_shows_the_accounts_that_can_be_read_and_names_the_others(wallet: StubWallet) -> None:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fanfold import client
-from fanfold.api.retry import Waits
-from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+from tests.unit.fanfold.stub_wallet import StubWallet
 from tests.unit.fanfold.test_cli import run
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.partitions import Partitions
@@ -21,15 +18,6 @@ from write_side.ledger.commands.commands import Leg, LegsTransfer, Transfer
 
 USD = "USD/2"
 TRANSFER = uuid.UUID("01970f3e-7b1a-4c3e-8a2b-1234567890ab")
-
-
-@pytest.fixture
-def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
-    with running_wallet() as running:
-        monkeypatch.setenv("FANFOLD_URL", running.url)
-        monkeypatch.setenv("COLUMNS", "200")
-        yield running
 
 
 @pytest.fixture

@@ -9,32 +9,20 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from fanfold import client
-from fanfold.api.retry import Waits
 from fanfold.cli import import_csv
 from fanfold.cli.main import app
 from fanfold.rows import Row, former_row_id
-from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
+from tests.unit.fanfold.stub_wallet import StubWallet
 from tests.unit.fanfold.test_cli import run
 
 ROOT = Path(__file__).parents[3]
 HEADING = "transaction,account,amount"
-
-
-@pytest.fixture
-def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
-    with running_wallet() as running:
-        monkeypatch.setenv("FANFOLD_URL", running.url)
-        monkeypatch.setenv("COLUMNS", "200")
-        yield running
 
 
 def _file(folder: Path, *lines: str, name: str = "rows.csv") -> str:
