@@ -102,7 +102,9 @@ class ViewStore(Protocol):
         """The checkpoint of the live generation, or of the given one. None when there is none."""
         ...
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         """Write rows into the owner's generation and set its checkpoint, if its stored checkpoint is `expected`.
 
         Returns the number of the live generation after this step, so that an owner whose generation was replaced
@@ -110,6 +112,10 @@ class ViewStore(Protocol):
         that gets a checkpoint while none is live becomes the live one in the same step. `expected == checkpoint` with
         no rows is a probe that writes nothing. Raises CheckpointMismatch (also when the store no longer knows any
         owner of the generation: it was emptied), OwnerStale.
+
+        loaded: with `expected=None` how many rows this owner has loaded since it cleared the generation. Where the store has
+        another number it was set back in between, to before the load or into its middle, and would lack accounts from now on:
+        CheckpointMismatch.
         """
         ...
 
@@ -121,7 +127,7 @@ class ViewStore(Protocol):
         ...
 
     async def load(self, owner: Owner, rows: AccountRows) -> None:
-        """Write rows into a generation that has no checkpoint yet, so that a whole view can be written in parts.
+        """Write rows into a generation that has no checkpoint yet, so that a view can be written in parts. They are counted.
 
         Raises CheckpointMismatch when the generation has a checkpoint, or the store was emptied; OwnerStale.
         """

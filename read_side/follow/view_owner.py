@@ -116,12 +116,12 @@ class ViewOwner:
         if stored is not None and stored.sequence > self.fold.folded.sequence:
             self.written = stored  # checked by `advance` as soon as we have folded that far
             return await self._view.apply(self._owner, stored, EMPTY_ROWS, stored) == self.generation
-        rows = self._rows_since(stored) if stored is not None else None
+        rows, loaded = self._rows_since(stored) if stored is not None else None, 0
         if rows is None:
-            await load_everything(self._view, self._owner, self.fold)
+            loaded = await load_everything(self._view, self._owner, self.fold)
             stored, rows = None, EMPTY_ROWS
         wanted = self.fold.checkpoint(self.generation)
-        live = await self._view.apply(self._owner, stored, rows, wanted)
+        live = await self._view.apply(self._owner, stored, rows, wanted, loaded)
         self.written = wanted
         return live == self.generation
 
@@ -146,9 +146,12 @@ class ViewOwner:
         )
 
 
-async def load_everything(view: ViewStore, owner: Owner, fold: PartitionFold) -> None:
-    """A whole view in parts, without a checkpoint yet. The event loop goes on between two of them."""
+async def load_everything(view: ViewStore, owner: Owner, fold: PartitionFold) -> int:
+    """A whole view in parts, without a checkpoint yet; how many rows. The event loop goes on between two of them."""
     await view.clear(owner)
+    loaded = 0
     for rows in fold.rows.in_parts(ROWS_PER_LOAD):
         await view.load(owner, rows)
+        loaded += len(rows)
         await asyncio.sleep(0)
+    return loaded

@@ -1,5 +1,5 @@
 -- Rows of a generation that has no checkpoint yet.
--- KEYS[3] rows   ARGV[3...] account, row, ...
+-- KEYS[3] rows   KEYS[4] loaded (hash: generation -> how many since it was cleared)   ARGV[3...] account, row, ...
 local refusal, stored = fence()
 if refusal then
   return refusal
@@ -8,4 +8,5 @@ if stored then
   return {'mismatch', stored}
 end
 write_rows(KEYS[3], 3)
+redis.call('HINCRBY', KEYS[4], ARGV[1], (#ARGV - 2) / 2)
 return {'done'}

@@ -87,6 +87,7 @@ class _Generation:
     def __init__(self) -> None:
         self.token: str | None = None
         self.checkpoint: Checkpoint | None = None
+        self.loaded = 0
         self._fold: RowsOfFold | None = None
         self._table: _Table | None = None
 
@@ -170,7 +171,7 @@ class _Generation:
     def __deepcopy__(self, _memo: dict[int, object]) -> _Generation:
         """A copy stands for itself, whatever becomes of the fold."""
         copy = _Generation()
-        copy.token, copy.checkpoint = self.token, self.checkpoint
+        copy.token, copy.checkpoint, copy.loaded = self.token, self.checkpoint, self.loaded
         for first in range(0, self.count, SCAN_ROWS):
             copy.table().write(self.rows(first, first + SCAN_ROWS))
         return copy
@@ -187,28 +188,34 @@ class MemoryViewStore:
 
     async def claim(self, partition: int, generation: int) -> Owner:
         token = f"{next(_CLAIMS)}-{secrets.token_hex(16)}"
-        self._generations.setdefault((partition, generation), _Generation()).token = token
+        claimed = self._generations.setdefault((partition, generation), _Generation())
+        claimed.token, claimed.loaded = token, 0
         return Owner(partition, generation, token)
 
     async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
         found = self._find(partition, generation)
         return found.checkpoint if found else None
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         generation = self._owned(owner)
-        if generation.checkpoint != expected:
+        if generation.checkpoint != expected or (expected is None and generation.loaded != loaded):
             raise CheckpointMismatch(generation.checkpoint)
         generation.write(rows, checkpoint)
         return self._live.setdefault(owner.partition, owner.generation)
 
     async def clear(self, owner: Owner) -> None:
-        self._owned(owner).clear()
+        generation = self._owned(owner)
+        generation.clear()
+        generation.loaded = 0
 
     async def load(self, owner: Owner, rows: AccountRows) -> None:
         generation = self._owned(owner)
         if generation.checkpoint is not None:
             raise CheckpointMismatch(generation.checkpoint)
         generation.write(rows, None)
+        generation.loaded += len(rows)
 
     async def live(self, partition: int) -> int | None:
         return self._live.get(partition)

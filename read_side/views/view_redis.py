@@ -4,6 +4,7 @@ Keys of partition p, all with the hash tag {p} so that a cluster keeps them toge
     fanfold:2:{p}:owners        hash: generation -> the owner's token
     fanfold:2:{p}:checkpoints   hash: generation -> "sequence block_hash log_offset at_us"
     fanfold:2:{p}:live          the live generation
+    fanfold:2:{p}:loaded        hash: generation -> how many rows were loaded since it was cleared
     fanfold:2:{p}:rows:G        hash: account -> posted, held, floor, version, at_us, flags as int64 little endian, asset
 """
 
@@ -75,7 +76,8 @@ class RedisViewStore:
         await self._check_policy()
         with _unavailable():
             token = await self._claim(
-                keys=[self._key(partition, "owners")], args=[str(generation), secrets.token_hex(16)]
+                keys=[self._key(partition, name) for name in ("owners", "loaded")],
+                args=[str(generation), secrets.token_hex(16)],
             )
         return Owner(partition, generation, token.decode())
 
@@ -83,16 +85,18 @@ class RedisViewStore:
         stored, _ = await self.read(partition, [], generation)
         return stored
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
-        keys = [*self._fence_keys(owner), self._key(owner.partition, "live"), self._rows_key(owner)]
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
+        keys = [*self._fence_keys(owner), self._key(owner.partition, "live"), *self._row_keys(owner)]
         pair = (_checkpoint_text(expected) if expected else "", _checkpoint_text(checkpoint))
-        return int(await self._write(self._apply, owner, keys, [*pair, *_pack_rows(rows)]))
+        return int(await self._write(self._apply, owner, keys, [*pair, loaded, *_pack_rows(rows)]))
 
     async def clear(self, owner: Owner) -> None:
-        await self._write(self._clear, owner, [*self._fence_keys(owner), self._rows_key(owner)], [])
+        await self._write(self._clear, owner, [*self._fence_keys(owner), *self._row_keys(owner)], [])
 
     async def load(self, owner: Owner, rows: AccountRows) -> None:
-        keys = [*self._fence_keys(owner), self._rows_key(owner)]
+        keys = [*self._fence_keys(owner), *self._row_keys(owner)]
         packed = _pack_rows(rows)
         for first in range(0, max(len(packed), 1), 2 * ROWS_PER_LOAD):
             await self._write(self._load, owner, keys, packed[first : first + 2 * ROWS_PER_LOAD])
@@ -176,8 +180,8 @@ class RedisViewStore:
     def _fence_keys(self, owner: Owner) -> list[str]:
         return [self._key(owner.partition, "owners"), self._key(owner.partition, "checkpoints")]
 
-    def _rows_key(self, owner: Owner) -> str:
-        return self._key(owner.partition, f"rows:{owner.generation}")
+    def _row_keys(self, owner: Owner) -> list[str]:
+        return [self._key(owner.partition, name) for name in (f"rows:{owner.generation}", "loaded")]
 
 
 def _script(name: str) -> str:

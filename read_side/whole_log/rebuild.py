@@ -204,9 +204,9 @@ class _PartitionRebuild:
                 "see what that one says."
             )
         owner = await self._view.claim(self._partition, left[0] if left else live + 1)
-        await load_everything(self._view, owner, self._fold)
+        loaded = await load_everything(self._view, owner, self._fold)
         checkpoint = self._fold.checkpoint(owner.generation)
-        await self._view.apply(owner, None, EMPTY_ROWS, checkpoint)
+        await self._view.apply(owner, None, EMPTY_ROWS, checkpoint, loaded)
         return owner, checkpoint
 
     async def _advance(self, owner: Owner, held: Checkpoint) -> Checkpoint:

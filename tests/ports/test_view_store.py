@@ -149,11 +149,33 @@ async def test_a_view_loaded_in_parts_is_read_only_once_its_checkpoint_is_there(
     assert await view.read(0, ["alice", "bob"]) == (None, [None, None])
     assert await view.read(0, ["alice"], generation=1) == (None, [None])
     assert await view.generations(0) == [1]
-    await view.apply(owner, None, EMPTY_ROWS, at(4))
+    await view.apply(owner, None, EMPTY_ROWS, at(4), loaded=3)
     assert await view.read(0, ["alice", "bob"]) == (at(4), [row("alice", 2), row("bob")])
     with pytest.raises(CheckpointMismatch) as refused:
         await view.load(owner, rows(row("alice", 9)))
     assert refused.value.stored == at(4)
+
+
+async def test_a_load_of_which_the_store_has_another_part_gets_no_checkpoint(view: ViewStore) -> None:
+    """The store was set back meanwhile, to before the load or into its middle: what is missing would be missing for good."""
+    first = await view.claim(0, 1)
+    await view.clear(first)
+    await view.load(first, rows(row("alice"), row("bob")))
+    for others in (0, 1, 3):
+        with pytest.raises(CheckpointMismatch) as refused:
+            await view.apply(first, None, EMPTY_ROWS, at(4), loaded=others)
+        assert refused.value.stored is None
+    owner = await view.claim(0, 1)
+    with pytest.raises(CheckpointMismatch):  # what another owner has loaded is not ours
+        await view.apply(owner, None, EMPTY_ROWS, at(4), loaded=2)
+    await view.load(owner, rows(row("alice"), row("bob")))
+    await view.clear(owner)
+    with pytest.raises(CheckpointMismatch):
+        await view.apply(owner, None, EMPTY_ROWS, at(4), loaded=2)
+    await view.load(owner, rows(row("bob")))
+    await view.apply(owner, None, rows(row("carol")), at(4), loaded=1)
+    assert await view.read(0, ["alice", "bob", "carol"]) == (at(4), [None, row("bob"), row("carol")])
+    await view.apply(owner, at(4), EMPTY_ROWS, at(5))
 
 
 async def test_clear_takes_the_checkpoint_and_the_rows_and_keeps_owner_and_live(view: ViewStore) -> None:
@@ -203,7 +225,7 @@ async def test_scan_gives_every_row_of_a_generation_once(view: ViewStore) -> Non
     many = [row(f"account-{i}", i) for i in range(25_000)]
     owner = await view.claim(0, 1)
     await view.load(owner, AccountRows.of(many))
-    await view.apply(owner, None, rows(row("last")), at(0))
+    await view.apply(owner, None, rows(row("last")), at(0), loaded=len(many))
     found = {batch[i].account: batch[i] async for batch in view.scan(0, 1) for i in range(len(batch))}
     assert found == {each.account: each for each in [*many, row("last")]}
     assert [batch async for batch in view.scan(0, 2)] == []

@@ -51,8 +51,10 @@ class FaultyView:
     async def checkpoint(self, partition: int, generation: int | None = None) -> Checkpoint | None:
         return await self._do(lambda: self._store.checkpoint(partition, generation))
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
-        return await self._do(lambda: self._store.apply(owner, expected, rows, checkpoint), writes=True)
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
+        return await self._do(lambda: self._store.apply(owner, expected, rows, checkpoint, loaded), writes=True)
 
     async def clear(self, owner: Owner) -> None:
         await self._do(lambda: self._store.clear(owner), writes=True)

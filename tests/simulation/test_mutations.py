@@ -94,7 +94,9 @@ class ResumeBehindTheNext(Writer):
 class NoCompareAndSet(MemoryViewStore):
     """Writes whatever it is given: a projector that slept, or one that was displaced, sets readers back."""
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         generation = self._generations.setdefault((owner.partition, owner.generation), _Generation())
         if rows.accounts or checkpoint != expected:
             generation.write(rows, checkpoint)
@@ -104,8 +106,10 @@ class NoCompareAndSet(MemoryViewStore):
 class TornWrite(MemoryViewStore):
     """Moves the checkpoint without one of the rows that belong to it."""
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
-        live = await super().apply(owner, expected, rows, checkpoint)
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
+        live = await super().apply(owner, expected, rows, checkpoint, loaded)
         if len(rows) > 1:
             generation = self._generations[owner.partition, owner.generation]
             row = rows[len(rows) - 1]

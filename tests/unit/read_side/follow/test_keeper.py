@@ -373,9 +373,11 @@ class HangingView(MemoryViewStore):
         self.back = asyncio.Event()
         self.back.set()
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         await self.back.wait()
-        return await super().apply(owner, expected, rows, checkpoint)
+        return await super().apply(owner, expected, rows, checkpoint, loaded)
 
 
 async def test_a_view_store_that_hangs_is_told_before_it_fails() -> None:

@@ -229,8 +229,10 @@ class NewsWhileLoading(MemoryViewStore):
             for _ in range(20):  # long enough for a projector that would fold it now
                 await asyncio.to_thread(int)
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
-        live = await super().apply(owner, expected, rows, checkpoint)
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
+        live = await super().apply(owner, expected, rows, checkpoint, loaded)
         _, [alice] = await self.read(0, ["alice"])
         assert alice is not None
         self.shown.setdefault(checkpoint.sequence, alice.posted)
@@ -412,11 +414,13 @@ class FailingView(MemoryViewStore):
 
     failures = 0
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         if self.failures:
             self.failures -= 1
             raise ViewUnavailable("away")
-        return await super().apply(owner, expected, rows, checkpoint)
+        return await super().apply(owner, expected, rows, checkpoint, loaded)
 
 
 async def test_a_store_that_is_away_for_a_while_is_tried_again_and_nothing_is_lost(stage: Stage) -> None:
@@ -479,10 +483,12 @@ class CountedRows(MemoryViewStore):
         super().__init__()
         self.sizes: list[int] = []
 
-    async def apply(self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def apply(
+        self, owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         if len(rows):
             self.sizes.append(len(rows))
-        return await super().apply(owner, expected, rows, checkpoint)
+        return await super().apply(owner, expected, rows, checkpoint, loaded)
 
 
 async def test_a_long_run_is_written_in_steps_that_hold_up_no_reader(

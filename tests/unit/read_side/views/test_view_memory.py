@@ -39,7 +39,7 @@ class Stage:
         for part in fold.rows.in_parts(2):
             await self.view.load(owner, part)
         checkpoint = fold.checkpoint(generation)
-        await self.view.apply(owner, None, EMPTY_ROWS, checkpoint)
+        await self.view.apply(owner, None, EMPTY_ROWS, checkpoint, fold.state.count)
         return owner, checkpoint
 
     async def posted(self, generation: int = 1) -> tuple[int, int]:

@@ -216,9 +216,11 @@ async def test_what_moved_on_meanwhile_is_written_in_steps_that_hold_up_no_reade
     sizes: list[int] = []
     apply = stage.view.apply
 
-    async def counted(owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
+    async def counted(
+        owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint, loaded: int = 0
+    ) -> int:
         sizes.extend([len(rows)] if owner.generation == 2 else [])
-        return await apply(owner, expected, rows, checkpoint)
+        return await apply(owner, expected, rows, checkpoint, loaded)
 
     monkeypatch.setattr(stage.view, "apply", counted)
     await stage.fill()
