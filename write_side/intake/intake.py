@@ -21,7 +21,7 @@ from write_side.intake.home import home_partition, is_inside, partitions_of_acco
 from write_side.intake.lane import Lane, Lone, Overloaded
 from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
 from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
-from write_side.intake.stopped_elsewhere import StoppedElsewhere
+from write_side.intake.stopped_elsewhere import NO_HOLDS, StoppedElsewhere
 from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
@@ -112,6 +112,7 @@ class Intake:
         suspected = self._ahead.suspected(commands)
         routed: list[_Routed] = []
         asked: dict[bytes, int] = {}
+        holds: dict[bytes, Hold] = {}
         made: dict[bytes, int] = {}
         for command, known in zip(commands, suspected, strict=True):
             if mode is Mode.CONTINUE and isinstance(command, Reverse) and command.transfer in made:
@@ -121,10 +122,13 @@ class Intake:
             routed.append(line)
             if isinstance(command, Hold):
                 asked.setdefault(command.id, line.home)
+                holds.setdefault(command.id, command)
             elif isinstance(command, Transfer | LegsTransfer):
                 made.setdefault(command.id, line.home)
         if self._stopped_elsewhere.any:
-            routed = await self._refuse_what_goes_to_a_stopped_partition(routed)
+            if len(routed) == 1 and (stopped := await self._stopped_for(routed[0], holds)) is not None:
+                raise stopped
+            routed = [await self._unless_stopped(line, holds) for line in routed]
         if self._partitions > 1 and len(routed) > 1:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
@@ -216,15 +220,19 @@ class Intake:
         home = home_partition(command, self._partitions)
         return _Routed(home, command, await self._ahead.answer(home, command, suspected))
 
-    async def _refuse_what_goes_to_a_stopped_partition(self, routed: Sequence[_Routed]) -> list[_Routed]:
-        """With a refusal for each line of which nothing may begin. Raises PartitionUnavailable for one that comes alone."""
-        found = []
-        for line in routed:
-            stopped = None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command)
-            if stopped is not None and len(routed) == 1:
-                raise stopped
-            found.append(line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped)))
-        return found
+    async def _stopped_for(self, line: _Routed, holds: Mapping[bytes, Hold]) -> PartitionUnavailable | None:
+        """The stopped partition because of which nothing of this line may begin. holds: as asked for in the same request."""
+        return None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command, holds)
+
+    async def _unless_stopped(self, line: _Routed, holds: Mapping[bytes, Hold] = NO_HOLDS) -> _Routed:
+        """The line, with a refusal where nothing of it may begin."""
+        stopped = await self._stopped_for(line, holds)
+        return line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped))
+
+    async def _reversal_in_turn(self, line: _Routed, reverse: Reverse) -> _Routed:
+        """A line that reverses one of the same request, now that this has been decided: with what it moves."""
+        home, reverse = await self._subjects.reversal(reverse)
+        return await self._unless_stopped(line._replace(home=home, command=reverse))
 
     def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
         if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
@@ -249,8 +257,7 @@ class Intake:
             reverse = routed[at].command
             try:
                 if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
-                    home, reverse = await self._subjects.reversal(reverse)
-                    routed[at] = routed[at]._replace(home=home, command=reverse)
+                    routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 end = at + 1
                 while end < runs and self._hangs_on(routed[at], routed[end]):
                     end += 1
@@ -271,8 +278,7 @@ class Intake:
             try:
                 for at in range(start, stop) if start else ():
                     if isinstance(reverse := routed[at].command, Reverse):
-                        home, reverse = await self._subjects.reversal(reverse)
-                        routed[at] = routed[at]._replace(home=home, command=reverse)
+                        routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
             except (Overloaded, PartitionUnavailable) as refusal:
                 if not answers:

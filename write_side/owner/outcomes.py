@@ -100,7 +100,8 @@ class Outcomes:
         self._remembered: dict[int, BlockAnswers] = {}
         self._failure: Exception | None = None
         self._trouble: Exception | None = None
-        self._stopped: Exception | None = None
+        self._stopped: PartitionUnavailable | None = None
+        self._told_stopped: Callable[[PartitionUnavailable | None], None] = lambda _: None
         self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
 
     @property
@@ -152,7 +153,16 @@ class Outcomes:
     @property
     def stopped(self) -> PartitionUnavailable | None:
         """Why nobody will decide anything here before a person has looked; None while somebody does, or will by itself."""
-        return None if self._stopped is None else PartitionUnavailable(self._partition, self._stopped)
+        return self._stopped
+
+    def tell_stopped(self, tell: Callable[[PartitionUnavailable | None], None]) -> None:
+        """Have `stopped` told, now and whenever it may have changed. One listener: the intake of the process."""
+        self._told_stopped = tell
+        tell(self._stopped)
+
+    def _stop(self, failure: Exception | None) -> None:
+        self._stopped = None if failure is None else PartitionUnavailable(self._partition, failure)
+        self._told_stopped(self._stopped)
 
     def trouble(self, trouble: Exception | None) -> None:
         """Who comes is refused while there is one. Who waits goes on waiting: what was taken may be decided yet."""
@@ -167,7 +177,8 @@ class Outcomes:
         self._remembered.clear()
 
     def serve(self) -> None:
-        self._failure, self._known, self._has_served, self._stopped = None, self._replay, True, None
+        self._failure, self._known, self._has_served = None, self._replay, True
+        self._stop(None)
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
@@ -187,7 +198,7 @@ class Outcomes:
         stopped: it will not come back by itself, here or elsewhere.
         """
         self._failure = failure
-        self._stopped = failure if stopped else None
+        self._stop(failure if stopped else None)
         waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
         self._waiting, self._ending = {}, {}
         for future in waiting:

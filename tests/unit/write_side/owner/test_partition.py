@@ -189,6 +189,33 @@ async def test_of_a_batch_only_the_lines_that_go_to_a_stopped_partition_are_refu
         assert (statuses, code) == ([503, 201], "partition_stopped")
 
 
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+async def test_a_line_that_reverses_one_before_it_does_not_go_to_a_stopped_partition(mode: Mode) -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        assert await two.deposit(1, 11) == 201
+        assert (await two.intake.submit([across(1)]))[0].status == 201
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+    async with running(records) as two:
+        repeated, reverse = await two.intake.submit([across(1), Reverse(id_at(NOON_US, 2), across(1).id)], mode, 0.05)
+        assert (repeated.status, reverse.status) == (201, 503)
+        assert reverse.document["code"] == "partition_stopped"
+
+
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+async def test_a_line_that_captures_a_hold_of_one_before_it_does_not_go_to_a_stopped_partition(mode: Mode) -> None:
+    records = MemoryRecords(2)
+    await damaged(records)
+    async with running(records) as two:
+        hold = Hold(id_at(NOON_US, 30), (Leg(NAMES[0], 1, "USD/2"), Leg(NAMES[1], -1, "USD/2")))
+        # What the hold of `damaged` keeps is let go first.
+        lines: list[Command] = [Void(id_at(NOON_US, 3), id_at(NOON_US, 20)), hold, Capture(id_at(NOON_US, 31), hold.id)]
+        answers = await two.intake.submit(lines, mode, 0.05)
+        assert [answer.status for answer in answers] == [201, 201, 503]
+        assert answers[2].document["code"] == "partition_stopped"
+
+
 async def test_a_transfer_that_has_begun_is_told_as_such_whatever_stopped_since() -> None:
     records = MemoryRecords(2)
     async with running(records) as two:
