@@ -156,18 +156,17 @@ class BalanceReader:
         """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached; Unanswerable, which names every
         partition that cannot be read: a sum that leaves some out is told only to who asked for the others.
 
-        Raises Malformed for an asset that is written as none is any more, unless an older log has it: no balance is not zero.
+        No balance is not zero. Raises NotFound for an asset that no account has, in no partition; Malformed for one that is
+        written as none is any more, unless an older log has it.
         """
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
         chosen = range(self.partitions) if partitions is None else partitions
         found = await _of_each([self._wanted(p, names, wanted) for p in chosen])
-        if not _anybody(found):
-            try:
-                parse_new_asset(asset)
-            except Malformed:
-                found = await _of_each([self._certainly(each, names) for each in found])
-                if not _anybody(found):
-                    raise
+        wrong = _wrong(asset)
+        if not _anybody(found) and (partitions is None or wrong is not None):
+            found = await _of_each([self._certainly(each, names) for each in found])
+            if not _anybody(found):
+                raise wrong or NotFound(positions_of(found))
         return found
 
     def stale_since_us(self, partition: int) -> int | None:
@@ -306,6 +305,21 @@ async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
         raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
     finally:
         asked.cancel()
+
+
+def positions_of(found: Iterable[Found]) -> str:
+    """The position of each partition that has one."""
+    return format_positions(
+        {each.partition: each.checkpoint.sequence for each in found if each.checkpoint.sequence >= 0}
+    )
+
+
+def _wrong(asset: str) -> Malformed | None:
+    try:
+        parse_new_asset(asset)
+    except Malformed as wrong:
+        return wrong
+    return None
 
 
 def _anybody(found: Iterable[Found]) -> bool:
