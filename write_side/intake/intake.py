@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -246,16 +247,11 @@ class Intake:
         answers: list[Answer] = []
         at = 0
         while at < len(routed):
-            if at == runs or any(answer.status >= 400 for answer in answers):
-                try:
+            with _unknown_behind(answers):
+                if at == runs or any(answer.status >= 400 for answer in answers):
                     answers += await self._none_run(routed[at:], "not_run", until_s)
-                except (Overloaded, PartitionUnavailable) as refusal:
-                    if not answers:
-                        raise
-                    raise OutcomeUnknown from refusal  # what came before has run
-                break
-            reverse = routed[at].command
-            try:
+                    break
+                reverse = routed[at].command
                 if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
                     routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 end = at + 1
@@ -263,11 +259,7 @@ class Intake:
                     end += 1
                 end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not answers:
-                    raise
-                raise OutcomeUnknown from refusal
-            at = end
+                at = end
         return answers
 
     async def _in_turns(self, routed: list[_Routed], until_s: float) -> list[Answer]:
@@ -275,15 +267,11 @@ class Intake:
         What it moves is read from the log: the id may be that of another transfer, which ran before."""
         answers: list[Answer] = []
         for start, stop in itertools.pairwise(_turns([line.command for line in routed])):
-            try:
+            with _unknown_behind(answers):
                 for at in range(start, stop) if start else ():
                     if isinstance(reverse := routed[at].command, Reverse):
                         routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not answers:
-                    raise
-                raise OutcomeUnknown from refusal
         return answers
 
     async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
@@ -394,12 +382,8 @@ class Intake:
                 break
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
-            try:
+            with _unknown_behind(outcomes):
                 [decided] = (await self._decided({home: [part]}))[home]
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not outcomes:
-                    raise
-                raise OutcomeUnknown from refusal  # what came before has run
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 
@@ -407,10 +391,19 @@ class Intake:
         """Rows behind a refused one: those that ran before, by whatever request, get their outcome again."""
         commands = transfers_of(batch)
         routed = [await self._routed(command, False) for command in commands]
-        try:
+        with _unknown_behind(commands):
             return BatchOutcome.told(await self._none_run(routed, "not_run", until_s))
-        except (Overloaded, PartitionUnavailable) as refusal:
-            raise OutcomeUnknown from refusal  # what came before has run
+
+
+@contextmanager
+def _unknown_behind(ran: Sequence[object]) -> Iterator[None]:
+    """Nobody is told that a request was not taken of which something has run."""
+    try:
+        yield
+    except (Overloaded, PartitionUnavailable) as refusal:
+        if not ran:
+            raise
+        raise OutcomeUnknown from refusal
 
 
 def _not_run(command: Command, word: str) -> Answer:

@@ -21,15 +21,15 @@ from write_side.contract.block import limits
 from write_side.contract.block.block import Block, Header
 from write_side.contract.block.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
 from write_side.contract.log.log import Log, LogFailed, Record
-from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
+from write_side.owner.fold_to_end import fold_to_end
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
 
 BLOCKS_AHEAD = 2
@@ -103,9 +103,7 @@ class Writer:
 
         Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever.
         """
-        await fold_from_newest(
-            self._snapshots, self.partition, self._log.partitions, FINGERPRINTS, self._begin_at, self._fold_on
-        )
+        await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS)
         if self.claimed is not None and self.state.chained.epoch > self.claimed:
             raise self._overtaken(self.state.chained.epoch)
         self._refuse_future_log()
@@ -227,14 +225,6 @@ class Writer:
             return await anext(self._tail)
         except StopAsyncIteration:
             raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
-
-    def _begin_at(self, snapshot: Snapshot) -> None:
-        self.replay.begin_at(snapshot.replay)
-
-    async def _fold_on(self) -> None:
-        async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
-            async for records in runs:
-                await asyncio.to_thread(self.replay.take_all, records)
 
     def _refuse_future_log(self) -> None:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
