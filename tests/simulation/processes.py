@@ -288,6 +288,9 @@ class SimulatedPartition(Partition):
         if self.failures:
             self._side.world.chaos.count("partition came back")
         self._side.compare(self.part)
+        if self._claimed is not None and isinstance(self.part, Writer):
+            epoch = self.part.state.chained.epoch
+            self._side._require(epoch <= self._claimed + 1, "a process takes a partition back from who took it over")
         super()._serve()
 
     def _fail(self, failure: Exception, follows: Next) -> None:

@@ -104,11 +104,12 @@ class Writer:
         Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever.
         """
         await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS)
-        if self.claimed is not None and self.state.chained.epoch > self.claimed:
-            raise self._overtaken(self.state.chained.epoch)
         self._refuse_future_log()
+        before = self.claimed
         self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
         while True:
+            if before is not None and self.state.chained.epoch > before:
+                raise self._overtaken(self.state.chained.epoch)
             data, block = self._opening()
             own = block.header
             self.claimed = own.epoch
