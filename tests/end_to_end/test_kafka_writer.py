@@ -71,7 +71,7 @@ async def test_a_paused_writer_that_wakes_up_after_another_took_over_changes_not
             await asyncio.sleep(0.1)
         async with session.get(f"{old.address}/metrics") as response:
             assert 'fanfold_partition_overtaken{partition="0"} 1.0' in await response.text()
-    assert "another writer has taken over partition 0" in old.errors
+    assert "another writer has taken over partition 0" in ready["partitions"]["0"]["reason"]
     assert old.process.returncode is None, "whoever keeps it would start it again, to take the partition back"
     await old.kill()
     await loading_old
