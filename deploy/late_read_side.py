@@ -59,6 +59,9 @@ class LateReadSide:
         assert self._side is not None, "started"
         await self._side.run()
 
+    def not_ready(self) -> list[str]:
+        return [self._reason] if self._side is None else self._side.not_ready()
+
     async def drain(self) -> None:
         if self._side is not None:
             await self._side.drain()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots
 
 
-async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
-    """Serve until a signal or a failure. `on_ready(address)` is called when requests are answered.
+async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
+    """Serve until a signal or a failure. `on_ready(address, why it is not ready all the same)` is called when its start is over.
 
-    Raises CannotListen, LogFailed, ClockStepped, ChainBroken, CheckFailed: whatever ends a side ends the process.
+    Raises CannotListen, LogFailed for a log that cannot be used at all, and whatever ends a side.
     """
     write_settings, read_settings, gateway_settings = WriteSettings(), ReadSettings(), GatewaySettings()
     async with AsyncExitStack() as stack:
@@ -69,12 +69,12 @@ async def run(process: ProcessSettings, on_ready: Callable[[str], None]) -> None
             start=start,
             work=[write_side.run, read_side.run, gateway.run],
             drain=write_side.drain,
-            on_started=lambda: on_ready(address),
+            on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
         )
 
 
-def main(process: ProcessSettings, on_ready: Callable[[str], None]) -> None:
+def main(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
     """`run` on the loop that serves."""
     serving.run(run(process, on_ready))

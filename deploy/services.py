@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
 
-OnReady = Callable[[str], None]
+OnReady = Callable[[str, Sequence[str]], None]
+"""Told where a service answers, once its start is over, and why it is not ready all the same: all that it has may be given up."""
 
 
 async def open_log_to_read() -> Log:
@@ -106,7 +107,7 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
         start=side.start,
         work=[side.run],
         drain=side.drain,
-        on_started=lambda: on_ready(address),
+        on_started=lambda: on_ready(address, side.not_ready()),
         hosts=AllowedHosts(LOOPBACK, ProcessSettings().allowed_hosts),
     )
 
@@ -126,7 +127,7 @@ async def gateway(on_ready: OnReady) -> None:
             bound,
             work=[door.run],
             drain=door.drain,
-            on_started=lambda: on_ready(address),
+            on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
         )

@@ -55,7 +55,7 @@ class SystemState(NamedTuple):
     """What came from outside (`world`, minus what it gave) and what is in flight (`transit`), in minor units.
 
     All other accounts together hold minus their sum, in every partition and in all. known: whether there is such an account at
-    all; zeros of an asset that nobody has say nothing.
+    all in the partitions that were asked: zeros of an asset that nobody has there say nothing.
     """
 
     asset: str

@@ -79,16 +79,20 @@ def records(lines: Iterable[str], separator: str) -> Iterator[Record]:
             raise BadFile(f"Line {line} {_told(str(wrong))}") from None
         columns = len(cells) if columns is None else columns
         # Two quotes that lack their partners, some rows apart, make one cell of all between them.
-        if any(inner.count(separator) >= columns - 1 > 0 for inner in lines_inside(cells)):
+        if any(inner.count(separator) >= columns - 1 > 0 for _, inner in lines_inside(cells)):
             raise swallowing(line)
         yield Record(line, cells)
 
 
-def lines_inside(cells: Iterable[str]) -> Iterator[str]:
-    """The lines of a file that lie inside of quoted cells, the first of each left out: it is part of the row itself."""
+def lines_inside(cells: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """The lines of a file that lie inside of quoted cells, the first of each left out: it is part of the row itself. Each with
+    how many lines it stands below the one where the row begins."""
+    below = 0
     for cell in cells:
         if "\n" in cell or "\r" in cell:
-            yield from re.split(r"[\r\n]+", cell)[1:]
+            for inner in _LINE_ENDS.split(cell)[1:]:
+                below += 1
+                yield below, inner.rstrip("\r\n")
 
 
 def swallowing(line: int) -> BadFile:

@@ -9,6 +9,7 @@ besides goes with the transfer as a short digest: the service tells when it diff
 from __future__ import annotations
 
 import hashlib
+import re
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -88,8 +89,13 @@ def rows(records: Iterable[Record], separator: str, terms: Terms) -> Iterator[Ro
     heading = _heading(next(source, Record(1, [])).cells, separator)
     seen = _Seen(ID in heading, terms)
     for line, raw in source:
-        if any(_is_row(inner, separator) for inner in lines_inside(raw)):
+        inside = list(lines_inside(raw))
+        if any(_is_row(inner, separator) for _, inner in inside):
             raise swallowing(line)
+        for below, inner in inside:
+            if _is_short_row(inner, separator):
+                told = f"has 2 columns and stands inside of a quoted cell of line {line}: is a quote not closed?"
+                yield Skipped(line + below, "row_malformed", told)
         if len(raw) != len(heading):
             blank = not any(cell.strip() for cell in raw)
             told = "is blank" if blank else f"has {len(raw)} columns, the heading {len(heading)}"
@@ -119,6 +125,16 @@ def _is_row(inner: str, separator: str) -> bool:
     """
     cells = inner.split(separator)
     return len(cells) >= _NEEDED and any(_is_number(cell) for cell in cells)
+
+
+def _is_short_row(inner: str, separator: str) -> bool:
+    """Whether a line inside of a cell looks like what is left of a row: two cells, nothing blank in them, one of them a number.
+
+    No row has so few, and many a note of several lines has such a line: the file is imported, and the line told.
+    """
+    cells = inner.split(separator)
+    whole = len(cells) == _NEEDED - 1 and all(cell and not re.search(r"\s", cell) for cell in cells)
+    return whole and any(_is_number(cell) for cell in cells)
 
 
 def _is_number(cell: str) -> bool:

@@ -14,6 +14,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
+from fanfold.api.close_codes import is_final
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
@@ -29,9 +30,6 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 
 WAITS: Final = Waits(0.1, 5.0)
 """Between two attempts to connect: 0.1, 0.2 ... 5 s, with chance, for ever. A watcher has nothing better to do."""
-
-_TERMINAL: Final = frozenset({1002, 1003, 1007, 1009, 1010})
-"""Close codes after which the same would happen again. 1000 is not among them: we never say goodbye, so a proxy did."""
 
 _PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
 """Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
@@ -115,7 +113,7 @@ async def _watch(url: str, accounts: Sequence[str], *, transfers: bool) -> Async
             reason = str(passing)
         except websockets.ConnectionClosed as closed:
             code = closed.rcvd.code if closed.rcvd is not None else 1006
-            if code in _TERMINAL or 4500 <= code <= 4999:
+            if is_final(code):
                 raise StreamEnded(
                     f"The gateway ended the stream ({code}): {closed.reason or 'no reason given'}."
                 ) from None

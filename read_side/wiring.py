@@ -154,6 +154,10 @@ class ReadSide:
             taking.cancel()
             await asyncio.gather(taking, return_exceptions=True)
 
+    def not_ready(self) -> list[str]:
+        """Why this process should not get requests; empty when it should."""
+        return self.health.not_ready()
+
     async def drain(self) -> None:
         """Readers are told to go elsewhere; nothing of theirs can be lost. Then seconds for a snapshot where it is worth it."""
         self.health.stopping = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -202,14 +202,12 @@ class WriteSide:
         self._ids_max = settings.ids_max
         registry.register(WriterMetrics(self.partitions, settings.ids_max, self._taker))
         self.app: FastAPI = create_app(
-            self.intake, registry=registry, ready=self._not_ready, standing=self._standing, told_ready=self._told_ready
+            self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
         )
 
     async def start(self) -> None:
-        """Fold the logs and take the owned partitions over; returns when each serves, waits or is stopped, and one serves.
-
-        Raises what stopped them when none can go on without a person.
-        """
+        """Fold the logs and take the owned partitions over; returns when each serves, waits or is given up, and one serves or all
+        are given up: then the doors say why. Raises what ends the process (`owner/failures.py`)."""
         await asyncio.to_thread(compile_ahead)
         if self._taker is not None:
             await asyncio.to_thread(compile_snapshots)
@@ -227,7 +225,7 @@ class WriteSide:
             self._keeping.result()
 
     async def run(self) -> None:
-        """Keep the partitions. Raises what stopped them when none can go on without a person: the process must end then."""
+        """Keep the partitions. Raises what ends the process (`owner/failures.py`)."""
         assert self._keeping is not None, "started"
         tasks = [self._keeping]
         if self._taker is not None:
@@ -242,12 +240,17 @@ class WriteSide:
     async def _settled(self) -> None:
         for partition in self.partitions:
             await partition.settled.wait()
-        served = [asyncio.create_task(partition.served.wait()) for partition in self.partitions]
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(each.served.wait()) for each in self.partitions]
+        waits.append(asyncio.create_task(self._all_given_up()))
         try:
-            await asyncio.wait(served, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in served:
+            for task in waits:
                 task.cancel()
+
+    async def _all_given_up(self) -> None:
+        for partition in self.partitions:
+            await partition.given_up.wait()
 
     async def _keep(self) -> None:
         looking = asyncio.create_task(look(self.log, self._queue, self.partitions))
@@ -261,7 +264,7 @@ class WriteSide:
         owned = {partition.number: partition.position for partition in self.partitions if partition.owned}
         return SnapshotTaker(snapshots, self.log, owned, limits, FINGERPRINTS)
 
-    def _not_ready(self) -> list[str]:
+    def not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""
         if self._stopping:
             return ["stopping"]

@@ -43,7 +43,7 @@ apt_install() {
     return 1
 }
 
-# tests/servers.py looks in the same places, in the same order.
+# tests/servers/java.py looks in the same places, in the same order.
 find_java() {
     local java version
     for java in ${JAVA_HOME:+"$JAVA_HOME/bin/java"} java /usr/lib/jvm/*/bin/java; do

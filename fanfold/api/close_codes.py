@@ -48,8 +48,13 @@ MEANINGS: Final = {
 }
 
 
-def should_reconnect(code: int) -> bool:
-    """What a client does with any code, known or not; 1006 (no close frame at all) means reconnect."""
+_EXTENSION_MISSING: Final = 1010
+"""Said by clients only; one that hears it has met something that is no gateway."""
+
+
+def is_final(code: int) -> bool:
+    """Whether a client that connects again would meet the same. Not 1000: clients never say goodbye, so a proxy did; nor a code
+    that nobody knows, nor 1006, which is no close frame at all."""
     if code in MEANINGS:
-        return MEANINGS[CloseCode(code)].reconnect
-    return code == 1006 or 4000 <= code <= 4499
+        return code != CloseCode.NORMAL and not MEANINGS[CloseCode(code)].reconnect
+    return code == _EXTENSION_MISSING or 4500 <= code <= 4999

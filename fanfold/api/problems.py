@@ -299,6 +299,13 @@ KEPT_BY_ID: Final = " This id keeps this answer: to try again, use a new one."
 """Said behind the detail of a refusal that the log remembers."""
 
 
+NOBODY_HAS_IT: Final = (
+    "No account has this asset up to the position of this answer, in any partition. An asset is written as it was opened, such "
+    "as USD/2."
+)
+"""Of `account_not_found`, where the system accounts of an asset were asked for."""
+
+
 def problem_document(word: str, **more: object) -> dict[str, object]:
     """An RFC 9457 document. `more` adds members such as `id` or `available`, or replaces `detail`; None is left out."""
     problem = PROBLEMS[word]

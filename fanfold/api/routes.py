@@ -273,8 +273,10 @@ SYSTEM: Final = Route(
     "get_system",
     "The system accounts of an asset: what came from outside, and what is in flight",
     {200: Answered(answers.System, "Sums over all partitions (or those asked for), and each at its position.")},
+    "An asset that no account has is `account_not_found`: no balance is not zero. Of some partitions that is not said, for "
+    "others may have it: there its accounts are null.",
     query=questions.OfSystem,
-    refused=_LATE,
+    refused=("account_not_found", *_LATE),
 )
 BALANCES: Final = Route(
     "POST",

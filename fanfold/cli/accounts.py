@@ -147,8 +147,8 @@ def system(
     """Show the trial balance of an asset: what came from outside, what is in flight, what all accounts hold.
 
     The three sum to zero in every partition and in all. @world has given what it is short of; @transit holds what is on its way
-    between partitions. Each partition is read at the position beside it. Zeros of an asset that no account
-    has are told as such. Where a partition cannot be read, those of the others are told, and the command ends with 2.
+    between partitions. Each partition is read at the position beside it. An asset that no account has is refused.
+    Where a partition cannot be read, those of the others are told, and the command ends with 2.
 
     Examples:
 
@@ -162,9 +162,9 @@ def system(
         say(lines if as_json else laid_out(system_sheet_of(states, [bool(each.unanswered) for each in found])))
     for each in found:
         if not each.state.known:
-            where = " in the partitions that answer" if each.unanswered else ""
             complain(
-                f"{each.state.asset}: no account has it{where}. Assets are written as they were opened, such as USD/2."
+                f"{each.state.asset}: no account has it in the partitions that answer. Assets are written as they were opened, "
+                "such as USD/2."
             )
     unanswered = [f"{each.state.asset}: {sentence}" for each in found for sentence in sentences_of(each.unanswered)]
     unanswered += [

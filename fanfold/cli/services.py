@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -29,11 +30,11 @@ def up(
     """
     given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
 
-    def ready(address: str) -> None:
-        write(f"fanfold is ready: {address}")  # a service does not end because nobody can read this
+    def started(address: str, reasons: Sequence[str]) -> None:
+        _tell("fanfold", address, reasons)
         complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
-    _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), ready))
+    _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), started))
 
 
 def write_side() -> None:
@@ -43,7 +44,7 @@ def write_side() -> None:
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_PARTITIONS=4 fanfold write-side
     """
-    _run(lambda: serving.run(services.write_side(_tell("write side"))))
+    _run(lambda: serving.run(services.write_side(partial(_tell, "fanfold write side"))))
 
 
 def projector() -> None:
@@ -53,7 +54,7 @@ def projector() -> None:
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold projector
     """
-    _run(lambda: serving.run(services.projector(_tell("read side"))))
+    _run(lambda: serving.run(services.projector(partial(_tell, "fanfold read side"))))
 
 
 def gateway() -> None:
@@ -64,14 +65,14 @@ def gateway() -> None:
       FANFOLD_VIEW=redis://localhost:6379 FANFOLD_WRITE_URL=http://127.0.0.1:8081 \\
       FANFOLD_READ_URL=http://127.0.0.1:8082 fanfold gateway
     """
-    _run(lambda: serving.run(services.gateway(_tell("gateway"))))
+    _run(lambda: serving.run(services.gateway(partial(_tell, "fanfold gateway"))))
 
 
-def _tell(name: str) -> Callable[[str], None]:
-    def tell(address: str) -> None:
-        write(f"fanfold {name} is ready: {address}")
-
-    return tell
+def _tell(name: str, address: str, reasons: Sequence[str]) -> None:
+    for reason in reasons:
+        complain(f"{name}: {reason}")
+    # A service does not end because nobody can read this.
+    write(f"{name} is up, and not ready: {address}" if reasons else f"{name} is ready: {address}")
 
 
 def _run(serve: Callable[[], None]) -> None:

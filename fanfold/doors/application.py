@@ -1,6 +1,6 @@
 """The application of a side: its addresses as plain ASGI endpoints, and everything that fails as a problem document.
 
-Plain, because a request then costs one read, one strict parse and one write (fanfold/api/README.md: what FastAPI's way costs);
+Plain, because a request then costs one read, one strict parse and one write (fanfold/api/DECISIONS.md: what FastAPI's way costs);
 the framework says what it does not know. What a client sent is never echoed and never logged.
 """
 

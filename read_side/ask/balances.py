@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from fanfold.api.malformed import Malformed
 from read_side.ask.followed import Followed
+from read_side.ask.in_time import Silent, within
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
     Elsewhere,
@@ -34,8 +35,6 @@ T = TypeVar("T")
 
 UNKNOWN_WAIT_S: Final = 0.5
 """How long a reader of an unknown account waits for the view to catch up with the log as it was at arrival."""
-LOOK_TURNS: Final = 10
-"""In how many turns the log's end is waited for: how many of them there were says whether the log was late, or this process."""
 LOOK_ALL_S: Final = 1.0
 """How long `/readyz` waits to know of the partitions of other processes; a gateway waits 2 s for it."""
 POLL_S: Final = 0.02
@@ -156,18 +155,17 @@ class BalanceReader:
         """`@world` and `@transit` of an asset, a partition each; None: of all. Raises NotReached; Unanswerable, which names every
         partition that cannot be read: a sum that leaves some out is told only to who asked for the others.
 
-        Raises Malformed for an asset that is written as none is any more, unless an older log has it: no balance is not zero.
+        No balance is not zero. Raises NotFound for an asset that no account has, in no partition; Malformed for one that is
+        written as none is any more, unless an older log has it.
         """
         names = [f"{WORLD}:{asset}", f"{TRANSIT}:{asset}"]
         chosen = range(self.partitions) if partitions is None else partitions
         found = await _of_each([self._wanted(p, names, wanted) for p in chosen])
-        if not _anybody(found):
-            try:
-                parse_new_asset(asset)
-            except Malformed:
-                found = await _of_each([self._certainly(each, names) for each in found])
-                if not _anybody(found):
-                    raise
+        wrong = _wrong(asset)
+        if not _anybody(found) and (partitions is None or wrong is not None):
+            found = await _of_each([self._certainly(each, names) for each in found])
+            if not _anybody(found):
+                raise wrong or NotFound(positions_of(found))
         return found
 
     def stale_since_us(self, partition: int) -> int | None:
@@ -199,10 +197,10 @@ class BalanceReader:
         if projected is not None and (reason := projected.held_up()):
             raise PartitionUnavailable(partition, reason=reason)
         try:
-            end = await _within(self._ends[partition].offset(offset), UNKNOWN_WAIT_S)
+            end = await within(self._ends[partition].offset(offset), UNKNOWN_WAIT_S)
         except TooFarBehind:
             raise Rebuilding(partition) from None
-        except _Silent as silent:
+        except Silent as silent:
             raise PartitionUnavailable(partition, reason=str(silent)) from None
         except LogFailed as failure:
             raise PartitionUnavailable(partition, reason=str(failure)) from failure
@@ -281,31 +279,19 @@ class BalanceReader:
             await projected.shown.sequence.reach(sequence, left_s)
 
 
-class _Silent(Exception):
-    """There was no answer in time, and who was late."""
+def positions_of(found: Iterable[Found]) -> str:
+    """The position of each partition that has one."""
+    return format_positions(
+        {each.partition: each.checkpoint.sequence for each in found if each.checkpoint.sequence >= 0}
+    )
 
 
-async def _within(asking: Coroutine[Any, Any, T], wait_s: float) -> T:
-    """The answer, when it comes in time. Raises _Silent.
-
-    A log that does not answer must not hold up who asks: the look goes on, for whoever asks next. A loop that comes late to its
-    turns comes late to the answer as well, so a wait in which it had few of them says nothing of the log.
-    """
-    loop = asyncio.get_running_loop()
-    asked = asyncio.ensure_future(asking)
-    until_s, turns = loop.time() + wait_s, 0
+def _wrong(asset: str) -> Malformed | None:
     try:
-        while not asked.done() and loop.time() < until_s:
-            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
-            turns += 1
-        was_late = turns <= LOOK_TURNS // 2
-        if was_late and not asked.done():  # what has come meanwhile takes some turns of the loop to be told
-            await asyncio.wait((asked,), timeout=wait_s / LOOK_TURNS)
-        if asked.done():
-            return asked.result()
-        raise _Silent("this process is too busy to ask the log" if was_late else "the log does not answer")
-    finally:
-        asked.cancel()
+        parse_new_asset(asset)
+    except Malformed as wrong:
+        return wrong
+    return None
 
 
 def _anybody(found: Iterable[Found]) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from read_side.ask.balances import Found
+from read_side.ask.balances import Found, positions_of
 from read_side.contract.rows import AccountRow
 from write_side.contract.tell.answers import format_time
-from write_side.contract.words.position import format_positions
 
 
 def system_document(
@@ -24,9 +23,7 @@ def system_document(
         "asset": asset,
         "world": _sum(found.rows[0] for found in partitions),
         "transit": _sum(found.rows[1] for found in partitions),
-        "positions": format_positions(
-            {found.partition: found.checkpoint.sequence for found in partitions if found.checkpoint.sequence >= 0}
-        ),
+        "positions": positions_of(partitions),
         "partitions": [
             {
                 "partition": found.partition,

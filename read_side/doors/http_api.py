@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from fanfold.api import questions, routes
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.openapi import side_document
-from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.problems import NOBODY_HAS_IT, PROBLEMS, problem_document
 from fanfold.api.values import read
 from fanfold.doors.answer import Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
@@ -121,7 +121,10 @@ class _Edge:
     async def system(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(questions.OfSystem, scope)
         partitions = self._some(asked.partitions)
-        found = await self._doors.balances.system(asked.asset, wanted(asked), partitions)
+        try:
+            found = await self._doors.balances.system(asked.asset, wanted(asked), partitions)
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions or None, detail=NOBODY_HAS_IT)
         stale = {each.partition: self._stale(each.partition) for each in found}
         return json_response(200, system_document(asked.asset, found, stale))
 

@@ -150,8 +150,16 @@ class Keepers:
             await self._stop()
 
     def _raise_if_none_is_left(self) -> None:
-        """A process that follows nothing any more ends with the reason; while it follows one partition, it serves that."""
-        failures = [keeper.gave_up for keeper in self._keepers if keeper.gave_up is not None]
+        """A process that follows nothing any more ends with the reason; while it follows one partition, it serves that.
+
+        One whose partitions another projector has taken over stays, reads the shared view, and looks whether that one still
+        writes: started again, it would take them back at once, and the other one would do the same.
+        """
+        failures = [
+            keeper.gave_up
+            for keeper in self._keepers
+            if keeper.gave_up is not None and not isinstance(keeper.gave_up, Displaced)
+        ]
         if failures and len(failures) == len(self._keepers):
             raise failures[0]
 

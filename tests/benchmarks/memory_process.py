@@ -35,7 +35,7 @@ def collect_ms() -> float:
     return max(took_ms)
 
 
-def tell(_address: str) -> None:
+def tell(*_: object) -> None:
     """To be called when the service is ready. `collect_all_ms` is with nothing left out of what the collector walks."""
     said = held_mb() | {"collect_ms": collect_ms()}
     gc.unfreeze()

@@ -45,7 +45,7 @@ class Service:
 
 
 async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -> Service:
-    """Start a serving command and wait until it says that it is ready."""
+    """Start a serving command and wait until it says that it is ready, or up and why it is not."""
     with errors.open("ab") as sink:
         process = await asyncio.create_subprocess_exec(
             *COMMAND, *arguments, env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE, stderr=sink
@@ -54,8 +54,8 @@ async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -
     try:
         async with asyncio.timeout(READY_S):
             while line := (await process.stdout.readline()).decode():
-                if " is ready: " in line:
-                    return Service(process, line.split(" is ready: ")[1].strip(), errors)
+                if " ready: " in line:
+                    return Service(process, line.split(" ready: ")[1].strip(), errors)
     except BaseException:
         process.kill()
         raise

@@ -1,4 +1,4 @@
-"""One partition of a log on disk is damaged while nothing runs: the others are as they were, and commands name what is not."""
+"""Partitions of a log on disk are damaged while nothing runs: the others are as they were, and commands name what is not."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from tests.end_to_end import load, processes
 from write_side.contract.words.atoms import partition_of
@@ -15,6 +16,14 @@ HURT, WELL, OTHER = (
     next(name for n in range(200) if partition_of(name := f"acc{n}", PARTITIONS) == partition)
     for partition in (2, 1, 0)
 )
+
+
+def damage(data: Path, partition: int) -> None:
+    """One bit, in the middle."""
+    [segment] = (data / "log" / f"p{partition:05}").glob("*.segment")
+    damaged = bytearray(segment.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    segment.write_bytes(damaged)
 
 
 async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -> None:
@@ -32,10 +41,7 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
                 async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
                     assert response.status == 201
         assert await service.interrupt() == 0
-    [segment] = (tmp_path / "data" / "log" / "p00002").glob("*.segment")
-    damaged = bytearray(segment.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
-    segment.write_bytes(damaged)
+    damage(tmp_path / "data", 2)
 
     code, out, _ = await processes.command("verify", "--json", environment=environment)
     parts = json.loads(out)["by_partition"]
@@ -73,3 +79,49 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
         code, out, said = await processes.command("system", load.ASSET, environment=told)
         assert (code, out != "") == (2, True)
         assert "partition 2 is old" in said
+
+
+@pytest.mark.parametrize("partitions", [1, 2])
+async def test_a_service_over_nothing_but_damaged_partitions_starts_and_says_so(
+    tmp_path: Path, partitions: int
+) -> None:
+    environment = load.folder_of(tmp_path / "data") | {
+        "FANFOLD_PARTITIONS": str(partitions),
+        "FANFOLD_SNAPSHOTS": "off",
+    }
+    errors = tmp_path / "errors.txt"
+    accounts = [
+        next(name for n in range(200) if partition_of(name := f"acc{n}", partitions) == partition)
+        for partition in range(partitions)
+    ]
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        async with aiohttp.ClientSession() as session:
+            for number in range(4):  # a block each, so that the middle has one behind it
+                await load.open_accounts(session, service.address, [accounts[number % partitions], *accounts])
+        assert await service.interrupt() == 0
+    for partition in range(partitions):
+        damage(tmp_path / "data", partition)
+
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        assert "fanfold: partition 0: " in service.errors
+        assert "fanfold verify" in service.errors
+        async with aiohttp.ClientSession() as session:
+            async with session.get(f"{service.address}/healthz") as response:
+                assert response.status == 200
+            async with session.get(f"{service.address}/readyz") as response:
+                ready = await response.json()
+                assert (response.status, ready["status"]) == (503, "not ready")
+                assert "fanfold verify" in str(ready)
+            for account in accounts:
+                body = {"from": "@world", "to": account, "amount": "1", "asset": load.ASSET}
+                async with session.post(
+                    f"{service.address}/v1/transfers", json=body, headers={"Idempotency-Key": account}
+                ) as response:
+                    refused = await response.json()
+                    assert (response.status, refused["code"]) == (503, "partition_stopped")
+                async with session.get(f"{service.address}/v1/accounts/{account}") as response:
+                    told = await response.json()
+                    assert response.status == 503 or "stale_since" in told, "what is good is told as old"
+            async with session.get(f"{service.address}/metrics") as response:
+                assert 'fanfold_partition_serves{partition="0"} 0.0' in await response.text()
+        assert await service.interrupt() == 0

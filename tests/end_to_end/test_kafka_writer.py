@@ -41,7 +41,7 @@ async def test_every_acknowledged_transfer_survives_thirty_kills_of_the_writer(
     assert len(ledger.done) > KILLS
 
 
-async def test_a_paused_writer_that_wakes_up_after_another_took_over_changes_nothing_and_exits(
+async def test_a_paused_writer_that_wakes_up_after_another_took_over_changes_nothing_and_says_so(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str
 ) -> None:
     environment = deployed.environment_of(kafka_bootstrap, redis_url, partitions=1)
@@ -62,8 +62,18 @@ async def test_a_paused_writer_that_wakes_up_after_another_took_over_changes_not
     await enough.wait()
     old.process.send_signal(signal.SIGCONT)
 
-    assert await old.exit_code() == 1
-    assert "another writer has taken over partition 0" in old.errors
+    async with aiohttp.ClientSession() as session:
+        while True:
+            async with session.get(f"{old.address}/readyz") as response:
+                ready = await response.json()
+            if response.status == 503 and ready["partitions"]["0"]["standing"] == "overtaken":
+                break
+            await asyncio.sleep(0.1)
+        async with session.get(f"{old.address}/metrics") as response:
+            assert 'fanfold_partition_overtaken{partition="0"} 1.0' in await response.text()
+    assert "another writer has taken over partition 0" in ready["partitions"]["0"]["reason"]
+    assert old.process.returncode is None, "whoever keeps it would start it again, to take the partition back"
+    await old.kill()
     await loading_old
     enough = asyncio.Event()
     loading_on = asyncio.create_task(load.transfer_until_gone(new.address, new_ledger, 16, 20, enough))

@@ -40,7 +40,7 @@ async def test_while_the_log_is_folded_the_projector_answers_and_it_is_ready_aft
     monkeypatch.setenv("FANFOLD_VIEW", "memory")
     monkeypatch.setenv("FANFOLD_READ_PORT", str(port))
     ready = asyncio.Event()
-    serving = asyncio.ensure_future(services.projector(lambda _: ready.set()))
+    serving = asyncio.ensure_future(services.projector(lambda *_: ready.set()))
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client, asyncio.timeout(LIMIT_S):
         status, document = await get(client, "/healthz")
         assert status == 200
@@ -83,7 +83,7 @@ async def test_a_projector_that_starts_before_there_is_a_log_says_so_and_waits_f
         "READ_PORT": str(port),
     }.items():
         monkeypatch.setenv(f"FANFOLD_{variable}", value)
-    serving = asyncio.ensure_future(services.projector(lambda _: ready.set()))
+    serving = asyncio.ensure_future(services.projector(lambda *_: ready.set()))
     missing = "There is no log in" if kind == "file" else f"has no topic {topic}.events"
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client, asyncio.timeout(LIMIT_S):
         while missing not in (said := await get(client, "/readyz"))[1]["reasons"][0]:

@@ -49,7 +49,7 @@ async def test_a_topic_that_was_given_more_partitions_is_refused_at_every_start(
     await grow(kafka_bootstrap, topic, 4)
     said = "written with 2 partitions and now has 4"
     with pytest.raises(LogFailed, match=said):
-        await write_side(lambda _: None)
+        await write_side(lambda *_: None)
     with pytest.raises(LogFailed, match=said):  # projector, verify, export, tail
         await open_log_to_read()
     for writing in (True, False):

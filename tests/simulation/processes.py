@@ -64,6 +64,7 @@ FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
 """What may end a partition. The last two are found by its auditor, who says more."""
 ANSWER_WAIT_S = 5.0
 ASK_WAIT_S = 12.0
+GIVEN_UP_S = 2.0
 
 
 @dataclass
@@ -186,12 +187,14 @@ class WriteSide:
         )
         life.start(self._live())
         life.start(self._settle())
+        if self.owned:
+            life.start(self._until_nothing_is_left())
         life.start(look(log, queue, self.partitions))
 
     @property
     def needs_a_person(self) -> bool:
         """Whether a partition that it should write is stopped for good, or the process with it."""
-        return any(each.owned and each.standing is Standing.STOPPED for each in self.partitions)
+        return any(each.owned and each.given_up.is_set() for each in self.partitions)
 
     @property
     def takes_up(self) -> bool:
@@ -238,6 +241,14 @@ class WriteSide:
             await asyncio.sleep(0)  # whoever waits is told before the process is gone
             self.life.crash(type(failure).__name__)
 
+    async def _until_nothing_is_left(self) -> None:
+        """A process that writes nothing any more stays, and answers, until somebody looks and ends it."""
+        for each in self.partitions:
+            if each.owned:
+                await each.given_up.wait()
+        await asyncio.sleep(GIVEN_UP_S)
+        self.life.crash("nothing is left to write")
+
     def compare(self, part: Writer | Follower) -> None:
         """Audit a live state: it is that of the log."""
         auditor, decides = self.world.auditors[part.partition], part.partition in self.owned
@@ -262,12 +273,24 @@ class SimulatedPartition(Partition):
         if not self.owned:
             return super()._new_part()
         make = self._side.world.parts.writer
-        return make(self.number, self._log, self._queue, self._clock, self._limits, self._accepted, guard=self._guard)
+        return make(
+            self.number,
+            self._log,
+            self._queue,
+            self._clock,
+            self._limits,
+            self._accepted,
+            guard=self._guard,
+            claimed=self._claimed,
+        )
 
     def _serve(self) -> None:
         if self.failures:
             self._side.world.chaos.count("partition came back")
         self._side.compare(self.part)
+        if self._claimed is not None and isinstance(self.part, Writer):
+            epoch = self.part.state.chained.epoch
+            self._side._require(epoch <= self._claimed + 1, "a process takes a partition back from who took it over")
         super()._serve()
 
     def _fail(self, failure: Exception, follows: Next) -> None:

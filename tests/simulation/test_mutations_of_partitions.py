@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 import write_side.owner.partition
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
-from tests.simulation.processes import SimulatedPartition
+from tests.simulation.processes import Parts, SimulatedPartition
 from write_side.owner.follower import Follower
 from write_side.owner.partition import Partition
 from write_side.owner.writer import Writer
@@ -44,3 +45,14 @@ def test_a_partition_that_comes_back_with_its_old_state_is_found(monkeypatch: Pa
 
     monkeypatch.setattr(SimulatedPartition, "_new_part", without_a_fold)
     assert seeds_until_found() <= SEEDS_MAX
+
+
+class TakesBack(Writer):
+    """Knows nothing of the writers of its process before it, so it takes the partition over as if it had never been there."""
+
+    def __init__(self, *arguments: Any, claimed: int | None = None, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+
+
+def test_a_partition_that_is_taken_back_from_who_took_it_over_is_found() -> None:
+    assert seeds_until_found(Parts(writer=TakesBack)) <= SEEDS_MAX

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from write_side.intake.home import home_partition, is_inside, partitions_of_acco
 from write_side.intake.lane import Lane, Lone, Overloaded
 from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
 from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
-from write_side.intake.stopped_elsewhere import StoppedElsewhere
+from write_side.intake.stopped_elsewhere import NO_HOLDS, StoppedElsewhere
 from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
@@ -112,6 +113,7 @@ class Intake:
         suspected = self._ahead.suspected(commands)
         routed: list[_Routed] = []
         asked: dict[bytes, int] = {}
+        holds: dict[bytes, Hold] = {}
         made: dict[bytes, int] = {}
         for command, known in zip(commands, suspected, strict=True):
             if mode is Mode.CONTINUE and isinstance(command, Reverse) and command.transfer in made:
@@ -121,10 +123,13 @@ class Intake:
             routed.append(line)
             if isinstance(command, Hold):
                 asked.setdefault(command.id, line.home)
+                holds.setdefault(command.id, command)
             elif isinstance(command, Transfer | LegsTransfer):
                 made.setdefault(command.id, line.home)
         if self._stopped_elsewhere.any:
-            routed = await self._refuse_what_goes_to_a_stopped_partition(routed)
+            if len(routed) == 1 and (stopped := await self._stopped_for(routed[0], holds)) is not None:
+                raise stopped
+            routed = [await self._unless_stopped(line, holds) for line in routed]
         if self._partitions > 1 and len(routed) > 1:
             for at, refusal in used_before_in_request([line.home for line in routed], commands).items():
                 routed[at] = routed[at]._replace(refusal=routed[at].refusal or refusal)
@@ -216,15 +221,19 @@ class Intake:
         home = home_partition(command, self._partitions)
         return _Routed(home, command, await self._ahead.answer(home, command, suspected))
 
-    async def _refuse_what_goes_to_a_stopped_partition(self, routed: Sequence[_Routed]) -> list[_Routed]:
-        """With a refusal for each line of which nothing may begin. Raises PartitionUnavailable for one that comes alone."""
-        found = []
-        for line in routed:
-            stopped = None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command)
-            if stopped is not None and len(routed) == 1:
-                raise stopped
-            found.append(line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped)))
-        return found
+    async def _stopped_for(self, line: _Routed, holds: Mapping[bytes, Hold]) -> PartitionUnavailable | None:
+        """The stopped partition because of which nothing of this line may begin. holds: as asked for in the same request."""
+        return None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command, holds)
+
+    async def _unless_stopped(self, line: _Routed, holds: Mapping[bytes, Hold] = NO_HOLDS) -> _Routed:
+        """The line, with a refusal where nothing of it may begin."""
+        stopped = await self._stopped_for(line, holds)
+        return line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped))
+
+    async def _reversal_in_turn(self, line: _Routed, reverse: Reverse) -> _Routed:
+        """A line that reverses one of the same request, now that this has been decided: with what it moves."""
+        home, reverse = await self._subjects.reversal(reverse)
+        return await self._unless_stopped(line._replace(home=home, command=reverse))
 
     def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
         if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
@@ -238,29 +247,19 @@ class Intake:
         answers: list[Answer] = []
         at = 0
         while at < len(routed):
-            if at == runs or any(answer.status >= 400 for answer in answers):
-                try:
+            with _unknown_behind(answers):
+                if at == runs or any(answer.status >= 400 for answer in answers):
                     answers += await self._none_run(routed[at:], "not_run", until_s)
-                except (Overloaded, PartitionUnavailable) as refusal:
-                    if not answers:
-                        raise
-                    raise OutcomeUnknown from refusal  # what came before has run
-                break
-            reverse = routed[at].command
-            try:
+                    break
+                reverse = routed[at].command
                 if at and isinstance(reverse, Reverse):  # a line before it may have made what it reverses
-                    home, reverse = await self._subjects.reversal(reverse)
-                    routed[at] = routed[at]._replace(home=home, command=reverse)
+                    routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 end = at + 1
                 while end < runs and self._hangs_on(routed[at], routed[end]):
                     end += 1
                 end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not answers:
-                    raise
-                raise OutcomeUnknown from refusal
-            at = end
+                at = end
         return answers
 
     async def _in_turns(self, routed: list[_Routed], until_s: float) -> list[Answer]:
@@ -268,16 +267,11 @@ class Intake:
         What it moves is read from the log: the id may be that of another transfer, which ran before."""
         answers: list[Answer] = []
         for start, stop in itertools.pairwise(_turns([line.command for line in routed])):
-            try:
+            with _unknown_behind(answers):
                 for at in range(start, stop) if start else ():
                     if isinstance(reverse := routed[at].command, Reverse):
-                        home, reverse = await self._subjects.reversal(reverse)
-                        routed[at] = routed[at]._replace(home=home, command=reverse)
+                        routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not answers:
-                    raise
-                raise OutcomeUnknown from refusal
         return answers
 
     async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
@@ -388,12 +382,8 @@ class Intake:
                 break
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
-            try:
+            with _unknown_behind(outcomes):
                 [decided] = (await self._decided({home: [part]}))[home]
-            except (Overloaded, PartitionUnavailable) as refusal:
-                if not outcomes:
-                    raise
-                raise OutcomeUnknown from refusal  # what came before has run
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 
@@ -401,10 +391,19 @@ class Intake:
         """Rows behind a refused one: those that ran before, by whatever request, get their outcome again."""
         commands = transfers_of(batch)
         routed = [await self._routed(command, False) for command in commands]
-        try:
+        with _unknown_behind(commands):
             return BatchOutcome.told(await self._none_run(routed, "not_run", until_s))
-        except (Overloaded, PartitionUnavailable) as refusal:
-            raise OutcomeUnknown from refusal  # what came before has run
+
+
+@contextmanager
+def _unknown_behind(ran: Sequence[object]) -> Iterator[None]:
+    """Nobody is told that a request was not taken of which something has run."""
+    try:
+        yield
+    except (Overloaded, PartitionUnavailable) as refusal:
+        if not ran:
+            raise
+        raise OutcomeUnknown from refusal
 
 
 def _not_run(command: Command, word: str) -> Answer:

@@ -9,6 +9,10 @@
 | ClockStepped | AGAIN | nothing is written until the clock is right again |
 | MemoryError | ENDS | memory is the process's, not the partition's |
 | anything else | AGAIN, a few times in a row, then STAYS | a fault of ours: it stops its partition, not the others |
+
+A process in which no partition goes on stays as well, and says so at every door: whoever starts it again without having looked
+would find the same damage, believe the disk that failed, or take its partitions from the process that writes them, which comes
+back for them. Only after a fault of ours it ends (`a_new_process_may_mend`).
 """
 
 from __future__ import annotations
@@ -16,17 +20,20 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from fanfold.api.retry import Waits
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
 from write_side.contract.state.fold import CheckFailed
 from write_side.owner.clock import ClockStepped
 from write_side.owner.writer import Overtaken
 
-AGAIN_S_MIN: Final = 0.5
-AGAIN_S_MAX: Final = 30.0
-"""Back-off doubles from one to the other: a broker that is back is used within half a minute, and a fold is not repeated idly."""
+WAITS: Final = Waits(0.5, 30.0)
+"""Before a partition is taken up again: a broker that is back is used within half a minute, and a fold is not repeated idly."""
 FAULTS_MAX: Final = 3
 """How often a fault of ours is tried again in a row: it may have been a race; a command that always fails is none."""
+
+
+LASTING: Final = (LogDamaged, LogUnsynced, ChainBroken, CheckFailed, Overtaken)
 
 
 class Next(StrEnum):
@@ -38,7 +45,7 @@ class Next(StrEnum):
 def what_follows(failure: BaseException, in_a_row: int) -> Next:
     """in_a_row: how many lives of the partition have failed, this one included, since it last served for a while."""
     match failure:
-        case LogDamaged() | LogUnsynced() | ChainBroken() | CheckFailed() | Overtaken():
+        case _ if isinstance(failure, LASTING):
             return Next.STAYS
         case LogFailed() | ClockStepped():
             return Next.AGAIN
@@ -56,6 +63,6 @@ def stops_for_all(failure: BaseException, owned: bool) -> bool:
     return owned and not isinstance(failure, Overtaken)
 
 
-def wait_s(in_a_row: int) -> float:
-    """How long until the partition is taken up again."""
-    return float(min(AGAIN_S_MIN * 2 ** min(in_a_row - 1, 16), AGAIN_S_MAX))
+def a_new_process_may_mend(failure: BaseException) -> bool:
+    """Whether a process that has nothing else to do ends with this, for whoever keeps it to start a new one."""
+    return not isinstance(failure, LASTING)

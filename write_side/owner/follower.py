@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from contextlib import aclosing
 
 from write_side.contract.log.log import Log, Record
-from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.replay import Folded, Replay
-from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
+from write_side.owner.fold_to_end import fold_to_end
 from write_side.owner.writer import OnAccepted
 
 
@@ -29,18 +29,8 @@ class Follower:
         self._snapshots = snapshots
 
     async def start(self) -> None:
-        """Fold what is there, from a snapshot on where there is one. Raises ChainBroken, CheckFailed, LogFailed."""
-        await fold_from_newest(
-            self._snapshots, self.partition, self._log.partitions, None, self._begin_at, self._fold_on
-        )
-
-    def _begin_at(self, snapshot: Snapshot) -> None:
-        self.replay.begin_at(snapshot.replay)
-
-    async def _fold_on(self) -> None:
-        async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
-            async for records in runs:
-                await asyncio.to_thread(self.replay.take_all, records)
+        """Fold what is there. Raises ChainBroken, CheckFailed, LogFailed."""
+        await fold_to_end(self._log, self.partition, self.replay, self._snapshots, None)
 
     async def run(self) -> None:
         """Fold what comes. Raises as `start`."""

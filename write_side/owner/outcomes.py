@@ -7,10 +7,9 @@ never given before its outcome is durable.
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
+from write_side.owner.questions import Questions
 
 T = TypeVar("T")
 
@@ -38,8 +38,6 @@ ANSWERS_A_TURN = 64
 CAUGHT_UP_S = 0.5
 CAUGHT_UP_LOOK_S = 0.005
 """How long, and how often, it is looked whether what is in the log already is folded here. The reading of the log is in it."""
-ASKED_A_TURN = 256
-"""Questions answered under the state's lock at once: about a millisecond for which a block waits to be decided."""
 _ENDS = (Kind.ANSWER, Kind.TIMEOUT)
 _GOES_ON = (Code.PENDING, Code.STALE)
 
@@ -69,16 +67,6 @@ class Decided(NamedTuple):
     first_row: int
 
 
-class _Question(NamedTuple):
-    question: Callable[[State], Any]
-    state: State
-    future: asyncio.Future[Any]
-
-
-class _Failed(NamedTuple):
-    failure: Exception
-
-
 class Outcomes:
     """One partition. look: has its writer read what lies behind its last block, as a follower does by itself.
 
@@ -93,14 +81,14 @@ class Outcomes:
         self._has_served = False
         self._log = log
         self._end = LogEnd(log, partition)
-        self._questions: deque[_Question] = deque()
-        self._asking: asyncio.Task[None] | None = None
+        self._questions = Questions()
         self._waiting: dict[int, asyncio.Future[Decided]] = {}
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
         self._remembered: dict[int, BlockAnswers] = {}
         self._failure: Exception | None = None
         self._trouble: Exception | None = None
-        self._stopped: Exception | None = None
+        self._stopped: PartitionUnavailable | None = None
+        self._told_stopped: Callable[[PartitionUnavailable | None], None] = lambda _: None
         self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
 
     @property
@@ -114,35 +102,8 @@ class Outcomes:
         return self._known.state
 
     async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
-        """What the state says. Its lock is held while a block is decided: then a thread waits for it, for the loop would answer
-        nobody meanwhile. One thread for all who ask, however many: writers decide in the same few."""
-        state = self.known if known else self._replay.state
-        if not self._questions and state.lock.acquire(blocking=False):
-            try:
-                return question(state)
-            finally:
-                state.lock.release()
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._questions.append(_Question(question, state, future))
-        if self._asking is None or self._asking.done():
-            self._asking = asyncio.create_task(self._ask_waiting())
-        return await future
-
-    async def _ask_waiting(self) -> None:
-        while self._questions:
-            asked = [self._questions.popleft() for _ in range(min(len(self._questions), ASKED_A_TURN))]
-            asked = [each for each in asked if not each.future.done()]  # who asked may have left
-            try:
-                answers = await asyncio.to_thread(_told, asked)
-            except Exception as failure:  # no thread is to be had: the process ends
-                answers = [_Failed(failure)] * len(asked)
-            for each, told in zip(asked, answers, strict=True):
-                if each.future.done():
-                    continue
-                if isinstance(told, _Failed):
-                    each.future.set_exception(told.failure)
-                else:
-                    each.future.set_result(told)
+        """What the state says; `known`: what the partition knew when it last served."""
+        return await self._questions.ask(self.known if known else self.state, question)
 
     def require(self) -> None:
         """Raises PartitionUnavailable while the partition does not serve, or would not take a block."""
@@ -152,7 +113,16 @@ class Outcomes:
     @property
     def stopped(self) -> PartitionUnavailable | None:
         """Why nobody will decide anything here before a person has looked; None while somebody does, or will by itself."""
-        return None if self._stopped is None else PartitionUnavailable(self._partition, self._stopped)
+        return self._stopped
+
+    def tell_stopped(self, tell: Callable[[PartitionUnavailable | None], None]) -> None:
+        """Have `stopped` told, now and whenever it may have changed. One listener: the intake of the process."""
+        self._told_stopped = tell
+        tell(self._stopped)
+
+    def _stop(self, failure: Exception | None) -> None:
+        self._stopped = None if failure is None else PartitionUnavailable(self._partition, failure)
+        self._told_stopped(self._stopped)
 
     def trouble(self, trouble: Exception | None) -> None:
         """Who comes is refused while there is one. Who waits goes on waiting: what was taken may be decided yet."""
@@ -167,7 +137,8 @@ class Outcomes:
         self._remembered.clear()
 
     def serve(self) -> None:
-        self._failure, self._known, self._has_served, self._stopped = None, self._replay, True, None
+        self._failure, self._known, self._has_served = None, self._replay, True
+        self._stop(None)
 
     def accepted(self, block: Block, offset: int) -> None:
         """Tell everyone who waits for a command of this block."""
@@ -187,7 +158,7 @@ class Outcomes:
         stopped: it will not come back by itself, here or elsewhere.
         """
         self._failure = failure
-        self._stopped = failure if stopped else None
+        self._stop(failure if stopped else None)
         waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
         self._waiting, self._ending = {}, {}
         for future in waiting:
@@ -334,23 +305,6 @@ class Outcomes:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
         return known
-
-
-def _told(asked: Sequence[_Question]) -> list[Any]:
-    """What each is told, or how its question failed. Runs in a thread."""
-    told: list[Any] = []
-    for _, of_one_state in itertools.groupby(asked, lambda each: id(each.state)):
-        group = list(of_one_state)
-        with group[0].state.lock:  # once for all: a block may be decided before it is to be had again
-            told += [_told_one(each) for each in group]
-    return told
-
-
-def _told_one(asked: _Question) -> Any:
-    try:
-        return asked.question(asked.state)
-    except Exception as failure:
-        return _Failed(failure)
 
 
 async def _until(holds: Callable[[], bool], timeout_s: float) -> None:

@@ -21,11 +21,11 @@ from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
 from write_side.owner.clock import Clock, SteppedClockGuard
-from write_side.owner.failures import Next, stops_for_all, wait_s, what_follows
+from write_side.owner.failures import WAITS, Next, a_new_process_may_mend, stops_for_all, what_follows
 from write_side.owner.follower import Follower
 from write_side.owner.outcomes import Outcomes, Starting
 from write_side.owner.relay import Relay
-from write_side.owner.writer import Writer, WriterLimits
+from write_side.owner.writer import Overtaken, Writer, WriterLimits
 from write_side.queue.command_queue import CommandQueue
 
 CALM_S: Final = 60.0
@@ -41,6 +41,8 @@ class Standing(StrEnum):
     """It serves, and its log or queue would not take a record: only told, `look.py` finds it."""
     WAITING = "waiting"
     STOPPED = "stopped"
+    OVERTAKEN = "overtaken"
+    """Another process writes it. It is not taken back while this process lives."""
 
 
 class Partition:
@@ -67,6 +69,8 @@ class Partition:
         """Set once it serves, waits or is stopped: the start of this partition is over, one way or another."""
         self.served = asyncio.Event()
         """Set once it has served."""
+        self.given_up = asyncio.Event()
+        """Set once it is stopped or overtaken: that is for good."""
         self.relay = Relay(number, queue, clock) if owned else None
         self._log = log
         self._queue = queue
@@ -75,6 +79,7 @@ class Partition:
         self._snapshots = snapshots
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._claimed: int | None = None
         self._serves_since_s = inf
         self._progress = StartProgress(clock.wall_us())
         self.part: Writer | Follower = self._new_part()
@@ -133,7 +138,9 @@ class Partition:
                     raise
                 if follows is Next.STAYS:
                     return
-            await asyncio.sleep(wait_s(in_a_row))
+            await asyncio.sleep(WAITS.before(in_a_row))
+            if isinstance(self.part, Writer):
+                self._claimed = self.part.claimed
             self.part = self._new_part()
             self.outcomes.restart(self.part.replay)
 
@@ -178,9 +185,12 @@ class Partition:
 
     def _fail(self, failure: Exception, follows: Next) -> None:
         self.failure, self.failures = failure, self.failures + 1
-        self.standing = Standing.WAITING if follows is Next.AGAIN else Standing.STOPPED
-        stopped = self.standing is Standing.STOPPED and stops_for_all(failure, self.owned)
-        self.outcomes.fail(failure, stopped=stopped)
+        if follows is Next.AGAIN:
+            self.standing = Standing.WAITING
+        else:
+            self.standing = Standing.OVERTAKEN if isinstance(failure, Overtaken) else Standing.STOPPED
+            self.given_up.set()
+        self.outcomes.fail(failure, stopped=self.given_up.is_set() and stops_for_all(failure, self.owned))
         self.settled.set()
         _log.error(
             "partition does not serve",
@@ -195,7 +205,7 @@ class Partition:
             return Follower(self.number, self._log, self._accepted, self._snapshots)
         return Writer(
             self.number, self._log, self._queue, self._clock, self._limits, self._accepted,
-            guard=self._guard, snapshots=self._snapshots,
+            guard=self._guard, snapshots=self._snapshots, claimed=self._claimed,
         )  # fmt: skip
 
     def _look_behind(self) -> None:
@@ -209,19 +219,24 @@ class Partition:
 
 
 async def keep_all(partitions: Sequence[Partition]) -> None:
-    """Keep those of one process, each for itself. Raises what stopped them when none that is owned can go on without a person,
-    and what ends the process."""
+    """Keep those of one process, each for itself: until the log is closed, or for ever where one is given up.
+
+    Raises what ends the process (`failures.py`).
+    """
     kept = {asyncio.create_task(partition.keep()): partition for partition in partitions}
+    owned = [partition for partition in partitions if partition.owned]
     try:
         left = set(kept)
-        while any(kept[task].owned for task in left):
+        while left:
             done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        stopped = [partition.failure for partition in partitions if partition.owned]
-        if stopped and stopped[0] is not None:
-            raise stopped[0]
-        await asyncio.gather(*left)
+            if all(partition.given_up.is_set() for partition in owned):
+                for partition in owned:
+                    if partition.failure is not None and a_new_process_may_mend(partition.failure):
+                        raise partition.failure
+        if any(partition.given_up.is_set() for partition in partitions):
+            await asyncio.Event().wait()  # its doors go on saying why
     finally:
         for task in kept:
             task.cancel()

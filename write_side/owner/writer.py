@@ -21,15 +21,15 @@ from write_side.contract.block import limits
 from write_side.contract.block.block import Block, Header
 from write_side.contract.block.chain import NO_HEAD, ChainBroken, Head, Skip, judge_header
 from write_side.contract.log.log import Log, LogFailed, Record
-from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
+from write_side.owner.fold_to_end import fold_to_end
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
 
 BLOCKS_AHEAD = 2
@@ -62,6 +62,7 @@ class Writer:
     """One partition's writer. `start()` once, then `run()` until it raises or is cancelled.
 
     on_accepted(block, log offset): called for every block of this writer in order, when it counts and is durable.
+    claimed: the highest epoch by which writers before this one, of the same process, have taken the partition over, or tried to.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Writer:
         *,
         guard: SteppedClockGuard | None = None,
         snapshots: Snapshots | None = None,
+        claimed: int | None = None,
     ) -> None:
         self.partition = partition
+        self.claimed = claimed
         self.state = State(partition, log.partitions)
         self.replay = Replay(self.state, FINGERPRINTS)
         self.unreadable_records = 0
@@ -96,15 +99,20 @@ class Writer:
         self._left_over: Sequence[Queued] = ()
 
     async def start(self) -> None:
-        """Fold the log to its end, from a snapshot on where there is one, and take the partition over by an epoch block."""
-        await fold_from_newest(
-            self._snapshots, self.partition, self._log.partitions, FINGERPRINTS, self._begin_at, self._fold_on
-        )
+        """Fold the log to its end, from a snapshot on where there is one, and take the partition over by an epoch block.
+
+        Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever.
+        """
+        await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS)
         self._refuse_future_log()
+        before = self.claimed
         self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
         while True:
+            if before is not None and self.state.chained.epoch > before:
+                raise self._overtaken(self.state.chained.epoch)
             data, block = self._opening()
             own = block.header
+            self.claimed = own.epoch
             offset, folded = await self._log.append(self.partition, data), -1
             while self.state.chained.sequence < own.sequence:
                 record = await self._next()
@@ -156,7 +164,7 @@ class Writer:
             self._peek = None
             self.look()
         elif verdict.epoch > self._accepted.epoch:  # of our epoch it is our own, on its way through an append
-            self._end(self._overtaken(verdict))
+            self._end(self._overtaken(verdict.epoch))
 
     def _end(self, failure: Exception) -> None:
         if self._doubt is not None and not self._doubt.done():
@@ -218,14 +226,6 @@ class Writer:
             return await anext(self._tail)
         except StopAsyncIteration:
             raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
-
-    def _begin_at(self, snapshot: Snapshot) -> None:
-        self.replay.begin_at(snapshot.replay)
-
-    async def _fold_on(self) -> None:
-        async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
-            async for records in runs:
-                await asyncio.to_thread(self.replay.take_all, records)
 
     def _refuse_future_log(self) -> None:
         ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
@@ -295,14 +295,15 @@ class Writer:
                 self.replay.skip(record.offset, verdict)
                 continue
             if verdict.block_hash != own.block_hash:
-                raise self._overtaken(verdict)
+                raise self._overtaken(verdict.epoch)
             self._accepted = Head(own.epoch, own.sequence, own.block_hash)
             return record.offset
 
-    def _overtaken(self, other: Header) -> Overtaken:
+    def _overtaken(self, epoch: int) -> Overtaken:
         return Overtaken(
-            f"another writer has taken over partition {self.partition} (epoch {other.epoch}). This one stops. "
-            "What it has answered is in the log; what it has not is decided by the other one, once."
+            f"another writer has taken over partition {self.partition} (epoch {epoch}). This one stops, and does not take it "
+            "back. What it has answered is in the log; what it has not is decided by the other one, once. If this process should "
+            "write the partition, stop the other one and start this one again."
         )
 
 

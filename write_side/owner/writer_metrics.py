@@ -46,11 +46,15 @@ class WriterMetrics(Collector):
             "fanfold_writer_unreadable_commands", "Records of the queue passed over as unreadable", labels=["partition"]
         )
         serves = GaugeMetricFamily("fanfold_partition_serves", "1 when it does, 0 when not", labels=["partition"])
+        overtaken = GaugeMetricFamily(
+            "fanfold_partition_overtaken", "1 when another process has taken it over", labels=["partition"]
+        )
         failures = CounterMetricFamily("fanfold_partition_failures", "Lives that ended", labels=["partition"])
         for partition in self._partitions:
             serves.add_metric([str(partition.number)], int(partition.reason is None))
+            overtaken.add_metric([str(partition.number)], int(partition.standing is Standing.OVERTAKEN))
             failures.add_metric([str(partition.number)], partition.failures)
-        yield from (serves, failures)
+        yield from (serves, overtaken, failures)
         if self._taker is not None:
             yield CounterMetricFamily("fanfold_snapshots_taken", "Snapshots taken", self._taker.taken)
             yield CounterMetricFamily("fanfold_snapshot_failures", "Snapshots not taken", self._taker.failures)

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from fanfold.api.problems import PROBLEMS, problem_document
+from fanfold.api.problems import NOBODY_HAS_IT, PROBLEMS, problem_document
 from write_side.contract.tell.answers import Answer, account_document
 from write_side.contract.words.atoms import NO_FLOOR, format_floor, format_transfer_id
 from write_side.contract.words.codes import REFUSALS, Code, Flag
@@ -272,6 +272,8 @@ class StubWallet:
         if any(number in self.away for number in asked):
             return JSONResponse(problem_document("partition_unavailable", reason="it is damaged"), 503)
         ours = [account for account, terms in self._book.terms.items() if terms.asset == asset]
+        if not ours and "partitions" not in request.query_params:
+            return JSONResponse(problem_document("account_not_found", detail=NOBODY_HAS_IT), 404)
         world, position = str(-sum(self._book.posted[account] for account in ours)), f"0:{self.block}"
         state = {"posted": world, "held": "0", "version": 1, "at": AT}
         part = {"partition": 0, "position": position, "world": state if ours else None, "transit": None}

@@ -342,18 +342,18 @@ def test_the_version_is_told() -> None:
 
 def test_system_shows_a_trial_balance_that_sums_to_zero(wallet: StubWallet) -> None:
     _rich("alice", "bob")
-    told = run("system", "USD/2", "EUR/2").stdout
+    told = run("system", "USD/2").stdout
     assert "0\tUSD/2\t-2.00\t0.00\t2.00\t0:3" in told
-    assert "0\tEUR/2\t0.00\t0.00\t0.00" in told
     assert json.loads(run("system", "USD/2", "--json").stdout)["world"] == -200
     assert "usd: The asset is malformed" in run("system", "usd", code=1).stderr
 
 
-def test_zeros_of_an_asset_that_nobody_has_are_told_as_such(wallet: StubWallet) -> None:
+def test_an_asset_that_nobody_has_is_refused_and_the_others_are_told(wallet: StubWallet) -> None:
     _rich("alice")
-    told = run("system", "USD/2", "XXX/2")
-    assert "XXX/2: no account has it" in told.stderr
-    assert "USD/2: no account" not in told.stderr
+    told = run("system", "USD/2", "XXX/2", code=1)
+    assert "XXX/2: No such account (account_not_found). No account has this asset" in told.stderr
+    assert "XXX/2" not in told.stdout
+    assert "0\tUSD/2\t-1.00" in told.stdout
 
 
 def test_watch_in_a_pipe_says_which_account_is_not_there_yet(wallet: StubWallet) -> None:

@@ -192,6 +192,15 @@ def test_a_row_inside_of_a_cell_is_not_swallowed_in_silence(note: str) -> None:
         _rows(["1", "a", note, "7"])
 
 
+@pytest.mark.parametrize(("note", "line"), [("x\n2,700", 3), ("x\r\n\r\nb,-7.50\r\nmore", 4), ("x\r12,a", 3)])
+def test_what_is_left_of_a_row_inside_of_a_cell_is_told_and_its_row_imported(note: str, line: int) -> None:
+    told, row = _rows(["1", "a", note, "7"])
+    assert isinstance(told, Skipped)
+    assert (told.line, told.code) == (line, "row_malformed")
+    assert "inside of a quoted cell of line 2" in told.reason
+    assert isinstance(row, Row)
+
+
 def test_a_uuid_in_a_column_of_ids_is_the_id() -> None:
     (row,) = _rows([str(uuid.UUID(int=7 << 76)), "a", "7"], heading=["id", "account", "amount"])
     assert isinstance(row, Row)

@@ -75,9 +75,9 @@ class FileLog:
     ) -> FileLog:
         """Open for writing, made new where there is none. `partitions` must be what the log was made with, or None.
 
-        A partition whose files cannot be opened is nobody else's trouble: it is in `failures`, and `resume` tries it again.
-        `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, every partition is
-        damaged (LogDamaged), or the folder itself cannot be used.
+        A partition whose files cannot be opened, or are damaged, is no trouble of others: it is in `failures`, and `resume` tries
+        it again. `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, or the folder itself
+        cannot be used.
         """
 
         def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
@@ -91,8 +91,6 @@ class FileLog:
                         PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
                     )
                 failures = _open_each(opened, PartitionFiles.open_to_write)
-                if len(failures) == len(opened) and all(isinstance(each, LogDamaged) for each in failures.values()):
-                    raise failures[0]  # nothing is left to do before a person has mended one
             except BaseException:
                 _release(opened, lock)
                 raise

@@ -11,7 +11,7 @@ import re
 from blake3 import blake3
 
 from fanfold.api import grammar
-from fanfold.api.grammar import ASSET_EXPONENT_MAX, units_of
+from fanfold.api.grammar import ASSET_EXPONENT_MAX
 from fanfold.api.malformed import Malformed
 from fanfold.api.words import ACCOUNT_SAYS, ASSET_SAYS, ID_SAYS
 
@@ -58,27 +58,6 @@ def parse_new_asset(text: object, field: str = "asset") -> str:
         f"{ASSET_SAYS}, the exponent 0 to {ASSET_EXPONENT_MAX} without a leading zero: it is how many "
         f"decimals the unit has, and no balance passes 10^18 minor units, which are 1,000 units at {ASSET_EXPONENT_MAX} decimals",
     )
-
-
-def parse_integer(text: object, field: str, code: str = "amount_malformed") -> int:
-    """A digit string of minor units, |value| <= 10^18, without sign +, spaces, underscores or leading zeros."""
-    try:
-        return units_of(text)
-    except ValueError as wrong:
-        raise Malformed(code, field, str(wrong)) from None
-
-
-def parse_amount(text: object, field: str = "amount") -> int:
-    """A positive digit string of minor units, at most 10^18."""
-    value = parse_integer(text, field)
-    if value <= 0:
-        raise Malformed("amount_malformed", field, "must be positive")
-    return value
-
-
-def parse_floor(value: object, field: str = "floor") -> int:
-    """A floor as a digit string, or None for no floor; returns the column's value (`NO_FLOOR` for none)."""
-    return NO_FLOOR if value is None else parse_integer(value, field, "floor_malformed")
 
 
 def parse_transfer_id(text: object, field: str = "id") -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined
-from write_side.contract.state.pending_columns import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, Action, StepState
+from write_side.contract.state.pending_columns import CREDIT_BIT, FROM_HOLD_BIT, LAST_BIT, TCC_BIT, StepState
 
 
 class Move(IntEnum):
@@ -72,7 +72,6 @@ MOVE_TABLE: Final = np.array([MOVES[state] for state in StepState], np.int64)
 EFFECTS: Final = np.array([_EFFECTS[manner] for manner in Manner], np.int64)
 """int64[manners, actions, 3]: factors of (posted, held, transit)."""
 
-ACTIONS: Final = len(Action)
 _SAGA_DEBIT, _SAGA_CREDIT, _LAST_CREDIT, _TCC_DEBIT, _TCC_CREDIT, _SAGA_CAPTURE, _TCC_CAPTURE = (
     np.int64(m) for m in Manner
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.api.close_codes import MEANINGS, CloseCode, should_reconnect
+from fanfold.api.close_codes import MEANINGS, CloseCode, is_final
 
 
 @pytest.mark.parametrize("code", CloseCode)
@@ -18,7 +18,9 @@ def test_our_own_codes_tell_by_their_range_whether_to_reconnect(code: CloseCode)
 
 
 def test_unknown_codes_follow_the_ranges_and_a_lost_connection_reconnects() -> None:
-    assert should_reconnect(1006)
-    assert should_reconnect(4321)
-    assert not should_reconnect(4999)
-    assert not should_reconnect(3000)
+    assert not is_final(1006)
+    assert not is_final(4321)
+    assert is_final(4999)
+    assert not is_final(3000), "a proxy's"
+    assert not is_final(CloseCode.NORMAL), "a client does not say it"
+    assert is_final(1010)

@@ -213,7 +213,23 @@ async def test_system_accounts_sum_over_partitions() -> None:
     document = (await get(side, "/v1/system?asset=USD/2&min_position=0:0,1:0")).document
     assert (document["world"], document["transit"], document["positions"]) == ("-11", "0", "0:0,1:0")
     assert [each["world"]["posted"] for each in document["partitions"]] == ["-5", "-6"]
-    assert (await get(side, "/v1/system?asset=EUR/2")).document["world"] == "0"
+    await side.stop()
+
+
+async def test_an_asset_that_nobody_has_is_not_told_as_zero() -> None:
+    side = Side(2)
+    name = next(f"a{i}" for i in range(100) if partition_of(f"a{i}", 2) == 1)
+    await side.writers[0].append(opened(next(f"a{i}" for i in range(100) if partition_of(f"a{i}", 2) == 0)))
+    await side.writers[1].append(opened(name, asset="EUR/2"))
+    await side.start()
+    reply = await get(side, "/v1/system?asset=XXX/2&min_position=0:0,1:0")
+    assert (reply.status, reply.code, reply.document["position"]) == (404, "account_not_found", "0:0,1:0")
+    assert "asset" in reply.document["detail"]
+    here = (await get(side, "/v1/system?asset=EUR/2")).document
+    assert here["world"] == "0"
+    assert [each["world"] is None for each in here["partitions"]] == [True, False], "it was opened in one alone"
+    part = (await get(side, "/v1/system?asset=EUR/2&partitions=0")).document
+    assert part["partitions"][0]["world"] is None, "another partition may have it: that is said, and nothing of all"
     await side.stop()
 
 

@@ -8,7 +8,7 @@ from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
 from write_side.contract.state.fold import CheckFailed
 from write_side.owner.clock import ClockStepped
-from write_side.owner.failures import AGAIN_S_MAX, AGAIN_S_MIN, FAULTS_MAX, Next, wait_s, what_follows
+from write_side.owner.failures import FAULTS_MAX, Next, a_new_process_may_mend, what_follows
 from write_side.owner.writer import Overtaken
 
 FOR_EVER = 1_000
@@ -27,6 +27,7 @@ FOR_EVER = 1_000
 )
 def test_what_trying_again_cannot_mend_stays_stopped(failure: Exception) -> None:
     assert what_follows(failure, 1) is Next.STAYS
+    assert not a_new_process_may_mend(failure)
 
 
 @pytest.mark.parametrize(
@@ -45,13 +46,8 @@ def test_a_fault_of_ours_is_tried_a_few_times(failure: Exception) -> None:
         Next.AGAIN,
         Next.STAYS,
     ]
+    assert a_new_process_may_mend(failure)
 
 
 def test_a_process_without_memory_ends() -> None:
     assert what_follows(MemoryError(), 1) is Next.ENDS
-
-
-def test_the_wait_doubles_up_to_its_bound() -> None:
-    waits = [wait_s(times) for times in range(1, FOR_EVER)]
-    assert (waits[0], waits[1], waits[-1]) == (AGAIN_S_MIN, 2 * AGAIN_S_MIN, AGAIN_S_MAX)
-    assert waits == sorted(waits)

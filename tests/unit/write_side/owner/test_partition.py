@@ -21,10 +21,10 @@ from write_side.contract.words.atoms import partition_of
 from write_side.intake.intake import Intake
 from write_side.intake.lane import Lane
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Capture, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
+from write_side.ledger.commands.commands import Capture, Command, Hold, Leg, Mode, OpenAccount, Reverse, Transfer, Void
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
-from write_side.owner.partition import Partition, Standing
+from write_side.owner.partition import Partition, Standing, keep_all
 from write_side.owner.writer import WriterLimits
 from write_side.queue.queue_memory import MemoryQueue
 
@@ -66,6 +66,18 @@ async def running(over: MemoryRecords | FileLog, partitions: Sequence[int] = (0,
         for task in kept:
             task.cancel()
         await asyncio.gather(*kept, return_exceptions=True)
+
+
+@asynccontextmanager
+async def kept(two: Two) -> AsyncIterator[asyncio.Task[None]]:
+    """As a process keeps them, all together."""
+    keeping = asyncio.create_task(keep_all(two.partitions))
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            yield keeping
+    finally:
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
 
 
 @pytest.mark.parametrize("record_is_there", [True, False])
@@ -189,6 +201,33 @@ async def test_of_a_batch_only_the_lines_that_go_to_a_stopped_partition_are_refu
         assert (statuses, code) == ([503, 201], "partition_stopped")
 
 
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+async def test_a_line_that_reverses_one_before_it_does_not_go_to_a_stopped_partition(mode: Mode) -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        assert await two.deposit(1, 11) == 201
+        assert (await two.intake.submit([across(1)]))[0].status == 201
+    records.blocks[0][0] = records.blocks[0][0][:-1] + b"?"
+    async with running(records) as two:
+        repeated, reverse = await two.intake.submit([across(1), Reverse(id_at(NOON_US, 2), across(1).id)], mode, 0.05)
+        assert (repeated.status, reverse.status) == (201, 503)
+        assert reverse.document["code"] == "partition_stopped"
+
+
+@pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])
+async def test_a_line_that_captures_a_hold_of_one_before_it_does_not_go_to_a_stopped_partition(mode: Mode) -> None:
+    records = MemoryRecords(2)
+    await damaged(records)
+    async with running(records) as two:
+        hold = Hold(id_at(NOON_US, 30), (Leg(NAMES[0], 1, "USD/2"), Leg(NAMES[1], -1, "USD/2")))
+        # What the hold of `damaged` keeps is let go first.
+        lines: list[Command] = [Void(id_at(NOON_US, 3), id_at(NOON_US, 20)), hold, Capture(id_at(NOON_US, 31), hold.id)]
+        answers = await two.intake.submit(lines, mode, 0.05)
+        assert [answer.status for answer in answers] == [201, 201, 503]
+        assert answers[2].document["code"] == "partition_stopped"
+
+
 async def test_a_transfer_that_has_begun_is_told_as_such_whatever_stopped_since() -> None:
     records = MemoryRecords(2)
     async with running(records) as two:
@@ -226,7 +265,7 @@ async def test_an_overtaken_partition_takes_transfers_from_here_for_another_proc
         async with running(records, [0]) as newer:
             with pytest.raises(OutcomeUnknown):
                 await older.deposit(0, 1)
-            assert older.partitions[0].standing is Standing.STOPPED
+            assert older.partitions[0].standing is Standing.OVERTAKEN
             assert older.partitions[0].outcomes.stopped is None
             assert await newer.deposit(0, 1) == 201
 
@@ -248,9 +287,72 @@ async def test_an_overtaken_partition_does_not_fight_for_ever() -> None:
         await newer.open()
         with pytest.raises(OutcomeUnknown):
             await older.deposit(0, 1)
-        assert older.partitions[0].standing is Standing.STOPPED
+        assert older.partitions[0].standing is Standing.OVERTAKEN
         assert await newer.deposit(0, 1) == 201
         assert newer.partitions[0].part.state.chained.epoch == 2
+
+
+@pytest.mark.parametrize("record_is_there", [True, False])
+async def test_a_partition_whose_log_failed_after_another_took_it_over_is_not_taken_back(record_is_there: bool) -> None:
+    """Each would end the other for ever: an append that fails tells neither that it was overtaken."""
+    records = MemoryRecords(2)
+    async with running(records) as older, running(records) as newer:
+        await newer.open()
+        assert isinstance(older.log, MemoryLog)
+        older.log.fail_next_append(record_is_there=record_is_there)
+        with pytest.raises(OutcomeUnknown):
+            await older.deposit(0, 1)
+        await older.standing(0, Standing.OVERTAKEN)
+        assert "taken over partition 0 (epoch 2)" in str(older.partitions[0].document()["reason"])
+        assert await newer.deposit(0, 1) == 201
+        assert newer.partitions[0].part.state.chained.epoch == 2
+
+
+async def test_a_partition_that_failed_while_it_was_taken_over_is_its_own_again() -> None:
+    """An epoch block that is in the log, though its append failed, is of this process and no reason to stay away."""
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+        assert isinstance(two.log, MemoryLog)
+        two.log.fail_next_append(record_is_there=True)
+        with pytest.raises(OutcomeUnknown):
+            await two.deposit(0, 1)
+        two.log.fail_next_append(record_is_there=True)  # the epoch block of its next life
+        await two.standing(0, Standing.SERVING)
+        assert two.partitions[0].failures == 2
+        assert await two.deposit(0, 1) == 201
+
+
+async def test_a_process_that_is_overtaken_in_all_partitions_stays_so_that_nobody_starts_it_to_take_them_back() -> None:
+    records = MemoryRecords(2)
+    older = Two(MemoryLog(records))
+    async with kept(older) as keeping:
+        for each in older.partitions:
+            await older.standing(each.number, Standing.SERVING)
+        async with running(records) as newer:
+            await newer.open()
+            for each in older.partitions:
+                each.looked_at(None)
+                await older.standing(each.number, Standing.OVERTAKEN)
+            await asyncio.sleep(0)
+            assert not keeping.done()
+            assert await newer.deposit(0, 1) == 201
+
+
+async def test_a_process_with_nothing_but_damaged_partitions_stays_and_says_so() -> None:
+    records = MemoryRecords(2)
+    async with running(records) as two:
+        await two.open()
+    for blocks in records.blocks:
+        blocks[0] = blocks[0][:-1] + b"?"
+    two = Two(MemoryLog(records))
+    async with kept(two) as keeping:
+        for each in two.partitions:
+            await two.standing(each.number, Standing.STOPPED)
+            with pytest.raises(PartitionUnavailable, match="fanfold verify"):
+                await two.deposit(each.number, 1)
+        await asyncio.sleep(0)
+        assert not keeping.done()
 
 
 async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_looked_at() -> None:
@@ -261,11 +363,11 @@ async def test_an_overtaken_partition_that_nobody_writes_to_says_so_once_it_was_
             await newer.deposit(0, 1)
         assert older.partitions[0].standing is Standing.SERVING, "nothing was appended here since"
         older.partitions[0].looked_at(None)
-        await older.standing(0, Standing.STOPPED)
+        await older.standing(0, Standing.OVERTAKEN)
         assert "taken over partition 0 (epoch 2)" in str(older.partitions[0].reason)
         assert older.partitions[1].standing is Standing.SERVING
         older.partitions[1].looked_at(None)
-        await older.standing(1, Standing.STOPPED)
+        await older.standing(1, Standing.OVERTAKEN)
 
 
 async def test_an_overtaken_process_does_not_decide_a_reversal_anew_where_its_transfer_never_was() -> None:

@@ -1,0 +1,56 @@
+"""Real servers for tests and benchmarks: Redis, a one-node Kafka, S3 and HDFS, started here, on loopback, on free ports.
+
+Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
+give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
+`REDIS_URL` names when there is one, of a private one otherwise. `make install-servers` installs what is started here;
+where it is missing, `ServerMissing` says what to do.
+
+No server outlives the process that started it, even after a kill -9: the kernel kills it when the thread that started
+it ends (Linux, `PR_SET_PDEATHSIG`). So start and restart servers from the main thread, or one that lives as long.
+"""
+
+from __future__ import annotations
+
+from tests.servers.chromium import find_chromium
+from tests.servers.hdfs_server import HdfsServer, find_hadoop_jars, hdfs_address, running_hdfs
+from tests.servers.java import find_java
+from tests.servers.kafka_server import (
+    KafkaCluster,
+    KafkaServer,
+    find_kafka_jars,
+    running_kafka,
+    running_kafka_cluster,
+    shared_kafka,
+)
+from tests.servers.redis_server import RedisServer, find_redis, running_redis, running_redis_cluster, shared_redis
+from tests.servers.s3_server import S3Server, running_s3, s3_address
+from tests.servers.server import LOOPBACK, POLL_S, ServerFailed, ServerMissing, free_port, unique_name
+
+__all__ = [
+    "LOOPBACK",
+    "POLL_S",
+    "HdfsServer",
+    "KafkaCluster",
+    "KafkaServer",
+    "RedisServer",
+    "S3Server",
+    "ServerFailed",
+    "ServerMissing",
+    "find_chromium",
+    "find_hadoop_jars",
+    "find_java",
+    "find_kafka_jars",
+    "find_redis",
+    "free_port",
+    "hdfs_address",
+    "running_hdfs",
+    "running_kafka",
+    "running_kafka_cluster",
+    "running_redis",
+    "running_redis_cluster",
+    "running_s3",
+    "s3_address",
+    "shared_kafka",
+    "shared_redis",
+    "unique_name",
+]
