@@ -81,8 +81,8 @@ class RowsOfFold(Protocol):
         """The number of each account that is shown; -1 for the others."""
         ...
 
-    def shown(self, numbers: Int64s) -> AccountRows:
-        """The rows of these accounts."""
+    def shown(self, numbers: Int64s, accounts: list[str] | None = None) -> AccountRows:
+        """The rows of these accounts. accounts: their ids, by whoever has them."""
         ...
 
     def one(self, account: str) -> AccountRow | None:
@@ -121,6 +121,12 @@ class AccountRows:
             int(self.version[i]),
             int(self.at_us[i]),
             int(self.flags[i]),
+        )
+
+    def same_as(self, other: AccountRows) -> bool:
+        """Whether the other has the same rows in the same order."""
+        return (self.accounts, self.assets) == (other.accounts, other.assets) and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in NUMBERS
         )
 
     def each(self) -> Iterator[AccountRow]:

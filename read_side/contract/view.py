@@ -157,6 +157,12 @@ class ViewStore(Protocol):
         """
         ...
 
+    async def read_columns(
+        self, partition: int, accounts: list[str], generation: int
+    ) -> tuple[Checkpoint | None, AccountRows]:
+        """As `read` of a generation, as columns: the rows of the accounts that are there, in their order. Each is named once."""
+        ...
+
     def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
         """All rows of a generation, in batches, in no promised order; not from one moment."""
         ...

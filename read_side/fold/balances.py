@@ -13,16 +13,16 @@ from write_side.contract.state.state import State
 def rows_of(state: State, numbers: Int64s, fold: RowsOfFold | None = None) -> AccountRows:
     """The rows of some accounts (int64[n], each once) as they are now. fold: see `AccountRows`."""
     # Of these accounts only: a mask over a whole column would cost every account, a block.
-    return columns_of(state, numbers, state.rows[numbers], state.changed_at_us[numbers], fold)
+    return columns_of(state, state.row_names(numbers), state.rows[numbers], state.changed_at_us[numbers], fold)
 
 
 def columns_of(
-    state: State, numbers: Int64s, rows: Int64s, at_us: Int64s, fold: RowsOfFold | None = None
+    state: State, accounts: list[str], rows: Int64s, at_us: Int64s, fold: RowsOfFold | None = None
 ) -> AccountRows:
-    """Rows of the state's table, int64[n, WIDTH], and their times as account rows, by their row names."""
+    """Rows of the state's table, int64[n, WIDTH], and their times as account rows. accounts: their row names."""
     assets = state.asset_names
     return AccountRows(
-        state.row_names(numbers),
+        accounts,
         [assets[asset] for asset in (rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT).tolist()],
         rows[:, POSTED],
         rows[:, HELD],

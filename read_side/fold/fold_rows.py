@@ -120,8 +120,8 @@ class FoldRows:
         numbers = self._state.numbers_of(accounts)
         return np.where(numbers < self._count, numbers, -1)
 
-    def shown(self, numbers: Int64s) -> AccountRows:
-        """The rows of these accounts as they are shown."""
+    def shown(self, numbers: Int64s, accounts: list[str] | None = None) -> AccountRows:
+        """The rows of these accounts as they are shown. accounts: their row names, by whoever has them."""
         state = self._state
         rows, at_us = state.rows[numbers], state.changed_at_us[numbers]
         before = self._before  # behind the copies: see above
@@ -129,7 +129,7 @@ class FoldRows:
             places = before.find(numbers)
             were = places >= 0
             rows[were], at_us[were] = before.rows[places[were]], before.at_us[places[were]]
-        return columns_of(state, numbers, rows, at_us)
+        return columns_of(state, state.row_names(numbers) if accounts is None else accounts, rows, at_us)
 
     def one(self, account: str) -> AccountRow | None:
         """The row of one account as it is shown."""

@@ -21,6 +21,8 @@ from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
 from write_side.contract.log.log import Log, Record
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed, changed_accounts
+from write_side.contract.state.ids import IdTable
+from write_side.contract.state.pending import PendingTable
 from write_side.contract.state.replay import Folded, FoldedBlocks, Replay, size_of
 from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
@@ -88,6 +90,10 @@ class PartitionFold:
         """Go on from where a snapshot stands, or from the beginning; nobody else uses it from now on."""
         self.replay.begin_at(snapshot.replay)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
+
+    def end(self) -> None:
+        """Nobody folds on. A view in this memory may go on showing the rows; ids and holds, which are most of the memory, go."""
+        self.state.ids, self.state.pending = IdTable(), PendingTable()
 
     def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
         """Fold a run of records, as many as have `entries_max` entries, one at least.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
-from itertools import count, repeat
+from itertools import compress, count, repeat
 from typing import Final
 
 import numpy as np
@@ -36,7 +36,7 @@ class _Table:
         """Scatter a batch into the columns: one dict look-up a row, then one numpy assignment a column."""
         if not len(rows):
             return
-        places = np.fromiter(map(self.place.get, rows.accounts, repeat(-1)), np.int64, len(rows))
+        places = self.find(rows.accounts)
         new = np.flatnonzero(places < 0)
         if new.size:
             places[new] = self._append([rows.accounts[i] for i in new], [rows.assets[i] for i in new])
@@ -54,26 +54,24 @@ class _Table:
             self.numbers = grown
         return np.arange(first, count, dtype=np.int64)
 
-    def row(self, account: str) -> AccountRow | None:
+    @property
+    def count(self) -> int:
+        return len(self.accounts)
+
+    def one(self, account: str) -> AccountRow | None:
         place = self.place.get(account)
         if place is None:
             return None
         return AccountRow(account, self.assets[place], *self.numbers[:, place].tolist())
 
-    def rows_of(self, accounts: Sequence[str]) -> list[AccountRow | None]:
-        """Many rows: one gather a column instead of one a row."""
-        if len(accounts) < _MANY_ROWS:
-            return [self.row(account) for account in accounts]
-        places = np.fromiter(map(self.place.get, accounts, repeat(-1)), np.int64, len(accounts))
-        columns = self.numbers[:, places].tolist()
-        return [
-            None if place < 0 else AccountRow(account, self.assets[place], *numbers)
-            for account, place, *numbers in zip(accounts, places.tolist(), *columns, strict=True)
-        ]
+    def find(self, accounts: Sequence[str]) -> Int64s:
+        """The place of each account; -1 for those that are not there."""
+        return np.fromiter(map(self.place.get, accounts, repeat(-1)), np.int64, len(accounts))
 
-    def rows(self, first: int, last: int) -> AccountRows:
-        numbers = self.numbers[:, first:last].copy()
-        return AccountRows(self.accounts[first:last], self.assets[first:last], *numbers)
+    def shown(self, places: Int64s, accounts: list[str] | None = None) -> AccountRows:
+        at = places.tolist()
+        names = [self.accounts[place] for place in at] if accounts is None else accounts
+        return AccountRows(names, [self.assets[place] for place in at], *self.numbers[:, places])
 
 
 class _Generation:
@@ -88,92 +86,89 @@ class _Generation:
         self.token: str | None = None
         self.checkpoint: Checkpoint | None = None
         self.loaded = 0
-        self._fold: RowsOfFold | None = None
-        self._table: _Table | None = None
+        self._rows: RowsOfFold | _Table = _Table()
 
     def clear(self) -> None:
         self.checkpoint = None
-        self._leave()
-        self._table = None
+        self._become(_Table())
 
     def write(self, rows: AccountRows, checkpoint: Checkpoint | None) -> None:
         """Write a batch and move on; None: it is being loaded, and readers get nothing of it yet."""
-        if not self._is_shown_by_fold(rows, checkpoint) and (len(rows) or self._fold is not None):
+        if not self._is_shown_by_fold(rows, checkpoint):
             self.table().write(rows)
         self.checkpoint = checkpoint
 
     def _is_shown_by_fold(self, rows: AccountRows, checkpoint: Checkpoint | None) -> bool:
         """Whether a fold has what is to be shown after this step, and shows it now."""
-        if self._table is not None or (rows.fold is None and len(rows)):
-            return False
-        fold = self._fold if rows.fold is None else rows.fold
+        held, fold = self._rows, rows.fold
+        if isinstance(held, _Table):
+            if held.count:
+                return False
+        elif fold is None and not len(rows):
+            fold = held
         if fold is None:
             return False
-        if checkpoint is not None and fold is self._fold and checkpoint == self.checkpoint:
+        if checkpoint is not None and fold is held and checkpoint == self.checkpoint:
             return True  # a probe, or a part of more: its rows are shown with the step that moves on
         if checkpoint is not None and not fold.is_at(checkpoint.sequence, checkpoint.block_hash):
             return False
-        if fold is not self._fold:
-            self._leave()
-            self._fold = fold
+        if fold is not held:
+            self._become(fold)
         fold.show(self)
         return True
 
     def detach(self) -> None:
         """Hold the rows in a table from now on."""
-        if self._table is None:
-            table, fold = _Table(), self._fold
-            for first in range(0, 0 if fold is None else fold.count, SCAN_ROWS):
-                table.write(self.rows(first, first + SCAN_ROWS))
-            self._leave()
-            self._table = table
+        self.table()
 
     def table(self) -> _Table:
-        self.detach()
-        assert self._table is not None
-        return self._table
+        if not isinstance(self._rows, _Table):
+            self._become(self._copied())
+        assert isinstance(self._rows, _Table)
+        return self._rows
 
-    def _leave(self) -> None:
-        if self._fold is not None:
-            self._fold.leave()
-            self._fold = None
+    def _become(self, rows: RowsOfFold | _Table) -> None:
+        if not isinstance(self._rows, _Table):
+            self._rows.leave()
+        self._rows = rows
+
+    def _copied(self) -> _Table:
+        table = _Table()
+        for first in range(0, self.count, SCAN_ROWS):
+            table.write(self.rows(first, first + SCAN_ROWS))
+        return table
 
     @property
     def count(self) -> int:
         """How many accounts there are."""
-        if self._fold is not None:
-            return self._fold.count
-        return 0 if self._table is None else len(self._table.accounts)
+        return self._rows.count
 
     def row(self, account: str) -> AccountRow | None:
-        if self._fold is not None:
-            return self._fold.one(account)
-        return None if self._table is None else self._table.row(account)
+        return self._rows.one(account)
 
     def rows_of(self, accounts: Sequence[str]) -> list[AccountRow | None]:
-        """Many rows: one gather a column instead of one a row."""
-        if self._table is not None:
-            return self._table.rows_of(accounts)
-        if len(accounts) < _MANY_ROWS or self._fold is None:
+        if len(accounts) < _MANY_ROWS:
             return [self.row(account) for account in accounts]
-        numbers = self._fold.find(accounts)
+        numbers = self._rows.find(accounts)
         there = numbers >= 0
-        found = iter(self._fold.shown(numbers[there]).each())
+        found = iter(self._rows.shown(numbers[there]).each())
         return [next(found) if is_there else None for is_there in there.tolist()]
+
+    def columns_of(self, accounts: list[str]) -> AccountRows:
+        """The rows of those accounts that are there."""
+        numbers = self._rows.find(accounts)
+        there = numbers >= 0
+        return self._rows.shown(numbers[there], accounts if there.all() else list(compress(accounts, there)))
 
     def rows(self, first: int, last: int) -> AccountRows:
         """Rows in the order in which they came, as far as there are any."""
-        last = min(last, self.count)
-        if self._fold is not None:
-            return self._fold.shown(np.arange(first, last, dtype=np.int64))
-        return EMPTY_ROWS if self._table is None else self._table.rows(first, last)
+        return self._rows.shown(np.arange(first, min(last, self.count), dtype=np.int64))
 
     def __deepcopy__(self, _memo: dict[int, object]) -> _Generation:
         """A copy stands for itself, whatever becomes of the fold."""
         copy = _Generation()
         copy.token, copy.checkpoint, copy.loaded = self.token, self.checkpoint, self.loaded
-        for first in range(0, self.count, SCAN_ROWS):
-            copy.table().write(self.rows(first, first + SCAN_ROWS))
+        copy._rows = self._copied()
         return copy
 
 
@@ -242,6 +237,14 @@ class MemoryViewStore:
         if found is None or found.checkpoint is None:
             return None, [None] * len(accounts)
         return found.checkpoint, found.rows_of(accounts)
+
+    async def read_columns(
+        self, partition: int, accounts: list[str], generation: int
+    ) -> tuple[Checkpoint | None, AccountRows]:
+        found = self._find(partition, generation)
+        if found is None or found.checkpoint is None:
+            return None, EMPTY_ROWS
+        return found.checkpoint, found.columns_of(accounts)
 
     async def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
         found = self._find(partition, generation)

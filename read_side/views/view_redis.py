@@ -120,6 +120,23 @@ class RedisViewStore:
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None
     ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
+        checkpoint, found = await self._packed(partition, accounts, generation)
+        return checkpoint, [
+            None if row is None else _unpack_row(account, row) for account, row in zip(accounts, found, strict=True)
+        ]
+
+    async def read_columns(
+        self, partition: int, accounts: list[str], generation: int
+    ) -> tuple[Checkpoint | None, AccountRows]:
+        checkpoint, found = await self._packed(partition, accounts, generation)
+        if None in found:
+            accounts = [account for account, row in zip(accounts, found, strict=True) if row is not None]
+        return checkpoint, _unpack_rows(accounts, [row for row in found if row is not None])
+
+    async def _packed(
+        self, partition: int, accounts: Sequence[str], generation: int | None
+    ) -> tuple[Checkpoint | None, list[bytes | None]]:
+        """As `read`, the rows as they are stored."""
         found: Any = [b"moved"]
         while len(found) == 1:  # another generation went live since the last read: asked again with that one's key
             number = self._guessed.get(partition, "1") if generation is None else str(generation)
@@ -131,10 +148,7 @@ class RedisViewStore:
                 self._guessed[partition] = found[0].decode()
         if not found:
             return None, [None] * len(accounts)
-        rows = [
-            None if row is None else _unpack_row(account, row) for account, row in zip(accounts, found[2:], strict=True)
-        ]
-        return _checkpoint(int(found[0]), found[1]), rows
+        return _checkpoint(int(found[0]), found[1]), found[2:]
 
     async def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
         key = self._key(partition, f"rows:{generation}")
@@ -144,7 +158,7 @@ class RedisViewStore:
                 answer: tuple[int, Any] = await self._client.hscan(key, cursor, count=SCAN_ROWS)
             cursor, found = answer
             if found:
-                yield AccountRows.of([_unpack_row(account.decode(), row) for account, row in found.items()])
+                yield _unpack_rows([account.decode() for account in found], list(found.values()))
             if cursor == 0:
                 return
 
@@ -214,6 +228,12 @@ def _pack_rows(rows: AccountRows) -> list[Any]:
 
 def _unpack_row(account: str, row: bytes) -> AccountRow:
     return AccountRow(account, row[_NUMBERS.size :].decode(), *_NUMBERS.unpack_from(row))
+
+
+def _unpack_rows(accounts: list[str], rows: list[bytes]) -> AccountRows:
+    size = _NUMBERS.size
+    numbers = np.frombuffer(b"".join(row[:size] for row in rows), "<i8").reshape(-1, len(NUMBERS))
+    return AccountRows(accounts, [row[size:].decode() for row in rows], *numbers.T)
 
 
 def _checkpoint_text(checkpoint: Checkpoint) -> str:

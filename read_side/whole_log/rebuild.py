@@ -152,6 +152,7 @@ class _PartitionRebuild:
             raise CannotRebuild(
                 f"partition {self._partition}: another rebuild has taken over. The live view is right; see what that one says."
             ) from stale
+        self._fold.end()
         return PartitionRebuilt(
             self._partition,
             live.generation,
@@ -226,26 +227,27 @@ class _PartitionRebuild:
     async def _compare(self, owner: Owner, checkpoint: Checkpoint, live: int) -> Checkpoint:
         """Every row of ours with its live one, then every live row that we do not have."""
         state, at = self._fold.state, 0
-        seen: set[str] = set()
         while at < state.count:
             names = state.row_names(np.arange(at, min(at + COMPARED_AT_ONCE, state.count)))
             checkpoint = await self._compare_rows(owner, checkpoint, live, names)
             at += len(names)
-            seen.update(names)
-        async with aclosing(self._other_names(live, seen)) as parts:
+        async with aclosing(self._other_names(live, at)) as parts:
             async for names in parts:
                 checkpoint = await self._compare_rows(owner, checkpoint, live, names)
         return checkpoint
 
-    async def _other_names(self, live: int, seen: set[str]) -> AsyncGenerator[list[str], None]:
-        """Accounts of the live view that were not compared yet: opened meanwhile, or not in the log at all."""
+    async def _other_names(self, live: int, compared: int) -> AsyncGenerator[list[str], None]:
+        """Accounts of the live view that are none of our first ones, which were compared: opened meanwhile, or not in the log at
+        all."""
         async for rows in self._view.scan(self._partition, live):
-            if names := [name for name in rows.accounts if name not in seen]:
-                yield names
+            numbers = self._fold.state.numbers_of(rows.accounts)
+            others = np.flatnonzero((numbers < 0) | (numbers >= compared)).tolist()
+            if others:
+                yield [rows.accounts[i] for i in others]
 
     async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
         """Compare at the position that the live rows were read at; folding never goes past it."""
-        stored, theirs = await self._view.read(self._partition, names, live)
+        stored, theirs = await self._view.read_columns(self._partition, names, live)
         if stored is None or stored.sequence < self._fold.folded.sequence:
             raise CannotRebuild(
                 f"partition {self._partition}: the live view was emptied or set back meanwhile. Its projector brings it right by "
@@ -253,11 +255,12 @@ class _PartitionRebuild:
             )
         await self._fold_to(stored)
         held = await self._advance(owner, held)
-        _, ours = await self._view.read(self._partition, names, owner.generation)
-        if ours != theirs:
-            for name, our, their in zip(names, ours, theirs, strict=True):
-                if our != their:
-                    self._note(name, our, their)
+        _, ours = await self._view.read_columns(self._partition, names, owner.generation)
+        if not ours.same_as(theirs):
+            our, their = ({row.account: row for row in rows.each()} for rows in (ours, theirs))
+            for name in names:
+                if our.get(name) != their.get(name):
+                    self._note(name, our.get(name), their.get(name))
         self._compared += len(names)
         self._reporter.compared(len(names))
         return held

@@ -67,7 +67,28 @@ async def test_every_value_of_a_row_survives(view: ViewStore) -> None:
     ]
     owner = await view.claim(0, 1)
     await view.apply(owner, None, rows(*extreme), at(0))
-    assert await view.read(0, [each.account for each in extreme]) == (at(0), extreme)
+    names = [each.account for each in extreme]
+    assert await view.read(0, names) == (at(0), extreme)
+    assert await columns(view, names) == (at(0), extreme)
+
+
+async def columns(view: ViewStore, names: list[str], generation: int = 1) -> tuple[Checkpoint | None, list[AccountRow]]:
+    checkpoint, found = await view.read_columns(0, names, generation)
+    return checkpoint, list(found.each())
+
+
+async def test_columns_are_the_rows_of_a_generation_that_are_there(view: ViewStore) -> None:
+    assert await columns(view, ["alice"]) == (None, [])
+    owner, names = await view.claim(0, 1), [f"account-{number}" for number in range(40)]
+    await view.load(owner, rows(*map(row, names)))
+    assert await columns(view, names) == (None, [])
+    await view.apply(owner, None, rows(row("alice"), row("bob")), at(0))
+    assert await columns(view, ["bob", *names[::-1], "nobody", "alice"]) == (
+        at(0), [row("bob"), *map(row, names[::-1]), row("alice")],
+    )  # fmt: skip
+    assert await columns(view, ["nobody"]) == (at(0), [])
+    assert await columns(view, []) == (at(0), [])
+    assert await columns(view, ["alice"], 2) == (None, [])
 
 
 async def test_later_rows_replace_earlier_ones(view: ViewStore) -> None:

@@ -76,6 +76,11 @@ class FaultyView:
     ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
         return await self._do(lambda: self._store.read(partition, accounts, generation))
 
+    async def read_columns(
+        self, partition: int, accounts: list[str], generation: int
+    ) -> tuple[Checkpoint | None, AccountRows]:
+        return await self._do(lambda: self._store.read_columns(partition, accounts, generation))
+
     def scan(self, partition: int, generation: int) -> AsyncIterator[AccountRows]:
         return self._store.scan(partition, generation)
 

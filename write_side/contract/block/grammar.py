@@ -16,6 +16,7 @@ from fanfold.api.malformed import Malformed
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.block.limits import OUTCOMES_MAX
+from write_side.contract.block.loop_columns import OutcomeColumns, RepeatColumns
 from write_side.contract.compiled.compiled import njit, njit_borrowing
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR, SYSTEM_ACCOUNTS, parse_account, parse_asset
 from write_side.contract.words.codes import NOT_REMEMBERED, PRECEDENCE, REFUSALS, Code, Kind
@@ -81,6 +82,8 @@ def _legs_of(kind: Kind, code: Code) -> tuple[int, int]:
 
 
 CARRIED: Final = _carried()
+UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
+"""Kinds that no command asked for: they have no place in the queue."""
 
 
 @njit(cache=True, nogil=True)
@@ -93,15 +96,19 @@ def _run_end(rows, at, outcome, least, most):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repeat, repeat_sequence, repeat_row):  # type: ignore[no-untyped-def]
-    """Pass over the outcomes and what they bring along; 0 or a number of `FAULTS`."""
+def walk(own_sequence, outcomes, entry, leg, repeat):  # type: ignore[no-untyped-def]
+    """Pass over `OutcomeColumns` and what they bring along; 0 or a number of `FAULTS`.
+
+    entry, leg: the outcomes that entries and legs name; repeat: `RepeatColumns`.
+    """
+    kind, code = outcomes.kind, outcomes.code
     entries = legs = repeats = 0
     for i in range(kind.size):
-        if kind[i] >= carried.shape[0] or code[i] >= carried.shape[1] or carried[kind[i], code[i], 0] < 0:
+        if kind[i] >= CARRIED.shape[0] or code[i] >= CARRIED.shape[1] or CARRIED[kind[i], code[i], 0] < 0:
             return 1
-        if row[i] < 0 or back[i] < 0 or (back[i] == 0) != unasked[kind[i]]:
+        if outcomes.row[i] < 0 or outcomes.back[i] < 0 or (outcomes.back[i] == 0) != UNASKED[kind[i]]:
             return 6
-        wanted = carried[kind[i], code[i]]
+        wanted = CARRIED[kind[i], code[i]]
         entries = _run_end(entry, entries, i, wanted[0], wanted[1])
         if entries < 0:
             return 2
@@ -109,9 +116,9 @@ def walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repe
         if legs < 0:
             return 3
         if wanted[4] > 0:
-            if repeats >= repeat.size or repeat[repeats] != i:
+            if repeats >= repeat.outcome.size or repeat.outcome[repeats] != i:
                 return 4
-            sequence, first = repeat_sequence[repeats], repeat_row[repeats]
+            sequence, first = repeat.sequence[repeats], repeat.row[repeats]
             if sequence < 0 or first < 0 or sequence > own_sequence or (sequence == own_sequence and first >= i):
                 return 5
             repeats += 1
@@ -119,7 +126,7 @@ def walk(carried, unasked, own_sequence, kind, code, back, row, entry, leg, repe
         return 2
     if legs != leg.size:
         return 3
-    return 0 if repeats == repeat.size else 4
+    return 0 if repeats == repeat.outcome.size else 4
 
 
 @njit_borrowing
@@ -145,10 +152,6 @@ def are_pending_legs(counts, pending):  # type: ignore[no-untyped-def]
     return leg == pending.size
 
 
-UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
-"""Kinds that no command asked for: they have no place in the queue."""
-
-
 def grammar_fault(block: Block) -> str | None:
     """What is wrong with the block by itself, or None."""
     outcomes, repeats = block.outcomes, block.repeats
@@ -156,10 +159,9 @@ def grammar_fault(block: Block) -> str | None:
         return "it has more outcomes than a block may have"
     if block.header.sequence >= 2**63 or block.header.consumed_to < 0:
         return "a number in its header is out of range"
-    fault = walk(
-        CARRIED, UNASKED, block.header.sequence, outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"],
-        block.entries["outcome"], block.legs["outcome"], repeats["outcome"], repeats["sequence"], repeats["row"],
-    )  # fmt: skip
+    columns = OutcomeColumns(outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"])
+    repeated = RepeatColumns(repeats["outcome"], repeats["sequence"], repeats["row"])
+    fault = walk(block.header.sequence, columns, block.entries["outcome"], block.legs["outcome"], repeated)
     return FAULTS[fault] if fault else _rows_fault(block) or _terms_fault(block.accounts)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.columns import FLAGS_MASK
-from write_side.contract.compiled.compiled import njit, njit_inlined
+from write_side.contract.compiled.compiled import njit, njit_borrowing, njit_inlined
 from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 from write_side.contract.state.digest import mix_account
 from write_side.contract.state.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
@@ -44,6 +44,19 @@ class AccountIndex(NamedTuple):
 
     slots: npt.NDArray[np.uint64]
     secret: np.uint64
+
+
+class OpenedAccounts(NamedTuple):
+    """Accounts to open, a column each: int64[n], keys uint64[n]; hidden bool[n]: those that are not found by their keys."""
+
+    number: npt.NDArray[np.int64]
+    floor: npt.NDArray[np.int64]
+    flags: npt.NDArray[np.int64]
+    key_a: npt.NDArray[np.uint64]
+    key_b: npt.NDArray[np.uint64]
+    asset: npt.NDArray[np.int64]
+    row_key: npt.NDArray[np.uint64]
+    hidden: npt.NDArray[np.bool_]
 
 
 class NewAccount(NamedTuple):
@@ -110,6 +123,18 @@ def add_account(accounts, index, number, new, at_us, hidden):  # type: ignore[no
     touched[touched[0]] = number
 
 
+@njit_borrowing
+def add_accounts(accounts, index, opened, first, end, at_us):  # type: ignore[no-untyped-def]
+    """Write the `OpenedAccounts` from `first` until `end`; False when one is there already."""
+    for i in range(first, end):
+        a, b = opened.key_a[i], opened.key_b[i]
+        if not opened.hidden[i] and find_row(accounts.rows, index.slots, index.secret, a, b) >= 0:
+            return False
+        new = NewAccount(a, b, opened.row_key[i], opened.asset[i], opened.floor[i], opened.flags[i])
+        add_account(accounts, index, opened.number[i], new, at_us, opened.hidden[i])
+    return True
+
+
 @njit_inlined
 def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[no-untyped-def]
     """To be called before a row changes: at its first change in the block of time `at_us` it leaves the digest.
@@ -123,6 +148,42 @@ def touch(rows, changed_at_us, touched, digest, number, at_us):  # type: ignore[
         a, b = _mix_row(rows, number)
         digest[0] -= a
         digest[1] -= b
+
+
+@njit_borrowing
+def touch_all(accounts, count, digest, numbers, at_us):  # type: ignore[no-untyped-def]
+    """`touch` of these, each maybe often; False where one is none of `count` accounts.
+
+    In two loops that have no branch but that one: which entry is the first of its account in a block, no processor foresees.
+    """
+    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
+    first = last = touched[0]
+    for i in range(numbers.size):
+        number = numbers[i]
+        if number < 0 or number >= count:
+            return False
+        prefetch_row(rows, number)
+        touched[last + 1] = number
+        last += 1 if changed_at_us[number] != at_us else 0
+        changed_at_us[number] = at_us
+    touched[0] = last
+    a, b = _mix_rows(rows, touched, first + 1, last + 1)
+    digest[0] -= a
+    digest[1] -= b
+    return True
+
+
+@njit_inlined
+def _mix_rows(rows, touched, first, end):  # type: ignore[no-untyped-def]
+    """The sums of what these touched rows are in the digest."""
+    sum_a, sum_b = np.uint64(0), np.uint64(0)
+    for i in range(first, end):
+        if i + AHEAD < end:
+            prefetch_row(rows, touched[i + AHEAD])
+        a, b = _mix_row(rows, touched[i])
+        sum_a += a
+        sum_b += b
+    return sum_a, sum_b
 
 
 @njit(cache=True, nogil=True)
@@ -145,10 +206,7 @@ def untouch(rows, changed_at_us, touched, digest, number, before_us):  # type: i
 @njit(cache=True, nogil=True)
 def settle(rows, touched, digest):  # type: ignore[no-untyped-def]
     """Take every touched row, as it is now, into the digest: once a block, at its end."""
-    for i in range(1, touched[0] + 1):
-        if i + AHEAD <= touched[0]:
-            prefetch_row(rows, touched[i + AHEAD])
-        a, b = _mix_row(rows, touched[i])
-        digest[0] += a
-        digest[1] += b
+    a, b = _mix_rows(rows, touched, 1, touched[0] + 1)
+    digest[0] += a
+    digest[1] += b
     touched[0] = 0

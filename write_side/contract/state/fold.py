@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.grammar import grammar_fault
+from write_side.contract.block.loop_columns import EntryColumns
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 from write_side.contract.state.account_rows import (
@@ -24,15 +25,14 @@ from write_side.contract.state.account_rows import (
     VERSION,
     AccountIndex,
     Accounts,
-    NewAccount,
-    add_account,
+    OpenedAccounts,
+    add_accounts,
     asset_of,
     settle,
-    touch,
+    touch_all,
 )
 from write_side.contract.state.fold_ids import id_words, remember
 from write_side.contract.state.fold_pending import fold_pending
-from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.state import State, identity_keys, string_keys, word_hash
 from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR, TRANSIT, WORLD
@@ -75,42 +75,27 @@ class CheckFailed(Exception):
 
 
 @njit(cache=True, nogil=True)
-def fold_entries(  # type: ignore[no-untyped-def]
-    rows,
-    changed_at_us,
-    touched,
-    count,
-    digest,
-    outcome,
-    account,
-    posted_after,
-    version_after,
-    held,
-    flags,
-    at_us,
-    deltas,
-    sums,
-):
-    """Apply entries in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n], written.
-
-    held, flags: (entry, after) each, rising.
-    """
-    held_entry, held_after = held
-    flags_entry, flags_after = flags
+def fold_entries(accounts, count, digest, entries, at_us, deltas, sums):  # type: ignore[no-untyped-def]
+    """Apply `EntryColumns` in order; 0 or a fault number. sums: int64 by asset, zero between outcomes; deltas: int64[n],
+    written."""
+    rows, outcome, account = accounts.rows, entries.outcome, entries.account
+    held_entry, held_after, flags_entry, flags_after = (
+        entries.held_entry, entries.held, entries.flags_entry, entries.flags,
+    )  # fmt: skip
+    if not touch_all(accounts, count, digest, account, at_us):
+        return 2
     next_held = held_entry[0] if held_entry.size else -1
     next_flags = flags_entry[0] if flags_entry.size else -1
     helds = flaggeds = 0
     first = 0
     for i in range(account.size):
         number = account[i]
-        if number < 0 or number >= count:
-            return 2
-        if i + AHEAD < account.size and 0 <= account[i + AHEAD] < count:
+        if i + AHEAD < account.size:
             prefetch_row(rows, account[i + AHEAD])
-        after = posted_after[i]
+        after = entries.posted[i]
         if after > _LIMIT or after < -_LIMIT:
             return 4
-        if version_after[i] != rows[number, VERSION] + 1:
+        if entries.version[i] != rows[number, VERSION] + 1:
             return 3
         delta = after - rows[number, POSTED]
         deltas[i] = delta
@@ -119,9 +104,8 @@ def fold_entries(  # type: ignore[no-untyped-def]
         if (sums[asset] ^ total) & (delta ^ total) < 0:
             return 6
         sums[asset] = total
-        touch(rows, changed_at_us, touched, digest, number, at_us)
         rows[number, POSTED] = after
-        rows[number, VERSION] = version_after[i]
+        rows[number, VERSION] += 1
         if i == next_held:
             if held_after[helds] < 0 or held_after[helds] > _LIMIT:
                 return 4
@@ -140,19 +124,6 @@ def fold_entries(  # type: ignore[no-untyped-def]
                     return 5
             first = i + 1
     return 0
-
-
-@njit(cache=True, nogil=True)
-def _add_accounts(  # type: ignore[no-untyped-def]
-    rows, changed_at_us, touched, slots, secret, start, a, b, asset, row_key, floor, flags, at_us, hidden
-):
-    accounts = Accounts(rows, changed_at_us, touched)
-    for i in range(a.size):
-        if not hidden[i] and find_row(rows, slots, secret, a[i], b[i]) >= 0:
-            return False
-        new = NewAccount(a[i], b[i], row_key[i], asset[i], floor[i], flags[i])
-        add_account(accounts, AccountIndex(slots, secret), start + i, new, at_us, hidden[i])
-    return True
 
 
 def fold(state: State, block: Block, fingerprints: Fingerprints | None = None) -> None:
@@ -198,11 +169,12 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
     open_accounts(state, block, touched)
     sums = np.zeros(max(1, len(state.asset_names)), np.int64)
     deltas = np.empty(len(entries["account"]), np.int64)
-    failed = fold_entries(
-        state.rows, state.changed_at_us, touched, state.count, state.digest, entries["outcome"], entries["account"],
-        entries["posted"], entries["version"], (block.held["entry"], block.held["held"]),
-        (block.flags["entry"], block.flags["flags"]), header.created_at_us, deltas, sums,
+    columns = EntryColumns(
+        entries["outcome"], entries["account"], entries["posted"], entries["version"], block.held["entry"],
+        block.held["held"], block.flags["entry"], block.flags["flags"],
     )  # fmt: skip
+    accounts = Accounts(state.rows, state.changed_at_us, touched)
+    failed = fold_entries(accounts, state.count, state.digest, columns, header.created_at_us, deltas, sums)
     if failed:
         raise fail(FAULTS[failed])
     settle(state.rows, touched, state.digest)
@@ -212,7 +184,7 @@ def _fold(state: State, block: Block, fingerprints: Fingerprints | None) -> None
         prints = None if fingerprints is None else fingerprints(state, block, deltas)
     except ValueError as error:
         raise fail("a leg's account id is too long") from error
-    if fault := remember(state, block, prints, deltas):
+    if fault := remember(state, block, prints, columns, deltas):
         raise fail(fault)
     if state.digest_bytes(header.refuse_ids_before_us) != header.digest:
         raise fail(OTHER_DIGEST)
@@ -240,10 +212,11 @@ def open_accounts(state: State, block: Block, touched: Int64s) -> None:
     if partitions and np.any(keys[0, ~hidden] % partitions != state.partition):
         raise fail(f"an account of another partition is opened, if the log has {partitions} partitions")
     row_keys = row_keys_of(keys, state.asset_hashes[asset_numbers], owners)
-    if not _add_accounts(
-        state.rows, state.changed_at_us, touched, state.slots, state.secret, state.count, keys[0], keys[1], asset_numbers,
-        row_keys, opened["floor"], opened["flags"], block.header.created_at_us, hidden,
-    ):  # fmt: skip
+    accounts, index = Accounts(state.rows, state.changed_at_us, touched), AccountIndex(state.slots, state.secret)
+    columns = OpenedAccounts(
+        numbers, opened["floor"], opened["flags"], keys[0], keys[1], asset_numbers, row_keys, hidden
+    )
+    if not add_accounts(accounts, index, columns, 0, len(numbers), block.header.created_at_us):
         raise fail(OPENED_TWICE)
     for i in np.flatnonzero(hidden):
         table = {WORLD: state.world, TRANSIT: state.transit}[names[i]]

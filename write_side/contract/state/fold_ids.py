@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.block import Block
+from write_side.contract.block.loop_columns import EntryColumns, OutcomeColumns
 from write_side.contract.compiled.compiled import njit, njit_borrowing
 from write_side.contract.compiled.prefetch import AHEAD
 from write_side.contract.state.hash_index import prefetch_home
@@ -22,8 +23,8 @@ from write_side.contract.state.ids import (
     IdRow,
     end_id,
     find_id,
-    put_id,
     timeless_from,
+    write_id,
 )
 from write_side.contract.state.pending import forget_reversals
 from write_side.contract.state.state import State
@@ -68,35 +69,48 @@ def note_older(ids, cut_off_us, found):  # type: ignore[no-untyped-def]
             found[i] = True
 
 
+class OutcomeIds(NamedTuple):
+    """What the id table keeps of each outcome of a block: its id, uint64[n, 2], its fingerprint, uint64[2, n], zeros for readers,
+    amount and parties, int64[n] (`ids.AMOUNT`)."""
+
+    ids: npt.NDArray[np.uint64]
+    prints: npt.NDArray[np.uint64]
+    amounts: Int64s
+    parties: Int64s
+
+
+class BlockAt(NamedTuple):
+    """What a block's header says of when it is: its sequence, its time and the cut-off of ids."""
+
+    sequence: int
+    at_us: int
+    cut_off_us: int
+
+
 @njit(cache=True, nogil=True)
-def fold_ids(  # type: ignore[no-untyped-def]
-    table, used, digest, ids, kind, code, remembered, became, fingerprints, sequence, at_us, cut_off_us
-):
+def fold_ids(table, used, digest, outcomes, new, block):  # type: ignore[no-untyped-def]
     """Remember the ids of transfers; how many, or -1 when one is there twice, how many of them without a time, and how many rows
     there are now.
 
-    ids: uint64[n, 2].  table: see `IdTable.arrays`; used: how many rows there are before.
-
-    remembered: by kind and by code.  became: amount and parties of each outcome, as the id table keeps them.
+    table: see `IdTable.arrays`; used: how many rows there are before; outcomes: `OutcomeColumns`; new: `OutcomeIds`.
     """
-    of_kind, of_code = remembered
-    amounts, parties = became
+    kind, code, ids, at_us = outcomes.kind, outcomes.code, new.ids, block.at_us
     came = timeless = 0
-    slots, secret = table[1], table[2]
+    slots, secret = table.slots, table.secret
     for i in range(kind.size):
         if i + AHEAD < kind.size:
             prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
         a, b = ids[i, 0], ids[i, 1]
-        place = (np.int64(sequence) << ROW_BITS) | i
-        if of_kind[kind[i]] and of_code[code[i]]:
+        place = (np.int64(block.sequence) << ROW_BITS) | i
+        if KINDS[kind[i]] and REMEMBERED[code[i]]:
             time_us = time_of_id(a, b, at_us)
-            if time_us < cut_off_us:
+            if time_us < block.cut_off_us:
                 continue
             at = find_id(table, a, b)
             if at >= 0:
                 return -1, timeless, used
-            new = IdRow(a, b, fingerprints[0, i], fingerprints[1, i], place, time_us, amounts[i], parties[i])
-            row = put_id(table, digest, at, used, new)
+            kept = IdRow(a, b, new.prints[0, i], new.prints[1, i], place, time_us, new.amounts[i], new.parties[i])
+            row = write_id(table, digest, at, used, kept)
             used += 1 if row == used else 0
             came += 1
             timeless += 0 if has_time(a, b) else 1
@@ -106,11 +120,10 @@ def fold_ids(  # type: ignore[no-untyped-def]
 
 
 @njit_borrowing
-def became(kind, code, outcome, account, deltas, detailed, amounts, parties):  # type: ignore[no-untyped-def]
-    """Write what the id table keeps of each outcome of a block: amount and parties (`ids.AMOUNT`).
-
-    outcome, account, deltas: of its entries.  detailed: the outcomes that have details, rising.
-    """
+def became(outcomes, entries, deltas, detailed, new):  # type: ignore[no-untyped-def]
+    """Write amounts and parties of `OutcomeIds`. deltas: of the entries.  detailed: the outcomes that have details, rising."""
+    kind, code, outcome, account = outcomes.kind, outcomes.code, entries.outcome, entries.account
+    amounts, parties = new.amounts, new.parties
     entry = detail = 0
     for i in range(kind.size):
         while entry < outcome.size and outcome[entry] < i:
@@ -130,7 +143,9 @@ def became(kind, code, outcome, account, deltas, detailed, amounts, parties):  #
             amounts[i] = REFUSED
 
 
-def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, deltas: Int64s) -> str | None:
+def remember(
+    state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | None, entries: EntryColumns, deltas: Int64s
+) -> str | None:
     """Forget the ids that the block's writer forgot, then keep those of the block's transfers; a fault, or None."""
     outcomes, header = block.outcomes, block.header
     size = len(outcomes["kind"])
@@ -145,17 +160,12 @@ def remember(state: State, block: Block, fingerprints: npt.NDArray[np.uint64] | 
     if size == 0:
         return None
     prints = np.zeros((2, size), np.uint64) if fingerprints is None else fingerprints
-    amounts, parties, entries = np.empty(size, np.int64), np.empty(size, np.int64), block.entries
-    became(
-        outcomes["kind"], outcomes["code"], entries["outcome"], entries["account"], deltas, block.details["outcome"], amounts,
-        parties,
-    )  # fmt: skip
+    columns = OutcomeColumns(outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"])
+    new = OutcomeIds(id_words(outcomes["id"]), prints, np.empty(size, np.int64), np.empty(size, np.int64))
+    became(columns, entries, deltas, block.details["outcome"], new)
     state.ids.reserve(size)
-    came, timeless, used = fold_ids(
-        state.ids.arrays, state.ids.used, state.digest, id_words(outcomes["id"]), outcomes["kind"], outcomes["code"],
-        (KINDS, REMEMBERED), (amounts, parties), prints, header.sequence, header.created_at_us,
-        header.refuse_ids_before_us,
-    )  # fmt: skip
+    at = BlockAt(header.sequence, header.created_at_us, header.refuse_ids_before_us)
+    came, timeless, used = fold_ids(state.ids.arrays, state.ids.used, state.digest, columns, new, at)
     if came < 0:
         return REMEMBERED_TWICE
     state.ids.count += int(came)

@@ -8,6 +8,7 @@ import numpy as np
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.limits import PARTITIONS_MAX
+from write_side.contract.block.loop_columns import PendingColumns
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.pending import (
     add_leg,
@@ -66,12 +67,12 @@ def fold_pending(state: State, block: Block) -> str | None:
         outcome_ids = np.ascontiguousarray(block.outcomes["id"]).view("<i8").reshape(-1, 2)
         links = np.zeros((len(outcome_ids), 2), np.int64)
         links[block.links["outcome"]] = np.ascontiguousarray(block.links["id"]).view("<i8").reshape(-1, 2)
-        fault = fold_rows(
-            table.arrays, state.digest, block.header.created_at_us, block.pending["outcome"],
-            np.array(block.pending["id"], order="C").view("<i8").reshape(-1, 2), block.pending["what"],
-            np.stack([block.pending[name] for name in LOGGED_NAMES], axis=1), block.pending["low"],
-            block.pending["legs"], pending_legs(block), outcome_ids.copy(), links,
+        pending = PendingColumns(
+            block.pending["outcome"], np.array(block.pending["id"], order="C").view("<i8").reshape(-1, 2),
+            block.pending["what"], np.stack([block.pending[name] for name in LOGGED_NAMES], axis=1), block.pending["low"],
+            block.pending["legs"], pending_legs(block),
         )  # fmt: skip
+        fault = fold_rows(table.arrays, state.digest, block.header.created_at_us, pending, outcome_ids.copy(), links)
         if fault:
             return FAULTS[int(fault)]
     if len(block.steps["outcome"]):
@@ -95,9 +96,11 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
 
 
 @njit(cache=True, nogil=True)
-def fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, legs, outcome_ids, links):  # type: ignore[no-untyped-def]
-    """Apply the rows in order; 0 or a fault number.  logged: int64[n, len(LOGGED)]; legs: all of them, `counts` a row."""
+def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignore[no-untyped-def]
+    """Apply `PendingColumns` in order; 0 or a fault number.  outcome_ids, links: int64[outcomes, 2] of the block."""
     rows, pool = table.rows, table.legs
+    outcomes, ids, whats, logged = pending.outcome, pending.ids, pending.what, pending.logged
+    counts, legs = pending.legs, pending.pool
     leg = 0
     for i in range(whats.size):
         a, b, what = ids[i, 0], ids[i, 1], whats[i]
@@ -112,7 +115,7 @@ def fold_rows(table, digest, at_us, outcomes, ids, whats, logged, lows, counts, 
             drop(table, digest, row)
             continue
         if kind == _STEP:
-            raise_low(table, digest, home, lows[i])
+            raise_low(table, digest, home, pending.low[i])
             if row >= 0 and logged[i, 3] != rows[row, BEGUN]:  # an id that was forgotten runs again
                 drop(table, digest, row)
                 row = -1

@@ -30,11 +30,11 @@ from write_side.contract.block.columns import (
     REPEATS,
     STEPS,
 )
-from write_side.contract.block.grammar import CARRIED, UNASKED
 from write_side.contract.block.run import Follows, PlainRun, place_of
 from write_side.contract.block.run_bytes import CONSUMED_TO, CREATED_AT_US, SEQUENCE
 from write_side.contract.compiled.blake3_lanes import hash_places
 from write_side.contract.state import fold_loop
+from write_side.contract.state.account_rows import AccountIndex, Accounts, OpenedAccounts
 from write_side.contract.state.fold import (
     FAULTS,
     OPENED_TWICE,
@@ -42,7 +42,7 @@ from write_side.contract.state.fold import (
     CheckFailed,
     Fingerprints,
 )
-from write_side.contract.state.fold_ids import KINDS, REMEMBERED, REMEMBERED_TWICE
+from write_side.contract.state.fold_ids import KINDS, REMEMBERED_TWICE
 from write_side.contract.state.fold_loop import (
     ACCOUNTS_AT,
     ENTRIES_AT,
@@ -51,7 +51,6 @@ from write_side.contract.state.fold_loop import (
     HeldState,
     Room,
     RunColumns,
-    ToOpen,
     fold_blocks,
 )
 from write_side.contract.state.fold_pending import FAULTS as PENDING_FAULTS
@@ -119,18 +118,9 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
     pending = run.rows(PENDING).numbers
     state.pending.reserve(pending.shape[1], run.rows(PENDING_LEGS).numbers.shape[1] + _steps(pending))
     opened = _to_open(state, run, assets, owners)
-    cut_off_us, found = state.chained.refuse_ids_before_us, np.array([0, 0, 0, 0, 0, state.count], np.int64)
-    room = _room(state, run, most)
-    used = fold_blocks(
-        HeldState(
-            state.rows, state.changed_at_us, np.zeros(int(most[ENTRIES_AT] + most[ACCOUNTS_AT]) + 1, np.int64), state.slots,
-            state.secret, state.partition, state.chained.partitions, state.digest, state.ids.arrays, state.pending.arrays,
-        ),
-        state.count, state.ids.used, cut_off_us, cut_off_lanes(cut_off_us), (CARRIED, UNASKED, KINDS, REMEMBERED), opened,
-        _columns(run), room, found,
-    )  # fmt: skip
-    folded, fault, number, came, timeless, count = found.tolist()
-    state.ids.used = int(used)
+    room, found = _room(state, run, most), np.array([0, 0, 0, 0, 0, state.count, state.ids.used], np.int64)
+    fold_blocks(_held(state, most), opened, _columns(run), room, found)
+    folded, fault, number, came, timeless, count, state.ids.used = found.tolist()
     state.ids.count += came
     state.ids.timeless += timeless
     if fault:
@@ -149,6 +139,15 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
     if folded:
         state.chained.advance(_last_header(state, run))
     return run
+
+
+def _held(state: State, most: Int64s) -> HeldState:
+    touched = np.zeros(int(most[ENTRIES_AT] + most[ACCOUNTS_AT]) + 1, np.int64)
+    cut_off_us = state.chained.refuse_ids_before_us
+    return HeldState(
+        Accounts(state.rows, state.changed_at_us, touched), AccountIndex(state.slots, state.secret), state.partition,
+        state.chained.partitions, state.digest, state.ids.arrays, state.pending.arrays, cut_off_us, cut_off_lanes(cut_off_us),
+    )  # fmt: skip
 
 
 def _steps(pending: Int64s) -> int:
@@ -181,13 +180,14 @@ def _columns(run: PlainRun) -> RunColumns:
     )  # fmt: skip
 
 
-def _to_open(state: State, run: PlainRun, assets: Repeated, owners: Repeated) -> ToOpen:
+def _to_open(state: State, run: PlainRun, assets: Repeated, owners: Repeated) -> OpenedAccounts:
     keys = hash_places(run.rows(ACCOUNTS).texts[NAME], run.data)
     numbers = np.array([state.intern_asset(asset) for asset in assets.texts], np.int64)[assets.which]
     row_keys = np.empty(len(numbers), np.uint64)
     identity_keys(keys[0], keys[1], state.asset_hashes[numbers], owners.hashes(), row_keys)
     number, floor, flags = run.rows(ACCOUNTS).numbers
-    return ToOpen(number, floor, flags, keys[0], keys[1], numbers, row_keys)
+    hidden = np.zeros(len(numbers), np.bool_)
+    return OpenedAccounts(number, floor, flags, keys[0], keys[1], numbers, row_keys, hidden)
 
 
 def _last_header(state: State, run: PlainRun) -> Header:

@@ -49,7 +49,7 @@ def following(slot, size):  # type: ignore[no-untyped-def]
     return after if after < size else after - size
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, forceinline=True)
 def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """The row whose first two words are (a, b), or -1 - slot of the free slot where it belongs."""
     size = np.uint64(slots.size)
@@ -168,6 +168,10 @@ def _point_to_rows(rows, of, larger, secret, start, stop):  # type: ignore[no-un
     """Those of the rows that `of`, the table in use, points to: some are there to be found in another way."""
     size = np.uint64(larger.size)
     for row in range(start, stop):
+        if row + AHEAD < stop:
+            a, b = np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1])
+            prefetch_home(of, a, b, secret)
+            prefetch_home(larger, a, b, secret)
         if find_row(rows, of, secret, np.uint64(rows[row, 0]), np.uint64(rows[row, 1])) != row:
             continue
         tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG

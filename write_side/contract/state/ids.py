@@ -130,8 +130,8 @@ def find_id(ids, a, b):  # type: ignore[no-untyped-def]
     return row
 
 
-@njit_borrowing
-def put_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
+@njit_inlined
+def write_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
     """Write an `IdRow` at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many there are before."""
     rows, slots = ids.rows, ids.slots
     if at >= -np.int64(slots.size):
@@ -151,6 +151,12 @@ def put_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
     digest[0] += a
     digest[1] += b
     return row
+
+
+@njit_borrowing
+def put_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
+    """As `write_id`, for callers that are long enough without it."""
+    return write_id(ids, digest, at, used, new)
 
 
 @njit(cache=True, nogil=True)

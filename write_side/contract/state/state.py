@@ -337,9 +337,9 @@ class State:
         found = np.empty(len(names), np.int64)
         slots = self.slots
         find_beside(self.rows, slots, self.secret, _keys_of(names), found)
-        for i, name in enumerate(names):
-            if name.startswith("@"):
-                number = self.number_of(name)
+        for i in np.flatnonzero(found < 0).tolist():  # system accounts are not found by their keys
+            if names[i].startswith("@"):
+                number = self.number_of(names[i])
                 found[i] = -1 if number is None else number
         return found
 

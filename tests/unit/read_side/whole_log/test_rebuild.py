@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
@@ -14,6 +14,7 @@ from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.fold.fold_rows import FoldRows
 from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
@@ -33,12 +34,12 @@ class BusyView(MemoryViewStore):
         super().__init__()
         self.during: list[AsyncIterator[None]] = []
 
-    async def read(
-        self, partition: int, accounts: Sequence[str], generation: int | None = None
-    ) -> tuple[Checkpoint | None, list[AccountRow | None]]:
-        if self.during and generation is not None:
+    async def read_columns(
+        self, partition: int, accounts: list[str], generation: int
+    ) -> tuple[Checkpoint | None, AccountRows]:
+        if self.during:
             await anext(self.during[0], None)
-        return await super().read(partition, accounts, generation)
+        return await super().read_columns(partition, accounts, generation)
 
 
 class RivalView(MemoryViewStore):
@@ -120,6 +121,17 @@ async def test_an_equal_view_is_switched_and_the_old_one_stays(stage: Stage) -> 
         assert (partition.compared, partition.entries) == (4, 4)
         assert await stage.view.generations(0) == [1, 2]
         await stage.expect_right(generation=2)
+
+
+async def test_the_ids_of_a_rebuild_are_not_kept_by_the_view_that_shows_its_rows(stage: Stage) -> None:
+    await stage.fill()
+    async with stage.running():
+        pass
+    await rebuild(stage.log, stage.view)
+    shown = stage.view._generations[0, 2]._rows
+    assert isinstance(shown, FoldRows)
+    assert shown._state.ids.count == 0
+    await stage.expect_right(generation=2)
 
 
 async def test_a_second_rebuild_drops_the_generation_before_the_old_one(stage: Stage) -> None:

@@ -18,7 +18,7 @@ from tests.unit.write_side.ledger.streams import Segment, cut, random_stream
 from tests.unit.write_side.ledger.wallet_model import Entry, Outcome, WalletModel
 from write_side.contract.block import grammar
 from write_side.contract.block.block import encode
-from write_side.contract.state import fold, fold_ids
+from write_side.contract.state import account_rows, fold, fold_ids
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import PRECEDENCE, Code, Kind
@@ -386,7 +386,7 @@ def test_decide_is_compiled_once_whatever_way_the_commands_came() -> None:
     for n, batch in enumerate(batches):
         partition.decide_batch(batch, NOON_US + 1 + n)
     partition.replayed()
-    loops: list[Any] = [decide_loop, fold.fold_entries, fold_ids.fold_ids, fold._add_accounts, grammar.walk]
+    loops: list[Any] = [decide_loop, fold.fold_entries, fold_ids.fold_ids, account_rows.add_accounts, grammar.walk]
     assert [len(loop.signatures) for loop in loops] == [1] * len(loops)
 
 
