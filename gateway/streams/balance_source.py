@@ -12,6 +12,7 @@ from fanfold.api.malformed import Malformed
 from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
+from gateway.proxy.written import Written
 from write_side.contract.words.position import Position, parse_positions
 
 NOT_READ: Final = frozenset(
@@ -72,6 +73,7 @@ class _Answer(msgspec.Struct):
     accounts: list[_Account | None]
     undecided: list[int] = []
     stale: list[int] = []
+    lost: str = ""
 
 
 class _Problem(msgspec.Struct):
@@ -86,15 +88,18 @@ _decode_problem = msgspec.json.Decoder(_Problem).decode
 
 
 class ReadSideBalances:
-    """`BalanceSource` over an upstream."""
+    """`BalanceSource` over an upstream. Whatever it is asked for, it finds what was written through this gateway."""
 
-    def __init__(self, read_side: Upstream) -> None:
+    def __init__(self, read_side: Upstream, written: Written) -> None:
         self._read_side = read_side
+        self._written = written
 
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
         if min_position >= 0:
             asked["min_position"] = str(Position(partition, min_position))
+        if (newest := self._written.of(partition)) > min_position:
+            asked["written"] = str(Position(partition, newest))
         try:
             status, body = await self._read_side.ask("POST", BALANCES.path, msgspec.json.encode(asked))
         except UpstreamUnavailable as gone:
@@ -105,6 +110,8 @@ class ReadSideBalances:
             answer = _decode(body)
             undecided = frozenset(accounts[place] for place in answer.undecided)
             reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
+            if answer.lost:
+                self._written.drop(partition, parse_positions(answer.lost).get(partition, -1))
         except (msgspec.MsgspecError, Malformed, IndexError) as error:
             raise BalancesUnavailable("the read side's answer has another shape") from error
         if partition in answer.stale:

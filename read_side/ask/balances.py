@@ -14,6 +14,7 @@ from fanfold.api.malformed import Malformed
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
+    Behind,
     Elsewhere,
     NotFound,
     NotReached,
@@ -217,9 +218,13 @@ class BalanceReader:
             offset = (await self._read_now(partition, [])).checkpoint.log_offset
 
     async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
-        """Rows at the wanted position and version. Raises NotReached, Unanswerable."""
+        """Rows at the wanted position and version. Raises NotReached, Unanswerable.
+
+        Rows before what was written are found in two cases: the partition's log is damaged, and all that is said of it is told to
+        be old; or the log ends before it, which is noted in `wanted.lost`.
+        """
         check_partitions(wanted.positions, self.partitions)
-        sequence = wanted.positions.get(partition, -1)
+        sequence = wanted.sequence(partition)
         deadline = asyncio.get_running_loop().time() + wanted.wait_s
         while True:
             found = await self._read(partition, accounts)
@@ -231,6 +236,11 @@ class BalanceReader:
             left_s = deadline - asyncio.get_running_loop().time()
             stopped = projected is not None and projected.stopped is not None
             if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
+                if not here and found.checkpoint.sequence >= wanted.positions.get(partition, -1):
+                    if not stopped:
+                        await self.refuse_if_behind(partition, found.checkpoint.log_offset, found.position, wanted)
+                    sequence = -1  # no more is to be had of what was written
+                    continue
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
                 if (stopped or not here) and projected is not None and (reason := projected.held_up()):
@@ -238,6 +248,21 @@ class BalanceReader:
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)
             await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+
+    async def refuse_if_behind(self, partition: int, offset: int, position: str | None, wanted: Wanted) -> None:
+        """For what is held at `offset` after the wait for what was written. Raises Behind, unless the view reflects the whole
+        log: then what was written is in it no more, for it has been put back or replaced, and is noted in `wanted.lost`. A write
+        is answered when it is in the log, so the log's end decides. Raises Unanswerable where nobody can see that."""
+        try:
+            await self.caught_up(partition, offset)
+        except PartitionUnavailable as unavailable:
+            unavailable.position = position
+            raise
+        except Rebuilding:
+            raise Behind(partition, position=position) from None
+        held = (await self._read(partition, [])).checkpoint.sequence
+        if held < wanted.written[partition]:
+            wanted.lost[partition] = wanted.written[partition]
 
     async def _certainly(self, found: Found, accounts: list[str]) -> Found:
         """The rows again, once everything in the log at this moment is in the view. Raises Unanswerable."""

@@ -317,7 +317,7 @@ class ReadSide:
         """The positions reached and the rows. Audited. Raises NotReached, Unanswerable, ConnectionLost."""
         before = dict(self.served)
         there = {name for auditor in self.world.auditors if auditor.rows for name in auditor.rows[-1]}
-        wanted = Wanted(min_positions, None, wait_s)
+        wanted = Wanted(min_positions, None, wait_s, {}, {})
         answered = await ask(self.life, self.queries.many(accounts, wanted))
         if answered.failed:
             raise answered.failed[0]
