@@ -70,7 +70,7 @@ class Door:
 @asynccontextmanager
 async def answering(app: Any) -> AsyncIterator[str]:
     """The address of a server of this application."""
-    with socket.socket() as bound:
+    with socket.socket(proto=socket.IPPROTO_TCP) as bound:  # asyncio sets TCP_NODELAY where it is named
         bound.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning"))
         serve = asyncio.create_task(server._serve([bound]))
@@ -147,9 +147,9 @@ async def test_a_batch_over_many_partitions_is_read_wherever_it_went(wallet: Wal
         for n in range(1, 41)
     )
     wallet.lag.clear()
-    more = {"data": lines, "headers": {"content-type": "application/x-ndjson"}}
+    headers = {"content-type": "application/x-ndjson"}
     url = f"{door.served.url}/v1/transfers:batch"
-    async with aiohttp.ClientSession() as session, session.post(url, **more) as answer:
+    async with aiohttp.ClientSession() as session, session.post(url, data=lines, headers=headers) as answer:
         assert {int(each.partition(":")[0]) for each in answer.headers["fanfold-position"].split(",")} == {0, 1}
     reading = [asyncio.ensure_future(door.ask("GET", f"/v1/accounts/{name}")) for name in NAMES]
     await asyncio.sleep(0)

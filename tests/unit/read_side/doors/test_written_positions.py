@@ -136,7 +136,7 @@ async def test_what_is_no_position_is_refused(side: Lagging) -> None:
 
 
 async def test_a_view_that_another_process_makes_is_looked_at_until_it_is_there(side: Lagging) -> None:
-    side.view.shared = True  # type: ignore[misc]
+    side.view.shared = True
     side.lag.clear()
     await side.writers[0].append(moved("@world", ALICE, 5))
     app = side.app(projected=False)
