@@ -19,7 +19,7 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
 from fanfold.api.answers import Health, Problem, Readiness
-from fanfold.api.position_headers import POSITION, POSITION_MEANS
+from fanfold.api.position_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
@@ -104,6 +104,7 @@ _POSITION_HEADER: Final = {
     "schema": {"type": "string", "pattern": grammar.whole(grammar.POSITIONS)},
     "example": "0:17",
 }
+_HISTORY_HEADER: Final = {"description": HISTORY_MEANS, "schema": {"type": "string"}, "example": "4f0c9d1e2b3a5867"}
 _READINESS: Final = TypeAdapter(Readiness).json_schema()
 _REF: Final = "#/components/schemas/{model}"
 _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
@@ -166,6 +167,8 @@ def _describe(app: FastAPI, route: Route) -> None:
         )
         if route.side == "write":
             responses[status]["headers"] = {POSITION: _POSITION_HEADER}
+        if route.operation == "get_account":
+            responses[status]["headers"] = {HISTORY: _HISTORY_HEADER}
     responses |= _refusals(route.codes)
     if route.operation == "ready":  # of a gateway it is no problem document, ready or not
         responses[503]["content"][JSON] = {"schema": _READINESS}

@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 
-from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.frames import HISTORY_CHARACTERS_MAX, NUMBER_MAX
 from fanfold.api.malformed import Malformed
 from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
@@ -33,11 +33,13 @@ class Found(NamedTuple):
     """What a read found: the state of each account that exists, all from one moment, and the position that it reflects.
 
     undecided: accounts that are not there while the view is behind the log; they may be in what it has not folded yet.
+    history: which one of its log the partition has; None where that is not known.
     """
 
     items: dict[str, Item]
     reached: int
     undecided: frozenset[str] = frozenset()
+    history: str | None = None
 
 
 class BalanceSource(Protocol):
@@ -46,8 +48,9 @@ class BalanceSource(Protocol):
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         """The state of each account that exists.
 
-        accounts: 1 to 1,000 names of this partition. min_position: a block sequence, -1 for any. Waits `wait_ms` at most
-        for it. Raises BalancesUnavailable.
+        accounts: 1 to 1,000 names of this partition. min_position: a block sequence that was heard of, -1 for none. Waits
+        `wait_ms` at most for it; it is not reached only where it is beyond the end of the log, which has been put back then.
+        Raises BalancesUnavailable.
         """
         ...
 
@@ -74,6 +77,7 @@ class _Answer(msgspec.Struct):
     undecided: list[int] = []
     stale: list[int] = []
     lost: str = ""
+    histories: dict[str, Annotated[str, msgspec.Meta(min_length=1, max_length=HISTORY_CHARACTERS_MAX)]] = {}
 
 
 class _Problem(msgspec.Struct):
@@ -96,9 +100,7 @@ class ReadSideBalances:
 
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
-        if min_position >= 0:
-            asked["min_position"] = str(Position(partition, min_position))
-        if (newest := self._written.of(partition)) > min_position:
+        if (newest := max(min_position, self._written.of(partition))) >= 0:
             asked["written"] = str(Position(partition, newest))
         try:
             status, body = await self._read_side.ask("POST", BALANCES.path, msgspec.json.encode(asked))
@@ -122,7 +124,7 @@ class ReadSideBalances:
             each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
             for each in found
         }
-        return Found(items, reached, undecided)
+        return Found(items, reached, undecided, answer.histories.get(str(partition)))
 
 
 def _refused(status: int, body: bytes) -> BalancesUnavailable:

@@ -54,6 +54,11 @@ class Projected(Protocol):
         """The time of its last good block, UTC microseconds, where its log is damaged behind that; None while it is followed."""
         ...
 
+    @property
+    def history(self) -> str | None:
+        """Which history of its log this is; None where that is not known."""
+        ...
+
     def refusal(self) -> Unanswerable | None:
         """Why nothing of this partition is answered now; None while it is."""
         ...
@@ -175,6 +180,12 @@ class BalanceReader:
         """Since when answers of this partition lack what came later, as its log is damaged there; None while it is followed."""
         projected = self._here(partition)
         return None if projected is None else projected.stale_since_us
+
+    def history(self, partition: int) -> str | None:
+        """Which history of its log answers of this partition are of: versions of another one mean nothing. None where this
+        process does not follow the log, or does not know."""
+        projected = self._here(partition)
+        return None if projected is None else projected.history
 
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what

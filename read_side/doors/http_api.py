@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from fanfold.api import questions, routes
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.openapi import side_document
+from fanfold.api.position_headers import HISTORY
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.values import read
-from fanfold.doors.answer import Response, json_response, problem
+from fanfold.doors.answer import Headers, Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
@@ -42,6 +43,7 @@ BALANCES_BYTES_MAX: Final = 1024 * 1024
 QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
 """A position token with its colons and commas percent-encoded, and whatever else may be asked."""
 
+_HISTORY: Final = HISTORY.lower().encode()
 _BEHIND: Final = (
     "A write that was answered here before is in the log and not in the view yet, and nothing is said rather than something "
     "older. Try again soon. What is held at `position` is answered to who asks with that as `min_position`."
@@ -107,11 +109,9 @@ class _Edge:
             row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
-        return json_response(
-            200,
-            row.document(position) | self._stale(partition_of(account, self._doors.balances.partitions)),
-            lost_headers(want),
-        )
+        partition = partition_of(account, self._doors.balances.partitions)
+        headers = (*self._history(partition), *lost_headers(want))
+        return json_response(200, row.document(position) | self._stale(partition), headers)
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
@@ -145,6 +145,10 @@ class _Edge:
         since_us = self._doors.balances.stale_since_us(partition)
         return {} if since_us is None else {"stale_since": format_time(since_us)}
 
+    def _history(self, partition: int) -> Headers:
+        history = self._doors.balances.history(partition)
+        return () if history is None else ((_HISTORY, history.encode()),)
+
     def _some(self, text: str | None) -> list[int] | None:
         return None if text is None else parse_partitions(text, self._doors.balances.partitions)
 
@@ -166,6 +170,9 @@ class _Edge:
         partitions = {partition_of(account, balances.partitions) for account in asked.accounts}
         if stale := sorted(p for p in partitions if balances.stale_since_us(p) is not None):
             answer["stale"] = stale
+        histories = {str(p): history for p in sorted(partitions) if (history := balances.history(p)) is not None}
+        if histories:
+            answer["histories"] = histories
         if want.lost:
             answer["lost"] = format_positions(want.lost)
         return json_response(200, answer)

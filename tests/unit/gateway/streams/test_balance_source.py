@@ -9,7 +9,7 @@ import pytest
 
 from gateway.proxy.upstream import InProcess
 from gateway.proxy.written import POSITION_NAME, Written
-from gateway.streams.balance_source import BalancesUnavailable, ReadSideBalances
+from gateway.streams.balance_source import BalancesUnavailable, Found, ReadSideBalances
 from read_side.contract.rows import AccountRow
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.codes import Flag
@@ -18,7 +18,7 @@ from write_side.contract.words.codes import Flag
 async def test_rows_and_the_position_they_reflect_are_read() -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    items, reached, _ = await ReadSideBalances(InProcess(wallet, 1_000), Written(lambda: 1)).read(
+    items, reached, _, _ = await ReadSideBalances(InProcess(wallet, 1_000), Written(lambda: 1)).read(
         0, ["alice", "bob"], 0, 0
     )
     assert reached == 0
@@ -30,16 +30,13 @@ async def test_what_an_account_may_not_do_goes_with_its_item() -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     wallet.rows["alice"] = wallet.rows["alice"]._replace(flags=Flag.CREDIT_FROZEN)
-    items, _, _ = await ReadSideBalances(InProcess(wallet, 1_000), Written(lambda: 1)).read(0, ["alice"], -1, 0)
+    items, _, _, _ = await ReadSideBalances(InProcess(wallet, 1_000), Written(lambda: 1)).read(0, ["alice"], -1, 0)
     assert json.loads(b"{" + items["alice"].tail)["flags"] == ["credit_frozen"]
 
 
 async def test_a_view_with_nothing_in_it_has_no_position() -> None:
-    assert await ReadSideBalances(InProcess(WalletStub(), 1_000), Written(lambda: 1)).read(0, ["alice"], -1, 0) == (
-        {},
-        -1,
-        frozenset(),
-    )
+    found = await ReadSideBalances(InProcess(WalletStub(), 1_000), Written(lambda: 1)).read(0, ["alice"], -1, 0)
+    assert found == Found({}, -1)
 
 
 async def test_a_rebuilding_view_is_unavailable() -> None:
@@ -85,8 +82,15 @@ async def test_what_was_written_through_the_gateway_is_asked_for_until_it_is_in_
 
     written = Written(lambda: 1)
     balances = ReadSideBalances(InProcess(side, 1_000), written)
-    for position, heard, least in ((b"0:7", 5, "0:7"), (b"0:7", 8, None), (b"0:500", 8, "0:500"), (b"1:9", 8, None)):
+    for position, heard, least in (
+        (b"", -1, None),
+        (b"0:7", -1, "0:7"),
+        (b"0:7", 5, "0:7"),
+        (b"0:7", 8, "0:8"),
+        (b"0:500", 8, "0:500"),
+        (b"1:9", 8, "0:8"),
+    ):
         written.answered([(POSITION_NAME, position)])
         await balances.read(0, ["alice"], heard, 0)
         assert asked[-1].get("written") == least
-        assert asked[-1]["min_position"] == f"0:{heard}"
+        assert "min_position" not in asked[-1], "what was heard may be gone as well"

@@ -68,8 +68,8 @@ async def test_what_wrote_nothing_tells_none() -> None:
 
 async def test_a_batch_tells_the_newest_of_each_partition() -> None:
     positions = ["0:17", "3:9", "0:18", "0:2,3:11", None, "1:0"]
-    documents: list[dict[str, object]] = [{"result": "done"} | ({"position": p} if p else {}) for p in positions]
-    answers = [Answer(201, document) for document in documents]
+    done: dict[str, object] = {"result": "done"}
+    answers = [Answer(201, {**done, "position": p} if p else done) for p in positions]
     reply = await Answering(*answers).batch(*[TRANSFER] * len(positions))
     assert reply.headers[NAME] == "0:18,1:0,3:11"
     assert NAME not in (await Edge().batch(b"{")).headers, "no line was asked"
