@@ -7,10 +7,12 @@ nothing is called unknown before everything that was in the log when the questio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from fanfold.api.malformed import Malformed
+from read_side.ask.crowd import Crowd
 from read_side.ask.followed import Followed
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
@@ -104,6 +106,7 @@ class BalanceReader:
         self._projected = projected
         self._answered = [-1] * log.partitions
         self._ends = [LogEnd(log, p) for p in range(log.partitions)]
+        self._crowds = [Crowd() for _ in range(log.partitions)]
         self._followed = Followed(view, self.caught_up)
 
     async def account(self, account: str, wanted: Wanted = NOTHING_WANTED) -> tuple[AccountRow, str]:
@@ -258,7 +261,28 @@ class BalanceReader:
                     raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)
-            await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+            if not here and found.checkpoint.sequence >= wanted.positions.get(partition, -1):
+                self.refuse_if_crowded(partition, found.position)
+            with self.waiting(partition):
+                await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+
+    def refuse_if_crowded(self, partition: int, position: str | None) -> None:
+        """Raises Behind, for one more that would wait for what was written, where too many do in vain (`crowd.py`)."""
+        if self._crowds[partition].is_full(asyncio.get_running_loop().time()):
+            raise Behind(partition, position=position)
+
+    @contextmanager
+    def waiting(self, partition: int) -> Iterator[None]:
+        """While somebody waits for the partition to move on."""
+        loop, crowd, held = asyncio.get_running_loop(), self._crowds[partition], self._seen(partition)
+        with crowd.waiting(loop.time()):
+            yield
+        if self._seen(partition) > held:
+            crowd.news(loop.time())
+
+    def _seen(self, partition: int) -> int:
+        projected = self._here(partition)
+        return self._answered[partition] if projected is None else projected.shown.sequence.value
 
     async def refuse_if_behind(self, partition: int, offset: int, position: str | None, wanted: Wanted) -> None:
         """For what is held at `offset` after the wait for what was written. Raises Behind, unless the view reflects the whole

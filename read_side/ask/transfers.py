@@ -139,7 +139,10 @@ class Transfers:
             if shown.sequence.value >= sequence or projector.stopped is not None:
                 continue
             waited = True
-            if not await shown.sequence.reach(sequence, deadline - asyncio.get_running_loop().time()):
+            self._balances.refuse_if_crowded(partition, self._positions())
+            with self._balances.waiting(partition):
+                reached = await shown.sequence.reach(sequence, deadline - asyncio.get_running_loop().time())
+            if not reached:
                 await self._balances.refuse_if_behind(partition, shown.offset.value, self._positions(), wanted)
         return waited
 

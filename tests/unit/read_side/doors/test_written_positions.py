@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 
 import pytest
+from fastapi import FastAPI
 
+from read_side.ask.crowd import STANDS_STILL_S, WAITING_MAX, Crowd
 from read_side.contract.rows import AccountRows
 from read_side.contract.view import Checkpoint, Owner
 from tests.unit.read_side.asgi_client import Reply, ask
@@ -25,6 +28,7 @@ class Lagging(Side):
         super().__init__(2)
         self.lag = asyncio.Event()
         self.lag.set()
+        self.edge = self.app()
         apply = self.view.apply
 
         async def held_up(owner: Owner, expected: Checkpoint | None, rows: AccountRows, checkpoint: Checkpoint) -> int:
@@ -35,7 +39,10 @@ class Lagging(Side):
         self.view.apply = held_up  # type: ignore[method-assign]
 
     async def read(self, target: str, written: str) -> Reply:
-        return await ask(self.app(), "GET", target, b"", [(b"fanfold-written", written.encode())])
+        return await self.read_by(self.app(), target, written)
+
+    async def read_by(self, app: FastAPI, target: str, written: str) -> Reply:
+        return await ask(app, "GET", target, b"", [(b"fanfold-written", written.encode())])
 
 
 @pytest.fixture
@@ -146,3 +153,49 @@ async def test_a_view_that_another_process_makes_is_looked_at_until_it_is_there(
     assert not waiting.done()
     side.lag.set()
     assert (await asyncio.wait_for(waiting, LIMIT_S)).document["posted"] == "15"
+
+
+async def test_of_a_partition_that_stands_still_only_so_many_readers_wait(
+    side: Lagging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side.lag.clear()
+    await side.writers[0].append(moved("@world", ALICE, 5))
+    targets = (f"/v1/accounts/{ALICE}?wait_ms=10000", f"/v1/transfers/{DEPOSIT}?wait_ms=10000")
+    waiting = [asyncio.ensure_future(side.read_by(side.edge, targets[n % 2], "0:2")) for n in range(2 * WAITING_MAX)]
+    while len(side.projectors[0].shown.sequence._waiting) < len(waiting):  # noqa: ASYNC110 - nobody tells who waits
+        await asyncio.sleep(0)
+    monkeypatch.setattr("read_side.ask.crowd.STANDS_STILL_S", -1.0)  # so long they have waited in vain
+    for target in targets:
+        reply = await asyncio.wait_for(side.read_by(side.edge, target, "0:2"), LIMIT_S)
+        assert (reply.status, reply.code) == (503, "view_rebuilding")
+        assert reply.document["position"].startswith("0:1")
+    assert (await side.read_by(side.edge, f"/v1/accounts/{ALICE}", "0:1")).status == 200, "what is shown is read"
+    assert (await side.read_by(side.edge, f"/v1/accounts/{BOB}", "0:2,1:1")).status == 200
+    side.lag.set()
+    replies = await asyncio.wait_for(asyncio.gather(*waiting), LIMIT_S)
+    assert {reply.status for reply in replies} == {200}
+    assert (await side.read_by(side.edge, targets[0], "0:2")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("waiting", "began_s", "news_s", "now_s", "is_full"),
+    [
+        (0, 0, 0, 99, False),
+        (WAITING_MAX - 1, 0, 0, 99, False),
+        (WAITING_MAX, 0, 0, STANDS_STILL_S / 2, False),
+        (WAITING_MAX, 0, 0, 2 * STANDS_STILL_S, True),
+        (WAITING_MAX, 0, 5, 5 + STANDS_STILL_S / 2, False),
+        (WAITING_MAX, 10, 5, 10 + STANDS_STILL_S / 2, False),
+    ],
+)
+def test_a_crowd_is_full_when_many_wait_and_nothing_moves(
+    waiting: int, began_s: float, news_s: float, now_s: float, is_full: bool
+) -> None:
+    crowd = Crowd()
+    with ExitStack() as stack:
+        for n in range(waiting):
+            stack.enter_context(crowd.waiting(float(began_s)))
+            if n == 0 and news_s > began_s:
+                crowd.news(news_s)
+        assert crowd.is_full(now_s) is is_full
+    assert not crowd.is_full(1e9)
