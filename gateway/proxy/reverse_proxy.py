@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
@@ -62,7 +62,7 @@ DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
 `transfer-encoding` stays as the sign of a body without a length; `OverHttp` frames such a body again.
 """
 
-Headers = list[tuple[bytes, bytes]]
+Headers = Sequence[tuple[bytes, bytes]]
 Answered = Callable[[Headers], Headers]
 
 _log = structlog.get_logger(__name__)
@@ -126,7 +126,7 @@ class _Guard:
             return  # what a side says to a body cut short is not the answer
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = self._answered(list(message.get("headers", ())))
+            message["headers"] = self._answered(message.get("headers", ()))
         await self._send(message)
 
 
@@ -169,25 +169,21 @@ class ReverseProxy:
             await _discard(receive)
             await send_answer(send, problem("body_malformed" if length is None else "body_too_large"))
             return
-        await self._pass_on(side, scope, self._guard(side, receive, send), send)
-
-    def _guard(self, side: Side, receive: Receive, send: Send) -> _Guard:
-        return _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        await self._pass_on(side, scope, guard, send)
 
     def _write_answered(self, headers: Headers) -> Headers:
         """Noted before its client hears of it, so that whatever it asks next comes later. What is too long for some proxy on the
         way is left out: a head that is refused there would hide what became of the money."""
-        self._written.answered(headers)
-        told = [value for name, value in headers if name == POSITION_NAME]
-        if len(told) <= 1 and (not told or len(told[0]) <= POSITION_BYTES_MAX):
-            return headers
-        return [header for header in headers if header[0] != POSITION_NAME]
+        told = self._written.answered(headers)
+        return headers if told <= POSITION_BYTES_MAX else [each for each in headers if each[0] != POSITION_NAME]
 
     def _read_answered(self, headers: Headers) -> Headers:
-        if not any(name == LOST_NAME for name, _ in headers):
-            return headers
-        self._written.lost(headers)
-        return [header for header in headers if header[0] != LOST_NAME]
+        for name, _ in headers:
+            if name == LOST_NAME:
+                self._written.lost(headers)
+                return [each for each in headers if each[0] != LOST_NAME]
+        return headers
 
     async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
         headers = passed_headers(scope["headers"])

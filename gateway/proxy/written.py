@@ -31,23 +31,29 @@ class Written:
     def __init__(self, partitions: Callable[[], int]) -> None:
         self._partitions = partitions
         self._newest: dict[int, int] = {}
+        self._headers: dict[int, tuple[bytes, bytes]] = {}
+        """Of a partition that was asked about since."""
         self._all: bytes | None = None
 
     def of(self, partition: int) -> int:
         """The sequence; -1 for none."""
         return self._newest.get(partition, -1)
 
-    def answered(self, headers: Headers) -> None:
-        """The head of an answer of the write side."""
+    def answered(self, headers: Headers) -> int:
+        """The head of an answer of the write side; how many bytes its positions are."""
+        told = 0
         for name, value in headers:
             if name == POSITION_NAME:
+                told += len(value)
                 self._rise(value)
+        return told
 
     def _rise(self, value: bytes) -> None:
         newest = self._newest
         for partition, sequence in _positions(value).items():
             if sequence > newest.get(partition, -1) and partition < PARTITIONS_MAX:
                 newest[partition] = sequence
+                self._headers.pop(partition, None)
                 self._all = None
 
     def lost(self, headers: Headers) -> None:
@@ -61,6 +67,7 @@ class Written:
     def drop(self, partition: int, sequence: int) -> None:
         if -1 < self.of(partition) <= sequence:
             del self._newest[partition]
+            self._headers.pop(partition, None)
             self._all = None
 
     def header_of(self, path: str, query: bytes) -> tuple[bytes, bytes] | None:
@@ -70,9 +77,12 @@ class Written:
         if path.startswith(_ACCOUNT):
             partitions, account = self._partitions(), path[len(_ACCOUNT) :]
             if partitions and account.isascii():
-                partition = partition_of(account, partitions) if partitions > 1 else 0
-                sequence = self._newest.get(partition)
-                return None if sequence is None else (WRITTEN_NAME, b"%d:%d" % (partition, sequence))
+                partition = partition_of(account, partitions)
+                header = self._headers.get(partition)
+                if header is None and partition in self._newest:
+                    value = b"%d:%d" % (partition, self._newest[partition])
+                    header = self._headers[partition] = WRITTEN_NAME, value
+                return header
         if self._all is None:
             self._all = format_positions(self._newest).encode()
         return WRITTEN_NAME, self._all

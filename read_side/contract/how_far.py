@@ -80,7 +80,8 @@ class Wanted(NamedTuple):
 
     def sequence(self, partition: int) -> int:
         """What an answer about this partition must reflect at least."""
-        return max(self.positions.get(partition, -1), self.written.get(partition, -1))
+        asked = self.positions.get(partition, -1)
+        return max(asked, self.written.get(partition, -1)) if self.written else asked
 
 
 NOTHING_WANTED: Final = Wanted({}, None, 0.0, NOWHERE_WRITTEN, {})

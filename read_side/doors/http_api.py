@@ -110,7 +110,9 @@ class _Edge:
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
         partition = partition_of(account, self._doors.balances.partitions)
-        headers = (*self._history(partition), *lost_headers(want))
+        headers = self._history(partition)
+        if want.lost:
+            headers += lost_headers(want)
         return json_response(200, row.document(position) | self._stale(partition), headers)
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:

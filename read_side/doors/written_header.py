@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from fanfold.api.position_headers import LOST, WRITTEN
@@ -18,8 +20,14 @@ def written(headers: Iterable[tuple[bytes, bytes]]) -> Mapping[int, int]:
     """Partition -> sequence, of a request's headers; empty without such a one. Raises Malformed."""
     for name, value in headers:
         if name == _WRITTEN:
-            return parse_positions(value.decode("latin-1"), WRITTEN)
+            return _positions(value)
     return NOWHERE_WRITTEN
+
+
+@lru_cache(1_024)
+def _positions(value: bytes) -> Mapping[int, int]:
+    """The reads between two writes say the same."""
+    return MappingProxyType(parse_positions(value.decode("latin-1"), WRITTEN))
 
 
 def lost_headers(wanted: Wanted) -> Headers:

@@ -21,36 +21,36 @@ NAME_BYTES: Final = 8
 
 
 class LogHistory:
-    """Of one partition. epoch: the life's number; began_by: the hash of the block that began it, empty while not known."""
+    """Of one partition. epoch: the life's number."""
 
     def __init__(self) -> None:
         self.epoch = -1
-        self.began_by = b""
-
-    @property
-    def name(self) -> str | None:
+        self.name: str | None = None
         """None before the first block, and while it is not known."""
-        return self.began_by[:NAME_BYTES].hex() or None
 
     def note(self, folded: Folded | FoldedBlocks) -> None:
         """What was folded. Blocks that are folded together are of the epoch before them."""
         if isinstance(folded, Folded) and folded.block.header.epoch != self.epoch:
-            self.epoch, self.began_by = folded.block.header.epoch, folded.block.header.block_hash
+            self.epoch, self.name = folded.block.header.epoch, _name(folded.block.header.block_hash)
 
     def begin_at(self, epoch: int) -> None:
         """A snapshot is taken in the middle of a life, and does not say which block began it (`find`)."""
-        self.epoch, self.began_by = epoch, b""
+        self.epoch, self.name = epoch, None
 
     async def find(self, log: Log, partition: int, replay: Replay) -> None:
         """Look for the block that began the life, in some twenty blocks of the log. Raises LogFailed, Undecodable."""
         low, high = 0, len(replay.offsets) - 1
-        epoch, began_by = self.epoch, b""
+        epoch, name = self.epoch, self.name
         while low <= high:
             middle = (low + high) // 2
             header = read_header(await fetch_block(log, partition, replay.offsets, middle))
             if header.epoch < epoch:
                 low = middle + 1
             else:
-                high, began_by = middle - 1, header.block_hash if header.epoch == epoch else began_by
-        if self.epoch == epoch and not self.began_by:  # else another life has begun meanwhile
-            self.began_by = began_by
+                high, name = middle - 1, _name(header.block_hash) if header.epoch == epoch else name
+        if self.epoch == epoch and self.name is None:  # else another life has begun meanwhile
+            self.name = name
+
+
+def _name(began_by: bytes) -> str:
+    return began_by[:NAME_BYTES].hex()
