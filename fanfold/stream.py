@@ -91,7 +91,7 @@ async def watch_transfers(
 
 async def _watch(url: str, accounts: Sequence[str], *, transfers: bool) -> AsyncGenerator[Update, None]:
     """Everything that is told. Raises StreamEnded."""
-    known = _Known({}, {}, {})
+    known = _Known({}, {}, {}, {})
     failed = 0
     while True:
         try:
@@ -135,11 +135,28 @@ class _Passing(Exception):
 
 
 class _Known(NamedTuple):
-    """What outlives a connection: of each account the newest version told, its asset, and why nothing is told of it."""
+    """What outlives a connection: of each account the newest version told, its asset, why nothing is told of it, and which
+    history of the log the version is of."""
 
     versions: dict[str, int]
     assets: dict[str, str]
     codes: dict[str, str]
+    histories: dict[str, str]
+
+    def acknowledged(self, row: Mapping[str, Any]) -> None:
+        """Of another history no version counts: what comes next is the state, whatever its version is."""
+        account, history = row["account"], row.get("history")
+        if history is not None:
+            if self.histories.get(account, history) != history:
+                self.versions.pop(account, None)
+            self.histories[account] = history
+
+    def wanted(self, account: str) -> dict[str, Any]:
+        """As a subscribe names it."""
+        if account not in self.versions:
+            return {"account": account}
+        history = {"history": self.histories[account]} if account in self.histories else {}
+        return {"account": account, "since": self.versions[account], **history}
 
     def status_of(self, row: Mapping[str, Any]) -> AccountStatus | None:
         """What an account of an ack changes in what was told of it; None for nothing."""
@@ -154,12 +171,8 @@ class _Known(NamedTuple):
         return AccountStatus(account, code)
 
 
-def _subscribe(id: int, accounts: Sequence[str], versions: Mapping[str, int], transfers: bool) -> str:
-    wanted = [
-        {"account": account, "since": versions[account]} if account in versions else {"account": account}
-        for account in accounts
-    ]
-    message: dict[str, Any] = {"op": "subscribe", "id": id, "accounts": wanted}
+def _subscribe(id: int, accounts: Sequence[str], known: _Known, transfers: bool) -> str:
+    message: dict[str, Any] = {"op": "subscribe", "id": id, "accounts": [known.wanted(each) for each in accounts]}
     if transfers:
         message["transfers"] = True
     return msgspec.json.encode(message).decode()
@@ -178,7 +191,7 @@ async def _updates(
             id = next(ids)
             unanswered.add(id)
             part = accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
-            await connection.send(_subscribe(id, part, known.versions, transfers))
+            await connection.send(_subscribe(id, part, known, transfers))
 
     await subscribe(wanted)
     connected, live = False, True
@@ -189,6 +202,8 @@ async def _updates(
             case "ack":
                 rows = message.get("accounts", ())
                 names |= {row["sub"]: row["account"] for row in rows}
+                for row in rows:
+                    known.acknowledged(row)
                 if replaced := [row for row in rows if _is_of_another_history(row, known)]:
                     # A view that is behind is refused, so this is another log: begin again with what it says.
                     subs = [row["sub"] for row in replaced]
@@ -209,8 +224,10 @@ async def _updates(
             case "balances":
                 for item in message["items"]:
                     account = names[item["sub"]]
-                    if item["v"] <= known.versions.get(account, -1):
-                        continue  # the state again, because another subscribe asked for it
+                    told = known.versions.get(account, -1)
+                    # A state with a lower version is that of another history. With the same one, another subscribe asked for it.
+                    if item["v"] == told or (item["v"] < told and not item.get("snapshot")):
+                        continue
                     known.versions[account] = item["v"]
                     known.codes.pop(account, None)
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever

@@ -18,6 +18,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
+from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.hub import Hub
@@ -47,9 +48,10 @@ class Gateway:
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
         self._partitions = partitions
+        written = Written(lambda: len(self.hub.partitions))
         self.hub = Hub(
             feed,
-            ReadSideBalances(balances),
+            ReadSideBalances(balances, written),
             metrics,
             lambda: time.monotonic_ns() // 1_000_000,
             snapshot_wait_ms=settings.snapshot_wait_ms,
@@ -58,7 +60,7 @@ class Gateway:
         )
         if partitions is not None:
             self.hub.open(partitions)
-        proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max)
+        proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
         self.app = Front(proxy, self._sides, self.hub, registry, static_files())
         terms = StreamTerms(
             connections_max=settings.stream_connections_max,

@@ -35,6 +35,8 @@ class WalletStub:
         """Accounts that cannot be read, as those of one partition, and the code that says why."""
         self.behind = False
         """Whether what is missing may be in what is not folded yet."""
+        self.history: str | None = None
+        """Which history of its log it says that it has."""
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
@@ -118,7 +120,8 @@ class WalletStub:
             case "POST", "/internal/balances":
                 found = [self.rows.get(account) for account in json.loads(body)["accounts"]]
                 undecided = [i for i, row in enumerate(found) if row is None] if self.behind else []
-                return 200, {
+                histories = {"histories": {"0": self.history}} if self.history else {}
+                return 200, histories | {
                     "positions": position if self.sequence >= 0 else "",
                     "accounts": [None if row is None else row.document(position) for row in found],
                 } | ({"undecided": undecided} if undecided else {}) | ({"stale": [0]} if self.stale else {})

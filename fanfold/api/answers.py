@@ -416,7 +416,7 @@ class Balances:
     """Many balances, in the order asked for; null for an account that does not exist as of its partition's position.
 
     undecided: places of accounts that are null while the view is behind the log. stale: partitions whose log is damaged behind
-    the position.
+    the position. lost: of what the gateway says was written, what is beyond the end of the log.
     """
 
     positions: Positions
@@ -424,6 +424,10 @@ class Balances:
     undecided: Annotated[tuple[Count, ...], _as("Places of accounts that nobody can tell yet.")] = ()
     stale: Annotated[tuple[Partition, ...], _as("Partitions whose log is damaged behind the position.")] = ()
     failed: Annotated[tuple[FailedPartition, ...], _as("Partitions that were not read.")] = ()
+    histories: Annotated[
+        Optionally[Mapping[str, str]], _as("By partition: which history of its log this is of, where that is known.")
+    ] = None
+    lost: Annotated[Optionally[PositionText], _as("Positions of writes that are beyond the end of the log.")] = None
 
     __pydantic_config__ = _shown({"positions": "0:17", "accounts": [_STATE, None]})
 

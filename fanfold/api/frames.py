@@ -35,6 +35,21 @@ Version = Annotated[Number, Field(description="The version of the account: the g
 Sub = Annotated[Number, Field(description="Names an account on this connection, from its ack on.")]
 
 
+HISTORY_CHARACTERS_MAX: Final = 64
+History = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=HISTORY_CHARACTERS_MAX,
+        description=(
+            "Which history of its partition's log this is: another one once the log was put back or replaced (and when its "
+            "writer has started again). Versions of two histories must not be compared."
+        ),
+    ),
+    Says("body_malformed", "is not of the asked type or length"),
+]
+
+
 @dataclass(frozen=True)
 class Wanted:
     """One account of a subscribe. `since`: the newest version the client has; left out, it asks for the state now."""
@@ -43,6 +58,10 @@ class Wanted:
     since: Annotated[
         Optionally[Number],
         Field(description="The newest version that the client has; without it the state now is told."),
+    ] = None
+    history: Annotated[
+        Optionally[History],
+        Field(description="Of the ack that `since` is from. Of another one than is held `since` means nothing."),
     ] = None
 
     __pydantic_config__ = _CLOSED
@@ -139,6 +158,7 @@ class AckedAccount:
         ],
         Field(description="Why there is no version. After some codes the account is named again once it can be read."),
     ] = None
+    history: Optionally[History] = None
 
     __pydantic_config__ = _OPEN
 

@@ -19,6 +19,7 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
 from fanfold.api.answers import Health, Problem, Readiness
+from fanfold.api.position_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
@@ -50,8 +51,10 @@ WRITE_SIDE: Final = (
     f"A body is at most {BODY_BYTES_MAX} bytes, a batch at most {BATCH_LINES_MAX} lines."
 )
 READ_SIDE: Final = (
-    "Balances and outcomes. Every answer says which position of the log it reflects; `min_position` and `min_version` wait until "
-    "your own write is in it. A 503 is said rather than an older balance."
+    "Balances and outcomes. Every answer says which position of the log it reflects. A read waits until it reflects every write "
+    "that was answered through the same gateway before, `wait_ms` at most. Then it is refused as `view_rebuilding`, with the "
+    "`position` that is held: who asks with that as `min_position` is answered as it is held. `min_position` and `min_version` "
+    "wait for what was written elsewhere. A 503 is said rather than an older balance."
 )
 
 PROBES: Final = (
@@ -96,6 +99,12 @@ _PREFER: Final = Annotated[
     ),
 ]
 _DRY_RUN: Final = Annotated[Choice, Field(description="Tell what would become of it; change nothing.")]
+_POSITION_HEADER: Final = {
+    "description": POSITION_MEANS,
+    "schema": {"type": "string", "pattern": grammar.whole(grammar.POSITIONS)},
+    "example": "0:17",
+}
+_HISTORY_HEADER: Final = {"description": HISTORY_MEANS, "schema": {"type": "string"}, "example": "4f0c9d1e2b3a5867"}
 _READINESS: Final = TypeAdapter(Readiness).json_schema()
 _REF: Final = "#/components/schemas/{model}"
 _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
@@ -107,8 +116,11 @@ def public_document() -> Document:
         [*(route for route in ROUTES if route.public), *PROBES],
         "fanfold",
         "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
-        "with the same id it runs once. Every answer names its position: give it as `min_position` to read what you wrote. "
-        + WRITE_SIDE,
+        "with the same id it runs once. Every answer names its position, that of a write also in the header `Fanfold-Position`. "
+        "Reads through the same gateway reflect it; through another one give it as `min_position`. "
+        + WRITE_SIDE
+        + " "
+        + READ_SIDE,
         stream=True,
     )
 
@@ -153,6 +165,10 @@ def _describe(app: FastAPI, route: Route) -> None:
         responses[status] = {"description": answered.meaning} | (
             {"content": content} if content else {"model": answered.model}
         )
+        if route.side == "write":
+            responses[status]["headers"] = {POSITION: _POSITION_HEADER}
+        if route.operation == "get_account":
+            responses[status]["headers"] = {HISTORY: _HISTORY_HEADER}
     responses |= _refusals(route.codes)
     if route.operation == "ready":  # of a gateway it is no problem document, ready or not
         responses[503]["content"][JSON] = {"schema": _READINESS}

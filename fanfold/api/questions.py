@@ -144,12 +144,24 @@ class OfBatch:
     __pydantic_config__ = ConfigDict(extra="forbid")
 
 
+Written = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.POSITIONS),
+        examples=["0:17,3:9"],
+        description="What writes were answered with through the gateway that asks: as `min_position`, of what is read only.",
+    ),
+    _POSITION_RULE,
+]
+
+
 @dataclass(frozen=True)
 class ManyBalances:
     """Of many accounts at once, for gateways."""
 
     accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX, description="Whose balances.")]
     min_position: Optionally[MinPosition] = None
+    written: Optionally[Written] = None
     wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX, description=_WAITS)] = WAIT_MS_DEFAULT
 
     __pydantic_config__ = ConfigDict(extra="forbid")

@@ -21,6 +21,7 @@ export class Stream {
   #on;
   #socket = null;
   #watched = new Map(); // account -> newest version held, null before the first
+  #histories = new Map(); // account -> which history of the log that version is of
   #names = new Map(); // sub -> account, of this connection
   #numbers = new Map(); // account -> sub, of this connection
   #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
@@ -55,6 +56,7 @@ export class Stream {
 
   unwatch(account) {
     this.#watched.delete(account);
+    this.#histories.delete(account);
     if (this.#unserved.delete(account) | this.#unread.delete(account)) this.#tellState();
     const sub = this.#numbers.get(account);
     if (sub !== undefined) {
@@ -122,7 +124,9 @@ export class Stream {
       const part = accounts.slice(start, start + ACCOUNTS_AT_ONCE);
       const wanted = part.map((account) => {
         const version = this.#watched.get(account);
-        return version === null ? { account } : { account, since: version };
+        if (version === null) return { account };
+        const history = this.#histories.get(account);
+        return history === undefined ? { account, since: version } : { account, since: version, history };
       });
       const id = this.#send({ op: "subscribe", accounts: wanted, transfers: true });
       if (id !== null) this.#asked.set(id, part);
@@ -197,7 +201,7 @@ export class Stream {
     }
   }
 
-  #acknowledged({ account, sub, version, code }) {
+  #acknowledged({ account, sub, version, code, history }) {
     if (!this.#watched.has(account)) {
       this.#send({ op: "unsubscribe", subs: [sub] }); // removed before the ack came
       return;
@@ -206,6 +210,11 @@ export class Stream {
     this.#numbers.set(account, sub);
     this.#unserved.delete(account);
     this.#unread.delete(account);
+    if (history !== undefined) {
+      // Of another history no version counts: what comes next is the state.
+      if ((this.#histories.get(account) ?? history) !== history) this.#watched.set(account, null);
+      this.#histories.set(account, history);
+    }
     const held = this.#watched.get(account);
     if (version === null && code !== "account_not_found") {
       // With view_rebuilding it is served, though whether there is such an account is not known yet.
@@ -229,7 +238,8 @@ export class Stream {
     const account = this.#names.get(item.sub);
     if (account === undefined) return;
     const held = this.#watched.get(account);
-    if (held === null || item.v > held) {
+    // A state with a lower version is that of another history.
+    if (held === null || item.v > held || (item.snapshot && item.v < held)) {
       this.#watched.set(account, item.v);
       this.#on.balance(account, item);
     }

@@ -149,24 +149,27 @@ def transfers_missed_frame(sub: int) -> bytes:
 
 class Acknowledged(NamedTuple):
     """One account of an ack: `version` is what the gateway holds now, None with the `code` that says why there is none: there is
-    no such account yet, nobody can say yet whether there is, or its partition cannot be read."""
+    no such account yet, nobody can say yet whether there is, or its partition cannot be read. history: of its partition's log."""
 
     account: str
     sub: int
     version: int | None
     code: str = "account_not_found"
+    history: str | None = None
 
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
     """Answers subscribe (with accounts) and unsubscribe (without)."""
     if not accounts:
         return msgspec.json.encode({"op": "ack", "id": id})
-    rows = [
-        {"account": account, "sub": sub, "version": version}
-        if version is not None
-        else {"account": account, "sub": sub, "version": None, "code": code}
-        for account, sub, version, code in accounts
-    ]
+    rows = []
+    for account, sub, version, code, history in accounts:
+        row: dict[str, object] = {"account": account, "sub": sub, "version": version}
+        if version is None:
+            row["code"] = code
+        if history is not None:
+            row["history"] = history
+        rows.append(row)
     return msgspec.json.encode({"op": "ack", "id": id, "accounts": rows})
 
 

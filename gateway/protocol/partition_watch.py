@@ -105,6 +105,8 @@ class PartitionWatch:
         self._by_age: deque[_Held] = deque()
         self._finished = 0
         self._furthest_heard = -1
+        self.history: str | None = None
+        """Of the log that what was told is from; None while it is not known."""
         self._repairing_since_ms: int | None = None
 
     def __len__(self) -> int:
@@ -158,13 +160,17 @@ class PartitionWatch:
             return None
         return Read(everyone, self._furthest_heard, self.breaks, repair=True)
 
-    def finish(self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int) -> None:
-        """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out).
+    def finish(
+        self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int, history: str | None = None
+    ) -> None:
+        """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out), of this history of the
+        log; None where that is not known.
 
         Acknowledge the subscriptions before: what is not acknowledged is not released. A repair during which the feed broke
-        again leaves `repairing` set: begin another one.
+        again, or that found another history, leaves `repairing` set: begin another one.
         """
-        overtaken = read.repair and read.breaks != self.breaks
+        is_another = self._is_another_history(read, reached, history)
+        overtaken = read.repair and (read.breaks != self.breaks or is_another)
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
@@ -181,6 +187,26 @@ class PartitionWatch:
             waiting += self._since(read, reached)
         self._await_feed(waiting, now_ms)
         self._release()
+
+    def _is_another_history(self, read: Read, reached: int, history: str | None) -> bool:
+        """Whether a repair finds another history of the log than what was told is from: the log ends before what was heard, or
+        its writer's life began with another block. Then nothing of what was told counts, and whatever is found next is told.
+
+        The projector has started again over it, so there is always a repair. What the feed said since, and was taken for older
+        than what was told, the next repair reads.
+        """
+        is_gone = reached < read.min_position
+        if is_gone and self._furthest_heard == read.min_position:
+            self._furthest_heard = reached
+        before, known = self.history, history is not None
+        if known and (read.repair or before is None):
+            self.history = history
+        if not read.repair or not (is_gone or (known and before is not None and history != before)):
+            return False
+        for watchers in self._watched.values():
+            for subscription in watchers:
+                subscription.begin_again()
+        return True
 
     def _since(self, repair: Read, reached: int) -> list[Subscription]:
         """Those that were named while the repair was read: they wait with all others for its position, or a client would see

@@ -30,7 +30,7 @@ from gateway.protocol.subscription import Subscription
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
 
-NOTHING_UNREAD: Final[Mapping[str, str]] = MappingProxyType({})
+NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
 
 ERRORS_MAX = 16
 """Refused messages before the connection ends: a client with a bug must not keep the gateway busy for ever."""
@@ -131,20 +131,23 @@ class Session:
         watch: Watch,
         versions: Mapping[str, int],
         undecided: frozenset[str] = frozenset(),
-        unread: Mapping[str, str] = NOTHING_UNREAD,
+        unread: Mapping[str, str] = NOTHING_TOLD,
+        histories: Mapping[str, str] = NOTHING_TOLD,
     ) -> None:
         """Answer a Watch with what is held of each account; one missing in `versions` does not exist (yet).
 
         undecided: of those, the ones that may exist: what is read is behind the log. They too are served from now on.
         unread: those that cannot be read now, and the code that says why. They are served once they have been read, and
         `acknowledge_read` says so.
+        histories: which one of its log the partition of an account has, where that is known. A `since` of another one, or where
+        that cannot be said, counts for nothing.
         """
         self._unanswered -= 1
         for subscription, wanted in zip(watch.subscriptions, watch.wanted, strict=True):
-            subscription.grant(wanted.since, watch.transfers, subscription.account not in unread)
-        self._tell_held(
-            watch.id, watch.subscriptions, versions, dict.fromkeys(undecided, "view_rebuilding") | {**unread}
-        )
+            is_ours = wanted.history is None or wanted.history == histories.get(subscription.account)
+            subscription.grant(wanted.since if is_ours else None, watch.transfers, subscription.account not in unread)
+        codes = dict.fromkeys(undecided, "view_rebuilding") | {**unread}
+        self._tell_held(watch.id, watch.subscriptions, versions, codes, histories)
 
     def acknowledge_read(
         self,
@@ -152,19 +155,26 @@ class Session:
         subscriptions: Sequence[Subscription],
         versions: Mapping[str, int],
         undecided: frozenset[str] = frozenset(),
+        histories: Mapping[str, str] = NOTHING_TOLD,
     ) -> None:
         """Name accounts of a request that were acknowledged unread again, now that it is known what is held of them."""
         still = [each for each in subscriptions if each.open]
         if still:
-            self._tell_held(id, still, versions, dict.fromkeys(undecided, "view_rebuilding"))
+            self._tell_held(id, still, versions, dict.fromkeys(undecided, "view_rebuilding"), histories)
 
     def _tell_held(
-        self, id: int, subscriptions: Sequence[Subscription], versions: Mapping[str, int], codes: Mapping[str, str]
+        self,
+        id: int,
+        subscriptions: Sequence[Subscription],
+        versions: Mapping[str, int],
+        codes: Mapping[str, str],
+        histories: Mapping[str, str],
     ) -> None:
         rows = []
         for each in subscriptions:
-            code = codes.get(each.account, "account_not_found")
-            rows.append(Acknowledged(each.account, each.number, versions.get(each.account), code))
+            name = each.account
+            code = codes.get(name, "account_not_found")
+            rows.append(Acknowledged(name, each.number, versions.get(name), code, histories.get(name)))
         self.outbox.answer(ack_frame(id, rows))
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:

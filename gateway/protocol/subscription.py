@@ -216,6 +216,14 @@ class Subscription:
             if self.stage is Stage.LIVE:
                 self.session.outbox.put(self)
 
+    def begin_again(self) -> None:
+        """What was told is of another history of the log: whatever version is found next is told, and said to be a state."""
+        self.session.outbox.withdraw(self)
+        self.newest = self.sent = -1
+        self.unsent, self.first = None, True
+        if self.live and (self.phases or self.missed):
+            self.session.outbox.put_phases(self)
+
     def offer_phase(self, transfer: bytes, phase: str) -> None:
         """A transfer of this account has gone to a phase; the newest replaces what is unsent."""
         if not self.transfers:

@@ -2,7 +2,7 @@
 
 Whoever asks something holds a place while it is under way (`places.py`). What could hold one for ever does not: a client that
 leaves cancels its request, one that sends a small body slowly has no place until the body is there, large bodies have places of
-their own, and a client that takes nothing of its answer is cut off.
+their own, so have reads that say what they wait for, and a client that takes nothing of its answer is cut off.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ REQUESTS_MAX: Final = 256
 LARGE_REQUESTS_MAX: Final = 128
 """The same for bodies that are passed on while they come: a client that sends slowly keeps only others like it waiting."""
 
+PATIENT_REQUESTS_MAX: Final = 128
+"""The same for reads that say what they wait for: a client may say what never comes, and keeps only others like it waiting."""
+
 GATHERED_BYTES_MAX: Final = 64 * 1024
 """A declared body up to here is gathered before the side is asked; the server holds that much of a body anyway."""
 
@@ -44,6 +47,7 @@ class OverHttp:
         self._silence_s = silence_ms / 1000
         self._small = Places(REQUESTS_MAX, connect_ms)
         self._large = Places(LARGE_REQUESTS_MAX, connect_ms)
+        self._patient = Places(PATIENT_REQUESTS_MAX, connect_ms)
         self._questions = Places(REQUESTS_MAX, connect_ms)
         self._client: aiohttp.ClientSession | None = None
 
@@ -77,11 +81,13 @@ class OverHttp:
                 gathered = b"".join([part async for part in body])
             except ConnectionResetError as gone:
                 raise NotSent("the client went away") from gone
-        exchange = self._exchange(scope, (gathered if small else aiter(body)) if declared else None, send, small=small)
+        waits = b"min_position=" in scope["query_string"] or b"min_version=" in scope["query_string"]
+        places = self._patient if waits else self._small if small else self._large
+        exchange = self._exchange(scope, (gathered if small else aiter(body)) if declared else None, send, places)
         await _unless_left(exchange, body)
 
     async def _exchange(
-        self, scope: Scope, body: bytes | AsyncIterator[bytes] | None, send: Send, *, small: bool
+        self, scope: Scope, body: bytes | AsyncIterator[bytes] | None, send: Send, places: Places
     ) -> None:
         """A request and its answer, in a place."""
         headers = [
@@ -93,7 +99,7 @@ class OverHttp:
         started = False
         try:
             async with (
-                (self._small if small else self._large).one(),
+                places.one(),
                 self._session().request(
                     scope["method"],
                     self._url(scope["raw_path"], scope["query_string"]),

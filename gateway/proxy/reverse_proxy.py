@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, NamedTuple
 
 import structlog
 
+from fanfold.api.position_headers import POSITION_BYTES_MAX
 from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer
@@ -27,6 +29,7 @@ from gateway.proxy.upstream import (
     Upstream,
     UpstreamUnavailable,
 )
+from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
 """What a path segment may be beside this, the sides say."""
@@ -50,11 +53,17 @@ DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
     b"x-forwarded-proto",
     b"x-forwarded-host",
     b"x-real-ip",
+    POSITION_NAME,
+    WRITTEN_NAME,
+    LOST_NAME,
 }
 """What is between the client and the gateway only, and what no side may believe from a client.
 
 `transfer-encoding` stays as the sign of a body without a length; `OverHttp` frames such a body again.
 """
+
+Headers = Sequence[tuple[bytes, bytes]]
+Answered = Callable[[Headers], Headers]
 
 _log = structlog.get_logger(__name__)
 
@@ -85,13 +94,15 @@ def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 
 
 class _Guard:
-    """One request on its way: counts the body, remembers whether an answer has begun."""
+    """One request on its way: counts the body, remembers whether an answer has begun. answered: reads the head of the answer, and
+    says what of it is passed on."""
 
-    def __init__(self, receive: Receive, send: Send, bytes_max: int) -> None:
+    def __init__(self, receive: Receive, send: Send, bytes_max: int, answered: Answered) -> None:
         self.unread = receive
         """The client's own, for what is left of the body."""
         self._send = send
         self._left = bytes_max
+        self._answered = answered
         self.too_large = False
         self.ended = False
         self.cut = False
@@ -115,6 +126,7 @@ class _Guard:
             return  # what a side says to a body cut short is not the answer
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            message["headers"] = self._answered(message.get("headers", ()))
         await self._send(message)
 
 
@@ -135,8 +147,12 @@ NEVER_SENT: Final = (
 class ReverseProxy:
     """An ASGI application for everything under `/v1/` but the stream."""
 
-    def __init__(self, write_side: Upstream, read_side: Upstream, metrics: Metrics, request_bytes_max: int) -> None:
+    def __init__(
+        self, write_side: Upstream, read_side: Upstream, metrics: Metrics, request_bytes_max: int, written: Written
+    ) -> None:
         self._sides: dict[Side, Upstream] = {"write": write_side, "read": read_side}
+        self._answered: dict[Side, Answered] = {"write": self._write_answered, "read": self._read_answered}
+        self._written = written
         self._metrics = metrics
         self._away: set[Side] = set()
         self._request_bytes_max = request_bytes_max
@@ -153,10 +169,27 @@ class ReverseProxy:
             await _discard(receive)
             await send_answer(send, problem("body_malformed" if length is None else "body_too_large"))
             return
-        await self._pass_on(side, scope, _Guard(receive, send, self._request_bytes_max), send)
+        guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        await self._pass_on(side, scope, guard, send)
+
+    def _write_answered(self, headers: Headers) -> Headers:
+        """Noted before its client hears of it, so that whatever it asks next comes later. What is too long for some proxy on the
+        way is left out: a head that is refused there would hide what became of the money."""
+        told = self._written.answered(headers)
+        return headers if told <= POSITION_BYTES_MAX else [each for each in headers if each[0] != POSITION_NAME]
+
+    def _read_answered(self, headers: Headers) -> Headers:
+        for name, _ in headers:
+            if name == LOST_NAME:
+                self._written.lost(headers)
+                return [each for each in headers if each[0] != LOST_NAME]
+        return headers
 
     async def _pass_on(self, side: Side, scope: Scope, guard: _Guard, send: Send) -> None:
-        inner = dict(scope) | {"headers": passed_headers(scope["headers"])}
+        headers = passed_headers(scope["headers"])
+        if side == "read" and (written := self._written.header_of(scope["path"], scope["query_string"])) is not None:
+            headers.append(written)
+        inner = dict(scope) | {"headers": headers}
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the server that answers the client leaves the body out
         word, sent = None, True

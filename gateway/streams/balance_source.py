@@ -7,11 +7,12 @@ from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 
-from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.frames import HISTORY_CHARACTERS_MAX, NUMBER_MAX
 from fanfold.api.malformed import Malformed
 from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
+from gateway.proxy.written import Written
 from write_side.contract.words.position import Position, parse_positions
 
 NOT_READ: Final = frozenset(
@@ -32,11 +33,13 @@ class Found(NamedTuple):
     """What a read found: the state of each account that exists, all from one moment, and the position that it reflects.
 
     undecided: accounts that are not there while the view is behind the log; they may be in what it has not folded yet.
+    history: which one of its log the partition has; None where that is not known.
     """
 
     items: dict[str, Item]
     reached: int
     undecided: frozenset[str] = frozenset()
+    history: str | None = None
 
 
 class BalanceSource(Protocol):
@@ -45,8 +48,9 @@ class BalanceSource(Protocol):
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         """The state of each account that exists.
 
-        accounts: 1 to 1,000 names of this partition. min_position: a block sequence, -1 for any. Waits `wait_ms` at most
-        for it. Raises BalancesUnavailable.
+        accounts: 1 to 1,000 names of this partition. min_position: a block sequence that was heard of, -1 for none. Waits
+        `wait_ms` at most for it; it is not reached only where it is beyond the end of the log, which has been put back then.
+        Raises BalancesUnavailable.
         """
         ...
 
@@ -72,6 +76,8 @@ class _Answer(msgspec.Struct):
     accounts: list[_Account | None]
     undecided: list[int] = []
     stale: list[int] = []
+    lost: str = ""
+    histories: dict[str, Annotated[str, msgspec.Meta(min_length=1, max_length=HISTORY_CHARACTERS_MAX)]] = {}
 
 
 class _Problem(msgspec.Struct):
@@ -86,15 +92,16 @@ _decode_problem = msgspec.json.Decoder(_Problem).decode
 
 
 class ReadSideBalances:
-    """`BalanceSource` over an upstream."""
+    """`BalanceSource` over an upstream. Whatever it is asked for, it finds what was written through this gateway."""
 
-    def __init__(self, read_side: Upstream) -> None:
+    def __init__(self, read_side: Upstream, written: Written) -> None:
         self._read_side = read_side
+        self._written = written
 
     async def read(self, partition: int, accounts: Sequence[str], min_position: int, wait_ms: int) -> Found:
         asked: dict[str, object] = {"accounts": list(accounts), "wait_ms": wait_ms}
-        if min_position >= 0:
-            asked["min_position"] = str(Position(partition, min_position))
+        if (newest := max(min_position, self._written.of(partition))) >= 0:
+            asked["written"] = str(Position(partition, newest))
         try:
             status, body = await self._read_side.ask("POST", BALANCES.path, msgspec.json.encode(asked))
         except UpstreamUnavailable as gone:
@@ -105,6 +112,8 @@ class ReadSideBalances:
             answer = _decode(body)
             undecided = frozenset(accounts[place] for place in answer.undecided)
             reached = parse_positions(answer.positions).get(partition, -1) if answer.positions else -1
+            if answer.lost:
+                self._written.drop(partition, parse_positions(answer.lost).get(partition, -1))
         except (msgspec.MsgspecError, Malformed, IndexError) as error:
             raise BalancesUnavailable("the read side's answer has another shape") from error
         if partition in answer.stale:
@@ -115,7 +124,7 @@ class ReadSideBalances:
             each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
             for each in found
         }
-        return Found(items, reached, undecided)
+        return Found(items, reached, undecided, answer.histories.get(str(partition)))
 
 
 def _refused(status: int, body: bytes) -> BalancesUnavailable:

@@ -151,7 +151,7 @@ class Hub:
         while (read := partition.begin_repair()) is not None:
             self._metrics.repairs.inc()
             found = await read_all(self._balances, partition, read, lambda _: None)
-            partition.finish(read, found.items, found.reached, self._now_ms())
+            partition.finish(read, found.items, found.reached, self._now_ms(), found.history)
             self._wake.set()
 
     # The feed.

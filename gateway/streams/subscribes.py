@@ -114,19 +114,22 @@ class Subscribes:
     def _acknowledge(self, session: Session, watch: Watch, readings: list[Reading], unread: list[Reading]) -> None:
         versions: dict[str, int] = {}
         undecided: frozenset[str] = frozenset()
+        histories: dict[str, str] = {}
         for each in readings:
             if each.found is not None:
                 versions |= {name: item.version for name, item in each.found.items.items()}
                 undecided |= each.found.undecided
+                histories |= _histories(each.read, each.found)
                 for subscription in each.read.subscriptions:
                     subscription.found()
         self._tell_status(session)  # before the ack
-        session.acknowledge(
-            watch, versions, undecided, {name: each.code for each in unread for name in each.read.accounts}
-        )
+        codes = {name: each.code for each in unread for name in each.read.accounts}
+        session.acknowledge(watch, versions, undecided, codes, histories)
         for each in readings:
             if each.found is not None:
-                each.partition.finish(each.read, each.found.items, each.found.reached, self._now_ms())
+                each.partition.finish(
+                    each.read, each.found.items, each.found.reached, self._now_ms(), each.found.history
+                )
         for each in unread:
             self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions))
 
@@ -160,6 +163,7 @@ class Subscribes:
 
     def _served_late(self, partition: PartitionWatch, read: Read, found: Found, shares: list[_NotRead]) -> None:
         versions = {name: item.version for name, item in found.items.items()}
+        histories = _histories(read, found)
         del self.not_read[partition.partition][: len(shares)]  # those that came meanwhile stand behind them
         # A repair may have read some before, and they speak: what is newer than the feed would show them out of their cut.
         silent = [subscription for subscription in read.subscriptions if not subscription.live]
@@ -167,9 +171,9 @@ class Subscribes:
             subscription.found()
         for share in shares:
             self._tell_status(share.session)
-            share.session.acknowledge_read(share.id, share.subscriptions, versions, found.undecided)
+            share.session.acknowledge_read(share.id, share.subscriptions, versions, found.undecided, histories)
             self._wake_up(share.session)
-        partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms())
+        partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms(), found.history)
 
 
 async def read_all(
@@ -179,14 +183,20 @@ async def read_all(
 
     tell: hears of each failure, and it is tried until it works; None: once, and the failure is raised.
     """
-    accounts, items, reached, undecided = read.accounts, dict[str, Item](), -1, frozenset[str]()
+    accounts, items, reached, undecided, history = read.accounts, dict[str, Item](), -1, frozenset[str](), None
     for start in range(0, len(accounts), ACCOUNTS_PER_MESSAGE_MAX):
         part = accounts[start : start + ACCOUNTS_PER_MESSAGE_MAX]
         attempt = partial(balances.read, partition.partition, part, read.min_position, READ_WAIT_MS)
         found = await (attempt() if tell is None else _again(attempt, partition.partition, tell))
         items |= found.items
         reached, undecided = max(reached, found.reached), undecided | found.undecided
-    return Found(items, reached, undecided)
+        history = found.history
+    return Found(items, reached, undecided, history)
+
+
+def _histories(read: Read, found: Found) -> dict[str, str]:
+    """By account, where it is known."""
+    return {} if found.history is None else dict.fromkeys(read.accounts, found.history)
 
 
 async def _again(

@@ -7,14 +7,17 @@ nothing is called unknown before everything that was in the log when the questio
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from fanfold.api.malformed import Malformed
+from read_side.ask.crowd import Crowd
 from read_side.ask.followed import Followed
 from read_side.ask.in_time import Silent, within
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
+    Behind,
     Elsewhere,
     NotFound,
     NotReached,
@@ -50,6 +53,11 @@ class Projected(Protocol):
     @property
     def stale_since_us(self) -> int | None:
         """The time of its last good block, UTC microseconds, where its log is damaged behind that; None while it is followed."""
+        ...
+
+    @property
+    def history(self) -> str | None:
+        """Which history of its log this is; None where that is not known."""
         ...
 
     def refusal(self) -> Unanswerable | None:
@@ -97,6 +105,7 @@ class BalanceReader:
         self._projected = projected
         self._answered = [-1] * log.partitions
         self._ends = [LogEnd(log, p) for p in range(log.partitions)]
+        self._crowds = [Crowd() for _ in range(log.partitions)]
         self._followed = Followed(view, self.caught_up)
 
     async def account(self, account: str, wanted: Wanted = NOTHING_WANTED) -> tuple[AccountRow, str]:
@@ -173,6 +182,12 @@ class BalanceReader:
         projected = self._here(partition)
         return None if projected is None else projected.stale_since_us
 
+    def history(self, partition: int) -> str | None:
+        """Which history of its log answers of this partition are of: versions of another one mean nothing. None where this
+        process does not follow the log, or does not know."""
+        projected = self._here(partition)
+        return None if projected is None else projected.history
+
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what
         is not known by then is left out."""
@@ -215,9 +230,13 @@ class BalanceReader:
             offset = (await self._read_now(partition, [])).checkpoint.log_offset
 
     async def _wanted(self, partition: int, accounts: list[str], wanted: Wanted) -> Found:
-        """Rows at the wanted position and version. Raises NotReached, Unanswerable."""
+        """Rows at the wanted position and version. Raises NotReached, Unanswerable.
+
+        Rows before what was written are found in two cases: the partition's log is damaged, and all that is said of it is told to
+        be old; or the log ends before it, which is noted in `wanted.lost`.
+        """
         check_partitions(wanted.positions, self.partitions)
-        sequence = wanted.positions.get(partition, -1)
+        sequence = wanted.sequence(partition)
         deadline = asyncio.get_running_loop().time() + wanted.wait_s
         while True:
             found = await self._read(partition, accounts)
@@ -229,13 +248,54 @@ class BalanceReader:
             left_s = deadline - asyncio.get_running_loop().time()
             stopped = projected is not None and projected.stopped is not None
             if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
+                if not here and found.checkpoint.sequence >= wanted.positions.get(partition, -1):
+                    if not stopped:
+                        await self.refuse_if_behind(partition, found.checkpoint.log_offset, found.position, wanted)
+                    sequence = -1  # no more is to be had of what was written
+                    continue
                 if here and row is None:
                     return found  # an account that is not there has no version to wait for
                 if (stopped or not here) and projected is not None and (reason := projected.held_up()):
                     raise PartitionUnavailable(partition, reason=reason)
                 word = "version_not_reached" if here else "position_not_reached"
                 raise NotReached(word, found.position, row.version if row is not None else None)
-            await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+            if not here and found.checkpoint.sequence >= wanted.positions.get(partition, -1):
+                self.refuse_if_crowded(partition, found.position)
+            with self.waiting(partition):
+                await self._news(partition, found.checkpoint.sequence + 1 if here else sequence, left_s)
+
+    def refuse_if_crowded(self, partition: int, position: str | None) -> None:
+        """Raises Behind, for one more that would wait for what was written, where too many do in vain (`crowd.py`)."""
+        if self._crowds[partition].is_full(asyncio.get_running_loop().time()):
+            raise Behind(partition, position=position)
+
+    @contextmanager
+    def waiting(self, partition: int) -> Iterator[None]:
+        """While somebody waits for the partition to move on."""
+        loop, crowd, held = asyncio.get_running_loop(), self._crowds[partition], self._seen(partition)
+        with crowd.waiting(loop.time()):
+            yield
+        if self._seen(partition) > held:
+            crowd.news(loop.time())
+
+    def _seen(self, partition: int) -> int:
+        projected = self._here(partition)
+        return self._answered[partition] if projected is None else projected.shown.sequence.value
+
+    async def refuse_if_behind(self, partition: int, offset: int, position: str | None, wanted: Wanted) -> None:
+        """For what is held at `offset` after the wait for what was written. Raises Behind, unless the view reflects the whole
+        log: then what was written is in it no more, for it has been put back or replaced, and is noted in `wanted.lost`. A write
+        is answered when it is in the log, so the log's end decides. Raises Unanswerable where nobody can see that."""
+        try:
+            await self.caught_up(partition, offset)
+        except PartitionUnavailable as unavailable:
+            unavailable.position = position
+            raise
+        except Rebuilding:
+            raise Behind(partition, position=position) from None
+        held = (await self._read(partition, [])).checkpoint.sequence
+        if held < wanted.written[partition]:
+            wanted.lost[partition] = wanted.written[partition]
 
     async def _certainly(self, found: Found, accounts: list[str]) -> Found:
         """The rows again, once everything in the log at this moment is in the view. Raises Unanswerable."""

@@ -58,6 +58,8 @@ class Transfers:
         """
         await self._reach(wanted)
         places = self._find(transfer_id)
+        if await self._reach_written(wanted, places):
+            places = self._find(transfer_id)
         if not places:
             await self._caught_up()
             places = self._find(transfer_id)
@@ -104,6 +106,7 @@ class Transfers:
         await self._reach(wanted)
         chosen = range(self._balances.partitions) if partitions is None else partitions
         self._all_asked(chosen)
+        await self._reach_written(wanted, chosen)
         now_us = self._now_us()
         found: list[OpenTransfer] = []
         for partition in chosen:
@@ -125,6 +128,23 @@ class Transfers:
                 if reason := projector.held_up():
                     raise PartitionUnavailable(partition, reason=reason)
                 raise NotReached("position_not_reached", self._positions())
+
+    async def _reach_written(self, wanted: Wanted, partitions: Collection[int]) -> bool:
+        """Wait, in these partitions, for what was answered to writes; False where all of it is shown. What a damaged log has is
+        not waited for. Raises Behind."""
+        waited, deadline = False, asyncio.get_running_loop().time() + wanted.wait_s
+        for partition in wanted.written.keys() & partitions:
+            projector, sequence = self._projectors[partition], wanted.written[partition]
+            shown = projector.shown
+            if shown.sequence.value >= sequence or projector.stopped is not None:
+                continue
+            waited = True
+            self._balances.refuse_if_crowded(partition, self._positions())
+            with self._balances.waiting(partition):
+                reached = await shown.sequence.reach(sequence, deadline - asyncio.get_running_loop().time())
+            if not reached:
+                await self._balances.refuse_if_behind(partition, shown.offset.value, self._positions(), wanted)
+        return waited
 
     async def _caught_up(self) -> None:
         """Wait until all that is in the log now is folded, of every partition that answers here. Raises Unanswerable."""

@@ -17,6 +17,8 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
     answered   sequence  `BalanceReader`, with each answer, also of partitions that others project. Nothing older is
                          answered again.
     wanted     sequence  a client, by `min_position`. The answer waits until it is shown, or is NotReached.
+    written    sequence  a gateway, to what a write was answered with through it; falls when it is beyond the end of the log.
+                         The answer waits as for what is wanted, but only for partitions that it is about; then it is Behind.
     heard      sequence  a gateway, to `upto` of each batch. Falls with a projector that starts again; the furthest heard
                          does not, and is what a read asks for at least.
     reached    sequence  a gateway's read: what the view reflected then. What was read is sent once its partition is
@@ -28,6 +30,7 @@ While all is well: published <= shown <= written <= folded <= log end, and answe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
@@ -59,21 +62,38 @@ class HowFar(NamedTuple):
         return max(0, self.folded.sequence - self.shown.sequence)
 
 
+NOWHERE_WRITTEN: Final[Mapping[int, int]] = MappingProxyType({})
+
+
 class Wanted(NamedTuple):
-    """positions: partition -> least sequence; version: least version of the account; wait_s: how long to wait for them."""
+    """positions: partition -> least sequence; version: least version of the account; wait_s: how long to wait for them.
+
+    written: partition -> the newest sequence that a write was answered with; of those that are not read here it means nothing.
+    lost: of those, what turns out to lie beyond the end of the log; filled by who answers, for who asks.
+    """
 
     positions: Mapping[int, int]
     version: int | None
     wait_s: float
+    written: Mapping[int, int]
+    lost: dict[int, int]
+
+    def sequence(self, partition: int) -> int:
+        """What an answer about this partition must reflect at least."""
+        asked = self.positions.get(partition, -1)
+        return max(asked, self.written.get(partition, -1)) if self.written else asked
 
 
-NOTHING_WANTED: Final = Wanted({}, None, 0.0)
+NOTHING_WANTED: Final = Wanted({}, None, 0.0, NOWHERE_WRITTEN, {})
 
 
-def wanted(asked: Waiting | ManyBalances, version: int | None = None) -> Wanted:
+def wanted(
+    asked: Waiting | ManyBalances, version: int | None = None, written: Mapping[int, int] = NOWHERE_WRITTEN
+) -> Wanted:
     """Who wants nothing waits for nothing. Raises Malformed."""
     positions = {} if asked.min_position is None else parse_positions(asked.min_position)
-    return Wanted(positions, version, asked.wait_ms / 1000 if positions or version is not None else 0.0)
+    waits = positions or written or version is not None
+    return Wanted(positions, version, asked.wait_ms / 1000 if waits else 0.0, written, {})
 
 
 def check_partitions(positions: Mapping[int, int], partitions: int) -> None:

@@ -7,23 +7,32 @@ from typing import ClassVar
 
 
 class Unanswerable(Exception):
-    """Nothing is said rather than something old or guessed. partitions: whose; reason: for a person, where more is known.
+    """Nothing is said rather than something old or guessed. partitions: whose; reason: for a person, where more is known;
+    position: what is held, where that is older than what was answered.
 
     word: the code in `write_side/contract/words/codes.py`.
     """
 
     word: ClassVar[str]
 
-    def __init__(self, *partitions: int, reason: str | None = None) -> None:
+    def __init__(self, *partitions: int, reason: str | None = None, position: str | None = None) -> None:
         super().__init__(reason or self.word)
         self.partitions: Sequence[int] = partitions
         self.reason = reason
+        self.position = position
 
 
 class Rebuilding(Unanswerable):
     """The view is not there, older than what was shown, or not caught up."""
 
     word = "view_rebuilding"
+
+
+class Behind(Rebuilding):
+    """The view is older than a write that was answered through the gateway that asks, and stayed so for as long as one may wait.
+
+    An older balance would say that the write was lost, and whoever believes it sends the money again under another id.
+    """
 
 
 class Starting(Unanswerable):
@@ -48,7 +57,8 @@ def of_several(failures: Sequence[Unanswerable]) -> Unanswerable:
     """All of them as one, so that whoever asks again for the others knows which those are. The first says what kind it is."""
     partitions = [partition for failure in failures for partition in failure.partitions]
     reasons = dict.fromkeys(failure.reason for failure in failures if failure.reason is not None)
-    return type(failures[0])(*partitions, reason="; ".join(reasons) or None)
+    held = ",".join(failure.position for failure in failures if failure.position is not None)
+    return type(failures[0])(*partitions, reason="; ".join(reasons) or None, position=held or None)
 
 
 class NotReached(Exception):

@@ -16,9 +16,10 @@ from pydantic import ValidationError
 from fanfold.api import questions, routes
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.openapi import side_document
+from fanfold.api.position_headers import HISTORY
 from fanfold.api.problems import NOBODY_HAS_IT, PROBLEMS, problem_document
 from fanfold.api.values import read
-from fanfold.doors.answer import Response, json_response, problem
+from fanfold.doors.answer import Headers, Response, json_response, problem
 from fanfold.doors.application import Door, Handle, application, probes
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
@@ -28,18 +29,25 @@ from read_side.ask.health import Health
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import wanted
-from read_side.contract.no_answer import Ambiguous, NotFound, NotReached, Unanswerable
+from read_side.contract.no_answer import Ambiguous, Behind, NotFound, NotReached, Unanswerable
+from read_side.doors.written_header import lost_headers, written
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
 from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import parse_account, parse_transfer_id, partition_of
-from write_side.contract.words.position import TOKEN_BYTES_MAX
+from write_side.contract.words.position import TOKEN_BYTES_MAX, format_positions, parse_positions
 
 BALANCES_BYTES_MAX: Final = 1024 * 1024
 """A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""
 QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
 """A position token with its colons and commas percent-encoded, and whatever else may be asked."""
+
+_HISTORY: Final = HISTORY.lower().encode()
+_BEHIND: Final = (
+    "A write that was answered here before is in the log and not in the view yet, and nothing is said rather than something "
+    "older. Try again soon. What is held at `position` is answered to who asks with that as `min_position`."
+)
 
 T = TypeVar("T")
 
@@ -76,7 +84,13 @@ def _refusal(failure: Exception) -> Response | None:
         case Ambiguous():
             return problem("id_ambiguous")
         case Unanswerable():
-            return problem(failure.word, partitions=list(failure.partitions) or None, reason=failure.reason)
+            return problem(
+                failure.word,
+                detail=_BEHIND if isinstance(failure, Behind) else None,
+                partitions=list(failure.partitions) or None,
+                reason=failure.reason,
+                position=failure.position,
+            )
         case LogFailed():
             return problem("partition_unavailable", reason=str(failure))
         case _:
@@ -90,48 +104,55 @@ class _Edge:
     async def account(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.ACCOUNT))
         asked = _query(questions.OfAccount, scope)
+        want = wanted(asked, asked.min_version, written(scope["headers"]))
         try:
-            row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
+            row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
-            return problem("account_not_found", position=nothing.positions)
-        return json_response(
-            200, row.document(position) | self._stale(partition_of(account, self._doors.balances.partitions))
-        )
+            return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
+        partition = partition_of(account, self._doors.balances.partitions)
+        headers = self._history(partition)
+        if want.lost:
+            headers += lost_headers(want)
+        return json_response(200, row.document(position) | self._stale(partition), headers)
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
-        want = wanted(_query(questions.Waiting, scope))
+        want = wanted(_query(questions.Waiting, scope), None, written(scope["headers"]))
         try:
             answer = await self._doors.transfers.outcome(transfer_id, want)
         except NotFound as nothing:
             return problem("transfer_not_found", position=nothing.positions, **_forgotten(nothing))
         # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
-        return json_response(200, answer.document)
+        return json_response(200, answer.document, lost_headers(want))
 
     async def transfers(self, scope: Scope, _incoming: Incoming) -> Response:
         """Transfers across partitions that are under way, oldest first."""
         asked = _query(questions.OfTransfers, scope)
         phases = parse_phases(asked.phase)
         partitions = self._some(asked.partitions)
-        return json_response(
-            200,
-            await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, wanted(asked), partitions),
-        )
+        want = wanted(asked, None, written(scope["headers"]))
+        found = await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, want, partitions)
+        return json_response(200, found, lost_headers(want))
 
     async def system(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(questions.OfSystem, scope)
         partitions = self._some(asked.partitions)
+        want = wanted(asked, None, written(scope["headers"]))
         try:
-            found = await self._doors.balances.system(asked.asset, wanted(asked), partitions)
+            found = await self._doors.balances.system(asked.asset, want, partitions)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions or None, detail=NOBODY_HAS_IT)
         stale = {each.partition: self._stale(each.partition) for each in found}
-        return json_response(200, system_document(asked.asset, found, stale))
+        return json_response(200, system_document(asked.asset, found, stale), lost_headers(want))
 
     def _stale(self, partition: int) -> dict[str, str]:
         """What is added to an answer that lacks what came after a damaged place of the log."""
         since_us = self._doors.balances.stale_since_us(partition)
         return {} if since_us is None else {"stale_since": format_time(since_us)}
+
+    def _history(self, partition: int) -> Headers:
+        history = self._doors.balances.history(partition)
+        return () if history is None else ((_HISTORY, history.encode()),)
 
     def _some(self, text: str | None) -> list[int] | None:
         return None if text is None else parse_partitions(text, self._doors.balances.partitions)
@@ -141,7 +162,8 @@ class _Edge:
         refuse_query(scope["query_string"], "takes no parameters")
         headers = read_headers(scope["headers"])
         asked = _many(await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX))
-        found = await self._doors.balances.many(asked.accounts, wanted(asked))
+        want = wanted(asked, None, {} if asked.written is None else parse_positions(asked.written, "written"))
+        found = await self._doors.balances.many(asked.accounts, want)
         documents = [None if each is None else each[0].document(each[1]) for each in found.rows]
         failed = [{"partition": p, "code": each.word} for each in found.failed for p in each.partitions]
         answer: dict[str, Any] = {"positions": found.positions, "accounts": documents}
@@ -153,6 +175,11 @@ class _Edge:
         partitions = {partition_of(account, balances.partitions) for account in asked.accounts}
         if stale := sorted(p for p in partitions if balances.stale_since_us(p) is not None):
             answer["stale"] = stale
+        histories = {str(p): history for p in sorted(partitions) if (history := balances.history(p)) is not None}
+        if histories:
+            answer["histories"] = histories
+        if want.lost:
+            answer["lost"] = format_positions(want.lost)
         return json_response(200, answer)
 
     async def ready(self) -> Response:

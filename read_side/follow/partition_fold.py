@@ -15,6 +15,7 @@ from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.fold.fold_rows import FoldRows
 from read_side.fold.phase_changes import PhaseChanges
+from read_side.follow.log_history import LogHistory
 from write_side.contract.block.block import ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
@@ -53,6 +54,7 @@ class PartitionFold:
         self.entries = 0
         self.rows = FoldRows(self.state)
         self.replay.before_change = self.rows.note
+        self.history = LogHistory()
         self._phases: PhaseChanges | None = None
         self._hashes = BlockHashes()
         self._remembered: dict[int, bytes] = {}
@@ -90,6 +92,7 @@ class PartitionFold:
         """Go on from where a snapshot stands, or from the beginning; nobody else uses it from now on."""
         self.replay.begin_at(snapshot.replay)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
+        self.history.begin_at(self.state.chained.epoch)
 
     def end(self) -> None:
         """Nobody folds on. A view in this memory may go on showing the rows; ids and holds, which are most of the memory, go."""
@@ -128,7 +131,8 @@ class PartitionFold:
         return self.replay.passed - before
 
     def _note(self, folded: Folded | FoldedBlocks) -> int:
-        """Remember the hashes of what was folded; how many blocks."""
+        """Remember the hashes of what was folded, and whose life it was; how many blocks."""
+        self.history.note(folded)
         first, hashes = self._hashes.note(folded)
         for sequence in self._remembered:
             if first <= sequence < first + len(hashes):

@@ -134,6 +134,9 @@ class Projector:
             await self._fold_to_end()
             self._check_not_ahead()
             await self._until_available(self.owner.bring_right)
+        if self.fold.history.name is None and self.fold.folded.sequence >= 0:
+            with suppress(LogFailed, Undecodable):  # then nobody is told which history it is
+                await self.fold.history.find(self._log, self.partition, self.fold.replay)
         self.published = self.fold.folded.sequence
         self._tell_readers()
         self._silence.told(self._timer.wall_us())
@@ -168,6 +171,11 @@ class Projector:
         """The time of the last good block, where the log is damaged behind it: what came later is in no answer. None while it is
         followed."""
         return None if self.stopped is None else self.fold.state.chained.created_at_us
+
+    @property
+    def history(self) -> str | None:
+        """Which history of its log this is (`log_history.py`); None where that is not known."""
+        return self.fold.history.name
 
     def held_up(self) -> str | None:
         """Why the partition goes no further, for good or for now; None while it does."""

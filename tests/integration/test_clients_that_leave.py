@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from gateway.proxy import over_http
-from gateway.proxy.over_http import LARGE_REQUESTS_MAX, REQUESTS_MAX
+from gateway.proxy.over_http import LARGE_REQUESTS_MAX, PATIENT_REQUESTS_MAX, REQUESTS_MAX
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 
@@ -100,6 +100,18 @@ async def test_reads_that_wait_keep_no_payment_waiting() -> None:
         await until(lambda: side.waiting == REQUESTS_MAX)
         assert (await pay(served))[0] == 201
         for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("wish", [b"min_position=0:999999999999999999&wait_ms=10000", b"min_version=99&wait_ms=10000"])
+async def test_reads_that_say_what_they_wait_for_keep_no_other_read_waiting(wish: bytes) -> None:
+    side = Side()
+    async with side.behind_a_gateway() as served:
+        patient = [await begin(served, READ.replace(b"/a ", b"/a?" + wish + b" ")) for _ in range(REQUESTS_MAX)]
+        await until(lambda: side.waiting == PATIENT_REQUESTS_MAX)
+        other = await begin(served, READ)
+        await until(lambda: side.waiting == PATIENT_REQUESTS_MAX + 1)
+        for client in (*patient, other):
             client.close()
 
 

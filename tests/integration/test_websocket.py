@@ -209,6 +209,55 @@ async def test_the_clients_watch_begins_again_when_the_service_has_another_histo
         assert (change.account, change.version) == ("bob", 0)
 
 
+@pytest.mark.parametrize("version", [0, 1, 2, 3])
+async def test_the_clients_watch_begins_again_in_another_history_whatever_its_versions_are(
+    served: Served, wallet: WalletStub, version: int
+) -> None:
+    wallet.history = "one"
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+        assert (await next_change(updates)).version == 1
+        await wallet.transfer("@world", "alice", 1)
+        assert (await next_change(updates)).version == 2
+        [stream] = served.gateway.hub._streams.values()
+        wallet.history = "two"
+        wallet.rows["alice"] = wallet.rows["alice"]._replace(version=version, posted=7)
+        stream._transport.abort()  # type: ignore[attr-defined]
+        change = await next_change(updates)
+        assert (change.version, change.posted, change.snapshot) == (version, 7, True)
+
+
+async def test_a_history_goes_with_the_ack_and_comes_back_with_the_version(served: Served, wallet: WalletStub) -> None:
+    wallet.history = "one"
+    async with connect(served.stream_url) as client:
+        ack = await subscribe(client, "alice")
+        assert ack["accounts"] == [{"account": "alice", "sub": 1, "version": 1, "history": "one"}]
+    for history, is_told in (("one", False), ("two", True)):
+        async with connect(served.stream_url) as client:
+            wanted = [{"account": "alice", "since": 1, "history": history}, {"account": "bob"}]
+            await send(client, op="subscribe", id=1, accounts=wanted)
+            assert (await receive(client))["op"] == "ack"
+            assert (1 in {item["sub"] for item in (await receive(client))["items"]}) is is_told
+
+
+@pytest.mark.parametrize("history", [None, "one", "two"])
+async def test_open_streams_are_told_of_a_log_that_was_put_back(
+    served: Served, wallet: WalletStub, history: str | None
+) -> None:
+    wallet.history = "one" if history else None
+    async with asyncio.timeout(WAIT_S), aclosing(watch(served.url, ["alice"])) as updates:
+        assert (await next_change(updates)).version == 1
+        await wallet.transfer("@world", "alice", 1)
+        assert (await next_change(updates)).posted == 1001
+        wallet.history, wallet.boot, wallet.sequence, wallet.published = history, "second", 1, -1
+        wallet.rows["alice"] = wallet.rows["alice"]._replace(version=0, posted=7)
+        await wallet.heartbeat()
+        change = await next_change(updates)
+        assert (change.version, change.posted, change.snapshot) == (0, 7, True)
+        await wallet.transfer("@world", "alice", 1)
+        change = await next_change(updates)
+        assert (change.version, change.posted) == (1, 8)
+
+
 async def test_a_silent_feed_is_not_told_as_connected(wallet: WalletStub) -> None:
     async with serving(wallet, wallet.feed, feed_silence_ms=50, cut_wait_ms=0) as served:
         await until(lambda: bool(served.gateway.hub.silent))

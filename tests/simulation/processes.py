@@ -335,12 +335,15 @@ class ReadSide:
             self.world.checked(partial(self.world.auditors[partition].require, stopped is None, f"{stopped}"))
 
     async def read(
-        self, accounts: Sequence[str], min_positions: Mapping[int, int], wait_s: float
+        self, accounts: Sequence[str], min_positions: Mapping[int, int], wait_s: float, *, written: bool = False
     ) -> tuple[dict[int, int], list[AccountRow | None]]:
-        """The positions reached and the rows. Audited. Raises NotReached, Unanswerable, ConnectionLost."""
+        """The positions reached and the rows. Audited. Raises NotReached, Unanswerable, ConnectionLost.
+
+        written: the positions are known to have been in the log, as a gateway says it.
+        """
         before = dict(self.served)
         there = {name for auditor in self.world.auditors if auditor.rows for name in auditor.rows[-1]}
-        wanted = Wanted(min_positions, None, wait_s)
+        wanted = Wanted({}, None, wait_s, min_positions, {}) if written else Wanted(min_positions, None, wait_s, {}, {})
         answered = await ask(self.life, self.queries.many(accounts, wanted))
         if answered.failed:
             raise answered.failed[0]
@@ -381,7 +384,7 @@ class _ReadsOfGateway:
         try:
             reader = self._world.chaos.random.choice(alive)
             wanted = {partition: min_position} if min_position >= 0 else {}
-            positions, rows = await reader.read(accounts, wanted, wait_ms / 1000)
+            positions, rows = await reader.read(accounts, wanted, wait_ms / 1000, written=True)
         except (ConnectionLost, NotReached, Unanswerable, NotFound) as away:
             raise BalancesUnavailable from away
         items = {row.account: _item_of(row) for row in rows if row is not None}

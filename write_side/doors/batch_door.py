@@ -22,8 +22,10 @@ from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malforme
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
+from write_side.contract.words.position import joined_positions
 from write_side.doors.arrow_batch import decode_arrow
 from write_side.doors.asked_commands import command_of
+from write_side.doors.position_header import position_headers
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -107,15 +109,19 @@ class BatchDoor:
         self._metrics.batch(len(lines))
         items = await _parse(lines)
         commands = [item for item in items if not isinstance(item, dict)]
-        answers = iter(await self._intake.submit(commands, mode, wait_s, _runs(items, mode)) if commands else ())
-        return Response(200, NDJSON, await _render(items, answers))
+        answers = await self._intake.submit(commands, mode, wait_s, _runs(items, mode)) if commands else []
+        # All lines are there before the head is sent: the answer has one length, and its position stands before it.
+        position = joined_positions({str(answer.document.get("position", "")) for answer in answers})
+        return Response(200, NDJSON, await _render(items, iter(answers)), headers=position_headers(position))
 
     async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
         batch = decode_arrow(body)
         if len(batch) > BATCH_LINES_MAX:
             raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} rows")
         self._metrics.batch(len(batch))
-        return Response(200, ARROW, (await self._intake.submit_batch(batch, mode, wait_s)).encode())
+        outcome = await self._intake.submit_batch(batch, mode, wait_s)
+        position = joined_positions(outcome.position.tolist())
+        return Response(200, ARROW, outcome.encode(), headers=position_headers(position))
 
 
 def _mode(query: bytes) -> Mode:

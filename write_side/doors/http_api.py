@@ -38,6 +38,7 @@ from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import parse_account
 from write_side.doors.asked_commands import command_of
 from write_side.doors.batch_door import BatchDoor, BatchIntake, BatchMetrics
+from write_side.doors.position_header import position_headers
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.intake import Overloaded, Stopping
 from write_side.ledger.commands.commands import Command
@@ -115,7 +116,7 @@ class _Doors:
             (answer,) = await self._intake.submit((command,))
         except OutcomeUnknown:
             return problem("outcome_unknown", account=account)
-        return json_response(answer.status, answer.document)
+        return _written(answer)
 
     async def transfer(self, scope: Scope, incoming: Incoming) -> Response:
         return await self._command(scope, incoming, transfer_body)
@@ -148,11 +149,16 @@ class _Doors:
         try:
             if dry_run:
                 answer = await self._intake.dry_run(command)
-            else:
-                (answer,) = await self._intake.submit((command,), wait_s=wait_s)
+                return json_response(answer.status, answer.document)
+            (answer,) = await self._intake.submit((command,), wait_s=wait_s)
         except OutcomeUnknown:
             return problem("outcome_unknown", id=asked.id)
-        return json_response(answer.status, answer.document)
+        return _written(answer)
+
+
+def _written(answer: Answer) -> Response:
+    """What a write is answered, with its position."""
+    return json_response(answer.status, answer.document, position_headers(answer.document.get("position")))
 
 
 async def _body(headers: Headers, incoming: Incoming) -> bytes:

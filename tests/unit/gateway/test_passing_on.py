@@ -16,6 +16,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy, route
 from gateway.proxy.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
+from gateway.proxy.written import Written
 
 ARROW = b"application/vnd.apache.arrow.stream"
 
@@ -42,7 +43,9 @@ async def _nobody(scope: Scope, receive: Receive, send: Send) -> None:
 async def _ask(
     write: Any, read: Any, method: str, path: str, query: bytes, headers: list[Any], body: bytes
 ) -> list[Message]:
-    proxy = ReverseProxy(InProcess(write, 1_000), InProcess(read, 1_000), Metrics(CollectorRegistry()), 1_000)
+    proxy = ReverseProxy(
+        InProcess(write, 1_000), InProcess(read, 1_000), Metrics(CollectorRegistry()), 1_000, Written(lambda: 1)
+    )
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -102,7 +105,9 @@ async def test_a_body_that_is_cut_is_not_told_as_a_side_that_is_away(bytes_max: 
     gone = asyncio.Event()
     server = await asyncio.start_server(swallow, "127.0.0.1", 0)
     write_side = OverHttp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1_000, 1_000)
-    proxy = ReverseProxy(write_side, InProcess(_nobody, 1_000), Metrics(CollectorRegistry()), bytes_max)
+    proxy = ReverseProxy(
+        write_side, InProcess(_nobody, 1_000), Metrics(CollectorRegistry()), bytes_max, Written(lambda: 1)
+    )
     messages: list[Message] = [
         {"type": "http.disconnect"},
         {"type": "http.request", "body": b"0123456789", "more_body": True},
@@ -137,3 +142,56 @@ async def test_only_a_write_that_is_not_answered_may_have_been_made(method: str,
     assert start["status"] == 503
     detail = json.loads(answer["body"])["detail"]
     assert ("may have been made" in detail, "no money is affected" in detail) == (may_be_made, not may_be_made)
+
+
+async def test_positions_between_gateway_and_sides_are_no_clients_to_say_or_to_hear() -> None:
+    told = [(b"content-type", b"x"), (b"fanfold-position", b"0:17")]
+    forged = [(b"fanfold-written", b"0:%d" % 10**17), (b"fanfold-position", b"0:5"), (b"fanfold-lost", b"0:17")]
+    came: list[list[tuple[bytes, bytes]]] = []
+
+    async def side(scope: Scope, receive: Receive, send: Send) -> None:
+        came.append(scope["headers"])
+        answered = told if scope["method"] == "POST" else told[:1]
+        await send({"type": "http.response.start", "status": 200, "headers": answered})
+        await send({"type": "http.response.body", "body": b""})
+
+    written = Written(lambda: 1)
+    proxy = ReverseProxy(InProcess(side, 1_000), InProcess(side, 1_000), Metrics(CollectorRegistry()), 1_000, written)
+    heads: list[Any] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            heads.append(message["headers"])
+
+    for method, path in (("GET", "/v1/accounts/alice"), ("POST", "/v1/transfers"), ("GET", "/v1/accounts/alice")):
+        scope = {"type": "http", "method": method, "path": path, "query_string": b"", "headers": forged}
+        await proxy(scope, receive, send)
+    assert came == [[], [], [(b"fanfold-written", b"0:17")]]
+    assert heads[1] == told
+
+
+async def test_a_position_that_would_be_too_long_for_some_proxy_is_remembered_and_not_passed_on() -> None:
+    positions = [f"{p}:{10**17}" for p in range(200)]
+    lines = [(b"fanfold-position", ",".join(part).encode()) for part in (positions[:100], positions[100:])]
+
+    async def side(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"x"), *lines]})
+        await send({"type": "http.response.body", "body": b""})
+
+    written = Written(lambda: 2)
+    proxy = ReverseProxy(InProcess(side, 1_000), InProcess(side, 1_000), Metrics(CollectorRegistry()), 1_000, written)
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/transfers:batch", "query_string": b"", "headers": []}
+    await proxy(scope, receive, send)
+    assert sent[0]["headers"] == [(b"content-type", b"x")]
+    assert {written.of(p) for p in range(200)} == {10**17}

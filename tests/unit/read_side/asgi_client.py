@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tests.documented import check_documented
@@ -22,8 +23,8 @@ class Reply(NamedTuple):
         return self.document.get("code")
 
 
-async def ask(app: Any, method: str, target: str, body: bytes = b"") -> Reply:
-    """One request; `target` is path and query as in a request line."""
+async def ask(app: Any, method: str, target: str, body: bytes = b"", more: Sequence[tuple[bytes, bytes]] = ()) -> Reply:
+    """One request; `target` is path and query as in a request line. more: headers."""
     path, _, query = target.partition("?")
     scope = {
         "type": "http",
@@ -35,7 +36,7 @@ async def ask(app: Any, method: str, target: str, body: bytes = b"") -> Reply:
         "query_string": query.encode(),
         "root_path": "",
         "scheme": "http",
-        "headers": [(b"content-type", b"application/json")],
+        "headers": [(b"content-type", b"application/json"), *more],
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 80),
     }

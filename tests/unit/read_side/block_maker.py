@@ -30,6 +30,8 @@ class BlockMaker:
         self._partition = partition
         self.now_us = start_us
         self._consumed_to = 0
+        self.life = 1
+        """The epoch of the blocks that are made."""
 
     def make(self, commands: Sequence[Command], messages: Sequence[StepBatch] = ()) -> bytes:
         """The next block, decided and not appended. messages: from other partitions, decided before the commands."""
@@ -55,7 +57,7 @@ class BlockMaker:
         block = encode(
             partitions=self._log.partitions,
             partition=self._partition,
-            epoch=1,
+            epoch=self.life,
             sequence=previous[0] + 1,
             previous_hash=previous[1],
             consumed_to=self._consumed_to,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
@@ -43,3 +43,15 @@ def parse_positions(text: str, field: str = "min_position") -> dict[int, int]:
 
 def format_positions(positions: Mapping[int, int]) -> str:
     return ",".join(str(Position(partition, positions[partition])) for partition in sorted(positions))
+
+
+def joined_positions(tokens: Iterable[str]) -> str:
+    """One token for what several reach together; empty for none. Empty ones tell nothing."""
+    texts = set(tokens) - {""}
+    if len(texts) <= 1:
+        return next(iter(texts), "")
+    reached: dict[int, int] = {}
+    for text in texts:
+        for partition, sequence in parse_positions(text).items():
+            reached[partition] = max(sequence, reached.get(partition, -1))
+    return format_positions(reached)

@@ -6,6 +6,7 @@ import json
 import uuid
 from typing import Any
 
+import pytest
 from blake3 import blake3
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -491,3 +492,44 @@ def test_nobody_is_told_phases_after_leaving() -> None:
     watch.take(FeedBatch(0, 0, "a", 1, 2, EMPTY_ROWS, phases(("a", 1, "done"))))
     assert session.outbox.take()[0] == []
     assert watch._by_key == {}
+
+
+def told(session: Session) -> dict[int, int]:
+    """The version of each sub in what is sent now."""
+    frames, _ = session.outbox.take()
+    return {item["sub"]: item["v"] for frame in frames for item in json.loads(frame).get("items", ())}
+
+
+@pytest.mark.parametrize(("history", "reached"), [("other", 9), ("other", 1), ("one", 1), (None, 1)])
+def test_of_a_log_that_was_put_back_everything_is_told_again_though_its_versions_are_lower(
+    history: str | None, reached: int
+) -> None:
+    world, watch, session = two_watched_accounts()
+    watch.history = "one"
+    for _ in range(3):
+        world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "a", 1, 4, world.rows(1, 4)))
+    assert told(session) == {1: 3, 2: 3}
+    before = world.items(["a0", "a1"], 1)
+    watch.take(FeedBatch(0, 0, "b", -1, reached, AccountRows.of([])))
+    repair = watch.begin_repair()
+    assert repair is not None
+    watch.finish(repair, before, reached, 0, history)
+    again = watch.begin_repair()
+    assert again is not None, "what the feed said meanwhile was taken for old"
+    assert again.min_position == max(reached, 1) if reached != 9 else 9
+    watch.finish(again, before, reached, 0, history)
+    assert told(session) == {1: 0, 2: 0}
+    assert watch.begin_repair() is None
+
+
+def test_a_writer_that_only_started_again_takes_nothing_back() -> None:
+    world, watch, session = two_watched_accounts()
+    watch.history = "one"
+    world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "a", 1, 2, world.rows(1, 2)))
+    assert told(session) == {1: 1, 2: 1}
+    world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "a", 2, 3, world.rows(2, 3)))
+    assert told(session) == {1: 2, 2: 2}
+    assert watch.begin_repair() is None

@@ -276,3 +276,44 @@ def test_a_second_subscribe_without_transfers_ends_them() -> None:
     session.acknowledge(subscribe(session, "alice", id=2), {"alice": 1})
     subscription.release()
     assert [frame["op"] for frame in sent(session)] == ["ack"]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "is_sent"),
+    [(None, "h", False), ("h", "h", False), ("g", "h", True), ("h", None, True), (None, None, False)],
+)
+def test_a_version_of_another_history_counts_for_nothing(theirs: str | None, ours: str | None, is_sent: bool) -> None:
+    session = Session(10)
+    wanted = {"account": "alice", "since": 9} | ({"history": theirs} if theirs else {})
+    watch = session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": [wanted]}))
+    assert isinstance(watch, Watch)
+    watch.subscriptions[0].offer(state(9))
+    session.acknowledge(watch, {"alice": 9}, histories={"alice": ours} if ours else {})
+    watch.subscriptions[0].offer(state(9))
+    watch.subscriptions[0].release()
+    ack, *balances = sent(session)
+    assert ack["accounts"][0].get("history") == ours
+    assert bool(balances) is is_sent
+
+
+def test_a_share_that_was_not_read_at_first_has_its_version_judged_when_it_is() -> None:
+    session = Session(10)
+    watch = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"alice","since":9,"history":"g"}]}')
+    assert isinstance(watch, Watch)
+    session.acknowledge(watch, {}, unread={"alice": "partition_unavailable"})
+    [subscription] = watch.subscriptions
+    subscription.found()
+    session.acknowledge_read(1, watch.subscriptions, {"alice": 4}, histories={"alice": "h"})
+    subscription.offer(state(4))
+    subscription.release()
+    _, ack, balances = sent(session)
+    assert ack["accounts"] == [{"account": "alice", "sub": 1, "version": 4, "history": "h"}]
+    assert balances["items"][0]["v"] == 4
+
+
+@pytest.mark.parametrize("history", ["", "x" * 65, 1, None, []])
+def test_what_is_no_history_is_refused(history: object) -> None:
+    session = Session(10)
+    wanted = {"account": "alice", "since": 9, "history": history}
+    assert session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": [wanted]})) is None
+    assert sent(session)[0]["code"] == "body_malformed"

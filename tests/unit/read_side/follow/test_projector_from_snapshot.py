@@ -65,6 +65,20 @@ async def test_a_view_is_made_from_a_snapshot_and_what_came_since(stage: Snapsho
         assert projector.fold.entries == sum(len(decode(data).entries["account"]) for data in stage.writer.blocks)
 
 
+async def test_which_history_it_is_is_known_from_a_snapshot_too(stage: SnapshotStage) -> None:
+    await stage.open_two()
+    stage.writer.life = 2
+    await stage.writer.epoch()
+    await stage.writer.append(moved("alice", "bob", 7))
+    async with stage.projector(view=MemoryViewStore()) as whole:
+        known = whole.history
+    assert known is not None
+    await stage.take()
+    async with stage.projector("boot-2") as projector:
+        assert projector.fold.replay.began_after >= 0
+        assert projector.history == known
+
+
 @pytest.mark.parametrize("kept", [65_536, 4])
 async def test_a_view_behind_the_snapshot_gets_only_what_changed_since(
     stage: SnapshotStage, monkeypatch: pytest.MonkeyPatch, kept: int

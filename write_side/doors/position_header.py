@@ -1,0 +1,28 @@
+"""The position of a write, in the head of its answer."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fanfold.api.position_headers import POSITION, POSITION_BYTES_MAX
+from fanfold.doors.answer import Headers
+
+_NAME: Final = POSITION.lower().encode()
+
+
+def position_headers(positions: object) -> Headers:
+    """positions: a token, such as `0:17,3:9`; empty or None for an answer that the log was not asked for.
+
+    What is longer than a line of a head may be goes in several, as a list of values may (RFC 9110, 5.3).
+    """
+    if not positions:
+        return ()
+    value = str(positions).encode()
+    if len(value) <= POSITION_BYTES_MAX:
+        return ((_NAME, value),)
+    lines: list[tuple[bytes, bytes]] = []
+    while len(value) > POSITION_BYTES_MAX:
+        end = value.rindex(b",", 0, POSITION_BYTES_MAX + 1)
+        lines.append((_NAME, value[:end]))
+        value = value[end + 1 :]
+    return (*lines, (_NAME, value))
