@@ -91,7 +91,8 @@ async def projector(on_ready: OnReady) -> None:
             writing = WriteSettings()
             # Over a file log the writers are on this machine, and theirs serve.
             taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
-            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
+            archive = settings.archive_folder(writing.log_address)
+            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken, archive)
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.past import Past
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
@@ -25,6 +28,9 @@ from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
+from read_side.history.folder import SegmentFolder
+from read_side.history.history import History
+from read_side.history.keeping import keep
 from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
@@ -92,6 +98,7 @@ class ReadSide:
     caller closes. Raises ValueError for wrong settings.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
+    archive: the folder in which history is sealed; None: the past cannot be asked.
     """
 
     def __init__(
@@ -103,6 +110,7 @@ class ReadSide:
         registry: CollectorRegistry,
         snapshots: Snapshots | None = None,
         taken: SnapshotLimits | None = None,
+        archive: Path | None = None,
     ) -> None:
         timer = SystemTimer()
         compiling()  # listens from here on, so that a start can say that it compiles
@@ -110,9 +118,12 @@ class ReadSide:
         self._view = view
         self._snapshots = snapshots
         self._rebuilding = asyncio.Lock()
+        chosen = settings.projected(log.partitions)
+        self._sleep = timer.sleep
+        self._histories = [] if archive is None else [History(SegmentFolder(archive, p)) for p in chosen]
         self.projectors = [
-            Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots)
-            for p in settings.projected(log.partitions)
+            Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots, history)
+            for p, history in zip_longest(chosen, self._histories)
         ]
         self._taker = None
         if snapshots is not None and taken is not None:
@@ -122,7 +133,9 @@ class ReadSide:
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
-        doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
+        doors = ReadDoors(
+            balances, Transfers(by_partition, balances, log, timer.wall_us), Past(by_partition, balances), self.health
+        )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
 
@@ -131,6 +144,8 @@ class ReadSide:
 
         `app` answers all the while. Raises what ended the first partition when none is left.
         """
+        for history in self._histories:
+            await asyncio.to_thread(history.open)
         await self._keepers.start()
         # What was made so far lives as long as the process. The collector need not walk it again and again: 100 ms a
         # time here, in which nobody is answered.
@@ -144,15 +159,15 @@ class ReadSide:
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""
-        if self._taker is None:
-            await self._keepers.run()
-            return
-        taking = asyncio.create_task(self._taker.run())
+        beside = [asyncio.create_task(keep(self._histories, self._log, self._sleep))]
+        if self._taker is not None:
+            beside.append(asyncio.create_task(self._taker.run()))
         try:
             await self._keepers.run()
         finally:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     async def drain(self) -> None:
         """Readers are told to go elsewhere; nothing of theirs can be lost. Then seconds for a snapshot where it is worth it."""

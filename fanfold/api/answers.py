@@ -89,6 +89,30 @@ _STATE: Final = {
 }
 _WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": _AT}
 _TRANSIT: Final = {"posted": "0", "held": "0", "version": 0, "at": _AT}
+_ENTRY: Final = {
+    "version": 1,
+    "at": _AT,
+    "position": "0:17",
+    "transfer": _ID,
+    "kind": "transfer",
+    "amount": "1000",
+    "posted": "1000",
+    "held": "0",
+    "available": "1000",
+    "accounts": ["@world:USD/2"],
+}
+_BLOCK_HASH: Final = "Only as of a moment: the hash of the block at `position`, by which anyone finds the same blocks."
+_FINAL: Final = (
+    "Only as of a moment: whether a later block is known, so that nothing can come that belongs to this moment; true for every "
+    "version and position."
+)
+EntryKind = Annotated[
+    str,
+    _one_of(
+        "transfer", "hold", "capture", "void", "reverse", "change", "expire", "step", "answer", "timeout",
+        means="What made it: a command, the deadline of a hold, or (`step`, `answer`, `timeout`) a transfer across partitions.",
+    ),
+]  # fmt: skip
 _UNDER_WAY: Final = {
     "id": _ID,
     "protocol": "saga",
@@ -119,8 +143,60 @@ class AccountState:
     at: Moment
     flags: Optionally[Flags] = None
     stale_since: Annotated[Optionally[Moment], _STALE] = None
+    block_hash: Annotated[Optionally[str], _as(_BLOCK_HASH)] = None
+    final: Annotated[Optionally[bool], _as(_FINAL)] = None
 
     __pydantic_config__ = _shown(_STATE | {"flags": []})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of an account. amount: what moved, minus gave; posted, held, available: after it, so that a page shows the
+    running balance. transfer: the id of the transfer or other command that made it."""
+
+    version: Version
+    at: Moment
+    position: PositionText
+    transfer: Id
+    kind: EntryKind
+    amount: Balance
+    posted: Balance
+    held: Balance
+    available: OptionalBalance
+    accounts: Annotated[
+        tuple[str, ...],
+        _as(
+            "The other accounts that the same command changed in this partition, system accounts with their asset: "
+            "`@world:USD/2`. Of a transfer across partitions `GET /v1/transfers/{id}` tells all legs."
+        ),
+    ] = ()
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+    __pydantic_config__ = _shown(_ENTRY)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A page of the entries of an account, as of `position`. next: the cursor of the page behind it, while there is one."""
+
+    account: AccountName
+    asset: AssetName
+    entries: Annotated[tuple[Entry, ...], _as("In the order asked for.")]
+    position: PositionText
+    next: Annotated[
+        Optionally[str], _as("The `cursor` of the next page; absent on the last one as of this position.")
+    ] = None
+
+    __pydantic_config__ = _shown(
+        {
+            "account": "alice",
+            "asset": "USD/2",
+            "entries": [_ENTRY],
+            "position": "0:17",
+            "next": "AQEAAAAAAAAAEjRWeJq83v8",
+        }
+    )
 
 
 @dataclass(frozen=True)

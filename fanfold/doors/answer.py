@@ -22,6 +22,8 @@ _RETRY_AFTER_SECONDS: Final = {"id_memory_full": 60}
 """Codes whose reason lasts longer: ids are forgotten once an hour."""
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = tuple[tuple[bytes, bytes], ...]
+"""Names in lower case, as ASGI has them."""
 
 _encode = msgspec.json.Encoder().encode
 encode_lines = msgspec.json.Encoder().encode_lines  # documents, one a line
@@ -34,14 +36,15 @@ class Response(NamedTuple):
     content_type: bytes
     body: bytes
     retry_after_s: int = RETRY_AFTER_SECONDS
+    headers: Headers = ()
 
 
-def json_response(status: int, document: dict[str, object]) -> Response:
+def json_response(status: int, document: dict[str, object], headers: Headers = ()) -> Response:
     """A document as it is; from 400 on it is a problem document (RFC 9457) and says so."""
     if status < 400:
-        return Response(status, JSON, _encode(document))
+        return Response(status, JSON, _encode(document), headers=headers)
     retry_after_s = _RETRY_AFTER_SECONDS.get(str(document.get("code")), RETRY_AFTER_SECONDS)
-    return Response(status, PROBLEM, _encode(document), retry_after_s)
+    return Response(status, PROBLEM, _encode(document), retry_after_s, headers)
 
 
 def problem(word: str, **more: object) -> Response:
@@ -63,7 +66,12 @@ async def send(
     send_message: Send, response: Response, *, head: bool = False, more: Iterable[tuple[bytes, bytes]] = ()
 ) -> None:
     """Send an answer, with these headers more; of a HEAD everything but the body (RFC 9110, 9.3.2)."""
-    headers = [(b"content-type", response.content_type), (b"content-length", b"%d" % len(response.body)), *more]
+    headers = [
+        (b"content-type", response.content_type),
+        (b"content-length", b"%d" % len(response.body)),
+        *response.headers,
+        *more,
+    ]
     if response.status == 503:
         headers.append((b"retry-after", b"%d" % response.retry_after_s))
     if response.status in (408, 413):

@@ -25,10 +25,12 @@ from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.past import Past
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import wanted
 from read_side.contract.no_answer import Ambiguous, NotFound, NotReached, Unanswerable
+from read_side.doors.entry_lines import page_response
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
@@ -49,6 +51,7 @@ class ReadDoors(NamedTuple):
 
     balances: BalanceReader
     transfers: Transfers
+    past: Past
     health: Health
 
 
@@ -56,6 +59,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     """The application."""
     edge = _Edge(doors)
     handles: dict[str, Handle] = {
+        routes.ENTRIES.operation: edge.entries,
         routes.ACCOUNT.operation: edge.account,
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
@@ -90,13 +94,25 @@ class _Edge:
     async def account(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.ACCOUNT))
         asked = _query(questions.OfAccount, scope)
+        want = wanted(asked, asked.min_version)
         try:
-            row, position = await self._doors.balances.account(account, wanted(asked, asked.min_version))
+            if asked.as_of is not None:
+                return json_response(200, await self._doors.past.as_of(account, asked.as_of, want))
+            row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)
         return json_response(
             200, row.document(position) | self._stale(partition_of(account, self._doors.balances.partitions))
         )
+
+    async def entries(self, scope: Scope, _incoming: Incoming) -> Response:
+        account = parse_account(named_by_path(scope, routes.ENTRIES))
+        asked = _query(questions.OfEntries, scope)
+        try:
+            page = await self._doors.past.entries(account, asked, wanted(asked))
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions)
+        return page_response(page, asked, scope)
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))

@@ -27,6 +27,7 @@ from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Shown
+from read_side.history.history import History
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import START, Log, LogDamaged, LogFailed
@@ -80,10 +81,12 @@ class Projector:
         timer: Timer,
         boot: str,
         snapshots: Snapshots | None = None,
+        history: History | None = None,
     ) -> None:
         self.partition = partition
+        self.history = history
         self.boot = boot
-        self.fold = PartitionFold(partition)
+        self.fold = PartitionFold(partition, history)
         self.owner = ViewOwner(view, self.fold)
         self.shown = Shown()
         self.published = -1

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.past import Past
 from read_side.ask.transfers import Transfers
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
@@ -56,7 +57,12 @@ class Side:
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
         return create_app(
-            ReadDoors(balances, Transfers(by_partition, balances, self.log, self.timer.wall_us), health),
+            ReadDoors(
+                balances,
+                Transfers(by_partition, balances, self.log, self.timer.wall_us),
+                Past(by_partition, balances),
+                health,
+            ),
             registry=registry,
         )
 
