@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.lists import Lists
 from read_side.ask.past import Past
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
@@ -133,8 +134,9 @@ class ReadSide:
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
+        transfers = Transfers(by_partition, balances, log, timer.wall_us)
         doors = ReadDoors(
-            balances, Transfers(by_partition, balances, log, timer.wall_us), Past(by_partition, balances), self.health
+            balances, transfers, Past(by_partition, balances), Lists(by_partition, balances, transfers), self.health
         )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)

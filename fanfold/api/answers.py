@@ -200,6 +200,92 @@ class Entries:
 
 
 @dataclass(frozen=True)
+class ListedAccount(AccountState):
+    """An account in a list."""
+
+    owner: Annotated[Optionally[str], _as("Whose account it is, as it was said when it was opened.")] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """A page of accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
+
+    accounts: Annotated[tuple[ListedAccount, ...], _as("In the order of their names.")]
+    positions: Positions
+    next: Annotated[Optionally[str], _as("The `cursor` of the next page; absent on the last one.")] = None
+
+    __pydantic_config__ = _shown({"accounts": [_STATE | {"flags": [], "owner": "anna"}], "positions": "0:17"})
+
+
+@dataclass(frozen=True)
+class HeldBy:
+    """A hold that is open on an account. amount: how much of the account it still holds."""
+
+    id: Id
+    amount: Balance
+    state: Annotated[str, _one_of("open", "busy", means="Whether a capture of it is on its way.")]
+    at: Moment
+    deadline: Annotated[Optionally[Moment], _as("When it ends by itself, UTC.")] = None
+
+    __pydantic_config__ = _OPEN
+
+
+More = Annotated[bool, _as("Whether there are more than `limit`.")]
+
+
+@dataclass(frozen=True)
+class OpenHolds:
+    """The holds that are open on an account, the oldest first."""
+
+    account: AccountName
+    holds: Annotated[tuple[HeldBy, ...], _as("The oldest first.")]
+    more: More
+    position: PositionText
+
+    __pydantic_config__ = _shown(
+        {
+            "account": "alice",
+            "holds": [{"id": _ID, "amount": "300", "state": "open", "at": _AT}],
+            "more": False,
+            "position": "0:17",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ReferredTo:
+    """What became of a command with a reference, in short; `GET /v1/transfers/{id}` tells all of it."""
+
+    id: Id
+    kind: EntryKind
+    result: Annotated[str, _one_of("done", "pending", "refused", means="What the outcome was.")]
+    position: PositionText
+    at: Moment
+    code: Optionally[Word] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Referred:
+    """The outcomes of commands that had a reference, the newest first."""
+
+    outcomes: Annotated[tuple[ReferredTo, ...], _as("The newest first.")]
+    more: More
+    positions: Positions
+
+    __pydantic_config__ = _shown(
+        {
+            "outcomes": [{"id": _ID, "kind": "transfer", "result": "done", "position": "0:17", "at": _AT}],
+            "more": False,
+            "positions": "0:17",
+        }
+    )
+
+
+@dataclass(frozen=True)
 class OpenedAccount:
     """An account is open. result: `exists` when it was before, with the same terms."""
 
@@ -387,6 +473,18 @@ class TouchedAccount:
 
 
 @dataclass(frozen=True)
+class HoldEnd:
+    """What took something from a hold, or ended it. id: of the capture or void; of an end by time the hold's own."""
+
+    id: Id
+    kind: Annotated[str, _one_of("capture", "void", "expire", means="What it was.")]
+    position: PositionText
+    at: Moment
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a command, as its own request was answered, and what has become of it since."""
 
@@ -420,6 +518,9 @@ class Outcome:
     )
     left: Annotated[tuple[LegLeft, ...], _as("Of a hold: what is left of it now.")] = ()
     deadline: Annotated[Optionally[Moment], _as("Of a hold: when it ends by itself, UTC.")] = None
+    ended: Annotated[
+        tuple[HoldEnd, ...], _as("Of a hold: its captures, its void or its expiry, in order, where history is kept.")
+    ] = ()
 
     __pydantic_config__ = _shown({"id": _ID, "result": "done", "position": "0:17", "at": _AT, "accounts": [_STATE]})
 

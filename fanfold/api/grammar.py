@@ -51,7 +51,7 @@ _PLACE: Final = "(?:0|[1-9][0-9]{0,4}):(?:0|[1-9][0-9]{0,17})"
 POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 
 
-CURSOR: Final = "[A-Za-z0-9_-]{1,64}"
+CURSOR: Final = "[A-Za-z0-9_-]{1,128}"
 """Where a page ends, for whoever asks for the next one."""
 VERSION: Final = "(?:0|[1-9][0-9]{0,17})"
 AS_OF: Final = f"(?:{VERSION}|{POSITIONS}|{MOMENT})"

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
 from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.words import AccountId, Asset, Optionally, Says, TransferId
+from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
 
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
@@ -106,6 +106,15 @@ class OfAccount(Waiting):
     as_of: Optionally[AsOf] = None
 
 
+Limit = Annotated[int, Digits(1, ENTRIES_MAX, "How many at most.")]
+Cursor = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.CURSOR),
+        description="`next` of the page before; the rest of the question must be the same.",
+    ),
+    Says("cursor_malformed", CURSOR_SAYS),
+]
 Instant = Annotated[
     str,
     Field(pattern=grammar.whole(grammar.MOMENT), json_schema_extra={"format": "date-time"}),
@@ -122,17 +131,8 @@ class OfEntries(Waiting):
         Field(description="Which come first."),
         Says("parameter_malformed", "must be newest or oldest"),
     ] = "newest"
-    limit: Annotated[int, Digits(1, ENTRIES_MAX, "How many at most.")] = ENTRIES_DEFAULT
-    cursor: Optionally[
-        Annotated[
-            str,
-            Field(
-                pattern=grammar.whole(grammar.CURSOR),
-                description="`next` of the page before; the rest of the question must be the same.",
-            ),
-            Says("cursor_malformed", CURSOR_SAYS),
-        ]
-    ] = None
+    limit: Limit = ENTRIES_DEFAULT
+    cursor: Optionally[Cursor] = None
     since: Optionally[Annotated[Instant, Field(description="Only entries of this time or later.")]] = None
     before: Optionally[Annotated[Instant, Field(description="Only entries of before this time.")]] = None
     direction: Optionally[
@@ -163,6 +163,38 @@ SomePartitions = Annotated[
 ]
 
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
+
+
+@dataclass(frozen=True)
+class OfAccounts(Waiting):
+    """Which accounts: a page of them, in the order of their names."""
+
+    prefix: Annotated[
+        str,
+        Field(pattern=grammar.whole(f"(?:{grammar.ACCOUNT})?"), description="Only accounts whose names begin so."),
+        Says("account_malformed", ACCOUNT_SAYS),
+    ] = ""
+    asset: Optionally[Asset] = None
+    owner: Optionally[Owner] = None
+    limit: Limit = ENTRIES_DEFAULT
+    cursor: Optionally[Cursor] = None
+    partitions: Optionally[SomePartitions] = None
+
+
+@dataclass(frozen=True)
+class OfHolds(Waiting):
+    """Which holds of an account."""
+
+    limit: Limit = ENTRIES_DEFAULT
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfReference(Waiting):
+    """Which reference."""
+
+    reference: Reference
+    limit: Limit = ENTRIES_DEFAULT
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,38 @@ ENTRIES: Final = Route(
     query=questions.OfEntries,
     refused=("account_not_found", "history_unavailable", *_LATE),
 )
+ACCOUNTS: Final = Route(
+    "GET",
+    "/v1/accounts",
+    "read",
+    "get_accounts",
+    "Accounts in the order of their names",
+    {200: Answered(answers.Accounts, "A page of accounts, each at the position of its partition.")},
+    "A page may be shorter than `limit`, also empty, and still have a `next`, where few accounts are of the asset or owner asked "
+    "for. Accounts are never deleted, so that what is behind a cursor is told once.",
+    query=questions.OfAccounts,
+    refused=_LATE,
+)
+HOLDS: Final = Route(
+    "GET",
+    "/v1/accounts/{account}/holds",
+    "read",
+    "get_holds",
+    "The holds that are open on an account",
+    {200: Answered(answers.OpenHolds, "What each still holds of the account, the oldest first.")},
+    query=questions.OfHolds,
+    refused=("account_not_found", *_LATE),
+)
+REFERRED: Final = Route(
+    "GET",
+    "/v1/transfers:find",
+    "read",
+    "find_transfers",
+    "The commands that had a reference, however long ago",
+    {200: Answered(answers.Referred, "Their outcomes, the newest first.")},
+    query=questions.OfReference,
+    refused=("history_unavailable", *_LATE),
+)
 ACCOUNT: Final = Route(
     "GET",
     "/v1/accounts/{account}",
@@ -307,8 +339,8 @@ BALANCES: Final = Route(
 )
 
 ROUTES: Final = (
-    OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, ACCOUNT, OUTCOME, UNDER_WAY, SYSTEM,
-    BALANCES,
+    OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
+    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, BALANCES,
 )  # fmt: skip
 """An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
 

@@ -135,7 +135,7 @@ def _of_transfer(known: _Known, transfer: str, versions: range, newest: bool, di
     """The account's entries of one command; of a transfer across partitions they may be in several blocks."""
     id16 = bytes.fromhex(transfer.replace("-", ""))
     lines = []
-    for place, _, _ in past.outcomes_of(known.parts, id16):
+    for place in (each.place for each in past.outcomes_of(known.parts, id16)):
         before = past.last_version(known.parts, known.number, place.sequence - 1) or 0
         after = past.last_version(known.parts, known.number, place.sequence) or 0
         within = range(max(versions.start, before + 1), min(versions.stop, after + 1))

@@ -25,6 +25,7 @@ from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.lists import Lists
 from read_side.ask.past import Past
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
@@ -52,6 +53,7 @@ class ReadDoors(NamedTuple):
     balances: BalanceReader
     transfers: Transfers
     past: Past
+    lists: Lists
     health: Health
 
 
@@ -60,6 +62,9 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     edge = _Edge(doors)
     handles: dict[str, Handle] = {
         routes.ENTRIES.operation: edge.entries,
+        routes.HOLDS.operation: edge.holds,
+        routes.ACCOUNTS.operation: edge.accounts,
+        routes.REFERRED.operation: edge.referred,
         routes.ACCOUNT.operation: edge.account,
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
@@ -113,6 +118,25 @@ class _Edge:
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)
         return page_response(page, asked, scope)
+
+    async def accounts(self, scope: Scope, _incoming: Incoming) -> Response:
+        asked = _query(questions.OfAccounts, scope)
+        return json_response(200, await self._doors.lists.accounts(asked, wanted(asked), self._some(asked.partitions)))
+
+    async def holds(self, scope: Scope, _incoming: Incoming) -> Response:
+        account = parse_account(named_by_path(scope, routes.HOLDS))
+        asked = _query(questions.OfHolds, scope)
+        try:
+            return json_response(200, await self._doors.lists.holds(account, asked.limit, wanted(asked)))
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions)
+
+    async def referred(self, scope: Scope, _incoming: Incoming) -> Response:
+        asked = _query(questions.OfReference, scope)
+        partitions = self._some(asked.partitions)
+        return json_response(
+            200, await self._doors.lists.with_reference(asked.reference, asked.limit, wanted(asked), partitions)
+        )
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))

@@ -5,13 +5,11 @@ Pure. Segments may overlap (one that was just sealed, and the parts it was made 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from read_side.history.segment import Entries, Segment
-from write_side.contract.state.state import Place
+from write_side.contract.state.state import Place, word_hash
 from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
 
 
@@ -91,48 +89,71 @@ def sums_before(parts: Sequence[Segment], account: int, version: int) -> tuple[i
     return (0, 0) if was is None else (was.posted, was.held)
 
 
-def outcomes_of(parts: Sequence[Segment], id16: bytes) -> list[tuple[Place, Segment, int]]:
-    """Every outcome of commands of this id: its place, and the segment and number where it is."""
+class Found(NamedTuple):
+    """An outcome: its place in the log, and the segment and number where it is."""
+
+    place: Place
+    segment: Segment
+    number: int
+
+    @property
+    def id16(self) -> bytes:
+        return self.segment.id_of(self.number)
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(int(self.segment.kind[self.number]))
+
+    @property
+    def code(self) -> Code:
+        return Code(int(self.segment.code[self.number]))
+
+    @property
+    def at_us(self) -> int:
+        return self.segment.time_of(self.place.sequence)
+
+
+def outcomes_of(parts: Sequence[Segment], id16: bytes) -> list[Found]:
+    """Every outcome of commands of this id, in the order of the log."""
     return _placed((part, number) for part in parts for number in part.of_id(id16))
 
 
-def about(parts: Sequence[Segment], id16: bytes) -> list[tuple[Place, Segment, int]]:
+def about(parts: Sequence[Segment], id16: bytes) -> list[Found]:
     """Every outcome of a command about this hold or transfer."""
     return _placed((part, number) for part in parts for number in part.about(id16))
 
 
-def with_reference(parts: Sequence[Segment], word: np.uint64) -> list[tuple[Place, Segment, int]]:
-    """Every outcome with a reference of this hash."""
-    return _placed((part, number) for part in parts for number in part.with_reference(word))
+def with_reference(parts: Sequence[Segment], reference: str) -> list[Found]:
+    """Every outcome with this reference."""
+    found = _placed((part, number) for part in parts for number in part.with_reference(word_hash(reference)))
+    return [each for each in found if each.segment.note_of(each.number)[0] == reference]
 
 
 def telling(parts: Sequence[Segment], id16: bytes) -> Place | None:
     """The outcome that tells what became of the command of this id: its first one, and of a transfer across partitions the one
     that ended it; None where no command of this id ever counted."""
-    found = outcomes_of(parts, id16)
-    begun = [
-        each
-        for each in found
-        if each[1].kind[each[2]] in REMEMBERED_KINDS and each[1].code[each[2]] not in NOT_REMEMBERED
-    ]
-    if not begun:
-        return None
-    place, segment, number = begun[0]
-    if segment.code[number] != Code.PENDING:
-        return place
+    for each in outcomes_of(parts, id16):
+        if each.kind in REMEMBERED_KINDS and each.code not in NOT_REMEMBERED:
+            return end_of(parts, each).place
+    return None
+
+
+def end_of(parts: Sequence[Segment], begun: Found) -> Found:
+    """The outcome that ended what this one began; itself when nothing was to come, or nothing came yet."""
+    if begun.code is not Code.PENDING:
+        return begun
     ends = [
-        each[0]
-        for each in found
-        if each[1].kind[each[2]] in (Kind.ANSWER, Kind.TIMEOUT)
-        and each[1].code[each[2]] not in (Code.PENDING, Code.STALE)
+        each
+        for each in outcomes_of(parts, begun.id16)
+        if each.kind in (Kind.ANSWER, Kind.TIMEOUT) and each.code not in (Code.PENDING, Code.STALE)
     ]
-    return ends[-1] if ends else place
+    return ends[-1] if ends else begun
 
 
-def _placed(found: Iterator[tuple[Segment, int]]) -> list[tuple[Place, Segment, int]]:
+def _placed(found: Iterable[tuple[Segment, int]]) -> list[Found]:
     """In the order of the log, each once."""
-    placed = {part.place_of(number): (part, number) for part, number in found}
-    return [(place, *placed[place]) for place in sorted(placed)]
+    placed = {part.place_of(number): Found(part.place_of(number), part, number) for part, number in found}
+    return [placed[place] for place in sorted(placed)]
 
 
 def _part_of(parts: Sequence[Segment], sequence: int) -> Segment:

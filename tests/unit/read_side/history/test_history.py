@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from read_side.history.folder import SegmentFolder
 from read_side.history.gathering import joined
 from read_side.history.history import History
-from read_side.history.past import Was, about, block_bytes, entries_of, last_block, last_version, outcomes_of, state_at
+from read_side.history.past import (
+    Was,
+    about,
+    block_bytes,
+    entries_of,
+    last_block,
+    last_version,
+    outcomes_of,
+    state_at,
+    with_reference,
+)
 from read_side.history.segment import Segment
 from read_side.history.segment_bytes import segment_bytes, segment_of
 from tests.unit.write_side.deciding import DecidingPartition
@@ -21,7 +31,7 @@ from tests.unit.write_side.ledger.rich_streams import rich_stream
 from write_side.contract.block.block import decode
 from write_side.contract.log.log import Record
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.state import State, word_hash
+from write_side.contract.state.state import State
 from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.codes import Kind
 
@@ -104,11 +114,7 @@ def assert_outcomes(parts: list[Segment], blocks: list[bytes]) -> None:
             if outcome.link is not None:
                 by_link[outcome.link].append((sequence, outcome.row))
             if outcome.note[0]:
-                found = [
-                    place
-                    for part in parts
-                    for place in map(part.place_of, part.with_reference(word_hash(outcome.note[0])))
-                ]
+                found = [each.place for each in with_reference(parts, outcome.note[0])]
                 assert (sequence, outcome.row) in found
             part = next(each for each in parts if each.first <= sequence <= each.last)
             number = int(part.outcome_of[sequence - part.first]) + outcome.row
@@ -118,9 +124,9 @@ def assert_outcomes(parts: list[Segment], blocks: list[bytes]) -> None:
             if outcome.kind is not Kind.OPEN:
                 assert part.id_of(number) == outcome.id
     for id16, places in by_id.items():
-        assert [place for place, _, _ in outcomes_of(parts, id16)] == places
+        assert [each.place for each in outcomes_of(parts, id16)] == places
     for id16, places in by_link.items():
-        assert [place for place, _, _ in about(parts, id16)] == places
+        assert [each.place for each in about(parts, id16)] == places
     assert outcomes_of(parts, bytes(16)) == about(parts, bytes(16)) == []
 
 
