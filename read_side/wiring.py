@@ -45,6 +45,7 @@ from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.state import State
 
@@ -57,6 +58,7 @@ __all__ = [
     "ProjectorStopped",
     "ReadSide",
     "Rebuilt",
+    "SegmentFolder",
     "Step",
     "Verdict",
     "document_of",
@@ -67,6 +69,7 @@ __all__ = [
     "open_feed",
     "open_view",
     "rebuild",
+    "sealed_history",
     "verify_log",
     "word",
 ]
@@ -92,6 +95,11 @@ async def open_feed(settings: ReadSettings) -> Feed:
     if settings.view == "memory":
         return MemoryFeed()
     return RedisFeed(settings.view, settings.view_prefix)
+
+
+def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
+    """The history that is sealed in a folder, by partition."""
+    return {p: SegmentFolder(folder, FileStore(folder), p) for p in range(partitions)}
 
 
 class ReadSide:
@@ -121,7 +129,8 @@ class ReadSide:
         self._rebuilding = asyncio.Lock()
         chosen = settings.projected(log.partitions)
         self._sleep = timer.sleep
-        self._histories = [] if archive is None else [History(SegmentFolder(archive, p)) for p in chosen]
+        sealed = {} if archive is None else sealed_history(archive, log.partitions)
+        self._histories = [History(sealed[p]) for p in chosen if p in sealed]
         self.projectors = [
             Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots, history)
             for p, history in zip_longest(chosen, self._histories)

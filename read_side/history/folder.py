@@ -21,7 +21,7 @@ from read_side.history.gathering import joined
 from read_side.history.segment import Segment
 from read_side.history.segment_bytes import segment_bytes, segment_of
 from write_side.contract.block.block import ZERO_HASH
-from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.state.snapshot_bytes import SnapshotDamaged, SnapshotRefused, check
 
 SEALED_BYTES: Final = 8 << 20
@@ -49,20 +49,24 @@ class Sealed(NamedTuple):
 
 
 class SegmentFolder:
-    """The files of one partition, in order from the first block on. One process uses it at a time; every method blocks."""
+    """The files of one partition, in order from the first block on. One process writes it at a time; every method blocks.
 
-    def __init__(self, folder: Path, partition: int) -> None:
+    refused: why a file that lies there is not used, by its name.
+    """
+
+    def __init__(self, folder: Path, store: SnapshotStore, partition: int) -> None:
+        """store: of this folder."""
         self.partition = partition
-        self.place = str(folder)
+        self.place = store.place
         self.sealed: tuple[Sealed, ...] = ()
+        self.refused: dict[str, str] = {}
         self._folder = folder
-        self._store = FileStore(folder)
+        self._store = store
 
     def open(self) -> None:
-        """Find what is there. Files that cannot be used, and those behind them, are left out. Raises OSError."""
+        """Find what is there. Files that cannot be used, and those behind them, are left out. Changes nothing. Raises OSError."""
         longest: dict[int, tuple[int, str]] = {}
-        names = self._names()
-        for name, first, last in names:
+        for name, first, last in self._names():
             longest[first] = max(longest.get(first, (-1, "")), (last, name))
         found: list[Sealed] = []
         place = (-1, ZERO_HASH)
@@ -78,9 +82,13 @@ class SegmentFolder:
             found.append(sealed)
             place = sealed.segment.end[:2]
         self.sealed = tuple(found)
-        used = {each.name for each in found}
-        for name, _, last in names:
-            if name not in used and last <= place[0]:
+
+    def sweep(self) -> None:
+        """Delete files whose blocks are all in others: what was joined, when a process ended in between. Raises OSError."""
+        used = {each.name for each in self.sealed}
+        last_sealed = self.sealed[-1].segment.last if self.sealed else -1
+        for name, _, last in self._names():
+            if name not in used and last <= last_sealed:
                 self._store.delete(name)
 
     def first_damaged(self) -> int | None:
@@ -127,4 +135,5 @@ class SegmentFolder:
         return [(each[0], int(each[2]), int(each[3])) for each in found if each is not None]
 
     def _refuse(self, name: str, reason: object) -> None:
+        self.refused[name] = str(reason)
         _log.warning("history file not used", name=name, place=self.place, reason=str(reason), means=_MEANS)

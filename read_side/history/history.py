@@ -58,6 +58,7 @@ class History:
     def open(self) -> None:
         """Find what is sealed, before anything is noted. Blocks. Raises OSError."""
         self.folder.open()
+        self.folder.sweep()
         self._start_over(self.sealed_end)
 
     def begin_at(self, sequence: int, block_hash: bytes, offset: int) -> None:

@@ -26,6 +26,7 @@ from tests.end_to_end import load, processes
 from write_side.contract.block.block import read_header
 from write_side.contract.log.log import Log, Record
 from write_side.contract.log.log_file import FileLog
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 
@@ -42,7 +43,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
         "history", making, transfers=transfers, accounts=accounts, block=block, log_kind="file, not synced"
     )
     log = await FileLog.open_read_only(data)
-    history = History(SegmentFolder(data / "archive", 0))
+    history = History(SegmentFolder(data / "archive", FileStore(data / "archive"), 0))
     begun_s, cpu_s = time.perf_counter(), time.process_time()
     await _seal(history, log)
     seconds, cpu_s = time.perf_counter() - begun_s, time.process_time() - cpu_s

@@ -16,6 +16,7 @@ from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from tests.unit.read_side.ask.test_transfers import USD, Bank, new_id
 from tests.unit.read_side.block_maker import moved
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.ids import WINDOW_US
 from write_side.ledger.commands.commands import Capture, Hold, Leg, LegsTransfer, Note, OpenAccount, Protocol, Void
 
@@ -28,7 +29,7 @@ class Archive(Bank):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         for projector in self.projectors:
-            history = History(SegmentFolder(folder, projector.partition))
+            history = History(SegmentFolder(folder, FileStore(folder), projector.partition))
             projector.history = projector.fold.history = history
 
     async def open(self) -> None:

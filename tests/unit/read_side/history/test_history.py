@@ -30,12 +30,14 @@ from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
 from write_side.contract.block.block import decode
 from write_side.contract.log.log import Record
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.codes import Kind
 
 PLACE = bytes(32)
+NOWHERE = Path("/nowhere")
 
 
 def some_blocks(chance: random.Random, segments: int = 12, items: int = 12) -> list[bytes]:
@@ -48,7 +50,7 @@ def some_blocks(chance: random.Random, segments: int = 12, items: int = 12) -> l
 
 def noted(blocks: list[bytes], chance: random.Random) -> list[Segment]:
     """Noted in runs of any length, asked in between."""
-    history = History(SegmentFolder(Path("/nowhere"), 0))
+    history = History(SegmentFolder(NOWHERE, FileStore(NOWHERE), 0))
     replay = Replay(State(0, 1))
     history.begin_at(-1, PLACE, -1)
     at = 0

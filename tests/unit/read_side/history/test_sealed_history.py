@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,11 +15,14 @@ from hypothesis import strategies as st
 from read_side.history import folder as folder_module
 from read_side.history import history as history_module
 from read_side.history.folder import SegmentFolder
+from read_side.history.gathering import joined
 from read_side.history.history import History
 from read_side.history.keeping import keep
+from read_side.whole_log.compare_history import compare_history
 from tests.unit.read_side.history.test_history import assert_tells, some_blocks
 from write_side.contract.log.log import Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 
@@ -36,7 +41,7 @@ class Life:
 
     def __init__(self, log: MemoryLog, blocks: list[bytes], folder: Path, begun: int = -1) -> None:
         self.log = log
-        self.history = History(SegmentFolder(folder, 0))
+        self.history = History(SegmentFolder(folder, FileStore(folder), 0))
         self.replay = Replay(State(0, 1))
         self._blocks = blocks
         self.history.open()
@@ -237,3 +242,36 @@ async def test_a_failing_log_is_asked_again(tmp_path: Path) -> None:
     await keep([life.history], log, sleep)
     assert slept[0] < slept[1]
     life.assert_whole()
+
+
+async def test_a_history_that_says_what_the_log_says_is_found_good_and_any_other_byte_is_not(tmp_path: Path) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 1)
+    life = await asyncio.to_thread(Life, log, blocks, tmp_path)
+    life.fold_to(len(blocks))
+    await life.history.fill(log)
+    life.history.tidy()
+    folder = SegmentFolder(tmp_path, FileStore(tmp_path), 0)
+    assert files_of(tmp_path)
+    assert await compare_history(folder, log) is None
+    other, _ = await asyncio.to_thread(one_log, 2)
+    assert "not in the log" in str(await compare_history(SegmentFolder(tmp_path, FileStore(tmp_path), 0), other))
+    chance = random.Random(1)
+    [name] = files_of(tmp_path)
+    whole = (tmp_path / name).read_bytes()
+    for at in [0, len(whole) - 1, *chance.sample(range(len(whole)), 12)]:
+        (tmp_path / name).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        found = await compare_history(SegmentFolder(tmp_path, FileStore(tmp_path), 0), log)
+        assert found is not None, at
+        assert name in found
+
+
+async def test_a_sorted_column_that_is_not_what_the_blocks_say_is_found_behind_a_right_hash(tmp_path: Path) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 1)
+    life = await asyncio.to_thread(Life, log, blocks, tmp_path)
+    life.fold_to(len(blocks))
+    await life.history.fill(log)
+    segment = joined(life.history.parts()[::-1])
+    wrong = dataclasses.replace(segment, posted=segment.posted + np.int64(1))
+    SegmentFolder(tmp_path, FileStore(tmp_path), 0).seal([wrong])
+    found = await compare_history(SegmentFolder(tmp_path, FileStore(tmp_path), 0), log)
+    assert "'posted'" in str(found)
