@@ -42,7 +42,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         # What the writers take serves the projectors too.
-        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots)
+        archive = read_settings.archive_folder(write_settings.log_address)
+        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive)
         gateway = build_gateway(
             gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_view, rebuild
+from read_side.wiring import ReadSide, SegmentFolder, open_feed, open_view, rebuild, sealed_history
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
@@ -41,6 +41,14 @@ def snapshots_of(log: Log) -> Snapshots | None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr)
     )  # standard output is the command's result
     return open_snapshots(WriteSettings(), log)
+
+
+def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
+    """The sealed history that the environment names, by partition. Raises ValueError, also where none is kept."""
+    folder = ReadSettings().archive_folder(WriteSettings().log_address)
+    if folder is None:
+        raise ValueError("no history is kept here: FANFOLD_ARCHIVE is off")
+    return sealed_history(folder, log.partitions)
 
 
 def embedded_folder() -> Path | None:
@@ -92,7 +100,8 @@ async def projector(on_ready: OnReady) -> None:
             writing = WriteSettings()
             # Over a file log the writers are on this machine, and theirs serve.
             taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
-            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken)
+            archive = settings.archive_folder(writing.log_address)
+            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken, archive)
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)

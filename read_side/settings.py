@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -17,11 +18,28 @@ class ReadSettings(BaseSettings):
         "memory",
         description="`memory`, or `redis://host:6379/0` (a server, or a node of a Redis Cluster): where views and the feed are",
     )
+    archive: str = Field(
+        "",
+        description="where history is kept, so that the past can be asked: `file:FOLDER`, or `off`; default: the folder "
+        "`archive` in the data folder of a file log, `off` over Kafka",
+    )
     view_prefix: str = Field("fanfold", description="how the names of all keys in Redis begin")
     project_partitions: Annotated[str, NoDecode] = Field(
         "", description="partitions this process projects, `0,2`; empty: all"
     )
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
+
+    def archive_folder(self, log_address: str) -> Path | None:
+        """None: no history is kept. Raises ValueError for what names no folder."""
+        address = self.archive
+        if not address and log_address.startswith("file:"):
+            address = f"{log_address}/archive"
+        if address in ("", "off"):
+            return None
+        scheme, _, folder = address.partition(":")
+        if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
+            raise ValueError("FANFOLD_ARCHIVE must be off, or file: and the path of a folder")
+        return Path(folder.removeprefix("//"))
 
     def projected(self, partitions: int) -> list[int]:
         """The partitions to project. Raises ValueError for one the log does not have, and for what is no number."""

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,6 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.lists import Lists
+from read_side.ask.past import Past
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
@@ -25,6 +29,9 @@ from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
+from read_side.history.folder import SegmentFolder
+from read_side.history.history import History
+from read_side.history.keeping import keep
 from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
@@ -38,6 +45,7 @@ from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.state import State
 
@@ -50,6 +58,7 @@ __all__ = [
     "ProjectorStopped",
     "ReadSide",
     "Rebuilt",
+    "SegmentFolder",
     "Step",
     "Verdict",
     "document_of",
@@ -60,6 +69,7 @@ __all__ = [
     "open_feed",
     "open_view",
     "rebuild",
+    "sealed_history",
     "verify_log",
     "word",
 ]
@@ -87,11 +97,17 @@ async def open_feed(settings: ReadSettings) -> Feed:
     return RedisFeed(settings.view, settings.view_prefix)
 
 
+def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
+    """The history that is sealed in a folder, by partition."""
+    return {p: SegmentFolder(folder, FileStore(folder), p) for p in range(partitions)}
+
+
 class ReadSide:
     """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`), over an open log, view and feed that the
     caller closes. Raises ValueError for wrong settings.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
+    archive: the folder in which history is sealed; None: the past cannot be asked.
     """
 
     def __init__(
@@ -103,6 +119,7 @@ class ReadSide:
         registry: CollectorRegistry,
         snapshots: Snapshots | None = None,
         taken: SnapshotLimits | None = None,
+        archive: Path | None = None,
     ) -> None:
         timer = SystemTimer()
         compiling()  # listens from here on, so that a start can say that it compiles
@@ -110,9 +127,13 @@ class ReadSide:
         self._view = view
         self._snapshots = snapshots
         self._rebuilding = asyncio.Lock()
+        chosen = settings.projected(log.partitions)
+        self._sleep = timer.sleep
+        sealed = {} if archive is None else sealed_history(archive, log.partitions)
+        self._histories = [History(sealed[p]) for p in chosen if p in sealed]
         self.projectors = [
-            Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots)
-            for p in settings.projected(log.partitions)
+            Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots, history)
+            for p, history in zip_longest(chosen, self._histories)
         ]
         self._taker = None
         if snapshots is not None and taken is not None:
@@ -122,7 +143,10 @@ class ReadSide:
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
         self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
-        doors = ReadDoors(balances, Transfers(by_partition, balances, log, timer.wall_us), self.health)
+        transfers = Transfers(by_partition, balances, log, timer.wall_us)
+        doors = ReadDoors(
+            balances, transfers, Past(by_partition, balances), Lists(by_partition, balances, transfers), self.health
+        )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
 
@@ -131,6 +155,8 @@ class ReadSide:
 
         `app` answers all the while. Raises what ended the first partition when none is left.
         """
+        for history in self._histories:
+            await asyncio.to_thread(history.open)
         await self._keepers.start()
         # What was made so far lives as long as the process. The collector need not walk it again and again: 100 ms a
         # time here, in which nobody is answered.
@@ -144,15 +170,15 @@ class ReadSide:
 
     async def run(self) -> None:
         """Follow the logs until they are closed, or this is cancelled. Raises what ended the first one once none is left."""
-        if self._taker is None:
-            await self._keepers.run()
-            return
-        taking = asyncio.create_task(self._taker.run())
+        beside = [asyncio.create_task(keep(self._histories, self._log, self._sleep))]
+        if self._taker is not None:
+            beside.append(asyncio.create_task(self._taker.run()))
         try:
             await self._keepers.run()
         finally:
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     def not_ready(self) -> list[str]:
         """Why this process should not get requests; empty when it should."""

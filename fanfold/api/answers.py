@@ -89,6 +89,30 @@ _STATE: Final = {
 }
 _WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": _AT}
 _TRANSIT: Final = {"posted": "0", "held": "0", "version": 0, "at": _AT}
+_ENTRY: Final = {
+    "version": 1,
+    "at": _AT,
+    "position": "0:17",
+    "transfer": _ID,
+    "kind": "transfer",
+    "amount": "1000",
+    "posted": "1000",
+    "held": "0",
+    "available": "1000",
+    "accounts": ["@world:USD/2"],
+}
+_BLOCK_HASH: Final = "Only as of a moment: the hash of the block at `position`, by which anyone finds the same blocks."
+_FINAL: Final = (
+    "Only as of a moment: whether a later block is known, so that nothing can come that belongs to this moment; true for every "
+    "version and position."
+)
+EntryKind = Annotated[
+    str,
+    _one_of(
+        "transfer", "hold", "capture", "void", "reverse", "change", "expire", "step", "answer", "timeout",
+        means="What made it: a command, the deadline of a hold, or (`step`, `answer`, `timeout`) a transfer across partitions.",
+    ),
+]  # fmt: skip
 _UNDER_WAY: Final = {
     "id": _ID,
     "protocol": "saga",
@@ -119,8 +143,146 @@ class AccountState:
     at: Moment
     flags: Optionally[Flags] = None
     stale_since: Annotated[Optionally[Moment], _STALE] = None
+    block_hash: Annotated[Optionally[str], _as(_BLOCK_HASH)] = None
+    final: Annotated[Optionally[bool], _as(_FINAL)] = None
 
     __pydantic_config__ = _shown(_STATE | {"flags": []})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One change of an account. amount: what moved, minus gave; posted, held, available: after it, so that a page shows the
+    running balance. transfer: the id of the transfer or other command that made it."""
+
+    version: Version
+    at: Moment
+    position: PositionText
+    transfer: Id
+    kind: EntryKind
+    amount: Balance
+    posted: Balance
+    held: Balance
+    available: OptionalBalance
+    accounts: Annotated[
+        tuple[str, ...],
+        _as(
+            "The other accounts that the same command changed in this partition, system accounts with their asset: "
+            "`@world:USD/2`. Of a transfer across partitions `GET /v1/transfers/{id}` tells all legs."
+        ),
+    ] = ()
+    reference: Optionally[Reference] = None
+    metadata: Optionally[Metadata] = None
+
+    __pydantic_config__ = _shown(_ENTRY)
+
+
+@dataclass(frozen=True)
+class Entries:
+    """A page of the entries of an account, as of `position`. next: the cursor of the page behind it, while there is one."""
+
+    account: AccountName
+    asset: AssetName
+    entries: Annotated[tuple[Entry, ...], _as("In the order asked for.")]
+    position: PositionText
+    next: Annotated[
+        Optionally[str], _as("The `cursor` of the next page; absent on the last one as of this position.")
+    ] = None
+
+    __pydantic_config__ = _shown(
+        {
+            "account": "alice",
+            "asset": "USD/2",
+            "entries": [_ENTRY],
+            "position": "0:17",
+            "next": "AQEAAAAAAAAAEjRWeJq83v8",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ListedAccount(AccountState):
+    """An account in a list."""
+
+    owner: Annotated[Optionally[str], _as("Whose account it is, as it was said when it was opened.")] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """A page of accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
+
+    accounts: Annotated[tuple[ListedAccount, ...], _as("In the order of their names.")]
+    positions: Positions
+    next: Annotated[Optionally[str], _as("The `cursor` of the next page; absent on the last one.")] = None
+
+    __pydantic_config__ = _shown({"accounts": [_STATE | {"flags": [], "owner": "anna"}], "positions": "0:17"})
+
+
+@dataclass(frozen=True)
+class HeldBy:
+    """A hold that is open on an account. amount: how much of the account it still holds."""
+
+    id: Id
+    amount: Balance
+    state: Annotated[str, _one_of("open", "busy", means="Whether a capture of it is on its way.")]
+    at: Moment
+    deadline: Annotated[Optionally[Moment], _as("When it ends by itself, UTC.")] = None
+
+    __pydantic_config__ = _OPEN
+
+
+More = Annotated[bool, _as("Whether there are more than `limit`.")]
+
+
+@dataclass(frozen=True)
+class OpenHolds:
+    """The holds that are open on an account, the oldest first."""
+
+    account: AccountName
+    holds: Annotated[tuple[HeldBy, ...], _as("The oldest first.")]
+    more: More
+    position: PositionText
+
+    __pydantic_config__ = _shown(
+        {
+            "account": "alice",
+            "holds": [{"id": _ID, "amount": "300", "state": "open", "at": _AT}],
+            "more": False,
+            "position": "0:17",
+        }
+    )
+
+
+@dataclass(frozen=True)
+class ReferredTo:
+    """What became of a command with a reference, in short; `GET /v1/transfers/{id}` tells all of it."""
+
+    id: Id
+    kind: EntryKind
+    result: Annotated[str, _one_of("done", "pending", "refused", means="What the outcome was.")]
+    position: PositionText
+    at: Moment
+    code: Optionally[Word] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Referred:
+    """The outcomes of commands that had a reference, the newest first."""
+
+    outcomes: Annotated[tuple[ReferredTo, ...], _as("The newest first.")]
+    more: More
+    positions: Positions
+
+    __pydantic_config__ = _shown(
+        {
+            "outcomes": [{"id": _ID, "kind": "transfer", "result": "done", "position": "0:17", "at": _AT}],
+            "more": False,
+            "positions": "0:17",
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -311,6 +473,18 @@ class TouchedAccount:
 
 
 @dataclass(frozen=True)
+class HoldEnd:
+    """What took something from a hold, or ended it. id: of the capture or void; of an end by time the hold's own."""
+
+    id: Id
+    kind: Annotated[str, _one_of("capture", "void", "expire", means="What it was.")]
+    position: PositionText
+    at: Moment
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a command, as its own request was answered, and what has become of it since."""
 
@@ -344,6 +518,9 @@ class Outcome:
     )
     left: Annotated[tuple[LegLeft, ...], _as("Of a hold: what is left of it now.")] = ()
     deadline: Annotated[Optionally[Moment], _as("Of a hold: when it ends by itself, UTC.")] = None
+    ended: Annotated[
+        tuple[HoldEnd, ...], _as("Of a hold: its captures, its void or its expiry, in order, where history is kept.")
+    ] = ()
 
     __pydantic_config__ = _shown({"id": _ID, "result": "done", "position": "0:17", "at": _AT, "accounts": [_STATE]})
 

@@ -51,6 +51,13 @@ _PLACE: Final = "(?:0|[1-9][0-9]{0,4}):(?:0|[1-9][0-9]{0,17})"
 POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 
 
+CURSOR: Final = "[A-Za-z0-9_-]{1,128}"
+"""Where a page ends, for whoever asks for the next one."""
+VERSION: Final = "(?:0|[1-9][0-9]{0,17})"
+AS_OF: Final = f"(?:{VERSION}|{POSITIONS}|{MOMENT})"
+"""A moment of the past: a version, a position, or a time; no text is two of them."""
+
+
 def whole(pattern: str) -> str:
     """Anchored for Rust's `regex` and for JSON Schema; Python's `$` would let a line break at the end pass."""
     return f"^{pattern}$"

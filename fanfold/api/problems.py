@@ -207,6 +207,17 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "One partition cannot be read now",
         "What was done there is in the log, and other partitions are answered. The reason says what is the matter.",
     ),
+    "history_unavailable": Problem(
+        503,
+        "The past cannot be asked here now",
+        "No balance is affected, and what is so now is answered. The reason says what is the matter.",
+    ),
+    "version_unknown": Problem(
+        404,
+        "The account has not had that version",
+        "Nothing is wrong with the account: `position` says how far this answer knows it.",
+    ),
+    "cursor_malformed": Problem(400, "The cursor is not of this question", _NOTHING),
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", _NOTHING),
     "method_not_allowed": Problem(405, "This address does not take that method", _NOTHING),

@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
 from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.words import AccountId, Asset, Optionally, Says
+from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
 
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
@@ -27,6 +27,9 @@ WAIT_SECONDS_MAX: Final = 30
 """Of `Prefer: wait=N`. Longer than any transfer across partitions takes where nothing is down; a client asks again rather than
 hold on. The gateway waits longer for an answer (`upstream_silence_ms`), and a proxy in front of it must, too."""
 
+ENTRIES_MAX: Final = 1_000
+ENTRIES_DEFAULT: Final = 50
+
 OPEN: Final = "open"
 """The word for every phase of a transfer that is not over."""
 
@@ -40,6 +43,23 @@ MinPosition = Annotated[
     ),
     _POSITION_RULE,
 ]
+
+
+AsOf = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.AS_OF),
+        examples=["2026-01-31T12:00:00Z", "0:17", "12"],
+        description="The account as it was then: at a time (UTC), a position, or a version of it.",
+    ),
+    Says(
+        "parameter_malformed",
+        "must be a time in UTC such as 2026-01-31T12:00:00Z, a position such as 0:17, or a version",
+    ),
+]
+CURSOR_SAYS: Final = (
+    "must be `next` of a page of the same account, with the same order, since, before, direction and transfer"
+)
 
 
 @dataclass(frozen=True)
@@ -83,6 +103,53 @@ class OfAccount(Waiting):
     """Of one account."""
 
     min_version: Optionally[Annotated[int, Digits(0, VERSION_MAX, "Least version of the account.")]] = None
+    as_of: Optionally[AsOf] = None
+
+
+Limit = Annotated[int, Digits(1, ENTRIES_MAX, "How many at most.")]
+Cursor = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.CURSOR),
+        description="`next` of the page before; the rest of the question must be the same.",
+    ),
+    Says("cursor_malformed", CURSOR_SAYS),
+]
+Instant = Annotated[
+    str,
+    Field(pattern=grammar.whole(grammar.MOMENT), json_schema_extra={"format": "date-time"}),
+    Says("parameter_malformed", "must be a time in UTC, such as 2026-01-31T12:00:00Z"),
+]
+
+
+@dataclass(frozen=True)
+class OfEntries(Waiting):
+    """Which entries of an account: a page of its statement."""
+
+    order: Annotated[
+        Literal["newest", "oldest"],
+        Field(description="Which come first."),
+        Says("parameter_malformed", "must be newest or oldest"),
+    ] = "newest"
+    limit: Limit = ENTRIES_DEFAULT
+    cursor: Optionally[Cursor] = None
+    since: Optionally[Annotated[Instant, Field(description="Only entries of this time or later.")]] = None
+    before: Optionally[Annotated[Instant, Field(description="Only entries of before this time.")]] = None
+    direction: Optionally[
+        Annotated[
+            Literal["in", "out"],
+            Field(description="Only what the account received (`in`), or gave (`out`)."),
+            Says("parameter_malformed", "must be in or out"),
+        ]
+    ] = None
+    transfer: Optionally[Annotated[TransferId, Field(description="Only entries of this transfer or command.")]] = None
+    format: Annotated[
+        Literal["json", "ndjson", "csv"],
+        Field(
+            description="`json`: one document; `ndjson`, `csv`: an entry a line, the next page in the `Link` header (RFC 8288)."
+        ),
+        Says("parameter_malformed", "must be json, ndjson or csv"),
+    ] = "json"
 
 
 SomePartitions = Annotated[
@@ -96,6 +163,38 @@ SomePartitions = Annotated[
 ]
 
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
+
+
+@dataclass(frozen=True)
+class OfAccounts(Waiting):
+    """Which accounts: a page of them, in the order of their names."""
+
+    prefix: Annotated[
+        str,
+        Field(pattern=grammar.whole(f"(?:{grammar.ACCOUNT})?"), description="Only accounts whose names begin so."),
+        Says("account_malformed", ACCOUNT_SAYS),
+    ] = ""
+    asset: Optionally[Asset] = None
+    owner: Optionally[Owner] = None
+    limit: Limit = ENTRIES_DEFAULT
+    cursor: Optionally[Cursor] = None
+    partitions: Optionally[SomePartitions] = None
+
+
+@dataclass(frozen=True)
+class OfHolds(Waiting):
+    """Which holds of an account."""
+
+    limit: Limit = ENTRIES_DEFAULT
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfReference(Waiting):
+    """Which reference."""
+
+    reference: Reference
+    limit: Limit = ENTRIES_DEFAULT
+    partitions: Optionally[SomePartitions] = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ Side = Literal["write", "read"]
 
 JSON: Final = "application/json"
 NDJSON: Final = "application/x-ndjson"
+CSV: Final = "text/csv; charset=utf-8"
 ARROW: Final = "application/vnd.apache.arrow.stream"
 PROBLEM: Final = "application/problem+json"
 TEXT: Final = "text/plain"
@@ -229,6 +230,51 @@ BATCH: Final = Route(
     ),
     of_lines=_of_lines(),
 )
+ENTRIES: Final = Route(
+    "GET",
+    "/v1/accounts/{account}/entries",
+    "read",
+    "get_entries",
+    "The statement of an account: every change of it, with the balance after each",
+    {200: Answered(answers.Entries, "A page of entries.")},
+    "An entry is never told twice and none is left out, however much moves between two pages: `next` of a page says where the "
+    "next one begins. A page may be shorter than `limit`, also empty, and still have a `next`, where few entries are of the "
+    "direction asked for.",
+    query=questions.OfEntries,
+    refused=("account_not_found", "history_unavailable", *_LATE),
+)
+ACCOUNTS: Final = Route(
+    "GET",
+    "/v1/accounts",
+    "read",
+    "get_accounts",
+    "Accounts in the order of their names",
+    {200: Answered(answers.Accounts, "A page of accounts, each at the position of its partition.")},
+    "A page may be shorter than `limit`, also empty, and still have a `next`, where few accounts are of the asset or owner asked "
+    "for. Accounts are never deleted, so that what is behind a cursor is told once.",
+    query=questions.OfAccounts,
+    refused=_LATE,
+)
+HOLDS: Final = Route(
+    "GET",
+    "/v1/accounts/{account}/holds",
+    "read",
+    "get_holds",
+    "The holds that are open on an account",
+    {200: Answered(answers.OpenHolds, "What each still holds of the account, the oldest first.")},
+    query=questions.OfHolds,
+    refused=("account_not_found", *_LATE),
+)
+REFERRED: Final = Route(
+    "GET",
+    "/v1/transfers:find",
+    "read",
+    "find_transfers",
+    "The commands that had a reference, however long ago",
+    {200: Answered(answers.Referred, "Their outcomes, the newest first.")},
+    query=questions.OfReference,
+    refused=("history_unavailable", *_LATE),
+)
 ACCOUNT: Final = Route(
     "GET",
     "/v1/accounts/{account}",
@@ -236,8 +282,10 @@ ACCOUNT: Final = Route(
     "get_account",
     "The balance of an account",
     {200: Answered(answers.AccountState, "The account at `position`.")},
+    "With `as_of` as it was at a time, a position or a version, from the log itself: `position` and `block_hash` say which block "
+    "that was, and `final` whether anything could still come that belongs to that moment.",
     query=questions.OfAccount,
-    refused=("account_not_found", "version_not_reached", *_LATE),
+    refused=("account_not_found", "version_not_reached", "version_unknown", "history_unavailable", *_LATE),
 )
 OUTCOME: Final = Route(
     "GET",
@@ -293,8 +341,12 @@ BALANCES: Final = Route(
 )
 
 ROUTES: Final = (
-    OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ACCOUNT, OUTCOME, UNDER_WAY, SYSTEM, BALANCES
+    OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
+    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, BALANCES,
 )  # fmt: skip
+"""An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
+
+Of `/v1/accounts/alice/entries` that is the statement of alice, and not an account named so."""
 
 STREAM_PATH: Final = "/v1/stream"
 STREAM_REFUSED: Final = (

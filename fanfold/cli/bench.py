@@ -35,6 +35,7 @@ class Name(StrEnum):
     LONE = "lone"
     START = "start"
     MEMORY = "memory"
+    HISTORY = "history"
 
 
 class LogKind(StrEnum):
@@ -51,6 +52,7 @@ _TRANSFERS = {
     Name.IDS: 16_777_216,
     Name.START: 1_000_000,
     Name.MEMORY: 1_000_000,
+    Name.HISTORY: 10_000_000,
 }
 _ACCOUNTS = {
     Name.DEPLOYED: 100,
@@ -70,6 +72,7 @@ _PARTITIONS = {
     Name.LONE: 1,
     Name.START: 1,
     Name.MEMORY: 1,
+    Name.HISTORY: 1,
 }
 _CROSS_PARTITIONS = 4
 
@@ -84,7 +87,7 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; batches: 131,072; "
-            "lone: 16,000; ids: 16,777,216; start and memory: 1,000,000)"
+            "lone: 16,000; ids: 16,777,216; start and memory: 1,000,000; history: 10,000,000)"
         ),
     ] = None,
     accounts: Annotated[
@@ -118,6 +121,7 @@ def bench(
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
     start: `fanfold up` over a log of small blocks until it answers, without and with a snapshot; the longest stop for taking one.
     memory: resident bytes an account and an id, of `fanfold up` and of a projector alone, and how long the collector takes.
+    history: sealing the history of a log, and pages and past states of an account with a million entries among them.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.

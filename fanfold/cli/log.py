@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Final
 
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import open_log_to_read, snapshots_of
+from deploy.services import archive_of, open_log_to_read, snapshots_of
 from fanfold.api.malformed import Malformed
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
@@ -83,10 +84,20 @@ async def _tail_partition(log: Log, partition: int, behind: int, follow: bool) -
                         say_next("\n".join(lines))
 
 
+class Against(StrEnum):
+    """What is made from the log and can be compared with it."""
+
+    ARCHIVE = "archive"
+
+
 def verify(
     from_snapshot: Annotated[
         bool, typer.Option(help="check from the newest snapshot on; blocks before it are believed and not read")
     ] = False,
+    against: Annotated[
+        list[Against] | None,
+        typer.Option(help="compare this with the log as well: `archive`, the history that statements are told from"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
@@ -98,10 +109,13 @@ def verify(
 
       fanfold verify
 
+      fanfold verify --against archive
+
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --json
     """
     with failures_told(UNREADABLE):
-        verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot))
+        with_archive = Against.ARCHIVE in (against or ())
+        verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot, with_archive=with_archive))
     code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
     told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot)
     say(told, code=NOT_TOLD if code == 0 else code)
@@ -115,7 +129,7 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
     )
 
 
-async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
+async def _verify(quiet: bool, from_snapshot: bool, with_archive: bool) -> Verdict:
     try:
         log = await open_log_to_read()
     except LogDamaged as damage:
@@ -124,7 +138,8 @@ async def _verify(quiet: bool, from_snapshot: bool) -> Verdict:
         with progress_line("verifying", *progress_figures(), quiet=quiet) as progress:
             task = progress.add_task("verify", total=None)
             advance = partial(progress.advance, task)
-            return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot)
+            archive = archive_of(log) if with_archive else {}
+            return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot, archive=archive)
     finally:
         await log.close()
 

@@ -56,7 +56,7 @@ class Projected(Protocol):
         ...
 
     @property
-    def history(self) -> str | None:
+    def log_history(self) -> str | None:
         """Which history of its log this is; None where that is not known."""
         ...
 
@@ -186,7 +186,7 @@ class BalanceReader:
         """Which history of its log answers of this partition are of: versions of another one mean nothing. None where this
         process does not follow the log, or does not know."""
         projected = self._here(partition)
-        return None if projected is None else projected.history
+        return None if projected is None else projected.log_history
 
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what

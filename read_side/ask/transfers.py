@@ -19,6 +19,7 @@ from read_side.fold.phase_table import (
     reversal_of,
 )
 from read_side.follow.projector import Projector
+from read_side.history import past
 from read_side.tell.step_accounts import accounts_after
 from read_side.tell.transfer_documents import hold_members, open_transfer_document, pending_document
 from read_side.tell.transfer_legs import Names, leg_documents, names_known, names_told, process_legs
@@ -27,12 +28,12 @@ from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log
 from write_side.contract.state.pending_columns import Phase
 from write_side.contract.state.state import Place
-from write_side.contract.tell.answers import Answer, BlockAnswers
+from write_side.contract.tell.answers import Answer, BlockAnswers, format_time
 from write_side.contract.tell.pending_row import KeyedLeg
 from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.codes import Code, Kind
-from write_side.contract.words.position import format_positions
+from write_side.contract.words.position import Position, format_positions
 
 BLOCKS_KEPT: Final = 16
 """Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""
@@ -67,6 +68,10 @@ class Transfers:
             raise Ambiguous
         if not places:
             self._all_asked(range(self._balances.partitions))
+            places = await asyncio.to_thread(self._find_long_ago, transfer_id)
+        if len(places) > 1:
+            raise Ambiguous
+        if not places:
             raise NotFound(self._positions(), self._forgotten_before_us(transfer_id))
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
@@ -103,10 +108,7 @@ class Transfers:
         partitions: whose; None: of all, so that a list is never shorter than it looks. Raises NotReached, Unanswerable,
         Malformed.
         """
-        await self._reach(wanted)
-        chosen = range(self._balances.partitions) if partitions is None else partitions
-        self._all_asked(chosen)
-        await self._reach_written(wanted, chosen)
+        chosen = await self.ready(wanted, partitions)
         now_us = self._now_us()
         found: list[OpenTransfer] = []
         for partition in chosen:
@@ -115,6 +117,15 @@ class Transfers:
         found.sort(key=lambda transfer: (transfer.begun_at_us, transfer.id))
         documents = [open_transfer_document(transfer, now_us) for transfer in found[:limit]]
         return {"transfers": documents, "position": self._positions()}
+
+    async def ready(self, wanted: Wanted, partitions: Collection[int] | None) -> Collection[int]:
+        """These partitions (None: all), once what is wanted is reached and each of them answers here. Raises NotReached,
+        Unanswerable, Malformed."""
+        await self._reach(wanted)
+        chosen = range(self._balances.partitions) if partitions is None else partitions
+        self._all_asked(chosen)
+        await self._reach_written(wanted, chosen)
+        return chosen
 
     async def _reach(self, wanted: Wanted) -> None:
         """Wait for the wanted positions. One of a partition that is not here is never taken as reached."""
@@ -167,8 +178,41 @@ class Transfers:
         if elsewhere:
             raise Elsewhere(*elsewhere)
 
+    def _find_long_ago(self, transfer_id: bytes) -> dict[int, Place | OpenTransfer]:
+        """As `_find`, of what memory no longer has, in the histories that can be asked."""
+        places: dict[int, Place | OpenTransfer] = {}
+        for partition, projector in self._projectors.items():
+            if projector.history is not None and projector.history.unavailable is None:
+                place = past.telling(projector.history.parts(), transfer_id)
+                if place is not None and place.sequence < len(projector.fold.replay.offsets):
+                    places[partition] = place
+        return places
+
+    def _ended(self, partition: int, hold: bytes) -> list[dict[str, Any]]:
+        """What moved or ended a hold, in order, as far as the history of its partition can be asked."""
+        projector = self._projectors[partition]
+        if projector.history is None or projector.history.unavailable is not None:
+            return []
+        parts = projector.history.parts()
+        known = len(projector.fold.replay.offsets)
+        found = past.about(parts, hold) + [each for each in past.outcomes_of(parts, hold) if each.kind is Kind.EXPIRE]
+        return [
+            {
+                "id": format_transfer_id(each.id16),
+                "kind": each.kind.name.lower(),
+                "position": str(Position(partition, each.place.sequence)),
+                "at": format_time(each.at_us),
+            }
+            for each in sorted(found, key=lambda each: each.place)
+            if past.end_of(parts, each).code is Code.DONE and each.place.sequence < known
+        ]
+
     def _forgotten_before_us(self, transfer_id: bytes) -> int | None:
-        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old."""
+        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old. None
+        where every history was asked."""
+        histories = [projector.history for projector in self._projectors.values()]
+        if all(history is not None and history.unavailable is None for history in histories):
+            return None
         cut_off_us = max(projector.fold.state.chained.refuse_ids_before_us for projector in self._projectors.values())
         at_us = _time_of(transfer_id)
         return cut_off_us if cut_off_us and (at_us is None or at_us < cut_off_us) else None
@@ -192,6 +236,8 @@ class Transfers:
         elif outcome.kind is Kind.HOLD and code is Code.DONE:
             hold: OpenHold | None = open_hold(state, transfer_id)
             document |= hold_members(hold, names_told(answers.outcomes, transfer_id))
+            if ended := await asyncio.to_thread(self._ended, partition, transfer_id):
+                document["ended"] = ended
         if code is Code.DONE and (reversal := reversal_of(state, transfer_id)) is not None:
             document["reversed_by"] = format_transfer_id(reversal)
         return Answer(answer.status, document)

@@ -53,6 +53,12 @@ class PartitionUnavailable(Unanswerable):
     word = "partition_unavailable"
 
 
+class HistoryUnavailable(Unanswerable):
+    """What is so now can be told, and the past cannot, for the reason that is told."""
+
+    word = "history_unavailable"
+
+
 def of_several(failures: Sequence[Unanswerable]) -> Unanswerable:
     """All of them as one, so that whoever asks again for the others knows which those are. The first says what kind it is."""
     partitions = [partition for failure in failures for partition in failure.partitions]

@@ -26,10 +26,13 @@ from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.lists import Lists
+from read_side.ask.past import Past
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import wanted
 from read_side.contract.no_answer import Ambiguous, Behind, NotFound, NotReached, Unanswerable
+from read_side.doors.entry_lines import page_response
 from read_side.doors.written_header import lost_headers, written
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
@@ -57,6 +60,8 @@ class ReadDoors(NamedTuple):
 
     balances: BalanceReader
     transfers: Transfers
+    past: Past
+    lists: Lists
     health: Health
 
 
@@ -64,6 +69,10 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
     """The application."""
     edge = _Edge(doors)
     handles: dict[str, Handle] = {
+        routes.ENTRIES.operation: edge.entries,
+        routes.HOLDS.operation: edge.holds,
+        routes.ACCOUNTS.operation: edge.accounts,
+        routes.REFERRED.operation: edge.referred,
         routes.ACCOUNT.operation: edge.account,
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
@@ -106,6 +115,8 @@ class _Edge:
         asked = _query(questions.OfAccount, scope)
         want = wanted(asked, asked.min_version, written(scope["headers"]))
         try:
+            if asked.as_of is not None:
+                return json_response(200, await self._doors.past.as_of(account, asked.as_of, want), lost_headers(want))
             row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
@@ -114,6 +125,39 @@ class _Edge:
         if want.lost:
             headers += lost_headers(want)
         return json_response(200, row.document(position) | self._stale(partition), headers)
+
+    async def entries(self, scope: Scope, _incoming: Incoming) -> Response:
+        account = parse_account(named_by_path(scope, routes.ENTRIES))
+        asked = _query(questions.OfEntries, scope)
+        want = wanted(asked, None, written(scope["headers"]))
+        try:
+            page = await self._doors.past.entries(account, asked, want)
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
+        response = page_response(page, asked, scope)
+        return response._replace(headers=response.headers + lost_headers(want))
+
+    async def accounts(self, scope: Scope, _incoming: Incoming) -> Response:
+        asked = _query(questions.OfAccounts, scope)
+        want = wanted(asked, None, written(scope["headers"]))
+        page = await self._doors.lists.accounts(asked, want, self._some(asked.partitions))
+        return json_response(200, page, lost_headers(want))
+
+    async def holds(self, scope: Scope, _incoming: Incoming) -> Response:
+        account = parse_account(named_by_path(scope, routes.HOLDS))
+        asked = _query(questions.OfHolds, scope)
+        want = wanted(asked, None, written(scope["headers"]))
+        try:
+            page = await self._doors.lists.holds(account, asked.limit, want)
+        except NotFound as nothing:
+            return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
+        return json_response(200, page, lost_headers(want))
+
+    async def referred(self, scope: Scope, _incoming: Incoming) -> Response:
+        asked = _query(questions.OfReference, scope)
+        want = wanted(asked, None, written(scope["headers"]))
+        page = await self._doors.lists.with_reference(asked.reference, asked.limit, want, self._some(asked.partitions))
+        return json_response(200, page, lost_headers(want))
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))

@@ -41,6 +41,7 @@ from write_side.contract.state.pending_columns import (
     STEPS,
     SUBJECT_A,
     SUBJECT_B,
+    WHAT,
     Action,
     HoldState,
     Phase,
@@ -129,12 +130,25 @@ def open_hold(state: State, hold_id: bytes) -> OpenHold | None:
     """The hold of this id, until it is captured, voided or expired."""
     with state.lock:
         row = state.pending.find(hold_id, What.HOLD)
-        if row is None:
-            return None
-        found = state.pending.rows[row]
-        hold_state = HoldState(int(found[STATE]))
-        left = _legs(state.pending, row)
-        return OpenHold(hold_id, hold_state, int(found[HOLD_DEADLINE_US]), int(found[AT_US]), left)
+        return None if row is None else _hold(state.pending, row)
+
+
+def holds_on(state: State, account: str, most: int) -> list[tuple[OpenHold, int]]:
+    """The open holds in which an account gives, the oldest first, and how much of it each still holds. While the account holds
+    nothing no row is looked at; else all legs are, once."""
+    with state.lock:
+        number, table = state.number_of(account), state.pending
+        if number is None or state.held[number] == 0:
+            return []
+        key_a, key_b = state.key_a[number].view(np.int64), state.key_b[number].view(np.int64)
+        rows = table.rows[: table.count]
+        holds = np.flatnonzero(rows[:, WHAT] == What.HOLD)
+        holds = holds[np.argsort(rows[holds, AT_US], kind="stable")]
+        legs = table.legs[np.repeat(rows[holds, FIRST_LEG], rows[holds, LEG_COUNT]) + _within(rows[holds, LEG_COUNT])]
+        gives = (legs[:, LEG_KEY_A] == key_a) & (legs[:, LEG_KEY_B] == key_b) & (legs[:, LEG_AMOUNT] < 0)
+        amounts = -legs[gives, LEG_AMOUNT]
+        found = np.repeat(holds, rows[holds, LEG_COUNT])[gives][:most].tolist()
+        return [(_hold(table, row), amount) for row, amount in zip(found, amounts.tolist(), strict=False)]
 
 
 def reversal_of(state: State, transfer_id: bytes) -> bytes | None:
@@ -186,6 +200,20 @@ def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
         _records(table, row),
         legs,
     )
+
+
+def _hold(table: PendingTable, row: int) -> OpenHold:
+    found = table.rows[row]
+    return OpenHold(
+        found[ID_A : ID_B + 1].tobytes(), HoldState(int(found[STATE])), int(found[HOLD_DEADLINE_US]), int(found[AT_US]),
+        _legs(table, row),
+    )  # fmt: skip
+
+
+def _within(counts: Int64s) -> Int64s:
+    """0, 1, ... of each of these counts, one behind the other."""
+    ends = np.cumsum(counts)
+    return np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - counts, counts)
 
 
 def _legs(table: PendingTable, row: int) -> tuple[KeyedLeg, ...]:

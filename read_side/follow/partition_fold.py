@@ -16,6 +16,7 @@ from read_side.contract.view import Checkpoint
 from read_side.fold.fold_rows import FoldRows
 from read_side.fold.phase_changes import PhaseChanges
 from read_side.follow.log_history import LogHistory
+from read_side.history.history import History
 from write_side.contract.block.block import ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
@@ -45,16 +46,20 @@ class FoldedRun(NamedTuple):
 
 
 class PartitionFold:
-    """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them."""
+    """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them.
 
-    def __init__(self, partition: int) -> None:
+    history: told every block that is folded, where the past may be asked. log_history: which history of its log this is.
+    """
+
+    def __init__(self, partition: int, history: History | None = None) -> None:
         self.partition = partition
+        self.history = history
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
         self.rows = FoldRows(self.state)
         self.replay.before_change = self.rows.note
-        self.history = LogHistory()
+        self.log_history = LogHistory()
         self._phases: PhaseChanges | None = None
         self._hashes = BlockHashes()
         self._remembered: dict[int, bytes] = {}
@@ -91,8 +96,10 @@ class PartitionFold:
     def begin_at(self, snapshot: Snapshot) -> None:
         """Go on from where a snapshot stands, or from the beginning; nobody else uses it from now on."""
         self.replay.begin_at(snapshot.replay)
+        if self.history is not None:
+            self.history.begin_at(self.folded.sequence, self.state.chained.block_hash, self.folded.offset)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
-        self.history.begin_at(self.state.chained.epoch)
+        self.log_history.begin_at(self.state.chained.epoch)
 
     def end(self) -> None:
         """Nobody folds on. A view in this memory may go on showing the rows; ids and holds, which are most of the memory, go."""
@@ -132,7 +139,9 @@ class PartitionFold:
 
     def _note(self, folded: Folded | FoldedBlocks) -> int:
         """Remember the hashes of what was folded, and whose life it was; how many blocks."""
-        self.history.note(folded)
+        self.log_history.note(folded)
+        if self.history is not None:
+            self.history.note(folded)
         first, hashes = self._hashes.note(folded)
         for sequence in self._remembered:
             if first <= sequence < first + len(hashes):

@@ -27,6 +27,7 @@ from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Shown
+from read_side.history.history import History
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import START, Log, LogDamaged, LogFailed
@@ -80,10 +81,12 @@ class Projector:
         timer: Timer,
         boot: str,
         snapshots: Snapshots | None = None,
+        history: History | None = None,
     ) -> None:
         self.partition = partition
+        self.history = history
         self.boot = boot
-        self.fold = PartitionFold(partition)
+        self.fold = PartitionFold(partition, history)
         self.owner = ViewOwner(view, self.fold)
         self.shown = Shown()
         self.published = -1
@@ -134,9 +137,9 @@ class Projector:
             await self._fold_to_end()
             self._check_not_ahead()
             await self._until_available(self.owner.bring_right)
-        if self.fold.history.name is None and self.fold.folded.sequence >= 0:
+        if self.fold.log_history.name is None and self.fold.folded.sequence >= 0:
             with suppress(LogFailed, Undecodable):  # then nobody is told which history it is
-                await self.fold.history.find(self._log, self.partition, self.fold.replay)
+                await self.fold.log_history.find(self._log, self.partition, self.fold.replay)
         self.published = self.fold.folded.sequence
         self._tell_readers()
         self._silence.told(self._timer.wall_us())
@@ -173,9 +176,9 @@ class Projector:
         return None if self.stopped is None else self.fold.state.chained.created_at_us
 
     @property
-    def history(self) -> str | None:
+    def log_history(self) -> str | None:
         """Which history of its log this is (`log_history.py`); None where that is not known."""
-        return self.fold.history.name
+        return self.fold.log_history.name
 
     def held_up(self) -> str | None:
         """Why the partition goes no further, for good or for now; None while it does."""

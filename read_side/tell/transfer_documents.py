@@ -73,5 +73,16 @@ def hold_members(hold: OpenHold | None, names: Names) -> dict[str, Any]:
     return document
 
 
+def hold_document(hold: OpenHold, amount: int) -> dict[str, Any]:
+    """One line of the list of holds that are open on an account, of which it holds so much."""
+    document: dict[str, Any] = {
+        "id": format_transfer_id(hold.id),
+        "amount": str(amount),
+        "state": hold.state.name.lower(),
+        "at": format_time(hold.at_us),
+    }
+    return document | ({"deadline": format_time(hold.deadline_us)} if hold.deadline_us else {})
+
+
 def _waiting(waiting: Sequence[Waiting]) -> list[dict[str, Any]]:
     return [{"step": each.step, "partition": each.partition, "action": each.action.name.lower()} for each in waiting]

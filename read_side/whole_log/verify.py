@@ -7,14 +7,17 @@ end that the balances of each asset sum to zero, recomputed from the rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from blake3 import blake3
 
+from read_side.history.folder import SegmentFolder
+from read_side.whole_log.compare_history import compare_history
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -94,15 +97,22 @@ class Verdict:
 
 
 async def verify(
-    log: Log, progress: Progress = lambda outcomes: None, snapshots: Snapshots | None = None, *, begin: bool = True
+    log: Log,
+    progress: Progress = lambda outcomes: None,
+    snapshots: Snapshots | None = None,
+    *,
+    begin: bool = True,
+    archive: Mapping[int, SegmentFolder] = MappingProxyType({}),
 ) -> Verdict:
     """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
+
+    archive: the sealed history of partitions that is to be compared with the log as well.
 
     snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
     instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
     """
     found = await asyncio.gather(
-        *(_verify_partition(log, p, progress, snapshots, begin) for p in range(log.partitions))
+        *(_verify_partition(log, p, progress, snapshots, begin, archive.get(p)) for p in range(log.partitions))
     )
     if all(each.unread for each in found):
         raise LogFailed(found[0].problem)
@@ -110,7 +120,12 @@ async def verify(
 
 
 async def _verify_partition(
-    log: Log, partition: int, progress: Progress, snapshots: Snapshots | None, begin: bool
+    log: Log,
+    partition: int,
+    progress: Progress,
+    snapshots: Snapshots | None,
+    begin: bool,
+    archive: SegmentFolder | None,
 ) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
@@ -124,6 +139,8 @@ async def _verify_partition(
         found.problem = _unbalanced(replay.state)
         if snapshots is not None:
             await snapshots.require_blocks(partition)
+        if archive is not None and found.problem is None:
+            found.problem = await compare_history(archive, log)
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     except LogFailed as failed:

@@ -47,7 +47,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "write_side": ("doors", "intake", "owner", "queue", "ledger", "contract"),
     "write_side/ledger": ("deciding", "across", "rules", "commands"),
     "write_side/contract": ("tell", "snapshots", "state", "log", "block", "words", "compiled"),
-    "read_side": ("doors", "ask", "whole_log", "follow", "tell", "fold", "feed", "views", "contract"),
+    "read_side": ("doors", "ask", "whole_log", "follow", "history", "tell", "fold", "feed", "views", "contract"),
     "gateway": ("doors", "streams", "proxy", "protocol"),
     "fanfold": ("cli", "doors", "api"),
 }

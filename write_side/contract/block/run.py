@@ -114,6 +114,19 @@ class PlainRun(NamedTuple):
             sections=rows,
         )  # fmt: skip
 
+    def behind(self, blocks: int) -> PlainRun:
+        """All but the first blocks of these."""
+        firsts = self.of[:, blocks].tolist()
+        rows = tuple(
+            Rows(each.numbers[:, firsts[number] :], each.ids[firsts[number] :], each.texts[:, firsts[number] :])
+            for number, each in enumerate(self.sections, 1)
+        )
+        return self._replace(
+            headers=self.headers[blocks:], digests=self.digests[blocks:], hashes=self.hashes[blocks:],
+            of=self.of[:, blocks:] - self.of[:, blocks, None], kind=self.kind[firsts[OUTCOMES.number] :],
+            code=self.code[firsts[OUTCOMES.number] :], sections=rows,
+        )  # fmt: skip
+
 
 def frame_starts(data: bytes) -> Int64s:
     """Where blocks begin that lie one behind the other from the beginning on, and where the last of them ends: up to the first

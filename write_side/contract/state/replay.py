@@ -24,10 +24,11 @@ Int64s = npt.NDArray[np.int64]
 
 
 class Folded(NamedTuple):
-    """An accepted block and where it lies in the log."""
+    """An accepted block, where it lies in the log, and its bytes."""
 
     block: Block
     offset: int
+    data: bytes | memoryview
 
 
 class FoldedBlocks(NamedTuple):
@@ -127,7 +128,7 @@ class Replay:
             self.before_change(verdict.entries["account"])
         fold(self.state, verdict, None if self._prints is None else self._prints.of_block)
         self.decided(record.offset)
-        return Folded(verdict, record.offset)
+        return Folded(verdict, record.offset, record.data)
 
     def skip(self, offset: int, reason: Skip) -> None:
         """Note a record that does not count."""

@@ -82,6 +82,33 @@ def _pieces(array: Array) -> Iterator[memoryview]:
         yield octets[first : first + PIECE_BYTES]
 
 
+def mapped(data: memoryview) -> tuple[dict[str, Any], dict[str, Array]]:
+    """The head, and each column where it lies in `data`, which is a whole file, mapped or not. The head is checked, of the
+    columns only that they are there: `check` is for the rest. Raises SnapshotRefused."""
+    at = 0
+
+    def read_into(buffer: memoryview) -> int:
+        nonlocal at
+        taken = data[at : at + len(buffer)]
+        buffer[: len(taken)] = taken
+        at += len(taken)
+        return len(taken)
+
+    reader = Reader(read_into, len(data))
+    head = reader.head()
+    columns: dict[str, Array] = {}
+    for name, dtype, shape, start in reader.places(head):
+        count = int(np.prod(shape, dtype=object))
+        columns[name] = np.frombuffer(data, dtype, count, start).reshape(shape)
+    return head, columns
+
+
+def check(data: memoryview) -> None:
+    """That these are the bytes that were written. Raises SnapshotDamaged."""
+    if blake3(data[:-HASH_BYTES], max_threads=blake3.AUTO).digest() != data[-HASH_BYTES:]:
+        raise SnapshotDamaged("it is damaged: its bytes have another hash than they were written with")
+
+
 class Reader:
     """Reads a snapshot from its beginning: `head` first, then `columns`. size: of the whole, in bytes."""
 
@@ -109,14 +136,8 @@ class Reader:
 
     def columns(self, head: Mapping[str, Any], room: Callable[[str, np.dtype[Any], tuple[int, ...]], Array]) -> None:
         """Read every column into the array that `room` has for it: name, dtype, shape. Raises SnapshotRefused, OSError."""
-        shapes = [(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in head["columns"]]
-        end = self._at
-        for _, dtype, shape in shapes:
-            end += -end % ALIGNED + dtype.itemsize * int(np.prod(shape, dtype=object))
-        if end + HASH_BYTES != self._size:
-            raise SnapshotDamaged(f"it is damaged: it has {self._size} bytes instead of {end + HASH_BYTES}")
-        for name, dtype, shape in shapes:
-            self._take(-self._at % ALIGNED)
+        for name, dtype, shape, start in self.places(head):
+            self._take(start - self._at)
             array = room(name, dtype, shape)
             if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
                 raise SnapshotRefused(f"its column {name!r} has another form than this version of fanfold gives it")
@@ -125,6 +146,17 @@ class Reader:
         wanted = self._hasher.digest()
         if self._take(HASH_BYTES) != wanted:
             raise SnapshotDamaged("it is damaged: its bytes have another hash than they were written with")
+
+    def places(self, head: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any], tuple[int, ...], int]]:
+        """Name, dtype, shape and first byte of every column, once the head is read. Raises SnapshotDamaged."""
+        places, end = [], self._at
+        for name, dtype, shape in head["columns"]:
+            start = end + -end % ALIGNED
+            places.append((name, np.dtype(dtype), tuple(shape), start))
+            end = start + np.dtype(dtype).itemsize * int(np.prod(shape, dtype=object))
+        if end + HASH_BYTES != self._size:
+            raise SnapshotDamaged(f"it is damaged: it has {self._size} bytes instead of {end + HASH_BYTES}")
+        return places
 
     def _take(self, count: int) -> bytes:
         taken = bytearray(count)

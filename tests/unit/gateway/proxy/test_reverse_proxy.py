@@ -38,7 +38,7 @@ def test_each_public_address_has_its_side(method: str, path: str, side: str) -> 
         "/v1/accounts/..",
         "/v1/accounts/.",
         "/v1/accounts/",
-        "/v1/accounts",
+        "/v1/account",
         "/v1/accounts/a/b",
         "/v1/transfers/",
         "/v1/transfers\n",

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
+from read_side.ask.lists import Lists
+from read_side.ask.past import Past
 from read_side.ask.transfers import Transfers
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
@@ -55,8 +57,10 @@ class Side:
         health = Health(self.projectors, self.timer.wall_us, self.log.partitions, balances.unread)
         registry = CollectorRegistry()
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
+        transfers = Transfers(by_partition, balances, self.log, self.timer.wall_us)
+        lists = Lists(by_partition, balances, transfers)
         return create_app(
-            ReadDoors(balances, Transfers(by_partition, balances, self.log, self.timer.wall_us), health),
+            ReadDoors(balances, transfers, Past(by_partition, balances), lists, health),
             registry=registry,
         )
 

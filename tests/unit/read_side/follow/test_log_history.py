@@ -32,7 +32,7 @@ async def go_on(writer: BlockMaker, *lives: int) -> None:
 async def name_of(log: Log) -> str | None:
     fold = PartitionFold(0)
     await fold_log(log, fold)
-    return fold.history.name
+    return fold.log_history.name
 
 
 async def put_back(log: MemoryLog, blocks: int) -> tuple[MemoryLog, BlockMaker]:
@@ -90,4 +90,4 @@ async def test_who_begins_in_the_middle_finds_the_same_name_in_the_log(lives: tu
     history.begin_at(fold.state.chained.epoch)
     assert history.name is None, "a snapshot does not say which block it was"
     await history.find(log, 0, fold.replay)
-    assert history.name == fold.history.name
+    assert history.name == fold.log_history.name

@@ -204,6 +204,8 @@ class RichStream:
         for asset in sorted({leg.asset for leg in of}):
             givers = [leg.account for leg in of if leg.asset == asset and leg.amount < 0]
             receivers = [leg.account for leg in of if leg.asset == asset and leg.amount > 0]
+            if not givers or not receivers:
+                continue  # of a hold that did not balance
             giver, receiver = chance.choice(givers), chance.choice(receivers)
             if chance.random() < 0.06:
                 giver, receiver = receiver, giver

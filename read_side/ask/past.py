@@ -1,0 +1,204 @@
+"""What may be asked of the past of an account: its statement, and the account as of a moment. HTTP is not known here."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import OfEntries
+from read_side.ask.balances import BalanceReader
+from read_side.contract.how_far import Wanted, check_partitions
+from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, NotFound, NotReached
+from read_side.contract.rows import AccountRow
+from read_side.follow.projector import Projector
+from read_side.history import past
+from read_side.history.cursor import cursor_of, version_of
+from read_side.history.segment import Segment
+from read_side.history.statement import Line, page_of
+from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES
+from write_side.contract.state.state import State
+from write_side.contract.tell.answers import format_time
+from write_side.contract.words.atoms import available, format_transfer_id, partition_of
+from write_side.contract.words.codes import Kind
+from write_side.contract.words.position import Position, parse_positions
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+class _Known(NamedTuple):
+    """An account whose past can be asked. row: as it is shown; sequence: the block that answers reflect."""
+
+    partition: int
+    number: int
+    row: AccountRow
+    sequence: int
+    state: State
+    parts: list[Segment]
+
+    @property
+    def position(self) -> str:
+        return str(Position(self.partition, self.sequence))
+
+
+class Past:
+    """The past of accounts of the partitions that this process projects."""
+
+    def __init__(self, projectors: Mapping[int, Projector], balances: BalanceReader) -> None:
+        self._projectors = projectors
+        self._balances = balances
+
+    async def entries(self, account: str, asked: OfEntries, wanted: Wanted) -> dict[str, Any]:
+        """A page of the account's statement, as a document. Raises NotFound, NotReached, Unanswerable, Malformed."""
+        since_us, before_us = _time_of(asked.since, "since"), _time_of(asked.before, "before")
+        question = "|".join(
+            map(str, (account, asked.order, asked.since, asked.before, asked.direction, asked.transfer))
+        )
+        behind = None if asked.cursor is None else version_of(asked.cursor, question)
+        known = await self._known(account, wanted)
+        return await asyncio.to_thread(_page, known, asked, since_us, before_us, behind, question)
+
+    async def as_of(self, account: str, moment: str, wanted: Wanted) -> dict[str, Any]:
+        """The account as it was at a version, a position or a time, as a document. Raises NotFound, NotReached, Unanswerable,
+        Malformed."""
+        positions = parse_positions(moment, "as_of") if ":" in moment and "T" not in moment else {}
+        check_partitions(positions, self._balances.partitions)
+        at_us = _time_of(moment, "as_of") if "T" in moment else None
+        known = await self._known(account, wanted)
+        if positions and known.partition not in positions:
+            raise Malformed(
+                "position_malformed", "as_of", f"has none of partition {known.partition}, where the account is"
+            )
+        return await asyncio.to_thread(_as_of, known, moment, positions.get(known.partition), at_us)
+
+    async def _known(self, account: str, wanted: Wanted) -> _Known:
+        partition = partition_of(account, self._balances.partitions)
+        row, position = await self._balances.account(account, wanted)
+        projector = self._projectors.get(partition)
+        if projector is None or isinstance(projector.refusal(), Elsewhere):
+            raise Elsewhere(partition)
+        history = projector.history
+        if history is None:
+            raise HistoryUnavailable(partition, reason="no history is kept here: FANFOLD_ARCHIVE is off")
+        if history.unavailable is not None:
+            raise HistoryUnavailable(partition, reason=history.unavailable)
+        parts = history.parts()
+        number = projector.fold.state.number_of(account)
+        # A view that another process wrote may be ahead of what is folded here.
+        sequence = min(int(position.partition(":")[2]), parts[0].last if parts else -1)
+        if number is None or wanted.positions.get(partition, -1) > sequence:
+            raise NotReached("position_not_reached", str(Position(partition, sequence)))
+        return _Known(partition, number, row, sequence, projector.fold.state, parts)
+
+
+def _page(
+    known: _Known, asked: OfEntries, since_us: int | None, before_us: int | None, behind: int | None, question: str
+) -> dict[str, Any]:
+    newest = asked.order == "newest"
+    versions = _versions(known, since_us, before_us)
+    if behind is not None and newest:
+        versions = range(versions.start, min(versions.stop, behind))
+    elif behind is not None:
+        versions = range(max(versions.start, behind + 1), versions.stop)
+    if asked.transfer is not None:
+        lines, rest = _of_transfer(known, asked.transfer, versions, newest, asked.direction), None
+    else:
+        lines, rest = page_of(
+            known.parts, known.number, versions, asked.limit, newest_first=newest, direction=asked.direction
+        )
+    document: dict[str, Any] = {
+        "account": known.row.account,
+        "asset": known.row.asset,
+        "entries": [_document(known, line) for line in lines],
+        "position": known.position,
+    }
+    return document if rest is None else document | {"next": cursor_of(rest, question)}
+
+
+def _versions(known: _Known, since_us: int | None, before_us: int | None) -> range:
+    """The versions of the account from 1 on whose blocks are of these times."""
+    last = past.last_version(known.parts, known.number, known.sequence) or 0
+    first = 1
+    if before_us is not None:
+        block = min(past.last_block(known.parts, before_us - 1), known.sequence)
+        last = past.last_version(known.parts, known.number, block) or 0
+    if since_us is not None:
+        block = past.last_block(known.parts, since_us - 1)
+        first = 1 + (past.last_version(known.parts, known.number, block) or 0)
+    return range(first, last + 1)
+
+
+def _of_transfer(known: _Known, transfer: str, versions: range, newest: bool, direction: str | None) -> list[Line]:
+    """The account's entries of one command; of a transfer across partitions they may be in several blocks."""
+    id16 = bytes.fromhex(transfer.replace("-", ""))
+    lines = []
+    for place in (each.place for each in past.outcomes_of(known.parts, id16)):
+        before = past.last_version(known.parts, known.number, place.sequence - 1) or 0
+        after = past.last_version(known.parts, known.number, place.sequence) or 0
+        within = range(max(versions.start, before + 1), min(versions.stop, after + 1))
+        page = page_of(known.parts, known.number, within, len(within), newest_first=False, direction=direction)
+        lines += [line for line in page.lines if line.id16 == id16]
+    unique = {line.version: line for line in lines}
+    return [unique[version] for version in sorted(unique, reverse=newest)]
+
+
+def _document(known: _Known, line: Line) -> dict[str, Any]:
+    segment, number = line.segment, line.number
+    others = [each for each in segment.accounts_of(number) if each != known.number]
+    spendable = available(line.posted, line.held, known.row.floor)
+    document: dict[str, Any] = {
+        "version": line.version,
+        "at": format_time(line.at_us),
+        "position": str(Position(known.partition, line.sequence)),
+        "transfer": format_transfer_id(line.id16),
+        "kind": Kind(int(segment.kind[number])).name.lower(),
+        "amount": str(line.amount),
+        "posted": str(line.posted),
+        "held": str(line.held),
+        "available": None if spendable is None else str(spendable),
+        "accounts": [known.state.row_name(each) for each in others],
+    }
+    reference, metadata = segment.note_of(number)
+    document |= {"reference": reference} if reference else {}
+    return document | ({"metadata": json.loads(metadata)} if metadata else {})
+
+
+def _as_of(known: _Known, moment: str, sequence: int | None, at_us: int | None) -> dict[str, Any]:
+    final = True
+    if at_us is not None:
+        found = past.last_block(known.parts, at_us)
+        sequence, final = min(found, known.sequence), found < known.sequence
+    if sequence is None:
+        was = past.state_at(known.parts, known.number, int(moment))
+        if was is None or was.sequence > known.sequence:
+            raise NotReached("version_unknown", known.position, known.row.version)
+        sequence = was.sequence
+    elif sequence > known.sequence:
+        raise NotReached("position_not_reached", known.position)
+    else:
+        version = past.last_version(known.parts, known.number, sequence)
+        if version is None:
+            raise NotFound(str(Position(known.partition, sequence)) if sequence >= 0 else None)
+        was = past.state_at(known.parts, known.number, version)
+        assert was is not None, "a version that was made is there"
+    row = known.row._replace(posted=was.posted, held=was.held, version=was.version, at_us=was.at_us, flags=was.flags)
+    block = past.block_bytes(known.parts, sequence)
+    return row.document(str(Position(known.partition, sequence))) | {
+        "block_hash": block[HEADER_BYTES - HASH_BYTES : HEADER_BYTES].hex(),
+        "final": final,
+    }
+
+
+def _time_of(text: str | None, field: str) -> int | None:
+    """UTC microseconds. Raises Malformed for no time that there is."""
+    if text is None:
+        return None
+    try:
+        return (datetime.datetime.fromisoformat(text) - _EPOCH) // datetime.timedelta(microseconds=1)
+    except ValueError:
+        raise Malformed(
+            "parameter_malformed", field, "must be a time that there is, such as 2026-01-31T12:00:00Z"
+        ) from None

@@ -1,0 +1,53 @@
+"""A page of entries as lines: NDJSON, or CSV (RFC 4180). What JSON says beside the entries goes into headers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any, Final
+from urllib.parse import quote
+
+from fanfold.api import routes
+from fanfold.api.questions import OfEntries
+from fanfold.doors.answer import NDJSON, Response, encode_lines, json_response
+from fanfold.doors.request import Scope
+
+COLUMNS: Final = (
+    "version", "at", "position", "transfer", "kind", "amount", "posted", "held", "available", "accounts", "reference", "metadata"
+)  # fmt: skip
+"""Of a CSV. accounts: with blanks between them; metadata: JSON."""
+
+
+def page_response(page: dict[str, Any], asked: OfEntries, scope: Scope) -> Response:
+    """The page in the form that was asked for."""
+    if asked.format == "json":
+        return json_response(200, page)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    if "next" in page:
+        path: str = scope["path"]
+        kept = b"&".join(part for part in scope["query_string"].split(b"&") if part and not part.startswith(b"cursor="))
+        target = f"{quote(path)}?{kept.decode('latin-1')}&cursor={page['next']}"
+        headers = ((b"link", f'<{target}>; rel="next"'.encode("latin-1")),)
+    if asked.format == "ndjson":
+        return Response(200, NDJSON, encode_lines(page["entries"]), headers=headers)
+    return Response(200, routes.CSV.encode(), _csv(page["entries"]), headers=headers)
+
+
+def _csv(entries: list[dict[str, Any]]) -> bytes:
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(COLUMNS)
+    for entry in entries:
+        metadata = entry.get("metadata")
+        told = entry | {
+            "accounts": " ".join(entry["accounts"]),
+            "metadata": "" if metadata is None else encode_lines([metadata]).decode().rstrip("\n"),
+        }
+        rows.writerow(["" if told.get(column) is None else _cell(str(told[column])) for column in COLUMNS])
+    return text.getvalue().encode()
+
+
+def _cell(text: str) -> str:
+    """A text that a spreadsheet would take for a formula is told as a text. (Numbers may begin with a minus.)"""
+    is_number = text.removeprefix("-").isdigit()
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not is_number else text

@@ -1,0 +1,40 @@
+"""Where a page of entries ends, as a text for whoever asks for the next one.
+
+A version of an account is a place that never moves, whatever is sealed or joined meanwhile, so a cursor is the version and, in
+eight bytes, which question it belongs to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from typing import Final
+
+from blake3 import blake3
+
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import CURSOR_SAYS
+
+_FORMAT: Final = struct.Struct("<BQ8s")
+_KIND: Final = 1
+
+
+def cursor_of(version: int, question: str) -> str:
+    """The page behind the entry of this version. question: whatever must be the same for the next page."""
+    return base64.urlsafe_b64encode(_FORMAT.pack(_KIND, version, _mark(question))).rstrip(b"=").decode()
+
+
+def version_of(cursor: str, question: str) -> int:
+    """The version behind which the page begins. Raises Malformed for a text that was not made for this question."""
+    try:
+        kind, version, mark = _FORMAT.unpack(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError, struct.error):
+        kind, version, mark = 0, 0, b""
+    if kind != _KIND or mark != _mark(question) or version > 2**62:
+        raise Malformed("cursor_malformed", "cursor", CURSOR_SAYS)
+    return int(version)
+
+
+def _mark(question: str) -> bytes:
+    return blake3(question.encode()).digest(8)

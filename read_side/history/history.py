@@ -1,0 +1,187 @@
+"""The history of a partition: what is sealed, and behind it what came since, in memory.
+
+Whoever folds the partition tells it every block that was folded (`note`), in its own thread. What lies between the sealed files
+and the block at which that fold began is read from the log (`fill`). Until then, and wherever it cannot go on, `unavailable` says
+why: nothing of the past is told in part. Nothing waits for history: a full disk, a damaged file is told, and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import Final
+
+from read_side.history.accepted import Accepted, header_at
+from read_side.history.folder import SEALED_BYTES, SegmentFolder
+from read_side.history.gathering import Gathering, joined
+from read_side.history.segment import Chained, Segment
+from write_side.contract.block.block import ZERO_HASH
+from write_side.contract.log.log import START, Log, LogFailed
+from write_side.contract.state.replay import Folded, FoldedBlocks
+
+FRESH_ROWS: Final = 1_024
+"""Entries or blocks that are not sorted yet: whoever asks sorts them first, in a third of a millisecond."""
+PARTS_MAX: Final = 16
+"""Sorted parts in memory; with one more they are joined."""
+TAIL_BYTES_MAX: Final = 256 << 20
+"""When the folder takes nothing, what came since is forgotten at this size, and read from the log again once it does."""
+NOWHERE: Final = Chained(-1, ZERO_HASH, START)
+BEING_READ: Final = "its history is being read from the log"
+
+
+class History:
+    """One partition. `begin_at` once, before `note`; both and `parts` may be called in any thread."""
+
+    def __init__(self, folder: SegmentFolder) -> None:
+        self.folder = folder
+        self.unavailable: str | None = BEING_READ
+        self._lock = threading.Lock()
+        self._filled: tuple[Segment, ...] = ()
+        self._tail: tuple[Segment, ...] = ()
+        self._fresh: Gathering | None = None
+        self._sorted: Segment | None = None
+        self._noted_from = NOWHERE
+
+    @property
+    def sealed_end(self) -> Chained:
+        sealed = self.folder.sealed
+        return sealed[-1].segment.end if sealed else NOWHERE
+
+    @property
+    def end(self) -> Chained:
+        """How far it goes."""
+        fresh = self._fresh
+        return self._noted_from if fresh is None else fresh.end
+
+    def open(self) -> None:
+        """Find what is sealed, before anything is noted. Blocks. Raises OSError."""
+        self.folder.open()
+        self.folder.sweep()
+        self._start_over(self.sealed_end)
+
+    def begin_at(self, sequence: int, block_hash: bytes, offset: int) -> None:
+        """The fold goes on behind this block: of what lies before, nothing will be noted."""
+        place = Chained(sequence, block_hash, offset)
+        with self._lock:
+            self._start_over(max(place, self.sealed_end, key=lambda each: each.sequence))
+
+    def note(self, folded: Folded | FoldedBlocks) -> None:
+        """Blocks that were folded, in order; those that are sealed already are passed over."""
+        with self._lock:
+            if self._fresh is None:
+                self._fresh = Gathering(self._noted_from)
+            behind = self._fresh.end.sequence
+            first = folded.block.header.sequence if isinstance(folded, Folded) else int(folded.run.headers[0, 0])
+            if isinstance(folded, FoldedBlocks):
+                known = behind + 1 - first
+                if known >= len(folded.records):
+                    return
+                if known > 0:
+                    folded = FoldedBlocks(folded.run.behind(known), folded.records[known:])
+            elif first <= behind:
+                return
+            self._fresh.take(folded)
+            self._sorted = None
+            if max(self._fresh.entries.count, self._fresh.times.count, self._fresh.outcomes.count) >= FRESH_ROWS:
+                self._tail += (self._fresh.segment(),)
+                self._fresh = Gathering(self._fresh.end)
+
+    def parts(self) -> list[Segment]:
+        """All of it in segments that follow each other, the newest first."""
+        with self._lock:
+            if self._sorted is None and self._fresh is not None and self._fresh.times.count:
+                self._sorted = self._fresh.segment()
+            newest = () if self._sorted is None else (self._sorted,)
+            sealed = tuple(each.segment for each in self.folder.sealed)
+            return [*reversed((*sealed, *self._filled, *self._tail, *newest))]
+
+    async def fill(self, log: Log) -> None:
+        """Check what is sealed, then read what is missing before the blocks that were noted. Raises LogFailed, ChainBroken,
+        OSError, Undecodable; `unavailable` is as it was then."""
+        await self._require_log(log)
+        await asyncio.to_thread(self.folder.first_damaged)
+        sealed, until = self.sealed_end, self._noted_from
+        if sealed.sequence < until.sequence:
+            header = None
+            if sealed.sequence >= 0:
+                header = header_at(sealed, self.folder.sealed[-1].segment.block(sealed.sequence))
+            await self._read(log, Accepted(self.folder.partition, header), sealed, until)
+        self.unavailable = None
+
+    async def _require_log(self, log: Log) -> None:
+        """That the last sealed block is in the log. Raises LogFailed."""
+        sealed = self.sealed_end
+        if sealed.sequence < 0:
+            return
+        try:
+            header_at(sealed, bytes(await log.fetch(self.folder.partition, sealed.offset)))
+        except (LogFailed, ValueError) as other:
+            raise LogFailed(
+                f"the history in {self.folder.place} is of another log, or of blocks that this one has lost, or the log is away "
+                f"({other}). If it stays so, run `fanfold verify`; if the log is the right one, delete the history of this "
+                "partition there, and it is made again"
+            ) from other
+
+    def tidy(self) -> None:
+        """Seal and join what is due. Blocks; for one thread at a time. Raises OSError."""
+        with self._lock:
+            due, filled = (*self._filled, *self._tail), len(self._filled)
+        if self.unavailable is not None:
+            self._bound(due)
+            return
+        if _bytes_of(due) >= SEALED_BYTES:
+            try:
+                self.folder.seal(due)
+            except OSError:
+                self._bound(due)
+                raise
+            with self._lock:  # noted meanwhile: behind these
+                self._filled, self._tail = (), self._tail[len(due) - filled :]
+                self._noted_from = due[-1].end
+            while self.folder.join():
+                pass
+        elif len(due) > PARTS_MAX:
+            whole = joined(due)
+            with self._lock:
+                self._filled, self._tail = (), (whole, *self._tail[len(due) - filled :])
+
+    async def _read(self, log: Log, accepted: Accepted, after: Chained, until: Chained) -> None:
+        gathering, filled = Gathering(after), list[Segment]()
+        async with aclosing(log.read(self.folder.partition, after.offset)) as runs:
+            async for records in runs:
+                await asyncio.to_thread(gathering.take_all, accepted.take_run(records, until.sequence))
+                if gathering.times.count and len(gathering.bytes) >= SEALED_BYTES:
+                    await asyncio.to_thread(self._seal_read, gathering)
+                    gathering = Gathering(gathering.end)
+                if gathering.end.sequence >= until.sequence:
+                    break
+        if gathering.end[:2] != until[:2]:
+            raise LogFailed(
+                f"Partition {self.folder.partition}: the log has no way from block {after.sequence} to {until.sequence} as it "
+                "was folded. Run `fanfold verify`."
+            )
+        if gathering.times.count:
+            filled.append(await asyncio.to_thread(gathering.segment))
+        with self._lock:
+            self._filled = tuple(filled)
+
+    def _seal_read(self, gathering: Gathering) -> None:
+        self.folder.seal([gathering.segment()])
+        while self.folder.join():
+            pass
+
+    def _bound(self, due: Sequence[Segment]) -> None:
+        """Forget what came since, when it is too much: it is in the log."""
+        if _bytes_of(due) > TAIL_BYTES_MAX:
+            with self._lock:
+                self._start_over(self.end)
+
+    def _start_over(self, place: Chained) -> None:
+        self.unavailable = BEING_READ
+        self._noted_from, self._filled, self._tail, self._fresh, self._sorted = place, (), (), None, None
+
+
+def _bytes_of(segments: Sequence[Segment]) -> int:
+    return sum(array.nbytes for each in segments for array in each.columns.values())
