@@ -77,7 +77,7 @@ async def test_which_history_it_is_is_known_from_a_snapshot_too(stage: SnapshotS
     await stage.take()
     async with stage.projector("boot-2") as projector:
         assert projector.fold.replay.began_after >= 0
-        assert projector.history == known
+        assert projector.log_history == known
 
 
 @pytest.mark.parametrize("kept", [65_536, 4])
