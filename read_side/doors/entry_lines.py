@@ -1,11 +1,11 @@
-"""A page of entries as lines: NDJSON, or CSV (RFC 4180). What JSON says beside the entries goes into headers."""
+"""A page of entries as lines: NDJSON, or CSV (RFC 4180). The next page is in a header (RFC 8288)."""
 
 from __future__ import annotations
 
 import csv
 import io
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fanfold.api import routes
 from fanfold.api.questions import OfEntries
@@ -25,8 +25,9 @@ def page_response(page: dict[str, Any], asked: OfEntries, scope: Scope) -> Respo
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if "next" in page:
         path: str = scope["path"]
-        kept = b"&".join(part for part in scope["query_string"].split(b"&") if part and not part.startswith(b"cursor="))
-        target = f"{quote(path)}?{kept.decode('latin-1')}&cursor={page['next']}"
+        asked_for = parse_qsl(scope["query_string"].decode("latin-1"))
+        kept = [(name, value) for name, value in asked_for if name != "cursor"]
+        target = f"{quote(path)}?{urlencode([*kept, ('cursor', page['next'])])}"
         headers = ((b"link", f'<{target}>; rel="next"'.encode("latin-1")),)
     if asked.format == "ndjson":
         return Response(200, NDJSON, encode_lines(page["entries"]), headers=headers)
