@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fanfold.api import routes
+from fanfold.api.csv_cells import cell
 from fanfold.api.questions import OfEntries
 from fanfold.doors.answer import NDJSON, Response, encode_lines, json_response
 from fanfold.doors.request import Scope
@@ -44,11 +45,5 @@ def _csv(entries: list[dict[str, Any]]) -> bytes:
             "accounts": " ".join(entry["accounts"]),
             "metadata": "" if metadata is None else encode_lines([metadata]).decode().rstrip("\n"),
         }
-        rows.writerow(["" if told.get(column) is None else _cell(str(told[column])) for column in COLUMNS])
+        rows.writerow(["" if told.get(column) is None else cell(str(told[column])) for column in COLUMNS])
     return text.getvalue().encode()
-
-
-def _cell(text: str) -> str:
-    """A text that a spreadsheet would take for a formula is told as a text. (Numbers may begin with a minus.)"""
-    is_number = text.removeprefix("-").isdigit()
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not is_number else text
