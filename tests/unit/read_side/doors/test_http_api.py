@@ -32,6 +32,7 @@ from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 
 LIMIT_S = 20.0
@@ -52,7 +53,9 @@ class Side:
         self.writers = [BlockMaker(self.log, p, start_us=ID_TIME_US) for p in range(partitions)]
         self.view, self.feed, self.timer = MemoryViewStore(), MemoryFeed(), ManualTimer()
         chosen = range(partitions) if projects is None else projects
-        self.histories = [] if archive is None else [History(SegmentFolder(archive, p)) for p in chosen]
+        self.histories = (
+            [] if archive is None else [History(SegmentFolder(archive, FileStore(archive), p)) for p in chosen]
+        )
         self.projectors = [
             Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}", None, history)
             for p, history in zip_longest(chosen, self.histories)

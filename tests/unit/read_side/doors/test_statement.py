@@ -220,7 +220,7 @@ async def test_a_cursor_is_of_one_question(side: Side, target: str) -> None:
         ("cursor=AA", "cursor_malformed"),
         ("cursor=!", "cursor_malformed"),
         ("cursor=" + "A" * 23, "cursor_malformed"),
-        ("cursor=" + "A" * 65, "cursor_malformed"),
+        ("cursor=" + "A" * 129, "cursor_malformed"),
         ("min_position=9:1", "position_malformed"),
         ("wait_ms=10001", "parameter_malformed"),
         ("min_version=1", "parameter_malformed"),
