@@ -115,7 +115,7 @@ async def _tell(url: str, account: str, which: Which, form: Form) -> None:
                 told += len(some)
                 if told >= which.limit and not which.all_lines:
                     if len(some) < len(page.entries) or page.next is not None:
-                        complain(f"There may be more than these {told} lines: --limit or --all shows them.")
+                        complain("There may be more lines than these: --limit or --all shows them.")
                     break
         except NotAnswered:
             if told:
