@@ -14,8 +14,8 @@ from write_side.contract.log.log import Log
 from write_side.contract.log.log_file import FileLog
 
 PARTITIONS = 4
-SAMPLED = 10
-"""Of so many accounts one is asked at the end of each of its days; all of them would take minutes."""
+SAMPLED = 3
+"""Of so many accounts one is asked at the end of each of its days; all of them would take more than a minute."""
 AT_ONCE = 16
 
 
