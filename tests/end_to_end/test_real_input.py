@@ -14,7 +14,7 @@ from write_side.contract.log.log import Log
 from write_side.contract.log.log_file import FileLog
 
 PARTITIONS = 4
-SAMPLED = 3
+SAMPLED = 5
 """Of so many accounts one is asked at the end of each of its days; all of them would take more than a minute."""
 AT_ONCE = 16
 
