@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         SystemState,
         TransferPhase,
     )
-    from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending, Step, Waiting
+    from fanfold.api.answers import AccountState, Entries, Entry, Moved, OpenTransfer, Pending, Step, Waiting
     from fanfold.api.ids import uuid7
     from fanfold.api.requests import (
         Capture,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     )
     from fanfold.asked import Asked
     from fanfold.client import Client, NotAnswered
+    from fanfold.statement import Statement
     from fanfold.stream import StreamEnded
 
 __all__ = [
@@ -47,6 +48,8 @@ __all__ = [
     "Change",
     "Client",
     "ConnectionState",
+    "Entries",
+    "Entry",
     "Hold",
     "HoldBetween",
     "Leg",
@@ -60,6 +63,7 @@ __all__ = [
     "PhasesMissed",
     "Refusal",
     "Reverse",
+    "Statement",
     "Step",
     "StreamEnded",
     "SystemPart",
@@ -75,11 +79,12 @@ __all__ = [
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TransferPhase",
-    "fanfold.api.answers": "AccountState Moved OpenTransfer Pending Step Waiting",
+    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer Pending Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
+    "fanfold.statement": "Statement",
     "fanfold.stream": "StreamEnded",
 }
 _WHERE: Final = {name: module for module, names in _FROM.items() for name in names.split()}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fanfold.api.answers import (
     AccountState,
+    Entries,
     Moved,
     OpenedAccount,
     OpenTransfer,
@@ -125,6 +126,10 @@ def state_of(document: Mapping[str, Any]) -> AccountState:
 def opened_of(document: Mapping[str, Any]) -> Opened:
     told = read(OpenedAccount, document)
     return Opened(told.account, told.asset, told.floor, told.result == "exists", told.position)
+
+
+def entries_of(document: Mapping[str, Any]) -> Entries:
+    return read(Entries, document)
 
 
 def outcome_of(document: Mapping[str, Any]) -> Moved | Pending:

@@ -26,6 +26,7 @@ from fanfold.answers import (
     Refusal,
     SystemState,
     TransferPhase,
+    entries_of,
     open_transfers_of,
     opened_of,
     outcome_of,
@@ -34,14 +35,16 @@ from fanfold.answers import (
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import AccountState, Moved, OpenTransfer, Pending
+from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfer, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.api.retry import Waits, retry
 from fanfold.api.routes import NDJSON, Route
+from fanfold.api.words import moment_text
 from fanfold.asked import Asked
 from fanfold.http_requests import line_of, path_of, request_of
+from fanfold.statement import Statement
 from fanfold.stream import watch, watch_accounts, watch_transfers
 
 ATTEMPTS_MAX: Final = 7
@@ -61,6 +64,8 @@ NOTED_IDS_MAX: Final = 8
 """Ids in the note of a cancelled call: more no traceback needs, the caller has the items."""
 
 BatchMode = Literal["continue", "stop", "atomic"]
+Order = Literal["newest", "oldest"]
+Direction = Literal["in", "out"]
 
 T = TypeVar("T")
 
@@ -188,15 +193,62 @@ class Client:
             return [_result(item, result) for item, result in zip(items, results, strict=True)]
 
     async def balance(
-        self, account: str, *, min_position: str | None = None, min_version: int | None = None
+        self,
+        account: str,
+        *,
+        as_of: datetime.datetime | str | int | None = None,
+        min_position: str | None = None,
+        min_version: int | None = None,
     ) -> AccountState | Refusal:
-        """An account, not older than the position or version given. Raises NotAnswered."""
+        """An account, not older than the position or version given. Raises NotAnswered.
+
+        as_of: the account as it was at a time, a position (`"0:17"`) or a version (12), with the block that says so; `final` is
+        false while something could still come that belongs to that time. Raises ValueError for a time without a time zone.
+        """
         parameters: dict[str, str] = {}
+        if as_of is not None:
+            parameters["as_of"] = str(as_of) if isinstance(as_of, int) else moment_text(as_of, "as_of")
         if min_position is not None:
             parameters["min_position"] = min_position
         if min_version is not None:
             parameters["min_version"] = str(min_version)
         return await self._read(routes.ACCOUNT, state_of, parameters, account=account)
+
+    def entries(
+        self,
+        account: str,
+        *,
+        order: Order = "newest",
+        limit: int | None = None,
+        since: datetime.datetime | str | None = None,
+        before: datetime.datetime | str | None = None,
+        direction: Direction | None = None,
+        transfer: str | None = None,
+        cursor: str | None = None,
+        min_position: str | None = None,
+    ) -> Statement:
+        """The statement of an account: awaited a page of it, by `async for` every page from there on. Raises NotAnswered.
+
+        since, before: of that time or later, of before that time. direction: `in`, what it received, or `out`, what it gave.
+        transfer: of that transfer or command. limit: entries of a page, 1,000 at most. cursor: `next` of the page before, to go
+        on with the same question. Raises ValueError for a time without a time zone.
+        """
+        given = {
+            "order": None if order == "newest" else order,
+            "limit": None if limit is None else str(limit),
+            "since": None if since is None else moment_text(since, "since"),
+            "before": None if before is None else moment_text(before, "before"),
+            "direction": direction,
+            "transfer": transfer,
+            "min_position": min_position,
+        }
+        parameters = {name: text for name, text in given.items() if text is not None}
+
+        async def page(behind: str | None) -> Entries | Refusal:
+            more = {} if behind is None else {"cursor": behind}
+            return await self._read(routes.ENTRIES, entries_of, parameters | more, account=account)
+
+        return Statement(page, cursor)
 
     async def transfer_outcome(self, id: str, *, min_position: str | None = None) -> Moved | Pending | Refusal:
         """What became of a transfer, or how far it is. Raises NotAnswered."""

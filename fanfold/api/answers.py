@@ -178,7 +178,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Entries:
-    """A page of the entries of an account, as of `position`. next: the cursor of the page behind it, while there is one."""
+    """A page of the entries of an account, as of `position`. next: the cursor of the page behind it, while there is one.
+    stale_since: see `AccountState`."""
 
     account: AccountName
     asset: AssetName
@@ -187,6 +188,7 @@ class Entries:
     next: Annotated[
         Optionally[str], _as("The `cursor` of the next page; absent on the last one as of this position.")
     ] = None
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
 
     __pydantic_config__ = _shown(
         {

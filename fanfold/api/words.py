@@ -361,14 +361,14 @@ def _deadline(value: object) -> datetime.datetime:
     raise ValueError("no moment after 1970")
 
 
-def moment_text(at: datetime.datetime | str) -> str:
-    """UTC as RFC 3339, to the microsecond. Raises ValueError for a time without a time zone."""
+def moment_text(at: datetime.datetime | str, name: str = "a deadline") -> str:
+    """UTC as RFC 3339, to the microsecond. Raises ValueError, with this name, for a time without a time zone."""
     if isinstance(at, str):
         return at
     if not isinstance(at, datetime.datetime):
-        raise ValueError("a deadline is a datetime, or its text")
+        raise ValueError(f"{name} is a datetime, or its text")
     if at.tzinfo is None:
-        raise ValueError("a deadline needs a time zone")
+        raise ValueError(f"{name} needs a time zone")
     return at.astimezone(datetime.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 

@@ -21,6 +21,7 @@ from fanfold.cli.asking import (
     ask,
     fail,
     fail_refused,
+    stale,
     told_detail,
 )
 from fanfold.cli.moving import Units, document_of, sheet_of
@@ -70,18 +71,27 @@ def open_account(
 def balance(
     accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
     min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(metavar="MOMENT", help="as they were: a time (UTC), a position, or a version of the account"),
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
-    """Show accounts as they are. Ends with 1 when one of them is not there, and with 2 when one cannot be read now.
+    """Show accounts as they are, or were. Ends with 1 when one of them is not there, and with 2 when one cannot be read now.
+
+    As of a moment the block is told that says so, and whether that is final: it is not while something could still come that
+    belongs to that time.
 
     Examples:
 
       fanfold balance alice bob
 
       fanfold balance alice --min-position 0:17 --json
+
+      fanfold balance alice --as-of 2026-01-31T12:00:00Z
     """
-    states, failed, code = ask(url, lambda client: _balances(client, accounts, min_position))
+    states, failed, code = ask(url, lambda client: _balances(client, accounts, as_of, min_position))
     if states:
         lines = "\n".join(json.dumps(document_of(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
@@ -90,14 +100,14 @@ def balance(
 
 
 async def _balances(
-    client: Client, accounts: Sequence[str], min_position: str | None
+    client: Client, accounts: Sequence[str], as_of: str | None, min_position: str | None
 ) -> tuple[list[AccountState], list[str], int]:
     """Those that are answered, a sentence for each of the others, and the exit code that they make. Raises NotAnswered when the
     service does not answer."""
 
     async def one(account: str) -> AccountState | Refusal | NotAnswered:
         try:
-            return await client.balance(account, min_position=min_position)
+            return await client.balance(account, as_of=as_of, min_position=min_position)
         except NotAnswered as failure:
             return failure
 
@@ -113,14 +123,8 @@ async def _balances(
         elif isinstance(answer, NotAnswered):
             failed.append(f"{account}: not answered ({_code(answer)}). {answer}")
     found = [answer for _, answer in answers if isinstance(answer, AccountState)]
-    stale = [f"{each.account}: {_stale(each.stale_since)}" for each in found if each.stale_since is not None]
-    return found, failed + stale, NOT_ANSWERED if unanswered or stale else REFUSED
-
-
-def _stale(since: str) -> str:
-    return (
-        f"old, of {since} or before: the log of its partition is damaged behind that, and what came later is not in it"
-    )
+    old = [f"{each.account}: {stale(each.stale_since)}" for each in found if each.stale_since is not None]
+    return found, failed + old, NOT_ANSWERED if unanswered or old else REFUSED
 
 
 def _sentence(no: Refusal) -> str:
@@ -168,7 +172,7 @@ def system(
             )
     unanswered = [f"{each.state.asset}: {sentence}" for each in found for sentence in sentences_of(each.unanswered)]
     unanswered += [
-        f"{each.state.asset}: partition {part.partition} is {_stale(part.stale_since)}"
+        f"{each.state.asset}: partition {part.partition} is {stale(part.stale_since)}"
         for each in found
         for part in each.state.partitions
         if part.stale_since is not None

@@ -141,6 +141,13 @@ def told_detail(refusal: Refusal) -> str:
 _OF_READS: Final = (404, 409)
 
 
+def stale(since: str) -> str:
+    """What is said of something that a damaged log keeps from being newer."""
+    return (
+        f"old, of {since} or before: the log of its partition is damaged behind that, and what came later is not in it"
+    )
+
+
 def _available(digits: str, asset: str | None) -> str:
     with suppress(ValueError, BadAmount):
         if asset is not None:

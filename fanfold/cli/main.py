@@ -37,7 +37,8 @@ COMMANDS: Final = {
     "unfreeze": Command("flags", "unfreeze", "Unfreeze an account."),
     "close": Command("flags", "close", "Close an account. Only one at zero can be closed."),
     "reopen": Command("flags", "reopen", "Reopen a closed account."),
-    "balance": Command("accounts", "balance", "Show accounts as they are."),
+    "balance": Command("accounts", "balance", "Show accounts as they are, or as they were at a moment."),
+    "statement": Command("statement", "statement", "Show what moved an account, with the balance after each line."),
     "system": Command(
         "accounts", "system", "Show the trial balance of an asset: outside, in flight, held by all accounts."
     ),

@@ -179,18 +179,21 @@ COLUMNS: Final = (
     Column("position"),
 )
 FLAGS: Final = Column("flags", folds=True)
+MOMENT: Final = (Column("changed at"), Column("final"), Column("block hash"))
+"""As of a moment: when that version was made, whether nothing more of that moment can come, the block at `position`."""
 
 
 def sheet_of(states: Sequence[AccountState]) -> Sheet:
-    """Accounts for the eye; a column of flags only where one has some."""
-    flagged = any(state.flags for state in states)
+    """Accounts for the eye; a column of flags only where one has some, of the block only where they are as of a moment."""
+    flagged, past = any(state.flags for state in states), any(state.block_hash for state in states)
     rows = []
     for state in states:
         amounts = (state.posted, state.held, state.available, state.floor)
         shown = (money(amount, state.asset) for amount in amounts)
         flags = [", ".join(state.flags or ())] if flagged else []
-        rows.append((state.account, state.asset, *shown, str(state.version), state.position, *flags))
-    return Sheet((*COLUMNS, FLAGS) if flagged else COLUMNS, rows)
+        moment = [state.at, "yes" if state.final else "no", state.block_hash or ""] if past else []
+        rows.append((state.account, state.asset, *shown, str(state.version), state.position, *flags, *moment))
+    return Sheet((*COLUMNS, *(FLAGS,) * flagged, *MOMENT * past), rows)
 
 
 def _told(answer: Moved | Pending, moves: str | None) -> str:
@@ -236,7 +239,7 @@ def _asked_again(id: str | None) -> str:
     return f"The same command with --id {id} tells what became of it, and never runs twice."
 
 
-NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since")
+NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since", "block_hash", "final")
 """Of an account's members those that the service leaves out where it does not tell them: null would be told, and mean nothing.
 (`floor` and `available` are null of an account without a floor.)"""
 

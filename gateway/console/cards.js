@@ -1,6 +1,7 @@
 // The cards of watched accounts. Text goes into the page through textContent only.
 
 import { format, formatWithSign } from "/console/money.js";
+import { Statement } from "/console/statement.js";
 
 const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 
@@ -9,7 +10,7 @@ const FLAGS = { debit_frozen: "Debits frozen", credit_frozen: "Credits frozen", 
 export class Cards {
   #list = document.getElementById("cards");
   #template = document.getElementById("card-template");
-  #cards = new Map(); // account -> { element, asset, posted }
+  #cards = new Map(); // account -> { element, asset, posted, statement }
   #onRemove;
 
   constructor(onRemove) {
@@ -39,7 +40,8 @@ export class Cards {
       element.remove();
       this.#onRemove(account);
     });
-    this.#cards.set(account, { element, asset: null, posted: null });
+    const statement = new Statement(account, element.querySelector(".statement"));
+    this.#cards.set(account, { element, asset: null, posted: null, statement });
     this.#list.append(element);
     this.#say(element, "Loading…");
   }
@@ -95,6 +97,7 @@ export class Cards {
     at.textContent = time.format(new Date(item.at));
     if (card.posted !== null && posted !== card.posted) this.#flash(figure, posted > card.posted ? "rose" : "fell");
     card.posted = posted;
+    card.statement.changed();
   }
 
   stale(isStale) {

@@ -27,9 +27,15 @@ export function readTransfer(id) {
   return send(ROUTES.get_transfer, { transfer: id });
 }
 
-/** `named`: what stands in the path of the route between its fixed parts. */
-async function send({ method, path }, named, body) {
-  const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name]));
+/** A page of what moved an account, the newest first; `cursor`: the `next` of the page before, null for the first. */
+export function readEntries(account, limit, cursor) {
+  return send(ROUTES.get_entries, { account }, undefined, { limit, ...(cursor === null ? {} : { cursor }) });
+}
+
+/** `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
+async function send({ method, path }, named, body, query = {}) {
+  const asked = new URLSearchParams(query).toString();
+  const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name])) + (asked && `?${asked}`);
   let response, document;
   try {
     response = await fetch(target, {

@@ -133,11 +133,11 @@ class Lists:
     def _referred(self, partition: int, reference: str) -> list[past.Found]:
         projector = self._projectors[partition]
         history = projector.history
-        if history is None or history.unavailable is not None:
-            reason = "no history is kept here: FANFOLD_ARCHIVE is off" if history is None else history.unavailable
-            raise HistoryUnavailable(partition, reason=reason)
+        parts = "no history is kept here: FANFOLD_ARCHIVE is off" if history is None else history.whole()
+        if isinstance(parts, str):
+            raise HistoryUnavailable(partition, reason=parts)
         known = len(projector.fold.replay.offsets)
-        return [each for each in past.with_reference(history.parts(), reference) if each.place.sequence < known]
+        return [each for each in past.with_reference(parts, reference) if each.place.sequence < known]
 
     def _positions(self, partitions: Collection[int]) -> dict[int, int]:
         return {p: self._projectors[p].fold.folded.sequence for p in partitions}

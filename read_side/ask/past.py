@@ -18,7 +18,7 @@ from read_side.follow.projector import Projector
 from read_side.history import past
 from read_side.history.cursor import cursor_of, version_of
 from read_side.history.segment import Segment
-from read_side.history.statement import Line, page_of
+from read_side.history.statement import Line, Page, page_of
 from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import format_time
@@ -68,11 +68,18 @@ class Past:
         check_partitions(positions, self._balances.partitions)
         at_us = _time_of(moment, "as_of") if "T" in moment else None
         known = await self._known(account, wanted)
+        sequence = positions.get(known.partition)
         if positions and known.partition not in positions:
             raise Malformed(
                 "position_malformed", "as_of", f"has none of partition {known.partition}, where the account is"
             )
-        return await asyncio.to_thread(_as_of, known, moment, positions.get(known.partition), at_us)
+        try:
+            return await asyncio.to_thread(_as_of, known, moment, sequence, at_us)
+        except NotReached:
+            # It may be in the log, or in what is damaged of it: nothing is said not to be before everything there was looked at.
+            shown = self._projectors[known.partition].shown
+            await self._balances.caught_up(known.partition, shown.offset.value)
+        return await asyncio.to_thread(_as_of, await self._known(account, wanted), moment, sequence, at_us)
 
     async def _known(self, account: str, wanted: Wanted) -> _Known:
         partition = partition_of(account, self._balances.partitions)
@@ -83,9 +90,9 @@ class Past:
         history = projector.history
         if history is None:
             raise HistoryUnavailable(partition, reason="no history is kept here: FANFOLD_ARCHIVE is off")
-        if history.unavailable is not None:
-            raise HistoryUnavailable(partition, reason=history.unavailable)
-        parts = history.parts()
+        parts = history.whole()
+        if isinstance(parts, str):
+            raise HistoryUnavailable(partition, reason=parts)
         number = projector.fold.state.number_of(account)
         # A view that another process wrote may be ahead of what is folded here.
         sequence = min(int(position.partition(":")[2]), parts[0].last if parts else -1)
@@ -104,7 +111,7 @@ def _page(
     elif behind is not None:
         versions = range(max(versions.start, behind + 1), versions.stop)
     if asked.transfer is not None:
-        lines, rest = _of_transfer(known, asked.transfer, versions, newest, asked.direction), None
+        lines, rest = _of_transfer(known, asked.transfer, versions, asked.limit, newest, asked.direction)
     else:
         lines, rest = page_of(
             known.parts, known.number, versions, asked.limit, newest_first=newest, direction=asked.direction
@@ -131,7 +138,9 @@ def _versions(known: _Known, since_us: int | None, before_us: int | None) -> ran
     return range(first, last + 1)
 
 
-def _of_transfer(known: _Known, transfer: str, versions: range, newest: bool, direction: str | None) -> list[Line]:
+def _of_transfer(
+    known: _Known, transfer: str, versions: range, limit: int, newest: bool, direction: str | None
+) -> Page:
     """The account's entries of one command; of a transfer across partitions they may be in several blocks."""
     id16 = bytes.fromhex(transfer.replace("-", ""))
     lines = []
@@ -142,7 +151,9 @@ def _of_transfer(known: _Known, transfer: str, versions: range, newest: bool, di
         page = page_of(known.parts, known.number, within, len(within), newest_first=False, direction=direction)
         lines += [line for line in page.lines if line.id16 == id16]
     unique = {line.version: line for line in lines}
-    return [unique[version] for version in sorted(unique, reverse=newest)]
+    found = [unique[version] for version in sorted(unique, reverse=newest)]
+    told = found[:limit]
+    return Page(told, told[-1].version if len(told) < len(found) else None)
 
 
 def _document(known: _Known, line: Line) -> dict[str, Any]:

@@ -68,11 +68,11 @@ class Transfers:
             raise Ambiguous
         if not places:
             self._all_asked(range(self._balances.partitions))
-            places = await asyncio.to_thread(self._find_long_ago, transfer_id)
+            places, everywhere = await asyncio.to_thread(self._find_long_ago, transfer_id)
+            if not places:
+                raise NotFound(self._positions(), None if everywhere else self._forgotten_before_us(transfer_id))
         if len(places) > 1:
             raise Ambiguous
-        if not places:
-            raise NotFound(self._positions(), self._forgotten_before_us(transfer_id))
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
             names = await self._names(partition, place.begun, place.id, place.link, place.legs)
@@ -178,22 +178,26 @@ class Transfers:
         if elsewhere:
             raise Elsewhere(*elsewhere)
 
-    def _find_long_ago(self, transfer_id: bytes) -> dict[int, Place | OpenTransfer]:
-        """As `_find`, of what memory no longer has, in the histories that can be asked."""
+    def _find_long_ago(self, transfer_id: bytes) -> tuple[dict[int, Place | OpenTransfer], bool]:
+        """As `_find`, of what memory no longer has, in the histories that can be asked; and whether every one could be."""
         places: dict[int, Place | OpenTransfer] = {}
+        everywhere = True
         for partition, projector in self._projectors.items():
-            if projector.history is not None and projector.history.unavailable is None:
-                place = past.telling(projector.history.parts(), transfer_id)
-                if place is not None and place.sequence < len(projector.fold.replay.offsets):
-                    places[partition] = place
-        return places
+            parts = None if projector.history is None else projector.history.whole()
+            if parts is None or isinstance(parts, str):
+                everywhere = False
+                continue
+            place = past.telling(parts, transfer_id)
+            if place is not None and place.sequence < len(projector.fold.replay.offsets):
+                places[partition] = place
+        return places, everywhere
 
     def _ended(self, partition: int, hold: bytes) -> list[dict[str, Any]]:
         """What moved or ended a hold, in order, as far as the history of its partition can be asked."""
         projector = self._projectors[partition]
-        if projector.history is None or projector.history.unavailable is not None:
+        parts = None if projector.history is None else projector.history.whole()
+        if parts is None or isinstance(parts, str):
             return []
-        parts = projector.history.parts()
         known = len(projector.fold.replay.offsets)
         found = past.about(parts, hold) + [each for each in past.outcomes_of(parts, hold) if each.kind is Kind.EXPIRE]
         return [
@@ -208,11 +212,7 @@ class Transfers:
         ]
 
     def _forgotten_before_us(self, transfer_id: bytes) -> int | None:
-        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old. None
-        where every history was asked."""
-        histories = [projector.history for projector in self._projectors.values()]
-        if all(history is not None and history.unavailable is None for history in histories):
-            return None
+        """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old."""
         cut_off_us = max(projector.fold.state.chained.refuse_ids_before_us for projector in self._projectors.values())
         at_us = _time_of(transfer_id)
         return cut_off_us if cut_off_us and (at_us is None or at_us < cut_off_us) else None

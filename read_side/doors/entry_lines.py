@@ -1,13 +1,14 @@
-"""A page of entries as lines: NDJSON, or CSV (RFC 4180). What JSON says beside the entries goes into headers."""
+"""A page of entries as lines: NDJSON, or CSV (RFC 4180). The next page is in a header (RFC 8288)."""
 
 from __future__ import annotations
 
 import csv
 import io
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from fanfold.api import routes
+from fanfold.api.csv_cells import cell
 from fanfold.api.questions import OfEntries
 from fanfold.doors.answer import NDJSON, Response, encode_lines, json_response
 from fanfold.doors.request import Scope
@@ -25,8 +26,9 @@ def page_response(page: dict[str, Any], asked: OfEntries, scope: Scope) -> Respo
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if "next" in page:
         path: str = scope["path"]
-        kept = b"&".join(part for part in scope["query_string"].split(b"&") if part and not part.startswith(b"cursor="))
-        target = f"{quote(path)}?{kept.decode('latin-1')}&cursor={page['next']}"
+        asked_for = parse_qsl(scope["query_string"].decode("latin-1"))
+        kept = [(name, value) for name, value in asked_for if name != "cursor"]
+        target = f"{quote(path)}?{urlencode([*kept, ('cursor', page['next'])])}"
         headers = ((b"link", f'<{target}>; rel="next"'.encode("latin-1")),)
     if asked.format == "ndjson":
         return Response(200, NDJSON, encode_lines(page["entries"]), headers=headers)
@@ -43,11 +45,5 @@ def _csv(entries: list[dict[str, Any]]) -> bytes:
             "accounts": " ".join(entry["accounts"]),
             "metadata": "" if metadata is None else encode_lines([metadata]).decode().rstrip("\n"),
         }
-        rows.writerow(["" if told.get(column) is None else _cell(str(told[column])) for column in COLUMNS])
+        rows.writerow(["" if told.get(column) is None else cell(str(told[column])) for column in COLUMNS])
     return text.getvalue().encode()
-
-
-def _cell(text: str) -> str:
-    """A text that a spreadsheet would take for a formula is told as a text. (Numbers may begin with a minus.)"""
-    is_number = text.removeprefix("-").isdigit()
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not is_number else text

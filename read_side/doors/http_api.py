@@ -116,7 +116,8 @@ class _Edge:
         want = wanted(asked, asked.min_version, written(scope["headers"]))
         try:
             if asked.as_of is not None:
-                return json_response(200, await self._doors.past.as_of(account, asked.as_of, want), lost_headers(want))
+                was = await self._doors.past.as_of(account, asked.as_of, want)
+                return json_response(200, was if was["final"] else was | self._stale_of(account), lost_headers(want))
             row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
@@ -134,7 +135,7 @@ class _Edge:
             page = await self._doors.past.entries(account, asked, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
-        response = page_response(page, asked, scope)
+        response = page_response(page | self._stale_of(account), asked, scope)
         return response._replace(headers=response.headers + lost_headers(want))
 
     async def accounts(self, scope: Scope, _incoming: Incoming) -> Response:
@@ -188,6 +189,9 @@ class _Edge:
             return problem("account_not_found", position=nothing.positions or None, detail=NOBODY_HAS_IT)
         stale = {each.partition: self._stale(each.partition) for each in found}
         return json_response(200, system_document(asked.asset, found, stale), lost_headers(want))
+
+    def _stale_of(self, account: str) -> dict[str, str]:
+        return self._stale(partition_of(account, self._doors.balances.partitions))
 
     def _stale(self, partition: int) -> dict[str, str]:
         """What is added to an answer that lacks what came after a damaged place of the log."""

@@ -91,11 +91,12 @@ class History:
     def parts(self) -> list[Segment]:
         """All of it in segments that follow each other, the newest first."""
         with self._lock:
-            if self._sorted is None and self._fresh is not None and self._fresh.times.count:
-                self._sorted = self._fresh.segment()
-            newest = () if self._sorted is None else (self._sorted,)
-            sealed = tuple(each.segment for each in self.folder.sealed)
-            return [*reversed((*sealed, *self._filled, *self._tail, *newest))]
+            return self._parts()
+
+    def whole(self) -> list[Segment] | str:
+        """The same; or why it is not whole, of one moment: what came since may be forgotten between two looks."""
+        with self._lock:
+            return self._parts() if self.unavailable is None else self.unavailable
 
     async def fill(self, log: Log) -> None:
         """Check what is sealed, then read what is missing before the blocks that were noted. Raises LogFailed, ChainBroken,
@@ -171,6 +172,13 @@ class History:
         self.folder.seal([gathering.segment()])
         while self.folder.join():
             pass
+
+    def _parts(self) -> list[Segment]:
+        if self._sorted is None and self._fresh is not None and self._fresh.times.count:
+            self._sorted = self._fresh.segment()
+        newest = () if self._sorted is None else (self._sorted,)
+        sealed = tuple(each.segment for each in self.folder.sealed)
+        return [*reversed((*sealed, *self._filled, *self._tail, *newest))]
 
     def _bound(self, due: Sequence[Segment]) -> None:
         """Forget what came since, when it is too much: it is in the log."""

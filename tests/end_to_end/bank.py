@@ -6,6 +6,7 @@ import csv
 import gzip
 from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 import aiohttp
 
@@ -18,14 +19,32 @@ ASSET = "CZK/2"
 TRANSACTIONS = 49_070
 
 
-def shown_by_the_bank() -> dict[str, list[int]]:
-    """Account -> its balance after each of its transactions, in order."""
-    balances: dict[str, list[int]] = defaultdict(list)
+class Line(NamedTuple):
+    """A transaction as the bank wrote it. amount, balance (after it): minor units."""
+
+    day: str
+    amount: int
+    balance: int
+
+
+def written_by_the_bank() -> dict[str, list[Line]]:
+    """Account -> its transactions, in order."""
+    lines: dict[str, list[Line]] = defaultdict(list)
     with gzip.open(CSV, "rt", newline="") as file:
         for row in csv.DictReader(file):
-            balances[row["account"]].append(int(row["balance_after"]))
-    assert sum(map(len, balances.values())) == TRANSACTIONS
-    return dict(balances)
+            lines[row["account"]].append(Line(row["date"], int(row["amount"]), int(row["balance_after"])))
+    assert sum(map(len, lines.values())) == TRANSACTIONS
+    return dict(lines)
+
+
+def shown_by_the_bank() -> dict[str, list[int]]:
+    """Account -> its balance after each of its transactions, in order."""
+    return {account: [line.balance for line in lines] for account, lines in written_by_the_bank().items()}
+
+
+def ends_of_days(lines: list[Line]) -> list[int]:
+    """How many transactions an account has had at the end of each day on which it had some: its version then."""
+    return [n for n, line in enumerate(lines, 1) if n == len(lines) or lines[n].day != line.day]
 
 
 async def shown_by_the_log(log: Log) -> dict[str, list[int]]:

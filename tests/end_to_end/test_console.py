@@ -380,6 +380,28 @@ async def test_a_transfer_between_partitions_shows_its_steps_by_itself(chromium_
         await expect(page.locator("#timeline-steps li").nth(1)).to_contain_text("bob 112.50 · in transit −12.50")  # noqa: RUF001
 
 
+async def test_a_statement_below_a_card_follows_and_goes_back_page_by_page(chromium_path: str, tmp_path: Path) -> None:
+    async with real_target(tmp_path) as target, console(target.url, chromium_path) as page:
+        await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+        await shows(page, "alice", "$100.00")
+        card = page.locator('.card[data-account="alice"]')
+        lines = card.locator(".statement li")
+        await card.get_by_text("Statement").click()
+        await expect(lines).to_have_count(1)
+        await expect(lines.first).to_contain_text("+100.00")
+        await expect(lines.first).to_contain_text("@world:USD/2")
+        for amount in range(1, 13):
+            await target.transfer("alice", "bob", amount)
+        await expect(lines.first).to_contain_text("−0.12")  # noqa: RUF001
+        await expect(lines.first).to_contain_text("99.22")
+        while await card.get_by_role("button", name="Older").is_visible():
+            before = await lines.count()
+            await card.get_by_role("button", name="Older").click()
+            await expect(lines.nth(before)).to_be_visible()
+        shown = [int(await line.get_attribute("data-version") or 0) for line in await lines.all()]
+        assert shown == [*range(13, 0, -1)]
+
+
 async def test_amounts_are_never_floating_point(page: Page) -> None:
     formatted = await page.evaluate(
         """async () => {

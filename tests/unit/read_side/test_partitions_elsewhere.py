@@ -181,6 +181,14 @@ async def shared(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Shared]:
     await found.stop()
 
 
+async def test_the_past_is_told_by_who_follows_the_log_also_where_any_process_has_the_balance(shared: Shared) -> None:
+    account = name(3, "a")
+    assert (await shared.get(f"/v1/accounts/{account}")).status == 200
+    for target in (f"/v1/accounts/{account}/entries", f"/v1/accounts/{account}?as_of=1"):
+        assert said_elsewhere(await shared.get(target), 3)
+    assert (await shared.get(f"/v1/accounts/{name(3, 'nobody')}/entries")).code == "account_not_found"
+
+
 async def test_any_process_answers_from_the_shared_view_while_somebody_follows_the_log(shared: Shared) -> None:
     assert (await shared.get(f"/v1/accounts/{name(3, 'a')}")).document["posted"] == "13"
     await shared.writers[3].append(moved("@world", name(3, "a"), 7))

@@ -6,6 +6,8 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from itertools import zip_longest
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -22,12 +24,15 @@ from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.follow.projector import Projector
+from read_side.history.folder import SegmentFolder
+from read_side.history.history import History
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 
 LIMIT_S = 20.0
@@ -38,15 +43,22 @@ REFUSED = uuid.UUID("01970f3e-7b1a-7c3e-8a2b-1234567890ac")
 
 
 class Side:
-    """A read side of some partitions (`projects`: these of them) over a log in memory, with a writer for each."""
+    """A read side of some partitions (`projects`: these of them) over a log in memory, with a writer for each.
 
-    def __init__(self, partitions: int, projects: Sequence[int] | None = None) -> None:
+    archive: the folder of its history; None: it keeps none.
+    """
+
+    def __init__(self, partitions: int, projects: Sequence[int] | None = None, archive: Path | None = None) -> None:
         self.log = MemoryLog(MemoryRecords(partitions))
         self.writers = [BlockMaker(self.log, p, start_us=ID_TIME_US) for p in range(partitions)]
         self.view, self.feed, self.timer = MemoryViewStore(), MemoryFeed(), ManualTimer()
+        chosen = range(partitions) if projects is None else projects
+        self.histories = (
+            [] if archive is None else [History(SegmentFolder(archive, FileStore(archive), p)) for p in chosen]
+        )
         self.projectors = [
-            Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}")
-            for p in (range(partitions) if projects is None else projects)
+            Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}", None, history)
+            for p, history in zip_longest(chosen, self.histories)
         ]
         self._running: list[asyncio.Future[None]] = []
 
@@ -65,9 +77,18 @@ class Side:
         )
 
     async def start(self) -> None:
+        for history in self.histories:
+            history.open()
         for projector in self.projectors:
             await projector.start()
             self._running.append(asyncio.ensure_future(projector.run()))
+
+    async def keep(self) -> None:
+        """What the task of history does once: read what is missing, seal and join what is due."""
+        for history in self.histories:
+            if history.unavailable is not None:
+                await history.fill(self.log)
+            await asyncio.to_thread(history.tidy)
 
     async def stop(self) -> None:
         for running in self._running:

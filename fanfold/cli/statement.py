@@ -1,0 +1,175 @@
+"""The command `statement`: what moved an account, line by line, with the balance after each."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Final, cast
+
+import typer
+
+from fanfold.amounts import money
+from fanfold.answers import Refusal
+from fanfold.api.answers import Entries, Entry
+from fanfold.api.csv_cells import cell
+from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, Url, check_url, fail, fail_refused, run, stale
+from fanfold.cli.moving import fail_typed
+from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
+from fanfold.cli.sheet import Column, Sheet
+from fanfold.client import Client, Direction, NotAnswered
+
+CSV_COLUMNS: Final = (
+    "version", "at", "position", "transfer", "kind", "asset", "amount", "posted", "held", "available", "accounts", "reference",
+    "metadata",
+)  # fmt: skip
+AMOUNTS: Final = ("amount", "posted", "held", "available")
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which lines of a statement."""
+
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="only of this time (UTC) or later")] = None
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="only of before this time (UTC)")] = None
+    direction: Annotated[str | None, typer.Option(help="only what it received (in), or gave (out)")] = None
+    transfer: Annotated[str | None, typer.Option(metavar="ID", help="only of this transfer or command")] = None
+    oldest_first: Annotated[bool, typer.Option("--oldest-first", help="begin with the oldest")] = False
+    limit: Annotated[int, typer.Option(metavar="N", min=1, help="so many lines at most")] = ENTRIES_DEFAULT
+    all_lines: Annotated[bool, typer.Option("--all", help="every line, instead of --limit")] = False
+
+
+@dataclass(frozen=True)
+class Form:
+    """How lines are told: a table, or lines for a program."""
+
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="print CSV, for a spreadsheet; amounts are as they are shown")
+    ] = False
+    as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line; amounts are minor units")] = False
+
+    def lines(self, page: Entries, *, begins: bool) -> str:
+        """A page as it is said, "" where there is nothing to say. begins: whether nothing was said before."""
+        if self.as_json:
+            return "\n".join(json.dumps(document_of(entry)) for entry in page.entries)
+        if self.as_csv:
+            return csv_of(page, heading=begins)
+        if not page.entries:
+            return ""
+        sheet = sheet_of(page)
+        # On a terminal each page is a table: columns are as wide as what they have.
+        return laid_out(sheet) if begins or is_terminal() else "\n".join(sheet.lines(None)[1:])
+
+
+def statement(
+    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="id of the account")],
+    *,
+    which: Which,
+    form: Form,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Show what moved an account, with the balance after each line; the newest first.
+
+    No line is left out or told twice, however much moves meanwhile. Where there are more lines than --limit, that is said on
+    standard error. A freeze and the like move nothing and are told, too; `held` is what holds take from what is available.
+
+    Examples:
+
+      fanfold statement alice
+
+      fanfold statement alice --since 2026-01-01T00:00:00Z --before 2026-02-01T00:00:00Z --oldest-first --all --csv
+
+      fanfold statement alice --direction out --limit 10
+    """
+    if form.as_csv and form.as_json:
+        fail_typed("Give either --csv or --json, not both.")
+    if which.direction not in (None, "in", "out"):
+        fail_typed("--direction must be in or out.")
+    run(_tell(check_url(url), account, which, form))
+
+
+async def _tell(url: str, account: str, which: Which, form: Form) -> None:
+    """Page after page, as it comes. Raises NotAnswered."""
+    told, begins, page = 0, True, None
+    async with Client(url) as client:
+        asked = client.entries(
+            account,
+            order="oldest" if which.oldest_first else "newest",
+            limit=ENTRIES_MAX if which.all_lines else min(which.limit, ENTRIES_MAX),
+            since=which.since,
+            before=which.before,
+            direction=cast("Direction | None", which.direction),
+            transfer=which.transfer,
+        )
+        try:
+            async for page in asked:
+                if isinstance(page, Refusal):
+                    fail_refused(page)
+                some = page.entries if which.all_lines else page.entries[: which.limit - told]
+                if lines := form.lines(replace(page, entries=some), begins=begins):
+                    say_next(lines)
+                    begins = False
+                told += len(some)
+                if told >= which.limit and not which.all_lines:
+                    if len(some) < len(page.entries) or page.next is not None:
+                        complain("There may be more lines than these: --limit or --all shows them.")
+                    break
+        except NotAnswered:
+            if told:
+                complain(f"These are the first {told} lines, and not all.")
+            raise
+    assert isinstance(page, Entries), "a refusal has ended the command"
+    if begins and not form.as_json:
+        say(f"{account} has no such lines up to position {page.position}.")
+    if page.stale_since is not None:
+        fail(f"{account}: {stale(page.stale_since)}", NOT_ANSWERED)
+
+
+COLUMNS: Final = (
+    Column("version", right=True),
+    Column("at"),
+    Column("kind"),
+    *(Column(name, right=True) for name in AMOUNTS),
+    Column("asset"),
+    Column("accounts", folds=True),
+    Column("reference", folds=True),
+    Column("transfer"),
+)
+
+
+def sheet_of(page: Entries) -> Sheet:
+    """A page for the eye."""
+    return Sheet(COLUMNS, [_cells(page.asset, entry) for entry in page.entries])
+
+
+def _cells(asset: str, entry: Entry) -> Sequence[str]:
+    amounts = (money(amount, asset) for amount in (entry.amount, entry.posted, entry.held, entry.available))
+    others = " ".join(entry.accounts)
+    return (str(entry.version), entry.at, entry.kind, *amounts, asset, others, entry.reference or "", entry.transfer)
+
+
+def csv_of(page: Entries, *, heading: bool) -> str:
+    """A page for a spreadsheet: amounts as they are shown, without commas between thousands."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    if heading:
+        rows.writerow(CSV_COLUMNS)
+    for entry in page.entries:
+        told = asdict(entry) | {"asset": page.asset, "accounts": " ".join(entry.accounts)}
+        told |= {name: _plain(getattr(entry, name), page.asset) for name in AMOUNTS}
+        told["metadata"] = None if entry.metadata is None else json.dumps(entry.metadata, separators=(",", ":"))
+        rows.writerow(["" if told[name] is None else cell(str(told[name])) for name in CSV_COLUMNS])
+    return text.getvalue().rstrip("\n")
+
+
+def _plain(amount: int | None, asset: str) -> str | None:
+    return None if amount is None else money(amount, asset).replace(",", "")
+
+
+def document_of(entry: Entry) -> dict[str, Any]:
+    """A line for `--json`, as the service tells it."""
+    left_out = ("reference", "metadata")
+    return {name: value for name, value in asdict(entry).items() if value is not None or name not in left_out}
