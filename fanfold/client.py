@@ -275,15 +275,24 @@ class Client:
         return await self._read(routes.UNDER_WAY, open_transfers_of, parameters)
 
     async def system(
-        self, asset: str, *, min_position: str | None = None, partitions: Sequence[int] | None = None
+        self,
+        asset: str,
+        *,
+        min_position: str | None = None,
+        partitions: Sequence[int] | None = None,
+        as_of: datetime.datetime | str | None = None,
     ) -> SystemState | Refusal:
         """The system accounts of an asset: a trial balance of every partition. Raises NotAnswered.
+
+        as_of: as it was at a time, or at a position of every partition (`"0:17,1:3"`).
 
         partitions: whose; None: of all, and then one that cannot answer keeps the others from being told; sums are of these.
         """
         parameters = {"asset": asset} | ({} if min_position is None else {"min_position": min_position})
         if partitions is not None:
             parameters["partitions"] = ",".join(map(str, partitions))
+        if as_of is not None:
+            parameters["as_of"] = moment_text(as_of, "as_of")
         return await self._read(routes.SYSTEM, system_of, parameters)
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:

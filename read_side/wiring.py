@@ -38,6 +38,7 @@ from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
 from read_side.whole_log.explain import explain, explain_records
+from read_side.whole_log.proof import Checked, check_proof
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
 from read_side.whole_log.verify import Verdict
@@ -52,6 +53,7 @@ from write_side.contract.state.state import State
 __all__ = [
     "OPENING",
     "CannotRebuild",
+    "Checked",
     "Did",
     "Happened",
     "Progress",
@@ -62,6 +64,7 @@ __all__ = [
     "Step",
     "Verdict",
     "Wishes",
+    "check_proof",
     "document_of",
     "doors_without_log",
     "events_of",

@@ -551,6 +551,8 @@ class SystemPartition:
     world: Annotated[SystemAccount | None, _as("`@world` of the partition.")]
     transit: Annotated[SystemAccount | None, _as("`@transit` of the partition.")]
     stale_since: Annotated[Optionally[Moment], _STALE] = None
+    block_hash: Annotated[Optionally[str], _as(_BLOCK_HASH)] = None
+    final: Annotated[Optionally[bool], _as(_FINAL)] = None
 
     __pydantic_config__ = _OPEN
 

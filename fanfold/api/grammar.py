@@ -54,7 +54,8 @@ POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 CURSOR: Final = "[A-Za-z0-9_-]{1,128}"
 """Where a page ends, for whoever asks for the next one."""
 VERSION: Final = "(?:0|[1-9][0-9]{0,17})"
-AS_OF: Final = f"(?:{VERSION}|{POSITIONS}|{MOMENT})"
+MOMENT_OF_ALL: Final = f"(?:{POSITIONS}|{MOMENT})"
+AS_OF: Final = f"(?:{VERSION}|{MOMENT_OF_ALL})"
 """A moment of the past: a version, a position, or a time; no text is two of them."""
 
 

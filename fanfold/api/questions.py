@@ -45,6 +45,15 @@ MinPosition = Annotated[
 ]
 
 
+AsOfAll = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.MOMENT_OF_ALL),
+        examples=["2026-01-31T12:00:00Z", "0:17,1:3"],
+        description="As it was then: at a time (UTC), or at a position of every partition that is asked.",
+    ),
+    Says("parameter_malformed", "must be a time in UTC such as 2026-01-31T12:00:00Z, or positions such as 0:17,1:3"),
+]
 AsOf = Annotated[
     str,
     Field(
@@ -222,6 +231,7 @@ class OfSystem(Waiting):
 
     asset: Asset
     partitions: Optionally[SomePartitions] = None
+    as_of: Optionally[AsOfAll] = None
 
 
 @dataclass(frozen=True)

@@ -322,9 +322,10 @@ SYSTEM: Final = Route(
     "The system accounts of an asset: what came from outside, and what is in flight",
     {200: Answered(answers.System, "Sums over all partitions (or those asked for), and each at its position.")},
     "An asset that no account has is `account_not_found`: no balance is not zero. Of some partitions that is not said, for "
-    "others may have it: there its accounts are null.",
+    "others may have it: there its accounts are null. With `as_of` as it was then, each partition at its last block of that time "
+    "or before: what came from outside, what was in flight and all accounts sum to zero at every block.",
     query=questions.OfSystem,
-    refused=("account_not_found", *_LATE),
+    refused=("account_not_found", "history_unavailable", *_LATE),
 )
 BALANCES: Final = Route(
     "POST",

@@ -145,6 +145,9 @@ SYSTEM_COLUMNS: Final = (
 
 def system(
     assets: Annotated[list[str], typer.Argument(metavar="ASSET", help="assets, such as USD/2")],
+    as_of: Annotated[
+        str | None, typer.Option(help="as it was at a time, 2026-01-31T12:00:00Z, or at positions, 0:17,1:3")
+    ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
 ) -> None:
@@ -157,8 +160,10 @@ def system(
     Examples:
 
       fanfold system USD/2 EUR/2
+
+      fanfold system USD/2 --as-of 2026-01-31T12:00:00Z
     """
-    told = ask(url, lambda client: _systems(client, assets))
+    told = ask(url, lambda client: _systems(client, assets, as_of))
     found = [each for each in told if isinstance(each, _System)]
     if found:
         lines = "\n".join(json.dumps(_system_document(each)) for each in found)
@@ -189,13 +194,13 @@ class _System(NamedTuple):
     unanswered: Unanswered
 
 
-async def _systems(client: Client, assets: Sequence[str]) -> list[_System | Refusal]:
+async def _systems(client: Client, assets: Sequence[str], as_of: str | None) -> list[_System | Refusal]:
     """Raises NotAnswered when no partition answers."""
-    return [await _system(client, asset) for asset in assets]
+    return [await _system(client, asset, as_of) for asset in assets]
 
 
-async def _system(client: Client, asset: str) -> _System | Refusal:
-    found, unanswered = await of_those_that_answer(lambda some: client.system(asset, partitions=some))
+async def _system(client: Client, asset: str, as_of: str | None) -> _System | Refusal:
+    found, unanswered = await of_those_that_answer(lambda some: client.system(asset, partitions=some, as_of=as_of))
     if isinstance(found, Refusal):
         return found
     if not found:

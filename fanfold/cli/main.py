@@ -48,6 +48,7 @@ COMMANDS: Final = {
     "explain": Command("explain", "explain", "Tell what every partition did for a transfer, step by step."),
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
     "verify": Command("log", "verify", "Replay the log and check every block."),
+    "proof": Command("proof", "proof", "Say what an account was, or check that against the blocks."),
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),

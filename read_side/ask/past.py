@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfEntries
-from read_side.ask.balances import BalanceReader
+from read_side.ask.balances import BalanceReader, Found
 from read_side.contract.how_far import Wanted, check_partitions
 from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, NotFound, NotReached
 from read_side.contract.rows import AccountRow
@@ -81,9 +81,30 @@ class Past:
             await self._balances.caught_up(known.partition, shown.offset.value)
         return await asyncio.to_thread(_as_of, await self._known(account, wanted), moment, sequence, at_us)
 
-    async def _known(self, account: str, wanted: Wanted) -> _Known:
-        partition = partition_of(account, self._balances.partitions)
-        row, position = await self._balances.account(account, wanted)
+    async def system(
+        self, asset: str, moment: str, wanted: Wanted, partitions: Sequence[int] | None
+    ) -> list[tuple[Found, dict[str, Any]]]:
+        """The system accounts of an asset as they were at a time or at positions, and what is told besides of each partition.
+
+        Of a partition that had no block by then there are no rows. Raises NotFound, NotReached, Unanswerable, Malformed.
+        """
+        positions = {} if "T" in moment else parse_positions(moment, "as_of")
+        check_partitions(positions, self._balances.partitions)
+        at_us = _time_of(moment, "as_of") if "T" in moment else None
+        now = await self._balances.system(asset, wanted, partitions)
+        if lacking := [each.partition for each in now if at_us is None and each.partition not in positions]:
+            raise Malformed(
+                "position_malformed", "as_of", f"has none of partition {lacking[0]}, which is asked as well"
+            )
+        return [
+            await asyncio.to_thread(
+                _system_as_of, each, *self._history_of(each.partition), positions.get(each.partition), at_us
+            )
+            for each in now
+        ]
+
+    def _history_of(self, partition: int) -> tuple[Projector, list[Segment]]:
+        """Raises Unanswerable."""
         projector = self._projectors.get(partition)
         if projector is None or isinstance(projector.refusal(), Elsewhere):
             raise Elsewhere(partition)
@@ -93,6 +114,12 @@ class Past:
         parts = history.whole()
         if isinstance(parts, str):
             raise HistoryUnavailable(partition, reason=parts)
+        return projector, parts
+
+    async def _known(self, account: str, wanted: Wanted) -> _Known:
+        partition = partition_of(account, self._balances.partitions)
+        row, position = await self._balances.account(account, wanted)
+        projector, parts = self._history_of(partition)
         number = projector.fold.state.number_of(account)
         # A view that another process wrote may be ahead of what is folded here.
         sequence = min(int(position.partition(":")[2]), parts[0].last if parts else -1)
@@ -201,6 +228,33 @@ def _as_of(known: _Known, moment: str, sequence: int | None, at_us: int | None) 
         "block_hash": block[HEADER_BYTES - HASH_BYTES : HEADER_BYTES].hex(),
         "final": final,
     }
+
+
+def _system_as_of(
+    now: Found, projector: Projector, parts: list[Segment], sequence: int | None, at_us: int | None
+) -> tuple[Found, dict[str, Any]]:
+    shown, final = min(now.checkpoint.sequence, parts[0].last if parts else -1), True
+    if at_us is not None:
+        found = past.last_block(parts, at_us)
+        sequence, final = min(found, shown), found < shown
+    assert sequence is not None, "a moment is a time or a position"
+    if sequence > shown:
+        raise NotReached("position_not_reached", now.position)
+    if sequence < 0:
+        return now._replace(checkpoint=now.checkpoint._replace(sequence=-1), rows=[None, None]), {"final": final}
+    rows: list[AccountRow | None] = []
+    for row in now.rows:
+        number = None if row is None else projector.fold.state.number_of(row.account)
+        version = None if number is None else past.last_version(parts, number, sequence)
+        if row is None or number is None or version is None:
+            rows.append(None)
+            continue
+        was = past.state_at(parts, number, version)
+        assert was is not None, "a version that was made is there"
+        rows.append(row._replace(posted=was.posted, held=was.held, version=version, at_us=was.at_us, flags=was.flags))
+    block_hash = past.block_bytes(parts, sequence)[HEADER_BYTES - HASH_BYTES : HEADER_BYTES].hex()
+    checkpoint = now.checkpoint._replace(sequence=sequence)
+    return now._replace(checkpoint=checkpoint, rows=rows), {"block_hash": block_hash, "final": final}
 
 
 def _time_of(text: str | None, field: str) -> int | None:

@@ -12,12 +12,12 @@ from write_side.contract.tell.answers import format_time
 
 
 def system_document(
-    asset: str, partitions: Sequence[Found], stale: Mapping[int, Mapping[str, str]] = MappingProxyType({})
+    asset: str, partitions: Sequence[Found], more: Mapping[int, Mapping[str, Any]] = MappingProxyType({})
 ) -> dict[str, Any]:
     """`world` is minus what all client accounts and `transit` hold together; `transit` is what is in flight.
 
-    Each partition is read from one moment of its own, named by its position; the sums are of those moments. stale: what is told
-    besides of those whose log is damaged.
+    Each partition is read from one moment of its own, named by its position; the sums are of those moments. more: what is told
+    besides of a partition.
     """
     return {
         "asset": asset,
@@ -30,7 +30,7 @@ def system_document(
                 "position": found.position,
                 "world": _account(found.rows[0]),
                 "transit": _account(found.rows[1]),
-                **stale.get(found.partition, {}),
+                **more.get(found.partition, {}),
             }
             for found in partitions
         ],

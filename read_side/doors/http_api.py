@@ -184,11 +184,15 @@ class _Edge:
         partitions = self._some(asked.partitions)
         want = wanted(asked, None, written(scope["headers"]))
         try:
-            found = await self._doors.balances.system(asked.asset, want, partitions)
+            if asked.as_of is not None:
+                were = await self._doors.past.system(asked.asset, asked.as_of, want, partitions)
+                found, more = [each for each, _ in were], {each.partition: told for each, told in were}
+            else:
+                found = await self._doors.balances.system(asked.asset, want, partitions)
+                more = {each.partition: self._stale(each.partition) for each in found}
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions or None, detail=NOBODY_HAS_IT)
-        stale = {each.partition: self._stale(each.partition) for each in found}
-        return json_response(200, system_document(asked.asset, found, stale), lost_headers(want))
+        return json_response(200, system_document(asked.asset, found, more), lost_headers(want))
 
     def _stale_of(self, account: str) -> dict[str, str]:
         return self._stale(partition_of(account, self._doors.balances.partitions))

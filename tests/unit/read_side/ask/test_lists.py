@@ -190,3 +190,35 @@ async def test_what_needs_history_says_why_it_is_not_there(tmp_path: Path) -> No
         reply = await bank.get(f"/v1/accounts/{bank.alice}/{target}")
         assert reply.status == (503 if target == "entries" else 200)
     await bank.stop()
+
+
+async def test_the_trial_balance_of_a_moment_is_what_it_was_then_and_sums_to_zero(bank: Archive) -> None:
+    seen: dict[str, Any] = {}
+    for amount in range(1, 5):
+        await bank.send(amount)
+        await bank.partitions.settle()
+        await bank.partitions.say(0, moved("@world", bank.carol, amount))
+        told = await bank.page("/v1/system?asset=USD/2")
+        accounts = (await bank.page("/v1/accounts?asset=USD/2"))["accounts"]
+        assert int(told["world"]) + int(told["transit"]) + sum(int(each["posted"]) for each in accounts) == 0
+        seen[told["positions"]] = (
+            told,
+            max(part["world"]["at"] for part in told["partitions"] if part["world"] is not None),
+        )
+    for number, (positions, (told, _)) in enumerate(seen.items()):
+        then = await bank.page(f"/v1/system?asset=USD/2&as_of={positions}")
+        for part in then["partitions"]:
+            assert (len(part.pop("block_hash")), part.pop("final")) == (64, True)
+        assert then == told, number
+    before = await bank.page("/v1/system?asset=USD/2&as_of=2001-01-01T00:00:00Z")
+    assert (before["world"], before["positions"]) == ("0", "")
+    now = await bank.page("/v1/system?asset=USD/2&as_of=2099-01-01T00:00:00Z")
+    assert now["world"] == told["world"]
+    assert not any(part["final"] for part in now["partitions"])
+
+
+@pytest.mark.parametrize(
+    ("as_of", "status"), [("12", 400), ("0:1", 400), ("9:1", 400), ("2026-02-30T00:00:00Z", 400), ("0:99,1:99", 409)]
+)
+async def test_a_trial_balance_of_no_moment_is_refused(bank: Archive, as_of: str, status: int) -> None:
+    assert (await bank.get(f"/v1/system?asset=USD/2&as_of={as_of}")).status == status

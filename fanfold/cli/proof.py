@@ -1,0 +1,111 @@
+"""`fanfold proof`: what an auditor needs of an account as of a moment, and its check against the blocks alone."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from pydantic import ValidationError
+
+from deploy.services import open_log_to_read
+from fanfold.answers import Refusal
+from fanfold.api.answers import AccountState
+from fanfold.api.values import read
+from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused
+from fanfold.cli.known_failures import UNREADABLE, failures_told
+from fanfold.cli.moving import document_of
+from fanfold.cli.output import complain, say
+from read_side.wiring import Checked, check_proof
+
+DOES_NOT_HOLD: Final = 1
+PROOF_BYTES_MAX: Final = 1 << 20
+
+
+def proof(
+    account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="id of the account")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="a time, 2026-01-31T12:00:00Z, a position, 0:17, or a version, 12")
+    ] = None,
+    check: Annotated[
+        Path | None, typer.Option(help="a file that `fanfold proof` has printed, - for standard input")
+    ] = None,
+    url: Url = DEFAULT_URL,
+) -> None:
+    """Print what an account was at a moment, with the block that says so; or check such a statement against the log.
+
+    The check asks no service: it reads the log that FANFOLD_LOG names from its first block on, checks and folds every block up to
+    the one that is named, and compares. Who has noted the hash of that block elsewhere knows that no byte before it was changed.
+    Ends with 0 when everything holds, with 1 when not, with 2 when it could not be looked at.
+
+    Examples:
+
+      fanfold proof alice --as-of 2026-01-31T12:00:00Z > proof.json
+
+      fanfold proof --check proof.json
+    """
+    if check is not None and account is None and as_of is None:
+        _check(check)
+    elif check is None and account is not None and as_of is not None:
+        _print(account, as_of, url)
+    else:
+        raise typer.BadParameter("takes ACCOUNT and --as-of, or --check alone")
+
+
+def _print(account: str, as_of: str, url: str) -> None:
+    state = ask(url, lambda client: client.balance(account, as_of=as_of))
+    if isinstance(state, Refusal):
+        fail_refused(state)
+    say(json.dumps({"as_of": as_of, "account": document_of(state)}, indent=2))
+
+
+def _check(file: Path) -> None:
+    with failures_told(UNREADABLE):
+        as_of, state = _read(file)
+        checked = asyncio.run(_checked(state))
+        wrong = [*checked.wrong, *_of_time(as_of, state, checked)]
+    if wrong:
+        complain("\n".join(wrong))
+        say(f"DOES NOT HOLD: {len(wrong)} differ, {checked.blocks:,} blocks were read", code=DOES_NOT_HOLD)
+        raise typer.Exit(DOES_NOT_HOLD)
+    say(
+        f"holds: {state.account} was so at block {state.position}, whose hash is {state.block_hash}; {checked.blocks:,} blocks "
+        "were read, checked and folded"
+    )
+
+
+async def _checked(state: AccountState) -> Checked:
+    log = await open_log_to_read()
+    try:
+        return await check_proof(log, state)
+    finally:
+        await log.close()
+
+
+def _read(file: Path) -> tuple[str, AccountState]:
+    """Raises ValueError."""
+    data = sys.stdin.buffer.read(PROOF_BYTES_MAX) if str(file) == "-" else file.read_bytes()[:PROOF_BYTES_MAX]
+    try:
+        said: dict[str, Any] = json.loads(data)
+        return str(said["as_of"]), read(AccountState, said["account"])
+    except (ValidationError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{file} is nothing that `fanfold proof ACCOUNT --as-of ...` has printed") from None
+
+
+def _of_time(as_of: str, state: AccountState, checked: Checked) -> list[str]:
+    """Whether the block is the last one of the time that was asked for."""
+    if "T" not in as_of:
+        return []
+    asked_us = round(datetime.fromisoformat(as_of).timestamp() * 1e6)
+    wrong = []
+    if round(datetime.fromisoformat(state.at).timestamp() * 1e6) > asked_us:
+        wrong.append(f"the account changed at {state.at}, after {as_of}")
+    if checked.later_at_us is not None and checked.later_at_us <= asked_us:
+        wrong.append(f"a later block is of {as_of} or before, too")
+    if state.final and checked.later_at_us is None:
+        wrong.append("it is said to be final, and no later block is known")
+    return wrong
