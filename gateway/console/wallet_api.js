@@ -27,6 +27,11 @@ export function readTransfer(id) {
   return send(ROUTES.get_transfer, { transfer: id });
 }
 
+/** How far each partition is, and how far readers are behind the log. */
+export function readPositions() {
+  return send(ROUTES.get_positions, {});
+}
+
 /** `named`: what stands in the path of the route between its fixed parts. */
 async function send({ method, path }, named, body) {
   const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name]));
