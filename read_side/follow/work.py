@@ -36,6 +36,8 @@ class Work:
     ) -> None:
         self.in_hand: Sequence[Record] = ()
         self.pushed = -1
+        self._said: int | None = None
+        """The sequence that the last record in hand says it has, once somebody asked: a block is hashed for that."""
         self._stored = stored
         self._withheld = withheld
         self._wall_us = wall_us
@@ -46,7 +48,7 @@ class Work:
         """These are in hand now, and none before them; empty: none."""
         if records:
             self._ahead.passed(records[-1])
-        self.in_hand = records
+        self.in_hand, self._said = records, None
         self.note()
 
     @property
@@ -56,10 +58,12 @@ class Work:
         if not self.in_hand:
             return folded
         last = self.in_hand[-1]
-        try:
-            sequence = min(read_header(last.data).sequence, folded.sequence + len(self.in_hand))
-        except Undecodable:
-            sequence = folded.sequence
+        if self._said is None:
+            try:
+                self._said = read_header(last.data).sequence
+            except Undecodable:
+                self._said = -1
+        sequence = min(self._said, folded.sequence + len(self.in_hand))
         return Place(max(sequence, folded.sequence), max(last.offset, folded.offset))
 
     async def look_ahead(self, wait_s: float) -> None:
@@ -93,11 +97,12 @@ class Work:
         accepted, folded, unread = self.accepted, self._stored.folded, self._ahead.unread()
         stored = min(self._stored.written.sequence, folded.sequence)
         unstored = folded.sequence - stored
-        if self.in_hand:
+        is_shown = not unstored and self._accepted_offset <= folded.offset
+        if self.in_hand and not is_shown:
             oldest_us = created_at_us(self.in_hand[0].data)
         else:
-            oldest_us = None if unstored else self._ahead.first_unread_us()
-        all_applied = not self.in_hand and not unstored and unread == 0
+            oldest_us = self._ahead.first_unread_us() if is_shown else None
+        all_applied = is_shown and unread == 0
         age_ms = None if oldest_us is None else max(0, self._wall_us() - oldest_us) // 1000
         return Behind(
             unread,

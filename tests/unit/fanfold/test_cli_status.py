@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from fanfold.answers import positions_of
-from fanfold.api.answers import PartitionNow
 from fanfold.cli import status
-from fanfold.cli.status import drawing, sheet_of
+from fanfold.cli.status import drawing
 from tests.unit.fanfold.stub_wallet import StubWallet
 from tests.unit.fanfold.test_cli import run
 
@@ -23,10 +22,6 @@ def _far(partition: int, **more: Any) -> dict[str, Any]:
     marks = dict.fromkeys(("accepted", "folded", "stored", "pushed"), 17)
     lag = dict.fromkeys(("unread", "unfolded", "unstored", "unpushed", "oldest_unapplied_ms"), 0)
     return {"partition": partition, "position": f"{partition}:17", **marks, **lag, "unit": "records", **more}
-
-
-def _now(partition: int, **more: Any) -> PartitionNow:
-    return positions_of({"partitions": [_far(partition, **more)]}).partitions[0]
 
 
 def test_all_is_well(wallet: StubWallet) -> None:
@@ -54,30 +49,6 @@ def test_a_partition_that_does_not_get_on_is_told_and_makes_the_exit_code_2(wall
 def test_a_service_that_does_not_answer_makes_the_exit_code_2(wallet: StubWallet) -> None:
     wallet.fail_next, wallet.fail_code = 100, "starting"
     assert "(starting)" in run("status", code=2).stderr
-
-
-MOST = _now(
-    1023,
-    position="1023:1099511627776",
-    unread=10**15,
-    unit="bytes",
-    unfolded=10**12,
-    unstored=10**12,
-    unpushed=10**12,
-    oldest_unapplied_ms=10**12,
-    reason=REASON,
-)
-
-
-@pytest.mark.parametrize("width", [20, 60, 80, 200, None])
-def test_every_figure_is_whole_at_any_width(width: int | None) -> None:
-    sheet = sheet_of([MOST, _now(0)])
-    lines = sheet.lines(width)
-    for row in sheet.rows:
-        assert all(any(cell in line for line in lines) for cell in row[:-1])
-    whole = "".join("".join(lines).split())
-    assert sheet.rows[0][-1] == REASON
-    assert width in (60, 80, 200) or REASON.replace(" ", "") in whole
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

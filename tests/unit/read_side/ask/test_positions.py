@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from read_side.contract.feed import FeedBatch, FeedUnavailable
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.follow.projector import Projector
 from read_side.follow.standstill import STANDSTILL_S
+from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.asgi_client import ask
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.doors.test_http_api import LIMIT_S, Side
@@ -55,6 +56,20 @@ class RefusingFeed(MemoryFeed):
         await super().publish(batch)
 
 
+class HangingView(MemoryViewStore):
+    """A store that takes nothing while it `hangs`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hangs = False
+        self.goes_on = asyncio.Event()
+
+    async def apply(self, *arguments: Any) -> int:
+        if self.hangs:
+            await self.goes_on.wait()
+        return await super().apply(*arguments)
+
+
 class Lagging(Side):
     """A side that can be kept from getting on, at the time of its writers."""
 
@@ -62,6 +77,7 @@ class Lagging(Side):
         super().__init__(partitions, projects)
         self.log = self.deaf = DeafLog(partitions)
         self.feed = self.refusing = RefusingFeed()
+        self.view = self.hanging = HangingView()
         self.writers = [BlockMaker(self.log, p) for p in range(partitions)]
         chosen = range(partitions) if projects is None else projects
         self.projectors = [Projector(p, self.log, self.view, self.feed, self.timer, f"boot-{p}") for p in chosen]
@@ -106,6 +122,13 @@ async def lagging(partitions: int = 1, projects: Sequence[int] | None = None) ->
     await side.stop()
 
 
+async def _turns(until: Callable[[], bool]) -> None:
+    """Let the others go on until then."""
+    async with asyncio.timeout(LIMIT_S):
+        while not until():  # noqa: ASYNC110 - it is nothing that anybody is told
+            await asyncio.sleep(0)
+
+
 async def test_of_a_quiet_partition_everything_is_zero_and_it_is_healthy_for_ever() -> None:
     async with lagging() as side:
         for _ in range(3):
@@ -124,6 +147,32 @@ async def test_what_was_written_and_shown_leaves_no_lag_behind() -> None:
             [told] = await side.positions()
             assert told["position"] == f"0:{amount + 1}"
             assert {name: told[name] for name in NO_LAG} == NO_LAG
+
+
+async def test_what_was_read_and_not_folded_and_what_was_folded_and_not_stored_are_told_apart() -> None:
+    async with lagging() as side:
+        [projector] = side.projectors
+        side.hanging.hangs = True
+        async with projector._writing:  # as while another run is folded
+            for amount in (1, 2, 3):
+                await side.writers[0].append(moved("@world", "alice", amount))
+            side.timer.now_us = side.writers[0].now_us + 7_000
+            await _turns(lambda: len(projector._work.in_hand) > 0)
+            [told] = await side.positions()
+            assert told["unread"] + told["unfolded"] == 3
+            assert told["accepted"] - told["folded"] == told["unfolded"] >= 1
+            assert (told["folded"], told["unstored"]) == (1, 0)
+            assert told["oldest_unapplied_ms"] == 9, "of the first of the three, a millisecond before each other"
+        await _turns(lambda: projector.asked_store_us > 0)
+        [told] = await side.positions()
+        assert (told["unfolded"], told["stored"]) == (0, 1)
+        assert told["unstored"] == told["folded"] - 1 >= 1
+        assert told["unread"] + told["unstored"] == 3
+        assert told["oldest_unapplied_ms"] == 9
+        side.hanging.goes_on.set()
+        await side.caught_up()
+        [told] = await side.positions()
+        assert {name: told[name] for name in NO_LAG} == NO_LAG
 
 
 async def test_a_log_that_is_ahead_is_told_with_the_age_of_its_oldest_block() -> None:
