@@ -61,15 +61,9 @@ VERDICT: Any = SimpleNamespace(
     ]
 )  # fmt: skip
 FAR = PartitionNow(
-    1023,
-    "1023:1099511627776",
-    *[2**40] * 4,
-    10**15,
-    "bytes",
-    *[10**12] * 3,
-    10**12,
+    1023, "1023:1099511627776", 2**40, 2**40, 2**40, 2**40, 10**15, "bytes", 10**12, 10**12, 10**12, 10**12,
     "nothing moves: its log has records that were not read for 31 s",
-)
+)  # fmt: skip
 DIFFERENCE = {"account": NAMES[0], "column": "held", "live": -MOST, "rebuilt": MOST}
 SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),
