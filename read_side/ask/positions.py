@@ -32,7 +32,7 @@ class Positions:
 
 
 def _told(projector: Projector, now_us: int) -> dict[str, Any]:
-    far, behind, reason = projector.how_far, projector.behind(), does_not_get_on(projector, now_us)
+    far, distances, reason = projector.how_far, projector.distances(), does_not_get_on(projector, now_us)
     if reason is None and isinstance(projector.refusal(), Starting):
         reason = compiling().why or "the log is being folded"
     shown = far.shown.sequence
@@ -43,6 +43,6 @@ def _told(projector: Projector, now_us: int) -> dict[str, Any]:
         "folded": far.folded.sequence,
         "stored": far.written.sequence,
         "pushed": far.pushed,
-        **behind._asdict(),
+        **distances._asdict(),
     }
     return document if reason is None else document | {"reason": reason}

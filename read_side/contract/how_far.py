@@ -69,7 +69,7 @@ class HowFar(NamedTuple):
         return max(0, self.folded.sequence - self.shown.sequence)
 
 
-class Behind(NamedTuple):
+class Distances(NamedTuple):
     """How far the marks of a partition are from each other at one moment: what is told as lag.
 
     unread: log end minus accepted, in `unit`; None while the log does not say where it ends.

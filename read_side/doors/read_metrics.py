@@ -20,9 +20,9 @@ _READINGS: Final[tuple[Reading, ...]] = (
      lambda p, _: _unread(p, "records")),
     (GaugeMetricFamily, "unread_bytes", "In the log and not read yet, of a file log, by the last look at its end.",
      lambda p, _: _unread(p, "bytes")),
-    (GaugeMetricFamily, "unfolded_blocks", "Read and not folded yet.", lambda p, _: p.behind().unfolded),
-    (GaugeMetricFamily, "unstored_blocks", "Folded and not in the view yet.", lambda p, _: p.behind().unstored),
-    (GaugeMetricFamily, "unpushed_blocks", "In the view, and gateways were not told yet.", lambda p, _: p.behind().unpushed),
+    (GaugeMetricFamily, "unfolded_blocks", "Read and not folded yet.", lambda p, _: p.distances().unfolded),
+    (GaugeMetricFamily, "unstored_blocks", "Folded and not in the view yet.", lambda p, _: p.distances().unstored),
+    (GaugeMetricFamily, "unpushed_blocks", "In the view, and gateways were not told yet.", lambda p, _: p.distances().unpushed),
     (GaugeMetricFamily, "oldest_unapplied_seconds", "Age of the oldest block that the view does not have, 0 when there is none.",
      lambda p, _: _oldest_s(p)),
     (GaugeMetricFamily, "stands_still", "1 when there is work and nothing moves, though log and view store answer.",
@@ -52,12 +52,12 @@ _READINGS: Final[tuple[Reading, ...]] = (
 
 
 def _unread(projector: Projector, unit: Unit) -> float | None:
-    behind = projector.behind()
-    return behind.unread if behind.unit == unit else None
+    distances = projector.distances()
+    return distances.unread if distances.unit == unit else None
 
 
 def _oldest_s(projector: Projector) -> float | None:
-    oldest_ms = projector.behind().oldest_unapplied_ms
+    oldest_ms = projector.distances().oldest_unapplied_ms
     return None if oldest_ms is None else oldest_ms / 1000
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from fanfold.api.retry import Waits, retry
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
-from read_side.contract.how_far import NOWHERE, Behind, HowFar, Place
+from read_side.contract.how_far import NOWHERE, Distances, HowFar, Place
 from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
@@ -51,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Lag(NamedTuple):
-    """How old what readers see is; how far the marks are from each other, `Behind` says.
+    """How old what readers see is; how far the marks are from each other, `Distances` says.
 
     blocks_behind: folded and not yet shown; commit_to_view_ms: from the last block's time to its being shown;
     last_block_age_ms: how old the last shown block is; probed_age_ms: how long ago the view was last found right.
@@ -229,9 +229,9 @@ class Projector:
     def written(self) -> Place:
         return NOWHERE if self.owner.written is None else self.owner.written.place
 
-    def behind(self) -> Behind:
+    def distances(self) -> Distances:
         """How far the marks are from each other now, by the last look at the log (`look_ahead`)."""
-        return self._work.behind()
+        return self._work.distances()
 
     def position(self) -> int:
         """The last block that is folded; -1 for none."""

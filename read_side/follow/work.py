@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from read_side.contract.how_far import Behind, Place
+from read_side.contract.how_far import Distances, Place
 from read_side.follow.log_ahead import LogAhead, created_at_us
 from read_side.follow.standstill import Marks, Standstill
 from write_side.contract.block.block import Undecodable, read_header
@@ -92,7 +92,7 @@ class Work:
         self.note()
         return self._standstill.reason(self._wall_us())
 
-    def behind(self) -> Behind:
+    def distances(self) -> Distances:
         """The lag now, by the last look at the log."""
         accepted, folded, unread = self.accepted, self._stored.folded, self._ahead.unread()
         stored = min(self._stored.written.sequence, folded.sequence)
@@ -104,7 +104,7 @@ class Work:
             oldest_us = self._ahead.first_unread_us() if is_shown else None
         all_applied = is_shown and unread == 0
         age_ms = None if oldest_us is None else max(0, self._wall_us() - oldest_us) // 1000
-        return Behind(
+        return Distances(
             unread,
             self._ahead.unit,
             max(0, accepted.sequence - folded.sequence),
