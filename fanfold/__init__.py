@@ -17,7 +17,18 @@ if TYPE_CHECKING:
         SystemState,
         TransferPhase,
     )
-    from fanfold.api.answers import AccountState, Entries, Entry, Moved, OpenTransfer, Pending, Step, Waiting
+    from fanfold.api.answers import (
+        AccountState,
+        Entries,
+        Entry,
+        Moved,
+        OpenTransfer,
+        PartitionNow,
+        Pending,
+        PositionsNow,
+        Step,
+        Waiting,
+    )
     from fanfold.api.ids import uuid7
     from fanfold.api.requests import (
         Capture,
@@ -59,8 +70,10 @@ __all__ = [
     "Open",
     "OpenTransfer",
     "Opened",
+    "PartitionNow",
     "Pending",
     "PhasesMissed",
+    "PositionsNow",
     "Refusal",
     "Reverse",
     "Statement",
@@ -79,7 +92,7 @@ __all__ = [
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TransferPhase",
-    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer Pending Step Waiting",
+    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer PartitionNow Pending PositionsNow Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",

@@ -16,6 +16,7 @@ from fanfold.api.answers import (
     OpenTransfer,
     OpenTransfers,
     Pending,
+    PositionsNow,
     System,
     SystemAccount,
 )
@@ -145,6 +146,10 @@ def system_of(document: Mapping[str, Any]) -> SystemState:
     )
     known = any(each.world is not None or each.transit is not None for each in told.partitions)
     return SystemState(told.asset, told.world, told.transit, told.positions, parts, known)
+
+
+def positions_of(document: Mapping[str, Any]) -> PositionsNow:
+    return read(PositionsNow, document)
 
 
 def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:

@@ -30,12 +30,13 @@ from fanfold.answers import (
     open_transfers_of,
     opened_of,
     outcome_of,
+    positions_of,
     refusal_of,
     state_of,
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfer, Pending
+from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfer, Pending, PositionsNow
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
@@ -294,6 +295,10 @@ class Client:
         if as_of is not None:
             parameters["as_of"] = moment_text(as_of, "as_of")
         return await self._read(routes.SYSTEM, system_of, parameters)
+
+    async def positions(self) -> PositionsNow | Refusal:
+        """How far each partition is, and how far readers are behind the log. Raises NotAnswered."""
+        return await self._read(routes.POSITIONS, positions_of, {})
 
     def watch(self, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
         """Every account as it is now, then each time it changes, for ever; see `fanfold.stream.watch`.

@@ -28,6 +28,12 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self.heard = Gauge(
+            "fanfold_gateway_heard_position",
+            "The last block that a partition's feed told, -1 before the first word",
+            ["partition"],
+            registry=registry,
+        )
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
         )

@@ -17,6 +17,7 @@ from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
 from read_side.ask.past import Past
+from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.view import ViewStore, ViewUnavailable
@@ -149,7 +150,12 @@ class ReadSide:
         self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
         transfers = Transfers(by_partition, balances, log, timer.wall_us)
         doors = ReadDoors(
-            balances, transfers, Past(by_partition, balances), Lists(by_partition, balances, transfers), self.health
+            balances,
+            transfers,
+            Past(by_partition, balances),
+            Lists(by_partition, balances, transfers),
+            self.health,
+            Positions(self.projectors, timer.wall_us, log.partitions),
         )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)

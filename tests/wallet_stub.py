@@ -29,6 +29,10 @@ class WalletStub:
         self.available = True
         self.stale = False
         """Whether the log is damaged behind what is told."""
+        self.lag: dict[str, int | None] = {}
+        """What is not 0 of the lag that is told."""
+        self.reason: str | None = None
+        """Why the partition does not get on."""
         self.unread: list[dict[str, Any]] = []
         """What the read side's `/readyz` says of partitions that cannot be read."""
         self.unreadable: dict[str, str] = {}
@@ -70,6 +74,21 @@ class WalletStub:
 
     async def heartbeat(self) -> None:
         await self._send(self.published, self.sequence, [])
+
+    def far(self) -> dict[str, Any]:
+        """How far the partition is, as it is told."""
+        marks = dict.fromkeys(("accepted", "folded", "stored", "pushed"), self.sequence)
+        lag = dict.fromkeys(("unread", "unfolded", "unstored", "unpushed", "oldest_unapplied_ms"), 0)
+        reason = {} if self.reason is None else {"reason": self.reason}
+        return {
+            "partition": 0,
+            "position": f"0:{self.sequence}",
+            **marks,
+            **lag,
+            **self.lag,
+            "unit": "records",
+            **reason,
+        }
 
     async def _publish(self, accounts: list[str]) -> None:
         if not self.mute:
@@ -127,6 +146,8 @@ class WalletStub:
                 } | ({"undecided": undecided} if undecided else {}) | ({"stale": [0]} if self.stale else {})
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
+            case "GET", "/v1/positions":
+                return 200, {"partitions": [self.far()], "elsewhere": []}
             case "GET", _ if path.startswith("/v1/transfers/"):
                 told = self.transfers.get(path.rpartition("/")[2])
                 return (404, problem_document("transfer_not_found")) if told is None else (200, told)

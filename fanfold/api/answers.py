@@ -582,6 +582,79 @@ class System:
     )
 
 
+BlockNumber = Annotated[int, Field(ge=-1)]
+
+
+@dataclass(frozen=True)
+class PartitionNow:
+    """How far one partition is. Marks are blocks of its log, -1 before the first; what is between them is its lag: all 0 where
+    nothing happens."""
+
+    partition: Partition
+    position: Annotated[str | None, _as("What readers see of it; null before its first block.")]
+    accepted: Annotated[BlockNumber, _as("The last block that was taken from the log to be folded.")]
+    folded: Annotated[BlockNumber, _as("The last block that is in the state in memory.")]
+    stored: Annotated[BlockNumber, _as("The last block that is in the view.")]
+    pushed: Annotated[BlockNumber, _as("The last block that gateways were told of.")]
+    unread: Annotated[
+        Count | None,
+        _as(
+            "Log end minus accepted, in `unit`, as of a second ago at most; null while the log does not say where it ends."
+        ),
+    ]
+    unit: Annotated[
+        str,
+        _one_of(
+            "records", "bytes", means="What `unread` counts: records of Kafka (a block each), bytes of a file log."
+        ),
+    ]
+    unfolded: Annotated[Count, _as("Accepted minus folded, in blocks.")]
+    unstored: Annotated[Count, _as("Folded minus stored, in blocks.")]
+    unpushed: Annotated[Count, _as("Stored minus pushed, in blocks.")]
+    oldest_unapplied_ms: Annotated[
+        Count | None,
+        _as(
+            "Age of the oldest block that the view does not have, by the time in it, milliseconds; 0 when there is none, null "
+            "while that is not known."
+        ),
+    ]
+    reason: Annotated[Optionally[str], _as("Why it does not get on, for a person; absent while it does.")] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class PositionsNow:
+    """How far the partitions of the log are, as this read side sees them."""
+
+    partitions: Annotated[tuple[PartitionNow, ...], _as("Those that this read side projects.")]
+    elsewhere: Annotated[
+        tuple[Partition, ...], _as("Partitions of the log that it does not: another process does.")
+    ] = ()
+
+    __pydantic_config__ = _shown(
+        {
+            "partitions": [
+                {
+                    "partition": 0,
+                    "position": "0:17",
+                    "accepted": 19,
+                    "folded": 19,
+                    "stored": 17,
+                    "pushed": 17,
+                    "unread": 3,
+                    "unit": "records",
+                    "unfolded": 0,
+                    "unstored": 2,
+                    "unpushed": 0,
+                    "oldest_unapplied_ms": 12,
+                }
+            ],
+            "elsewhere": [1],
+        }
+    )
+
+
 @dataclass(frozen=True)
 class FailedPartition:
     """A partition that was not read, and why."""

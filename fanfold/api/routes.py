@@ -327,6 +327,15 @@ SYSTEM: Final = Route(
     query=questions.OfSystem,
     refused=("account_not_found", "history_unavailable", *_LATE),
 )
+POSITIONS: Final = Route(
+    "GET",
+    "/v1/positions",
+    "read",
+    "get_positions",
+    "How far each partition is, and how far readers are behind the log",
+    {200: Answered(answers.PositionsNow, "The marks of each partition, and what is between them.")},
+    "Of the partitions that this read side projects. The end of a log is looked at once a second at most, whoever asks.",
+)
 BALANCES: Final = Route(
     "POST",
     "/internal/balances",
@@ -343,7 +352,7 @@ BALANCES: Final = Route(
 
 ROUTES: Final = (
     OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
-    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, BALANCES,
+    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, POSITIONS, BALANCES,
 )  # fmt: skip
 """An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
 

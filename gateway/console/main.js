@@ -4,6 +4,7 @@ import { Activity } from "/console/activity.js";
 import { Cards } from "/console/cards.js";
 import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
+import { Lag } from "/console/lag.js";
 import { formatWithSign, parse } from "/console/money.js";
 import { Stream } from "/console/stream.js";
 import { Timeline } from "/console/timeline.js";
@@ -191,3 +192,4 @@ for (const account of remembered()) {
 }
 remember();
 stream.start();
+new Lag().start();

@@ -32,6 +32,11 @@ export function readEntries(account, limit, cursor) {
   return send(ROUTES.get_entries, { account }, undefined, { limit, ...(cursor === null ? {} : { cursor }) });
 }
 
+/** How far each partition is, and how far readers are behind the log. */
+export function readPositions() {
+  return send(ROUTES.get_positions, {});
+}
+
 /** `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
 async function send({ method, path }, named, body, query = {}) {
   const asked = new URLSearchParams(query).toString();

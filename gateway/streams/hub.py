@@ -205,6 +205,9 @@ class Hub:
         for partition in self.partitions:
             partition.release_overdue(now_ms)
             self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
+            self._metrics.heard.labels(str(partition.partition)).set(
+                -1 if partition.cursor is None else partition.cursor.heard
+            )
         silent = frozenset(
             partition.partition
             for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
@@ -10,6 +11,8 @@ from read_side.follow.projector import Projector
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.words.position import Position
 
+AHEAD_WAIT_S: Final = 1.0
+"""How long who asks waits to hear how far the logs are ahead; what is not known by then is not told. A gateway waits 2 s."""
 STORE_SILENT_S: Final = 2.0
 """The view store is asked every second (`projector.HEARTBEAT_S`) and answers within milliseconds. Its time-out is 5 s."""
 
@@ -18,7 +21,8 @@ class Health:
     """Of the projectors of this process.
 
     Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
-    damaged, away or given up is `degraded`: its readers get the reason, and those of the others must not be sent away for it.
+    damaged, away or given up, or that has work and does not move (`standstill.py`), is `degraded`: its readers get the reason,
+    and those of the others must not be sent away for it.
 
     elsewhere: why accounts of partitions that others project cannot be read here.
     """
@@ -50,16 +54,16 @@ class Health:
         return [
             reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
             for each in self._projectors
-            if (reason := each.held_up() or _silent(each, self._wall_us())) is not None
+            if (reason := does_not_get_on(each, self._wall_us())) is not None
         ]
 
     async def document(self) -> dict[str, Any]:
-        """Members of the answer of /readyz: what is degraded, how far a start is, and the lag of each partition as four numbers.
+        """Members of the answer of /readyz: what is degraded, how far a start is, and how old what readers see is.
 
         partitions: those that this process projects, of the `partitions_of_log` that there are; unread: those whose accounts
         cannot be read here now, projected here or not, with the code that whoever asks for one gets.
         """
-        elsewhere = await self._elsewhere()
+        elsewhere, *_ = await asyncio.gather(self._elsewhere(), look_ahead(self._projectors))
         now_us = self._wall_us()
         refusals = [refusal for each in self._projectors if (refusal := each.refusal()) is not None]
         refused = [each for each in refusals if not isinstance(each, Elsewhere)]
@@ -86,14 +90,24 @@ class Health:
         return [each for each in self._projectors if isinstance(each.refusal(), Starting)]
 
 
+def does_not_get_on(projector: Projector, now_us: int) -> str | None:
+    """Why the partition goes no further, or is not answered; None while it does."""
+    return projector.held_up() or _silent(projector, now_us) or projector.stands_still()
+
+
+async def look_ahead(projectors: Sequence[Projector]) -> None:
+    """See of each how far its log is ahead. Takes `AHEAD_WAIT_S` at most."""
+    await asyncio.gather(*(each.look_ahead(AHEAD_WAIT_S) for each in projectors))
+
+
 def _progress(projector: Projector, now_us: int) -> dict[str, int | float | None]:
     folded, begun = projector.how_far.folded, projector.fold.replay.began_after + 1
     return projector.progress.document(folded.sequence + 1, folded.offset, now_us, begun)
 
 
 def _unread(projector: Projector, now_us: int) -> str | None:
-    """Why nobody can read this partition here now; None when its view is there, however old the news of its log is."""
-    reason = projector.unavailable or _silent(projector, now_us)
+    """Why nobody should read this partition here now; None when its view is there and gets on, however old its log's news."""
+    reason = projector.unavailable or _silent(projector, now_us) or projector.stands_still()
     if projector.refusal() is not None and not isinstance(projector.refusal(), Starting):
         reason = projector.held_up()
     return None if reason is None else f"partition {projector.partition}: {reason}"

@@ -5,7 +5,10 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
 
     mark       counts    who moves it; what may be told because of it
     log end    offset    whoever writes the log; looked at when asked (`log_end.py`), never kept. What is not there once it
-                         is shown is unknown.
+                         is shown is unknown. For lag it is where the next record will be, looked at once a second at most
+                         and told for some seconds (`log_ahead.py`).
+    accepted   place     `Projector`, to the last record that the log has handed over and that is to be folded now; whether
+                         each counts the chain rule says when it is folded.
     folded     place     `PartitionFold`; falls when a check failed, and what is good is folded again. What became of
                          transfers; and the log is read on from here.
     written    place     `ViewOwner`: what the store holds, as far as we know. Falls with a store that was set back, and is
@@ -14,6 +17,7 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
                          has less is older than what was shown: 503.
     published  sequence  `Projector`, to folded once that is shown, and at its start without telling. A batch says what
                          changed since it, a heartbeat that all up to it was told.
+    pushed     sequence  `Projector`, to `published` of each batch that the feed took, heartbeats too.
     answered   sequence  `BalanceReader`, with each answer, also of partitions that others project. Nothing older is
                          answered again.
     wanted     sequence  a client, by `min_position`. The answer waits until it is shown, or is NotReached.
@@ -24,7 +28,7 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
     reached    sequence  a gateway's read: what the view reflected then. What was read is sent once its partition is
                          heard up to there (it is `due`), so that a frame is a cut.
 
-While all is well: published <= shown <= written <= folded <= log end, and answered <= shown.
+While all is well: pushed <= published <= shown <= written <= folded <= accepted <= log end, and answered <= shown.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ from typing import Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import ManyBalances, Waiting
+from write_side.contract.log.log import Unit
 from write_side.contract.words.position import parse_positions
 
 
@@ -55,11 +60,30 @@ class HowFar(NamedTuple):
     written: Place
     shown: Place
     published: int
+    accepted: Place
+    pushed: int
 
     @property
     def blocks_behind(self) -> int:
         """Folded, and not shown yet."""
         return max(0, self.folded.sequence - self.shown.sequence)
+
+
+class Distances(NamedTuple):
+    """How far the marks of a partition are from each other at one moment: what is told as lag.
+
+    unread: log end minus accepted, in `unit`; None while the log does not say where it ends.
+    unfolded, unstored, unpushed: accepted minus folded, folded minus written, written minus pushed, in blocks.
+    oldest_unapplied_ms: age of the oldest block that the view does not have, by its own time; 0 when there is none, None when
+    that is not known: the log does not say, or there was no look at it yet.
+    """
+
+    unread: int | None
+    unit: Unit
+    unfolded: int
+    unstored: int
+    unpushed: int
+    oldest_unapplied_ms: int | None
 
 
 NOWHERE_WRITTEN: Final[Mapping[int, int]] = MappingProxyType({})

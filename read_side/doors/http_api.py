@@ -28,6 +28,7 @@ from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
 from read_side.ask.past import Past
+from read_side.ask.positions import Positions
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import wanted
@@ -63,6 +64,7 @@ class ReadDoors(NamedTuple):
     past: Past
     lists: Lists
     health: Health
+    positions: Positions
 
 
 def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
@@ -77,6 +79,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
         routes.SYSTEM.operation: edge.system,
+        routes.POSITIONS.operation: edge.positions,
         routes.BALANCES.operation: edge.balances,
     }
     reads = [
@@ -233,6 +236,10 @@ class _Edge:
         if want.lost:
             answer["lost"] = format_positions(want.lost)
         return json_response(200, answer)
+
+    async def positions(self, scope: Scope, _incoming: Incoming) -> Response:
+        refuse_query(scope["query_string"], "takes no parameters")
+        return json_response(200, await self._doors.positions.document())
 
     async def ready(self) -> Response:
         document, reasons = await self._doors.health.document(), self._doors.health.not_ready()

@@ -9,12 +9,24 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from read_side.follow.projector import Projector
+from write_side.contract.log.log import Unit
 
-Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float]]
+Reading = tuple[type[GaugeMetricFamily] | type[CounterMetricFamily], str, str, Callable[[Projector, int], float | None]]
 
 _READINGS: Final[tuple[Reading, ...]] = (
     (GaugeMetricFamily, "position", "The last block that readers see.", lambda p, _: p.how_far.shown.sequence),
     (GaugeMetricFamily, "blocks_behind", "Blocks folded and not yet seen by readers.", lambda p, _: p.how_far.blocks_behind),
+    (GaugeMetricFamily, "unread_records", "In the log and not read yet, over Kafka, by the last look at its end.",
+     lambda p, _: _unread(p, "records")),
+    (GaugeMetricFamily, "unread_bytes", "In the log and not read yet, of a file log, by the last look at its end.",
+     lambda p, _: _unread(p, "bytes")),
+    (GaugeMetricFamily, "unfolded_blocks", "Read and not folded yet.", lambda p, _: p.distances().unfolded),
+    (GaugeMetricFamily, "unstored_blocks", "Folded and not in the view yet.", lambda p, _: p.distances().unstored),
+    (GaugeMetricFamily, "unpushed_blocks", "In the view, and gateways were not told yet.", lambda p, _: p.distances().unpushed),
+    (GaugeMetricFamily, "oldest_unapplied_seconds", "Age of the oldest block that the view does not have, 0 when there is none.",
+     lambda p, _: _oldest_s(p)),
+    (GaugeMetricFamily, "stands_still", "1 when there is work and nothing moves, though log and view store answer.",
+     lambda p, _: p.stands_still() is not None),
     (GaugeMetricFamily, "commit_to_view_seconds", "From a block's time to readers seeing it, the last one.",
      lambda p, now: p.lag(now).commit_to_view_ms / 1000),
     (GaugeMetricFamily, "last_block_age_seconds", "Age of the last block that readers see.",
@@ -39,8 +51,18 @@ _READINGS: Final[tuple[Reading, ...]] = (
 )  # fmt: skip
 
 
+def _unread(projector: Projector, unit: Unit) -> float | None:
+    distances = projector.distances()
+    return distances.unread if distances.unit == unit else None
+
+
+def _oldest_s(projector: Projector) -> float | None:
+    oldest_ms = projector.distances().oldest_unapplied_ms
+    return None if oldest_ms is None else oldest_ms / 1000
+
+
 class ProjectorMetrics(Collector):
-    """`fanfold_projector_*`, one sample a partition."""
+    """`fanfold_projector_*`, one sample a partition; none where a number is not known: rather none than a wrong one."""
 
     def __init__(self, projectors: Iterable[Projector], wall_us: Callable[[], int]) -> None:
         self._projectors = list(projectors)
@@ -51,5 +73,6 @@ class ProjectorMetrics(Collector):
         for family, name, meaning, read in _READINGS:
             metric = family(f"fanfold_projector_{name}", meaning, labels=("partition",))
             for projector in self._projectors:
-                metric.add_metric((str(projector.partition),), float(read(projector, now_us)))
+                if (value := read(projector, now_us)) is not None:
+                    metric.add_metric((str(projector.partition),), float(value))
             yield metric

@@ -16,7 +16,7 @@ import structlog
 
 from fanfold.api.retry import Waits, retry
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
-from read_side.contract.how_far import NOWHERE, HowFar
+from read_side.contract.how_far import NOWHERE, Distances, HowFar, Place
 from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
@@ -27,6 +27,7 @@ from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Shown
+from read_side.follow.work import Work
 from read_side.history.history import History
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
@@ -50,7 +51,7 @@ _log = structlog.get_logger(__name__)
 
 
 class Lag(NamedTuple):
-    """How far readers are behind, as four numbers.
+    """How old what readers see is; how far the marks are from each other, `Distances` says.
 
     blocks_behind: folded and not yet shown; commit_to_view_ms: from the last block's time to its being shown;
     last_block_age_ms: how old the last shown block is; probed_age_ms: how long ago the view was last found right.
@@ -112,6 +113,7 @@ class Projector:
         self._log_end = LogEnd(log, partition)
         self._watch = LogWatch(self.look_at_log)
         self._silence = Silence(self._log_end)
+        self._work = Work(log, partition, self, lambda: self._silence.withheld, timer.wall_us)
         self._writing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -140,7 +142,7 @@ class Projector:
         if self.fold.log_history.name is None and self.fold.folded.sequence >= 0:
             with suppress(LogFailed, Undecodable):  # then nobody is told which history it is
                 await self.fold.log_history.find(self._log, self.partition, self.fold.replay)
-        self.published = self.fold.folded.sequence
+        self.published = self._work.pushed = self.fold.folded.sequence
         self._tell_readers()
         self._silence.told(self._timer.wall_us())
         self.ready = True
@@ -149,6 +151,10 @@ class Projector:
         """Whether the log answers, in a time that is bounded (`LogEnd`). Raises LogFailed."""
         with suppress(TooFarBehind):  # it has answered
             await self._log_end.offset(self.fold.folded.offset)
+
+    async def look_ahead(self, wait_s: float) -> None:
+        """See how far the log is ahead, if that was not just now; known after `wait_s`, or not. Never raises."""
+        await self._work.look_ahead(wait_s)
 
     async def stored(self) -> tuple[Checkpoint | None, bool]:
         """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""
@@ -184,6 +190,11 @@ class Projector:
         """Why the partition goes no further, for good or for now; None while it does."""
         return self.ended or self.stopped or self.log_away or self.unavailable
 
+    def stands_still(self) -> str | None:
+        """Why it does not get on though it is known to have work, and nothing else is known to be the matter; None while it does,
+        or has nothing to do."""
+        return self._work.stands_still() if self.ready and self.held_up() is None else None
+
     async def run(self) -> None:
         """Follow the log for ever. Raises Displaced, ViewOfAnotherLog, LogFailed: the process must end then."""
         beating = asyncio.create_task(self._beat_for_ever())
@@ -200,14 +211,27 @@ class Projector:
         finally:
             self._watch.stop()
             self._silence.stop()
+            self._work.stop()
             for task in (beating, following):
                 task.cancel()
             await asyncio.gather(beating, following, return_exceptions=True)
 
     @property
     def how_far(self) -> HowFar:
-        written = NOWHERE if self.owner.written is None else self.owner.written.place
-        return HowFar(self.fold.folded, written, self.shown.place, self.published)
+        work = self._work
+        return HowFar(self.folded, self.written, self.shown.place, self.published, work.accepted, work.pushed)
+
+    @property
+    def folded(self) -> Place:
+        return self.fold.folded
+
+    @property
+    def written(self) -> Place:
+        return NOWHERE if self.owner.written is None else self.owner.written.place
+
+    def distances(self) -> Distances:
+        """How far the marks are from each other now, by the last look at the log (`look_ahead`)."""
+        return self._work.distances()
 
     def position(self) -> int:
         """The last block that is folded; -1 for none."""
@@ -271,6 +295,7 @@ class Projector:
         async with aclosing(self._log.tail(self.partition, self.fold.folded.offset)) as runs:
             async for records in runs:
                 while records:
+                    self._work.take(records)
                     # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
                     async with self._writing:
                         try:
@@ -284,12 +309,15 @@ class Projector:
                         self.blocks += run.blocks
                         await self._show(run)
                     records = records[run.records :]
+                self._work.take(())
 
     async def _show(self, run: FoldedRun) -> None:
         """Write a folded run to the view, then tell who waits and who watches."""
+        self._work.note()
         await self._until_available(lambda: self.owner.advance(run.rows))
         self.commit_to_view_us = self._timer.wall_us() - self.fold.state.chained.created_at_us
         self._tell_readers()
+        self._work.note()
         if self.fold.folded.sequence > self.published:
             after, self.published = self.published, self.fold.folded.sequence
             await self._publish(after, run.rows, run.phases)
@@ -297,6 +325,7 @@ class Projector:
     async def _beat_for_ever(self) -> None:
         while True:
             await self._timer.sleep(HEARTBEAT_S)
+            self._work.beat()
             async with self._writing:
                 await self._beat()
 
@@ -328,10 +357,12 @@ class Projector:
             self.feed_failures += 1
             _log.warning("feed batch not published", partition=self.partition, reason=str(error))
         else:
+            self._work.pushed = batch.upto
             self._silence.told(self._timer.wall_us())
 
     async def _stop(self, failure: Failure | LogDamaged) -> None:
         """This partition goes no further. A failed check leaves the state unusable, so what is good is folded again."""
+        self._work.take(())
         sequence, reason = self.fold.folded.sequence + 1, str(failure)
         if isinstance(failure, LogDamaged):  # it knows files, and not blocks
             reason = f"partition {self.partition} stops before block {sequence}: {reason}"

@@ -24,12 +24,18 @@ class Silence:
         self._told_us = 0
         self._log_end: int | None = None
         self._looking: asyncio.Task[int] | None = None
+        self.withheld = False
+        """Whether the last batch was not told, as not all is shown that was in the log."""
 
     def told(self, now_us: int) -> None:
         self._told_us = now_us
 
     def may_tell(self, now_us: int, shown: int) -> bool:
         """shown: the offset. What is not told is a gap, and gateways read again."""
+        self.withheld = not self._may_tell(now_us, shown)
+        return not self.withheld
+
+    def _may_tell(self, now_us: int, shown: int) -> bool:
         if self._log_end is None and self._looking is None:
             if now_us - self._told_us <= SILENT_S * 1e6:
                 return True

@@ -402,6 +402,28 @@ async def test_a_statement_below_a_card_follows_and_goes_back_page_by_page(chrom
         assert shown == [*range(13, 0, -1)]
 
 
+async def test_a_line_says_whether_readers_see_all_of_the_log(page: Page) -> None:
+    await expect(page.locator("#lag")).to_have_text("Readers see all of the log")
+
+
+async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        line = page.locator("#lag")
+        await expect(line).to_have_text("Readers see all of the log")
+        wallet.lag = {"unread": 3, "unstored": 1, "oldest_unapplied_ms": 12_900}
+        await expect(line).to_have_text("Behind the log: 3 records to read, 1 block to show, the oldest 12 s old")
+        wallet.lag = {"unread": None}
+        await expect(line).to_have_text("How far the log is ahead is not known")
+        wallet.reason = "nothing moves: its log has records that were not read for 31 s"
+        await expect(line).to_have_text(f"partition 0: {wallet.reason}")
+        await expect(line).to_have_attribute("data-state", "held")
+
+
 async def test_amounts_are_never_floating_point(page: Page) -> None:
     formatted = await page.evaluate(
         """async () => {

@@ -56,6 +56,17 @@ async def test_read_yields_what_was_appended_in_order_with_the_offsets_that_appe
     assert offsets[0] > START
 
 
+async def test_the_next_record_is_one_unit_of_the_log_further_and_the_last_one_ends_where_the_log_does(
+    logs: Logs,
+) -> None:
+    log = await logs.open()
+    for sequence in range(5):
+        await log.append(0, block(sequence, rows=sequence))
+    records = await everything(log)
+    behind = [each.offset + (1 if log.unit == "records" else len(each.data)) for each in records]
+    assert behind == [*(each.offset for each in records[1:]), await log.end(0)]
+
+
 async def test_partitions_do_not_mix(logs: Logs) -> None:
     log = await logs.open()
     await asyncio.gather(*(log.append(partition, block(0, partition=partition)) for partition in (0, 1)))

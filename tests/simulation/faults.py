@@ -15,7 +15,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar
 
 from tests.simulation.virtual_time import OWNER
-from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log import START, LogFailed, Record, Unit
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 
 T = TypeVar("T")
@@ -127,6 +127,10 @@ class FaultyLog:
     @property
     def partitions(self) -> int:
         return self._inner.partitions
+
+    @property
+    def unit(self) -> Unit:
+        return self._inner.unit
 
     async def append(self, partition: int, block: bytes) -> int:
         life, chaos, fails, lands = self._life, self._life.chaos, False, True

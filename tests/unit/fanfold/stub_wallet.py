@@ -71,6 +71,9 @@ class StubWallet:
         """Accounts that cannot be read, and the code that says why."""
         self.stale: set[str] = set()
         """Accounts whose partition's log is damaged."""
+        self.far: list[dict[str, Any]] = []
+        """What is told of how far each partition is."""
+        self.elsewhere: list[int] = []
         self.fail_code = "overloaded"
         self.fail_reason: str | None = None
         self.lose_next = 0
@@ -280,6 +283,9 @@ class StubWallet:
         found = {"asset": asset, "world": world, "transit": "0", "positions": position, "partitions": [part]}
         return JSONResponse(found)
 
+    async def read_positions(self, _request: Request) -> Response:
+        return JSONResponse({"partitions": self.far, "elsewhere": self.elsewhere})
+
     async def read_transfer(self, request: Request) -> Response:
         for id, answer in self._answers.items():
             if format_transfer_id(id) == request.path_params["id"]:
@@ -333,6 +339,7 @@ class StubWallet:
         write_side = create_app(self, registry=CollectorRegistry(), ready=list)
         routes = [
             Route("/v1/accounts/{account}", self.read_account, methods=["GET"]),
+            Route("/v1/positions", self.read_positions, methods=["GET"]),
             Route("/v1/system", self.read_system, methods=["GET"]),
             Route("/v1/transfers", self.read_open_transfers, methods=["GET"]),
             Route("/v1/transfers/{id}", self.read_transfer, methods=["GET"]),

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
-from fanfold.api.answers import AccountState, OpenTransfer, Waiting
-from fanfold.cli import accounts, import_csv, log, moving, rebuild, transfers, watch
+from fanfold.api.answers import AccountState, OpenTransfer, PartitionNow, Waiting
+from fanfold.cli import accounts, import_csv, log, moving, rebuild, status, transfers, watch
 from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -60,6 +60,10 @@ VERDICT: Any = SimpleNamespace(
         )
     ]
 )  # fmt: skip
+FAR = PartitionNow(
+    1023, "1023:1099511627776", 2**40, 2**40, 2**40, 2**40, 10**15, "bytes", 10**12, 10**12, 10**12, 10**12,
+    "nothing moves: its log has records that were not read for 31 s",
+)  # fmt: skip
 DIFFERENCE = {"account": NAMES[0], "column": "held", "live": -MOST, "rebuilt": MOST}
 SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),
@@ -67,6 +71,7 @@ SHEETS = {
     "system": accounts.system_sheet_of([SYSTEM]),
     "verify": log.sheet_of(VERDICT),
     "rebuild": rebuild.sheet_of([DIFFERENCE]),
+    "status": status.sheet_of([FAR]),
 }
 
 

@@ -17,10 +17,13 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 START = -1
 """The offset before the first record: `read(p, START)` yields everything."""
+
+Unit = Literal["records", "bytes"]
+"""What offsets count: behind a record the next one is one further (`records`), or as many as it has bytes."""
 
 
 class Record(NamedTuple):
@@ -53,6 +56,11 @@ class Log(Protocol):
     @property
     def partitions(self) -> int:
         """How many partitions the log has: the topic's own count, or what the folder was made with."""
+        ...
+
+    @property
+    def unit(self) -> Unit:
+        """What its offsets count, so that a distance in the log can be told with its unit."""
         ...
 
     async def append(self, partition: int, block: bytes) -> int:

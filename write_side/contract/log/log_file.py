@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
-from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, Record
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, Record, Unit
 from write_side.contract.log.log_file_folder import (
     lock_folder,
     log_folder,
@@ -135,6 +135,10 @@ class FileLog:
     @property
     def partitions(self) -> int:
         return len(self._partitions)
+
+    @property
+    def unit(self) -> Unit:
+        return "bytes"
 
     @property
     def failures(self) -> Mapping[int, LogFailed]:

@@ -19,7 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
-from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log import START, LogFailed, Record, Unit
 from write_side.contract.log.questions_kafka import (
     READ_WAIT_MS,
     REQUEST_WAIT_MS,
@@ -100,6 +100,10 @@ class KafkaLog:
     @property
     def partitions(self) -> int:
         return self._partitions
+
+    @property
+    def unit(self) -> Unit:
+        return "records"
 
     @property
     def failures(self) -> Mapping[int, LogFailed]:

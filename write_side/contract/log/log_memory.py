@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
-from write_side.contract.log.log import START, LogFailed, Record
+from write_side.contract.log.log import START, LogFailed, Record, Unit
 
 RUN_BYTES: Final = 4 * 1024 * 1024
 """A run ends when it is this long: the same reason as in the file log, so that readers meet several runs here too."""
@@ -45,6 +45,10 @@ class MemoryLog:
     @property
     def partitions(self) -> int:
         return len(self._records.blocks)
+
+    @property
+    def unit(self) -> Unit:
+        return "records"
 
     def fail_next_append(self, *, record_is_there: bool, partition: int | None = None) -> None:
         """The next append, in whatever partition or in this one, raises LogFailed; whether its record got there all the same is

@@ -17,6 +17,7 @@ from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
 from read_side.ask.past import Past
+from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.contract.view import Checkpoint
@@ -71,8 +72,9 @@ class Side:
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
         transfers = Transfers(by_partition, balances, self.log, self.timer.wall_us)
         lists = Lists(by_partition, balances, transfers)
+        positions = Positions(list(by_partition.values()), self.timer.wall_us, self.log.partitions)
         return create_app(
-            ReadDoors(balances, transfers, Past(by_partition, balances), lists, health),
+            ReadDoors(balances, transfers, Past(by_partition, balances), lists, health, positions),
             registry=registry,
         )
 
