@@ -126,7 +126,7 @@ def _partition(projector: Projector, now_us: int) -> dict[str, Any]:
     return {
         "partition": projector.partition,
         "position": str(Position(projector.partition, sequence)) if sequence >= 0 else None,
-        "history": projector.history,
+        "history": projector.log_history,
         "generation": projector.owner.generation,
         "lag": projector.lag(now_us)._asdict(),
     }

@@ -222,3 +222,9 @@ async def test_the_trial_balance_of_a_moment_is_what_it_was_then_and_sums_to_zer
 )
 async def test_a_trial_balance_of_no_moment_is_refused(bank: Archive, as_of: str, status: int) -> None:
     assert (await bank.get(f"/v1/system?asset=USD/2&as_of={as_of}")).status == status
+
+
+async def test_readiness_names_the_history_of_each_log_where_the_past_is_kept_too(bank: Archive) -> None:
+    told = await bank.page("/readyz")
+    assert [each["history"] for each in told["partitions"]] == [each.log_history for each in bank.projectors]
+    assert all(each["history"] for each in told["partitions"])
