@@ -31,20 +31,19 @@ def export(
     ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
-    """Write the events of the log as Parquet files: day=2026-01-31/part-PARTITION-FIRST-LAST.parquet, by UTC day.
+    """Write the events of the log as Parquet files, a folder for each UTC day.
 
-    A row is an event, as `fanfold publish` tells it: each account that was opened (kind `open`) and each entry; amounts are whole
-    minor units. Goes up to the end of the log as it is now. Run it again for what has come since: what is there is not written
-    again. What stops one partition keeps nothing from the others. Ends with 1 when a partition is damaged or its files are of
-    another log, with 2 when it could not be done.
+    A file is named day=2026-01-31/part-0-17-42.parquet by its partition, first and last block. A row is an event, as `fanfold
+    publish` tells it: each account that was opened (kind `open`) and each entry; amounts are whole minor units. Goes up to the
+    end of the log as it is now. Run it again for what has come since: what is there is not written again. What stops one
+    partition keeps nothing from the others. Ends with 1 when a partition is damaged or its files are of another log, with 2
+    when it could not be done.
 
     Examples:
 
       fanfold export --parquet ./events
 
       fanfold export --parquet ./events --since 2026-01-01 --before 2026-02-01
-
-      duckdb -c "select account, sum(amount) from read_parquet('events/*/*.parquet', hive_partitioning = true) group by all"
     """
     with progress_line("exporting", *progress_figures(), quiet=as_json) as progress:
         task = progress.add_task("exporting", total=None)

@@ -53,6 +53,10 @@ def publish(
     if schema:
         say(json.dumps(event_schema(), indent=2))
         return
+    if not source or not source.isascii() or not source.isprintable() or " " in source:
+        raise typer.BadParameter(
+            "--source must be a URI or the path of one, such as /fanfold: not empty, ASCII, without blanks"
+        )
     begun_s, cpu_s = time.monotonic(), time.process_time()
     with progress_line("publishing", *progress_figures(), quiet=as_json) as progress:
         task = progress.add_task("publishing", total=None)

@@ -182,6 +182,13 @@ class _PartitionPublisher:
                 f"The last record of partition {self._result.partition} of the topic is no event of that partition of a log: "
                 "somebody else writes to it. Nothing was published to it. Name another topic with --topic."
             )
+        if told.get("source") != self._source:
+            raise CannotPublish(
+                f"The events of the topic have the source {told.get('source')!r}, and this publisher has {self._source!r}: with "
+                "both, readers would not know repeats. Nothing was published to it. Give the same with --source, or name another "
+                "topic."
+            )
+        self._result.position = str(Position(self._result.partition, place.sequence))
         return place, told
 
     async def _made(
@@ -204,7 +211,7 @@ class _PartitionPublisher:
         """The events behind the last one in the topic, once that is the same in this log."""
         at = _count_up_to(blocks.events, last)
         if at:
-            [made] = event_json(blocks.events.slice(at - 1, 1), told.get("source", self._source)).to_pylist()
+            [made] = event_json(blocks.events.slice(at - 1, 1), self._source).to_pylist()
             if _same(json.loads(made), told):
                 return blocks.events.slice(at)
         raise CannotPublish(

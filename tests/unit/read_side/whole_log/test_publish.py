@@ -94,7 +94,7 @@ async def test_every_event_is_published_once_and_in_order_and_a_second_run_adds_
     first = await wallet.publish()
     assert [wallet.told(p) for p in range(2)] == [wallet.expected(p) for p in range(2)]
     assert [(each.events, each.position, each.problem) for each in first] == [(32, "0:6", None), (14, "1:3", None)]
-    assert [each.events for each in await wallet.publish()] == [0, 0]
+    assert [(each.events, each.position) for each in await wallet.publish()] == [(0, "0:6"), (0, "1:3")]
     await wallet.move(1)
     assert [each.events for each in await wallet.publish()] == [0, 6]
     assert wallet.told(1) == wallet.expected(1)
@@ -216,6 +216,18 @@ async def test_a_topic_to_which_somebody_else_writes_is_refused() -> None:
         wallet.topic.records[0] = [(b"", value)]
         [result] = await wallet.publish()
         assert "somebody else writes to it" in str(result.problem), value
+
+
+async def test_a_topic_of_another_source_is_refused() -> None:
+    wallet = Wallet()
+    await wallet.open()
+    await wallet.publish(source="/shop")
+    assert {event["source"] for event in wallet.told()} == {"/shop"}
+    [result] = await wallet.publish()
+    assert "'/shop'" in str(result.problem)
+    await wallet.move()
+    [result] = await wallet.publish(source="/shop")
+    assert (result.events, result.problem) == (6, None)
 
 
 class Emptied(MemoryEventTopic):
