@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
 import sys
@@ -17,17 +18,36 @@ from deploy.allowed_hosts import AllowedHosts
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
+from fanfold.api.events import EVENTS_TOPIC
+from fanfold.api.malformed import Malformed
+from fanfold.api.retry import Waits, retry
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, SegmentFolder, Wishes, open_feed, open_view, rebuild, sealed_history
-from write_side.contract.log.log import Log
+from read_side.wiring import (
+    ExportFolder,
+    PartitionExported,
+    PartitionPublished,
+    ReadSide,
+    SegmentFolder,
+    Span,
+    Wishes,
+    export,
+    open_event_topic,
+    open_feed,
+    open_view,
+    publish,
+    rebuild,
+    sealed_history,
+)
+from write_side.contract.log.log import Log, LogMissing
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
 
 OnReady = Callable[[str, Sequence[str]], None]
 """Told where a service answers, once its start is over, and why it is not ready all the same: all that it has may be given up."""
+_LOG_WAITS = Waits(0.5, 10.0)
 
 
 async def open_log_to_read() -> Log:
@@ -37,9 +57,7 @@ async def open_log_to_read() -> Log:
 
 def snapshots_of(log: Log) -> Snapshots | None:
     """The snapshots that the environment names, of this log, for a command; None for none. Raises ValueError."""
-    structlog.configure(
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr)
-    )  # standard output is the command's result
+    _log_beside_the_result()
     return open_snapshots(WriteSettings(), log)
 
 
@@ -49,6 +67,11 @@ def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
     if folder is None:
         raise ValueError("no history is kept here: FANFOLD_ARCHIVE is off")
     return sealed_history(folder, log.partitions)
+
+
+def _log_beside_the_result() -> None:
+    """Standard output is the command's result."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
 def embedded_folder() -> Path | None:
@@ -157,3 +180,63 @@ async def rebuild_views(wishes: Wishes, on_progress: Callable[[dict[str, Any]], 
             snapshots=snapshots_of(log) if wishes.from_snapshot else None,
         )
         return result.document()
+
+
+async def publish_events(
+    to: str | None,
+    topic: str | None,
+    *,
+    once: bool,
+    after: Mapping[int, int],
+    source: str,
+    on_events: Callable[[int], None],
+) -> list[PartitionPublished]:
+    """Publish the log that the environment names (`read_side/whole_log/publish.py`). to, topic: by default the Kafka of the log,
+    and `published` beside its own topics. Raises LogFailed, CannotPublish, ValueError."""
+    _log_beside_the_result()
+    settings = WriteSettings()
+    address = to or (settings.log_address if settings.log_address.startswith("kafka:") else None)
+    if address is None:
+        raise ValueError("say where events go: --to kafka://host:9092 (over a log in Kafka it is that one)")
+    async with AsyncExitStack() as stack:
+        log = await (open_log_to_read() if once else _log_in_time())
+        stack.push_async_callback(log.close)
+        check_partitions(after, log.partitions, "--after")
+        events = await open_event_topic(
+            address,
+            topic or f"{settings.topic}.{EVENTS_TOPIC}",
+            log.partitions,
+            replication=settings.replication,
+            min_in_sync=settings.min_in_sync,
+        )
+        stack.push_async_callback(events.close)
+        return await publish(log, events, snapshots_of(log), once=once, after=after, source=source, on_events=on_events)
+
+
+async def _log_in_time() -> Log:
+    """The log, once somebody has begun it."""
+    told = structlog.get_logger(__name__)
+    return await retry(
+        open_log_to_read,
+        LogMissing,
+        _LOG_WAITS,
+        asyncio.sleep,
+        lambda missing: told.warning("no log yet", reason=str(missing)),
+    )
+
+
+async def export_events(folder: Path, span: Span, on_events: Callable[[int], None]) -> list[PartitionExported]:
+    """Export the log that the environment names (`read_side/whole_log/export.py`). Raises LogFailed, CannotExport, OSError,
+    ValueError."""
+    async with AsyncExitStack() as stack:
+        log = await open_log_to_read()
+        stack.push_async_callback(log.close)
+        check_partitions(span.first, log.partitions, "--from-position")
+        return await export(log, ExportFolder(folder), snapshots_of(log), span, on_events=on_events)
+
+
+def check_partitions(positions: Mapping[int, int], partitions: int, field: str) -> None:
+    """Raises Malformed where they name one that the log does not have."""
+    if any(partition >= partitions for partition in positions):
+        those = f"the log has {partitions}, 0 to {partitions - 1}" if partitions > 1 else "the log has one, 0"
+        raise Malformed("position_malformed", field, f"names a partition that is not there: {those}")

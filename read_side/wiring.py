@@ -38,8 +38,13 @@ from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
+from read_side.whole_log.event_topic import CannotPublish, EventTopic
+from read_side.whole_log.event_topic_kafka import KafkaEventTopic
 from read_side.whole_log.explain import explain, explain_records
+from read_side.whole_log.export import PartitionExported, Span, export
+from read_side.whole_log.export_folder import CannotExport, ExportFolder
 from read_side.whole_log.proof import Checked, check_proof
+from read_side.whole_log.publish import PartitionPublished, publish
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
 from read_side.whole_log.verify import Verdict
@@ -53,15 +58,23 @@ from write_side.contract.state.state import State
 
 __all__ = [
     "OPENING",
+    "CannotExport",
+    "CannotPublish",
     "CannotRebuild",
+    "CannotTell",
     "Checked",
     "Did",
+    "EventTopic",
+    "ExportFolder",
     "Happened",
+    "PartitionExported",
+    "PartitionPublished",
     "Progress",
     "ProjectorStopped",
     "ReadSide",
     "Rebuilt",
     "SegmentFolder",
+    "Span",
     "Step",
     "Verdict",
     "Wishes",
@@ -71,8 +84,11 @@ __all__ = [
     "events_of",
     "explain",
     "explain_records",
+    "export",
+    "open_event_topic",
     "open_feed",
     "open_view",
+    "publish",
     "rebuild",
     "sealed_history",
     "verify_log",
@@ -84,6 +100,8 @@ doors_without_log = no_log_yet.create_app
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
+CannotTell = (CannotPublish, CannotExport)
+"""What ends a publish or an export as a whole, likewise."""
 
 
 async def open_view(settings: ReadSettings) -> ViewStore:
@@ -105,6 +123,19 @@ async def open_feed(settings: ReadSettings) -> Feed:
 def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
     """The history that is sealed in a folder, by partition."""
     return {p: SegmentFolder(folder, FileStore(folder), p) for p in range(partitions)}
+
+
+async def open_event_topic(
+    address: str, topic: str, partitions: int, *, replication: int, min_in_sync: int
+) -> EventTopic:
+    """The topic that events are published to, at `kafka://host:9092`; made where it is missing.
+
+    Raises ValueError for an address of no known kind, LogFailed, CannotPublish.
+    """
+    bootstrap = address.removeprefix("kafka:").removeprefix("//")
+    if not address.startswith("kafka:") or not bootstrap.strip("/"):
+        raise ValueError("events are published to Kafka: --to kafka://host:9092")
+    return await KafkaEventTopic.open(bootstrap, topic, partitions, replication=replication, min_in_sync=min_in_sync)
 
 
 class ReadSide:

@@ -36,6 +36,7 @@ class Name(StrEnum):
     START = "start"
     MEMORY = "memory"
     HISTORY = "history"
+    PUBLISH = "publish"
 
 
 class LogKind(StrEnum):
@@ -53,6 +54,7 @@ _TRANSFERS = {
     Name.START: 1_000_000,
     Name.MEMORY: 1_000_000,
     Name.HISTORY: 10_000_000,
+    Name.PUBLISH: 1_000_000,
 }
 _ACCOUNTS = {
     Name.DEPLOYED: 100,
@@ -87,7 +89,7 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; batches: 131,072; "
-            "lone: 16,000; ids: 16,777,216; start and memory: 1,000,000; history: 10,000,000)"
+            "lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; history: 10,000,000)"
         ),
     ] = None,
     accounts: Annotated[
@@ -121,6 +123,7 @@ def bench(
     ids: filling the tables of remembered ids, accounts and holds, forgetting ids, and the longest stop that a block makes for it.
     start: `fanfold up` over a log of small blocks until it answers, without and with a snapshot; the longest stop for taking one.
     memory: resident bytes an account and an id, of `fanfold up` and of a projector alone, and how long the collector takes.
+    publish: the events of a log into a topic of a real broker, and the processor time an event of each stage.
     history: sealing the history of a log, and pages and past states of an account with a million entries among them.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.

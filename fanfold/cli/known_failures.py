@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from deploy.serving import CannotListen
 from fanfold.cli.output import complain
-from read_side.wiring import ProjectorStopped
+from read_side.wiring import CannotTell, ProjectorStopped
 from write_side.wiring import PartitionStopped
 
 STOPPED = 1
 UNREADABLE = 2
-_FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, ValueError, OSError)
+_FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, *CannotTell, ValueError, OSError)
 
 
 @contextmanager

@@ -12,8 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import archive_of, open_log_to_read, snapshots_of
-from fanfold.api.malformed import Malformed
+from deploy.services import archive_of, check_partitions, open_log_to_read, snapshots_of
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
 from fanfold.cli.progress import kept, progress_line
@@ -49,17 +48,12 @@ def tail(
 async def _tail(behind: dict[int, int], follow: bool) -> None:
     log = await open_log_to_read()
     try:
-        if any(partition >= log.partitions for partition in behind):
-            raise Malformed("position_malformed", "--after", f"names a partition that is not there: {_those_of(log)}")
+        check_partitions(behind, log.partitions, "--after")
         ended = await asyncio.gather(*(_tailed(log, p, behind.get(p, -1), follow) for p in range(log.partitions)))
     finally:
         await log.close()
     if not all(ended):
         raise typer.Exit(UNREADABLE)
-
-
-def _those_of(log: Log) -> str:
-    return f"the log has {log.partitions}, 0 to {log.partitions - 1}" if log.partitions > 1 else "the log has one, 0"
 
 
 async def _tailed(log: Log, partition: int, behind: int, follow: bool) -> bool:

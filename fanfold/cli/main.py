@@ -50,6 +50,8 @@ COMMANDS: Final = {
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
     "verify": Command("log", "verify", "Replay the log and check every block."),
     "proof": Command("proof", "proof", "Say what an account was, or check that against the blocks."),
+    "publish": Command("publish", "publish", "Keep a Kafka topic of single events, as CloudEvents in JSON."),
+    "export": Command("export", "export", "Write the events of the log as Parquet files by day."),
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 
 Failure = ChainBroken | CheckFailed
+
+T = TypeVar("T")
 
 
 class FoldedRun(NamedTuple):
@@ -159,7 +161,7 @@ async def fold_log(
     Folding runs in a thread while the next run is read. on_run is called after each run.
     Raises ChainBroken, CheckFailed, LogFailed.
     """
-    async with aclosing(_read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
+    async with aclosing(read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
             await asyncio.to_thread(fold.advance, records, until)
             if on_run is not None:
@@ -176,7 +178,7 @@ async def fold_before(log: Log, partition: int, sequence: int) -> PartitionFold:
     return fold
 
 
-async def _read_ahead(runs: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[Sequence[Record], None]:
+async def read_ahead(runs: AsyncIterator[T]) -> AsyncGenerator[T, None]:
     """The same runs; one is being read while the caller works on the one before."""
     following = asyncio.ensure_future(_next(runs))
     try:
@@ -190,5 +192,5 @@ async def _read_ahead(runs: AsyncIterator[Sequence[Record]]) -> AsyncGenerator[S
             await runs.aclose()
 
 
-async def _next(runs: AsyncIterator[Sequence[Record]]) -> Sequence[Record] | None:
+async def _next(runs: AsyncIterator[T]) -> T | None:
     return await anext(runs, None)

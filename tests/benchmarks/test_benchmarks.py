@@ -7,7 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import batches, cross, deployed, ids, kafka, lone, memory, rebuild, requests, start, writes
+from tests.benchmarks import (
+    batches,
+    cross,
+    deployed,
+    ids,
+    kafka,
+    lone,
+    memory,
+    publish,
+    rebuild,
+    requests,
+    start,
+    writes,
+)
 
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
@@ -64,6 +77,17 @@ async def test_kafka_reports_what_it_wrote_and_read_back(
     told = json.loads(await kafka.run(tmp_path, transfers=2_000, accounts=100, partitions=1, block=500))
     assert told.keys() >= REPORTED
     assert told["durable"]
+
+
+@pytest.mark.kafka
+async def test_publish_reports_what_each_stage_costs(
+    tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_BOOTSTRAP", kafka_bootstrap)
+    told = json.loads(await publish.run(tmp_path, transfers=2_000, accounts=100, partitions=2, block=100))
+    assert told.keys() >= REPORTED | {"cpu_us", "rate_cpu", "bytes_per_event"}
+    assert told["stages_us"].keys() == {"read and fold", "columns", "JSON", "batches"}
+    assert told["events"] == 4_100
 
 
 async def test_writes_across_partitions_count_when_they_have_ended(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+"""`fanfold export`: the events of the log as files for whoever asks with SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.services import export_events
+from fanfold.api.malformed import Malformed
+from fanfold.cli.known_failures import UNREADABLE, failures_told
+from fanfold.cli.output import NOT_TOLD, complain, say
+from fanfold.cli.progress import progress_line
+from fanfold.cli.publish import STOPPED, progress_figures
+from read_side.wiring import PartitionExported, Span
+from write_side.contract.words.position import parse_positions
+
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
+
+def export(
+    parquet: Annotated[Path, typer.Option(help="the folder; made where it is missing", metavar="FOLDER")],
+    since: Annotated[str, typer.Option(help="from this time on: 2026-01-31, or 2026-01-31T12:00:00Z (UTC)")] = "",
+    before: Annotated[str, typer.Option(help="up to this time, which is not in it")] = "",
+    from_position: Annotated[
+        str, typer.Option(help="from these blocks on, such as 0:17; of partitions that are not named everything")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
+) -> None:
+    """Write the events of the log as Parquet files, a folder for each UTC day.
+
+    A file is named day=2026-01-31/part-0-17-42.parquet by its partition, first and last block. A row is an event, as `fanfold
+    publish` tells it: each account that was opened (kind `open`) and each entry; amounts are whole minor units. Goes up to the
+    end of the log as it is now. Run it again for what has come since: what is there is not written again. What stops one
+    partition keeps nothing from the others. Ends with 1 when a partition is damaged or its files are of another log, with 2
+    when it could not be done.
+
+    Examples:
+
+      fanfold export --parquet ./events
+
+      fanfold export --parquet ./events --since 2026-01-01 --before 2026-02-01
+    """
+    with progress_line("exporting", *progress_figures(), quiet=as_json) as progress:
+        task = progress.add_task("exporting", total=None)
+        with failures_told(UNREADABLE):
+            span = Span(
+                time_of(since, "--since"),
+                time_of(before, "--before"),
+                parse_positions(from_position, "--from-position") if from_position else {},
+            )
+            found = asyncio.run(export_events(parquet, span, lambda n: progress.advance(task, n)))
+    code = 0
+    for each in found:
+        if each.problem is not None:
+            complain(f"fanfold: partition {each.partition}: {each.problem}")
+            code = code if code == STOPPED else UNREADABLE if each.unread else STOPPED
+    say(json.dumps(_document(found)) if as_json else _told(found, parquet), code=NOT_TOLD if code == 0 else code)
+    raise typer.Exit(code)
+
+
+def _document(found: list[PartitionExported]) -> dict[str, object]:
+    return {
+        "events": sum(each.events for each in found),
+        "files": sum(each.files for each in found),
+        "partitions": [
+            {name: value for name, value in vars(each).items() if value is not None and value is not False}
+            for each in found
+        ],
+    }
+
+
+def _told(found: list[PartitionExported], folder: Path) -> str:
+    events, files = sum(each.events for each in found), sum(each.files for each in found)
+    places = ", ".join(each.position for each in found if each.position is not None)
+    goes = f"it goes up to {places}" if places else "there is nothing in it yet"
+    return f"wrote {events:,} events in {files:,} files to {folder}: {goes}"
+
+
+def time_of(text: str, option: str) -> int | None:
+    """UTC microseconds. Raises Malformed."""
+    if not text:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed(
+            "parameter_malformed", option, "must be a day or a time, 2026-01-31 or 2026-01-31T12:00:00Z"
+        ) from None
+    if moment.tzinfo is None:
+        if "T" in text or " " in text:
+            raise Malformed("parameter_malformed", option, "needs a time zone, such as 2026-01-31T12:00:00Z")
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
