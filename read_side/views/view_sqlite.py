@@ -252,10 +252,10 @@ def _has_rows(db: sqlite3.Connection, partition: int, generation: int) -> bool:
 def _write(db: sqlite3.Connection, owner: Owner, rows: AccountRows) -> None:
     """In the order of the table: neighbours lie on one page, which is found and written once for them."""
     if len(rows):
-        numbers = (getattr(rows, name).tolist() for name in NUMBERS)
-        db.executemany(
-            write_sql(owner.partition, owner.generation), sorted(zip(rows.accounts, rows.assets, *numbers, strict=True))
-        )
+        order = sorted(range(len(rows)), key=rows.accounts.__getitem__)
+        texts = ([column[i] for i in order] for column in (rows.accounts, rows.assets))
+        numbers = (getattr(rows, name)[order].tolist() for name in NUMBERS)
+        db.executemany(write_sql(owner.partition, owner.generation), zip(*texts, *numbers, strict=True))
 
 
 def _found(
