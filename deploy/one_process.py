@@ -1,4 +1,4 @@
-"""`fanfold up`: write side, read side and gateway in one process, over a file log and a view in memory. Durable and honest."""
+"""`fanfold up`: write side, read side and gateway in one process, over a file log and a view in memory or in SQLite."""
 
 from __future__ import annotations
 

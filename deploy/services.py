@@ -75,8 +75,13 @@ def _log_beside_the_result() -> None:
 
 
 def embedded_folder() -> Path | None:
-    """The data folder, when the view lives in the memory of the process that serves it; None when it is shared."""
-    return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view == "memory" else None
+    """The data folder, when only the process that serves it reaches the view; None when it is shared. Raises ValueError."""
+    return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view_is_of_one_process else None
+
+
+def view_outlives_process() -> bool:
+    """Whether there is a view while nobody serves it."""
+    return ReadSettings().view != "memory"
 
 
 def about_view() -> str:
@@ -147,6 +152,11 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
 async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()
+    if ReadSettings().view_file() is not None:
+        raise ValueError(
+            "beside a view in SQLite changes are told within the projector's process, so this gateway would push nothing. "
+            "Nothing was started. Use fanfold up, which is everything in one process, or a view in Redis for all three sides."
+        )
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
         feed = await open_feed(ReadSettings())
@@ -166,7 +176,7 @@ async def gateway(on_ready: OnReady) -> None:
 
 
 async def rebuild_views(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    """Rebuild a view that several processes share, from this one. Returns `Rebuilt.document()`; raises as `rebuild` does."""
+    """Rebuild a view that this process can reach, from here. Returns `Rebuilt.document()`; raises as `rebuild` does."""
     async with AsyncExitStack() as stack:
         log = await open_log_to_read()
         stack.push_async_callback(log.close)

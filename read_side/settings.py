@@ -16,7 +16,8 @@ class ReadSettings(BaseSettings):
 
     view: str = Field(
         "memory",
-        description="`memory`, or `redis://host:6379/0` (a server, or a node of a Redis Cluster): where views and the feed are",
+        description="where views are: `memory`; `sqlite:FILE`, which one process writes and any other asks with SQL; or "
+        "`redis://host:6379/0` (a server, or a node of a Redis Cluster), which any process reads, and where the feed is, too",
     )
     archive: str = Field(
         "",
@@ -28,6 +29,21 @@ class ReadSettings(BaseSettings):
         "", description="partitions this process projects, `0,2`; empty: all"
     )
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
+
+    def view_file(self) -> Path | None:
+        """The file of a view in SQLite; None for a view elsewhere. Raises ValueError for what names no file."""
+        scheme, _, path = self.view.partition(":")
+        if scheme != "sqlite":
+            return None
+        path = path.removeprefix("//")
+        if not path.strip("/") or path.startswith(("~", ":")):
+            raise ValueError("FANFOLD_VIEW must name a file after sqlite: such as sqlite:./data/view.db")
+        return Path(path)
+
+    @property
+    def view_is_of_one_process(self) -> bool:
+        """Whether only the process that projects reaches the view, and the feed beside it."""
+        return self.view == "memory" or self.view_file() is not None
 
     def archive_folder(self, log_address: str) -> Path | None:
         """None: no history is kept. Raises ValueError for what names no folder."""

@@ -38,6 +38,7 @@ from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
+from read_side.views.view_sqlite import SqliteViewStore
 from read_side.whole_log.event_topic import CannotPublish, EventTopic
 from read_side.whole_log.event_topic_kafka import KafkaEventTopic
 from read_side.whole_log.explain import explain, explain_records
@@ -108,14 +109,19 @@ async def open_view(settings: ReadSettings) -> ViewStore:
     """The view store that the settings name. Raises ViewUnavailable, ValueError for an address of no known kind."""
     if settings.view == "memory":
         return MemoryViewStore()
+    if (path := settings.view_file()) is not None:
+        return await SqliteViewStore.connect(path)
     if settings.view.startswith(("redis://", "rediss://", "unix://")):
         return await RedisViewStore.connect(settings.view, settings.view_prefix)
-    raise ValueError("FANFOLD_VIEW must be memory or begin with redis://, rediss:// or unix://")
+    raise ValueError("FANFOLD_VIEW must be memory or begin with sqlite:, redis://, rediss:// or unix://")
 
 
 async def open_feed(settings: ReadSettings) -> Feed:
-    """The feed that goes with the view: in the process beside a memory view, streams in the same Redis otherwise."""
-    if settings.view == "memory":
+    """The feed that goes with the view: in the process where the view is of one process, streams in the same Redis otherwise.
+
+    Raises ValueError.
+    """
+    if settings.view_is_of_one_process:
         return MemoryFeed()
     return RedisFeed(settings.view, settings.view_prefix)
 

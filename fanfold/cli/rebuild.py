@@ -12,7 +12,7 @@ import typer
 from rich.progress import ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy.control_socket import ask_rebuild
-from deploy.services import about_view, embedded_folder, rebuild_views
+from deploy.services import about_view, embedded_folder, rebuild_views, view_outlives_process
 from fanfold.cli.asking import URL_VARIABLE
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
@@ -104,6 +104,8 @@ async def _rebuild(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]
                 return dict(line["result"])
             on_progress(line["progress"])
     except (FileNotFoundError, ConnectionRefusedError):
+        if view_outlives_process():
+            return await rebuild_views(wishes, on_progress)
         raise ValueError(
             f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of "
             "its starts."

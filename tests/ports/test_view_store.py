@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, OwnerStale, ViewStore
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_redis import RedisViewStore
+from read_side.views.view_sqlite import SqliteViewStore
 from tests.servers import unique_name
 from write_side.contract.words.atoms import NO_FLOOR
 
@@ -18,14 +20,17 @@ from write_side.contract.words.atoms import NO_FLOOR
 @pytest.fixture(
     params=[
         "memory",
+        "sqlite",
         pytest.param("redis_url", marks=pytest.mark.redis),
         pytest.param("redis_cluster_url", marks=pytest.mark.redis),
     ]
 )
-async def view(request: pytest.FixtureRequest) -> AsyncIterator[ViewStore]:
+async def view(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ViewStore]:
     store: ViewStore
     if request.param == "memory":
         store = MemoryViewStore()
+    elif request.param == "sqlite":
+        store = await SqliteViewStore.connect(tmp_path / "view.db")
     else:
         store = await RedisViewStore.connect(request.getfixturevalue(request.param), unique_name())
     yield store
@@ -82,7 +87,7 @@ async def test_columns_are_the_rows_of_a_generation_that_are_there(view: ViewSto
     owner, names = await view.claim(0, 1), [f"account-{number}" for number in range(40)]
     await view.load(owner, rows(*map(row, names)))
     assert await columns(view, names) == (None, [])
-    await view.apply(owner, None, rows(row("alice"), row("bob")), at(0))
+    await view.apply(owner, None, rows(row("alice"), row("bob")), at(0), loaded=len(names))
     assert await columns(view, ["bob", *names[::-1], "nobody", "alice"]) == (
         at(0), [row("bob"), *map(row, names[::-1]), row("alice")],
     )  # fmt: skip
