@@ -1,4 +1,7 @@
-"""How the read side is put together: the only file here that names adapters."""
+"""How the read side is put together: the only file here that names adapters.
+
+Those of Redis are imported where the settings name them: a process with its view in memory has no use for their client.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
-from read_side.feed.feed_redis import RedisFeed
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
@@ -36,10 +38,9 @@ from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
-from read_side.views.view_redis import RedisViewStore
 from read_side.whole_log.explain import explain, explain_records
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
-from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
+from read_side.whole_log.rebuild_result import Progress, Rebuilt
 from read_side.whole_log.verify import Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
@@ -61,7 +62,6 @@ __all__ = [
     "SegmentFolder",
     "Step",
     "Verdict",
-    "Wishes",
     "document_of",
     "doors_without_log",
     "events_of",
@@ -87,6 +87,8 @@ async def open_view(settings: ReadSettings) -> ViewStore:
     if settings.view == "memory":
         return MemoryViewStore()
     if settings.view.startswith(("redis://", "rediss://", "unix://")):
+        from read_side.views.view_redis import RedisViewStore
+
         return await RedisViewStore.connect(settings.view, settings.view_prefix)
     raise ValueError("FANFOLD_VIEW must be memory or begin with redis://, rediss:// or unix://")
 
@@ -95,6 +97,8 @@ async def open_feed(settings: ReadSettings) -> Feed:
     """The feed that goes with the view: in the process beside a memory view, streams in the same Redis otherwise."""
     if settings.view == "memory":
         return MemoryFeed()
+    from read_side.feed.feed_redis import RedisFeed
+
     return RedisFeed(settings.view, settings.view_prefix)
 
 
@@ -191,18 +195,21 @@ class ReadSide:
         if self._taker is not None:
             await self._taker.take_last()
 
-    async def rebuild(self, wishes: Wishes, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    async def rebuild(
+        self, accept_differences: bool, send: Callable[[dict[str, Any]], None], from_snapshot: bool = False
+    ) -> dict[str, Any]:
         """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
 
-        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable, ValueError.
+        from_snapshot: begin there instead of at the log's beginning, where this process has snapshots.
+        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable.
         """
         async with self._rebuilding:
             result = await rebuild(
                 self._log,
                 self._view,
-                wishes,
+                accept_differences=accept_differences,
                 partitions=[projector.partition for projector in self.projectors],
                 on_progress=lambda progress: send({"progress": progress._asdict()}),
-                snapshots=self._snapshots,
+                snapshots=self._snapshots if from_snapshot else None,
             )
         return result.document()
