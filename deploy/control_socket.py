@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import structlog
 
+from read_side.wiring import Wishes
+
 _log = structlog.get_logger(__name__)
 
 SOCKET_NAME = "control.sock"
@@ -23,8 +25,8 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 """A result lists at most some thousand differences."""
 
 Send = Callable[[dict[str, Any]], None]
-Rebuild = Callable[[bool, Send, bool], Awaitable[dict[str, Any]]]
-"""(accept differences, progress, from a snapshot) -> result document."""
+Rebuild = Callable[[Wishes, Send], Awaitable[dict[str, Any]]]
+"""(wishes, progress) -> result document."""
 
 
 class ControlSocket:
@@ -65,9 +67,7 @@ class ControlSocket:
         try:
             request = json.loads(await reader.readline())
             _check_meant(request.get("url"), self._address)
-            wishes = (bool(request.get(name)) for name in ("accept_differences", "from_snapshot"))
-            accepts, from_snapshot = wishes
-            result = await self._rebuild(accepts, send, from_snapshot)
+            result = await self._rebuild(Wishes.of(request), send)
             send({"result": result})
         except Exception as error:
             send({"error": str(error) or type(error).__name__})
@@ -106,9 +106,7 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def ask_rebuild(
-    folder: Path, accept_differences: bool, from_snapshot: bool, url: str | None = None
-) -> AsyncIterator[dict[str, Any]]:
+async def ask_rebuild(folder: Path, wishes: Wishes, url: str | None = None) -> AsyncIterator[dict[str, Any]]:
     """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError.
 
     url: of the service that is meant, where one is named.
@@ -116,8 +114,7 @@ async def ask_rebuild(
     with _short(folder / SOCKET_NAME) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
     try:
-        wishes = {"accept_differences": accept_differences, "from_snapshot": from_snapshot, "url": url}
-        writer.write(json.dumps(wishes).encode() + b"\n")
+        writer.write(json.dumps(wishes._asdict() | {"url": url}).encode() + b"\n")
         while line := await reader.readline():
             yield json.loads(line)
     finally:

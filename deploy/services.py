@@ -20,7 +20,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, SegmentFolder, open_feed, open_view, rebuild, sealed_history
+from read_side.wiring import ReadSide, SegmentFolder, Wishes, open_feed, open_view, rebuild, sealed_history
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
@@ -142,9 +142,7 @@ async def gateway(on_ready: OnReady) -> None:
         )
 
 
-async def rebuild_views(
-    accept_differences: bool, on_progress: Callable[[dict[str, Any]], None], from_snapshot: bool
-) -> dict[str, Any]:
+async def rebuild_views(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     """Rebuild a view that several processes share, from this one. Returns `Rebuilt.document()`; raises as `rebuild` does."""
     async with AsyncExitStack() as stack:
         log = await open_log_to_read()
@@ -154,8 +152,8 @@ async def rebuild_views(
         result = await rebuild(
             log,
             view,
-            accept_differences=accept_differences,
+            wishes,
             on_progress=lambda progress: on_progress(progress._asdict()),
-            snapshots=snapshots_of(log) if from_snapshot else None,
+            snapshots=snapshots_of(log) if wishes.from_snapshot else None,
         )
         return result.document()

@@ -40,7 +40,7 @@ from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.explain import explain, explain_records
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
-from read_side.whole_log.rebuild_result import Progress, Rebuilt
+from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
 from read_side.whole_log.verify import Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
@@ -62,6 +62,7 @@ __all__ = [
     "SegmentFolder",
     "Step",
     "Verdict",
+    "Wishes",
     "document_of",
     "doors_without_log",
     "events_of",
@@ -195,21 +196,18 @@ class ReadSide:
         if self._taker is not None:
             await self._taker.take_last()
 
-    async def rebuild(
-        self, accept_differences: bool, send: Callable[[dict[str, Any]], None], from_snapshot: bool = False
-    ) -> dict[str, Any]:
+    async def rebuild(self, wishes: Wishes, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
 
-        from_snapshot: begin there instead of at the log's beginning, where this process has snapshots.
-        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable.
+        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable, ValueError.
         """
         async with self._rebuilding:
             result = await rebuild(
                 self._log,
                 self._view,
-                accept_differences=accept_differences,
+                wishes,
                 partitions=[projector.partition for projector in self.projectors],
                 on_progress=lambda progress: send({"progress": progress._asdict()}),
-                snapshots=self._snapshots if from_snapshot else None,
+                snapshots=self._snapshots,
             )
         return result.document()

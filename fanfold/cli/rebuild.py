@@ -18,6 +18,7 @@ from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
+from read_side.wiring import Wishes
 
 NOT_SWITCHED = 1
 """Exit code: the live view stays. It says more than that nobody could be told."""
@@ -33,17 +34,21 @@ def rebuild(
     from_snapshot: Annotated[
         bool, typer.Option(help="fold from the newest snapshot on; what is before is believed and not checked again")
     ] = False,
+    dry_run: Annotated[bool, typer.Option(help="compare only: the live view stays, whatever is found")] = False,
+    partitions: Annotated[str, typer.Option(help="only of these partitions, such as 0,2")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
 
     Reads and pushes go on meanwhile, and nothing is pushed again. Which view: the one over the log and in the place that
     FANFOLD_LOG and FANFOLD_VIEW name (the folder ./data if they name none). Where FANFOLD_URL names another service, nothing is
-    done. Ends with 0 when switched, with 1 when not, with 2 when it could not be done.
+    done. Ends with 0 when switched (or, in a dry run, equal), with 1 when not, with 2 when it could not be done.
 
     Examples:
 
       fanfold rebuild
+
+      fanfold rebuild --dry-run --partitions 0,2
 
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold rebuild --json
     """
@@ -60,10 +65,22 @@ def rebuild(
             )
 
         with failures_told(UNREADABLE):
-            result = asyncio.run(_rebuild(accept_differences, on_progress, from_snapshot))
+            wishes = Wishes(accept_differences, from_snapshot, dry_run, _chosen(partitions))
+            result = asyncio.run(_rebuild(wishes, on_progress))
     text = json.dumps(result) if as_json else _told(result, from_snapshot)
-    say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else NOT_SWITCHED)
-    raise typer.Exit(0 if result["switched"] else NOT_SWITCHED)
+    code = 0 if result["switched"] or (dry_run and result["equal"]) else NOT_SWITCHED
+    say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else code)
+    raise typer.Exit(code)
+
+
+def _chosen(text: str) -> tuple[int, ...] | None:
+    """Raises ValueError."""
+    if not text:
+        return None
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        raise ValueError("--partitions must be numbers with commas, such as 0,2")
+    return tuple(map(int, words))
 
 
 def progress_figures() -> tuple[ProgressColumn, ...]:
@@ -74,15 +91,13 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
     )
 
 
-async def _rebuild(
-    accept_differences: bool, on_progress: Callable[[dict[str, Any]], None], from_snapshot: bool
-) -> dict[str, Any]:
+async def _rebuild(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
     folder = embedded_folder()
     complain(f"rebuilding {about_view()}")
     if folder is None:
-        return await rebuild_views(accept_differences, on_progress, from_snapshot)
+        return await rebuild_views(wishes, on_progress)
     try:
-        async for line in ask_rebuild(folder, accept_differences, from_snapshot, os.environ.get(URL_VARIABLE)):
+        async for line in ask_rebuild(folder, wishes, os.environ.get(URL_VARIABLE)):
             if "error" in line:
                 raise ValueError(line["error"])
             if "result" in line:
@@ -109,7 +124,9 @@ def _told(result: dict[str, Any], from_snapshot: bool) -> str:
             if begun
             else f"partition {part['partition']} has no snapshot that could be begun at: every block was read"
         )
-    did = "switched to the rebuilt view" if result["switched"] else "the live view stays"
+    did = {"switched": "switched to the rebuilt view", "equal": "the live view stays, it is the same"}.get(
+        result["verdict"], "the live view stays"
+    )
     lines.append(
         f"{did}: {result['compared']:,} rows compared, {result['different']:,} different, {result['entries']:,} entries "
         f"folded in {result['seconds']:.1f} s ({result['rate']:,}/s)"

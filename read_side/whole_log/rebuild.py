@@ -6,7 +6,7 @@ One partition:
   3. compare: read a part of the live rows and, at the same position, the same rows of the new generation. The live view
      moves on meanwhile; its checkpoint, read with the rows, says how far to fold before comparing, so both are always at
      one position and every row at one version;
-  4. catch up with the end of the log and switch, when all was equal or the differences are accepted.
+  4. catch up with the end of the log and switch, when all was equal or the differences are accepted; in a dry run not.
 The old generation stays. Nothing is published: replay never pushes.
 """
 
@@ -25,7 +25,7 @@ from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, Owner
 from read_side.fold.balances import changed_after
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
-from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt
+from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -52,26 +52,27 @@ OnProgress = Callable[[Progress], None]
 async def rebuild(
     log: Log,
     view: ViewStore,
+    wishes: Wishes = Wishes(),  # noqa: B008 -- a value
     *,
-    accept_differences: bool = False,
     partitions: Sequence[int] | None = None,
     on_progress: OnProgress = lambda progress: None,
     snapshots: Snapshots | None = None,
 ) -> Rebuilt:
-    """Rebuild the views of these partitions (all by default), and switch those that are equal.
+    """Rebuild the views of these partitions (all by default), as far as they are wished for, and switch those that are equal.
 
-    snapshots: where the fold may begin, if not at the log's beginning. What is before is then believed, not checked again.
+    snapshots: where the fold may begin, where that is wished for. What is before is then believed, not checked again.
 
-    Raises CannotRebuild, LogFailed, ViewUnavailable.
+    Raises CannotRebuild, LogFailed, ViewUnavailable; ValueError for a partition that is wished for and none of these.
     """
     started_s = time.monotonic()
-    chosen = list(range(log.partitions)) if partitions is None else list(partitions)
+    chosen = wishes.chosen(range(log.partitions) if partitions is None else partitions)
+    begin_in = snapshots if wishes.from_snapshot else None
     reporter = _Reporter(chosen, on_progress)
     slots = asyncio.Semaphore(AT_ONCE)
 
     async def one(partition: int) -> PartitionRebuilt:
         async with slots:
-            return await _PartitionRebuild(log, view, partition, reporter, accept_differences, snapshots).run()
+            return await _PartitionRebuild(log, view, partition, reporter, wishes, begin_in).run()
 
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -118,14 +119,14 @@ class _PartitionRebuild:
         view: ViewStore,
         partition: int,
         reporter: _Reporter,
-        accept_differences: bool,
+        wishes: Wishes,
         snapshots: Snapshots | None,
     ) -> None:
         self._log = log
         self._view = view
         self._partition = partition
         self._reporter = reporter
-        self._accept = accept_differences
+        self._wishes = wishes
         self._snapshots = snapshots
         self._fold = PartitionFold(partition)
         self._differences: list[Difference] = []
@@ -141,7 +142,7 @@ class _PartitionRebuild:
             await self._fold_to(live)
             owner, checkpoint = await self._load(live.generation)
             checkpoint = await self._compare(owner, checkpoint, live.generation)
-            switched = self._different == 0 or self._accept
+            switched = (self._different == 0 or self._wishes.accept_differences) and not self._wishes.dry_run
             if switched:
                 await self._switch(owner, checkpoint, live.generation)
             else:

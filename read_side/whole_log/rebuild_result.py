@@ -1,13 +1,44 @@
-"""What a rebuild tells: while it runs, and at its end."""
+"""What a rebuild is asked, and tells: while it runs, and at its end."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
 from read_side.contract.rows import NUMBERS
 
 COLUMNS: Final = ("asset", *NUMBERS)
+
+
+class Wishes(NamedTuple):
+    """How a view is to be made again.
+
+    accept_differences: switch to it all the same. from_snapshot: begin there, where there is one. dry_run: compare, and switch to
+    nothing. partitions: only of these; None: of all.
+    """
+
+    accept_differences: bool = False
+    from_snapshot: bool = False
+    dry_run: bool = False
+    partitions: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, said: Mapping[str, Any]) -> Wishes:
+        """As `_asdict` told them, in JSON. Raises ValueError."""
+        partitions = said.get("partitions")
+        if partitions is not None and not all(type(each) is int for each in partitions):
+            raise ValueError("partitions are numbers")
+        accepts, from_snapshot, dry_run = (bool(said.get(name)) for name in cls._fields[:-1])
+        return cls(accepts, from_snapshot, dry_run, None if partitions is None else tuple(partitions))
+
+    def chosen(self, partitions: Sequence[int]) -> list[int]:
+        """Those of these partitions. Raises ValueError for one that is none of them."""
+        if self.partitions is None:
+            return list(partitions)
+        if not self.partitions or not set(self.partitions) <= set(partitions):
+            raise ValueError(f"partitions must be some of {', '.join(map(str, partitions))}: no other is made here")
+        return sorted(set(self.partitions))
 
 
 class Progress(NamedTuple):
@@ -66,11 +97,18 @@ class Rebuilt:
     def different(self) -> int:
         return sum(each.different for each in self.partitions)
 
+    @property
+    def verdict(self) -> str:
+        """`equal` where nothing differs and nothing was switched: it was only tried."""
+        if not self.partitions:
+            return "nothing"
+        return "switched" if self.switched else "different" if self.different else "equal"
+
     def document(self) -> dict[str, Any]:
         """For `--json`. Amounts are digit strings, as everywhere outside."""
         entries = sum(each.entries for each in self.partitions)
         return {
-            "verdict": ("switched" if self.switched else "different") if self.partitions else "nothing",
+            "verdict": self.verdict,
             "equal": self.different == 0,
             "switched": self.switched,
             "entries": entries,

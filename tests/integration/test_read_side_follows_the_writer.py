@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_view
+from read_side.wiring import ReadSide, Wishes, open_feed, open_view
 from tests.servers import unique_name
 from tests.unit.read_side.asgi_client import Reply, ask
 from write_side.settings import WriteSettings
@@ -108,7 +108,7 @@ async def test_a_rebuild_under_load_is_equal_and_reads_go_on(both: Both) -> None
     loads = [asyncio.ensure_future(load(name)) for name in names[:8]]
     told: list[dict[str, Any]] = []
     for generation in (2, 3):
-        result = await asyncio.wait_for(both.read_side.rebuild(False, told.append), LIMIT_S)
+        result = await asyncio.wait_for(both.read_side.rebuild(Wishes(), told.append), LIMIT_S)
         assert (result["verdict"], result["different"]) == ("switched", 0)
         assert [each["new_generation"] for each in result["partitions"]] == [generation, generation]
     stop.set()

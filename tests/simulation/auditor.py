@@ -44,6 +44,8 @@ CHANGED = {"opened": "done", "held": "done", "voided": "done", "changed": "done"
 """How an answer calls what is done."""
 NOT_LASTING = ("pending", "id_reused_with_other_content", "id_expired", "id_in_future", "not_run", "id_memory_full")
 """What may be answered to a command and later something else."""
+NOT_RUN = ("repeated", *NOT_LASTING[1:])
+"""What may be answered to a command that is not run by it."""
 
 
 class Violation(AssertionError):
@@ -317,7 +319,7 @@ class Auditor:
         self.require(sequence <= self.sequence, "an answer was given before its block was in the log")
         word = CHANGED.get(result, result)
         states = {(str(each["account"]), int(each["posted"]), each["version"]) for each in accounts_of(document)}
-        told = [each for each in self._told_of.get(subject, ()) if each.sequence <= sequence]
+        told = self._of_life([each for each in self._told_of.get(subject, ()) if each.sequence <= sequence])
         self.require(
             any(each.outcome.word == word and each.sequence == sequence for each in told)
             and ("accounts" not in document or shown_by([each.outcome for each in told]) == states),
@@ -338,6 +340,16 @@ class Auditor:
         else:
             self.require(first is None or first == document, "one id has two answers")
             self._answers[key] = document
+
+    def _of_life(self, told: list[Told]) -> list[Told]:
+        """Those since the id ran last: one without a time may run again once its days are over, and is another command then."""
+        first = 0
+        for at, each in enumerate(told):
+            ran = each.outcome.unasked is None and each.outcome.word not in NOT_RUN
+            if ran and isinstance(each.subject, bytes):
+                since_us, now_us = self._times_us[told[first].sequence], self._times_us[each.sequence]
+                first = at if _is_over(each.subject, since_us, now_us) else first
+        return told[first:]
 
     def used(self, id16: bytes, sequence: int) -> None:
         """A client was told that its id was used for something else in this partition, in this block."""

@@ -9,6 +9,7 @@ import pytest
 
 from deploy.control_socket import ControlSocket, ask_rebuild
 from deploy.services import about_view
+from read_side.wiring import Wishes
 
 
 @pytest.mark.parametrize(
@@ -26,20 +27,21 @@ from deploy.services import about_view
 async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
     tmp_path: Path, url: str | None, is_meant: bool
 ) -> None:
-    rebuilt: list[bool] = []
+    rebuilt: list[Wishes] = []
+    wishes = Wishes(accept_differences=True, partitions=(0, 2))
 
-    async def rebuild(accepts: bool, _send: Any, _from_snapshot: bool) -> dict[str, Any]:
-        rebuilt.append(accepts)
+    async def rebuild(wished: Wishes, _send: Any) -> dict[str, Any]:
+        rebuilt.append(wished)
         return {"switched": True}
 
     control = ControlSocket(tmp_path, rebuild, "http://wallet.internal:8123")
     await control.open()
     try:
-        lines = [line async for line in ask_rebuild(tmp_path, True, False, url)]
+        lines = [line async for line in ask_rebuild(tmp_path, wishes, url)]
     finally:
         await control.close()
     if is_meant:
-        assert (lines, rebuilt) == ([{"result": {"switched": True}}], [True])
+        assert (lines, rebuilt) == ([{"result": {"switched": True}}], [wishes])
     else:
         assert rebuilt == []
         assert "FANFOLD_URL" in lines[0]["error"]

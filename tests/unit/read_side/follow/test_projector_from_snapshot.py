@@ -13,6 +13,7 @@ from read_side.follow.projector import Projector
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import rebuild
+from read_side.whole_log.rebuild_result import Wishes
 from read_side.whole_log.verify import verify
 from tests.unit.read_side.block_maker import BlockMaker, moved
 from tests.unit.read_side.follow.test_projector import LIMIT_S, CountedRows, Stage, reach
@@ -71,12 +72,12 @@ async def test_which_history_it_is_is_known_from_a_snapshot_too(stage: SnapshotS
     await stage.writer.epoch()
     await stage.writer.append(moved("alice", "bob", 7))
     async with stage.projector(view=MemoryViewStore()) as whole:
-        known = whole.history
+        known = whole.log_history
     assert known is not None
     await stage.take()
     async with stage.projector("boot-2") as projector:
         assert projector.fold.replay.began_after >= 0
-        assert projector.history == known
+        assert projector.log_history == known
 
 
 @pytest.mark.parametrize("kept", [65_536, 4])
@@ -174,7 +175,7 @@ async def test_a_rebuild_begins_at_a_snapshot_only_when_it_is_asked_to(stage: Sn
     async with stage.projector() as projector:
         await stage.expect_right(projector)
         for snapshots, entries in ((None, 4), (stage.snapshots, 2)):
-            result = await rebuild(stage.log, stage.view, snapshots=snapshots)
+            result = await rebuild(stage.log, stage.view, Wishes(from_snapshot=True), snapshots=snapshots)
             assert (result.switched, result.partitions[0].entries) == (True, entries)
             assert result.partitions[0].compared == 4
 

@@ -18,7 +18,7 @@ from read_side.fold.fold_rows import FoldRows
 from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
-from read_side.whole_log.rebuild_result import Progress
+from read_side.whole_log.rebuild_result import Progress, Wishes
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
@@ -189,11 +189,34 @@ async def test_a_row_of_an_account_that_the_log_does_not_have_is_a_difference(st
         assert all(each.rebuilt is None for each in partition.differences)
 
 
+async def test_a_dry_run_compares_and_switches_to_nothing(stage: Stage) -> None:
+    await stage.fill()
+    async with stage.running():
+        for accepts in (False, True):
+            told = await rebuild(stage.log, stage.view, Wishes(accepts, dry_run=True))
+            assert (told.verdict, told.switched) == ("equal", False)
+        await stage.spoil(AccountRow("alice", "USD/2", 7, 0, 0, 2, 5))
+        told = await rebuild(stage.log, stage.view, Wishes(accept_differences=True, dry_run=True))
+        assert (told.verdict, told.switched, told.different) == ("different", False, 1)
+        assert await stage.view.live(0) == 1
+        assert await stage.view.generations(0) == [1]
+
+
+async def test_only_the_partitions_that_are_wished_for_are_made_again(stage: Stage) -> None:
+    await stage.fill()
+    async with stage.running():
+        told = await rebuild(stage.log, stage.view, Wishes(partitions=(0,)))
+        assert [each.partition for each in told.partitions] == [0]
+        for others in ((), (7,), (0, 7)):
+            with pytest.raises(ValueError, match="partitions must be some of"):
+                await rebuild(stage.log, stage.view, Wishes(partitions=others))
+
+
 async def test_accepted_differences_are_switched(stage: Stage) -> None:
     await stage.fill()
     async with stage.running():
         await stage.spoil(AccountRow("alice", "USD/2", 7, 0, 0, 2, 5), AccountRow("mallory", "USD/2", 5, 0, 0, 1, 5))
-        [partition] = (await rebuild(stage.log, stage.view, accept_differences=True)).partitions
+        [partition] = (await rebuild(stage.log, stage.view, Wishes(accept_differences=True))).partitions
         assert (partition.switched, partition.different) == (True, 2)
         await stage.timer.tick()
         await stage.expect_right(generation=2)
