@@ -18,6 +18,7 @@ import uvloop
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
+from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
 
@@ -82,6 +83,7 @@ def keep_what_was_made() -> None:
     pa.default_memory_pool().release_unused()
     if (give_back := _of_glibc("malloc_trim")) is not None:
         give_back(0)
+    give_back_code_of(COMPILER)
     gc.set_threshold(YOUNG_OBJECTS, OLDER_PASSES, OLDER_PASSES)
     gc.freeze()
 

@@ -15,7 +15,6 @@ from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
-from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
@@ -132,6 +131,8 @@ def build_gateway(
 
     def upstream(side: Any) -> Upstream:
         if isinstance(side, str):
+            from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+
             return OverHttp(side, settings.upstream_connect_ms, settings.upstream_silence_ms)
         return InProcess(side, settings.upstream_silence_ms)
 

@@ -1,4 +1,7 @@
-"""How the read side is put together: the only file here that names adapters."""
+"""How the read side is put together: the only file here that names adapters.
+
+Those of Redis are imported where the settings name them: a process with its view in memory has no use for their client.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,6 @@ from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
-from read_side.feed.feed_redis import RedisFeed
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
@@ -37,10 +39,7 @@ from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
-from read_side.views.view_redis import RedisViewStore
-from read_side.views.view_sqlite import SqliteViewStore
 from read_side.whole_log.event_topic import CannotPublish, EventTopic
-from read_side.whole_log.event_topic_kafka import KafkaEventTopic
 from read_side.whole_log.explain import explain, explain_records
 from read_side.whole_log.export import PartitionExported, Span, export
 from read_side.whole_log.export_folder import CannotExport, ExportFolder
@@ -110,8 +109,12 @@ async def open_view(settings: ReadSettings) -> ViewStore:
     if settings.view == "memory":
         return MemoryViewStore()
     if (path := settings.view_file()) is not None:
+        from read_side.views.view_sqlite import SqliteViewStore
+
         return await SqliteViewStore.connect(path)
     if settings.view.startswith(("redis://", "rediss://", "unix://")):
+        from read_side.views.view_redis import RedisViewStore
+
         return await RedisViewStore.connect(settings.view, settings.view_prefix)
     raise ValueError("FANFOLD_VIEW must be memory or begin with sqlite:, redis://, rediss:// or unix://")
 
@@ -123,6 +126,8 @@ async def open_feed(settings: ReadSettings) -> Feed:
     """
     if settings.view_is_of_one_process:
         return MemoryFeed()
+    from read_side.feed.feed_redis import RedisFeed
+
     return RedisFeed(settings.view, settings.view_prefix)
 
 
@@ -141,6 +146,8 @@ async def open_event_topic(
     bootstrap = address.removeprefix("kafka:").removeprefix("//")
     if not address.startswith("kafka:") or not bootstrap.strip("/"):
         raise ValueError("events are published to Kafka: --to kafka://host:9092")
+    from read_side.whole_log.event_topic_kafka import KafkaEventTopic
+
     return await KafkaEventTopic.open(bootstrap, topic, partitions, replication=replication, min_in_sync=min_in_sync)
 
 

@@ -1,4 +1,8 @@
-"""How the write side is put together: the only file here that names adapters."""
+"""How the write side is put together: the only file here that names adapters.
+
+Those of Kafka and of stores elsewhere are imported where the settings name them: their clients are some 10 MB and a tenth of a
+second that `fanfold up` over a folder has no use for.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,9 @@ from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
-from write_side.contract.log.log_kafka import KafkaLog
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.snapshots.store_file import FileStore
-from write_side.contract.snapshots.store_hdfs import hdfs_store
-from write_side.contract.snapshots.store_s3 import s3_store
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
@@ -37,7 +38,6 @@ from write_side.owner.partition import Partition, Standing, keep_all
 from write_side.owner.writer import Overtaken, WriterLimits
 from write_side.owner.writer_metrics import WriterMetrics
 from write_side.queue.command_queue import CommandQueue
-from write_side.queue.queue_kafka import KafkaQueue
 from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
 
@@ -87,6 +87,8 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
             return await FileLog.open_read_only(folder)
         return await FileLog.open(folder, settings.partitions or recorded_partitions(folder) or 1)
     if scheme == "kafka":
+        from write_side.contract.log.log_kafka import KafkaLog
+
         return await KafkaLog.open(
             rest.removeprefix("//"),
             f"{settings.topic}.events",
@@ -121,6 +123,9 @@ def snapshot_store(address: str) -> SnapshotStore:
     """Where an address says that snapshots are. Raises ValueError."""
     scheme, _, folder = address.partition(":")
     if scheme in ("s3", "webhdfs"):
+        from write_side.contract.snapshots.store_hdfs import hdfs_store
+        from write_side.contract.snapshots.store_s3 import s3_store
+
         try:
             return s3_store(address) if scheme == "s3" else hdfs_store(address)
         except ValueError as wrong:
@@ -147,6 +152,8 @@ async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
     scheme, _, rest = settings.log_address.partition(":")
     if scheme == "file":
         return MemoryQueue()
+    from write_side.queue.queue_kafka import KafkaQueue
+
     return await KafkaQueue.open(
         rest.removeprefix("//"),
         topic=f"{settings.topic}.commands",

@@ -50,12 +50,12 @@ class FoldedRun(NamedTuple):
 class PartitionFold:
     """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them.
 
-    history: told every block that is folded, where the past may be asked. log_history: which history of its log this is.
+    history: told every block that is folded, once there is one (`tell`). log_history: which history of its log this is.
     """
 
-    def __init__(self, partition: int, history: History | None = None) -> None:
+    def __init__(self, partition: int) -> None:
         self.partition = partition
-        self.history = history
+        self.history: History | None = None
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
@@ -98,14 +98,18 @@ class PartitionFold:
     def begin_at(self, snapshot: Snapshot) -> None:
         """Go on from where a snapshot stands, or from the beginning; nobody else uses it from now on."""
         self.replay.begin_at(snapshot.replay)
-        if self.history is not None:
-            self.history.begin_at(self.folded.sequence, self.state.chained.block_hash, self.folded.offset)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
         self.log_history.begin_at(self.state.chained.epoch)
 
     def end(self) -> None:
         """Nobody folds on. A view in this memory may go on showing the rows; ids and holds, which are most of the memory, go."""
         self.state.ids, self.state.pending = IdTable(), PendingTable()
+
+    def tell(self, history: History) -> None:
+        """Tell it every block from here on; what lies before, it reads from the log, while nobody waits for that."""
+        if self.history is None:
+            history.begin_at(self.folded.sequence, self.state.chained.block_hash, self.folded.offset)
+            self.history = history
 
     def take(self, records: Sequence[Record], entries_max: int = 2**62) -> FoldedRun:
         """Fold a run of records, as many as have `entries_max` entries, one at least.

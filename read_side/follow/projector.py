@@ -87,7 +87,7 @@ class Projector:
         self.partition = partition
         self.history = history
         self.boot = boot
-        self.fold = PartitionFold(partition, history)
+        self.fold = PartitionFold(partition)
         self.owner = ViewOwner(view, self.fold)
         self.shown = Shown()
         self.published = -1
@@ -145,6 +145,8 @@ class Projector:
         self.published = self._work.pushed = self.fold.folded.sequence
         self._tell_readers()
         self._silence.told(self._timer.wall_us())
+        if self.history is not None:
+            self.fold.tell(self.history)
         self.ready = True
 
     async def look_at_log(self) -> None:

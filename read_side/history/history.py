@@ -1,15 +1,16 @@
 """The history of a partition: what is sealed, and behind it what came since, in memory.
 
-Whoever folds the partition tells it every block that was folded (`note`), in its own thread. What lies between the sealed files
-and the block at which that fold began is read from the log (`fill`). Until then, and wherever it cannot go on, `unavailable` says
-why: nothing of the past is told in part. Nothing waits for history: a full disk, a damaged file is told, and tried again.
+Whoever follows the partition tells it every block that was folded (`note`), in its own thread. What lies between the sealed files
+and the first of those is read from the log (`fill`), however long that takes: a start waits for nothing of it. Until then, and
+wherever it cannot go on, `unavailable` says why: nothing of the past is told in part. Nothing waits for history: a full disk, a
+damaged file is told, and tried again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -25,10 +26,13 @@ FRESH_ROWS: Final = 1_024
 """Entries or blocks that are not sorted yet: whoever asks sorts them first, in a third of a millisecond."""
 PARTS_MAX: Final = 16
 """Sorted parts in memory; with one more they are joined."""
-TAIL_BYTES_MAX: Final = 256 << 20
-"""When the folder takes nothing, what came since is forgotten at this size, and read from the log again once it does."""
+TAIL_BYTES_MAX: Final = 64 << 20
+"""While the folder takes nothing, or the log is still being read, what comes is forgotten at this size and read from the log
+again: memory is bounded, however much comes meanwhile."""
 NOWHERE: Final = Chained(-1, ZERO_HASH, START)
 BEING_READ: Final = "its history is being read from the log"
+
+Rest = Callable[[float], Awaitable[None]]
 
 
 class History:
@@ -43,6 +47,8 @@ class History:
         self._fresh: Gathering | None = None
         self._sorted: Segment | None = None
         self._noted_from = NOWHERE
+        self._tail_bytes = 0
+        self._times_forgotten = 0
 
     @property
     def sealed_end(self) -> Chained:
@@ -85,8 +91,11 @@ class History:
             self._fresh.take(folded)
             self._sorted = None
             if max(self._fresh.entries.count, self._fresh.times.count, self._fresh.outcomes.count) >= FRESH_ROWS:
-                self._tail += (self._fresh.segment(),)
+                self._tail += (segment := self._fresh.segment(),)
                 self._fresh = Gathering(self._fresh.end)
+                self._tail_bytes += _bytes_of((segment,))
+                if self._tail_bytes > TAIL_BYTES_MAX:
+                    self._start_over(self._fresh.end)
 
     def parts(self) -> list[Segment]:
         """All of it in segments that follow each other, the newest first."""
@@ -98,18 +107,33 @@ class History:
         with self._lock:
             return self._parts() if self.unavailable is None else self.unavailable
 
-    async def fill(self, log: Log) -> None:
+    async def fill(self, log: Log, rest: Rest | None = None) -> None:
         """Check what is sealed, then read what is missing before the blocks that were noted. Raises LogFailed, ChainBroken,
-        OSError, Undecodable; `unavailable` is as it was then."""
+        OSError, Undecodable; `unavailable` is as it was then.
+
+        rest: sleeps so many seconds, after each piece of work as long as that took, so that who is answered meanwhile has half of
+        the interpreter at least.
+        """
         await self._require_log(log)
         await asyncio.to_thread(self.folder.first_damaged)
-        sealed, until = self.sealed_end, self._noted_from
-        if sealed.sequence < until.sequence:
-            header = None
-            if sealed.sequence >= 0:
-                header = header_at(sealed, self.folder.sealed[-1].segment.block(sealed.sequence))
-            await self._read(log, Accepted(self.folder.partition, header), sealed, until)
-        self.unavailable = None
+        sealed = self.sealed_end
+        header = None
+        if sealed.sequence >= 0:
+            header = header_at(sealed, self.folder.sealed[-1].segment.block(sealed.sequence))
+        accepted, gathering = Accepted(self.folder.partition, header), Gathering(sealed)
+        # What is noted may have been forgotten while what lies before it was read.
+        while not await asyncio.to_thread(self._joins, gathering):
+            gathering = await self._read(log, accepted, gathering, self._noted_from, rest)
+
+    def _joins(self, read: Gathering) -> bool:
+        """Whether what was read reaches what is noted; then the past can be told."""
+        filled = (read.segment(),) if read.times.count else ()
+        with self._lock:
+            if read.end.sequence < self._noted_from.sequence:
+                return False
+            self._filled = filled
+            self.unavailable = None
+            return True
 
     async def _require_log(self, log: Log) -> None:
         """That the last sealed block is in the log. Raises LogFailed."""
@@ -128,45 +152,45 @@ class History:
     def tidy(self) -> None:
         """Seal and join what is due. Blocks; for one thread at a time. Raises OSError."""
         with self._lock:
-            due, filled = (*self._filled, *self._tail), len(self._filled)
-        if self.unavailable is not None:
-            self._bound(due)
-            return
+            due, filled, forgotten = (*self._filled, *self._tail), len(self._filled), self._times_forgotten
+            if self.unavailable is not None:
+                return
         if _bytes_of(due) >= SEALED_BYTES:
-            try:
-                self.folder.seal(due)
-            except OSError:
-                self._bound(due)
-                raise
-            with self._lock:  # noted meanwhile: behind these
-                self._filled, self._tail = (), self._tail[len(due) - filled :]
-                self._noted_from = due[-1].end
+            self.folder.seal(due)
+            with self._lock:
+                if forgotten == self._times_forgotten:  # what was noted meanwhile lies behind these
+                    self._keep((), self._tail[len(due) - filled :])
+                    self._noted_from = due[-1].end
             while self.folder.join():
                 pass
         elif len(due) > PARTS_MAX:
             whole = joined(due)
             with self._lock:
-                self._filled, self._tail = (), (whole, *self._tail[len(due) - filled :])
+                if forgotten == self._times_forgotten:
+                    self._keep((), (whole, *self._tail[len(due) - filled :]))
 
-    async def _read(self, log: Log, accepted: Accepted, after: Chained, until: Chained) -> None:
-        gathering, filled = Gathering(after), list[Segment]()
-        async with aclosing(log.read(self.folder.partition, after.offset)) as runs:
+    async def _read(
+        self, log: Log, accepted: Accepted, gathering: Gathering, until: Chained, rest: Rest | None
+    ) -> Gathering:
+        """Read on behind what is gathered, to `until`; what is not sealed of it by then."""
+        now_s = asyncio.get_running_loop().time
+        async with aclosing(log.read(self.folder.partition, gathering.end.offset)) as runs:
             async for records in runs:
+                began_s = now_s()
                 await asyncio.to_thread(gathering.take_all, accepted.take_run(records, until.sequence))
                 if gathering.times.count and len(gathering.bytes) >= SEALED_BYTES:
                     await asyncio.to_thread(self._seal_read, gathering)
                     gathering = Gathering(gathering.end)
                 if gathering.end.sequence >= until.sequence:
                     break
+                if rest is not None:
+                    await rest(now_s() - began_s)
         if gathering.end[:2] != until[:2]:
             raise LogFailed(
-                f"Partition {self.folder.partition}: the log has no way from block {after.sequence} to {until.sequence} as it "
-                "was folded. Run `fanfold verify`."
+                f"Partition {self.folder.partition}: the log has no way to block {until.sequence} as it was folded; it ends at "
+                f"{gathering.end.sequence} or goes on otherwise. Run `fanfold verify`."
             )
-        if gathering.times.count:
-            filled.append(await asyncio.to_thread(gathering.segment))
-        with self._lock:
-            self._filled = tuple(filled)
+        return gathering
 
     def _seal_read(self, gathering: Gathering) -> None:
         self.folder.seal([gathering.segment()])
@@ -180,15 +204,15 @@ class History:
         sealed = tuple(each.segment for each in self.folder.sealed)
         return [*reversed((*sealed, *self._filled, *self._tail, *newest))]
 
-    def _bound(self, due: Sequence[Segment]) -> None:
-        """Forget what came since, when it is too much: it is in the log."""
-        if _bytes_of(due) > TAIL_BYTES_MAX:
-            with self._lock:
-                self._start_over(self.end)
-
     def _start_over(self, place: Chained) -> None:
+        """Forget what came since: it is in the log."""
         self.unavailable = BEING_READ
-        self._noted_from, self._filled, self._tail, self._fresh, self._sorted = place, (), (), None, None
+        self._noted_from, self._fresh, self._sorted = place, None, None
+        self._keep((), ())
+        self._times_forgotten += 1
+
+    def _keep(self, filled: tuple[Segment, ...], tail: tuple[Segment, ...]) -> None:
+        self._filled, self._tail, self._tail_bytes = filled, tail, _bytes_of(tail)
 
 
 def _bytes_of(segments: Sequence[Segment]) -> int:

@@ -47,7 +47,7 @@ async def _keep(history: History, log: Log, sleep: Sleep) -> None:
     async def once() -> None:
         if history.unavailable is not None:
             try:
-                await history.fill(log)
+                await history.fill(log, sleep)
             except _FAILURES as failure:
                 history.unavailable = f"its history cannot be read ({failure})"
                 raise

@@ -1,4 +1,5 @@
-"""Logs of one partition each, made for a benchmark: decided block by block as a writer does it, and not synced."""
+"""Logs of one partition each, made for a benchmark and not synced: decided block by block as a writer does it, or, blocks of one,
+written as they would have been decided."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from tests.benchmarks.small_blocks import make_small_blocks
 from write_side.contract.log.log_file_folder import partition_folder
 from write_side.contract.log.log_file_partition import PartitionFiles
 from write_side.contract.state.state import State
@@ -18,19 +20,25 @@ from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 from write_side.ledger.deciding.next_block import next_block, opening_block
 
 OPENED_AT_ONCE: Final = 8_192
+MADE_AT_ONCE: Final = 50_000
 ASSET: Final = "USD/2"
 
 
 class LogMaker:
-    """One partition's log. names: of all accounts; those of this partition are opened. `prepare_folder` came before."""
+    """One partition's log. names: of all accounts; those of this partition are opened. `prepare_folder` came before.
 
-    def __init__(self, data: Path, number: int, partitions: int, names: Sequence[str]) -> None:
+    now_us: when it begins (UTC); an hour ago, where nothing else is said.
+    """
+
+    def __init__(
+        self, data: Path, number: int, partitions: int, names: Sequence[str], now_us: int | None = None
+    ) -> None:
         self.state = State(number, partitions)
         self.names = [name for name in names if partition_of(name, partitions) == number]
         self._partitions = partitions
         self._files = PartitionFiles(partition_folder(data, number), sync=lambda descriptor: None)
         self._files.open_to_write()
-        self._now_us = time.time_ns() // 1000 - 3_600_000_000
+        self._now_us = time.time_ns() // 1000 - 3_600_000_000 if now_us is None else now_us
         self._chance = np.random.default_rng(number)
         decided = opening_block(self.state, partitions=partitions, created_at_us=self._now_us)
         self.state.chained.advance(decided.block.header)
@@ -39,7 +47,10 @@ class LogMaker:
             self._decide([OpenAccount(name, ASSET, -(10**12), "") for name in self.names[at : at + OPENED_AT_ONCE]])
 
     def make(self, blocks: int, block: int) -> None:
-        """So many blocks of so many transfers each."""
+        """So many blocks of so many transfers each. Behind blocks of one no others can be made: their ids are not remembered."""
+        if block == 1:
+            self._write_small(blocks)
+            return
         count = len(self.names)
         for _ in range(blocks):
             debits = self._chance.integers(0, count, block).tolist()
@@ -52,6 +63,19 @@ class LogMaker:
                     for n, at in enumerate(debits)
                 ]
             )
+
+    def _write_small(self, blocks: int) -> None:
+        numbers = self.state.numbers_of(self.names)
+        for at in range(0, blocks, MADE_AT_ONCE):
+            more = min(MADE_AT_ONCE, blocks - at)
+            debits = self._chance.integers(0, len(numbers), more)
+            ids = np.frombuffer(self._chance.bytes(16 * more), np.uint8).reshape(more, 16).copy()
+            ids[:, :6] = np.frombuffer((self._now_us // 1000).to_bytes(6, "big"), np.uint8)
+            ids[:, 6], ids[:, 8] = 0x70 | ids[:, 6] & 15, 0x80 | ids[:, 8] & 63
+            self._files.append(
+                make_small_blocks(self.state, numbers[debits], numbers[(debits + 1) % len(numbers)], ids)
+            )
+            self._now_us += more
 
     def _id(self, octets: bytes) -> bytes:
         at = (self._now_us // 1000).to_bytes(6, "big")

@@ -1,7 +1,7 @@
 """`fanfold bench start`: how long `fanfold up` takes until it answers, over a log of small blocks, with and without a snapshot.
 
-The log is made here, decided block by block and not synced; some blocks before its end a snapshot is taken, and another one at
-its end, as a service does all the while. Then the service is started: without snapshots, which folds the whole log; from the
+The log is made here and not synced; some blocks before its end a snapshot is taken, and another one at its end, as a service does
+all the while. Then the service is started: without snapshots, which folds the whole log; from the
 first of the two, as after a crash; and after a clean stop. The clock stops at the first balance that is read through the public
 door; `cpu_s` is the service's processor time until then.
 
@@ -17,7 +17,7 @@ import time
 from collections.abc import Awaitable
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from structlog.testing import capture_logs
 
@@ -38,13 +38,31 @@ from write_side.ledger.deciding.compile_ahead import compile_ahead
 TICK_S: Final = 0.001
 IDLE_S: Final = 1.0
 SINCE: Final = 20
-"""One block in so many came after the first snapshot."""
+SINCE_MAX: Final = 250_000
+"""One block in so many came after the first snapshot, and no more than a service lets come."""
 ONLY: Final = {"FANFOLD_SNAPSHOT_BLOCKS": str(10**9), "FANFOLD_SNAPSHOT_MINUTES": "10000"}
 """No snapshot while it is measured."""
 
 
+class Made(NamedTuple):
+    """A log with a snapshot before its end. account: that it has; blocks, since: in all, and behind the snapshot."""
+
+    account: str
+    blocks: int
+    since: int
+    partitions: int
+    first: dict[str, float]
+    second: dict[str, float]
+
+
 async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
     """The report line. transfers, accounts: in all."""
+    made = await make(folder, transfers=transfers, accounts=accounts, partitions=partitions, block=block)
+    return await measure(folder, made, accounts=accounts, block=block)
+
+
+async def make(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> Made:
+    """Write the log, and take the snapshots."""
     data, snapshots = folder / "data", folder / "data" / "snapshots"
     prepare_folder(data, partitions)
     compile_ahead()
@@ -52,7 +70,7 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     names = [f"account-{i:07d}" for i in range(accounts)]
     makers = [LogMaker(data, number, partitions, names) for number in range(partitions)]
     blocks = transfers // (block * partitions)
-    since = max(1, blocks // SINCE)
+    since = min(max(1, blocks // SINCE), SINCE_MAX)
     for maker in makers:
         maker.make(blocks - since, block)
     first = await _take(data, makers)
@@ -63,8 +81,12 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
         newest = named(FileStore(snapshots), number)[0]
         (snapshots / newest.name).unlink()
     total = sum(maker.state.chained.sequence + 1 for maker in makers)
-    name = makers[0].names[0]
-    del makers
+    return Made(makers[0].names[0], total, since * partitions, partitions, first, second)
+
+
+async def measure(folder: Path, made: Made, *, accounts: int, block: int) -> str:
+    """The report line of starts over a log that is there."""
+    name = made.account
     without = await _start(folder, name, {"FANFOLD_SNAPSHOTS": "off"})
     crashed = await _start(folder, name, ONLY)
     stopping = await processes.start("up", environment=_environment(folder, ONLY), errors=folder / "errors.txt")
@@ -72,20 +94,20 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     stopped = await _start(folder, name, ONLY)
     return report.line(
         "start",
-        rate=total / without["seconds"],
+        rate=made.blocks / without["seconds"],
         unit="blocks",
         durable=False,
         without=without,
         with_snapshot=crashed,
         after_clean_stop=stopped,
         clean_stop_s=round(stop_s, 2),
-        first_taken=first,
-        next_taken=second,
-        stop_max_ms=second["stop_max_ms"],
-        blocks=total,
-        blocks_since=since * partitions,
+        first_taken=made.first,
+        next_taken=made.second,
+        stop_max_ms=made.second["stop_max_ms"],
+        blocks=made.blocks,
+        blocks_since=made.since,
         accounts=accounts,
-        partitions=partitions,
+        partitions=made.partitions,
         block=block,
     )
 

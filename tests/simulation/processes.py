@@ -22,9 +22,13 @@ from read_side.contract.no_answer import NotFound, NotReached, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
+from read_side.history.folder import SegmentFolder
+from read_side.history.history import History
+from read_side.history.keeping import keep
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.clocks import LifeClock, SharedTime
+from tests.simulation.disks import Disks, SimulatedTaker, SnapshotPlace
 from tests.simulation.faults import Chaos, FaultyLog, Life
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
@@ -33,10 +37,13 @@ from write_side.contract.block.block import Block
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_memory import MemoryRecords
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import available, partition_of
 from write_side.intake.intake import Intake
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
 from write_side.owner.failures import Next, what_follows
 from write_side.owner.follower import Follower
@@ -94,6 +101,8 @@ class World:
     auditors: list[Auditor]
     trace: Callable[[str], None]
     time: SharedTime
+    disks: Disks
+    snapshots: SnapshotPlace
     ids_max: int = 1 << 24
     commands_max: int = 131_072
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
@@ -120,6 +129,17 @@ class World:
         """The content of the live view of a partition; None while it has none."""
         number = self.view._live.get(partition)
         return None if number is None else self.view._generations.get((partition, number))
+
+    def start_taker(self, taker: SimulatedTaker) -> None:
+        """Have a process take snapshots. What is not foreseen to fail one is a violation."""
+
+        async def take() -> None:
+            try:
+                await taker.run()
+            except Exception as failure:
+                self.checked(partial(self.auditors[0].require, False, f"a snapshot fails: {failure!r}"))
+
+        taker.life.start(take())
 
     def check_view(self) -> None:
         for auditor in self.auditors:
@@ -176,6 +196,7 @@ class WriteSide:
         else:
             queue = LastingQueueOfLife(life, world.queues)
         limits = writer_limits(world.chaos, world.ids_max)
+        self.snapshots = Snapshots(world.snapshots, log)
         self.partitions = [SimulatedPartition(p, self, log, queue, limits) for p in range(world.partitions)]
         self.intake = Intake(
             queue,
@@ -190,6 +211,8 @@ class WriteSide:
         if self.owned:
             life.start(self._until_nothing_is_left())
         life.start(look(log, queue, self.partitions))
+        if owned:
+            world.start_taker(SimulatedTaker(life, self.snapshots, log, owned, FINGERPRINTS))
 
     @property
     def needs_a_person(self) -> bool:
@@ -265,7 +288,7 @@ class SimulatedPartition(Partition):
 
     def __init__(self, number: int, side: WriteSide, log: Log, queue: CommandQueue, limits: WriterLimits) -> None:
         self._side = side
-        super().__init__(number, log, queue, side.clock, limits, owned=number in side.owned)
+        super().__init__(number, log, queue, side.clock, limits, owned=number in side.owned, snapshots=side.snapshots)
         if self.owned:
             self.relay = side.world.parts.relay(number, queue, side.clock)
 
@@ -282,11 +305,14 @@ class SimulatedPartition(Partition):
             self._accepted,
             guard=self._guard,
             claimed=self._claimed,
+            snapshots=self._snapshots,
         )
 
     def _serve(self) -> None:
         if self.failures:
             self._side.world.chaos.count("partition came back")
+        if self.part.replay.began_after >= 0:
+            self._side.world.chaos.count("write side began at a snapshot")
         self._side.compare(self.part)
         if self._claimed is not None and isinstance(self.part, Writer):
             epoch = self.part.state.chained.epoch
@@ -314,10 +340,16 @@ class ReadSide:
         log = LogThatLeaves(life, world.records, world.deciders)
         view = FaultyView(life, world.view, world.check_view)
         self.projectors: dict[int, Projector] = {}
+        self.histories: dict[int, History] = {}
+        self._log = log
         if projects:
-            feed = FaultyFeed(life, world.feed)
+            feed, snapshots = FaultyFeed(life, world.feed), Snapshots(world.snapshots, log)
+            disk = world.disks.of(life, self.projects)
             for p in projects:
-                self.projectors[p] = world.parts.projector(p, log, view, feed, self.clock, life.name)
+                history = self.histories[p] = History(SegmentFolder(disk, FileStore(disk), p))
+                self.projectors[p] = world.parts.projector(
+                    p, log, view, feed, self.clock, life.name, snapshots, history
+                )
         self.queries = world.parts.queries(view, log, self.projectors)
         self.served: dict[int, int] = {}
         if projects:
@@ -326,7 +358,10 @@ class ReadSide:
     async def _live(self) -> None:
         keepers = self.world.parts.keepers(tuple(self.projectors.values()), self.clock)
         try:
+            for history in self.histories.values():
+                await asyncio.to_thread(history.open)
             await keepers.start()
+            self.life.start(keep(tuple(self.histories.values()), self._log, self.clock.sleep))
             await keepers.run()
         except Exception as failure:
             self.life.crash(type(failure).__name__)

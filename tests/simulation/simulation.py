@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 from structlog.testing import capture_logs
 
 from read_side.contract.no_answer import NotReached, Unanswerable
-from tests.simulation import virtual_time
+from tests.simulation import past, virtual_time
 from tests.simulation.asking import Clients
 from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.clocks import SharedTime
+from tests.simulation.disks import Disks, SnapshotPlace, disks_of
 from tests.simulation.faults import Chaos, Life
 from tests.simulation.idle import IDLE_STORIES, leap, quiet_weeks
 from tests.simulation.limits import commands_max, limits_of
@@ -34,6 +35,8 @@ from write_side.contract.log.log_memory import MemoryRecords
 
 CLIENTS = 8
 STORM_S = 20.0
+PAST_S = 120.0
+"""Virtual seconds after which the histories of those who project tell the past again, when nothing fails any more."""
 CALM_MAX_S = 600.0
 """Virtual seconds. Everything comes to an end long before; later than this something hangs."""
 PARTITIONS = (1, 2, 2, 3, 4)
@@ -81,12 +84,16 @@ def run_seed(
     partitions: how many there may be; the seed chooses.  small: whether the log is a small one; None: the seed chooses.
     """
     chaos = Chaos(seed)
-    with capture_logs(), limits_of(chaos, small) as floods:
-        return virtual_time.run(lambda: _Run(seed, chaos, parts or Parts(), partitions, floods).run(), chaos.delay_s)
+    with capture_logs(), limits_of(chaos, small) as floods, disks_of(chaos) as disks:
+        return virtual_time.run(
+            lambda: _Run(seed, chaos, parts or Parts(), partitions, floods, disks).run(), chaos.delay_s
+        )
 
 
 class _Run:
-    def __init__(self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool) -> None:
+    def __init__(
+        self, seed: int, chaos: Chaos, parts: Parts, counts: Sequence[int], floods: bool, disks: Disks
+    ) -> None:
         self.seed, self.chaos = seed, chaos
         self._hash = hashlib.blake2b(digest_size=16)
         partitions = chaos.random.choice(counts)
@@ -116,8 +123,9 @@ class _Run:
             for p in range(partitions)
         ]
         self.world = World(
-            chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, ids_max
-        )
+            chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, disks,
+            SnapshotPlace(chaos), ids_max,
+        )  # fmt: skip
         self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world
         records.appended = self._appended
@@ -152,6 +160,7 @@ class _Run:
             self._watch(),
             self.slow_reader.run(),
             self._read_for_ever(),
+            past.ask_for_ever(self.world),
             self._read_for_ever(),
             self.world.violated.wait(),  # at once: partitions that meet it again and again filled gigabytes by the end
         )
@@ -185,6 +194,7 @@ class _Run:
             self._spoil_view()  # nothing is written any more that would show it to the projector
         await self._settled()
         await self._nothing_left()
+        await self._past_is_told()
         self.world.checked(self.wallet.require_over)
         counts = dict(sorted(self.chaos.counts.items()))
         digest = self._hash.hexdigest()
@@ -226,6 +236,21 @@ class _Run:
             await asyncio.sleep(0.5)
         for gateway in [each for each in self.world.gateways if each.life.alive]:
             self.world.auditors[0].require(leaks_of(gateway) is None, f"{leaks_of(gateway)}")
+
+    async def _past_is_told(self) -> None:
+        """Every history of a process that projects is complete in the end, and tells all that the log has."""
+        until_s = asyncio.get_running_loop().time() + PAST_S
+        left = [(reader, p) for reader in self.world.readers if reader.life.alive for p in reader.histories]
+        while left := [(reader, p) for reader, p in left if reader.life.alive and not self._tells_all(reader, p)]:
+            late = asyncio.get_running_loop().time() > until_s
+            self.world.auditors[left[0][1]].require(not late, f"{left[0][0].life.name} never tells the past")
+            await asyncio.sleep(0.5)
+
+    def _tells_all(self, reader: ReadSide, partition: int) -> bool:
+        projector = reader.projectors[partition]
+        if not projector.ready or projector.ended is not None or projector.elsewhere:
+            return True  # nobody asks it
+        return past.ask_one(self.world, reader, partition, whole=True)
 
     def _writing(self) -> list[WriteSide]:
         return [each for each in self.world.writers + self.world.intakes if each.life.alive]

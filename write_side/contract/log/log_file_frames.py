@@ -7,6 +7,7 @@ crosses the end of a segment.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -18,9 +19,9 @@ from write_side.contract.log.log import LogDamaged, Record
 
 RUN_BYTES: Final = 4 * 1024 * 1024
 """One read of the file: long enough that the system call costs nothing, short enough to stay in the processor's cache."""
-HASHED_AT_OPEN_BYTES: Final = 64 * 1024 * 1024
-"""Hashes are checked this far back from the end when a log is opened (20 ms); lengths in the whole last segment. What lies
-further back was good when it was acknowledged, and whoever reads it checks its hash."""
+HASHED_AT_OPEN_BYTES: Final = 8 * 1024 * 1024
+"""Hashes are checked this far back from the end when a log is opened (60 ms where each block is a transfer); lengths in the whole
+last segment. What lies further back was good when it was acknowledged, and whoever reads it checks its hash."""
 
 
 class SegmentDamaged(LogDamaged):
@@ -91,17 +92,29 @@ def find_segment_end(path: Path, descriptor: int, size: int) -> SegmentEnd:
             run = read_run(descriptor, 0, at, size)
         except Undecodable:
             run = ()
-        for record in run:
-            hashed = record.offset >= size - HASHED_AT_OPEN_BYTES or record.offset + len(record.data) == size
-            if hashed and not is_good(record.data):
-                _refuse_unless_torn(path, descriptor, record.offset, size)
-                return SegmentEnd(record.offset, last, size - record.offset)
-            last = record.offset
-            at = last + len(record.data)
-        if not run:
+        starts = _starts_of(run) if run else [at]
+        good = _good_of(run, starts, size)
+        last = starts[good - 1] if good else last
+        at = starts[good]
+        if good == 0 or good < len(run):
             _refuse_unless_torn(path, descriptor, at, size)
             return SegmentEnd(at, last, size - at)
     return SegmentEnd(at, last, 0)
+
+
+def _starts_of(run: Sequence[Record]) -> list[int]:
+    """Where each frame begins, and where the last one ends: bytes of the segment."""
+    last = run[-1]
+    offsets = run.offsets if isinstance(run, Frames) else [record.offset for record in run]
+    return [*offsets, last.offset + len(last.data)]
+
+
+def _good_of(run: Sequence[Record], starts: list[int], size: int) -> int:
+    """How many frames from the first on are good, as far as their hashes are looked at. size: of the segment."""
+    hashed = range(bisect_left(starts, size - HASHED_AT_OPEN_BYTES, hi=len(run)), len(run))
+    if run and starts[-1] == size and not hashed:  # one frame may be longer than what is hashed
+        hashed = range(len(run) - 1, len(run))
+    return next((at for at in hashed if not is_good(run[at].data)), len(run))
 
 
 def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,14 @@ from read_side.follow.partition_fold import PartitionFold
 from read_side.follow.projector import AHEAD_BEATS_MAX, Projector
 from read_side.follow.silence import SILENT_S
 from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
+from read_side.history.folder import SegmentFolder
+from read_side.history.history import History
 from read_side.views.view_memory import MemoryViewStore
 from tests.unit.read_side.block_maker import BlockMaker, changed, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
 from write_side.contract.log.log import Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.words.codes import Flag
 
 LIMIT_S = 20.0
@@ -604,3 +608,17 @@ async def test_who_starts_beside_another_projector_does_not_take_its_news_for_an
     async with stage.projector() as projector:
         assert view.between is None
         await stage.expect_right(projector)
+
+
+async def test_a_start_keeps_nothing_of_the_past_in_memory_and_the_history_reads_it_afterwards(
+    stage: Stage, tmp_path: Path
+) -> None:
+    await stage.open_two()
+    history = History(SegmentFolder(tmp_path, FileStore(tmp_path), 0))
+    history.open()
+    projector = Projector(0, stage.log, stage.view, stage.feed, stage.timer, "boot-1", None, history)
+    await asyncio.wait_for(projector.start(), LIMIT_S)
+    assert history.parts() == []
+    assert history.end.sequence == projector.position() == 2
+    await history.fill(stage.log)
+    assert [(part.first, part.last) for part in history.parts()] == [(0, 2)]

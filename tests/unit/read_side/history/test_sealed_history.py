@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import random
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from read_side.history.folder import SegmentFolder
 from read_side.history.gathering import joined
 from read_side.history.history import History
 from read_side.history.keeping import keep
+from read_side.history.segment import Segment
 from read_side.whole_log.compare_history import compare_history
 from tests.unit.read_side.history.test_history import assert_tells, some_blocks
-from write_side.contract.log.log import Record
+from write_side.contract.log.log import START, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.replay import Replay
@@ -275,3 +277,65 @@ async def test_a_sorted_column_that_is_not_what_the_blocks_say_is_found_behind_a
     SegmentFolder(tmp_path, FileStore(tmp_path), 0).seal([wrong])
     found = await compare_history(SegmentFolder(tmp_path, FileStore(tmp_path), 0), log)
     assert "'posted'" in str(found)
+
+
+def test_what_is_noted_while_the_log_is_read_is_bounded_and_told_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bound = 8 * SMALL
+    monkeypatch.setattr(history_module, "TAIL_BYTES_MAX", bound)
+    blocks = some_blocks(random.Random(7), segments=40, items=30)
+    life = Life(log_of(blocks), blocks, tmp_path, begun=3)
+    held = 0
+    for count in range(5, len(blocks) + 1):
+        life.fold_to(count)
+        held = max(held, sum(array.nbytes for part in life.history.parts() for array in part.columns.values()))
+    assert held < 4 * bound
+    life.keep()
+    life.assert_whole()
+
+
+def test_what_is_forgotten_while_the_log_is_read_is_read_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "TAIL_BYTES_MAX", SMALL)
+    blocks = some_blocks(random.Random(8), segments=40, items=30)
+    life = Life(log_of(blocks), blocks, tmp_path, begun=len(blocks) // 2)
+    rested = 0
+
+    async def rest(_seconds: float) -> None:
+        nonlocal rested
+        rested += 1
+        life.fold_to(len(blocks))  # so much comes while the first half is being read that it is not kept
+
+    monkeypatch.setattr(MemoryLog, "read", _one_by_one)
+    asyncio.run(life.history.fill(life.log, rest))
+    assert rested
+    life.assert_whole()
+
+
+async def _one_by_one(log: MemoryLog, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+    """Runs of one record, as from a log that has far more than one read gives."""
+    for at in range(after + 1, await log.end(partition) + 1):
+        yield [Record(at, bytes(await log.fetch(partition, at)))]
+
+
+def test_a_seal_during_which_all_was_forgotten_leaves_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "TAIL_BYTES_MAX", 4 * SMALL)
+    blocks = some_blocks(random.Random(9), segments=40, items=30)
+    life = Life(log_of(blocks), blocks, tmp_path)
+    life.keep()
+    seal, reached = SegmentFolder.seal, 0
+
+    def slow(folder: SegmentFolder, segments: Sequence[Segment]) -> None:
+        nonlocal reached
+        if reached < len(blocks):
+            reached = len(blocks)
+            life.fold_to(reached)
+        seal(folder, segments)
+
+    monkeypatch.setattr(SegmentFolder, "seal", slow)
+    while life._next < len(blocks):
+        life.fold_to(life._next + 1)
+        life.history.tidy()
+    assert life.history.unavailable is not None
+    life.keep()
+    life.assert_whole()
