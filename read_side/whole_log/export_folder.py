@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from read_side.whole_log.event_table import EVENTS
 
@@ -43,7 +42,9 @@ class Exported(NamedTuple):
     def block_hash(self) -> bytes:
         """Of its last block. Raises CannotExport."""
         try:
-            told = pq.read_metadata(self.path).metadata or {}
+            from pyarrow import parquet  # as much memory as a small service: for who exports alone
+
+            told = parquet.read_metadata(self.path).metadata or {}
             return bytes.fromhex(told[_BLOCK_HASH.encode()].decode())
         except (OSError, ValueError, KeyError, pa.ArrowException) as wrong:
             raise CannotExport(
@@ -103,7 +104,9 @@ class Part:
         self._partition = partition
         self._aside = folder / f".part-{partition}.writing"
         self._file = self._aside.open("wb")
-        self._writer = pq.ParquetWriter(self._file, EVENTS, compression="zstd")
+        from pyarrow import parquet
+
+        self._writer = parquet.ParquetWriter(self._file, EVENTS, compression="zstd")
         self.rows = 0
         self._gathered: list[Any] = []
         self._count = 0
