@@ -21,7 +21,7 @@ import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
-from read_side.views.view_sqlite_file import ViewFile
+from read_side.views.view_sqlite_connection import ViewFile
 from read_side.views.view_sqlite_tables import create_rows, read_sql, rows_table, scan_sql, show, write_sql
 
 SCAN_ROWS: Final = 10_000

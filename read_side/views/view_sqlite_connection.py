@@ -105,9 +105,9 @@ class ViewFile:
     def _connected(self) -> sqlite3.Connection:
         if self._db is None:
             if self._path.is_dir():
-                raise self._refused("is a folder", "Name a file in it: FANFOLD_VIEW=sqlite:FOLDER/view.db")
+                raise self._unusable("is a folder", "Name a file in it: FANFOLD_VIEW=sqlite:FOLDER/view.db")
             if not self._path.parent.is_dir():
-                raise self._refused("lies in a folder that is not there", f"Make {self._path.parent} first.")
+                raise self._unusable("lies in a folder that is not there", f"Make {self._path.parent} first.")
             if self._lock is None:
                 self._lock = self._locked()
             db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
@@ -124,12 +124,12 @@ class ViewFile:
         is_new = _number(db, "SELECT count(*) FROM sqlite_schema") == 0
         if not is_new:
             if _number(db, "PRAGMA application_id") != APPLICATION_ID:
-                raise self._refused("is the database of another program", "Name another file.")
+                raise self._unusable("is the database of another program", "Name another file.")
             if _number(db, "PRAGMA user_version") != LAYOUT:
-                raise self._refused("was made by another version of fanfold", _MADE_AGAIN)
+                raise self._unusable("was made by another version of fanfold", _MADE_AGAIN)
         mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
-            raise self._refused("lies where SQLite can keep no journal beside it", "Use a disk of this machine.")
+            raise self._unusable("lies where SQLite can keep no journal beside it", "Use a disk of this machine.")
         db.execute("PRAGMA synchronous = NORMAL")
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
@@ -147,7 +147,7 @@ class ViewFile:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            raise self._refused(
+            raise self._unusable(
                 "is written by another process",
                 "One process writes such a view. Stop the other one, or name another file; processes share a view in Redis.",
             ) from None
@@ -170,7 +170,7 @@ class ViewFile:
         what, to_do = _TOLD.get(code, ("SQLite failed", "See the disk, then start again."))
         return ViewUnavailable(f"The view in {self._path}: {what} ({reason}). {NOBODY_LOSES} {to_do}")
 
-    def _refused(self, what: str, to_do: str) -> ViewUnavailable:
+    def _unusable(self, what: str, to_do: str) -> ViewUnavailable:
         return ViewUnavailable(f"The view's file {self._path} {what}. Nothing was changed. {NOBODY_LOSES} {to_do}")
 
 
