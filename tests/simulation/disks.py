@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -78,18 +78,24 @@ class SimulatedTaker(SnapshotTaker):
     """The real one at random moments; what must never fail it is a violation."""
 
     def __init__(
-        self, life: Life, snapshots: Snapshots, log: FaultyLog, partitions: Iterable[int], prints: Prints | None
+        self,
+        life: Life,
+        snapshots: Snapshots,
+        log: FaultyLog,
+        positions: Mapping[int, Callable[[], int]],
+        prints: Prints | None,
     ) -> None:
         self.life = life
         self.unforeseen: Exception | None = None
-        positions = {partition: lambda: 0 for partition in partitions}
         super().__init__(snapshots, log, positions, SnapshotLimits(kept=life.chaos.random.choice((1, 2))), prints)
 
     async def run(self) -> None:
         random = self.life.chaos.random
         while True:
             await asyncio.sleep(random.uniform(*TAKEN_S))
-            await self.take(random.choice(sorted(self._positions)))
+            partition = random.choice(sorted(self._positions))
+            if self._positions[partition]() >= 0:  # of a partition without a block none is ever due
+                await self.take(partition)
             if self.unforeseen is not None:
                 raise self.unforeseen
 

@@ -198,6 +198,7 @@ class FaultyLog:
 
     async def end(self, partition: int) -> int:
         await self._life.turn()
+        self._require(partition)
         return await self._inner.end(partition)
 
     async def troubles(self) -> Mapping[int, str]:

@@ -212,7 +212,8 @@ class WriteSide:
             life.start(self._until_nothing_is_left())
         life.start(look(log, queue, self.partitions))
         if owned:
-            world.start_taker(SimulatedTaker(life, self.snapshots, log, owned, FINGERPRINTS))
+            positions = {p: partial(getattr, world.auditors[p], "sequence") for p in owned}
+            world.start_taker(SimulatedTaker(life, self.snapshots, log, positions, FINGERPRINTS))
 
     @property
     def needs_a_person(self) -> bool:

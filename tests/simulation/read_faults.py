@@ -107,6 +107,11 @@ class LogThatLeaves(FaultyLog):
                 await self._answer(partition)
                 yield run
 
+    async def end(self, partition: int) -> int:
+        if not self._life.chaos.calm and asyncio.get_running_loop().time() < self._away_until.get(partition, 0.0):
+            raise LogFailed(f"Partition {partition} does not answer.")
+        return await super().end(partition)
+
     async def _answer(self, partition: int) -> None:
         now_s, chaos = asyncio.get_running_loop().time(), self._life.chaos
         if now_s >= self._away_until.get(partition, 0.0) and chaos.strikes("a partition of the log leaves", 0.01):
