@@ -12,7 +12,7 @@ import pytest
 
 from tests.ports.log_adapters import FileLogs, KafkaLogs, Logs, MemoryLogs, block, taken
 from tests.servers import unique_name
-from write_side.contract.log.log import START, Log, LogFailed, LogUnsynced, Record
+from write_side.contract.log.log import START, Log, LogFailed, LogUnsynced, NotThere, Record
 
 
 @pytest.fixture(params=["memory", "file", "file of small segments", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -143,9 +143,9 @@ async def test_fetch_gives_the_one_record_at_an_offset(logs: Logs) -> None:
 async def test_fetch_refuses_an_offset_that_is_not_there(logs: Logs) -> None:
     log = await logs.open()
     offset = await log.append(0, block(0))
-    with pytest.raises(LogFailed):
+    with pytest.raises(NotThere):
         await log.fetch(0, offset + 1000)
-    with pytest.raises(LogFailed):
+    with pytest.raises(NotThere):
         await log.fetch(1, offset)
     assert bytes(await log.fetch(0, offset)) == block(0)
 
@@ -153,9 +153,9 @@ async def test_fetch_refuses_an_offset_that_is_not_there(logs: Logs) -> None:
 async def test_a_reader_that_is_ahead_of_the_log_is_refused(logs: Logs) -> None:
     log = await logs.open()
     offset = await log.append(0, block(0))
-    with pytest.raises(LogFailed):
+    with pytest.raises(NotThere):
         await everything(log, 0, offset + 1000)
-    with pytest.raises(LogFailed):
+    with pytest.raises(NotThere):
         await anext(aiter(log.tail(0, offset + 1000)))
 
 

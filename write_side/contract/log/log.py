@@ -41,6 +41,10 @@ class LogMissing(LogFailed):
     """There is no log where the settings name one: nobody has begun it yet, or the name is wrong."""
 
 
+class NotThere(LogFailed):
+    """The log answers, and has no block at that offset: it lost it, or is another one."""
+
+
 class LogDamaged(LogFailed):
     """What was durable is not whole any more: not the environment of a moment, but the log itself is broken."""
 
@@ -73,8 +77,9 @@ class Log(Protocol):
     def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
         """Records with offset > after, up to the end as it was when iteration began, in non-empty runs (some MB each).
 
-        `after` is START or an offset that was yielded once. Raises LogFailed when the log ends before it (it lost what the
-        reader has already folded), or when it is closed before the end was reached; LogDamaged where it is damaged. A reader
+        `after` is START or an offset that was yielded once. Raises NotThere when the log ends before it (it lost what the
+        reader has already folded); LogFailed when it is closed before the end was reached, or does not answer; LogDamaged where
+        it is damaged. A reader
         that stops early closes the iterator (`contextlib.aclosing`), or descriptors and connections live until it is collected.
         """
         ...
@@ -84,7 +89,8 @@ class Log(Protocol):
         ...
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
-        """The one record at an offset that `read` or `tail` has yielded. Raises LogFailed when it is not there."""
+        """The one record at an offset that `read` or `tail` has yielded. Raises NotThere, and LogFailed when the log does not
+        answer."""
         ...
 
     async def resume(self, partition: int) -> None:

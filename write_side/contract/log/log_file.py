@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
-from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, Record, Unit
+from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, NotThere, Record, Unit
 from write_side.contract.log.log_file_folder import (
     lock_folder,
     log_folder,
@@ -205,7 +205,7 @@ class FileLog:
         try:
             return await asyncio.to_thread(_told, files.folder, read)
         except Undecodable as error:
-            raise LogFailed(
+            raise NotThere(
                 f"{files.folder}: there is no good block at offset {offset} ({error}). {_NOT_THERE}"
             ) from None
 

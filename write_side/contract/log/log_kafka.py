@@ -19,7 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
-from write_side.contract.log.log import START, LogFailed, Record, Unit
+from write_side.contract.log.log import START, LogFailed, NotThere, Record, Unit
 from write_side.contract.log.questions_kafka import (
     READ_WAIT_MS,
     REQUEST_WAIT_MS,
@@ -189,7 +189,7 @@ class KafkaLog:
                 return value
             if self._closed:
                 raise ConsumerStoppedError
-        raise LogFailed(f"{self._topic}, partition {partition}, has no record at offset {offset}. {_NOT_THERE}")
+        raise NotThere(f"{self._topic}, partition {partition}, has no record at offset {offset}. {_NOT_THERE}")
 
     async def troubles(self) -> Mapping[int, str]:
         failed = {partition: str(failure) for partition, failure in self._failures.items()}
@@ -248,7 +248,7 @@ class KafkaLog:
                 first, end = await answered_within(ends(consumer, at))
                 begin = first if after < 0 else after + 1
                 if not first <= begin <= end:
-                    raise LogFailed(
+                    raise NotThere(
                         f"{self._topic}, partition {partition}, holds offsets {first} to {end - 1}, and the reader wants to go "
                         f"on behind {after}. {_NOT_THERE}"
                     )

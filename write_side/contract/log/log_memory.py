@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
-from write_side.contract.log.log import START, LogFailed, Record, Unit
+from write_side.contract.log.log import START, LogFailed, NotThere, Record, Unit
 
 RUN_BYTES: Final = 4 * 1024 * 1024
 """A run ends when it is this long: the same reason as in the file log, so that readers meet several runs here too."""
@@ -98,7 +98,7 @@ class MemoryLog:
         await asyncio.sleep(0)
         blocks = self._records.blocks[partition]
         if not 0 <= offset < len(blocks):
-            raise LogFailed(f"Partition {partition} has no block at offset {offset}.")
+            raise NotThere(f"Partition {partition} has no block at offset {offset}.")
         return blocks[offset]
 
     async def resume(self, partition: int) -> None:
@@ -120,7 +120,7 @@ class MemoryLog:
         if self._closed:
             raise LogFailed("The log is closed. Nothing was read.")
         if after >= len(self._records.blocks[partition]):
-            raise LogFailed(f"Partition {partition} has no block at offset {after}, where the reader wants to go on.")
+            raise NotThere(f"Partition {partition} has no block at offset {after}, where the reader wants to go on.")
         return max(after, START) + 1
 
     def _run(self, partition: int, at: int, end: int) -> list[Record]:

@@ -18,7 +18,7 @@ import structlog
 
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import Log, LogDamaged, LogFailed
+from write_side.contract.log.log import Log, LogDamaged, NotThere
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed
@@ -171,14 +171,14 @@ class Snapshots:
         )
 
     async def _has(self, head: SnapshotHead, offset: int, sequence: int, block_hash: str, last_offset: int) -> bool:
-        """Whether the log has this block at this offset. Raises LogFailed while it does not answer."""
+        """Whether the log has this block at this offset. Raises LogFailed while it does not answer: only what an answer lacks is
+        lost."""
         partition = head.partition
         try:
             async with aclosing(self._log.read(partition, last_offset)) as runs:
                 await anext(runs, None)  # a log that is only read looks now how far it is
             header = read_header(await self._log.fetch(partition, offset))
-        except (LogFailed, Undecodable):
-            await self._log.end(partition)  # raises while the log is away: that says nothing about the snapshot
+        except (NotThere, Undecodable):
             return False
         return (header.sequence, header.block_hash.hex()) == (sequence, block_hash)
 
