@@ -58,8 +58,9 @@ class Batches:
             behind = batch.mode is Mode.STOP and batch.refused_at is not None and place > batch.refused_at
             _require(not behind, f"behind a refusal {line} was run")
             batch.done.add(line.id)
-        elif outcome.word != "not_run" and not isinstance(line, Capture | Void | Reverse):
-            # One about something that is not known yet may be decided elsewhere when it is sent again.
+        elif outcome.word != "not_run" and not isinstance(line, Capture | Void | Reverse) and line.id not in batch.done:
+            # One about something that is not known yet may be decided elsewhere when it is sent again; and one that was done is
+            # refused for its age alone, when it is sent again after weeks.
             batch.refused_at = place if batch.refused_at is None else min(place, batch.refused_at)
         self._changed.append(batch)
 
