@@ -74,6 +74,11 @@ def _log_beside_the_result() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 
+def archive_place() -> str:
+    """Where the environment says that history is kept, for a person."""
+    return str(ReadSettings().archive_folder(WriteSettings().log_address) or "no folder")
+
+
 def embedded_folder() -> Path | None:
     """The data folder, when only the process that serves it reaches the view; None when it is shared. Raises ValueError."""
     return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view_is_of_one_process else None

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import archive_of, check_partitions, open_log_to_read, snapshots_of
+from deploy.services import archive_of, archive_place, check_partitions, open_log_to_read, snapshots_of
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
 from fanfold.cli.progress import kept, progress_line
@@ -111,7 +111,7 @@ def verify(
         with_archive = Against.ARCHIVE in (against or ())
         verdict = asyncio.run(_verify(quiet=as_json, from_snapshot=from_snapshot, with_archive=with_archive))
     code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
-    told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot)
+    told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot, archive_place())
     say(told, code=NOT_TOLD if code == 0 else code)
     raise typer.Exit(code)
 
@@ -138,7 +138,7 @@ async def _verify(quiet: bool, from_snapshot: bool, with_archive: bool) -> Verdi
         await log.close()
 
 
-def _told(verdict: Verdict, from_snapshot: bool) -> str:
+def _told(verdict: Verdict, from_snapshot: bool, place: str) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
     lines += verdict.problems
     lines += [
@@ -147,6 +147,13 @@ def _told(verdict: Verdict, from_snapshot: bool) -> str:
         else f"partition {found.partition} has no snapshot that could be begun at: every block was read"
         for found in verdict.partitions
         if from_snapshot
+    ]
+    lines += [
+        f"partition {found.partition}: no history is sealed in {place}, so none was compared"
+        if found.archived < 0
+        else f"partition {found.partition}: the history in {place} says the same, up to block {found.partition}:{found.archived}"
+        for found in verdict.partitions
+        if found.archived is not None and found.problem is None
     ]
     read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
     lines.append(_LAST_LINES[verdict.word].format(read=read))

@@ -98,6 +98,10 @@ def _read(file: Path) -> tuple[str, AccountState]:
 
 def _of_time(as_of: str, state: AccountState, checked: Checked) -> list[str]:
     """Whether the block is the last one of the time that was asked for."""
+    if as_of.isdigit():
+        return []
+    if checked.version is not None and checked.version != state.version:
+        return [f"at the end of block {state.position} the account had version {checked.version}, not {state.version}"]
     if "T" not in as_of:
         return []
     asked_us = round(datetime.fromisoformat(as_of).timestamp() * 1e6)

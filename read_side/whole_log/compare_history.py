@@ -20,7 +20,8 @@ _MEANS = "No balance is wrong: delete the history files of this partition, and t
 
 
 async def compare_history(folder: SegmentFolder, log: Log) -> str | None:
-    """What is wrong with the history of a partition, None when nothing is. Changes nothing. Raises LogFailed."""
+    """What is wrong with the history of a partition, None when nothing is; `folder.sealed` has what was compared then. Changes
+    nothing. Raises LogFailed."""
     await asyncio.to_thread(folder.open)
     for name, reason in folder.refused.items():
         return f"history file {name}: {reason}. {_MEANS}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -19,6 +19,7 @@ import structlog
 
 from read_side.whole_log.event_runs import BlockEvents, EventRuns, events_of_log
 from read_side.whole_log.export_folder import CannotExport, Exported, ExportFolder, Part
+from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -92,9 +93,22 @@ async def export(
                 )
 
     with folder.held():
+        await asyncio.to_thread(folder.require_log, log.partitions, await _first_hashes(log))
         async with asyncio.TaskGroup() as tasks:
             for result in found:
                 tasks.create_task(one(result))
+    return found
+
+
+async def _first_hashes(log: Log) -> dict[int, str]:
+    """The hash of the first block of each partition that has one and can be read: which log it is."""
+    found: dict[int, str] = {}
+    for partition in range(log.partitions):
+        with suppress(LogFailed, Undecodable):
+            async with aclosing(log.read(partition)) as runs:
+                records = await anext(runs, None)
+                if records:
+                    found[partition] = read_header(records[0].data).block_hash.hex()
     return found
 
 

@@ -9,9 +9,10 @@ and renamed: whoever reads the folder meanwhile sees whole files, and no event t
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,8 @@ ROWS_AT_ONCE: Final = 131_072
 """Of a row group: what readers skip or take whole; 20 MB in memory while it is gathered."""
 _BLOCK_HASH: Final = "fanfold.block_hash"
 _NAME: Final = re.compile(r"part-(0|[1-9][0-9]*)-(0|[1-9][0-9]*)-(0|[1-9][0-9]*)\.parquet")
+_LOG: Final = ".log.json"
+"""Which log the events are of: how many partitions it has, and the hash of the first block of each."""
 _DAY: Final = re.compile(r"day=[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
@@ -74,6 +77,27 @@ class ExportFolder:
             raise CannotExport(f"another export writes into {self.folder} now.") from None
         finally:
             os.close(descriptor)
+
+    def require_log(self, partitions: int, first_hashes: Mapping[int, str]) -> None:
+        """That nothing here is of another log, in whatever partition; noted for who comes next. Raises CannotExport, OSError."""
+        note = self.folder / _LOG
+        known: dict[str, Any] = {}
+        with suppress(FileNotFoundError, ValueError):
+            known = json.loads(note.read_text())
+        first = {int(partition): text for partition, text in known.get("first_blocks", {}).items()}
+        same = all(first[each] == text for each, text in first_hashes.items() if each in first)
+        if known and (known.get("partitions") != partitions or not same):
+            raise CannotExport(
+                f"{self.folder} has events of another log. Nothing was written. Export into another folder."
+            )
+        told = {
+            "partitions": partitions,
+            "first_blocks": {str(each): text for each, text in (first | dict(first_hashes)).items()},
+        }
+        if told != known:
+            aside = note.with_suffix(".writing")
+            aside.write_text(json.dumps(told))
+            aside.rename(note)
 
     def files(self, partition: int) -> list[Exported]:
         """Those of a partition, in the order of its blocks. Raises CannotExport, OSError."""

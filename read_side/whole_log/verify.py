@@ -35,6 +35,7 @@ class PartitionVerdict:
     """What was found in one partition. `problem` is None when everything held; `position` is the last good block.
 
     unread: the problem is that the rest cannot be read now, which says nothing about it.
+    archived: the last block of the history that was compared with the log as well, -1 where there is none; None: not asked.
     begun_after: the block of the snapshot that was begun at, None when every block was read.
     """
 
@@ -49,6 +50,7 @@ class PartitionVerdict:
     problem: str | None = None
     begun_after: str | None = None
     unread: bool = False
+    archived: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ async def _verify_partition(
             await snapshots.require_blocks(partition)
         if archive is not None and found.problem is None:
             found.problem = await compare_history(archive, log)
+            found.archived = archive.sealed[-1].segment.last if archive.sealed else -1
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     except LogFailed as failed:

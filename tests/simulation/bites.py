@@ -22,7 +22,7 @@ def seeds_until_found(
     for seed in range(SEEDS_MAX):
         try:
             run_seed(seed, parts, partitions, small)
-        except Violation:
+        except (Violation, RuntimeError):  # what is broken may also end in an error before an auditor sees it
             break
     else:
         pytest.fail(f"not found within {SEEDS_MAX} seeds")

@@ -13,32 +13,34 @@ from read_side.history.history import History
 from read_side.history.segment import Segment
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.state.ids import IdTable
+from write_side.contract.state.pending import PendingTable
 from write_side.contract.state.snapshot import Snapshot
 
 Patch = pytest.MonkeyPatch
 
 
 def begin_without_the_ids(patch: Patch) -> None:
-    """What a snapshot remembers of ids is there and is not found."""
+    """What a snapshot remembers of ids is not there."""
     newest = Snapshots.newest
 
     async def forgetful(snapshots: Snapshots, *arguments: Any, **more: Any) -> Snapshot | None:
         found = await newest(snapshots, *arguments, **more)
         if found is not None:
-            found.replay.state.ids.slots[:] = 0
+            found.replay.state.ids = IdTable()
         return found
 
     patch.setattr(Snapshots, "newest", forgetful)
 
 
 def begin_without_what_is_pending(patch: Patch) -> None:
-    """Holds and transfers under way are there and are not found."""
+    """Holds and transfers under way are not there."""
     newest = Snapshots.newest
 
     async def forgetful(snapshots: Snapshots, *arguments: Any, **more: Any) -> Snapshot | None:
         found = await newest(snapshots, *arguments, **more)
         if found is not None:
-            found.replay.state.pending.slots[:] = 0
+            found.replay.state.pending = PendingTable()
         return found
 
     patch.setattr(Snapshots, "newest", forgetful)

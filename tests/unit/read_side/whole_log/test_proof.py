@@ -12,8 +12,11 @@ from fanfold.api.answers import AccountState
 from fanfold.api.values import read
 from read_side.whole_log.proof import check_proof
 from tests.unit.read_side.ask.test_lists import Archive
-from tests.unit.read_side.block_maker import moved
+from tests.unit.read_side.ask.test_transfers import USD, new_id
+from tests.unit.read_side.block_maker import NO_FLAGS, moved
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from write_side.contract.words.codes import Flag
+from write_side.ledger.commands.commands import Change, Hold, Leg
 
 
 @pytest.fixture
@@ -37,6 +40,21 @@ async def test_every_version_is_what_the_blocks_say(bank: Archive) -> None:
         assert checked.wrong == []
         assert checked.blocks == int(state.position.partition(":")[2]) + 1
         assert (checked.later_at_us is None) == (version == 6)
+
+
+async def test_every_version_of_several_in_one_block_is_what_the_blocks_say(bank: Archive) -> None:
+    frozen, free = (Flag.DEBIT_FROZEN, NO_FLAGS), (NO_FLAGS, Flag.DEBIT_FROZEN)
+    flags = [Change(new_id(), bank.alice, *each) for each in (frozen, free)]
+    legs = tuple(sorted([Leg(bank.alice, -3, USD), Leg(bank.carol, 3, USD)]))
+    paid, got = moved(bank.alice, bank.carol, 1), moved("@world", bank.alice, 2)
+    await bank.partitions.say(0, paid, flags[0], got, flags[1], Hold(new_id(), legs))
+    for version in range(7, 12):
+        state = await said(bank, version)
+        assert (await check_proof(bank.log, state)).wrong == [], version
+        assert (await check_proof(bank.log, replace(state, posted=state.posted + 1))).wrong
+    with_flags = await said(bank, 8)
+    assert with_flags.flags
+    assert (await check_proof(bank.log, replace(with_flags, flags=()))).wrong
 
 
 @pytest.mark.parametrize("field", ["posted", "held", "version", "floor"])
