@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Final, Union, cast, get_type_hints
 
@@ -20,7 +20,7 @@ from pydantic.json_schema import PydanticJsonSchemaWarning
 from fanfold.api import grammar
 from fanfold.api.answers import Health, Problem, Readiness
 from fanfold.api.position_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS
-from fanfold.api.problems import PROBLEMS
+from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
@@ -145,6 +145,8 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
         operation = made["paths"][route.path][route.method.lower()]
         if not any(PROBLEMS[word].status == 422 for word in route.codes):
             operation["responses"].pop("422", None)  # FastAPI's own; here what is malformed is a 400
+        for parameter in operation.get("parameters", ()):
+            _say(parameter, made["components"]["schemas"])
     schemas = made["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -188,6 +190,16 @@ def _describe(app: FastAPI, route: Route) -> None:
     )
 
 
+def _say(parameter: Document, schemas: Mapping[str, Document]) -> None:
+    """What a parameter is, beside its schema: who shows the document looks for it there."""
+    schema = parameter["schema"]
+    named = schemas.get(str(schema.get("$ref", "")).rpartition("/")[2], {})
+    own = schema.pop("description", None) if named else schema.get("description")
+    said = own or named.get("description")
+    if said is not None:
+        parameter.setdefault("description", said)
+
+
 def _refusals(codes: Iterable[str]) -> dict[int | str, Document]:
     """The responses with these codes, by status: each says which, in the words of the one table."""
     by_status: dict[int | str, list[str]] = {}
@@ -203,7 +215,8 @@ def _refusals(codes: Iterable[str]) -> dict[int | str, Document]:
                             {"$ref": _REF.format(model="Problem")},
                             {"properties": {"code": {"enum": by_status[status]}}},
                         ]
-                    }
+                    },
+                    "example": problem_document(by_status[status][0]),
                 }
             },
         }
