@@ -21,6 +21,7 @@ from fanfold.cli.asking import (
     ask,
     fail,
     fail_refused,
+    refuse_system,
     stale,
     told_detail,
 )
@@ -91,6 +92,7 @@ def balance(
 
       fanfold balance alice --as-of 2026-01-31T12:00:00Z
     """
+    refuse_system(accounts)
     states, failed, code = ask(url, lambda client: _balances(client, accounts, as_of, min_position))
     if states:
         lines = "\n".join(json.dumps(document_of(state)) for state in states)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Annotated, Any, Final, NoReturn, TypeVar
 
@@ -153,6 +153,15 @@ def _available(digits: str, asset: str | None) -> str:
         if asset is not None:
             return f"{money(int(digits), asset)} {asset} is"
     return f"{digits} minor units are"
+
+
+def refuse_system(accounts: Iterable[str]) -> None:
+    """Of names that the commands print themselves, and that are no accounts of a client. Raises typer.BadParameter."""
+    for account in accounts:
+        if account.startswith("@"):
+            raise typer.BadParameter(
+                f"{account} is a system account, which each partition has for itself: `fanfold system` and its asset tell it"
+            )
 
 
 def check_url(url: str) -> str:

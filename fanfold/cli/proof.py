@@ -16,7 +16,7 @@ from deploy.services import open_log_to_read
 from fanfold.answers import Refusal
 from fanfold.api.answers import AccountState
 from fanfold.api.values import read
-from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused
+from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused, refuse_system
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.moving import document_of
 from fanfold.cli.output import complain, say
@@ -51,6 +51,7 @@ def proof(
     if check is not None and account is None and as_of is None:
         _check(check)
     elif check is None and account is not None and as_of is not None:
+        refuse_system([account])
         _print(account, as_of, url)
     else:
         raise typer.BadParameter("takes ACCOUNT and --as-of, or --check alone")

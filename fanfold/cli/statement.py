@@ -16,7 +16,17 @@ from fanfold.answers import Refusal
 from fanfold.api.answers import Entries, Entry
 from fanfold.api.csv_cells import cell
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
-from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, Url, check_url, fail, fail_refused, run, stale
+from fanfold.cli.asking import (
+    DEFAULT_URL,
+    NOT_ANSWERED,
+    Url,
+    check_url,
+    fail,
+    fail_refused,
+    refuse_system,
+    run,
+    stale,
+)
 from fanfold.cli.moving import fail_typed
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
@@ -84,6 +94,7 @@ def statement(
 
       fanfold statement alice --direction out --limit 10
     """
+    refuse_system([account])
     if form.as_csv and form.as_json:
         fail_typed("Give either --csv or --json, not both.")
     if which.direction not in (None, "in", "out"):

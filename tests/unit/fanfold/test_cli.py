@@ -514,3 +514,10 @@ def test_every_option_that_is_instead_of_something_names_what_its_command_has(mo
         shown = run(name, "--help").stdout
         assert f"instead of {instead}, twice" in shown
         assert all(re.search(rf"^  \[?{word}\]?\b", shown, re.MULTILINE) for word in instead.split())
+
+
+@pytest.mark.parametrize("command", [["balance", "@world:USD/2"], ["statement", "@transit:USD/2"]])
+def test_a_system_account_is_told_by_its_own_command(command: list[str]) -> None:
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 2
+    assert "fanfold system" in " ".join(told.output.split())
