@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +15,21 @@ from pydantic import ValidationError
 
 from deploy.services import open_log_to_read
 from fanfold.answers import Refusal
+from fanfold.api import grammar
 from fanfold.api.answers import AccountState
+from fanfold.api.malformed import Malformed
 from fanfold.api.values import read
 from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused, refuse_system
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.moving import document_of
 from fanfold.cli.output import complain, say
 from read_side.wiring import Checked, check_proof
+from write_side.contract.words.atoms import NO_FLOOR, available
+from write_side.contract.words.position import parse_positions
 
 DOES_NOT_HOLD: Final = 1
 PROOF_BYTES_MAX: Final = 1 << 20
+_MOMENT: Final = re.compile(grammar.AS_OF, re.ASCII)
 
 
 def proof(
@@ -68,7 +74,7 @@ def _check(file: Path) -> None:
     with failures_told(UNREADABLE):
         as_of, state = _read(file)
         checked = asyncio.run(_checked(state))
-        wrong = [*checked.wrong, *_of_time(as_of, state, checked)]
+        wrong = [*checked.wrong, *_of_moment(as_of, state, checked)]
     if wrong:
         complain("\n".join(wrong))
         say(f"DOES NOT HOLD: {len(wrong)} differ, {checked.blocks:,} blocks were read", code=DOES_NOT_HOLD)
@@ -92,25 +98,43 @@ def _read(file: Path) -> tuple[str, AccountState]:
     data = sys.stdin.buffer.read(PROOF_BYTES_MAX) if str(file) == "-" else file.read_bytes()[:PROOF_BYTES_MAX]
     try:
         said: dict[str, Any] = json.loads(data)
-        return str(said["as_of"]), read(AccountState, said["account"])
-    except (ValidationError, KeyError, TypeError, ValueError):
+        as_of, state = str(said["as_of"]), read(AccountState, said["account"])
+        if len(parse_positions(state.position)) != 1 or _MOMENT.fullmatch(as_of) is None:
+            raise ValueError("a state of one partition, as of a moment")
+        _us(state.at)
+        _us(as_of if "T" in as_of else state.at)
+        return as_of, state
+    except (ValidationError, KeyError, TypeError, ValueError, Malformed):
         raise ValueError(f"{file} is nothing that `fanfold proof ACCOUNT --as-of ...` has printed") from None
 
 
-def _of_time(as_of: str, state: AccountState, checked: Checked) -> list[str]:
-    """Whether the block is the last one of the time that was asked for."""
-    if as_of.isdigit():
-        return []
-    if checked.version is not None and checked.version != state.version:
-        return [f"at the end of block {state.position} the account had version {checked.version}, not {state.version}"]
-    if "T" not in as_of:
-        return []
-    asked_us = round(datetime.fromisoformat(as_of).timestamp() * 1e6)
+def _of_moment(as_of: str, state: AccountState, checked: Checked) -> list[str]:
+    """Whether what was said belongs to the moment that was asked for."""
     wrong = []
-    if round(datetime.fromisoformat(state.at).timestamp() * 1e6) > asked_us:
+    if state.block_hash is None:
+        wrong.append("it names no block hash, so nothing says which blocks are meant")
+    if state.available != available(state.posted, state.held, NO_FLOOR if state.floor is None else state.floor):
+        wrong.append("available is not posted - held - floor")
+    if state.final and checked.later_at_us is None and "T" in as_of:
+        wrong.append("it is said to be final, and no later block is known")
+    if as_of.isdigit():
+        return wrong + ([] if int(as_of) == state.version else [f"it is of version {state.version}, not of {as_of}"])
+    if checked.version is not None and checked.version != state.version:
+        wrong.append(
+            f"at the end of block {state.position} the account had version {checked.version}, not {state.version}"
+        )
+    if "T" not in as_of:
+        positions, [(partition, sequence)] = parse_positions(as_of, "as_of"), parse_positions(state.position).items()
+        return wrong + ([] if positions.get(partition) == sequence else [f"block {state.position} is none of {as_of}"])
+    asked_us = _us(as_of)
+    if _us(state.at) > asked_us:
         wrong.append(f"the account changed at {state.at}, after {as_of}")
     if checked.later_at_us is not None and checked.later_at_us <= asked_us:
         wrong.append(f"a later block is of {as_of} or before, too")
-    if state.final and checked.later_at_us is None:
-        wrong.append("it is said to be final, and no later block is known")
+    if state.final is False and checked.later_at_us is not None:
+        complain("it was not final when it was said, and is by now")
     return wrong
+
+
+def _us(text: str) -> int:
+    return round(datetime.fromisoformat(text).timestamp() * 1e6)

@@ -75,7 +75,7 @@ class Written:
         if not self._newest or b"min_position=" in query:
             return None
         if path.startswith(_ACCOUNT):
-            partitions, account = self._partitions(), path[len(_ACCOUNT) :]
+            partitions, account = self._partitions(), path[len(_ACCOUNT) :].partition("/")[0]
             if partitions and account.isascii():
                 partition = partition_of(account, partitions)
                 header = self._headers.get(partition)

@@ -17,10 +17,11 @@ from read_side.contract.no_answer import HistoryUnavailable
 from read_side.contract.rows import AccountRow
 from read_side.fold.account_order import AccountOrder
 from read_side.fold.balances import rows_of
-from read_side.fold.phase_table import holds_on
+from read_side.fold.phase_table import OpenHold, holds_on
 from read_side.follow.projector import Projector
 from read_side.history import past
 from read_side.tell.transfer_documents import hold_document
+from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import format_transfer_id, parse_account, partition_of
 from write_side.contract.words.codes import Code, word_of
@@ -30,11 +31,28 @@ LOOKED_AT_MAX: Final = 20_000
 """Accounts that one page of one partition looks at, where few are of the asset or owner asked for."""
 
 
-class _Listed(NamedTuple):
-    """Of one partition: rows with the owner of each, and behind which name it was not looked; None when nothing is left."""
+class _Row(NamedTuple):
+    """An account as it was at a position."""
 
-    rows: list[tuple[AccountRow, str]]
+    row: AccountRow
+    owner: str
+    position: str
+
+
+class _Listed(NamedTuple):
+    """Of one partition: its rows, and behind which name it was not looked; None when nothing is left. sequence: the block that
+    all of it reflects at least."""
+
+    rows: list[_Row]
     behind: str | None
+    sequence: int
+
+
+class _Referred(NamedTuple):
+    """Of one partition: outcomes with the time and the place of each, which are all different; and the last block looked at."""
+
+    outcomes: list[tuple[int, tuple[int, Place], dict[str, Any]]]
+    sequence: int
 
 
 class Lists:
@@ -53,15 +71,13 @@ class Lists:
         found = await asyncio.gather(*(asyncio.to_thread(self._of_partition, p, asked, after) for p in chosen))
         # What a partition was not looked at behind this name is not told of the others either.
         limit = min((each.behind for each in found if each.behind is not None), default=None)
-        rows = sorted(row for each in found for row in each.rows if limit is None or row[0].account <= limit)
+        rows = sorted(each for listed in found for each in listed.rows if limit is None or each.row.account <= limit)
         page = rows[: asked.limit]
-        last = page[-1][0].account if len(page) < len(rows) else limit
-        positions = self._positions(chosen)
+        last = page[-1].row.account if len(page) < len(rows) else limit
+        positions = {p: listed.sequence for p, listed in zip(chosen, found, strict=True) if listed.sequence >= 0}
         document: dict[str, Any] = {
             "accounts": [
-                row.document(str(Position(p, positions[p]))) | ({"owner": owner} if owner else {})
-                for row, owner in page
-                for p in (partition_of(row.account, self._balances.partitions),)
+                each.row.document(each.position) | ({"owner": each.owner} if each.owner else {}) for each in page
             ],
             "positions": format_positions(positions),
         }
@@ -72,13 +88,14 @@ class Lists:
         partition = partition_of(account, self._balances.partitions)
         await self._balances.account(account, wanted)
         await self._transfers.ready(wanted, (partition,))
-        state = self._projectors[partition].fold.state
-        found = await asyncio.to_thread(holds_on, state, account, limit + 1)
+        found, sequence = await asyncio.to_thread(
+            _holds_now, self._projectors[partition].fold.state, account, limit + 1
+        )
         return {
             "account": account,
             "holds": [hold_document(hold, amount) for hold, amount in found[:limit]],
             "more": len(found) > limit,
-            "position": str(Position(partition, state.chained.sequence)),
+            "position": str(Position(partition, sequence)),
         }
 
     async def with_reference(
@@ -86,26 +103,13 @@ class Lists:
     ) -> dict[str, Any]:
         """The outcomes of commands that had this reference, the newest first. Raises NotReached, Unanswerable, Malformed."""
         chosen = await self._transfers.ready(wanted, partitions)
-        found = await asyncio.gather(*(asyncio.to_thread(self._referred, p, reference) for p in chosen))
-        outcomes = sorted(
-            ((each.at_us, p, each) for p, several in zip(chosen, found, strict=True) for each in several),
-            key=lambda each: (each[0], each[1], each[2].place),
-            reverse=True,
-        )
+        found = await asyncio.gather(*(asyncio.to_thread(self._referred, p, reference, limit + 1) for p in chosen))
+        outcomes = sorted((each for referred in found for each in referred.outcomes), reverse=True)
+        positions = {p: referred.sequence for p, referred in zip(chosen, found, strict=True) if referred.sequence >= 0}
         return {
-            "outcomes": [
-                {
-                    "id": format_transfer_id(each.id16),
-                    "kind": each.kind.name.lower(),
-                    "result": _result_of(each.code),
-                    **({} if each.code in (Code.DONE, Code.PENDING) else {"code": word_of(each.code)}),
-                    "position": str(Position(partition, each.place.sequence)),
-                    "at": format_time(at_us),
-                }
-                for at_us, partition, each in outcomes[:limit]
-            ],
+            "outcomes": [document for _, _, document in outcomes[:limit]],
             "more": len(outcomes) > limit,
-            "positions": format_positions(self._positions(chosen)),
+            "positions": format_positions(positions),
         }
 
     def _of_partition(self, partition: int, asked: OfAccounts, after: str) -> _Listed:
@@ -113,38 +117,50 @@ class Lists:
         order = self._orders.get(partition)
         if order is None or order.state is not state:
             order = self._orders[partition] = AccountOrder(state)
-        rows: list[tuple[AccountRow, str]] = []
-        looked_at = 0
+        rows: list[_Row] = []
+        looked_at, least = 0, state.chained.sequence
         while len(rows) <= asked.limit and looked_at < LOOKED_AT_MAX:
             numbers = order.numbers(asked.prefix, after, asked.limit + 1)
             if not len(numbers):
-                return _Listed(rows, None)
+                return _Listed(rows, None, least)
             owners = state.owners
             with state.lock:
-                found = rows_of(state, numbers)
+                found, position = rows_of(state, numbers), str(Position(partition, state.chained.sequence))
             for row, number in zip(found.each(), numbers.tolist(), strict=True):
                 owner = owners[number]
                 if asked.asset in (None, row.asset) and asked.owner in (None, owner):
-                    rows.append((row, owner))
+                    rows.append(_Row(row, owner, position))
             after = found.accounts[-1]
             looked_at += len(numbers)
-        return _Listed(rows, after)
+        return _Listed(rows, after, least)
 
-    def _referred(self, partition: int, reference: str) -> list[past.Found]:
+    def _referred(self, partition: int, reference: str, most: int) -> _Referred:
         projector = self._projectors[partition]
         history = projector.history
         parts = "no history is kept here: FANFOLD_ARCHIVE is off" if history is None else history.whole()
         if isinstance(parts, str):
             raise HistoryUnavailable(partition, reason=parts)
-        known = len(projector.fold.replay.offsets)
-        return [each for each in past.with_reference(parts, reference) if each.place.sequence < known]
+        sequence = parts[0].last if parts else -1
+        outcomes = []
+        for begun in past.with_reference(parts, reference, most):
+            end = past.end_of(parts, begun)
+            document: dict[str, Any] = {
+                "id": format_transfer_id(begun.id16),
+                "kind": begun.kind.name.lower(),
+                "result": {Code.DONE: "done", Code.PENDING: "pending"}.get(end.code, "refused"),
+                "position": str(Position(partition, end.place.sequence)),
+                "at": format_time(end.at_us),
+            }
+            if document["result"] == "refused":
+                document["code"] = word_of(end.code)
+            outcomes.append((begun.at_us, (partition, begun.place), document))
+        return _Referred(outcomes, sequence)
 
-    def _positions(self, partitions: Collection[int]) -> dict[int, int]:
-        return {p: self._projectors[p].fold.folded.sequence for p in partitions}
 
-
-def _result_of(code: Code) -> str:
-    return {Code.DONE: "done", Code.PENDING: "pending"}.get(code, "refused")
+def _holds_now(state: State, account: str, most: int) -> tuple[list[tuple[OpenHold, int]], int]:
+    """The open holds, and the block that they are of."""
+    with state.lock:
+        return holds_on(state, account, most), state.chained.sequence
 
 
 def _cursor_of(name: str) -> str:

@@ -91,6 +91,11 @@ class SegmentFolder:
             if name not in used and last <= last_sealed:
                 self._store.delete(name)
 
+    def left_out(self) -> dict[str, int]:
+        """The files that are not used, and the first block of each. Raises OSError."""
+        used = {each.name for each in self.sealed}
+        return {name: first for name, first, _ in self._names() if name not in used}
+
     def first_damaged(self) -> int | None:
         """Look at every byte; the place of the first file that is not as it was written. It and those behind it are left out from
         now on: they are written again."""

@@ -62,9 +62,14 @@ class History:
         return self._noted_from if fresh is None else fresh.end
 
     def open(self) -> None:
-        """Find what is sealed, before anything is noted. Blocks. Raises OSError."""
-        self.folder.open()
-        self.folder.sweep()
+        """Find what is sealed, before anything is noted. Blocks. A folder that cannot be read is told when it is to be filled: no
+        start fails for it."""
+        try:
+            self.folder.open()
+            self.folder.sweep()
+        except OSError as failure:
+            self.unavailable = f"its history in {self.folder.place} cannot be read ({failure.strerror or failure})"
+            return
         self._start_over(self.sealed_end)
 
     def begin_at(self, sequence: int, block_hash: bytes, offset: int) -> None:

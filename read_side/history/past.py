@@ -123,10 +123,17 @@ def about(parts: Sequence[Segment], id16: bytes) -> list[Found]:
     return _placed((part, number) for part in parts for number in part.about(id16))
 
 
-def with_reference(parts: Sequence[Segment], reference: str) -> list[Found]:
-    """Every outcome with this reference."""
-    found = _placed((part, number) for part in parts for number in part.with_reference(word_hash(reference)))
-    return [each for each in found if each.segment.note_of(each.number)[0] == reference]
+def with_reference(parts: Sequence[Segment], reference: str, most: int) -> list[Found]:
+    """The last outcomes with this reference, so many at most, the newest first."""
+    found: dict[Place, Found] = {}
+    for part in parts:
+        for number in reversed(part.with_reference(word_hash(reference))):
+            if len(found) == most:
+                return [*found.values()]
+            if part.note_of(int(number))[0] == reference:
+                place = part.place_of(int(number))
+                found.setdefault(place, Found(place, part, int(number)))
+    return [*found.values()]
 
 
 def telling(parts: Sequence[Segment], id16: bytes) -> Place | None:

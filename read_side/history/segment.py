@@ -200,9 +200,9 @@ class Segment:
         same = _equal(self.by_link, low)
         return sorted(self.by_link_outcome[same][self.by_link_high[same] == high].tolist())
 
-    def with_reference(self, word: np.uint64) -> list[int]:
-        """The outcomes with a reference of this hash, in order."""
-        return sorted(self.by_reference_outcome[_equal(self.by_reference, word)].tolist())
+    def with_reference(self, word: np.uint64) -> UInt32s:
+        """The outcomes with a reference of this hash, in order: of one word they are sorted so."""
+        return self.by_reference_outcome[_equal(self.by_reference, word)]
 
     def note_of(self, number: int) -> tuple[str, str]:
         """Reference and metadata (JSON) of outcome `number`, "" where there is none."""

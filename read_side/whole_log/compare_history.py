@@ -25,6 +25,10 @@ async def compare_history(folder: SegmentFolder, log: Log) -> str | None:
     await asyncio.to_thread(folder.open)
     for name, reason in folder.refused.items():
         return f"history file {name}: {reason}. {_MEANS}"
+    last = folder.sealed[-1].segment.last if folder.sealed else -1
+    for name, first in sorted(folder.left_out().items(), key=lambda each: each[1]):
+        if first > last + 1:
+            return f"history file {name} is there, and none that has block {last + 1}, before it. {_MEANS}"
     before: Header | None = None
     for sealed in folder.sealed:
         wrong, before = await asyncio.to_thread(_wrong, sealed, folder.partition, before)

@@ -228,3 +228,22 @@ async def test_readiness_names_the_history_of_each_log_where_the_past_is_kept_to
     told = await bank.page("/readyz")
     assert [each["history"] for each in told["partitions"]] == [each.log_history for each in bank.projectors]
     assert all(each["history"] for each in told["partitions"])
+
+
+async def test_a_transfer_between_partitions_is_found_as_it_ended(bank: Archive) -> None:
+    legs = [Leg(bank.alice, -1, USD), Leg(bank.bob, 1, USD)]
+    done, refused = uuid.uuid4(), uuid.uuid4()
+    note = Note("order 9")
+    await bank.partitions.say(0, LegsTransfer(done.bytes, tuple(sorted(legs)), Protocol.SAGA, note))
+    assert [each["result"] for each in (await bank.page("/v1/transfers:find?reference=order%209"))["outcomes"]] == [
+        "pending"
+    ]
+    await bank.partitions.settle()
+    nobody = [Leg(bank.alice, -1, USD), Leg(bank.partitions.name(1, "nobody"), 1, USD)]
+    await bank.partitions.say(0, LegsTransfer(refused.bytes, tuple(sorted(nobody)), Protocol.SAGA, note))
+    await bank.partitions.settle()
+    page = await bank.page("/v1/transfers:find?reference=order%209")
+    assert [(each["id"], each["result"], each.get("code")) for each in page["outcomes"]] == [
+        (str(refused), "refused", "account_unknown"), (str(done), "done", None),
+    ]  # fmt: skip
+    assert len((await bank.page("/v1/transfers:find?reference=order%209&limit=1"))["outcomes"]) == 1

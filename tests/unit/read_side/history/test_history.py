@@ -116,7 +116,7 @@ def assert_outcomes(parts: list[Segment], blocks: list[bytes]) -> None:
             if outcome.link is not None:
                 by_link[outcome.link].append((sequence, outcome.row))
             if outcome.note[0]:
-                found = [each.place for each in with_reference(parts, outcome.note[0])]
+                found = [each.place for each in with_reference(parts, outcome.note[0], 10**9)]
                 assert (sequence, outcome.row) in found
             part = next(each for each in parts if each.first <= sequence <= each.last)
             number = int(part.outcome_of[sequence - part.first]) + outcome.row

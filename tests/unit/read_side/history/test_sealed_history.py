@@ -339,3 +339,30 @@ def test_a_seal_during_which_all_was_forgotten_leaves_no_gap(tmp_path: Path, mon
     assert life.history.unavailable is not None
     life.keep()
     life.assert_whole()
+
+
+async def test_a_history_whose_beginning_is_missing_is_not_good(tmp_path: Path) -> None:
+    blocks = await asyncio.to_thread(some_blocks, random.Random(5), 40, 30)
+    log = log_of(blocks)
+    life = await asyncio.to_thread(Life, log, blocks, tmp_path)
+    await life.history.fill(log)
+    for count in range(1, len(blocks) + 1):
+        life.fold_to(count)
+        life.history.tidy()
+    first, *others = files_of(tmp_path)
+    assert others
+    (tmp_path / first).unlink()
+    found = await compare_history(SegmentFolder(tmp_path, FileStore(tmp_path), 0), log)
+    assert "none that has block 0" in str(found)
+
+
+async def test_a_folder_that_is_a_file_stops_nothing_and_is_told(tmp_path: Path) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 1)
+    place = tmp_path / "file"
+    place.write_text("x")
+    life = await asyncio.to_thread(Life, log, blocks, place)
+    life.fold_to(len(blocks))
+    await life.history.fill(log)
+    with pytest.raises(OSError, match="file"):
+        life.history.tidy()
+    life.assert_whole()
