@@ -65,7 +65,7 @@ class Past:
         """The account as it was at a version, a position or a time, as a document. Raises NotFound, NotReached, Unanswerable,
         Malformed."""
         positions = parse_positions(moment, "as_of") if ":" in moment and "T" not in moment else {}
-        check_partitions(positions, self._balances.partitions)
+        check_partitions(positions, self._balances.partitions, "as_of")
         at_us = _time_of(moment, "as_of") if "T" in moment else None
         known = await self._known(account, wanted)
         sequence = positions.get(known.partition)
@@ -89,7 +89,7 @@ class Past:
         Of a partition that had no block by then there are no rows. Raises NotFound, NotReached, Unanswerable, Malformed.
         """
         positions = {} if "T" in moment else parse_positions(moment, "as_of")
-        check_partitions(positions, self._balances.partitions)
+        check_partitions(positions, self._balances.partitions, "as_of")
         at_us = _time_of(moment, "as_of") if "T" in moment else None
         now = await self._balances.system(asset, wanted, partitions)
         if lacking := [each.partition for each in now if at_us is None and each.partition not in positions]:

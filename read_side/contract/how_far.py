@@ -120,7 +120,7 @@ def wanted(
     return Wanted(positions, version, asked.wait_ms / 1000 if waits else 0.0, written, {})
 
 
-def check_partitions(positions: Mapping[int, int], partitions: int) -> None:
+def check_partitions(positions: Mapping[int, int], partitions: int, field: str = "min_position") -> None:
     """Raises Malformed for a position of a partition that the log does not have."""
     if any(partition >= partitions for partition in positions):
-        raise Malformed("position_malformed", "min_position", "names a partition that does not exist")
+        raise Malformed("position_malformed", field, "names a partition that does not exist")
