@@ -100,6 +100,10 @@ class PartitionFold:
         self.replay.begin_at(snapshot.replay)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
         self.log_history.begin_at(self.state.chained.epoch)
+        if (
+            self.history is not None
+        ):  # told of a partition that was empty then, whose log failed before its first block came
+            self.history.begin_at(self.folded.sequence, self.state.chained.block_hash, self.folded.offset)
 
     def end(self) -> None:
         """Nobody folds on. A view in this memory may go on showing the rows; ids and holds, which are most of the memory, go."""

@@ -18,7 +18,7 @@ from read_side.history.accepted import Accepted, header_at
 from read_side.history.folder import SEALED_BYTES, SegmentFolder
 from read_side.history.gathering import Gathering, joined
 from read_side.history.segment import Chained, Segment
-from write_side.contract.block.block import ZERO_HASH
+from write_side.contract.block.block import ZERO_HASH, read_header
 from write_side.contract.log.log import START, Log, LogFailed
 from write_side.contract.state.replay import Folded, FoldedBlocks
 
@@ -93,6 +93,11 @@ class History:
                     folded = FoldedBlocks(folded.run.behind(known), folded.records[known:])
             elif first <= behind:
                 return
+            if first > behind + 1:
+                # Whoever folds went on from further: what lies between is read from the log, as after a start.
+                before = folded.block.header if isinstance(folded, Folded) else read_header(folded.records[0].data)
+                self._start_over(Chained(first - 1, before.previous_hash, START))
+                self._fresh = Gathering(self._noted_from)
             self._fresh.take(folded)
             self._sorted = None
             if max(self._fresh.entries.count, self._fresh.times.count, self._fresh.outcomes.count) >= FRESH_ROWS:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from read_side.follow.partition_fold import PartitionFold
 from read_side.history import folder as folder_module
 from read_side.history import history as history_module
 from read_side.history.folder import SegmentFolder
@@ -25,7 +26,9 @@ from tests.unit.read_side.history.test_history import assert_tells, some_blocks
 from write_side.contract.log.log import START, Record
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.replay import Replay
+from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 
 SMALL = 4 << 10
@@ -366,3 +369,31 @@ async def test_a_folder_that_is_a_file_stops_nothing_and_is_told(tmp_path: Path)
     with pytest.raises(OSError, match="file"):
         life.history.tidy()
     life.assert_whole()
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_what_was_passed_over_is_read_from_the_log(tmp_path: Path, seed: int) -> None:
+    """A fold that goes on from a snapshot, of which history was told when the partition was empty."""
+    log, blocks = await asyncio.to_thread(one_log, seed)
+    life = await asyncio.to_thread(Life, log, blocks, tmp_path)
+    await life.history.fill(log)
+    life._fold(len(blocks) // 2)
+    life.fold_to(len(blocks))
+    assert life.history.unavailable is not None
+    await life.history.fill(log)
+    life.history.tidy()
+    life.assert_whole()
+
+
+async def test_a_fold_that_begins_again_at_a_snapshot_tells_history_from_where(tmp_path: Path) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 1)
+    fold, history = PartitionFold(0), History(SegmentFolder(tmp_path, FileStore(tmp_path), 0))
+    history.open()
+    fold.tell(history)
+    later = PartitionFold(0)
+    records = [Record(at, data) for at, data in enumerate(blocks)]
+    later.advance(records, until=5)
+    fold.begin_at(Snapshot(later.replay, BlockHashes(), 0))
+    fold.advance(records[6:])
+    await history.fill(log)
+    assert_tells(history.parts(), blocks)
