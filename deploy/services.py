@@ -19,10 +19,10 @@ from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
 from fanfold.api.events import EVENTS_TOPIC
-from fanfold.api.malformed import Malformed
 from fanfold.api.retry import Waits, retry
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
+from read_side.contract.how_far import check_partitions
 from read_side.settings import ReadSettings
 from read_side.wiring import (
     ExportFolder,
@@ -248,10 +248,3 @@ async def export_events(folder: Path, span: Span, on_events: Callable[[int], Non
         stack.push_async_callback(log.close)
         check_partitions(span.first, log.partitions, "--from-position")
         return await export(log, ExportFolder(folder), snapshots_of(log), span, on_events=on_events)
-
-
-def check_partitions(positions: Mapping[int, int], partitions: int, field: str) -> None:
-    """Raises Malformed where they name one that the log does not have."""
-    if any(partition >= partitions for partition in positions):
-        those = f"the log has {partitions}, 0 to {partitions - 1}" if partitions > 1 else "the log has one, 0"
-        raise Malformed("position_malformed", field, f"names a partition that is not there: {those}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
+from write_side.contract.words.times import time_us
 
 IDS_MAX_MOST = 2**40
 """64 TiB of ids: more than any machine holds, and numbers in the compiled loops stay far from their end."""
@@ -89,7 +90,7 @@ class WriteSettings(BaseSettings):
             accepted = None
         if accepted is None or accepted.tzinfo is None:
             raise ValueError("FANFOLD_ACCEPT_LOG_TIME must be a time with its zone, such as 2027-01-31T12:00:00Z")
-        return (accepted - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        return time_us(accepted)
 
     def owned(self, partitions: int) -> list[int]:
         """The partitions to write. Raises ValueError for one the log does not have, and for what is no number."""

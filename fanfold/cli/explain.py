@@ -17,10 +17,10 @@ from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import say
 from read_side.wiring import Did, Happened, Step, document_of, explain_records, word
 from read_side.wiring import explain as explain_from_log
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import format_transfer_id, parse_transfer_id
 from write_side.contract.words.codes import Code
 from write_side.contract.words.position import Position
+from write_side.contract.words.times import format_time
 from write_side.wiring import Fail, Protocol, demonstrate
 
 

@@ -18,8 +18,7 @@ from fanfold.cli.progress import progress_line
 from fanfold.cli.publish import STOPPED, progress_figures
 from read_side.wiring import PartitionExported, Span
 from write_side.contract.words.position import parse_positions
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+from write_side.contract.words.times import time_us
 
 
 def export(
@@ -95,4 +94,4 @@ def time_of(text: str, option: str) -> int | None:
         if "T" in text or " " in text:
             raise Malformed("parameter_malformed", option, "needs a time zone, such as 2026-01-31T12:00:00Z")
         moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment - _EPOCH) // datetime.timedelta(microseconds=1)
+    return time_us(moment)

@@ -12,11 +12,12 @@ from typing import Annotated, Final
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import archive_of, archive_place, check_partitions, open_log_to_read, snapshots_of
+from deploy.services import archive_of, archive_place, open_log_to_read, snapshots_of
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say, say_next
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
+from read_side.contract.how_far import check_partitions
 from read_side.wiring import Verdict, events_of, verify_log
 from write_side.contract.log.log import Log, LogDamaged
 from write_side.contract.state.replay import Replay

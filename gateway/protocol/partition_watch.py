@@ -28,9 +28,9 @@ from blake3 import blake3
 from gateway.protocol.messages import Item, item
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import available
 from write_side.contract.words.codes import flag_words
+from write_side.contract.words.times import format_time
 
 if TYPE_CHECKING:
     from gateway.protocol.subscription import Subscription, Watcher
@@ -169,8 +169,8 @@ class PartitionWatch:
         Acknowledge the subscriptions before: what is not acknowledged is not released. A repair during which the feed broke
         again, or that found another history, leaves `repairing` set: begin another one.
         """
-        is_another = self._is_another_history(read, reached, history)
-        overtaken = read.repair and (read.breaks != self.breaks or is_another)
+        found_another = self._found_another_history(read, reached, history)
+        overtaken = read.repair and (read.breaks != self.breaks or found_another)
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
@@ -188,7 +188,7 @@ class PartitionWatch:
         self._await_feed(waiting, now_ms)
         self._release()
 
-    def _is_another_history(self, read: Read, reached: int, history: str | None) -> bool:
+    def _found_another_history(self, read: Read, reached: int, history: str | None) -> bool:
         """Whether a repair finds another history of the log than what was told is from: the log ends before what was heard, or
         its writer's life began with another block. Then nothing of what was told counts, and whatever is found next is told.
 

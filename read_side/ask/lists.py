@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -13,19 +11,19 @@ from fanfold.api.questions import OfAccounts
 from read_side.ask.balances import BalanceReader
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import Wanted
-from read_side.contract.no_answer import HistoryUnavailable
 from read_side.contract.rows import AccountRow
 from read_side.fold.account_order import AccountOrder
 from read_side.fold.balances import rows_of
 from read_side.fold.phase_table import OpenHold, holds_on
 from read_side.follow.projector import Projector
 from read_side.history import past
+from read_side.history.cursor import bytes_of, text_of
 from read_side.tell.transfer_documents import hold_document
 from write_side.contract.state.state import Place, State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import format_transfer_id, parse_account, partition_of
 from write_side.contract.words.codes import Code, word_of
 from write_side.contract.words.position import Position, format_positions
+from write_side.contract.words.times import format_time
 
 LOOKED_AT_MAX: Final = 20_000
 """Accounts that one page of one partition looks at, where few are of the asset or owner asked for."""
@@ -81,7 +79,7 @@ class Lists:
             ],
             "positions": format_positions(positions),
         }
-        return document if last is None else document | {"next": _cursor_of(last)}
+        return document if last is None else document | {"next": text_of(last.encode())}
 
     async def holds(self, account: str, limit: int, wanted: Wanted) -> dict[str, Any]:
         """The holds that are open on an account, the oldest first. Raises NotFound, NotReached, Unanswerable."""
@@ -135,11 +133,7 @@ class Lists:
         return _Listed(rows, after, least)
 
     def _referred(self, partition: int, reference: str, most: int) -> _Referred:
-        projector = self._projectors[partition]
-        history = projector.history
-        parts = "no history is kept here: FANFOLD_ARCHIVE is off" if history is None else history.whole()
-        if isinstance(parts, str):
-            raise HistoryUnavailable(partition, reason=parts)
+        parts = self._projectors[partition].past()
         sequence = parts[0].last if parts else -1
         outcomes = []
         for begun in past.with_reference(parts, reference, most):
@@ -163,12 +157,8 @@ def _holds_now(state: State, account: str, most: int) -> tuple[list[tuple[OpenHo
         return holds_on(state, account, most), state.chained.sequence
 
 
-def _cursor_of(name: str) -> str:
-    return base64.urlsafe_b64encode(name.encode()).rstrip(b"=").decode()
-
-
 def _name_of(cursor: str) -> str:
     try:
-        return parse_account(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode())
-    except (binascii.Error, UnicodeDecodeError, Malformed):
+        return parse_account(bytes_of(cursor).decode())
+    except ValueError:  # Malformed too
         raise Malformed("cursor_malformed", "cursor", "must be `next` of the page before") from None

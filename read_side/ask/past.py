@@ -12,7 +12,7 @@ from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfEntries
 from read_side.ask.balances import BalanceReader, Found
 from read_side.contract.how_far import Wanted, check_partitions
-from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, NotFound, NotReached
+from read_side.contract.no_answer import Elsewhere, NotFound, NotReached
 from read_side.contract.rows import AccountRow
 from read_side.follow.projector import Projector
 from read_side.history import past
@@ -21,12 +21,10 @@ from read_side.history.segment import Segment
 from read_side.history.statement import Line, Page, page_of
 from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import available, format_transfer_id, partition_of
 from write_side.contract.words.codes import Kind
 from write_side.contract.words.position import Position, parse_positions
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+from write_side.contract.words.times import format_time, time_us
 
 
 class _Known(NamedTuple):
@@ -108,13 +106,7 @@ class Past:
         projector = self._projectors.get(partition)
         if projector is None or isinstance(projector.refusal(), Elsewhere):
             raise Elsewhere(partition)
-        history = projector.history
-        if history is None:
-            raise HistoryUnavailable(partition, reason="no history is kept here: FANFOLD_ARCHIVE is off")
-        parts = history.whole()
-        if isinstance(parts, str):
-            raise HistoryUnavailable(partition, reason=parts)
-        return projector, parts
+        return projector, projector.past()
 
     async def _known(self, account: str, wanted: Wanted) -> _Known:
         partition = partition_of(account, self._balances.partitions)
@@ -262,7 +254,7 @@ def _time_of(text: str | None, field: str) -> int | None:
     if text is None:
         return None
     try:
-        return (datetime.datetime.fromisoformat(text) - _EPOCH) // datetime.timedelta(microseconds=1)
+        return time_us(datetime.datetime.fromisoformat(text))
     except ValueError:
         raise Malformed(
             "parameter_malformed", field, "must be a time that there is, such as 2026-01-31T12:00:00Z"

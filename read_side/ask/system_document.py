@@ -8,7 +8,7 @@ from typing import Any
 
 from read_side.ask.balances import Found, positions_of
 from read_side.contract.rows import AccountRow
-from write_side.contract.tell.answers import format_time
+from write_side.contract.words.times import format_time
 
 
 def system_document(

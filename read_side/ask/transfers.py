@@ -9,7 +9,15 @@ from typing import Any, Final
 
 from read_side.ask.balances import BalanceReader
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
-from read_side.contract.no_answer import Ambiguous, Elsewhere, NotFound, NotReached, PartitionUnavailable, Unanswerable
+from read_side.contract.no_answer import (
+    Ambiguous,
+    Elsewhere,
+    HistoryUnavailable,
+    NotFound,
+    NotReached,
+    PartitionUnavailable,
+    Unanswerable,
+)
 from read_side.fold.phase_table import (
     OpenHold,
     OpenTransfer,
@@ -28,12 +36,13 @@ from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log
 from write_side.contract.state.pending_columns import Phase
 from write_side.contract.state.state import Place
-from write_side.contract.tell.answers import Answer, BlockAnswers, format_time
+from write_side.contract.tell.answers import Answer, BlockAnswers
 from write_side.contract.tell.pending_row import KeyedLeg
 from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.codes import Code, Kind
 from write_side.contract.words.position import Position, format_positions
+from write_side.contract.words.times import format_time
 
 BLOCKS_KEPT: Final = 16
 """Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""
@@ -183,8 +192,9 @@ class Transfers:
         places: dict[int, Place | OpenTransfer] = {}
         everywhere = True
         for partition, projector in self._projectors.items():
-            parts = None if projector.history is None else projector.history.whole()
-            if parts is None or isinstance(parts, str):
+            try:
+                parts = projector.past()
+            except HistoryUnavailable:
                 everywhere = False
                 continue
             place = past.telling(parts, transfer_id)
@@ -195,8 +205,9 @@ class Transfers:
     def _ended(self, partition: int, hold: bytes) -> list[dict[str, Any]]:
         """What moved or ended a hold, in order, as far as the history of its partition can be asked."""
         projector = self._projectors[partition]
-        parts = None if projector.history is None else projector.history.whole()
-        if parts is None or isinstance(parts, str):
+        try:
+            parts = projector.past()
+        except HistoryUnavailable:
             return []
         known = len(projector.fold.replay.offsets)
         found = past.about(parts, hold) + [each for each in past.outcomes_of(parts, hold) if each.kind is Kind.EXPIRE]

@@ -123,4 +123,5 @@ def wanted(
 def check_partitions(positions: Mapping[int, int], partitions: int, field: str = "min_position") -> None:
     """Raises Malformed for a position of a partition that the log does not have."""
     if any(partition >= partitions for partition in positions):
-        raise Malformed("position_malformed", field, "names a partition that does not exist")
+        those = f"the log has {partitions}, 0 to {partitions - 1}" if partitions > 1 else "the log has one, 0"
+        raise Malformed("position_malformed", field, f"names a partition that is not there: {those}")

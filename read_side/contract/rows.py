@@ -9,8 +9,9 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.tell.answers import account_document, format_time
+from write_side.contract.tell.answers import account_document
 from write_side.contract.words.codes import flag_words
+from write_side.contract.words.times import format_time
 
 Int64s = npt.NDArray[np.int64]
 

@@ -38,9 +38,9 @@ from read_side.doors.written_header import lost_headers, written
 from read_side.tell.transfer_documents import parse_partitions, parse_phases
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogFailed
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import parse_account, parse_transfer_id, partition_of
 from write_side.contract.words.position import TOKEN_BYTES_MAX, format_positions, parse_positions
+from write_side.contract.words.times import format_time
 
 BALANCES_BYTES_MAX: Final = 1024 * 1024
 """A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""

@@ -100,9 +100,8 @@ class PartitionFold:
         self.replay.begin_at(snapshot.replay)
         self._hashes, self.entries, self._phases = snapshot.hashes, snapshot.entries, None
         self.log_history.begin_at(self.state.chained.epoch)
-        if (
-            self.history is not None
-        ):  # told of a partition that was empty then, whose log failed before its first block came
+        if self.history is not None:
+            # It was told of a partition that was empty then, whose log failed before its first block came.
             self.history.begin_at(self.folded.sequence, self.state.chained.block_hash, self.folded.offset)
 
     def end(self) -> None:

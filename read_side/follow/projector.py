@@ -17,7 +17,7 @@ import structlog
 from fanfold.api.retry import Waits, retry
 from read_side.contract.feed import Feed, FeedBatch, FeedUnavailable
 from read_side.contract.how_far import NOWHERE, Distances, HowFar, Place
-from read_side.contract.no_answer import Elsewhere, PartitionUnavailable, Starting, Unanswerable
+from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
@@ -29,6 +29,7 @@ from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, Vi
 from read_side.follow.watermark import Shown
 from read_side.follow.work import Work
 from read_side.history.history import History
+from read_side.history.segment import Segment
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import START, Log, LogDamaged, LogFailed
@@ -187,6 +188,13 @@ class Projector:
     def log_history(self) -> str | None:
         """Which history of its log this is (`log_history.py`); None where that is not known."""
         return self.fold.log_history.name
+
+    def past(self) -> list[Segment]:
+        """What is kept of the past, whole, the newest first. Raises HistoryUnavailable."""
+        parts = "no history is kept here: FANFOLD_ARCHIVE is off" if self.history is None else self.history.whole()
+        if isinstance(parts, str):
+            raise HistoryUnavailable(self.partition, reason=parts)
+        return parts
 
     def held_up(self) -> str | None:
         """Why the partition goes no further, for good or for now; None while it does."""

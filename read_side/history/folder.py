@@ -62,6 +62,7 @@ class SegmentFolder:
         self.refused: dict[str, str] = {}
         self._folder = folder
         self._store = store
+        self._checked: set[str] = set()
 
     def open(self) -> None:
         """Find what is there. Files that cannot be used, and those behind them, are left out. Changes nothing. Raises OSError."""
@@ -82,6 +83,7 @@ class SegmentFolder:
             found.append(sealed)
             place = sealed.segment.end[:2]
         self.sealed = tuple(found)
+        self._checked.clear()
 
     def sweep(self) -> None:
         """Delete files whose blocks are all in others: what was joined, when a process ended in between. Raises OSError."""
@@ -96,17 +98,19 @@ class SegmentFolder:
         used = {each.name for each in self.sealed}
         return {name: first for name, first, _ in self._names() if name not in used}
 
-    def first_damaged(self) -> int | None:
-        """Look at every byte; the place of the first file that is not as it was written. It and those behind it are left out from
-        now on: they are written again."""
+    def drop_damaged(self) -> None:
+        """Look at every byte, of each file once. The first file that is not as it was written, and those behind it, are left out
+        from now on: they are written again."""
         for at, each in enumerate(self.sealed):
+            if each.name in self._checked:
+                continue
             try:
                 check(each.data)
             except SnapshotDamaged as damaged:
                 self._refuse(each.name, damaged)
                 self.sealed = self.sealed[:at]
-                return at
-        return None
+                return
+            self._checked.add(each.name)
 
     def seal(self, segments: Sequence[Segment]) -> None:
         """Keep segments that follow what is there, as one file. Raises OSError."""
@@ -128,6 +132,7 @@ class SegmentFolder:
     def _write(self, segment: Segment) -> Sealed:
         name = f"history-{self.partition:05d}-{segment.first:020d}-{segment.last:020d}"
         self._store.put(name, segment_bytes(segment, self.partition))
+        self._checked.discard(name)
         return self._map(name)
 
     def _map(self, name: str) -> Sealed:

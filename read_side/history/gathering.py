@@ -55,9 +55,9 @@ class Table:
 
 
 class Gathering:
-    """Blocks behind `before`, one after the other. `taken` is called in one thread at a time.
+    """Blocks behind `before`, one after the other. `take` is called in one thread at a time.
 
-    entries: account, version, posted, outcome (number here), place (in the log's order, which is the row).
+    What follows is numbered here, in the log's order.
     """
 
     def __init__(self, before: Chained) -> None:

@@ -32,7 +32,7 @@ again: memory is bounded, however much comes meanwhile."""
 NOWHERE: Final = Chained(-1, ZERO_HASH, START)
 BEING_READ: Final = "its history is being read from the log"
 
-Rest = Callable[[float], Awaitable[None]]
+Sleep = Callable[[float], Awaitable[None]]
 
 
 class History:
@@ -117,7 +117,7 @@ class History:
         with self._lock:
             return self._parts() if self.unavailable is None else self.unavailable
 
-    async def fill(self, log: Log, rest: Rest | None = None) -> None:
+    async def fill(self, log: Log, rest: Sleep | None = None) -> None:
         """Check what is sealed, then read what is missing before the blocks that were noted. Raises LogFailed, ChainBroken,
         OSError, Undecodable; `unavailable` is as it was then.
 
@@ -125,7 +125,7 @@ class History:
         the interpreter at least.
         """
         await self._require_log(log)
-        await asyncio.to_thread(self.folder.first_damaged)
+        await asyncio.to_thread(self.folder.drop_damaged)
         sealed = self.sealed_end
         header = None
         if sealed.sequence >= 0:
@@ -180,7 +180,7 @@ class History:
                     self._keep((), (whole, *self._tail[len(due) - filled :]))
 
     async def _read(
-        self, log: Log, accepted: Accepted, gathering: Gathering, until: Chained, rest: Rest | None
+        self, log: Log, accepted: Accepted, gathering: Gathering, until: Chained, rest: Sleep | None
     ) -> Gathering:
         """Read on behind what is gathered, to `until`; what is not sealed of it by then."""
         now_s = asyncio.get_running_loop().time

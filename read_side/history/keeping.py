@@ -6,13 +6,13 @@ Whatever fails here is told once and tried again; no partition waits for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
 
 from fanfold.api.retry import Waits, retry
-from read_side.history.history import History
+from read_side.history.history import History, Sleep
 from write_side.contract.block.block import Undecodable
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
@@ -20,8 +20,6 @@ from write_side.contract.log.log import Log, LogFailed
 TIDIED_S: Final = 1.0
 WAITS: Final = Waits(2.0, 30.0)
 _FAILURES: Final = (LogFailed, ChainBroken, Undecodable, ValueError, OSError)
-
-Sleep = Callable[[float], Awaitable[None]]
 
 _logger = structlog.get_logger(__name__)
 

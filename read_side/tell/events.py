@@ -8,11 +8,11 @@ from typing import Any
 from read_side.tell.transfer_trace import word
 from write_side.contract.block.block import Block
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.atoms import NO_FLOOR, format_transfer_id
 from write_side.contract.words.codes import Code, Kind, flag_words
 from write_side.contract.words.position import Position
+from write_side.contract.words.times import format_time
 
 
 def events_of(block: Block, state: State) -> Iterator[dict[str, Any]]:

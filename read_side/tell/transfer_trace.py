@@ -20,12 +20,12 @@ from write_side.contract.log.log import Record
 from write_side.contract.state.pending_columns import Action, Phase, StepState
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.tell.outcome import BlockOutcomes, Outcome
 from write_side.contract.tell.pending_row import PendingRow
 from write_side.contract.words.atoms import TRANSIT, format_transfer_id
 from write_side.contract.words.codes import REFUSALS, Code, Kind, word_of
 from write_side.contract.words.position import Position
+from write_side.contract.words.times import format_time
 
 Int64s = npt.NDArray[np.int64]
 

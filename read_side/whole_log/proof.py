@@ -21,11 +21,11 @@ from write_side.contract.log.log import Log, LogDamaged, Record
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import flag_words
 from write_side.contract.words.position import parse_positions
+from write_side.contract.words.times import format_time
 
 
 class Checked(NamedTuple):

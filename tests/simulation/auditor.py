@@ -24,8 +24,8 @@ from write_side.contract.log.log import Record
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.codes import Kind
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Command, OpenAccount, Reverse, Rich, Transfer, Void
 from write_side.ledger.commands.fingerprint import FINGERPRINTS

@@ -40,8 +40,8 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.fold import CheckFailed
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import available, partition_of
+from write_side.contract.words.times import format_time
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped

@@ -15,6 +15,7 @@ from fanfold.api import requests
 from fanfold.api.requests import CapturedLeg
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
+from write_side.contract.words.times import time_us
 from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
     ANY_VERSION,
@@ -41,7 +42,6 @@ Noted = (
     | requests.Reverse
 )
 
-_EPOCH: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _PROTOCOLS: Final = {None: Protocol.SAGA, "saga": Protocol.SAGA, "tcc": Protocol.TCC}
 _FLAGS: Final = (
     ("debit", "frozen", Flag.DEBIT_FROZEN),
@@ -145,4 +145,4 @@ def _deadline_us(asked: requests.Hold | requests.HoldBetween) -> int:
     """Microseconds UTC, 0 when there is none."""
     if asked.deadline is None:
         return 0
-    return (cast("datetime.datetime", asked.deadline) - _EPOCH) // datetime.timedelta(microseconds=1)
+    return time_us(cast("datetime.datetime", asked.deadline))

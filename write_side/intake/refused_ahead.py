@@ -20,9 +20,10 @@ import numpy.typing as npt
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.state.fold_ids import id_words, note_older
-from write_side.contract.tell.answers import Answer, format_time
+from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import format_transfer_id, parse_new_asset
 from write_side.contract.words.position import Position
+from write_side.contract.words.times import format_time
 from write_side.intake.home import Routed
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Change, Command, OpenAccount, Transfer

@@ -24,7 +24,7 @@ from write_side.contract.log.log import Log, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block

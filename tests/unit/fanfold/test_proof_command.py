@@ -15,7 +15,7 @@ from fanfold.cli.main import app
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from write_side.contract.block.block import read_header
 from write_side.contract.log.log_file import FileLog
-from write_side.contract.tell.answers import format_time
+from write_side.contract.words.times import format_time
 
 Change = Callable[[dict[str, Any]], object]
 

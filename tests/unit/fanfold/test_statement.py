@@ -22,9 +22,9 @@ from tests.unit.fanfold.test_cli_sheets import _on_a_terminal
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from write_side.contract.block.block import decode
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.commands import Leg, LegsTransfer, Note
 
 PAID = uuid.UUID("01970f3e-7b1a-7c3e-8a2b-1234567890ab")

@@ -17,8 +17,8 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import WINDOW_US, IdRow, IdTable, put_id, split_id
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import format_transfer_id
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Hold, Leg, Mode, OpenAccount, Transfer
 from write_side.owner.id_window import id_window, told_ready

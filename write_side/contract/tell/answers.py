@@ -5,7 +5,6 @@ Pure: the same row gives the same answer today, on a repeat, and when asked for 
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
@@ -27,6 +26,7 @@ from write_side.contract.tell.pending_row import PendingRow, StepDone
 from write_side.contract.words.atoms import WORLD, available, format_floor, format_transfer_id, partition_of
 from write_side.contract.words.codes import NOT_REMEMBERED, REFUSALS, Code, Kind, flag_words, word_of
 from write_side.contract.words.position import Position, format_positions
+from write_side.contract.words.times import format_time
 
 PENDING_STATUS: Final = 202
 """Begun and not over: ask again for the end."""
@@ -274,12 +274,3 @@ def account_document(
         "position": position,
         "at": at,
     }
-
-
-_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
-
-
-def format_time(at_us: int) -> str:
-    """UTC microseconds as RFC 3339."""
-    moment = _EPOCH + datetime.timedelta(microseconds=at_us)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -14,8 +14,8 @@ from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import START_US, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from tests.unit.read_side.partitions import Partitions
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.codes import Flag
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.commands import (
     Capture,
     Change,

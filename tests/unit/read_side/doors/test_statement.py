@@ -17,9 +17,9 @@ from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import LIMIT_S, Side
 from write_side.contract.block.block import decode
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
+from write_side.contract.words.times import format_time
 from write_side.ledger.commands.commands import Capture, Hold, Leg, LegsTransfer, Note
 
 ENTRIES = "/v1/accounts/alice/entries"

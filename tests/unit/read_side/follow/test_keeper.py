@@ -26,8 +26,8 @@ from tests.unit.read_side.doors.test_http_api import ID_TIME_US, Side
 from write_side.contract.log.log import START, LogDamaged, LogFailed, Record
 from write_side.contract.log.log_end import LOOK_S_MAX, LogEnd
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import partition_of
+from write_side.contract.words.times import format_time
 
 LIMIT_S = 20.0
 NAMES = [next(n for i in range(100) if partition_of(n := f"a{i}", 2) == p) for p in range(2)]

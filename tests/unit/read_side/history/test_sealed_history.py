@@ -29,6 +29,7 @@ from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot import Snapshot
+from write_side.contract.state.snapshot_bytes import check
 from write_side.contract.state.state import State
 
 SMALL = 4 << 10
@@ -75,6 +76,13 @@ class Life:
     def assert_whole(self) -> None:
         assert self.history.unavailable is None
         assert_tells(self.history.parts(), self._blocks)
+
+
+def seal_all(log: MemoryLog, blocks: list[bytes], folder: Path) -> None:
+    """A life that has folded all of the log and sealed what is due."""
+    life = Life(log, blocks, folder)
+    life.fold_to(len(blocks))
+    life.keep()
 
 
 def log_of(blocks: list[bytes]) -> MemoryLog:
@@ -127,9 +135,7 @@ def test_a_long_history_is_in_few_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flipped_byte_is_found_and_what_it_was_in_is_made_again(tmp_path: Path, seed: int) -> None:
     log, blocks = one_log(seed)
-    life = Life(log, blocks, tmp_path)
-    life.fold_to(len(blocks))
-    life.keep()
+    seal_all(log, blocks, tmp_path)
     names = files_of(tmp_path)
     assert names
     for name in names:
@@ -144,14 +150,31 @@ def test_a_flipped_byte_is_found_and_what_it_was_in_is_made_again(tmp_path: Path
 
 def test_a_file_that_is_cut_is_made_again(tmp_path: Path) -> None:
     log, blocks = one_log(1)
-    life = Life(log, blocks, tmp_path)
-    life.fold_to(len(blocks))
-    life.keep()
+    seal_all(log, blocks, tmp_path)
     for name in files_of(tmp_path):
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
     again = Life(log, blocks, tmp_path, begun=len(blocks) - 1)
     again.keep()
+    again.assert_whole()
+
+
+def test_a_file_is_hashed_once_however_often_the_log_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, blocks = one_log(1)
+    seal_all(log, blocks, tmp_path)
+    looked: list[int] = []
+
+    def noted(data: memoryview) -> None:
+        looked.append(len(data))
+        check(data)
+
+    monkeypatch.setattr(folder_module, "check", noted)
+    again = Life(log, blocks, tmp_path, begun=len(blocks) - 1)
+    for _ in range(3):
+        again.keep()
+    assert len(looked) == len(files_of(tmp_path))
     again.assert_whole()
 
 
@@ -175,9 +198,7 @@ def test_files_that_were_joined_and_not_deleted_yet_are_deleted(
 
 def test_the_history_of_another_log_is_neither_told_nor_touched(tmp_path: Path) -> None:
     log, blocks = one_log(1)
-    life = Life(log, blocks, tmp_path)
-    life.fold_to(len(blocks))
-    life.keep()
+    seal_all(log, blocks, tmp_path)
     kept = files_of(tmp_path)
     other_log, other_blocks = one_log(2)
     other = Life(other_log, other_blocks, tmp_path)

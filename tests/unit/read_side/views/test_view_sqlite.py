@@ -14,9 +14,9 @@ import pytest
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, CheckpointMismatch, ViewUnavailable
 from read_side.views.view_sqlite import SqliteViewStore
-from write_side.contract.tell.answers import format_time
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
+from write_side.contract.words.times import format_time
 
 NOON_US = 1_790_000_000_123_456
 ALICE = AccountRow("alice", "USD/2", 1050, 50, -300, 7, NOON_US, int(Flag.DEBIT_FROZEN | Flag.CLOSED))

@@ -11,10 +11,10 @@ from write_side.contract.block.block import decode
 from write_side.contract.log.log import Record
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.contract.tell.answers import format_time
 from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.atoms import format_floor, format_transfer_id
 from write_side.contract.words.codes import Code, Kind, flag_words
+from write_side.contract.words.times import format_time
 
 
 def plain_events(blocks: Sequence[bytes], partition: int = 0, source: str = "/fanfold") -> list[dict[str, Any]]:
