@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ from tests.benchmarks import (
 REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "versions"}
 
 pytestmark = pytest.mark.benchmark
+
+
+def over_kafka(test: Callable[..., object]) -> Callable[..., object]:
+    """aiokafka leaves a connection to the collector now and then, on a busy machine, whatever closes its clients: what that says
+    is heard in the test that left it (`collected`), and fails none."""
+    return pytest.mark.kafka(pytest.mark.filterwarnings("ignore::ResourceWarning")(test))
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    yield
+    gc.collect()
 
 
 async def test_writes_reports_what_it_wrote_durably(tmp_path: Path) -> None:
@@ -55,7 +69,7 @@ async def test_rebuild_reports_an_equal_view(tmp_path: Path) -> None:
     assert told["entries"] == 4_000
 
 
-@pytest.mark.kafka
+@over_kafka
 async def test_rebuild_over_kafka_reports_an_equal_view(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +83,7 @@ async def test_rebuild_over_kafka_reports_an_equal_view(
     assert told["entries"] == 4_000
 
 
-@pytest.mark.kafka
+@over_kafka
 async def test_kafka_reports_what_it_wrote_and_read_back(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +93,7 @@ async def test_kafka_reports_what_it_wrote_and_read_back(
     assert told["durable"]
 
 
-@pytest.mark.kafka
+@over_kafka
 async def test_publish_reports_what_each_stage_costs(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,7 +110,7 @@ async def test_writes_across_partitions_count_when_they_have_ended(tmp_path: Pat
     assert told["cross"] == 0.3
 
 
-@pytest.mark.kafka
+@over_kafka
 async def test_cross_reports_both_protocols(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,7 +120,7 @@ async def test_cross_reports_both_protocols(
     assert told["transfers"] == 9
 
 
-@pytest.mark.kafka
+@over_kafka
 @pytest.mark.redis
 async def test_deployed_reports_a_lone_get_and_a_lone_post(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
@@ -139,6 +153,7 @@ async def test_ids_reports_the_longest_stop(tmp_path: Path) -> None:
     told = json.loads(await ids.run(tmp_path, transfers=20_000, accounts=1, partitions=1, block=1_000))
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "reserve_max_ms", "forget_ms"}
     assert told["ids"] == 20_000
+    assert told["ever"].keys() >= {"kept_us", "unknown_us", "known_us", "bytes_per_id"}
 
 
 async def test_lone_reports_what_each_stage_costs(tmp_path: Path) -> None:

@@ -39,6 +39,8 @@ class Client:
         self.stopped = True
         await self._may_hang("start")
 
+    async def close(self) -> None: ...
+
     async def force_metadata_update(self) -> bool:
         await self._may_hang("metadata")
         return True
