@@ -37,7 +37,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(queue.close)
         registry = CollectorRegistry()
         snapshots = open_snapshots(write_settings, log)
-        write_side = WriteSide(write_settings, log, queue, registry, snapshots)
+        write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder())
         view, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)

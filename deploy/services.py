@@ -114,7 +114,7 @@ async def write_side(on_ready: OnReady) -> None:
         stack.push_async_callback(log.close)
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
-        side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log))
+        side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log), settings.ids_folder())
         await _serve_side(side, side.app, bound, on_ready)
 
 

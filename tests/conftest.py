@@ -27,6 +27,7 @@ from tests.servers import (
     shared_kafka,
     shared_redis,
 )
+from write_side.id_runs.runs import compile_id_runs
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 
 T = TypeVar("T")
@@ -144,3 +145,4 @@ def chromium_path() -> str:
 def compiled() -> None:
     """Compile the rules before the first test, not within the deadline of one: a minute or more after they have changed."""
     compile_ahead()
+    compile_id_runs()

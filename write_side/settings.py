@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -46,6 +47,12 @@ class WriteSettings(BaseSettings):
         description="a log whose last block is ahead of the clock is gone on with up to this time, 2027-01-31T12:00:00Z; "
         "only when a clock was ahead once and is right now",
     )
+    ids: str = Field(
+        "",
+        description="where every id that ever ran is kept, 42 bytes each, so that it never runs again: `file:FOLDER`, or `off` "
+        "(an id without a time is then remembered for 7 days); default: the folder `ids` in the data folder of a file log, "
+        "`off` over Kafka",
+    )
     snapshots: str = Field(
         "",
         description="where snapshots are kept, so that a start folds only what came since: `file:FOLDER`, `s3://BUCKET/FOLDER` "
@@ -79,6 +86,17 @@ class WriteSettings(BaseSettings):
             return None if self.snapshots == "off" else self.snapshots
         scheme, _, folder = self.log_address.partition(":")
         return f"file:{folder}/snapshots" if scheme == "file" else None
+
+    def ids_folder(self) -> Path | None:
+        """None: nothing but the memory of ids remembers them. Raises ValueError for an address that names no folder."""
+        if self.ids == "off":
+            return None
+        scheme, _, folder = (self.ids or self.log_address).partition(":")
+        if not self.ids:
+            return Path(folder) / "ids" if scheme == "file" else None
+        if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
+            raise ValueError("FANFOLD_IDS must be off, or file: and the path of a folder")
+        return Path(folder.removeprefix("//"))
 
     def accepted_log_time_us(self) -> int:
         """UTC microseconds, 0 when no time is accepted. Raises ValueError for what is no time with its zone."""

@@ -26,6 +26,8 @@ from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
 from write_side.contract.state.snapshot import compile_snapshots
 from write_side.doors.http_api import create_app
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import compile_id_runs
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
@@ -179,7 +181,9 @@ class WriteSide:
         queue: CommandQueue,
         registry: CollectorRegistry,
         snapshots: Snapshots | None = None,
+        ids: Path | None = None,
     ) -> None:
+        """ids: the folder for every id that ran; None: they are remembered as long as memory has them."""
         compiling()  # listens from here on, so that a start can say that it compiles
         self.log = log
         self._queue = queue
@@ -191,7 +195,16 @@ class WriteSide:
         )
         owned = settings.owned(log.partitions)
         self.partitions = [
-            Partition(p, log, queue, SystemClock(), limits, owned=p in owned, snapshots=snapshots)
+            Partition(
+                p,
+                log,
+                queue,
+                SystemClock(),
+                limits,
+                owned=p in owned,
+                snapshots=snapshots,
+                ids=None if ids is None else RunFolder(ids, FileStore(ids, synced=False), p),
+            )
             for p in range(log.partitions)
         ]
         self._taker = None if snapshots is None else self._new_taker(snapshots, snapshot_limits(settings))
@@ -207,6 +220,7 @@ class WriteSide:
         self._stopping = False
         self._keeping: asyncio.Task[None] | None = None
         self._ids_max = settings.ids_max
+        self._keeps_ids = ids is not None
         registry.register(WriterMetrics(self.partitions, settings.ids_max, self._taker))
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
@@ -216,6 +230,8 @@ class WriteSide:
         """Fold the logs and take the owned partitions over; returns when each serves, waits or is given up, and one serves or all
         are given up: then the doors say why. Raises what ends the process (`owner/failures.py`)."""
         await asyncio.to_thread(compile_ahead)
+        if self._keeps_ids:
+            await asyncio.to_thread(compile_id_runs)
         if self._taker is not None:
             await asyncio.to_thread(compile_snapshots)
         self._keeping = asyncio.create_task(self._keep())

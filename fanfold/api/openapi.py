@@ -82,8 +82,8 @@ _KEY: Final = Annotated[
             "braces or `urn:uuid:`) is that id; of any other the id is made (UUIDv5 of caller and key), and the answer tells it. "
             "So 32 hexadecimal digits that are no UUID, such as a hash, need a letter before them: digits that look like a UUID "
             "of version 7 tell a time, and may be refused for it. Blanks around the key are no part of it. An id made "
-            "of a key carries no time: it is remembered for 7 days at least, and when there is no room for another the answer is "
-            "503 `id_memory_full`, and nothing was run."
+            "of a key carries no time: it is remembered for 7 days at least, for ever where `FANFOLD_IDS` names a folder; when "
+            "there is no room for another the answer is 503 `id_memory_full`, and nothing was run."
         ),
     ),
 ]

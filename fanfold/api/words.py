@@ -147,8 +147,9 @@ TransferId = TypeAliasType(
                     "A UUID, version 7 preferred. It runs at most once, whatever it is used for. One of version 7 carries its "
                     "time and is refused (`id_expired`) once that is older than what is remembered, 7 days or less under load "
                     "(`/readyz`, `ids.window_seconds`), so it can never run twice. One of another version is remembered for 7 "
-                    "days at least, and may run again after that; when there is no room for another it is 503 "
-                    "`id_memory_full`, and nothing is run."
+                    "days at least; when there is no room for another it is 503 `id_memory_full`, and nothing is run. Where "
+                    "`FANFOLD_IDS` names a folder (as it does for `fanfold up`) whatever ran is remembered for ever, and gets "
+                    "its first outcome again; elsewhere an id without a time may run again after its days."
                 ),
             }
         ),

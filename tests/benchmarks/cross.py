@@ -38,7 +38,7 @@ async def run(_folder: Path, *, transfers: int, accounts: int, partitions: int, 
         )
         log = await open_log(settings, writing=True)
         queue = await open_queue(settings, log)
-        side = WriteSide(settings, log, queue, CollectorRegistry())
+        side = WriteSide(settings, log, queue, CollectorRegistry(), ids=settings.ids_folder())
         await side.start()
         running = asyncio.create_task(side.run())
         try:

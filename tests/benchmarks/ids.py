@@ -4,6 +4,7 @@ Nothing is decided and nothing logged: room is made for a block's rows, and they
 longest time of a block while the table fills, `forget_ms` what forgetting half of them takes (the cut-off found, and they are
 gone), and `swept_max_ms` the longest of a block after that, until their rows are swept out. `at_once_ms` is what the whole pass
 takes that the blocks share between them. Accounts and open holds (`tables.py`) are told in the same way.
+`ever`: what it costs that each id is found for ever (`every_id.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.benchmarks import report
+from tests.benchmarks import every_id, report
 from tests.benchmarks.tables import account_stops, hold_stops, milliseconds
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.ids import IdRow, IdTable, find_id, put_id
@@ -24,7 +25,7 @@ HOLDS_AN_ID = 16
 """Ids that are filled for each hold that is open: a million beside the default of FANFOLD_IDS_MAX."""
 
 
-async def run(_folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
+async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, block: int) -> str:
     """The report line. transfers: ids in all; partitions means nothing here."""
     for count in (4_000, 4_000):  # compiled by then
         _Filling(_ids(count)).measure(1_000)
@@ -41,6 +42,7 @@ async def run(_folder: Path, *, transfers: int, accounts: int, partitions: int, 
         durable=False,
         latencies_ms=told.pop("waits_ms"),
         **told,
+        ever=every_id.measure(folder, transfers, block),
         accounts=account_stops(accounts, block) | {"rows": accounts},
         holds=hold_stops(transfers // HOLDS_AN_ID, block) | {"rows": transfers // HOLDS_AN_ID},
         ids=transfers,

@@ -135,7 +135,7 @@ async def _serve(
         spent_ns = stack.enter_context(timing(STAGES if timed else ()))
         log = await open_log(settings, writing=True)
         queue = await open_queue(settings, log)
-        side = WriteSide(settings, log, queue, CollectorRegistry())
+        side = WriteSide(settings, log, queue, CollectorRegistry(), ids=settings.ids_folder())
 
         async def load() -> None:
             opened = await side.intake.submit(

@@ -18,7 +18,10 @@ from tests.benchmarks import report, workload
 from write_side.contract.block.block import Block
 from write_side.contract.log.log import Log
 from write_side.contract.log.log_file import FileLog
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.words.codes import Code, Kind
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import IdRuns, compile_id_runs
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 from write_side.owner.clock import SystemClock
@@ -33,7 +36,9 @@ RECORDS_AHEAD = 4
 class Lane:
     """Feeds one writer and counts what it accepted."""
 
-    def __init__(self, partition: int, log: Log, queue: MemoryQueue, load: workload.Load, block: int) -> None:
+    def __init__(
+        self, partition: int, log: Log, queue: MemoryQueue, load: workload.Load, block: int, ids: Path | None
+    ) -> None:
         self.load = load
         self.latencies_ms: list[float] = []
         self.bytes = 0
@@ -44,7 +49,13 @@ class Lane:
         self._appended_at: dict[int, float] = {}
         self._idle = asyncio.Event()
         self.writer = Writer(
-            partition, log, queue, SystemClock(), WriterLimits(block_commands_max=block), self._on_accepted
+            partition,
+            log,
+            queue,
+            SystemClock(),
+            WriterLimits(block_commands_max=block),
+            self._on_accepted,
+            ids=None if ids is None else IdRuns(RunFolder(ids, FileStore(ids, synced=False), partition)),
         )
         self.relay = Relay(partition, queue, SystemClock())
         self._open = 0
@@ -107,6 +118,7 @@ async def run(
         cross=cross,
         open_holds=open_holds,
         log_kind="file, fdatasync a block",
+        ids=folder / "ids",
     )
 
 
@@ -120,8 +132,12 @@ async def measure(
     log_kind: str,
     cross: float = 0.0,
     open_holds: int = 0,
+    ids: Path | None = None,
 ) -> str:
-    """Drive a writer for every partition of the log with the canonical load; returns the report line. Closes the log."""
+    """Drive a writer for every partition of the log with the canonical load; returns the report line. Closes the log.
+
+    ids: the folder for every id that ran, as beside a file log; None: it is not kept.
+    """
     partitions = log.partitions
     loads = workload.loads(
         partitions=partitions,
@@ -132,9 +148,10 @@ async def measure(
         cross=cross,
     )
     compile_ahead()
+    compile_id_runs()
     # Room for the records of the load and for the messages that follow from them.
     queue = MemoryQueue(commands_max=block * (4 * RECORDS_AHEAD + 1))
-    lanes = [Lane(p, log, queue, load, block) for p, load in enumerate(loads)]
+    lanes = [Lane(p, log, queue, load, block, ids) for p, load in enumerate(loads)]
     for lane in lanes:
         await lane.writer.start()
     running = [asyncio.create_task(part.run()) for lane in lanes for part in (lane.writer, lane.relay)]
@@ -172,5 +189,5 @@ async def measure(
         block=block,
         cross=cross,
         open_holds=open_holds,
-        load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest",
+        load="zipf 1.0, string ids, UUIDv7, dedupe, BLAKE3, digest" + (", every id kept" if ids is not None else ""),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 
@@ -18,6 +19,7 @@ def main() -> None:
         except BaseException:
             print(f"seed {seed} fails. Again: make simulate SEEDS=1 FROM={seed}", file=sys.stderr)
             raise
+        gc.collect()  # the states of a story hang together in circles, and the collector does not see how large they are
         blocks, answers, looks = blocks + story.blocks, answers + story.answers, looks + story.looks
         for what, count in story.faults.items():
             faults[what] = faults.get(what, 0) + count

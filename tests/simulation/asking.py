@@ -103,10 +103,19 @@ class Clients:
         said = answer.document.get("code", answer.document["result"])
         same = (
             answer == first
-            or said == "id_expired"
-            or (not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US)
+            or (said == "id_expired" and not self._is_kept(command))
+            or (not self._wallet.ever and not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US)
         )
         self.world.checked(partial(self.world.auditors[0].require, same, f"{command} was {first}, and is now {answer}"))
+
+    def _is_kept(self, command: Command) -> bool:
+        """Whether its id is found at any age: every one that was not forgotten within the block in which it ran."""
+        home = self._wallet.home_of(command)
+        return (
+            self._wallet.ever
+            and not isinstance(command, OpenAccount)
+            and self._wallet.models[home].ids.found(command.id) is not None
+        )
 
     async def meddle(self) -> None:
         """For ever: be quick where a step is open, and set it right some time later."""

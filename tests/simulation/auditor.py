@@ -263,7 +263,7 @@ class Auditor:
         self._told_of.setdefault(subject, []).append(told)
         if isinstance(line, Transfer | Rich) and outcome.entries:
             before_us = self._moved.get(line.id)
-            self.require(before_us is None or _is_over(line.id, before_us, at_us), "a command moved money twice")
+            self.require(before_us is None or self._is_over(line.id, before_us, at_us), "a command moved money twice")
             self._moved[line.id] = at_us
         for rule in self._rules:
             rule(line, outcome)
@@ -330,7 +330,7 @@ class Auditor:
             return
         key, at_us = (type(command), command), self._times_us[sequence]
         first = self._answers.get(key)
-        if first is not None and _is_over(command.id, self.time_us(_begun_at(first, self.partition)), at_us):
+        if first is not None and self._is_over(command.id, self.time_us(_begun_at(first, self.partition)), at_us):
             first = None
         if word in NOT_LASTING:
             # One that is told late may be of a block before the first: of the id's life before, which was over.
@@ -341,6 +341,10 @@ class Auditor:
             self.require(first is None or first == document, "one id has two answers")
             self._answers[key] = document
 
+    def _is_over(self, id16: bytes, since_us: int, now_us: int) -> bool:
+        """Whether what is promised of an id without a time is over: it may be forgotten, and run again."""
+        return not self.wallet.ever and not has_time(id16) and now_us - since_us >= SEVEN_DAYS_US
+
     def _of_life(self, told: list[Told]) -> list[Told]:
         """Those since the id ran last: one without a time may run again once its days are over, and is another command then."""
         first = 0
@@ -348,7 +352,7 @@ class Auditor:
             ran = each.outcome.unasked is None and each.outcome.word not in NOT_RUN
             if ran and isinstance(each.subject, bytes):
                 since_us, now_us = self._times_us[told[first].sequence], self._times_us[each.sequence]
-                first = at if _is_over(each.subject, since_us, now_us) else first
+                first = at if self._is_over(each.subject, since_us, now_us) else first
         return told[first:]
 
     def used(self, id16: bytes, sequence: int) -> None:
@@ -407,11 +411,6 @@ def positions_of(token: str) -> dict[int, int]:
 
 def _sequence_of(document: Mapping[str, object], partition: int) -> int:
     return positions_of(str(document["position"]))[partition]
-
-
-def _is_over(id16: bytes, since_us: int, now_us: int) -> bool:
-    """Whether what is promised of an id without a time is over: it may be forgotten, and run again."""
-    return not has_time(id16) and now_us - since_us >= SEVEN_DAYS_US
 
 
 def _begun_at(document: Mapping[str, Any], home: int) -> int:

@@ -20,6 +20,7 @@ from write_side.contract.log.log import LogDamaged, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker, _Abandoned
 from write_side.contract.state.fold_run import Prints
+from write_side.id_runs import runs
 
 TAKEN_S: Final = (1.0, 8.0)
 """Between two snapshots of a process."""
@@ -112,16 +113,16 @@ class SimulatedTaker(SnapshotTaker):
 
 
 class Disks:
-    """Folders for histories. One process at a time has one; whoever comes after it in its role finds what it left."""
+    """Folders for histories and ids. One process at a time has one; whoever comes after it in its role finds what it left."""
 
     def __init__(self, chaos: Chaos, top: Path) -> None:
         self._chaos = chaos
         self._top = top
-        self._of: dict[tuple[int, ...], list[tuple[Path, Life]]] = {}
+        self._of: dict[tuple[object, ...], list[tuple[Path, Life]]] = {}
 
-    def of(self, life: Life, projects: tuple[int, ...]) -> Path:
-        """A disk for a process that projects these partitions."""
-        disks = self._of.setdefault(projects, [])
+    def of(self, life: Life, role: str, partitions: tuple[int, ...]) -> Path:
+        """A disk for a process that has this role for these partitions."""
+        disks = self._of.setdefault((role, *partitions), [])
         free = [at for at, (_, owner) in enumerate(disks) if not owner.alive]
         if free:
             at = self._chaos.random.choice(free)
@@ -129,13 +130,13 @@ class Disks:
             if self._chaos.strikes("disk replaced", 0.1):
                 shutil.rmtree(disks[at][0], ignore_errors=True)
             return disks[at][0]
-        disks.append((self._top / f"{'-'.join(map(str, projects))}.{len(disks)}", life))
+        disks.append((self._top / f"{role}-{'-'.join(map(str, partitions))}.{len(disks)}", life))
         return disks[-1][0]
 
 
 @contextmanager
 def disks_of(chaos: Chaos) -> Iterator[Disks]:
-    """While the story lasts; histories are sealed in small files."""
+    """While the story lasts; histories and ids are sealed in small files."""
     limits: dict[object, dict[str, int]] = {
         folder: {"SEALED_BYTES": _SEALED_BYTES},
         history: {
@@ -143,6 +144,7 @@ def disks_of(chaos: Chaos) -> Iterator[Disks]:
             "FRESH_ROWS": 16,
             "TAIL_BYTES_MAX": chaos.random.choice(_TAIL_BYTES),
         },
+        runs: {"SEALED_ROWS": 16},
     }
     usual = {module: {name: getattr(module, name) for name in values} for module, values in limits.items()}
     with tempfile.TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None, prefix="fanfold-story-") as top:

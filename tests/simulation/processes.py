@@ -42,6 +42,8 @@ from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.words.atoms import available, partition_of
 from write_side.contract.words.times import format_time
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import IdRuns
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
@@ -79,6 +81,7 @@ class Parts:
     """What is put together: a mutation replaces one of these by something broken."""
 
     writer: type[Writer] = Writer
+    ids: type[IdRuns] = IdRuns
     projector: type[Projector] = Projector
     queries: type[BalanceReader] = BalanceReader
     keepers: type[Keepers] = Keepers
@@ -197,6 +200,7 @@ class WriteSide:
             queue = LastingQueueOfLife(life, world.queues)
         limits = writer_limits(world.chaos, world.ids_max)
         self.snapshots = Snapshots(world.snapshots, log)
+        self.ids = world.disks.of(life, "ids", self.owned) if world.auditors[0].wallet.ever else None
         self.partitions = [SimulatedPartition(p, self, log, queue, limits) for p in range(world.partitions)]
         self.intake = Intake(
             queue,
@@ -289,7 +293,16 @@ class SimulatedPartition(Partition):
 
     def __init__(self, number: int, side: WriteSide, log: Log, queue: CommandQueue, limits: WriterLimits) -> None:
         self._side = side
-        super().__init__(number, log, queue, side.clock, limits, owned=number in side.owned, snapshots=side.snapshots)
+        super().__init__(
+            number,
+            log,
+            queue,
+            side.clock,
+            limits,
+            owned=number in side.owned,
+            snapshots=side.snapshots,
+            ids=None if side.ids is None else RunFolder(side.ids, FileStore(side.ids), number),
+        )
         if self.owned:
             self.relay = side.world.parts.relay(number, queue, side.clock)
 
@@ -307,6 +320,7 @@ class SimulatedPartition(Partition):
             guard=self._guard,
             claimed=self._claimed,
             snapshots=self._snapshots,
+            ids=None if self._ids is None else self._side.world.parts.ids(self._ids),
         )
 
     def _serve(self) -> None:
@@ -345,7 +359,7 @@ class ReadSide:
         self._log = log
         if projects:
             feed, snapshots = FaultyFeed(life, world.feed), Snapshots(world.snapshots, log)
-            disk = world.disks.of(life, self.projects)
+            disk = world.disks.of(life, "history", self.projects)
             for p in projects:
                 history = self.histories[p] = History(SegmentFolder(disk, FileStore(disk), p))
                 self.projectors[p] = world.parts.projector(

@@ -107,7 +107,8 @@ class _Run:
         shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
         self.projected = chaos.random.choice(sorted(shares))
         ids_max = chaos.random.choice(IDS_MAX)
-        self.wallet = Wallet(partitions, ids_max)
+        ever = chaos.random.random() < 0.6
+        self.wallet = Wallet(partitions, ids_max, ever=ever)
         self.time = SharedTime()
         self.idle = chaos.random.random() < IDLE_STORIES
         self.clients = Clients(self.wallet, chaos, self.time, floods=floods, idle=self.idle)

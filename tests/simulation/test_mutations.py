@@ -30,6 +30,7 @@ from tests.simulation.processes import Parts
 from write_side.contract.block.block import Block, Header, decode_made, encode, header_of
 from write_side.contract.block.chain import Head, Skip
 from write_side.contract.log.log import LogFailed
+from write_side.id_runs.runs import Ran
 from write_side.ledger.deciding.decide import Decision, decide
 from write_side.ledger.deciding.next_block import Decided, opening_block
 from write_side.owner.writer import Writer
@@ -40,9 +41,11 @@ Patch = pytest.MonkeyPatch
 class AcknowledgeBeforeAppend(Writer):
     """Tells the answers from the decided block: right until the append fails, the process dies, or another one has won."""
 
-    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
+    async def _append_decided(
+        self, decided: asyncio.Queue[tuple[Decided, Ran | None]], ahead: asyncio.Semaphore
+    ) -> None:
         while True:
-            data, block = await decided.get()
+            (data, block), _ = await decided.get()
             self._on_accepted(block, -1)
             offset = await self._log.append(self.partition, data)
             offset = await self._read_back(block.header)

@@ -49,6 +49,7 @@ from write_side.ledger.across.outstanding import messages_of_block
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Change, Command, OpenAccount, Reverse, Transfer, Void
 from write_side.ledger.commands.step_batch import StepBatch
+from write_side.ledger.deciding.look_back import EveryId
 from write_side.ledger.deciding.next_block import next_block
 
 ROUNDS_MAX: Final = 1_000
@@ -58,17 +59,24 @@ Key = tuple[np.uint64, np.uint64]
 
 
 def dry_run(
-    states: Mapping[int, State], home: int, command: Command, partitions: int, wall_us: int, ids_max: int = 1 << 24
+    states: Mapping[int, State],
+    home: int,
+    command: Command,
+    partitions: int,
+    wall_us: int,
+    ids_max: int = 1 << 24,
+    ever: EveryId | None = None,
 ) -> Answer | Place:
     """The answer that the command would get, or where its first outcome lies.
 
     states: of all partitions; each is locked while it is copied from.
 
-    wall_us: the time, UTC microseconds; no earlier than the last block's is taken.  ids_max: as the writers have it.
+    wall_us: the time, UTC microseconds; no earlier than the last block's is taken.  ids_max: as the writers have it.  ever: of
+    home, see `decide.py`.
     """
     now_us = max(wall_us, *(state.chained.created_at_us + 1 for state in states.values()))
     copies = _Copies(states, home, command, partitions, now_us)
-    blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us, ids_max))])
+    blocks = deque([(home, _decided(copies.of(home), CommandBatch.of([command]), partitions, now_us, ids_max, ever))])
     position = Position(home, states[home].chained.sequence)
     answer: Answer | Place | None = None
     at_home: list[BlockAnswers] = []
@@ -107,7 +115,14 @@ def _last_answer(block: BlockAnswers) -> Answer | Place | None:
     return None
 
 
-def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now_us: int, ids_max: int) -> Block:
+def _decided(
+    state: State,
+    batch: CommandBatch | StepBatch,
+    partitions: int,
+    now_us: int,
+    ids_max: int,
+    ever: EveryId | None = None,
+) -> Block:
     offset = state.chained.consumed_to
     at_us = max(now_us, state.chained.created_at_us + 1)
     return next_block(
@@ -117,6 +132,7 @@ def _decided(state: State, batch: CommandBatch | StepBatch, partitions: int, now
         created_at_us=at_us,
         consumed_to=offset + 1,
         ids_max=ids_max,
+        ever=ever,
     ).block
 
 

@@ -190,7 +190,14 @@ class Intake:
             self._lanes[partition].outcomes.require()
         states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
         said = await asyncio.to_thread(
-            dry_run, states, home, routed, self._partitions, self._clock.wall_us(), self._ids_max
+            dry_run,
+            states,
+            home,
+            routed,
+            self._partitions,
+            self._clock.wall_us(),
+            self._ids_max,
+            self._lanes[home].outcomes.ids,
         )
         if isinstance(said, Answer):
             return said
@@ -286,11 +293,12 @@ class Intake:
         return [answers.get(at) or _not_run(line.command, word) for at, line in enumerate(routed)]
 
     async def _is_known(self, line: _Routed) -> bool:
-        """Whether its id is remembered, so that asking runs nothing."""
-        command = line.command
+        """Whether its id ran, so that asking runs nothing."""
+        command, outcomes = line.command, self._lanes[line.home].outcomes
         if isinstance(command, OpenAccount):
             return False
-        return await self._lanes[line.home].outcomes.ask(lambda state: state.find_transfer(command.id)) is not None
+        place = await outcomes.ask(lambda state: state.find_transfer(command.id))
+        return place is not None or outcomes.ran(command.id) is not None
 
     def _hangs_on(self, first: _Routed, other: _Routed) -> bool:
         return first.home == other.home and all(

@@ -59,10 +59,10 @@ class RefusedAhead:
                 return _asset_refused(asset, None if isinstance(command, OpenAccount) else command.id)
         if isinstance(command, OpenAccount) or not suspected:
             return None
-        if self._outcomes[home].known.find_transfer(command.id) is not None:
+        if self._outcomes[home].ran(command.id) is not None:
             return None  # home says what became of it
         for partition, outcomes in self._outcomes.items():
-            place = outcomes.known.find_transfer(command.id)
+            place = outcomes.ran(command.id)
             if place is not None:
                 outcomes.require()
                 await outcomes.block(place.sequence)  # a writer's state is ahead of what is accepted

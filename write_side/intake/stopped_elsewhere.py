@@ -59,6 +59,8 @@ class StoppedElsewhere:
         found = next((self._stopped[p] for p in sorted(touched) if p != home and p in self._stopped), None)
         if found is None or await self._outcomes[home].ask(lambda state: _has_been(state, command.id)):
             return None
+        if self._outcomes[home].ran(command.id) is not None:
+            return None
         return found
 
     def _note(self, partition: int, stopped: PartitionUnavailable | None) -> None:

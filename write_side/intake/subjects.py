@@ -74,6 +74,7 @@ class Subjects:
         ran, about = [], []
         for partition, outcomes in self._outcomes.items():
             has_run, has_subject = await outcomes.ask(lambda state: _knows(state, own, subject), known=True)
+            has_run = has_run or outcomes.ran(own) is not None
             ran += [partition] if has_run else []
             about += [partition] if has_subject else []
         both = [partition for partition in ran if partition in about]

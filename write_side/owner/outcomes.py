@@ -22,6 +22,7 @@ from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
+from write_side.id_runs.runs import IdRuns
 from write_side.owner.questions import Questions
 
 T = TypeVar("T")
@@ -78,6 +79,8 @@ class Outcomes:
         self._partition = partition
         self._replay = replay
         self._known = replay
+        self.ids: IdRuns | None = None
+        """Every id that ran, as known when the partition last served; None where memory alone remembers them."""
         self._has_served = False
         self._log = log
         self._end = LogEnd(log, partition)
@@ -136,7 +139,8 @@ class Outcomes:
         self._recent.clear()
         self._remembered.clear()
 
-    def serve(self) -> None:
+    def serve(self, ids: IdRuns | None = None) -> None:
+        self.ids = ids
         self._failure, self._known, self._has_served = None, self._replay, True
         self._stop(None)
 
@@ -224,7 +228,7 @@ class Outcomes:
         future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
         self._ending.setdefault(id16, set()).add(future)
         try:
-            place = await self.ask(lambda state: state.find_transfer(id16))
+            place = await self.ask(lambda state: state.find_transfer(id16)) or self._forgotten(id16)
             if place is not None and place.sequence < len(self._replay.offsets):
                 at = Decided(await self._block(place.sequence), place.row)
                 [answer] = await self.answers(at, (0,), whole=whole)
@@ -275,6 +279,14 @@ class Outcomes:
         except LogFailed as away:
             raise PartitionUnavailable(self._partition, away) from away
         self.require()
+
+    def ran(self, id16: bytes) -> Place | None:
+        """Where the outcome is that tells what became of an id, as known when the partition last served; None: nothing is known
+        of it."""
+        return self.known.find_transfer(id16) or self._forgotten(id16)
+
+    def _forgotten(self, id16: bytes) -> Place | None:
+        return None if self.ids is None else self.ids.place_of(id16)
 
     async def block(self, sequence: int) -> Block:
         """A block of this partition; one that is decided and not yet accepted is waited for. Raises OutcomeUnknown."""

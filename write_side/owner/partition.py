@@ -20,6 +20,8 @@ from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import IdRuns
 from write_side.owner.clock import Clock, SteppedClockGuard
 from write_side.owner.failures import WAITS, Next, a_new_process_may_mend, stops_for_all, what_follows
 from write_side.owner.follower import Follower
@@ -58,7 +60,9 @@ class Partition:
         *,
         owned: bool,
         snapshots: Snapshots | None = None,
+        ids: RunFolder | None = None,
     ) -> None:
+        """ids: the folder for every id that ran here; None: an id is remembered as long as memory has it."""
         self.number = number
         self.owned = owned
         self.standing = Standing.STARTING
@@ -77,6 +81,7 @@ class Partition:
         self._clock = clock
         self._limits = limits
         self._snapshots = snapshots
+        self._ids = ids
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._claimed: int | None = None
@@ -179,7 +184,7 @@ class Partition:
         self._serves_since_s = asyncio.get_running_loop().time()
         self.trouble = None  # a writer that serves has just appended its epoch: what was seen before is over
         self.outcomes.trouble(None)
-        self.outcomes.serve()
+        self.outcomes.serve(self.part.ids)
         self.served.set()
         self.settled.set()
 
@@ -201,11 +206,12 @@ class Partition:
         )
 
     def _new_part(self) -> Writer | Follower:
+        ids = None if self._ids is None else IdRuns(self._ids)
         if not self.owned:
-            return Follower(self.number, self._log, self._accepted, self._snapshots)
+            return Follower(self.number, self._log, self._accepted, self._snapshots, ids)
         return Writer(
             self.number, self._log, self._queue, self._clock, self._limits, self._accepted,
-            guard=self._guard, snapshots=self._snapshots, claimed=self._claimed,
+            guard=self._guard, snapshots=self._snapshots, claimed=self._claimed, ids=ids,
         )  # fmt: skip
 
     def _look_behind(self) -> None:

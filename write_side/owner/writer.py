@@ -25,6 +25,8 @@ from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.words.times import format_time
+from write_side.id_runs.keeping import keep_ids
+from write_side.id_runs.runs import IdRuns, Ran
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
@@ -63,6 +65,7 @@ class Writer:
 
     on_accepted(block, log offset): called for every block of this writer in order, when it counts and is durable.
     claimed: the highest epoch by which writers before this one, of the same process, have taken the partition over, or tried to.
+    ids: where every id that ever ran is found; None: each is remembered as long as memory has it.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Writer:
         guard: SteppedClockGuard | None = None,
         snapshots: Snapshots | None = None,
         claimed: int | None = None,
+        ids: IdRuns | None = None,
     ) -> None:
         self.partition = partition
         self.claimed = claimed
@@ -94,6 +98,7 @@ class Writer:
         self._doubt: asyncio.Future[None] | None = None
         self._on_accepted = on_accepted
         self._snapshots = snapshots
+        self.ids = ids
         self._accepted = NO_HEAD
         self._due_us: int | None = None
         self._left_over: Sequence[Queued] = ()
@@ -103,7 +108,7 @@ class Writer:
 
         Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever.
         """
-        await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS)
+        await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS, self.ids)
         self._refuse_future_log()
         before = self.claimed
         self._tail = _records(self._log.tail(self.partition, self.replay.last_offset))
@@ -117,7 +122,9 @@ class Writer:
             while self.state.chained.sequence < own.sequence:
                 record = await self._next()
                 folded = record.offset
-                self.replay.take(record)
+                taken = self.replay.take(record)
+                if taken is not None and self.ids is not None:
+                    self.ids.add(self.ids.ran(self.state, taken.block))
             # By its place, not its bytes: two that start together from one log may make the same block, and one of them owns it.
             if folded == offset:
                 break
@@ -128,12 +135,14 @@ class Writer:
         """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the writer is over then."""
         reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
         ahead = asyncio.Semaphore(BLOCKS_AHEAD)
-        decided: asyncio.Queue[Decided] = asyncio.Queue(BLOCKS_AHEAD)
+        decided: asyncio.Queue[tuple[Decided, Ran | None]] = asyncio.Queue(BLOCKS_AHEAD)
         self._doubt = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._append_decided(decided, ahead))
                 tasks.create_task(self._until_in_doubt(self._doubt))
+                if self.ids is not None:
+                    tasks.create_task(keep_ids(self.ids))
                 while True:
                     await ahead.acquire()
                     queued = await self._take(reader)
@@ -248,7 +257,7 @@ class Writer:
     def _now_us(self) -> int:
         return max(self._guard.now_us(), self.state.chained.created_at_us + 1)
 
-    async def _decided(self, taken: Sequence[Queued]) -> Decided:
+    async def _decided(self, taken: Sequence[Queued]) -> tuple[Decided, Ran | None]:
         """As `_decide`, on the loop where that is sooner done than handing it over, and nobody has the state just now."""
         lock = self.state.lock
         if lock.acquire(blocking=False):
@@ -260,8 +269,8 @@ class Writer:
                 lock.release()
         return await asyncio.to_thread(self._decide, taken)
 
-    def _decide(self, taken: Sequence[Queued]) -> Decided:
-        """The block of these records, or of the first of them; the state is then ahead of the log by it."""
+    def _decide(self, taken: Sequence[Queued]) -> tuple[Decided, Ran | None]:
+        """The block of these records, or of the first of them, and its ids; the state is then ahead of the log by it."""
         queued = self._fitting(taken)
         consumed_to = queued[-1].offset + 1 if queued else self.state.chained.consumed_to
         readable = [(record.offset, record.batch) for record in queued if record.batch is not None]
@@ -273,16 +282,21 @@ class Writer:
             created_at_us=self._now_us(),
             consumed_to=consumed_to,
             ids_max=self._limits.ids_max,
+            ever=self.ids,
         )
         self._due_us = self.state.pending.first_due_us()
-        return decided
+        return decided, None if self.ids is None else self.ids.ran(self.state, decided.block)
 
-    async def _append_decided(self, decided: asyncio.Queue[Decided], ahead: asyncio.Semaphore) -> None:
+    async def _append_decided(
+        self, decided: asyncio.Queue[tuple[Decided, Ran | None]], ahead: asyncio.Semaphore
+    ) -> None:
         while True:
-            data, block = await decided.get()
+            (data, block), ran = await decided.get()
             await self._log.append(self.partition, data)
             offset = await self._read_back(block.header)
             self.replay.decided(offset)
+            if ran is not None and self.ids is not None:
+                self.ids.add(ran)
             self._on_accepted(block, offset)
             ahead.release()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 
 from tests.unit.write_side.deciding import NOON_US
@@ -10,7 +11,10 @@ from write_side.contract.block.block import Block
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.store import SnapshotStore
+from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.tell.answers import Answer
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import IdRuns
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Command
 from write_side.owner.outcomes import Outcomes
@@ -51,6 +55,7 @@ class RunningPartition:
         queue_commands_max: int = 131_072,
         wait_s: float = DEADLINE_S,
         snapshots: SnapshotStore | None = None,
+        ids: Path | None = None,
     ) -> None:
         self.log = MemoryLog(records)
         self.clock = clock or SimulatedClock()
@@ -59,7 +64,14 @@ class RunningPartition:
         self.failure: Exception | None = None
         self.snapshots = None if snapshots is None else Snapshots(snapshots, self.log)
         self.writer = Writer(
-            0, self.log, self.queue, self.clock, limits or WriterLimits(), self._accepted, snapshots=self.snapshots
+            0,
+            self.log,
+            self.queue,
+            self.clock,
+            limits or WriterLimits(),
+            self._accepted,
+            snapshots=self.snapshots,
+            ids=None if ids is None else IdRuns(RunFolder(ids, FileStore(ids), 0)),
         )
         self.outcomes = Outcomes(0, self.writer.replay, self.log)
         self.intake = Intake(
@@ -78,6 +90,7 @@ class RunningPartition:
 
     async def __aenter__(self) -> RunningPartition:
         await self.writer.start()
+        self.outcomes.serve(self.writer.ids)
         self.running = asyncio.create_task(self._run())
         await asyncio.sleep(0)
         return self

@@ -1,7 +1,7 @@
 """numba's `njit`, with its cache in a folder named by what was compiled.
 
 numba looks only at the file of the cached function: it does not see edits of functions and constants imported from elsewhere,
-and would go on running the old rules. So the cache folder's name is a hash of the sources of `contract/` and `ledger/` and of
+and would go on running the old rules. So the cache folder's name is a hash of the sources of what is compiled and of
 numba's version, and it is set before numba is imported; every compiled module imports `njit` from here. (The one piece of
 work at import there is.)
 
@@ -22,7 +22,7 @@ from blake3 import blake3
 def _cache_folder() -> str:
     root = Path(__file__).resolve().parents[2]
     digest = blake3(version("numba").encode())
-    for folder in ("contract", "ledger"):  # nothing else is compiled
+    for folder in ("contract", "ledger", "id_runs"):  # nothing else is compiled
         for path in sorted((root / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -192,12 +192,16 @@ async def fold_from_newest(
     fold_on: Callable[[], Awaitable[None]],
     *,
     starts: bool = True,
+    may_begin: Callable[[State], bool] = lambda _: True,
 ) -> None:
     """Begin at the newest snapshot, where there is one, and fold on to the end; from the beginning when that fails.
 
-    fold_on: from wherever the fold is. starts: a partition, which is told. Raises what it raises, and LogFailed.
+    fold_on: from wherever the fold is. starts: a partition, which is told. may_begin: whether the snapshot's state will do.
+    Raises what `fold_on` raises, and LogFailed.
     """
     snapshot = None if snapshots is None else await snapshots.newest(partition, prints)
+    if snapshot is not None and not may_begin(snapshot.replay.state):
+        snapshot = None
     if snapshots is not None and snapshot is not None:
         begin_at(snapshot)
         if starts:

@@ -27,10 +27,15 @@ class FileSource:
 
 
 class FileStore:
-    """The files of a folder, which is made when something is put there."""
+    """The files of a folder, which is made when something is put there.
 
-    def __init__(self, folder: Path) -> None:
+    synced: whether what was put there outlives a power cut. Else the system writes it when it likes, and nobody's log waits for
+    that; such a file may be damaged then, and whoever reads it must be able to tell, and to do without.
+    """
+
+    def __init__(self, folder: Path, *, synced: bool = True) -> None:
         self._folder = folder
+        self._synced = synced
 
     @property
     def place(self) -> str:
@@ -46,10 +51,11 @@ class FileStore:
             unsynced = 0
             for piece in pieces:
                 unsynced += _write(descriptor, piece)
-                if unsynced >= SYNCED_BYTES:
+                if self._synced and unsynced >= SYNCED_BYTES:
                     os.fdatasync(descriptor)
                     unsynced = 0
-            os.fsync(descriptor)
+            if self._synced:
+                os.fsync(descriptor)
             aside.rename(self._folder / name)
         except BaseException:
             with suppress(OSError):
@@ -57,7 +63,8 @@ class FileStore:
             raise
         finally:
             os.close(descriptor)
-        sync_folder(self._folder)
+        if self._synced:
+            sync_folder(self._folder)
 
     def names(self, prefix: str) -> list[str]:
         self._sweep()  # also at a start: what a killed process left on a full disk may be what keeps the log from going on

@@ -8,6 +8,9 @@ from __future__ import annotations
 import gc
 from collections import deque
 
+import numpy as np
+import numpy.typing as npt
+
 from write_side.contract.log.log import Record
 from write_side.contract.state.fold_ids import forget_before
 from write_side.contract.state.replay import Replay
@@ -19,6 +22,7 @@ from write_side.ledger.commands.commands import Command, Hold, Leg, OpenAccount,
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.next_block import next_block
+from write_side.ledger.rules.ran_before import ROW_WIDTH
 
 
 def compile_ahead() -> None:
@@ -73,6 +77,7 @@ class _Partition:
             consumed_to=sequence + 1,
             ids_max=1024,
             epoch=1,
+            ever=_Nobody(),
         )
         self._records.append(Record(sequence, data))
         for each in (self._writer, self.reader):
@@ -83,6 +88,13 @@ class _Partition:
         """As whoever starts does: by the run."""
         for prints in (FINGERPRINTS, None):
             Replay(State(self._state.partition), prints).take_all(self._records)
+
+
+class _Nobody:
+    """Knows no id that ever ran."""
+
+    def find(self, ids: npt.NDArray[np.uint64], wanted: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+        return np.empty((len(ids), ROW_WIDTH), np.uint64)
 
 
 def _account_in(partition: int) -> str:

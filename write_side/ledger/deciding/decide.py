@@ -24,11 +24,13 @@ from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.decide_loop import NO_ROOM, decide_loop
 from write_side.ledger.deciding.gathered import Gathered, gather
+from write_side.ledger.deciding.look_back import EveryId, look_back
 from write_side.ledger.deciding.rich_commands import TAPE_MAX
 from write_side.ledger.deciding.sections import sections_of
 from write_side.ledger.rules import book as used
 from write_side.ledger.rules.chains import STATE_WIDTH
 from write_side.ledger.rules.idempotency import Ids
+from write_side.ledger.rules.ran_before import RanBefore
 
 ID_LATE_US: Final = 10 * 1_000_000
 """A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
@@ -64,10 +66,9 @@ def is_brief(state: State, batches: Sequence[CommandBatch | StepBatch], created_
     return (
         pending.count <= BRIEF_PENDING
         and (due_us is None or due_us > created_at_us)
-        and ids.count + n < ids_max
+        and not _forgets(state, n, created_at_us, ids_max)
         and ids.used + n <= len(ids.rows)
         and state.count + 3 * n <= len(state.rows)
-        and timeless_from(ids.timeless_from_us, created_at_us) == ids.timeless_from_us
     )
 
 
@@ -87,6 +88,7 @@ def decide(
     created_at_us: int,
     ids_max: int,
     effects: npt.NDArray[np.int64] = EFFECTS,
+    ever: EveryId | None = None,
 ) -> Decision:
     """Decide the commands of these batches, in order, as the block after `state.chained`, changing the state.
 
@@ -94,11 +96,22 @@ def decide(
     back, row: the place of each command (see `columns.OUTCOMES`), int64[n].  ids_max: when the id table holds this many, the
     cut-off rises to forget the older half of those that carry a time; when it holds as many without one, another is refused.
     `created_at_us` must be above the last block's.  effects: see `participant.py`;
-    another table is for showing what it would do.
+    another table is for showing what it would do.  ever: where ids that memory has forgotten are looked up; None: nowhere, and
+    those without a time run again once they are forgotten.
     """
     with state.lock:
         gathered = gather(state, batches, back, row, partitions=partitions, created_at_us=created_at_us)
-        return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects).run()
+        forgets = _forgets(state, len(gathered.commands.kind), created_at_us, ids_max)
+        before = look_back(state, gathered.commands, ever, forgets=forgets)
+        return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before).run()
+
+
+def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> bool:
+    """Whether ids may have to be forgotten while so many commands are decided."""
+    return (
+        state.ids.count + commands >= ids_max
+        or timeless_from(state.ids.timeless_from_us, created_at_us) != state.ids.timeless_from_us
+    )
 
 
 class _Deciding:
@@ -112,11 +125,12 @@ class _Deciding:
         created_at_us: int,
         ids_max: int,
         effects: npt.NDArray[np.int64],
+        before: RanBefore,
     ) -> None:
         # A row is taken out of the digest when its time is not this block's (`account_rows.touch`): an equal time would hide it.
         assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
-        self.effects = effects
+        self.effects, self.before = effects, before
         n, rich_rows, legs = len(gathered.commands.kind), len(gathered.commands.rich_rows), len(gathered.commands.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
@@ -175,7 +189,8 @@ class _Deciding:
                 accounts, self.lookup, systems, state.pending.arrays, state.digest, times, self.output, self.counts, self.effects
             )  # fmt: skip
             reached, why = decide_loop(
-                book, Ids(state.ids.arrays, self.ids_max), self.gathered.commands, system_keys, chain_state, reached, raised
+                book, Ids(state.ids.arrays, self.ids_max, self.before), self.gathered.commands, system_keys, chain_state, reached,
+                raised,
             )  # fmt: skip
             counts, ids = self.counts.tolist(), state.ids
             state.count = counts[used.ACCOUNTS]

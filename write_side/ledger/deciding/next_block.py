@@ -19,6 +19,7 @@ from write_side.ledger.across.participant import EFFECTS
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.ledger.deciding.decide import Decision, decide
+from write_side.ledger.deciding.look_back import EveryId
 
 Placed = tuple[int, CommandBatch | StepBatch]
 """A record: its offset in the command queue, and what is in it."""
@@ -41,12 +42,13 @@ def next_block(
     ids_max: int,
     epoch: int | None = None,
     effects: npt.NDArray[np.int64] = EFFECTS,
+    ever: EveryId | None = None,
 ) -> Decided:
     """Decide these records, in order, and what time ends before them; the state is then ahead of the log by the block.
 
     consumed_to: the offset behind the last record, also of those that could not be read; where it moves on without one that can,
     nothing is decided. created_at_us: UTC microseconds, above the last block's. epoch: the last block's, where nothing else is
-    said. effects: see `participant.py`. Raises CheckFailed for a block that readers would refuse.
+    said. effects, ever: see `decide.py`. Raises CheckFailed for a block that readers would refuse.
     """
     if records or consumed_to == state.chained.consumed_to:
         sizes = [len(batch) for _, batch in records]
@@ -61,6 +63,7 @@ def next_block(
             created_at_us=created_at_us,
             ids_max=ids_max,
             effects=effects,
+            ever=ever,
         )
     else:
         decision = _nothing(state)

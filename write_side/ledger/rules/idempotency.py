@@ -26,6 +26,7 @@ from write_side.contract.state.pending_columns import What
 from write_side.contract.state.pending_index import ROW_COUNT
 from write_side.contract.words.codes import Code
 from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
+from write_side.ledger.rules.ran_before import PRINT_A, PRINT_B, RanBefore, first_outcome
 
 ID_AHEAD_US: Final = 5 * 60 * 1_000_000
 """A client's clock may be this far ahead of ours."""
@@ -51,11 +52,24 @@ def _is_open(table, a, b):  # type: ignore[no-untyped-def]
     return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
 
 
+@njit_inner
+def _tell_again(outcomes, before, prints, i):  # type: ignore[no-untyped-def]
+    """As of an id in the table, of one that was forgotten: it ran, and that never changes."""
+    row = before.rows[before.at[i]]
+    if row[PRINT_A] != prints[0, i] or row[PRINT_B] != prints[1, i]:
+        outcomes[i, CODE] = _REUSED
+        return ANSWERED_REFUSED
+    outcomes[i, CODE] = _REPEATED
+    outcomes[i, REPEAT_SEQUENCE], outcomes[i, REPEAT_ROW], refused = first_outcome(before, i)
+    return ANSWERED_REFUSED if refused else ANSWERED
+
+
 class Ids(NamedTuple):
-    """The table of remembered ids, and how many it should hold."""
+    """The table of remembered ids, how many it should hold, and what ran before and is not in it."""
 
     table: IdArrays
     ids_max: int
+    before: RanBefore
 
 
 @njit_inlined
@@ -77,6 +91,8 @@ def take_id(book, ids, commands, i, raised, not_run):  # type: ignore[no-untyped
             return ANSWERED if np.int64(id_rows[at, AMOUNT]) != REFUSED else ANSWERED_REFUSED
         outcomes[i, CODE] = _REUSED
         return ANSWERED_REFUSED
+    if ids.before.at.size > 0 and ids.before.at[i] >= 0:
+        return _tell_again(outcomes, ids.before, prints, i)
     id_time_us = time_of_id(id_a, id_b, at_us)
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
         outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE

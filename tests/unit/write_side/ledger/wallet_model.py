@@ -47,9 +47,9 @@ __all__ = ["NO_FLOOR_IN_COLUMN", "Ask", "Chain", "Entry", "Item", "Outcome", "Te
 class WalletModel:
     """One partition. Outcomes are numbered as they come."""
 
-    def __init__(self, partition: int, partitions: int, ids_max: int) -> None:
+    def __init__(self, partition: int, partitions: int, ids_max: int, *, ever: bool = False) -> None:
         self.accounts = Accounts(partition, partitions)
-        self.ids = Ids(ids_max)
+        self.ids = Ids(ids_max, ever=ever)
         self.holds = Holds(self.accounts)
         self.coordinator = Coordinator(self.accounts)
         self.participant = Participant(self.accounts)
@@ -79,6 +79,7 @@ class WalletModel:
                 outcomes.append(self._went_on(self.coordinator.take(item), Unasked("answer", item.id)))
             else:
                 outcomes.append(self._one(item, at_us))
+        self.ids.end_block()
         return outcomes
 
     def balances(self) -> dict[str, tuple[int, int, int, int]]:
@@ -132,7 +133,9 @@ class WalletModel:
         if outcome.word != "repeated":
             return outcome.word not in GOOD
         assert not isinstance(command, OpenAccount)
-        return self.ids.seen[command.id].word not in GOOD
+        before = self.ids.found(command.id)
+        assert before is not None
+        return before.word not in GOOD
 
     def _taken_back(self, command: Command, outcome: Outcome) -> Outcome:
         if outcome.word != "done":
@@ -266,7 +269,7 @@ class WalletModel:
             self.holds.settle(order.hold, order.final and is_done)
         if isinstance(order, Reverse) and not is_done and order.transfer in self.ids.seen:
             self.ids.seen[order.transfer].is_reversed = False
-        seen = self.ids.seen.get(process.id)
+        seen = self.ids.found(process.id)
         if seen is not None:
             seen.word, seen.legs, seen.number = process.word, process.legs if is_done else (), self.commands
         return self._said(process.word, unasked)

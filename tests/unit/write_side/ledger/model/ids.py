@@ -31,8 +31,11 @@ class Seen:
 
 
 class Ids:
-    def __init__(self, ids_max: int) -> None:
+    """ever: whether what is forgotten is found again, but for what ran and was forgotten within one block."""
+
+    def __init__(self, ids_max: int, *, ever: bool = False) -> None:
         self._ids_max = ids_max
+        self._ever: dict[bytes, Seen] | None = {} if ever else None
         self.seen: dict[bytes, Seen] = {}
         self.refuse_before_us = 0
         self._timeless_from_us = 0
@@ -43,9 +46,16 @@ class Ids:
             self._timeless_from_us = at_us - SEVEN_DAYS_US
             self._forget_before(at_us - SEVEN_DAYS_US)
 
+    def found(self, id16: bytes) -> Seen | None:
+        return self.seen.get(id16) or (self._ever or {}).get(id16)
+
+    def end_block(self) -> None:
+        if self._ever is not None:
+            self._ever |= self.seen
+
     def known(self, command: Transfer | Rich, at_us: int) -> Seen | None:
         """What this id was used for with the same content. Raises Refused when it can never run."""
-        before = self.seen.get(command.id)
+        before = self.found(command.id)
         if before is not None:
             if (before.kind, before.content) == (type(command), content_of(command)):
                 return before

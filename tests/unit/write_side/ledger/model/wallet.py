@@ -37,9 +37,10 @@ class Broken(AssertionError):
 class Wallet:
     """`models[p]`: partition p. `finals`: how every transfer across partitions ended, by home and id."""
 
-    def __init__(self, partitions: int, ids_max: int = 1 << 24) -> None:
+    def __init__(self, partitions: int, ids_max: int = 1 << 24, *, ever: bool = False) -> None:
         self.partitions = partitions
-        self.models = [WalletModel(p, partitions, ids_max) for p in range(partitions)]
+        self.ever = ever
+        self.models = [WalletModel(p, partitions, ids_max, ever=ever) for p in range(partitions)]
         self.finals: dict[tuple[int, bytes], str] = {}
         self._home_of: dict[bytes, int] = {}
 

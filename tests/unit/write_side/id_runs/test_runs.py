@@ -1,0 +1,156 @@
+"""An id that ran is told its first outcome again at any age, whatever was forgotten, written, joined or lost meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
+from write_side.contract.block.block import Block
+from write_side.contract.log.log import Record
+from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.state.ids import WINDOW_US
+from write_side.contract.state.replay import Replay
+from write_side.contract.state.state import State
+from write_side.contract.words.codes import Code
+from write_side.id_runs.folder import RunFolder
+from write_side.id_runs.runs import IdRuns
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
+from write_side.ledger.deciding.next_block import next_block
+
+USD = "USD/2"
+IDS_MAX = 1_024
+SECOND_US = 1_000_000
+MUCH = 10**17
+
+
+def opened(folder: Path) -> IdRuns:
+    ids = IdRuns(RunFolder(folder, FileStore(folder), 0))
+    ids.open()
+    return ids
+
+
+class Bank:
+    """A partition that is decided block by block, with its ids in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ids = opened(folder)
+        self.state = State(0)
+        self.ids.begin(self.state)
+        self.blocks: list[bytes] = []
+        self.at_us = NOON_US
+
+    def decide(self, commands: Sequence[Command]) -> Block:
+        self.at_us += 1
+        offset = len(self.blocks)
+        decided = next_block(
+            self.state,
+            [(offset, CommandBatch.of(commands))],
+            partitions=1,
+            created_at_us=self.at_us,
+            consumed_to=offset + 1,
+            ids_max=IDS_MAX,
+            epoch=1,
+            ever=self.ids,
+        )
+        self.blocks.append(decided.data)
+        self.ids.add(self.ids.ran(self.state, decided.block))
+        return decided.block
+
+    def start_again(self) -> None:
+        """As after a crash: what was not written is read from the log."""
+        self.ids = opened(self.folder)
+        replay = Replay(State(0), FINGERPRINTS)
+        self.ids.begin(replay.state)
+        records = [Record(offset, data) for offset, data in enumerate(self.blocks)]
+        for first in range(0, len(records), 7):
+            for folded in replay.take_run(records[first : first + 7]):
+                self.ids.add_folded(replay.state, folded)
+        assert np.array_equal(replay.state.digest, self.state.digest)
+        self.state = replay.state
+
+
+def transfer(id16: bytes, amount: int) -> Transfer:
+    """A payment; of `MUCH` one that is refused, for nobody has so much."""
+    giver, taker = ("alice", "@world") if amount == MUCH else ("@world", "alice")
+    return Transfer(id16, giver, taker, amount, USD)
+
+
+class EveryIdOnce(RuleBasedStateMachine):
+    """Every transfer that ever ran is asked for again, under the same id, with the same and with another amount."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.place = Path(tempfile.mkdtemp())
+        self.bank = Bank(self.place)
+        self.bank.decide([OpenAccount("alice", USD, 0, "")])
+        self.ran: dict[bytes, tuple[int, int, int]] = {}
+        self.numbers = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "place"):
+            shutil.rmtree(self.place)
+
+    @rule(timed=st.lists(st.booleans(), min_size=1, max_size=20), many=st.sampled_from((1, 1, 40)))
+    def pay(self, timed: list[bool], many: int) -> None:
+        commands = []
+        for carries_time in timed * many:
+            self.numbers += 1
+            id16 = id_at(self.bank.at_us, self.numbers) if carries_time else timeless_id(self.numbers)
+            commands.append(transfer(id16, self.numbers if self.numbers % 5 else MUCH))
+        sequence = len(self.bank.blocks)
+        block = self.bank.decide(commands)
+        for row, command in enumerate(commands):
+            if Code(block.outcomes["code"][row]) is not Code.ID_MEMORY_FULL:
+                self.ran[command.id] = (command.amount, sequence, row)
+
+    @rule(us=st.sampled_from((1, 11 * SECOND_US, 3600 * SECOND_US, WINDOW_US, 3 * WINDOW_US)))
+    def wait(self, us: int) -> None:
+        self.bank.at_us += us
+
+    @rule()
+    def tidy(self) -> None:
+        self.bank.ids.tidy()
+
+    @rule()
+    def crash(self) -> None:
+        self.bank.start_again()
+
+    @precondition(lambda self: len(self.ran) > 0)
+    @rule(choice=st.integers(0, 2**32), changed=st.booleans())
+    def ask_again(self, choice: int, changed: bool) -> None:
+        asked = list(self.ran)[choice % len(self.ran) :][:3]
+        commands = [transfer(id16, 7 if changed else self.ran[id16][0]) for id16 in asked]
+        block = self.bank.decide(commands)
+        outcomes, repeats = block.outcomes, block.repeats
+        for row, id16 in enumerate(asked):
+            amount, sequence, first = self.ran[id16]
+            code = Code(outcomes["code"][row])
+            if changed and amount != 7:
+                assert code is Code.ID_REUSED
+            else:
+                assert code is Code.REPEATED
+                at = repeats["outcome"].tolist().index(row)
+                assert (int(repeats["sequence"][at]), int(repeats["row"][at])) == (sequence, first)
+
+    @invariant()
+    def money_is_what_ran(self) -> None:
+        if hasattr(self, "bank"):
+            number = self.bank.state.number_of("alice")
+            assert number is not None
+            done = sum(amount for amount, _, _ in self.ran.values() if amount != MUCH)
+            assert int(self.bank.state.posted[number]) == done
+
+
+TestEveryIdOnce = EveryIdOnce.TestCase
+TestEveryIdOnce.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
