@@ -60,6 +60,7 @@ async def _measure(log: Log, *, transfers: int, accounts: int, block: int, log_k
     stages_us, size = await _stages(log)
     partitions = log.partitions
     await log.close()
+    await live.run()  # which ends with its log: what it still asks is not left to the next benchmark
     return report.line(
         "rebuild",
         rate=told["rate"],

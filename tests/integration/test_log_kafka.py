@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from contextlib import aclosing
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import AIOKafkaConnection
 
 from tests.ports.log_adapters import block, taken
 from tests.servers import KafkaServer, unique_name
@@ -190,6 +192,21 @@ async def test_looks_behind_the_last_record_share_one_connection_and_see_the_nex
             await taken(log.read(0, offset + 1), 1)
     finally:
         await log.close()
+
+
+@pytest.mark.parametrize("wait_ms", range(0, 60, 10))
+async def test_a_log_that_is_closed_while_it_is_asked_leaves_no_connection(kafka_bootstrap: str, wait_ms: int) -> None:
+    log = await opened(kafka_bootstrap, unique_name())
+    questions = [
+        asyncio.create_task(work)
+        for work in (log.append(0, block(0)), log.end(0), log.troubles(), taken(log.tail(0), 9), taken(log.read(0), 9))
+    ]
+    await asyncio.sleep(wait_ms / 1000)  # somewhere in the middle of what each of them does
+    await log.close()
+    await asyncio.wait(questions)
+    assert {type(question.exception()) for question in questions} <= {LogFailed, type(None)}
+    open_still = [each for each in gc.get_objects() if isinstance(each, AIOKafkaConnection) and each.connected()]
+    assert not [f"{each.host}:{each.port}" for each in open_still]
 
 
 async def test_a_broker_that_stops_answering_stops_the_writer_and_lets_it_exit(kafka_server: KafkaServer) -> None:

@@ -29,7 +29,9 @@ _left: set[asyncio.Task[Any]] = set()
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
+    """Again once what was asked of it meanwhile has ended: a question that is under way connects anew behind its stop."""
     await ended_within(consumer.stop(), STOP_WAIT_S)
+    await ended_within(consumer._client.close(), STOP_WAIT_S)
 
 
 async def stop_producer(producer: AIOKafkaProducer, *, flush: bool) -> None:

@@ -41,6 +41,7 @@ class TopicBrokers:
         self._known: dict[int, _Place] = {}
         self._connections: dict[_Place, AIOKafkaConnection] = {}
         self._looking = asyncio.Lock()
+        self._closed = False
 
     async def troubles(self) -> Mapping[int, str]:
         """By partition, why it would not take an append; empty when all would. Returns within some LOOK_WAIT_MS, never raises."""
@@ -54,6 +55,7 @@ class TopicBrokers:
         return {partition: trouble for partition, trouble in found.items() if trouble is not None}
 
     async def close(self) -> None:
+        self._closed = True
         connections, self._connections = self._connections, {}
         for connection in connections.values():
             connection.close()
@@ -108,6 +110,9 @@ class TopicBrokers:
                 connection = self._connections.get(place)
                 if connection is None or not connection.connected():
                     connection = await create_conn(*place, request_timeout_ms=LOOK_WAIT_MS)
+                    if self._closed:  # while it was being made: nobody would close it later
+                        connection.close()
+                        return None
                     self._connections[place] = connection
                 # Asking must never make the topic.
                 return await connection.send(MetadataRequest([self._topic], allow_auto_topic_creation=False))

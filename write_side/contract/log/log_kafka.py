@@ -227,6 +227,8 @@ class KafkaLog:
                 )
                 try:
                     await producer.start()
+                    if self._closed:  # while it was being started: nobody would stop it later
+                        raise LogFailed("The log is closed. Nothing was appended.")
                 except BaseException:
                     await stop_producer(producer, flush=False)
                     raise

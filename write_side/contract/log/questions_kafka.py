@@ -7,7 +7,8 @@ Raises KafkaError and OSError. Each question ends in bounded time (`bounded_kafk
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
@@ -19,6 +20,8 @@ REQUEST_WAIT_MS: Final = 20_000
 READ_WAIT_MS: Final = 60_000
 """`read` knows that there is more: when none comes for this long it fails rather than hangs."""
 
+T = TypeVar("T")
+
 
 class KafkaQuestions:
     """One client, for all partitions of a topic."""
@@ -28,27 +31,19 @@ class KafkaQuestions:
         self._client: AIOKafkaConsumer | None = None
         self._opening = asyncio.Lock()
         self._fetching = asyncio.Lock()
+        self._asked: set[asyncio.Task[Any]] = set()
         self._closed = False
 
     async def end(self, at: TopicPartition) -> int:
         """The offset that the next record will have."""
         client = await self._opened()
-        try:
-            return await answered_within(_end(client, at))
-        except (KafkaError, OSError):
-            # Brokers may have moved: the next question begins with those that are configured.
-            await self._let_go(client)
-            raise
+        return await self._answer(client, _end(client, at))
 
     async def record(self, at: TopicPartition, offset: int) -> bytes | None:
         """The value of the record at an offset; None when there is none."""
         async with self._fetching:
             client = await self._opened()
-            try:
-                return await answered_within(_record(client, at, offset))
-            except (KafkaError, OSError):
-                await self._let_go(client)
-                raise
+            return await self._answer(client, _record(client, at, offset))
 
     async def close(self) -> None:
         self._closed = True
@@ -66,9 +61,28 @@ class KafkaQuestions:
             assert self._client is not None
             return self._client
 
+    async def _answer(self, client: AIOKafkaConsumer, question: Coroutine[Any, Any, T]) -> T:
+        asked = asyncio.create_task(answered_within(question))
+        self._asked.add(asked)
+        try:
+            await asyncio.wait((asked,))
+            if asked.cancelled():
+                raise ConsumerStoppedError if self._closed else KafkaError("what was asked beside it failed")
+            return asked.result()
+        except (KafkaError, OSError):
+            # Brokers may have moved: the next question begins with those that are configured.
+            await self._let_go(client)
+            raise
+        finally:
+            asked.cancel()
+            self._asked.discard(asked)
+
     async def _let_go(self, client: AIOKafkaConsumer) -> None:
-        if self._client is client:
-            self._client = None
+        if self._client is not client:
+            return
+        self._client = None
+        for asked in self._asked:
+            asked.cancel()  # a client that is stopped answers nothing any more, and may connect anew for what is asked of it
         await stop_consumer(client)
 
 
