@@ -42,6 +42,7 @@ from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
 
 __all__ = [
+    "FINGERPRINTS",
     "Fail",
     "PartitionStopped",
     "Protocol",

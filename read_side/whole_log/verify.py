@@ -11,23 +11,37 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from blake3 import blake3
 
+from read_side.contract.view import ViewStore
 from read_side.history.folder import SegmentFolder
 from read_side.whole_log.compare_history import compare_history
+from read_side.whole_log.compare_snapshots import SnapshotsCompared, compare_snapshots
+from read_side.whole_log.compare_view import ViewCompared, compare_view
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay, size_of
 from write_side.contract.state.state import State
 from write_side.contract.words.position import Position
 
 Progress = Callable[[int], None]
 """Called with the number of outcomes folded since the last call, from any thread."""
+
+
+class Derived(NamedTuple):
+    """What is made from the log and compared with it. archive: the sealed history of partitions; view: where the live view is;
+    snapshots: each of them, their ids by these fingerprints, too (`compare_snapshots.py`)."""
+
+    archive: Mapping[int, SegmentFolder] = MappingProxyType({})
+    view: ViewStore | None = None
+    snapshots: Snapshots | None = None
+    prints: Prints | None = None
 
 
 @dataclass
@@ -37,6 +51,7 @@ class PartitionVerdict:
     unread: the problem is that the rest cannot be read now, which says nothing about it.
     archived: the last block of the history that was compared with the log as well, -1 where there is none; None: not asked.
     begun_after: the block of the snapshot that was begun at, None when every block was read.
+    view, snapshots: what was found of these; None: not asked, or the log itself does not hold.
     """
 
     partition: int
@@ -51,6 +66,8 @@ class PartitionVerdict:
     begun_after: str | None = None
     unread: bool = False
     archived: int | None = None
+    view: ViewCompared | None = None
+    snapshots: SnapshotsCompared | None = None
 
 
 @dataclass(frozen=True)
@@ -104,19 +121,19 @@ async def verify(
     snapshots: Snapshots | None = None,
     *,
     begin: bool = True,
-    archive: Mapping[int, SegmentFolder] = MappingProxyType({}),
+    against: Derived = Derived(),  # noqa: B008 -- a value
 ) -> Verdict:
     """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
 
-    archive: the sealed history of partitions that is to be compared with the log as well.
+    against: what is to be compared with the log as well, where the log itself holds.
 
     snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
     instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
     """
     found = await asyncio.gather(
-        *(_verify_partition(log, p, progress, snapshots, begin, archive.get(p)) for p in range(log.partitions))
+        *(_verify_partition(log, p, progress, snapshots, begin, against) for p in range(log.partitions))
     )
-    if all(each.unread for each in found):
+    if all(each.unread and each.view is None and each.snapshots is None for each in found):
         raise LogFailed(found[0].problem)
     return Verdict(list(found))
 
@@ -127,7 +144,7 @@ async def _verify_partition(
     progress: Progress,
     snapshots: Snapshots | None,
     begin: bool,
-    archive: SegmentFolder | None,
+    against: Derived,
 ) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
@@ -141,9 +158,16 @@ async def _verify_partition(
         found.problem = _unbalanced(replay.state)
         if snapshots is not None:
             await snapshots.require_blocks(partition)
+        archive = against.archive.get(partition)
         if archive is not None and found.problem is None:
             found.problem = await compare_history(archive, log)
             found.archived = archive.sealed[-1].segment.last if archive.sealed else -1
+        if against.view is not None and found.problem is None:
+            found.view = await compare_view(log, against.view, partition, snapshots if begin else None)
+            found.problem, found.unread = found.view.problem, found.view.unread
+        if against.snapshots is not None and found.problem is None:
+            found.snapshots = await compare_snapshots(log, against.snapshots, partition, against.prints)
+            found.problem, found.unread = found.snapshots.problem, found.snapshots.unread
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     except LogFailed as failed:
