@@ -98,7 +98,22 @@ def decide(
     """
     with state.lock:
         gathered = gather(state, batches, back, row, partitions=partitions, created_at_us=created_at_us)
-        return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects).run()
+        return decide_gathered(
+            state, gathered, partitions=partitions, created_at_us=created_at_us, ids_max=ids_max, effects=effects
+        )
+
+
+def decide_gathered(
+    state: State,
+    gathered: Gathered,
+    *,
+    partitions: int,
+    created_at_us: int,
+    ids_max: int,
+    effects: npt.NDArray[np.int64] = EFFECTS,
+) -> Decision:
+    """As `decide`, of what was gathered from the same state; whoever calls holds its lock."""
+    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects).run()
 
 
 class _Deciding:

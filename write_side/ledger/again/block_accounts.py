@@ -1,0 +1,41 @@
+"""The accounts that the entries of a block name, as they are before it: by number, with those that it opens."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from write_side.contract.block.block import Block
+from write_side.contract.state.account_rows import POSTED
+from write_side.contract.state.state import State
+
+Int64s = npt.NDArray[np.int64]
+
+
+class BlockAccounts:
+    """The accounts of a partition by number, with those that a block opens. state: before the block."""
+
+    def __init__(self, state: State, block: Block) -> None:
+        self._state, self._opened = state, block.accounts
+        self._first = state.count
+
+    def name(self, number: int) -> str:
+        return str(self._state.names[number] if number < self._first else self._opened["id"][number - self._first])
+
+    def asset(self, number: int) -> str:
+        return str(self._state.assets[number] if number < self._first else self._opened["asset"][number - self._first])
+
+    def deltas(self, account: Int64s, posted: Int64s) -> Int64s:
+        """What each entry adds, int64[n]. account, posted: of the entries, in their order."""
+        order = np.argsort(account, kind="stable")
+        numbers, after = account[order], posted[order]
+        before = np.empty(len(order), np.int64)
+        before[1:] = after[:-1]
+        firsts = np.ones(len(order), np.bool_)
+        firsts[1:] = numbers[1:] != numbers[:-1]
+        known = firsts & (numbers < self._first)
+        before[firsts] = 0
+        before[known] = self._state.rows[numbers[known], POSTED]
+        deltas = np.empty(len(order), np.int64)
+        deltas[order] = after - before
+        return deltas
