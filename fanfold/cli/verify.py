@@ -7,7 +7,7 @@ import json
 from contextlib import AsyncExitStack
 from enum import StrEnum
 from functools import partial
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, NamedTuple
 
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
@@ -19,6 +19,7 @@ from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
 from read_side.wiring import PartitionVerdict, Verdict, verify_log
 from write_side.contract.log.log import LogDamaged
+from write_side.wiring import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 
 BROKEN: Final = 1
 """Exit code: something does not hold. It says more than that nobody could be told."""
@@ -43,13 +44,19 @@ def verify(
             "at; `archive`, the history that statements are told from"
         ),
     ] = None,
+    code_change: Annotated[
+        bool,
+        typer.Option(
+            help="decide every recorded command again with this version of fanfold, at its recorded time, and compare"
+        ),
+    ] = False,
     view: Annotated[str, typer.Option(help="where the view is, such as redis://host:6379; default FANFOLD_VIEW")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the verdict as one JSON object")] = False,
 ) -> None:
     """Replay the log and check every block: hash, chain, versions, zero sums, state digest. Changes nothing.
 
-    Ends with 0 when everything holds, with 1 when not, with 2 when the log, a partition of it or what is compared cannot be
-    read. May run beside the service.
+    Ends with 0 when everything holds, with 1 when not (or history is decided otherwise now), with 2 when the log, a partition
+    of it or what is compared cannot be read. May run beside the service.
 
     Examples:
 
@@ -57,12 +64,16 @@ def verify(
 
       fanfold verify --against archive --against snapshot
 
+      fanfold verify --code-change --json | jq .code_change
+
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --against view --view redis://localhost:6379 --json
     """
     with failures_told(UNREADABLE):
-        verdict = asyncio.run(_verify(against or [], view, quiet=as_json, from_snapshot=from_snapshot))
-        code = {"good": 0, "broken": BROKEN, "unread": UNREADABLE}[verdict.word]
-        told = json.dumps(verdict.document()) if as_json else _told(verdict, from_snapshot, view)
+        wishes = _Wishes(against or [], view, from_snapshot, code_change)
+        verdict, again = asyncio.run(_verify(wishes, quiet=as_json))
+        words = {verdict.word} if again is None else {verdict.word, again.word}
+        code = BROKEN if words & {"broken", "different"} else UNREADABLE if "unread" in words else 0
+        told = json.dumps(_document(verdict, again)) if as_json else _told(verdict, again, wishes)
     say(told, code=NOT_TOLD if code == 0 else code)
     raise typer.Exit(code)
 
@@ -74,36 +85,60 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
     )
 
 
-async def _verify(against: list[Against], view: str, *, quiet: bool, from_snapshot: bool) -> Verdict:
+class _Wishes(NamedTuple):
+    """What is to be verified."""
+
+    against: list[Against]
+    view: str
+    from_snapshot: bool
+    code_change: bool
+
+
+async def _verify(wishes: _Wishes, *, quiet: bool) -> tuple[Verdict, LogDecidedAgain | None]:
     async with AsyncExitStack() as stack:
         try:
             log = await open_log_to_read()
         except LogDamaged as damage:
-            return Verdict([], str(damage))
+            return Verdict([], str(damage)), None
         stack.push_async_callback(log.close)
         derived = await derived_of(
             log,
             stack,
-            archive=Against.ARCHIVE in against,
-            snapshots=Against.SNAPSHOT in against,
-            view=Against.VIEW in against,
-            view_address=view,
+            archive=Against.ARCHIVE in wishes.against,
+            snapshots=Against.SNAPSHOT in wishes.against,
+            view=Against.VIEW in wishes.against,
+            view_address=wishes.view,
         )
         progress = stack.enter_context(progress_line("verifying", *progress_figures(), quiet=quiet))
         advance = partial(progress.advance, progress.add_task("verify", total=None))
-        return await verify_log(log, advance, snapshots_of(log), begin=from_snapshot, against=derived)
+        snapshots = snapshots_of(log)
+        verdict = await verify_log(log, advance, snapshots, begin=wishes.from_snapshot, against=derived)
+        if not wishes.code_change:
+            return verdict, None
+        # Of a log that does not hold nobody knows what was decided.
+        good = [found.partition for found in verdict.partitions if found.problem is None]
+        begun = snapshots if wishes.from_snapshot else None
+        return verdict, await decide_log_again(log, good, advance, begun)
 
 
-def _told(verdict: Verdict, from_snapshot: bool, view: str) -> str:
+def _document(verdict: Verdict, again: LogDecidedAgain | None) -> dict[str, Any]:
+    return verdict.document() | ({} if again is None else {"code_change": again.document()})
+
+
+def _told(verdict: Verdict, again: LogDecidedAgain | None, wishes: _Wishes) -> str:
     lines = [laid_out(sheet_of(verdict))] if verdict.partitions else []
     lines += verdict.problems
     for found in verdict.partitions:
-        lines += _begun(found) if from_snapshot else []
+        lines += _begun(found) if wishes.from_snapshot else []
         lines += _of_archive(found, archive_place())
-        lines += _of_view(found, view)
+        lines += _of_view(found, wishes.view)
         lines += _of_snapshots(found)
     read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
+    for each in again.partitions if again is not None else ():
+        lines += _of_code(each)
     lines.append(_LAST_LINES[verdict.word].format(read=read))
+    if again is not None and again.word != "same":
+        lines.append(_CODE_LINES[again.word])
     return "\n".join(lines)
 
 
@@ -157,6 +192,17 @@ def _of_snapshots(found: PartitionVerdict) -> list[str]:
     return [f"partition {found.partition}: {name} is what the log says" for name in same]
 
 
+def _of_code(again: PartitionDecidedAgain) -> list[str]:
+    p, same = again.partition, f"{again.outcomes:,} outcomes decided again, as the log has them"
+    lines = [f"partition {p}: {same}"]
+    if again.begun_after is not None:
+        lines[0] += f", behind the snapshot of {again.begun_after}"
+    lines += [f"  not decided again: {count:,} ({why})" for why, count in again.untold.items()]
+    if again.problem is not None:
+        lines.append(f"partition {p}: {again.problem}")
+    return lines
+
+
 def _told_as(value: object) -> str:
     return "not there" if value is None else str(value)
 
@@ -167,6 +213,10 @@ _LAST_LINES: Final = {
     "good": "good: {read} follows from the ones before it",
     "broken": "BROKEN: see above",
     "unread": "NOT ALL READ: see above; what was read is good",
+}
+_CODE_LINES: Final = {
+    "different": "CHANGED: this version decides history otherwise, see above",
+    "unread": "NOT ALL DECIDED AGAIN: see above; what was is the same",
 }
 FIGURES: Final = ("blocks", "outcomes", "entries", "accounts", "skipped")
 

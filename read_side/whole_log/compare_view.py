@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -35,7 +35,8 @@ _REBUILD: Final = "Make the view again: fanfold rebuild --accept-differences."
 _LATER: Final = "Nothing is known to be wrong."
 
 
-class RowDiffers(NamedTuple):
+@dataclass(frozen=True)
+class RowDiffers:
     """An account whose row is not what the log says: its version in both, and its first column that differs, as texts.
 
     None stands for an account that is not there.

@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import random
+import uuid
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.write_side.deciding import DecidingPartition, assert_same_state
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
 from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
 from tests.unit.write_side.ledger.streams import cut, random_stream
 from tests.unit.write_side.ledger.test_decide_across import run
 from tests.unit.write_side.ledger.test_decide_rich import modelled
+from tests.unit.write_side.ledger.test_order_of_operations import CREDIT_FIRST, spent_before_the_refusal
 from tests.unit.write_side.ledger.wallet_model import WalletModel
-from write_side.contract.block.block import decode
+from write_side.contract.block.block import decode, encode
+from write_side.contract.block.columns import SECTIONS
 from write_side.contract.state.state import State
+from write_side.contract.words.codes import Code, Kind
+from write_side.ledger.across.participant import EFFECTS
 from write_side.ledger.again.decide_again import decide_again
 from write_side.ledger.again.untold import Untold
+from write_side.ledger.commands.commands import OpenAccount, Transfer
+from write_side.ledger.deciding import decide as decide_module
+from write_side.ledger.deciding import gathered
+from write_side.ledger.deciding.decide_loop import decide_loop
+from write_side.ledger.rules.book import ENTRIES
 
 
 def again(blocks: Sequence[bytes], partition: int, partitions: int) -> tuple[State, int, Counter[Untold]]:
@@ -89,3 +101,74 @@ def test_ids_forgotten_because_they_were_many_are_folded_and_counted() -> None:
         partition.decide(commands, at_us)
     _, untold = expect_the_same(partition)
     assert untold[Untold.ID_MEMORY] > 0
+
+
+def sent_as(partition: DecidingPartition, seed: int) -> None:
+    _, sent = modelled(rich_stream(random.Random(seed), segments=25, items=12), WalletModel(0, 1, 1 << 24))
+    for at_us, items in sent:
+        decide_items(partition, items, at_us)
+
+
+def first_differing(partition: DecidingPartition) -> tuple[int, str]:
+    """The first block that is decided otherwise, and what is said of it."""
+    state = State(partition.state.partition, partition.partitions)
+    for sequence, data in enumerate(partition.blocks):
+        found = decide_again(state, decode(data), data, partitions=partition.partitions)
+        if found.differs is not None:
+            return sequence, found.differs
+    raise AssertionError("nothing differs")
+
+
+def test_a_rule_that_lets_holds_live_on_is_found_where_the_first_one_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = DecidingPartition()
+    sent_as(partition, 1)
+    expired = [(decode(data).outcomes["kind"] == Kind.EXPIRE).any() for data in partition.blocks].index(True)
+    monkeypatch.setattr(gathered, "_due", lambda state, at_us: np.empty(0, np.int64))
+    sequence, told = first_differing(partition)
+    assert sequence == expired
+    assert "outcomes" in told
+
+
+def test_a_fee_is_found_at_the_first_transfer_that_would_pay_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    partition = DecidingPartition()
+    partition.decide([OpenAccount("ann", "USD/2", 0, ""), OpenAccount("bob", "USD/2", 0, "")], NOON_US)
+    for number, amount in enumerate((5, 99, 100, 7), 1):
+        partition.decide([Transfer(id_at(NOON_US, number), "@world", "ann", amount, "USD/2")], NOON_US + number)
+
+    def with_a_fee(book: Any, ids: Any, commands: Any, *rest: Any) -> tuple[int, int]:
+        reached: tuple[int, int] = decide_loop(book, ids, commands, *rest)
+        for entry in range(int(book.counts[ENTRIES])):
+            book.output.entries[entry, 2] -= commands.amount[book.output.entries[entry, 0]] // 100
+        return reached
+
+    monkeypatch.setattr(decide_module, "decide_loop", with_a_fee)
+    sequence, told = first_differing(partition)
+    assert sequence == 3
+    assert str(uuid.UUID(bytes=id_at(NOON_US, 3))) in told
+    assert "entries.posted: the log says -204, decided now -205" in told
+
+
+def test_another_code_is_told_by_its_words() -> None:
+    partition = DecidingPartition()
+    partition.decide([OpenAccount("ann", "USD/2", 0, "")], NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, 1), "ann", "@world", 1, "USD/2")], NOON_US + 1)
+    block = decode(partition.blocks[1])
+    block.outcomes["code"][0] = Code.BALANCE_LIMIT
+    sections = {section.name: getattr(block, section.name) for section in SECTIONS}
+    fields = block.header._asdict()
+    partition.blocks[1] = encode(
+        **{name: value for name, value in fields.items() if name not in ("body_bytes", "block_hash")}, sections=sections
+    )
+    sequence, told = first_differing(partition)
+    assert sequence == 1
+    assert "outcomes.code: the log says balance_limit_exceeded, decided now insufficient_available" in told
+
+
+def test_another_order_of_operations_between_partitions_is_found() -> None:
+    for partition in spent_before_the_refusal(EFFECTS).partitions:
+        expect_the_same(partition)
+    bobs = spent_before_the_refusal(CREDIT_FIRST).partitions[1]
+    sequence, told = first_differing(bobs)
+    tried = [(decode(data).outcomes["kind"] == Kind.STEP).any() for data in bobs.blocks].index(True)
+    assert sequence == tried
+    assert "entries" in told
