@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.state.id_parts import TIME_US
 from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import SYSTEM_ACCOUNTS, WORLD
@@ -197,23 +198,30 @@ class _Telling:
                 if self._kind[at] in _ABOUT and int(self._row[at]) not in linked:
                     told = self._block.details["fingerprint"][k]
                     given[at] = np.frombuffer(np.ascontiguousarray(told).tobytes(), np.uint64)
-        repeated = [at for at, code in enumerate(self._code) if code == Code.REPEATED]
+        known = [at for at, code in enumerate(self._code) if code in (Code.REPEATED, Code.ID_REUSED)]
         first: dict[bytes, int] = {}
-        if repeated:
+        if known:
             for at, (kind, code) in enumerate(zip(self._kind, self._code, strict=True)):
                 if kind != Kind.OPEN and code not in NOT_REMEMBERED:
                     first.setdefault(self._ids[at].tobytes(), at)
-        for at in repeated:
-            id16 = self._ids[at].tobytes()
-            if (before := first.get(id16)) is not None and before < at:
+        for at in known:
+            id16, before = self._ids[at].tobytes(), first.get(self._ids[at].tobytes(), at)
+            held = None if before < at else self._remembered(id16)
+            if self._code[at] == Code.REPEATED and held is not None:
+                given[at] = held
+            elif self._code[at] == Code.REPEATED:
                 same[at] = before
-            elif (id_row := self._state.ids.find(id16)) is not None:
-                given[at] = self._state.ids.rows[id_row, FINGERPRINT_A : FINGERPRINT_B + 1].copy()
-            else:
-                raise CannotTell(Untold.ODD)
         rows = np.array(list(given), np.int64)
         prints = np.stack(list(given.values()), axis=1) if given else np.empty((2, 0), np.uint64)
         return rows, prints, same
+
+    def _remembered(self, id16: bytes) -> npt.NDArray[np.uint64]:
+        """The fingerprint of an id that the state remembers, also when this block has forgotten by age. Raises CannotTell."""
+        ids = self._state.ids
+        row = ids.find(id16)
+        if row is None or int(ids.rows[row, TIME_US]) < self._block.header.refuse_ids_before_us:
+            raise CannotTell(Untold.FORGOTTEN)
+        return ids.rows[row, FINGERPRINT_A : FINGERPRINT_B + 1].copy()
 
 
 assert NOT_TOLD == ANY_AVAILABLE

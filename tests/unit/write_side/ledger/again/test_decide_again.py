@@ -6,6 +6,7 @@ import random
 import uuid
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.write_side.contract.test_golden_blocks import COUNTED, VERSION_2, VERSION_3
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
 from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
@@ -20,6 +22,7 @@ from tests.unit.write_side.ledger.streams import cut, random_stream
 from tests.unit.write_side.ledger.test_decide_across import run
 from tests.unit.write_side.ledger.test_decide_rich import modelled
 from tests.unit.write_side.ledger.test_order_of_operations import CREDIT_FIRST, spent_before_the_refusal
+from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, USD, ThreePartitions
 from tests.unit.write_side.ledger.wallet_model import WalletModel
 from write_side.contract.block.block import decode, encode
 from write_side.contract.block.columns import SECTIONS
@@ -27,8 +30,9 @@ from write_side.contract.state.state import State
 from write_side.contract.words.codes import Code, Kind
 from write_side.ledger.across.participant import EFFECTS
 from write_side.ledger.again.decide_again import decide_again
-from write_side.ledger.again.untold import Untold
-from write_side.ledger.commands.commands import OpenAccount, Transfer
+from write_side.ledger.again.told_chains import told_chains
+from write_side.ledger.again.untold import CannotTell, Untold
+from write_side.ledger.commands.commands import Leg, LegsTransfer, OpenAccount, Transfer
 from write_side.ledger.deciding import decide as decide_module
 from write_side.ledger.deciding import gathered
 from write_side.ledger.deciding.decide_loop import decide_loop
@@ -172,3 +176,60 @@ def test_another_order_of_operations_between_partitions_is_found() -> None:
     tried = [(decode(data).outcomes["kind"] == Kind.STEP).any() for data in bobs.blocks].index(True)
     assert sequence == tried
     assert "entries" in told
+
+
+@pytest.mark.parametrize("files", [*VERSION_2, *COUNTED, *VERSION_3], ids=lambda files: files[0].name)
+def test_blocks_of_older_versions_are_decided_again_as_they_were(files: list[Path]) -> None:
+    partition = int(files[0].name.split("partition-")[1].split("-")[0])
+    _, outcomes, untold = again([path.read_bytes() for path in files], partition, partitions=2)
+    assert outcomes > 0
+    assert set(untold) <= {Untold.STEP_REFUSED}
+
+
+def test_a_refused_step_is_folded_and_counted_and_the_rest_decided_again() -> None:
+    world = ThreePartitions()
+    world.decide(0, [LegsTransfer(id_at(NOON_US, 1), (Leg(ALICE, -5, USD), Leg("carol-who-is-not-there", 5, USD)))])
+    world.carry()
+    every = Counter[Untold]()
+    for partition in world.partitions:
+        every += expect_the_same(partition)[1]
+    assert every == {Untold.STEP_REFUSED: 1}
+
+
+def test_a_message_that_came_twice_is_counted_and_its_block_decided_again() -> None:
+    world = ThreePartitions()
+    world.decide(0, [Transfer(id_at(NOON_US, 1), ALICE, BOB, 5, USD)])
+    world.carry(times=2)
+    for partition in world.partitions:
+        _, untold = expect_the_same(partition)
+        assert set(untold) <= {Untold.COPY}
+
+
+@pytest.mark.parametrize(
+    ("codes", "chain"),
+    [
+        ((Code.BATCH_REFUSED, Code.ACCOUNT_UNKNOWN, Code.BATCH_REFUSED), [1, 1, 1]),
+        ((Code.ACCOUNT_UNKNOWN, Code.ACCOUNT_UNKNOWN, Code.BATCH_REFUSED), [0, 1, 1]),
+        ((Code.DONE, Code.BATCH_REFUSED, Code.ACCOUNT_UNKNOWN, Code.DONE), [0, 1, 1, 0]),
+        ((Code.BATCH_REFUSED, Code.ACCOUNT_UNKNOWN, Code.ACCOUNT_UNKNOWN), [1, 1, 0]),
+        ((Code.DONE, Code.ACCOUNT_UNKNOWN, Code.NOT_RUN, Code.REPEATED, Code.NOT_RUN), [0, -1, -1, -1, -1]),
+        ((Code.ACCOUNT_UNKNOWN, Code.NOT_RUN, Code.ACCOUNT_UNKNOWN, Code.NOT_RUN), [-1, -1, -2, -2]),
+        ((Code.PARTITIONS_DIFFER, Code.DONE), [1, 0]),
+    ],
+)
+def test_what_became_of_lines_tells_which_hung_together(codes: tuple[Code, ...], chain: list[int]) -> None:
+    assert told_chains([Kind.TRANSFER] * len(codes), codes, [1] * len(codes)).tolist() == chain
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        (Code.BATCH_REFUSED, Code.ACCOUNT_UNKNOWN, Code.BATCH_REFUSED, Code.ACCOUNT_UNKNOWN),
+        (Code.BATCH_REFUSED, Code.REPEATED, Code.ACCOUNT_UNKNOWN),
+        (Code.BATCH_REFUSED, Code.NOT_RUN, Code.ACCOUNT_UNKNOWN),
+        (Code.BATCH_REFUSED, Code.REPEATED, Code.REPEATED),
+    ],
+)
+def test_batches_that_cannot_be_told_apart_are_not_guessed(codes: tuple[Code, ...]) -> None:
+    with pytest.raises(CannotTell):
+        told_chains([Kind.TRANSFER] * len(codes), codes, [1] * len(codes))
