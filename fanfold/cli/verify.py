@@ -17,8 +17,10 @@ from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
+from read_side.contract.how_far import check_partitions
 from read_side.wiring import PartitionVerdict, Verdict, verify_log
 from write_side.contract.log.log import LogDamaged
+from write_side.contract.words.position import parse_positions
 from write_side.wiring import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 
 BROKEN: Final = 1
@@ -37,6 +39,12 @@ def verify(
     from_snapshot: Annotated[
         bool, typer.Option(help="check from the newest snapshot on; blocks before it are believed and not read")
     ] = False,
+    from_position: Annotated[
+        str,
+        typer.Option(
+            "--from", help="check all behind these positions, such as 0:17,1:9, from the newest snapshot before each on"
+        ),
+    ] = "",
     against: Annotated[
         list[Against] | None,
         typer.Option(
@@ -64,12 +72,15 @@ def verify(
 
       fanfold verify --against archive --against snapshot
 
-      fanfold verify --code-change --json | jq .code_change
+      fanfold verify --code-change --from 0:20000 --json | jq .code_change
 
       FANFOLD_LOG=kafka://localhost:9092 fanfold verify --against view --view redis://localhost:6379 --json
     """
     with failures_told(UNREADABLE):
-        wishes = _Wishes(against or [], view, from_snapshot, code_change)
+        if from_position and from_snapshot:
+            raise ValueError("say --from or --from-snapshot: the first is for a snapshot of before a position")
+        behind = parse_positions(from_position, "--from") if from_position else None
+        wishes = _Wishes(against or [], view, from_snapshot or behind is not None, behind, code_change)
         verdict, again = asyncio.run(_verify(wishes, quiet=as_json))
         words = {verdict.word} if again is None else {verdict.word, again.word}
         code = BROKEN if words & {"broken", "different"} else UNREADABLE if "unread" in words else 0
@@ -91,6 +102,7 @@ class _Wishes(NamedTuple):
     against: list[Against]
     view: str
     from_snapshot: bool
+    behind: dict[int, int] | None
     code_change: bool
 
 
@@ -101,6 +113,7 @@ async def _verify(wishes: _Wishes, *, quiet: bool) -> tuple[Verdict, LogDecidedA
         except LogDamaged as damage:
             return Verdict([], str(damage)), None
         stack.push_async_callback(log.close)
+        check_partitions(wishes.behind or {}, log.partitions, "--from")
         derived = await derived_of(
             log,
             stack,
@@ -112,13 +125,15 @@ async def _verify(wishes: _Wishes, *, quiet: bool) -> tuple[Verdict, LogDecidedA
         progress = stack.enter_context(progress_line("verifying", *progress_figures(), quiet=quiet))
         advance = partial(progress.advance, progress.add_task("verify", total=None))
         snapshots = snapshots_of(log)
-        verdict = await verify_log(log, advance, snapshots, begin=wishes.from_snapshot, against=derived)
+        verdict = await verify_log(
+            log, advance, snapshots, begin=wishes.from_snapshot, behind=wishes.behind, against=derived
+        )
         if not wishes.code_change:
             return verdict, None
         # Of a log that does not hold nobody knows what was decided.
         good = [found.partition for found in verdict.partitions if found.problem is None]
         begun = snapshots if wishes.from_snapshot else None
-        return verdict, await decide_log_again(log, good, advance, begun)
+        return verdict, await decide_log_again(log, good, advance, begun, wishes.behind)
 
 
 def _document(verdict: Verdict, again: LogDecidedAgain | None) -> dict[str, Any]:

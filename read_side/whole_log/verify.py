@@ -27,6 +27,7 @@ from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay, size_of
+from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 from write_side.contract.words.position import Position
 
@@ -121,6 +122,7 @@ async def verify(
     snapshots: Snapshots | None = None,
     *,
     begin: bool = True,
+    behind: Mapping[int, int] | None = None,
     against: Derived = Derived(),  # noqa: B008 -- a value
 ) -> Verdict:
     """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
@@ -128,14 +130,32 @@ async def verify(
     against: what is to be compared with the log as well, where the log itself holds.
 
     snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
-    instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
+    instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.  behind: by partition
+    the block behind which all is to be read, so that it begins at a snapshot of no later one; other partitions are read whole.
     """
     found = await asyncio.gather(
-        *(_verify_partition(log, p, progress, snapshots, begin, against) for p in range(log.partitions))
+        *(_verify_partition(log, p, progress, snapshots, _Begin(begin, behind), against) for p in range(log.partitions))
     )
     if all(each.unread and each.view is None and each.snapshots is None for each in found):
         raise LogFailed(found[0].problem)
     return Verdict(list(found))
+
+
+class _Begin(NamedTuple):
+    """Where reading begins: see `verify`."""
+
+    at_snapshot: bool
+    behind: Mapping[int, int] | None
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether any snapshot will do."""
+        return self.at_snapshot and self.behind is None
+
+    async def snapshot(self, snapshots: Snapshots, partition: int) -> Snapshot | None:
+        if not self.at_snapshot or (self.behind is not None and partition not in self.behind):
+            return None
+        return await snapshots.newest(partition, until=None if self.behind is None else self.behind[partition])
 
 
 async def _verify_partition(
@@ -143,13 +163,14 @@ async def _verify_partition(
     partition: int,
     progress: Progress,
     snapshots: Snapshots | None,
-    begin: bool,
+    begin: _Begin,
     against: Derived,
 ) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
     try:
-        if snapshots is not None and begin and (snapshot := await snapshots.newest(partition)) is not None:
+        snapshot = None if snapshots is None else await begin.snapshot(snapshots, partition)
+        if snapshot is not None:
             replay.begin_at(snapshot.replay)
             found.begun_after = str(Position(partition, replay.began_after))
         async with aclosing(log.read(partition, replay.last_offset)) as runs:
@@ -163,7 +184,7 @@ async def _verify_partition(
             found.problem = await compare_history(archive, log)
             found.archived = archive.sealed[-1].segment.last if archive.sealed else -1
         if against.view is not None and found.problem is None:
-            found.view = await compare_view(log, against.view, partition, snapshots if begin else None)
+            found.view = await compare_view(log, against.view, partition, snapshots if begin.is_anywhere else None)
             found.problem, found.unread = found.view.problem, found.view.unread
         if against.snapshots is not None and found.problem is None:
             found.snapshots = await compare_snapshots(log, against.snapshots, partition, against.prints)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
@@ -74,13 +74,22 @@ async def decide_log_again(
     partitions: Sequence[int],
     progress: Callable[[int], None] = lambda outcomes: None,
     snapshots: Snapshots | None = None,
+    behind: Mapping[int, int] | None = None,
 ) -> LogDecidedAgain:
     """Decide these partitions of the log again, side by side, to the ends that they have now.
 
-    snapshots: begin at the newest of them, where there is one; blocks before are believed. progress: told how many outcomes more,
-    from any thread. What the environment may do is told and not raised.
+    snapshots: begin at the newest of them, where there is one; blocks before are believed.  behind: by partition the block behind
+    which all is to be decided, so that it begins at a snapshot of no later one; other partitions are decided whole.  progress:
+    told how many outcomes more, from any thread. What the environment may do is told and not raised.
     """
-    found = await asyncio.gather(*(_Deciding(log, p, progress).run(snapshots) for p in partitions))
+    found = await asyncio.gather(
+        *(
+            _Deciding(log, p, progress).run(
+                snapshots if behind is None or p in behind else None, None if behind is None else behind.get(p)
+            )
+            for p in partitions
+        )
+    )
     return LogDecidedAgain(list(found))
 
 
@@ -95,10 +104,11 @@ class _Deciding:
         self._untold = Counter[Untold]()
         self._found = PartitionDecidedAgain(partition)
 
-    async def run(self, snapshots: Snapshots | None) -> PartitionDecidedAgain:
+    async def run(self, snapshots: Snapshots | None, until: int | None) -> PartitionDecidedAgain:
         found, after = self._found, START
         try:
-            if snapshots is not None and (at := await snapshots.newest(self._partition, FINGERPRINTS)) is not None:
+            at = None if snapshots is None else await snapshots.newest(self._partition, FINGERPRINTS, until)
+            if at is not None:
                 self._state, after = at.replay.state, at.replay.last_offset
                 found.begun_after = str(Position(self._partition, at.replay.began_after))
             async with aclosing(self._log.read(self._partition, after)) as runs:

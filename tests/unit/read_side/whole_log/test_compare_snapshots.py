@@ -130,3 +130,16 @@ async def test_verify_says_it_of_each_partition(growing: Growing, tmp_path: Path
 
 def test_a_replay_knows_what_its_prints_are_by(growing: Growing) -> None:
     assert Replay(growing.partition.state, FINGERPRINTS).prints is FINGERPRINTS
+
+
+async def test_verify_begins_at_a_snapshot_of_no_later_block_than_was_asked_for(growing: Growing) -> None:
+    older, newer = (each.sequence for each in reversed(named(growing.store, 0)))
+    for behind, begun in (
+        ({0: newer}, newer),
+        ({0: newer - 1}, older),
+        ({0: older - 1}, None),
+        ({}, None),
+        (None, newer),
+    ):
+        [found] = (await verify(growing.log, snapshots=growing.snapshots, behind=behind)).partitions
+        assert (found.begun_after, found.problem) == (None if begun is None else f"0:{begun}", None)

@@ -41,6 +41,14 @@ async def test_it_begins_at_a_snapshot_of_whoever_decides(growing: Growing) -> N
     assert (partition.begun_after, partition.position, partition.outcomes) == ("0:7", "0:9", 2)
 
 
+async def test_it_begins_at_a_snapshot_of_no_later_block_than_was_asked_for(growing: Growing) -> None:
+    assert await growing.taker().take(0)
+    growing.grow(2)
+    for behind, begun in ({0: 7}, "0:7"), ({0: 6}, None), ({}, None):
+        [partition] = (await decide_log_again(growing.log, [0], snapshots=growing.snapshots, behind=behind)).partitions
+        assert (partition.begun_after, partition.problem) == (begun, None)
+
+
 async def test_the_first_block_that_is_decided_otherwise_is_named(
     growing: Growing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
