@@ -66,17 +66,19 @@ class _Telling:
         details = self._details()
         detailed = set() if details is None else set(details.row.tolist())
         opened = iter([at for at, name in enumerate(self._block.accounts["id"]) if name not in SYSTEM_ACCOUNTS])
+        done: list[int] = []
         for at, (kind, code) in enumerate(zip(self._kind, self._code, strict=True)):
             if at in detailed:
                 continue
             if kind == Kind.OPEN:
                 self._opening(at, code, opened)
             elif code == Code.DONE:
-                self._done(at)
+                done.append(at)
             elif code != Code.REPEATED:
                 self._refused(at)
             else:
                 self._asset[at], self._amount[at], self._credit[at] = self._number(""), 1, WORLD
+        self._add_done(done)
         back = self._block.outcomes["back"][self._row].tolist()
         batch = CommandBatch(
             np.array(self._kind, np.uint8),
@@ -131,12 +133,15 @@ class _Telling:
         asset = list(self._numbers)[self._asset[earlier]]
         return self._debit[earlier], asset, int(self._amount[earlier]), self._owner[earlier]
 
-    def _done(self, at: int) -> None:
+    def _add_done(self, done: list[int]) -> None:
+        """Done transfers between two accounts, by their entries."""
         entries = self._block.entries
-        first = int(np.searchsorted(entries["outcome"], self._row[at]))
-        debit, credit = entries["account"][first : first + 2].tolist()
-        self._debit[at], self._credit[at] = self._accounts.name(debit), self._accounts.name(credit)
-        self._amount[at], self._asset[at] = self._deltas[first + 1], self._number(self._accounts.asset(debit))
+        first = np.searchsorted(entries["outcome"], self._row[done])
+        debit, credit = entries["account"][first], entries["account"][first + 1]
+        self._amount[done] = self._deltas[first + 1]
+        told = (self._accounts.names(debit), self._accounts.names(credit), self._accounts.assets(debit))
+        for at, giver, receiver, asset in zip(done, *told, strict=True):
+            self._debit[at], self._credit[at], self._asset[at] = giver, receiver, self._number(asset)
 
     def _refused(self, at: int) -> None:
         legs = self._block.legs

@@ -35,7 +35,7 @@ from write_side.contract.words.codes import Code, Kind
 from write_side.ledger.again.block_accounts import BlockAccounts, Int64s
 from write_side.ledger.again.untold import CannotTell, Untold
 from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
-from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
+from write_side.ledger.commands.step_batch import EMPTY_STEPS, NUMBERS, StepBatch
 
 _LEG: Final = ("key", "asset", "amount", "if_version", "if_available")
 
@@ -116,9 +116,9 @@ class _Telling:
         entries = self._block.entries
         first, last = np.searchsorted(entries["outcome"], (row, row + 1)).tolist()
         legs: list[tuple[Any, ...]] = []
-        for i in range(first, last):
-            number = int(entries["account"][i])
-            name, asset = self._accounts.name(number), self._accounts.asset(number)
+        numbers = entries["account"][first:last]
+        told = zip(self._accounts.names(numbers), self._accounts.assets(numbers), strict=True)
+        for i, (name, asset) in enumerate(told, first):
             if name != TRANSIT:
                 word = int(word_hash(asset).view(np.int64))
                 key = np.ascontiguousarray(string_keys([name]).T).tobytes()
@@ -167,6 +167,8 @@ class _Telling:
 
 
 def _batch(made: list[_Message]) -> StepBatch:
+    if not made:
+        return EMPTY_STEPS
     legs = [leg for message in made for leg in message.legs]
     key, *numbers = zip(*legs, strict=True) if legs else ((),) * len(_LEG)
     return StepBatch(
