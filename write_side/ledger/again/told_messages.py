@@ -12,6 +12,7 @@ import numpy as np
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import NOT_TOLD
+from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.state.pending_columns import (
     CREDIT_BIT,
     FIRST_LEG,
@@ -90,9 +91,10 @@ class _Telling:
         what, state, option, begun, low = (
             int(pending[name][at]) for name in ("what", "state", "option", "begun", "low")
         )
-        numbers = {
-            "home": (what >> HOME_SHIFT) & 0xFFFF, "step": what >> STEP_SHIFT, "option": option, "begun": begun, "low": low,
-        }  # fmt: skip
+        home, step = (what >> HOME_SHIFT) & 0xFFFF, what >> STEP_SHIFT
+        if home >= PARTITIONS_MAX or step >= MASK_STEPS_MAX:  # the rules look where these say
+            raise CannotTell(Untold.ODD)
+        numbers = {"home": home, "step": step, "option": option, "begun": begun, "low": low}
         if code is Code.STALE:  # a copy of what is known: each state takes one of its try so
             return _Message(Kind.STEP, outcome.id, numbers | {"action": Action.TRY})
         if state == StepState.REJECTED:
@@ -137,7 +139,7 @@ class _Telling:
             if not learned:
                 raise CannotTell(Untold.ODD)
             return _Message(Kind.ANSWER, outcome.id, {"home": here, "step": learned[0].step})
-        if len({each.step for each in others}) != 1:
+        if len({each.step for each in others}) != 1 or others[0].step >= MASK_STEPS_MAX:
             raise CannotTell(Untold.ODD)
         process = outcome.process
         first = others[0]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.write_side.contract.test_golden_blocks import COUNTED, VERSION_2, VERSION_3
@@ -26,6 +26,7 @@ from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, USD, Three
 from tests.unit.write_side.ledger.wallet_model import WalletModel
 from write_side.contract.block.block import decode, encode
 from write_side.contract.block.columns import SECTIONS
+from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Code, Kind
 from write_side.ledger.across.participant import EFFECTS
@@ -233,3 +234,44 @@ def test_what_became_of_lines_tells_which_hung_together(codes: tuple[Code, ...],
 def test_batches_that_cannot_be_told_apart_are_not_guessed(codes: tuple[Code, ...]) -> None:
     with pytest.raises(CannotTell):
         told_chains([Kind.TRANSFER] * len(codes), codes, [1] * len(codes))
+
+
+SENT = DecidingPartition()
+sent_as(SENT, 5)
+ACROSS = run(4).deciding[0]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from((SENT, ACROSS)), st.data())
+def test_whatever_a_whole_block_says_it_is_told_and_nothing_breaks(
+    partition: DecidingPartition, data: st.DataObject
+) -> None:
+    """A number of a block is another one, and its hash is right: it is decided otherwise, or does not follow."""
+    at = data.draw(st.integers(1, len(partition.blocks) - 1))
+    state = State(partition.state.partition, partition.partitions)
+    for block in partition.blocks[:at]:
+        decide_again(state, decode(block), block, partitions=partition.partitions)
+    changed = decode(partition.blocks[at])
+    filled = [
+        (section.name, column.name)
+        for section in SECTIONS
+        for column in section.columns
+        if column.dtype is not None and len(getattr(changed, section.name)[column.name])
+    ]
+    assume(filled)
+    section, column = data.draw(st.sampled_from(filled))
+    values = getattr(changed, section)[column]
+    row = data.draw(st.integers(0, len(values) - 1))
+    before = int(values[row])
+    values[row] = data.draw(st.sampled_from((0, 1, before + 1, 62, 200)))
+    assume(int(values[row]) != before)
+    fields = {
+        name: value for name, value in changed.header._asdict().items() if name not in ("body_bytes", "block_hash")
+    }
+    bytes_now = encode(**fields, sections={each.name: getattr(changed, each.name) for each in SECTIONS})
+    try:
+        found = decide_again(state, decode(bytes_now), bytes_now, partitions=partition.partitions)
+    except CheckFailed:
+        return
+    is_decided = section in ("entries", "held", "repeats") or column == "code"  # the rest may be what was asked
+    assert found.differs is not None or found.untold or not is_decided, (section, column, row, before)
