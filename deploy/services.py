@@ -25,6 +25,7 @@ from gateway.wiring import build_gateway
 from read_side.contract.how_far import check_partitions
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Derived,
     ExportFolder,
     PartitionExported,
     PartitionPublished,
@@ -43,7 +44,7 @@ from read_side.wiring import (
 from write_side.contract.log.log import Log, LogMissing
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
+from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
 
 OnReady = Callable[[str, Sequence[str]], None]
 """Told where a service answers, once its start is over, and why it is not ready all the same: all that it has may be given up."""
@@ -67,6 +68,36 @@ def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
     if folder is None:
         raise ValueError("no history is kept here: FANFOLD_ARCHIVE is off")
     return sealed_history(folder, log.partitions)
+
+
+async def derived_of(
+    log: Log, stack: AsyncExitStack, *, archive: bool, snapshots: bool, view: bool, view_address: str
+) -> Derived:
+    """What was made from the log, as far as it is asked for, to be compared with it; `stack` closes it.
+
+    view_address: of the view, as FANFOLD_VIEW names one; that by default. Raises ValueError, ViewUnavailable.
+    """
+    kept = snapshots_of(log)
+    if snapshots and kept is None:
+        raise ValueError("no snapshots are kept here: FANFOLD_SNAPSHOTS is off")
+    if view_address and not view:
+        raise ValueError("--view says which view is compared: add --against view")
+    store = None
+    if view:
+        settings = ReadSettings(view=view_address) if view_address else ReadSettings()
+        if settings.view == "memory":
+            raise ValueError(
+                "the view is in the memory of the service over this log, which no other process reaches. Ask that one: "
+                "fanfold rebuild --dry-run compares every row there with the log, and changes nothing."
+            )
+        store = await open_view(settings, reading=True)
+        stack.push_async_callback(store.close)
+    return Derived(archive_of(log) if archive else {}, store, kept if snapshots else None, FINGERPRINTS)
+
+
+def view_place(address: str) -> str:
+    """Where a view is, for a person; "" for the settings' own."""
+    return f"in {_without_password(address or ReadSettings().view)}"
 
 
 def _log_beside_the_result() -> None:

@@ -47,7 +47,7 @@ from read_side.whole_log.proof import Checked, check_proof
 from read_side.whole_log.publish import PartitionPublished, publish
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
-from read_side.whole_log.verify import Verdict
+from read_side.whole_log.verify import Derived, PartitionVerdict, Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log
@@ -63,12 +63,14 @@ __all__ = [
     "CannotRebuild",
     "CannotTell",
     "Checked",
+    "Derived",
     "Did",
     "EventTopic",
     "ExportFolder",
     "Happened",
     "PartitionExported",
     "PartitionPublished",
+    "PartitionVerdict",
     "Progress",
     "ProjectorStopped",
     "ReadSide",
@@ -104,14 +106,17 @@ CannotTell = (CannotPublish, CannotExport)
 """What ends a publish or an export as a whole, likewise."""
 
 
-async def open_view(settings: ReadSettings) -> ViewStore:
-    """The view store that the settings name. Raises ViewUnavailable, ValueError for an address of no known kind."""
+async def open_view(settings: ReadSettings, *, reading: bool = False) -> ViewStore:
+    """The view store that the settings name. reading: nothing is written to it, so it may be one that another process writes.
+
+    Raises ViewUnavailable, ValueError for an address of no known kind.
+    """
     if settings.view == "memory":
         return MemoryViewStore()
     if (path := settings.view_file()) is not None:
         from read_side.views.view_sqlite import SqliteViewStore
 
-        return await SqliteViewStore.connect(path)
+        return await SqliteViewStore.connect(path, reading=reading)
     if settings.view.startswith(("redis://", "rediss://", "unix://")):
         from read_side.views.view_redis import RedisViewStore
 

@@ -33,6 +33,7 @@ from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 from write_side.owner.clock import ClockStepped, SystemClock
+from write_side.owner.decide_log_again import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 from write_side.owner.demonstration import Fail, demonstrate
 from write_side.owner.id_window import told_ready
 from write_side.owner.look import look
@@ -44,10 +45,14 @@ from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
 
 __all__ = [
+    "FINGERPRINTS",
     "Fail",
+    "LogDecidedAgain",
+    "PartitionDecidedAgain",
     "PartitionStopped",
     "Protocol",
     "WriteSide",
+    "decide_log_again",
     "demonstrate",
     "open_log",
     "open_queue",

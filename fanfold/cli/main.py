@@ -48,7 +48,7 @@ COMMANDS: Final = {
     "transfers": Command("transfers", "transfers", "List transfers under way, and what each waits for."),
     "explain": Command("explain", "explain", "Tell what every partition did for a transfer, step by step."),
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
-    "verify": Command("log", "verify", "Replay the log and check every block."),
+    "verify": Command("verify", "verify", "Replay the log and check every block."),
     "proof": Command("proof", "proof", "Print what an account was, or check that against the blocks."),
     "publish": Command("publish", "publish", "Keep a Kafka topic of single events, as CloudEvents in JSON."),
     "export": Command("export", "export", "Write the events of the log as Parquet files by day."),

@@ -40,15 +40,15 @@ class SqliteViewStore:
 
     shared = False
 
-    def __init__(self, path: Path) -> None:
-        self._file = ViewFile(path)
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
+        self._file = ViewFile(path, reading=reading)
         self._thread = ThreadPoolExecutor(1, "view-sqlite")
         self._closed = False
 
     @classmethod
-    async def connect(cls, path: Path) -> SqliteViewStore:
-        """Open the file, or make it. Raises ViewUnavailable."""
-        store = cls(path)
+    async def connect(cls, path: Path, *, reading: bool = False) -> SqliteViewStore:
+        """Open the file, or make it. reading: only to be read, beside whoever writes it. Raises ViewUnavailable."""
+        store = cls(path, reading=reading)
         try:
             await store._run(lambda _: None)
         except BaseException:

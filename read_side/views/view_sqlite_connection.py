@@ -57,10 +57,14 @@ _STAYS_OPEN: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
 
 
 class ViewFile:
-    """`transaction` opens the file when it is not open. One thread."""
+    """`transaction` opens the file when it is not open. One thread.
 
-    def __init__(self, path: Path) -> None:
+    reading: beside whoever writes it. It is neither made nor locked, nor anything in it changed.
+    """
+
+    def __init__(self, path: Path, *, reading: bool = False) -> None:
         self._path = path.resolve()
+        self._reading = reading
         self._lock: int | None = None
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -108,9 +112,10 @@ class ViewFile:
                 raise self._unusable("is a folder", "Name a file in it: FANFOLD_VIEW=sqlite:FOLDER/view.db")
             if not self._path.parent.is_dir():
                 raise self._unusable("lies in a folder that is not there", f"Make {self._path.parent} first.")
-            if self._lock is None:
+            if self._lock is None and not self._reading:
                 self._lock = self._locked()
-            db = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)
+            address = f"{self._path.as_uri()}?mode={'ro' if self._reading else 'rwc'}"
+            db = sqlite3.connect(address, timeout=BUSY_S, isolation_level=None, uri=True)
             try:
                 self._prepare(db)
             except BaseException:
@@ -122,11 +127,15 @@ class ViewFile:
     def _prepare(self, db: sqlite3.Connection) -> None:
         """Settings of the connection, and the tables of a new file. Somebody else's file is not touched."""
         is_new = _number(db, "SELECT count(*) FROM sqlite_schema") == 0
+        if is_new and self._reading:
+            raise self._unusable("has no view in it yet", "Start the service over it, which makes one from the log.")
         if not is_new:
             if _number(db, "PRAGMA application_id") != APPLICATION_ID:
                 raise self._unusable("is the database of another program", "Name another file.")
             if _number(db, "PRAGMA user_version") != LAYOUT:
                 raise self._unusable("was made by another version of fanfold", _MADE_AGAIN)
+        if self._reading:
+            return
         mode = db.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise self._unusable("lies where SQLite can keep no journal beside it", "Use a disk of this machine.")

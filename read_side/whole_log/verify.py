@@ -11,23 +11,38 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from blake3 import blake3
 
+from read_side.contract.view import ViewStore
 from read_side.history.folder import SegmentFolder
 from read_side.whole_log.compare_history import compare_history
+from read_side.whole_log.compare_snapshots import SnapshotsCompared, compare_snapshots
+from read_side.whole_log.compare_view import ViewCompared, compare_view
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
+from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay, size_of
+from write_side.contract.state.snapshot import Snapshot
 from write_side.contract.state.state import State
 from write_side.contract.words.position import Position
 
 Progress = Callable[[int], None]
 """Called with the number of outcomes folded since the last call, from any thread."""
+
+
+class Derived(NamedTuple):
+    """What is made from the log and compared with it. archive: the sealed history of partitions; view: where the live view is;
+    snapshots: each of them, their ids by these fingerprints, too (`compare_snapshots.py`)."""
+
+    archive: Mapping[int, SegmentFolder] = MappingProxyType({})
+    view: ViewStore | None = None
+    snapshots: Snapshots | None = None
+    prints: Prints | None = None
 
 
 @dataclass
@@ -37,6 +52,7 @@ class PartitionVerdict:
     unread: the problem is that the rest cannot be read now, which says nothing about it.
     archived: the last block of the history that was compared with the log as well, -1 where there is none; None: not asked.
     begun_after: the block of the snapshot that was begun at, None when every block was read.
+    view, snapshots: what was found of these; None: not asked, or the log itself does not hold.
     """
 
     partition: int
@@ -51,6 +67,8 @@ class PartitionVerdict:
     begun_after: str | None = None
     unread: bool = False
     archived: int | None = None
+    view: ViewCompared | None = None
+    snapshots: SnapshotsCompared | None = None
 
 
 @dataclass(frozen=True)
@@ -104,21 +122,40 @@ async def verify(
     snapshots: Snapshots | None = None,
     *,
     begin: bool = True,
-    archive: Mapping[int, SegmentFolder] = MappingProxyType({}),
+    behind: Mapping[int, int] | None = None,
+    against: Derived = Derived(),  # noqa: B008 -- a value
 ) -> Verdict:
     """Replay every partition to the end it has now, partitions side by side. Raises LogFailed when none can be read.
 
-    archive: the sealed history of partitions that is to be compared with the log as well.
+    against: what is to be compared with the log as well, where the log itself holds.
 
     snapshots: of this log, which must have the block that each stands at.  begin: at the newest of them, where there is one,
-    instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.
+    instead of at the beginning. Blocks before are believed; the snapshot's rows have that block's digest.  behind: by partition
+    the block behind which all is to be read, so that it begins at a snapshot of no later one; other partitions are read whole.
     """
     found = await asyncio.gather(
-        *(_verify_partition(log, p, progress, snapshots, begin, archive.get(p)) for p in range(log.partitions))
+        *(_verify_partition(log, p, progress, snapshots, _Begin(begin, behind), against) for p in range(log.partitions))
     )
-    if all(each.unread for each in found):
+    if all(each.unread and each.view is None and each.snapshots is None for each in found):
         raise LogFailed(found[0].problem)
     return Verdict(list(found))
+
+
+class _Begin(NamedTuple):
+    """Where reading begins: see `verify`."""
+
+    at_snapshot: bool
+    behind: Mapping[int, int] | None
+
+    @property
+    def is_anywhere(self) -> bool:
+        """Whether any snapshot will do."""
+        return self.at_snapshot and self.behind is None
+
+    async def snapshot(self, snapshots: Snapshots, partition: int) -> Snapshot | None:
+        if not self.at_snapshot or (self.behind is not None and partition not in self.behind):
+            return None
+        return await snapshots.newest(partition, until=None if self.behind is None else self.behind[partition])
 
 
 async def _verify_partition(
@@ -126,13 +163,14 @@ async def _verify_partition(
     partition: int,
     progress: Progress,
     snapshots: Snapshots | None,
-    begin: bool,
-    archive: SegmentFolder | None,
+    begin: _Begin,
+    against: Derived,
 ) -> PartitionVerdict:
     replay = Replay(State(partition, log.partitions))
     found = PartitionVerdict(partition, None)
     try:
-        if snapshots is not None and begin and (snapshot := await snapshots.newest(partition)) is not None:
+        snapshot = None if snapshots is None else await begin.snapshot(snapshots, partition)
+        if snapshot is not None:
             replay.begin_at(snapshot.replay)
             found.begun_after = str(Position(partition, replay.began_after))
         async with aclosing(log.read(partition, replay.last_offset)) as runs:
@@ -141,9 +179,16 @@ async def _verify_partition(
         found.problem = _unbalanced(replay.state)
         if snapshots is not None:
             await snapshots.require_blocks(partition)
+        archive = against.archive.get(partition)
         if archive is not None and found.problem is None:
             found.problem = await compare_history(archive, log)
             found.archived = archive.sealed[-1].segment.last if archive.sealed else -1
+        if against.view is not None and found.problem is None:
+            found.view = await compare_view(log, against.view, partition, snapshots if begin.is_anywhere else None)
+            found.problem, found.unread = found.view.problem, found.view.unread
+        if against.snapshots is not None and found.problem is None:
+            found.snapshots = await compare_snapshots(log, against.snapshots, partition, against.prints)
+            found.problem, found.unread = found.snapshots.problem, found.snapshots.unread
     except (ChainBroken, CheckFailed, LogDamaged) as broken:
         found.problem = str(broken)
     except LogFailed as failed:

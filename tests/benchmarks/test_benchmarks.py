@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,10 +29,9 @@ REPORTED = {"name", "rate", "unit", "cpu_s", "rss_mb", "durable", "machine", "ve
 pytestmark = pytest.mark.benchmark
 
 
-def over_kafka(test: Callable[..., object]) -> Callable[..., object]:
-    """aiokafka leaves a connection to the collector now and then, on a busy machine, whatever closes its clients: what that says
-    is heard in the test that left it (`collected`), and fails none."""
-    return pytest.mark.kafka(pytest.mark.filterwarnings("ignore::ResourceWarning")(test))
+left_to_the_collector = pytest.mark.filterwarnings("ignore::ResourceWarning")
+"""aiokafka leaves a connection open now and then, on a busy machine, whatever closes its clients: what that says is heard in the
+test that left it (`collected`), and fails none."""
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +68,8 @@ async def test_rebuild_reports_an_equal_view(tmp_path: Path) -> None:
     assert told["entries"] == 4_000
 
 
-@over_kafka
+@pytest.mark.kafka
+@left_to_the_collector
 async def test_rebuild_over_kafka_reports_an_equal_view(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +83,8 @@ async def test_rebuild_over_kafka_reports_an_equal_view(
     assert told["entries"] == 4_000
 
 
-@over_kafka
+@pytest.mark.kafka
+@left_to_the_collector
 async def test_kafka_reports_what_it_wrote_and_read_back(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +94,8 @@ async def test_kafka_reports_what_it_wrote_and_read_back(
     assert told["durable"]
 
 
-@over_kafka
+@pytest.mark.kafka
+@left_to_the_collector
 async def test_publish_reports_what_each_stage_costs(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,7 +112,8 @@ async def test_writes_across_partitions_count_when_they_have_ended(tmp_path: Pat
     assert told["cross"] == 0.3
 
 
-@over_kafka
+@pytest.mark.kafka
+@left_to_the_collector
 async def test_cross_reports_both_protocols(
     tmp_path: Path, kafka_bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,7 +123,8 @@ async def test_cross_reports_both_protocols(
     assert told["transfers"] == 9
 
 
-@over_kafka
+@pytest.mark.kafka
+@left_to_the_collector
 @pytest.mark.redis
 async def test_deployed_reports_a_lone_get_and_a_lone_post(
     tmp_path: Path, kafka_bootstrap: str, redis_url: str, monkeypatch: pytest.MonkeyPatch

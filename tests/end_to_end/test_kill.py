@@ -32,9 +32,9 @@ async def test_every_acknowledged_transfer_survives_thirty_kills_and_is_there_on
     await log.close()
     load.expect_told_is_true(ledger, found)
 
-    code, out, _ = await processes.command("verify", "--json", environment=environment)
+    code, out, _ = await processes.command("verify", "--code-change", "--json", environment=environment)
     assert code == 0
-    assert json.loads(out)["verdict"] == "good"
+    assert (json.loads(out)["verdict"], json.loads(out)["code_change"]["verdict"]) == ("good", "same")
     await _expect_shown_is_folded(tmp_path, environment, found)
 
 

@@ -52,7 +52,18 @@ async def test_starts_from_snapshots_lose_nothing_whenever_the_process_is_killed
         load.expect_told_is_true(ledger, found)
         await _expect_shown(service.address, found)
         assert await service.interrupt() == 0
-    assert (await processes.command("verify", environment=environment))[0] == 0
+    for newest in _newest(snapshots):
+        (
+            tmp_path / "data" / "snapshots" / newest.name
+        ).unlink()  # where the stop has taken none, it is still the damaged one
+    against = ("verify", "--against", "snapshot", "--code-change")
+    code, out, _ = await processes.command(*against, environment=environment)
+    assert code == 0, out
+    for each in _newest(snapshots):
+        path = tmp_path / "data" / "snapshots" / each.name
+        path.write_bytes(path.read_bytes()[:-1] + b"x")
+    code, out, _ = await processes.command(*against, environment=environment)
+    assert (code, [each.name in out for each in _newest(snapshots)]) == (1, [True] * len(_newest(snapshots)))
 
 
 @pytest.mark.s3

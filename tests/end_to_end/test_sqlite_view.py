@@ -76,6 +76,13 @@ async def test_the_view_outlives_kills_and_is_asked_with_sql_while_it_is_served(
         assert "is written by another process" in said
         assert "Traceback" not in said
 
+        code, out, said = await processes.command(
+            "verify", "--against", "view", "--code-change", "--json", environment=environment
+        )
+        assert code == 0, said
+        assert (json.loads(out)["verdict"], json.loads(out)["code_change"]["verdict"]) == ("good", "same")
+        assert all(each["view"]["different"] == 0 for each in json.loads(out)["by_partition"])
+
         code, out, said = await processes.command("rebuild", "--json", environment=environment)
         assert code == 0, said
         assert (json.loads(out)["verdict"], json.loads(out)["equal"]) == ("switched", True)
@@ -90,6 +97,15 @@ async def test_the_view_outlives_kills_and_is_asked_with_sql_while_it_is_served(
     assert code == 0, said
     assert json.loads(out)["switched"], "with nobody serving it is rebuilt from here"
     assert shown(view) == third
+
+    with closing(sqlite3.connect(view)) as hand:
+        [(rows,)] = hand.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'rows_0_%' ORDER BY name DESC LIMIT 1")
+        hand.execute(f"UPDATE {rows} SET posted = posted + 1 WHERE account LIKE '@world%'")
+        hand.commit()
+    code, out, _ = await processes.command("verify", "--against", "view", environment=environment)
+    assert code == 1
+    assert "1 of" in out
+    assert "the first is @world:USD/2 at version" in out
 
 
 async def test_a_gateway_of_its_own_is_refused_over_a_view_of_one_process(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
 from fanfold.api.answers import AccountState, OpenTransfer, PartitionNow, Waiting
-from fanfold.cli import accounts, import_csv, log, moving, rebuild, status, transfers, watch
+from fanfold.cli import accounts, import_csv, moving, rebuild, status, transfers, verify, watch
 from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -69,7 +69,7 @@ SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),
     "transfers": transfers.sheet_of([OPEN]),
     "system": accounts.system_sheet_of([SYSTEM]),
-    "verify": log.sheet_of(VERDICT),
+    "verify": verify.sheet_of(VERDICT),
     "rebuild": rebuild.sheet_of([DIFFERENCE]),
     "status": status.sheet_of([FAR]),
 }
@@ -168,7 +168,7 @@ def _on_a_terminal(*arguments: str, width: int) -> str:
 PROGRESS = {
     "import": (import_csv.progress_figures(), "49069/49070", "rows"),
     "rebuild": (rebuild.progress_figures(), "100%", "12,345,678 entries/s"),
-    "verify": (log.progress_figures(), "49,069 outcomes"),
+    "verify": (verify.progress_figures(), "49,069 outcomes"),
 }
 
 

@@ -91,13 +91,19 @@ class Snapshots:
             if (prints is not None and not each.with_prints) or (until is not None and each.sequence > until):
                 continue
             try:
-                snapshot = await self._load(each, prints)
+                snapshot = await self.load(each, prints)
             except (SnapshotRefused, OSError, MemoryError) as refused:
                 self._refused(each, refused)
                 continue
             self.used[partition] = each.sequence
             return snapshot
         return None
+
+    async def load(self, each: Named, prints: Prints | None) -> Snapshot:
+        """This one. Raises SnapshotRefused, OSError, MemoryError; LogFailed while the log does not answer, BlocksLost."""
+        head = await asyncio.to_thread(self._head, each)
+        await self._check_log(head)
+        return await asyncio.to_thread(self._read, each, head, prints)
 
     async def require_blocks(self, partition: int) -> None:
         """That the log has every block at which a snapshot of it stands. Raises BlocksLost, LogFailed."""
@@ -129,11 +135,6 @@ class Snapshots:
         if (each.name, reason) not in self._told:  # both sides of a process look at it, and the next taking does
             self._told.add((each.name, reason))
             _log.warning("snapshot not used", place=self.store.place, name=each.name, reason=reason)
-
-    async def _load(self, each: Named, prints: Prints | None) -> Snapshot:
-        head = await asyncio.to_thread(self._head, each)
-        await self._check_log(head)
-        return await asyncio.to_thread(self._read, each, head, prints)
 
     def _head(self, each: Named) -> SnapshotHead:
         with self.store.open(each.name) as source:

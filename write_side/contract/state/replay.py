@@ -69,7 +69,7 @@ class Replay:
         self.skipped: Counter[Skip] = Counter()
         self.began_after = -1
         self.before_change: Callable[[Int64s], None] | None = None
-        self._prints = prints
+        self.prints = prints
 
     def begin_at(self, other: Replay) -> None:
         """Be where another replay of this partition is, which nobody uses from now on. Whoever holds this one keeps it."""
@@ -98,7 +98,7 @@ class Replay:
             if run is not None:
                 if self.before_change is not None:
                     self.before_change(run.numbers(ENTRIES, "account"))
-                run = fold_run(self.state, run, None if self._prints is None else self._prints.of_run)
+                run = fold_run(self.state, run, None if self.prints is None else self.prints.of_run)
             if run is not None and len(run.headers):
                 taken = offsets[at : at + len(run.headers)]
                 self.offsets.extend(taken)
@@ -126,7 +126,7 @@ class Replay:
             return None
         if self.before_change is not None:
             self.before_change(verdict.entries["account"])
-        fold(self.state, verdict, None if self._prints is None else self._prints.of_block)
+        fold(self.state, verdict, None if self.prints is None else self.prints.of_block)
         self.decided(record.offset)
         return Folded(verdict, record.offset, record.data)
 

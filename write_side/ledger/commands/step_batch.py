@@ -91,10 +91,11 @@ class StepBatch(StepColumns):
         weights, at = step_weights(self), 0
         while at < len(self):
             end = at + first_fitting(weights[at : at + ROWS_MAX], limits.COMMANDS_BYTES_MAX)
-            yield self._between(at, end)
+            yield self.between(at, end)
             at = end
 
-    def _between(self, first: int, last: int) -> StepBatch:
+    def between(self, first: int, last: int) -> StepBatch:
+        """Rows first to last."""
         if (first, last) == (0, len(self)):
             return self
         legs = slice(int(self.first_leg[first]), int(self.first_leg[last]))

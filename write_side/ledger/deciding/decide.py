@@ -101,9 +101,31 @@ def decide(
     """
     with state.lock:
         gathered = gather(state, batches, back, row, partitions=partitions, created_at_us=created_at_us)
-        forgets = _forgets(state, len(gathered.commands.kind), created_at_us, ids_max)
-        before = look_back(state, gathered.commands, ever, forgets=forgets)
-        return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before).run()
+        return decide_gathered(
+            state,
+            gathered,
+            partitions=partitions,
+            created_at_us=created_at_us,
+            ids_max=ids_max,
+            effects=effects,
+            ever=ever,
+        )
+
+
+def decide_gathered(
+    state: State,
+    gathered: Gathered,
+    *,
+    partitions: int,
+    created_at_us: int,
+    ids_max: int,
+    effects: npt.NDArray[np.int64] = EFFECTS,
+    ever: EveryId | None = None,
+) -> Decision:
+    """As `decide`, of what was gathered from the same state; whoever calls holds its lock."""
+    forgets = _forgets(state, len(gathered.commands.kind), created_at_us, ids_max)
+    before = look_back(state, gathered.commands, ever, forgets=forgets)
+    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before).run()
 
 
 def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> bool:
