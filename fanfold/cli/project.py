@@ -177,9 +177,9 @@ def _told_compared(compared: Compared, told: Declared, path: Path) -> str:
     if any(each.problem is not None for each in compared.partitions):
         return f"{told.name} in {path} was not compared."
     if not compared.count:
-        return f"{compared.rows:,} rows of {told.name} in {path} are what the log says, {_places(compared.partitions)}"
+        return f"{told.name} in {path} is what the log says, {_places(compared.partitions)}: {compared.rows:,} rows"
     lines = [
-        f"{compared.count:,} rows of {told.name} in {path} are not what the log says, {_places(compared.partitions)}:"
+        f"{told.name} in {path} is not what the log says, {_places(compared.partitions)}. Rows that differ: {compared.count:,}"
     ]
     for each in compared.differences:
         lines.append(f"  {_row(each['key'])}: stored {_row(each['stored'])}, made again {_row(each['made'])}")

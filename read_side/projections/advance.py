@@ -6,14 +6,14 @@ import traceback
 
 import numpy as np
 
+from read_side.projections.kept_rows import Checkpoint, Generation, KeptRows
 from read_side.projections.projection import Rows, WrongRow
 from read_side.projections.state_connection import CannotProject, StateUnavailable
-from read_side.projections.state_file import Checkpoint, Generation, StateFile
 from read_side.whole_log.event_runs import BlockEvents
 from write_side.contract.words.position import Position
 
 
-def advance(file: StateFile, generation: Generation, partition: int, blocks: BlockEvents) -> int:
+def advance(file: KeptRows, generation: Generation, partition: int, blocks: BlockEvents) -> int:
     """Rows and checkpoint after these blocks, in one transaction; how many events were new. What is there is passed over.
 
     Raises CannotProject, StateUnavailable; then nothing of these blocks is stored.

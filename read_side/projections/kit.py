@@ -19,8 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from read_side.projections.advance import advance
+from read_side.projections.kept_rows import KeptRows
 from read_side.projections.projection import Declared, Row, declared
-from read_side.projections.state_file import StateFile
 from read_side.whole_log.event_runs import BlockEvents, EventRuns, events_of_log
 from read_side.whole_log.event_table import EVENTS, OPENED
 from write_side.contract.block.block import HASH_BYTES
@@ -85,7 +85,7 @@ class Events(NamedTuple):
         """Projected. Raises AssertionError where the rows depend on how the events are delivered."""
         check(projection, self.partitions, random.Random(0), ways=WAYS)
         told = declared(projection)
-        with StateFile.held(None, told) as file:
+        with KeptRows.held(None, told) as file:
             _deliver_plainly(file, self.partitions)
             return Outcome(dict(file.rows()), file.answer() if told.question is not None else None)
 
@@ -110,13 +110,13 @@ class Outcome(NamedTuple):
 def check(projection: Any, partitions: Sequence[Blocks], chance: random.Random, ways: int = 1) -> None:
     """Raises AssertionError where the rows depend on how the blocks are cut, repeated, interleaved and met by crashes."""
     told = declared(projection)
-    with StateFile.held(None, told) as plainly:
+    with KeptRows.held(None, told) as plainly:
         _deliver_plainly(plainly, partitions)
         expected = list(plainly.rows())
     single = [[one for blocks in log for one in _single(blocks)] for log in partitions]
     for _ in range(ways):
         deliveries: list[str] = []
-        with StateFile.held(None, told) as file:
+        with KeptRows.held(None, told) as file:
             _deliver(file, single, chance, deliveries)
             found = list(file.rows())
         assert found == expected, (
@@ -138,7 +138,7 @@ class _Crash(BaseException):
     """The process ends here."""
 
 
-def _deliver_plainly(file: StateFile, partitions: Sequence[Blocks]) -> None:
+def _deliver_plainly(file: KeptRows, partitions: Sequence[Blocks]) -> None:
     file.begin("live")
     for partition, blocks in enumerate(partitions):
         for each in blocks:
@@ -146,7 +146,7 @@ def _deliver_plainly(file: StateFile, partitions: Sequence[Blocks]) -> None:
 
 
 def _deliver(
-    file: StateFile, partitions: Sequence[Sequence[BlockEvents]], chance: random.Random, deliveries: list[str]
+    file: KeptRows, partitions: Sequence[Sequence[BlockEvents]], chance: random.Random, deliveries: list[str]
 ) -> None:
     """In any way that may happen, until all is stored."""
     file.begin("live")

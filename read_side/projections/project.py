@@ -15,9 +15,9 @@ import structlog
 
 from fanfold.api.retry import Waits, retry
 from read_side.projections.advance import advance
+from read_side.projections.kept_rows import NOTHING, Generation, KeptRows
 from read_side.projections.projection import Declared, Row
 from read_side.projections.state_connection import CannotProject, StateUnavailable
-from read_side.projections.state_file import NOTHING, Generation, StateFile
 from read_side.whole_log.event_runs import BlockEvents, EventRuns, events_of_log
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed
@@ -90,7 +90,7 @@ async def project(
     there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
     Raises CannotProject, StateUnavailable.
     """
-    with StateFile.held(path, declared) as file, _thread() as run:
+    with KeptRows.held(path, declared) as file, _thread() as run:
         work = _Work(log, snapshots, file, run, sleep, on_events, on_answer)
         if from_start:
             await run(file.begin, "next")
@@ -118,7 +118,7 @@ async def compare(
 
     Raises CannotProject, StateUnavailable.
     """
-    with StateFile.reading(path, declared) as stored, StateFile.held(None, declared) as made, _thread() as run:
+    with KeptRows.reading(path, declared) as stored, KeptRows.held(None, declared) as made, _thread() as run:
         stored.require("live")
         made.begin("live")
         work = _Work(log, None, made, run, asyncio.sleep, on_events, None)
@@ -133,7 +133,7 @@ async def compare(
         return compared
 
 
-async def _again(work: _Work, stored: StateFile, result: PartitionProjected) -> None:
+async def _again(work: _Work, stored: KeptRows, result: PartitionProjected) -> None:
     place = stored.checkpoint("live", result.partition)
     if result.partition >= work.log.partitions:
         raise CannotProject(_another_log(stored.declared.name, result.partition))
@@ -151,7 +151,7 @@ class _Work:
         self,
         log: Log,
         snapshots: Snapshots | None,
-        file: StateFile,
+        file: KeptRows,
         run: _Run,
         sleep: Sleep,
         on_events: OnEvents,

@@ -12,6 +12,7 @@ from typing import Final
 
 BUSY_S: Final = 5.0
 """How long a write waits for another program that writes to the file, which none should."""
+_BEGINS: Final = b"SQLite format 3\0"
 _UNHARMED: Final = "No money is affected: the log has everything, and what is stored here is as it was."
 _OF_A_MOMENT: Final = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR)
 
@@ -31,6 +32,8 @@ def locked(path: Path | None) -> Iterator[None]:
         yield
         return
     try:
+        if path.exists() and not _may_be_a_database(path):
+            raise CannotProject(f"{path} is no SQLite database. Nothing was changed. Name another file with --state.")
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as failed:
         raise StateUnavailable(
@@ -46,6 +49,14 @@ def locked(path: Path | None) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _may_be_a_database(path: Path) -> bool:
+    """So that nothing is put beside a file of somebody else."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_BEGINS)) in (b"", _BEGINS)
 
 
 @contextmanager

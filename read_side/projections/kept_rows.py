@@ -40,7 +40,7 @@ class Checkpoint(NamedTuple):
 NOTHING: Final = Checkpoint(-1, b"")
 
 
-class StateFile:
+class KeptRows:
     """Open it with `held`, or read what is stored with `reading`. Every method raises StateUnavailable."""
 
     def __init__(self, path: Path | None, declared: Declared, db: sqlite3.Connection) -> None:
@@ -50,7 +50,7 @@ class StateFile:
 
     @classmethod
     @contextmanager
-    def held(cls, path: Path | None, declared: Declared) -> Iterator[StateFile]:
+    def held(cls, path: Path | None, declared: Declared) -> Iterator[KeptRows]:
         """To write, alone; made where it is missing. None: one without a name, gone when it is closed.
 
         Raises CannotProject, StateUnavailable.
@@ -70,7 +70,7 @@ class StateFile:
 
     @classmethod
     @contextmanager
-    def reading(cls, path: Path, declared: Declared) -> Iterator[StateFile]:
+    def reading(cls, path: Path, declared: Declared) -> Iterator[KeptRows]:
         """As it is at this moment, beside whoever writes it. Raises CannotProject, StateUnavailable."""
         if not path.is_file():
             raise CannotProject(f"There is no state in {path} yet. Make it: run the same command without --verify.")
