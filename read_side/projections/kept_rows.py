@@ -93,6 +93,12 @@ class KeptRows:
                 self._create(generation)
         self.require(generation)
 
+    def begin_anew(self) -> None:
+        """Drop what was made again so far, and make it from the first block on."""
+        with self.transaction():
+            self._drop("next")
+            self._create("next")
+
     def require(self, generation: Generation) -> None:
         """That it was made by this code. Raises CannotProject."""
         made_by = self._made_by(generation)

@@ -95,6 +95,9 @@ async def project(
         if from_start:
             await run(file.begin, "next")
             found = await work.all("next", once=True)
+            if work.met_another_log:  # what a former one has begun is of no use: this one begins anew
+                await run(file.begin_anew)
+                found = await work.all("next", once=True)
             if any(each.problem is not None for each in found):
                 return Projected(found)
             await run(file.switch)
@@ -160,6 +163,7 @@ class _Work:
         self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
         self._sleep, self._on_events, self._on_answer = sleep, on_events, on_answer
         self._answered: list[dict[str, Any]] | None = None
+        self.met_another_log = False
 
     async def all(self, generation: Generation, *, once: bool) -> list[PartitionProjected]:
         """Every partition, side by side."""
@@ -207,6 +211,7 @@ class _Work:
         place = await self._run(self._file.checkpoint, generation, partition)
         await runs.begin(self.log, self._snapshots, place.sequence)
         if place != NOTHING and (runs.sequence, runs.block_hash) != place:
+            self.met_another_log = True
             raise CannotProject(_another_log(self._file.declared.name, partition))
         result.position = None if place == NOTHING else str(Position(partition, place.sequence))
         await self.take(generation, result, runs.follow(events_of_log(self.log, runs, follow=follow)))

@@ -178,6 +178,18 @@ async def test_new_code_makes_its_rows_beside_the_old_ones_and_replaces_them_onc
     await file.project(CountsDouble)
 
 
+async def test_what_was_begun_of_another_log_is_begun_anew(wallet: Wallet, file: File) -> None:
+    blocks = wallet.records.blocks[1]
+    blocks[1] = blocks[1][:-1] + bytes([blocks[1][-1] ^ 1])
+    assert (await file.project(from_start=True)).rows is None
+    other = Wallet(2)
+    await other.open()
+    elsewhere = File(other, file.path)
+    found = await elsewhere.project(from_start=True)
+    assert [each.problem for each in found.partitions] == [None, None]
+    assert file.rows() == elsewhere.expected()
+
+
 async def test_a_row_that_is_not_what_the_log_says_is_found(wallet: Wallet, file: File) -> None:
     await wallet.move(0)
     await file.project()
