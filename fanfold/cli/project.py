@@ -54,7 +54,7 @@ def project(
 
       fanfold project my_module:Totals --verify
 
-      fanfold project read_side.projections.examples.leaderboard:Leaderboard --live
+      fanfold project my_module:Leaderboard --live
     """
     if verify and (once or from_start or live):
         raise typer.BadParameter("--verify changes nothing: it goes with --state and --json alone")
