@@ -25,18 +25,23 @@ from gateway.wiring import build_gateway
 from read_side.contract.how_far import check_partitions
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Compared,
+    Declared,
     Derived,
     ExportFolder,
     PartitionExported,
     PartitionPublished,
+    Projected,
     ReadSide,
     SegmentFolder,
     Span,
     Wishes,
+    compare,
     export,
     open_event_topic,
     open_feed,
     open_view,
+    project,
     publish,
     rebuild,
     sealed_history,
@@ -279,3 +284,39 @@ async def export_events(folder: Path, span: Span, on_events: Callable[[int], Non
         stack.push_async_callback(log.close)
         check_partitions(span.first, log.partitions, "--from-position")
         return await export(log, ExportFolder(folder), snapshots_of(log), span, on_events=on_events)
+
+
+async def keep_projection(
+    declared: Declared,
+    state: Path,
+    *,
+    once: bool,
+    from_start: bool,
+    on_events: Callable[[int], None],
+    on_answer: Callable[[list[dict[str, Any]]], None] | None,
+) -> Projected:
+    """Project the log that the environment names (`read_side/projections/project.py`). Raises LogFailed, CannotProject,
+    StateUnavailable, ValueError."""
+    _log_beside_the_result()
+    async with AsyncExitStack() as stack:
+        log = await (open_log_to_read() if once else _log_in_time())
+        stack.push_async_callback(log.close)
+        return await project(
+            log,
+            snapshots_of(log),
+            declared,
+            state,
+            once=once,
+            from_start=from_start,
+            on_events=on_events,
+            on_answer=on_answer,
+        )
+
+
+async def verify_projection(declared: Declared, state: Path, on_events: Callable[[int], None]) -> Compared:
+    """The rows of a projection against the log that the environment names. Raises as `keep_projection`."""
+    _log_beside_the_result()
+    async with AsyncExitStack() as stack:
+        log = await open_log_to_read()
+        stack.push_async_callback(log.close)
+        return await compare(log, declared, state, on_events=on_events)

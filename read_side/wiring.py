@@ -35,6 +35,9 @@ from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.history.keeping import keep
+from read_side.projections.project import Compared, PartitionProjected, Projected, compare, project
+from read_side.projections.projection import Declared, NoProjection, declared
+from read_side.projections.state_connection import CannotProject, StateUnavailable
 from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
@@ -59,19 +62,25 @@ from write_side.contract.state.state import State
 __all__ = [
     "OPENING",
     "CannotExport",
+    "CannotProject",
     "CannotPublish",
     "CannotRebuild",
     "CannotTell",
     "Checked",
+    "Compared",
+    "Declared",
     "Derived",
     "Did",
     "EventTopic",
     "ExportFolder",
     "Happened",
+    "NoProjection",
     "PartitionExported",
+    "PartitionProjected",
     "PartitionPublished",
     "PartitionVerdict",
     "Progress",
+    "Projected",
     "ProjectorStopped",
     "ReadSide",
     "Rebuilt",
@@ -81,6 +90,8 @@ __all__ = [
     "Verdict",
     "Wishes",
     "check_proof",
+    "compare",
+    "declared",
     "document_of",
     "doors_without_log",
     "events_of",
@@ -90,6 +101,7 @@ __all__ = [
     "open_event_topic",
     "open_feed",
     "open_view",
+    "project",
     "publish",
     "rebuild",
     "sealed_history",
@@ -102,8 +114,8 @@ doors_without_log = no_log_yet.create_app
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
-CannotTell = (CannotPublish, CannotExport)
-"""What ends a publish or an export as a whole, likewise."""
+CannotTell = (CannotPublish, CannotExport, CannotProject, StateUnavailable)
+"""What ends a publish, an export or a projection as a whole, likewise."""
 
 
 async def open_view(settings: ReadSettings, *, reading: bool = False) -> ViewStore:

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "proof": Command("proof", "proof", "Print what an account was, or check that against the blocks."),
     "publish": Command("publish", "publish", "Keep a Kafka topic of single events, as CloudEvents in JSON."),
     "export": Command("export", "export", "Write the events of the log as Parquet files by day."),
+    "project": Command("project", "project", "Keep the rows of your own projection, or make them again."),
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),

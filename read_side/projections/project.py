@@ -1,0 +1,271 @@
+"""A projection kept at the end of the log: from where its rows are, over the end of the log, for ever; made again; verified."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from fanfold.api.retry import Waits, retry
+from read_side.projections.advance import advance
+from read_side.projections.kept_rows import NOTHING, Generation, KeptRows
+from read_side.projections.projection import Declared, Row
+from read_side.projections.state_connection import CannotProject, StateUnavailable
+from read_side.whole_log.event_runs import BlockEvents, EventRuns, events_of_log
+from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.log import Log, LogDamaged, LogFailed
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.state.fold import CheckFailed
+from write_side.contract.words.position import Position
+
+T = TypeVar("T")
+
+WAITS: Final = Waits(1.0, 30.0)
+DIFFERENCES_TOLD: Final = 10
+_STOPS: Final = (LogDamaged, ChainBroken, CheckFailed, CannotProject)
+"""What ends a partition; the others go on."""
+_log = structlog.get_logger(__name__)
+
+Sleep = Callable[[float], Awaitable[None]]
+OnEvents = Callable[[int], None]
+OnAnswer = Callable[[list[dict[str, Any]]], None]
+"""What the projection's question is answered with, whenever that has changed: the newest only, whole."""
+
+
+@dataclass
+class PartitionProjected:
+    """What became of a partition. events: how many were taken now; position: of the last block that is in the rows.
+
+    problem: why it does not go on. unread: the log or the state's file does not answer; else something is wrong with them.
+    """
+
+    partition: int
+    events: int = 0
+    position: str | None = None
+    problem: str | None = None
+    unread: bool = False
+
+
+@dataclass
+class Projected:
+    """rows: how many readers see, None where they could not be made again and those that were there stay."""
+
+    partitions: list[PartitionProjected]
+    rows: int | None = None
+
+
+@dataclass
+class Compared:
+    """The rows made again, beside those that are stored. differences: the first of them, as `{"key", "stored", "made"}`, a row
+    None where there is none; count: of all."""
+
+    partitions: list[PartitionProjected]
+    rows: int = 0
+    count: int = 0
+    differences: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def project(
+    log: Log,
+    snapshots: Snapshots | None,
+    declared: Declared,
+    path: Path,
+    *,
+    once: bool,
+    from_start: bool = False,
+    sleep: Sleep = asyncio.sleep,
+    on_events: OnEvents = lambda events: None,
+    on_answer: OnAnswer | None = None,
+) -> Projected:
+    """Keep the rows in this file at the end of the log; what stops a partition keeps nothing from the others.
+
+    once: to the end of the log as it is now; else for ever, until no partition goes on. from_start: made again beside what is
+    there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
+    Raises CannotProject, StateUnavailable.
+    """
+    with KeptRows.held(path, declared) as file, _thread() as run:
+        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer)
+        if from_start:
+            await run(file.begin, "next")
+            found = await work.all("next", once=True)
+            if work.met_another_log:  # what a former one has begun is of no use: this one begins anew
+                await run(file.begin_anew)
+                found = await work.all("next", once=True)
+            if any(each.problem is not None for each in found):
+                return Projected(found)
+            await run(file.switch)
+        else:
+            await run(file.begin, "live")
+            found = []
+        await work.answer()
+        if not from_start or not once:
+            found = await work.all("live", once=once)
+        return Projected(found, await run(file.count))
+
+
+async def compare(
+    log: Log,
+    declared: Declared,
+    path: Path,
+    *,
+    on_events: OnEvents = lambda events: None,
+) -> Compared:
+    """The stored rows against rows that are made again from the log up to the same blocks, beside whoever goes on storing.
+
+    Raises CannotProject, StateUnavailable.
+    """
+    with KeptRows.reading(path, declared) as stored, KeptRows.held(None, declared) as made, _thread() as run:
+        stored.require("live")
+        made.begin("live")
+        work = _Work(log, None, made, run, asyncio.sleep, on_events, None)
+        found = [PartitionProjected(partition) for partition in stored.partitions()]
+        for each in found:
+            await work.guarded(each, _again(work, stored, each))
+        compared = Compared(found)
+        if all(each.problem is None for each in found):
+            differences = await run(lambda: list(_differences(stored.rows(), made.rows())))
+            compared.count, compared.rows = len(differences), await run(made.count)
+            compared.differences = list(islice(differences, DIFFERENCES_TOLD))
+        return compared
+
+
+async def _again(work: _Work, stored: KeptRows, result: PartitionProjected) -> None:
+    place = stored.checkpoint("live", result.partition)
+    if result.partition >= work.log.partitions:
+        raise CannotProject(_another_log(stored.declared.name, result.partition))
+    runs = EventRuns(result.partition)
+    blocks = runs.follow(events_of_log(work.log, runs, follow=False), place.sequence)
+    await work.take("live", result, blocks)
+    if (runs.sequence, runs.block_hash) != place:
+        raise CannotProject(_another_log(stored.declared.name, result.partition))
+
+
+class _Work:
+    """What the partitions of one run share: a file, and the one thread that writes it."""
+
+    def __init__(
+        self,
+        log: Log,
+        snapshots: Snapshots | None,
+        file: KeptRows,
+        run: _Run,
+        sleep: Sleep,
+        on_events: OnEvents,
+        on_answer: OnAnswer | None,
+    ) -> None:
+        self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
+        self._sleep, self._on_events, self._on_answer = sleep, on_events, on_answer
+        self._answered: list[dict[str, Any]] | None = None
+        self.met_another_log = False
+
+    async def all(self, generation: Generation, *, once: bool) -> list[PartitionProjected]:
+        """Every partition, side by side."""
+        found = [PartitionProjected(partition) for partition in range(self.log.partitions)]
+        async with asyncio.TaskGroup() as tasks:
+            for each in found:
+                begun = self._partition(generation, each, follow=False) if once else self._for_ever(generation, each)
+                tasks.create_task(self.guarded(each, begun))
+        return found
+
+    async def guarded(self, result: PartitionProjected, work: Awaitable[None]) -> None:
+        """What ends it is its problem."""
+        try:
+            await work
+        except _STOPS as stopped:
+            result.problem = str(stopped)
+            _log.error("partition not projected any more", partition=result.partition, reason=result.problem)
+        except (LogFailed, StateUnavailable) as failed:
+            result.problem, result.unread = str(failed), True
+
+    async def answer(self) -> None:
+        """Tell the answer of the projection's question where it is another one."""
+        if self._on_answer is not None and self._file.declared.question is not None:
+            answer = await self._run(self._file.answer)
+            if answer != self._answered:
+                self._answered = answer
+                self._on_answer(answer)
+
+    async def _for_ever(self, generation: Generation, result: PartitionProjected) -> None:
+        def tell(failure: Exception) -> None:
+            _log.warning("partition not projected now, tried again", partition=result.partition, reason=str(failure))
+
+        async def attempt() -> None:
+            try:
+                await self._partition(generation, result, follow=True)
+            except LogDamaged:
+                raise
+            except (LogFailed, StateUnavailable) as failed:
+                raise _Passing(str(failed)) from failed
+
+        await retry(attempt, _Passing, WAITS, self._sleep, tell)
+
+    async def _partition(self, generation: Generation, result: PartitionProjected, *, follow: bool) -> None:
+        partition, runs = result.partition, EventRuns(result.partition)
+        place = await self._run(self._file.checkpoint, generation, partition)
+        await runs.begin(self.log, self._snapshots, place.sequence)
+        if place != NOTHING and (runs.sequence, runs.block_hash) != place:
+            self.met_another_log = True
+            raise CannotProject(_another_log(self._file.declared.name, partition))
+        result.position = None if place == NOTHING else str(Position(partition, place.sequence))
+        await self.take(generation, result, runs.follow(events_of_log(self.log, runs, follow=follow)))
+
+    async def take(self, generation: Generation, result: PartitionProjected, blocks: Any) -> None:
+        """Blocks that follow each other, each run in one transaction."""
+        told: BlockEvents
+        async with aclosing(blocks) as found:
+            async for told in found:
+                events = await self._run(advance, self._file, generation, result.partition, told)
+                result.events += events
+                result.position = str(Position(result.partition, told.first + len(told.at_us) - 1))
+                self._on_events(events)
+                if events and generation == "live":
+                    await self.answer()
+
+
+class _Passing(Exception):
+    """It may answer later."""
+
+
+class _Run:
+    """Calls in one thread, one after the other: also those whose caller has gone."""
+
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self._thread = thread
+
+    async def __call__(self, call: Callable[..., T], *given: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *given)
+
+
+@contextmanager
+def _thread() -> Iterator[_Run]:
+    with ThreadPoolExecutor(1, "projection") as thread:
+        yield _Run(thread)
+
+
+def _another_log(name: str, partition: int) -> str:
+    return (
+        f"The rows of {name} go up to a block of partition {partition} that this log does not have: they are of another log, or "
+        "it has lost blocks, or was put back. Nothing was changed. Name another file with --state; if this is the right "
+        "log (`fanfold verify`), --from-start makes the rows again."
+    )
+
+
+def _differences(stored: Iterator[tuple[Row, Row]], made: Iterator[tuple[Row, Row]]) -> Iterator[dict[str, Any]]:
+    """Of two tables in the order of their keys."""
+    one, other = next(stored, None), next(made, None)
+    while one is not None or other is not None:
+        key = min(each[0] for each in (one, other) if each is not None)
+        left, right = (each[1] if each is not None and each[0] == key else None for each in (one, other))
+        if left != right:
+            yield {"key": list(key), "stored": left and list(left), "made": right and list(right)}
+        if left is not None:
+            one = next(stored, None)
+        if right is not None:
+            other = next(made, None)
