@@ -7,6 +7,7 @@ second that `fanfold up` over a folder has no use for.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,7 +28,7 @@ from write_side.contract.state.partition_count import check_partition_count
 from write_side.contract.state.snapshot import compile_snapshots
 from write_side.doors.http_api import create_app
 from write_side.id_runs.folder import RunFolder
-from write_side.id_runs.runs import compile_id_runs
+from write_side.id_runs.runs import IdRuns, compile_id_runs
 from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
@@ -171,6 +172,10 @@ async def open_queue(settings: WriteSettings, log: Log) -> CommandQueue:
     )
 
 
+def _new_ids(folder: Path, partition: int) -> IdRuns:
+    return IdRuns(RunFolder(folder, FileStore(folder, synced=False), partition))
+
+
 LATE_S: Final = 2.0
 """A record has its outcome within milliseconds: behind one that has none by then the next will hardly be answered.
 The look at the brokers (`look.py`), which also refuses requests, takes up to 5 s to find the same."""
@@ -208,7 +213,7 @@ class WriteSide:
                 limits,
                 owned=p in owned,
                 snapshots=snapshots,
-                ids=None if ids is None else RunFolder(ids, FileStore(ids, synced=False), p),
+                new_ids=None if ids is None else partial(_new_ids, ids, p),
             )
             for p in range(log.partitions)
         ]

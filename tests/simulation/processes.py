@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -288,6 +289,10 @@ def _passes(failure: Exception) -> bool:
     return what_follows(failure, 1) is Next.AGAIN and isinstance(failure, LogFailed | ClockStepped)
 
 
+def _new_ids(side: WriteSide, folder: Path, partition: int) -> IdRuns:
+    return side.world.parts.ids(RunFolder(folder, FileStore(folder), partition))
+
+
 class SimulatedPartition(Partition):
     """The real one, of the parts of this story, and audited."""
 
@@ -301,7 +306,7 @@ class SimulatedPartition(Partition):
             limits,
             owned=number in side.owned,
             snapshots=side.snapshots,
-            ids=None if side.ids is None else RunFolder(side.ids, FileStore(side.ids), number),
+            new_ids=None if side.ids is None else partial(_new_ids, side, side.ids, number),
         )
         if self.owned:
             self.relay = side.world.parts.relay(number, queue, side.clock)
@@ -320,7 +325,7 @@ class SimulatedPartition(Partition):
             guard=self._guard,
             claimed=self._claimed,
             snapshots=self._snapshots,
-            ids=None if self._ids is None else self._side.world.parts.ids(self._ids),
+            ids=None if self._new_ids is None else self._new_ids(),
         )
 
     def _serve(self) -> None:

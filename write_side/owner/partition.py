@@ -7,7 +7,7 @@ reason, and the others do not notice. `failures.py` says what follows: a new lif
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from math import inf
@@ -20,7 +20,6 @@ from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
-from write_side.id_runs.folder import RunFolder
 from write_side.id_runs.runs import IdRuns
 from write_side.owner.clock import Clock, SteppedClockGuard
 from write_side.owner.failures import WAITS, Next, a_new_process_may_mend, stops_for_all, what_follows
@@ -60,9 +59,10 @@ class Partition:
         *,
         owned: bool,
         snapshots: Snapshots | None = None,
-        ids: RunFolder | None = None,
+        new_ids: Callable[[], IdRuns] | None = None,
     ) -> None:
-        """ids: the folder for every id that ran here; None: an id is remembered as long as memory has it."""
+        """new_ids: every id that ran here, for one life, since what the last one was writing may still be written then; None: an
+        id is remembered as long as memory has it."""
         self.number = number
         self.owned = owned
         self.standing = Standing.STARTING
@@ -81,7 +81,7 @@ class Partition:
         self._clock = clock
         self._limits = limits
         self._snapshots = snapshots
-        self._ids = ids
+        self._new_ids = new_ids
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._claimed: int | None = None
@@ -206,7 +206,7 @@ class Partition:
         )
 
     def _new_part(self) -> Writer | Follower:
-        ids = None if self._ids is None else IdRuns(self._ids)
+        ids = None if self._new_ids is None else self._new_ids()
         if not self.owned:
             return Follower(self.number, self._log, self._accepted, self._snapshots, ids)
         return Writer(
