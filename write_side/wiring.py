@@ -312,7 +312,7 @@ class WriteSide:
 
     def _told_ready(self) -> dict[str, object]:
         serving = [each.outcomes.state for each in self.partitions if each.standing is Standing.SERVING]
-        return told_ready(serving, self._ids_max)
+        return told_ready(serving, self._ids_max, for_ever=self._keeps_ids)
 
     def _standing(self) -> dict[str, dict[str, object]]:
         found = {str(partition.number): partition.document() for partition in self.partitions}

@@ -60,6 +60,7 @@ async def _fill(address: str) -> None:
     async with aiohttp.ClientSession(address) as session, session.get("/readyz") as response:
         said = await response.json()
     assert said["write_side"]["ids"]["window_seconds"] < 60
+    assert said["write_side"]["ids"]["for_ever"]
 
 
 def _now() -> str:

@@ -25,9 +25,10 @@ def id_window(state: State, ids_max: int) -> IdWindow:
     return IdWindow(min(reached_us, WINDOW_US) // 1_000_000, timeless, max(0, ids_max - timeless))
 
 
-def told_ready(states: Iterable[State], ids_max: int) -> dict[str, object]:
-    """What `/readyz` says of ids: what holds in every partition that serves (`states` are theirs). One that does not has no
-    window: nothing is run there, and a state that is empty or half folded says nothing of what its log remembers."""
+def told_ready(states: Iterable[State], ids_max: int, *, for_ever: bool) -> dict[str, object]:
+    """What `/readyz` says of ids: what memory holds in every partition that serves (`states` are theirs), and whether what ran is
+    found at any age. A partition that does not serve has no window: nothing is run there, and a state that is empty or half
+    folded says nothing of what its log remembers."""
     windows = [id_window(state, ids_max) for state in states]
     if not windows:
         return {}
@@ -36,5 +37,6 @@ def told_ready(states: Iterable[State], ids_max: int) -> dict[str, object]:
             "window_seconds": min(window.seconds for window in windows),
             "timeless_window_seconds": WINDOW_US // 1_000_000,
             "timeless_room": min(window.timeless_room for window in windows),
+            "for_ever": for_ever,
         }
     }

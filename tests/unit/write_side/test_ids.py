@@ -266,7 +266,7 @@ async def test_ids_made_to_go_shorten_the_window_that_is_told() -> None:
         await process.submit(OpenAccount("alice", "USD/2", 0, ""))
         times = [NOON_US - 60_000_000 + n * 1_000_000 for n in range(40)]
         await process.submit(*(Transfer(id_at(at, 1), "@world", "alice", 1, "USD/2") for at in times))
-        ready = told_ready([process.writer.state], 10)["ids"]
+        ready = told_ready([process.writer.state], 10, for_ever=False)["ids"]
         assert isinstance(ready, dict)
         assert ready["window_seconds"] < 60
         assert (ready["timeless_window_seconds"], ready["timeless_room"]) == (604_800, 10)

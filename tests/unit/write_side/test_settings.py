@@ -157,3 +157,16 @@ def test_an_address_that_names_no_place_for_snapshots_is_told_with_what_to_write
     with pytest.raises(ValueError, match=f"FANFOLD_SNAPSHOTS.*{told}") as refused:
         open_snapshots(WriteSettings(snapshots=address), MemoryLog(MemoryRecords(1)))
     assert "SECRET" not in str(refused.value).replace("AWS_SECRET_ACCESS_KEY", "")
+
+
+def test_every_id_is_kept_beside_a_file_log_and_nowhere_over_kafka_until_it_is_said() -> None:
+    assert WriteSettings(data="/data").ids_folder() == Path("/data/ids")
+    assert WriteSettings(log="kafka://broker:9092").ids_folder() is None
+    assert WriteSettings(log="kafka://broker:9092", ids="file:/disk/ids").ids_folder() == Path("/disk/ids")
+    assert WriteSettings(data="/data", ids="off").ids_folder() is None
+
+
+@pytest.mark.parametrize("wrong", ["nonsense", "file:", "file:~/ids", "s3://bucket/ids"])
+def test_a_place_for_ids_that_is_no_folder_is_refused(wrong: str) -> None:
+    with pytest.raises(ValueError, match="FANFOLD_IDS must be off"):
+        WriteSettings(ids=wrong).ids_folder()
