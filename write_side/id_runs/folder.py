@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import mmap
 import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import numpy as np
 import structlog
 
 from write_side.contract.block.block import ZERO_HASH
@@ -74,6 +76,7 @@ class RunFolder:
         self.partition = partition
         self.place = store.place
         self.sealed: tuple[Sealed, ...] = ()
+        self.secret = np.uint64(secrets.randbits(64))
         self._folder = folder
         self._store = store
 
@@ -95,11 +98,11 @@ class RunFolder:
             except (SnapshotRefused, OSError, ValueError) as refused:
                 self._tell(each[1], str(refused))
                 break
-            if sealed.before != end:
+            if sealed.before != end or (found and sealed.run.secret != self.secret):
                 self._tell(each[1], "it does not follow the file before it")
                 break
             found.append(sealed)
-            end = sealed.end
+            end, self.secret = sealed.end, sealed.run.secret
         self.sealed = tuple(found)
 
     def sweep(self) -> None:
@@ -112,7 +115,7 @@ class RunFolder:
     def seal(self, before: Mark, end: Mark, run: IdRun) -> None:
         """Keep a run that follows what is there. Raises OSError."""
         columns = [Column.of("rows", run.rows), Column.of("filter", run.filter)]
-        self.sealed += (self._write(before, end, columns),)
+        self.sealed += (self._write(before, end, run.secret, columns),)
 
     def join(self) -> bool:
         """Make one file of the last ones, where that is due; whether it was. Raises OSError."""
@@ -124,7 +127,7 @@ class RunFolder:
             Column("rows", "<u8", (merged.count, ROW_WIDTH), merged.rows()),
             Column.of("filter", merged.filter),  # filled while the rows are written
         ]
-        whole = self._write(last[0].before, last[-1].end, columns)
+        whole = self._write(last[0].before, last[-1].end, last[0].run.secret, columns)
         self.sealed = (*self.sealed[: -len(last)], whole)
         for each in last:
             self._store.delete(each.name)
@@ -141,7 +144,7 @@ class RunFolder:
                 return last
         return ()
 
-    def _write(self, before: Mark, end: Mark, columns: list[Column]) -> Sealed:
+    def _write(self, before: Mark, end: Mark, secret: np.uint64, columns: list[Column]) -> Sealed:
         name = f"ids-{self.partition:05d}-{before.sequence + 1:020d}-{end.sequence:020d}"
         head = {
             "what": _WHAT,
@@ -149,6 +152,7 @@ class RunFolder:
             "partition": self.partition,
             "before": _told(before),
             "end": _told(end),
+            "secret": f"{int(secret):016x}",
         }
         self._store.put(name, written(head, columns))
         return self._map(name)
@@ -162,7 +166,8 @@ class RunFolder:
         try:
             if (head["what"], head["ids"], head["partition"]) != (_WHAT, _FORMAT, self.partition):
                 raise SnapshotRefused("it is of another partition, or of another version of fanfold")
-            return Sealed(name, _mark(head["before"]), _mark(head["end"]), IdRun(columns["rows"], columns["filter"]))
+            run = IdRun(columns["rows"], columns["filter"], np.uint64(int(head["secret"], 16)))
+            return Sealed(name, _mark(head["before"]), _mark(head["end"]), run)
         except (KeyError, TypeError, ValueError) as wrong:
             raise SnapshotDamaged(f"it is damaged: its parts do not fit together ({wrong})") from wrong
 

@@ -29,24 +29,27 @@ _BLOCK_BITS: Final = 64 * _BLOCK_WORDS
 _PROBES: Final = 6
 _CHUNK_ROWS: Final = 1 << 16
 _NONE: Final = np.empty((0, ROW_WIDTH), np.uint64)
-_KEY: Final = np.uint64(0x9E3779B97F4A7C15)
-"""The same for all runs, or they could not be joined in one pass."""
 _AGE_BITS: Final = 20
 _AGE: Final = np.uint64((1 << _AGE_BITS) - 1)
 """Where sorting has the age of a row, so that it sorts plain numbers: 10 times as fast as finding the order of rows."""
 
 
 class IdRun(NamedTuple):
-    """rows: uint64[n, ROW_WIDTH] in the order of `spread`, of one id the newest first. filter: uint64[blocks, 8]."""
+    """rows: uint64[n, ROW_WIDTH] in the order of `spread`, of one id the newest first. filter: uint64[blocks, 8].
+
+    secret: the same for all runs of a folder, which are joined by it, and known to nobody else: who could choose ids of one
+    spread would have each of them looked for among all the others.
+    """
 
     rows: Uint64s
     filter: Uint64s
+    secret: np.uint64
 
 
 @njit_inlined
-def spread(a, b):  # type: ignore[no-untyped-def]
+def spread(a, b, secret):  # type: ignore[no-untyped-def]
     """The two words of an id as one that is spread over all numbers, its last `_AGE_BITS` bits zero."""
-    return hash_words(a, b, _KEY) & ~_AGE
+    return hash_words(a, b, secret) & ~_AGE
 
 
 @njit_inlined
@@ -63,17 +66,17 @@ def _bits(word):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _spreads(rows):  # type: ignore[no-untyped-def]
+def _spreads(rows, secret):  # type: ignore[no-untyped-def]
     found = np.empty(len(rows), np.uint64)
     for i in range(len(rows)):
-        found[i] = spread(rows[i, ID_A], rows[i, ID_B])
+        found[i] = spread(rows[i, ID_A], rows[i, ID_B], secret)
     return found
 
 
 @njit(cache=True, nogil=True)
-def _note_in_filter(rows, blocks):  # type: ignore[no-untyped-def]
+def _note_in_filter(rows, blocks, secret):  # type: ignore[no-untyped-def]
     for i in range(len(rows)):
-        word = spread(rows[i, ID_A], rows[i, ID_B])
+        word = spread(rows[i, ID_A], rows[i, ID_B], secret)
         block, bits = _share(word, len(blocks)), _bits(word)
         for _ in range(_PROBES):
             bit = bits & np.uint64(_BLOCK_BITS - 1)
@@ -93,22 +96,22 @@ def _may_have(blocks, word):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def _first_from(rows, word):  # type: ignore[no-untyped-def]
+def _first_from(rows, word, secret):  # type: ignore[no-untyped-def]
     """The first row whose spread is not below the word."""
     guess, step = _share(word, len(rows)), np.int64(64)
     low = high = min(guess, np.int64(len(rows)))
-    while low > 0 and spread(rows[low - 1, ID_A], rows[low - 1, ID_B]) >= word:
+    while low > 0 and spread(rows[low - 1, ID_A], rows[low - 1, ID_B], secret) >= word:
         high = low
         low = max(np.int64(0), low - step)
         step *= 2
     step = np.int64(64)
-    while high < len(rows) and spread(rows[high, ID_A], rows[high, ID_B]) < word:
+    while high < len(rows) and spread(rows[high, ID_A], rows[high, ID_B], secret) < word:
         low = high + 1
         high = min(np.int64(len(rows)), high + step)
         step *= 2
     while low < high:
         middle = (low + high) // 2
-        if spread(rows[middle, ID_A], rows[middle, ID_B]) < word:
+        if spread(rows[middle, ID_A], rows[middle, ID_B], secret) < word:
             low = middle + 1
         else:
             high = middle
@@ -116,17 +119,18 @@ def _first_from(rows, word):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def find_in_run(rows, blocks, ids, wanted, found):  # type: ignore[no-untyped-def]
-    """Of the ids, uint64[n, 2], that are wanted and not found yet: write the row of each that is here into `found`, uint64[n,
-    ROW_WIDTH], and take it from `wanted`, bool[n]."""
+def find_in_run(run, ids, wanted, found):  # type: ignore[no-untyped-def]
+    """Of the ids, uint64[n, 2], that are wanted and not found yet: write the row of each that is in the run into `found`,
+    uint64[n, ROW_WIDTH], and take it from `wanted`, bool[n]."""
+    rows, blocks, secret = run.rows, run.filter, run.secret
     for i in range(len(ids)):
         if not wanted[i]:
             continue
-        word = spread(ids[i, 0], ids[i, 1])
+        word = spread(ids[i, 0], ids[i, 1], secret)
         if not _may_have(blocks, word):
             continue
-        row = _first_from(rows, word)
-        while row < len(rows) and spread(rows[row, ID_A], rows[row, ID_B]) == word:
+        row = _first_from(rows, word, secret)
+        while row < len(rows) and spread(rows[row, ID_A], rows[row, ID_B], secret) == word:
             if rows[row, ID_A] == ids[i, 0] and rows[row, ID_B] == ids[i, 1]:
                 for column in range(ROW_WIDTH):
                     found[i, column] = rows[row, column]
@@ -136,7 +140,7 @@ def find_in_run(rows, blocks, ids, wanted, found):  # type: ignore[no-untyped-de
 
 
 @njit_borrowing
-def _merge(runs, words, at, out):  # type: ignore[no-untyped-def]
+def _merge(runs, words, at, out, secret):  # type: ignore[no-untyped-def]
     """Write rows of these runs, the newest first, in their order, going on at `at`, int64[runs], until `out` is full or all end;
     how many. words: uint64[runs], the spread of the next row of each. Of equal ones the newest run's come first."""
     n = 0
@@ -153,14 +157,14 @@ def _merge(runs, words, at, out):  # type: ignore[no-untyped-def]
         n += 1
         at[least] += 1
         if at[least] < len(rows):
-            words[least] = spread(rows[at[least], ID_A], rows[at[least], ID_B])
+            words[least] = spread(rows[at[least], ID_A], rows[at[least], ID_B], secret)
     return n
 
 
-def run_of(parts: Sequence[Uint64s]) -> IdRun:
+def run_of(parts: Sequence[Uint64s], secret: np.uint64) -> IdRun:
     """Rows as they came, oldest first."""
     rows = np.concatenate((_NONE, *parts))
-    words = _spreads(rows)
+    words = _spreads(rows, secret)
     age = np.arange(len(rows), dtype=np.uint64)[::-1]
     if len(rows) <= 1 << _AGE_BITS:
         words |= age
@@ -169,13 +173,9 @@ def run_of(parts: Sequence[Uint64s]) -> IdRun:
     else:
         order = np.lexsort((age, words))
     rows = rows[order.astype(np.int64)]
-    return IdRun(rows, _filter_of(rows))
-
-
-def _filter_of(rows: Uint64s) -> Uint64s:
     blocks = new_filter(len(rows))
-    _note_in_filter(rows, blocks)
-    return blocks
+    _note_in_filter(rows, blocks, secret)
+    return IdRun(rows, blocks, secret)
 
 
 def new_filter(count: int) -> Uint64s:
@@ -190,6 +190,7 @@ class Merged:
     """
 
     def __init__(self, runs: Sequence[IdRun]) -> None:
+        self._secret = runs[0].secret
         self._runs = tuple(run.rows for run in reversed(runs))
         self.count = sum(map(len, self._runs))
         self.filter = new_filter(self.count)
@@ -197,8 +198,10 @@ class Merged:
     def rows(self) -> Iterator[Uint64s]:
         """Pieces of the rows, in order. Each lies where the one before it lay."""
         runs = self._runs + (_NONE,) * (JOINED - len(self._runs))
-        words = np.concatenate([_spreads(rows[:1]) if len(rows) else np.zeros(1, np.uint64) for rows in runs])
+        words = np.concatenate(
+            [_spreads(rows[:1], self._secret) if len(rows) else np.zeros(1, np.uint64) for rows in runs]
+        )
         at, out = np.zeros(JOINED, np.int64), np.empty((_CHUNK_ROWS, ROW_WIDTH), np.uint64)
-        while count := int(_merge(runs, words, at, out)):
-            _note_in_filter(out[:count], self.filter)
+        while count := int(_merge(runs, words, at, out, self._secret)):
+            _note_in_filter(out[:count], self.filter, self._secret)
             yield out[:count]

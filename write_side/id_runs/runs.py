@@ -56,12 +56,12 @@ class Ran(NamedTuple):
 class _Unsealed:
     """Rows that are to be a file, and are sorted by whoever needs them first: nobody who adds others waits for that."""
 
-    def __init__(self, before: Mark, end: Mark, parts: Sequence[Uint64s]) -> None:
-        self.before, self.end, self._parts = before, end, parts
+    def __init__(self, before: Mark, end: Mark, parts: Sequence[Uint64s], secret: np.uint64) -> None:
+        self.before, self.end, self._parts, self._secret = before, end, parts, secret
 
     @cached_property
     def run(self) -> IdRun:
-        return run_of(self._parts)
+        return run_of(self._parts, self._secret)
 
 
 class IdRuns:
@@ -155,7 +155,7 @@ class IdRuns:
         for run in self._runs():
             if not wanted.any():
                 break
-            find_in_run(run.rows, run.filter, ids, wanted, found)
+            find_in_run(run, ids, wanted, found)
         return found
 
     def place_of(self, id16: bytes) -> Place | None:
@@ -195,7 +195,7 @@ class IdRuns:
         return [*(each.run for each in reversed(unsealed)), *(each.run for each in reversed(sealed))]
 
     def _gather(self) -> None:
-        self._unsealed += (_Unsealed(self._before, self._end, self._parts),)
+        self._unsealed += (_Unsealed(self._before, self._end, self._parts, self.folder.secret),)
         self._parts, self._rows_in_parts, self._before = [], 0, self._end
 
     def _ran(
@@ -249,8 +249,8 @@ def _remembers(state: State) -> tuple[int, int]:
 def compile_id_runs() -> None:
     """Compile what is compiled here, before somebody waits for it."""
     one = np.ones((1, ROW_WIDTH), np.uint64)
-    run, state = run_of([one]), State(0)
-    for _ in Merged([run, run_of([one + np.uint64(1)])]).rows():
+    run, state = run_of([one], np.uint64(1)), State(0)
+    for _ in Merged([run, run]).rows():
         pass
-    find_in_run(run.rows, run.filter, one[:, :2].copy(), np.ones(1, np.bool_), one)
+    find_in_run(run, one[:, :2].copy(), np.ones(1, np.bool_), one)
     remembered_rows(state, one[:, :2].copy())

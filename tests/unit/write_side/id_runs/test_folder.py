@@ -36,7 +36,7 @@ def sealed(folder: Path, sizes: Iterable[int], *, joined: bool = False) -> RunFo
     first = 0
     for number, size in enumerate(sizes):
         before = BEGINNING if number == 0 else mark(number - 1)
-        found.seal(before, mark(number), run_of([rows(first, size)]))
+        found.seal(before, mark(number), run_of([rows(first, size)], found.secret))
         first += size
         while joined and found.join():
             pass
@@ -112,7 +112,7 @@ def test_files_behind_a_missing_one_are_not_used(tmp_path: Path) -> None:
 
 def test_a_file_that_follows_another_chain_is_not_used(tmp_path: Path) -> None:
     found = sealed(tmp_path, (4,))
-    found.seal(mark(0)._replace(block_hash=bytes(range(32))), mark(1), run_of([rows(4, 4)]))
+    found.seal(mark(0)._replace(block_hash=bytes(range(32))), mark(1), run_of([rows(4, 4)], found.secret))
     with capture_logs() as said:
         assert numbers(opened(tmp_path)) == list(range(4))
     assert said[0]["reason"] == "it does not follow the file before it"
