@@ -269,7 +269,5 @@ class WalletModel:
             self.holds.settle(order.hold, order.final and is_done)
         if isinstance(order, Reverse) and not is_done and order.transfer in self.ids.seen:
             self.ids.seen[order.transfer].is_reversed = False
-        seen = self.ids.found(process.id)
-        if seen is not None:
-            seen.word, seen.legs, seen.number = process.word, process.legs if is_done else (), self.commands
+        self.ids.ended(process.id, process.word, process.legs if is_done else (), self.commands)
         return self._said(process.word, unasked)

@@ -29,6 +29,9 @@ class Seen:
     legs: tuple[Leg, ...] = ()
     is_reversed: bool = False
 
+    def become(self, word: str, legs: tuple[Leg, ...], number: int) -> None:
+        self.word, self.legs, self.number = word, legs, number
+
 
 class Ids:
     """ever: whether what is forgotten is found again, but for what ran and was forgotten within one block."""
@@ -36,6 +39,7 @@ class Ids:
     def __init__(self, ids_max: int, *, ever: bool = False) -> None:
         self._ids_max = ids_max
         self._ever: dict[bytes, Seen] | None = {} if ever else None
+        self._ended: list[tuple[Seen, str, tuple[Leg, ...], int]] = []
         self.seen: dict[bytes, Seen] = {}
         self.refuse_before_us = 0
         self._timeless_from_us = 0
@@ -49,7 +53,19 @@ class Ids:
     def found(self, id16: bytes) -> Seen | None:
         return self.seen.get(id16) or (self._ever or {}).get(id16)
 
+    def ended(self, id16: bytes, word: str, legs: tuple[Leg, ...], number: int) -> None:
+        """How what was under way ended. What is not remembered any more was looked up before the block: it is known from the next
+        one on."""
+        seen = self.found(id16)
+        if id16 in self.seen:
+            self.seen[id16].become(word, legs, number)
+        elif seen is not None:
+            self._ended.append((seen, word, legs, number))
+
     def end_block(self) -> None:
+        for seen, word, legs, number in self._ended:
+            seen.become(word, legs, number)
+        self._ended = []
         if self._ever is not None:
             self._ever |= self.seen
 
