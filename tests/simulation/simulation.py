@@ -42,7 +42,8 @@ CALM_MAX_S = 600.0
 PARTITIONS = (1, 2, 2, 3, 4)
 IDS_MAX = (1 << 24, 1 << 24, 16, 4)
 """Ids that a partition remembers: in some stories so few that what is over is forgotten while it is still asked about."""
-
+EVER = 0.6
+"""In how many stories every id that ran is kept on a disk."""
 
 LEAPS = 0.1
 """How much of what the storm does is a leap in time, in a story that has any."""
@@ -107,8 +108,7 @@ class _Run:
         shares = {(every,), tuple((p,) for p in every), (every[:1], every[1:] or every)}
         self.projected = chaos.random.choice(sorted(shares))
         ids_max = chaos.random.choice(IDS_MAX)
-        ever = chaos.random.random() < 0.6
-        self.wallet = Wallet(partitions, ids_max, ever=ever)
+        self.wallet = Wallet(partitions, ids_max, ever=chaos.random.random() < EVER)
         self.time = SharedTime()
         self.idle = chaos.random.random() < IDLE_STORIES
         self.clients = Clients(self.wallet, chaos, self.time, floods=floods, idle=self.idle)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import tests.simulation.simulation
 import write_side.ledger.deciding.decide
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state.state import State
@@ -76,4 +77,6 @@ MISTAKES: tuple[Callable[[Patch], None], ...] = (
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_with_what_ran_long_ago_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mistake(monkeypatch)
+    monkeypatch.setattr(tests.simulation.simulation, "EVER", 1.0)
+    monkeypatch.setattr(tests.simulation.simulation, "IDS_MAX", (16, 4))
     assert seeds_until_found() <= SEEDS_MAX
