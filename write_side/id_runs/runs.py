@@ -13,6 +13,7 @@ A start goes on where the files end: from a snapshot before that, or from a late
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
@@ -32,7 +33,7 @@ from write_side.contract.state.state import Place, State
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.folder import BEGINNING, SEALED_ROWS, Mark, RunFolder
 from write_side.id_runs.run import IdRun, Merged, find_in_run, run_of
-from write_side.ledger.rules.ran_before import PLACE, REFUSED_BIT, ROW_WIDTH, remembered_rows
+from write_side.ledger.rules.ran_before import ID_A, ID_B, PLACE, REFUSED_BIT, ROW_WIDTH, remembered_rows
 
 Uint64s = npt.NDArray[np.uint64]
 Int64s = npt.NDArray[np.int64]
@@ -76,6 +77,7 @@ class IdRuns:
         self._forgot_at = -1
         self._parts: list[Uint64s] = []
         self._rows_in_parts = 0
+        self._late: deque[Uint64s] = deque()
         self._unsealed: tuple[_Unsealed, ...] = ()
 
     def open(self) -> None:
@@ -97,6 +99,7 @@ class IdRuns:
         """Behind this state every block is added; what it remembers of blocks behind the files is taken from it."""
         with self._lock:
             self._unsealed, self._parts, self._rows_in_parts = (), [], 0
+            self._late.clear()
             self._before = self._end = self.folder.end
             self._remembers, self._forgot_at = _remembers(state), state.chained.sequence
         if state.chained.sequence > self._end.sequence:
@@ -146,8 +149,9 @@ class IdRuns:
                     self._parts.append(rows)
                     self._rows_in_parts += len(rows)
             self._end = ran.mark
-            if len(ended):
+            if len(ran.late):
                 self._gather()  # no state remembers these
+                self._late.popleft()
 
     def find(self, ids: Uint64s, wanted: npt.NDArray[np.bool_]) -> Uint64s:
         """See `EveryId` in `ledger/deciding/look_back.py`."""
@@ -156,6 +160,9 @@ class IdRuns:
             if not wanted.any():
                 break
             find_in_run(run, ids, wanted, found)
+        for late in [*self._late]:
+            for row in late:
+                found[(ids[:, 0] == row[ID_A]) & (ids[:, 1] == row[ID_B]), PLACE] = row[PLACE]
         return found
 
     def place_of(self, id16: bytes) -> Place | None:
@@ -220,6 +227,10 @@ class IdRuns:
             late[:, :2] = words[taken[at]]
             late[:, PLACE] = places(taken[at]).astype(np.uint64)
             late[:, PLACE] |= np.where(code[taken[at]] == Code.DONE, np.uint64(0), REFUSED_BIT)
+            if len(late):
+                self._late.append(
+                    late
+                )  # from here on, though the block may not count yet, as with what a state remembers
             rows = np.ascontiguousarray(rows[known])
         return Ran(rows, late, mark)
 
