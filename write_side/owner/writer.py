@@ -124,7 +124,7 @@ class Writer:
                 folded = record.offset
                 taken = self.replay.take(record)
                 if taken is not None and self.ids is not None:
-                    self.ids.add(self.ids.ran(self.state, taken.block))
+                    self.ids.add_folded(self.state, taken)
             # By its place, not its bytes: two that start together from one log may make the same block, and one of them owns it.
             if folded == offset:
                 break

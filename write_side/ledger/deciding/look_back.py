@@ -13,7 +13,7 @@ from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.ids import find_id
 from write_side.contract.state.state import State
 from write_side.ledger.rules.asked import Commands
-from write_side.ledger.rules.ran_before import NOTHING_BEFORE, RanBefore, remembered_rows
+from write_side.ledger.rules.ran_before import NOTHING_BEFORE, ROW_WIDTH, RanBefore, remembered_rows
 
 Uint64s = npt.NDArray[np.uint64]
 
@@ -49,8 +49,11 @@ def look_back(state: State, commands: Commands, ever: EveryId | None, *, forgets
     count = _note_wanted(state.ids.arrays, commands.kind, commands.ids, cut_off_us, wanted)
     if not count and not forgets:
         return NOTHING_BEFORE
-    rows, known = remembered_rows(state, commands.ids)
-    known &= KINDS[commands.kind]
+    if forgets:
+        rows, known = remembered_rows(state, commands.ids)
+        known &= KINDS[commands.kind]
+    else:
+        rows, known = np.empty((len(wanted), ROW_WIDTH), np.uint64), np.zeros(len(wanted), np.bool_)
     if count:
         asked = np.flatnonzero(wanted)
         left = np.ones(len(asked), np.bool_)
