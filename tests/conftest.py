@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from tests.hung import EndsWhatHangs
 from tests.servers import (
     HdfsServer,
     KafkaCluster,
@@ -35,6 +36,12 @@ T = TypeVar("T")
 S3_KEY_ID = "AKIATESTSTESTSTESTS7"
 S3_SECRET = "secret-of-the-tests"
 """Who we are at the S3 of the tests. It must be seen nowhere."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    errors = os.fdopen(os.dup(2), "w")
+    config.add_cleanup(errors.close)
+    config.pluginmanager.register(EndsWhatHangs(errors))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Asking aiokafka's clients, and letting go of them, in bounded time, whatever they do.
 
 They swallow being cancelled while they wait for a task of theirs that is being cancelled too, and wait on for ever when that one
-has swallowed it as well. So a time-out that cancels them is no bound: what does not end is left behind instead.
+has swallowed it as well. So a time-out that cancels them is no bound: what does not end is left behind instead, and cancelled
+again until it has ended, because a loop that is closed cancels its tasks once and waits for them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ STOP_WAIT_S: Final = 5.0
 nor the next life of a partition."""
 
 T = TypeVar("T")
+
+AGAIN_S: Final = 0.5
+"""What was left behind is cancelled again after so long. What swallowed it once is by then where it can hear it."""
 
 ANSWER_WAIT_S: Final = 90.0
 """A client is asked for no longer: it may have to try three brokers that take a connection and answer nothing, 20 s each, and
@@ -72,7 +76,14 @@ async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool
 
 
 def _leave(task: asyncio.Task[Any]) -> None:
-    task.cancel()
     _left.add(task)
     task.add_done_callback(_left.discard)
+    _cancel(task)
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # heard, so that nobody is told of it
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    """Until it has ended."""
+    if not task.done():
+        task.cancel()
+        task.get_loop().call_later(AGAIN_S, _cancel, task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import suppress
 
 import pytest
@@ -53,3 +54,22 @@ async def test_what_ends_in_time_is_told_and_what_it_raises_is_raised() -> None:
     assert await ended_within(ends(), 60.0)
     with pytest.raises(OSError, match="no route"):
         await ended_within(fails(), 60.0)
+
+
+def test_a_loop_is_closed_though_one_was_left_behind_that_swallowed_being_cancelled() -> None:
+    """asyncio's own close cancels every task once, and waits: a process that ends, or a test, waited for ever."""
+
+    async def swallows(often: int) -> None:
+        for _ in range(often):
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async def story() -> None:
+        # What leaves it behind cancels it, and the loop's close does once more.
+        assert not await ended_within(swallows(3), 0.01)
+
+    closing = threading.Thread(target=asyncio.run, args=(story(),), daemon=True)
+    closing.start()
+    closing.join(20.0)
+    assert not closing.is_alive(), "the loop's close waits for what was left behind"
