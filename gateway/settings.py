@@ -20,8 +20,16 @@ class GatewaySettings(BaseSettings):
         45_000,
         ge=1,
         description=(
-            "how long a side may say nothing before and during an answer, milliseconds; longer than a client may let the write "
-            "side wait (`Prefer: wait=30`, and 10 s more for its own block), or a transfer under way would be told as no answer"
+            "how long the write side may say nothing before and during an answer, milliseconds; longer than a client may let it "
+            "wait (`Prefer: wait=30`, and 10 s more for its own block), or a transfer under way would be told as no answer"
+        ),
+    )
+    upstream_read_silence_ms: int = Field(
+        15_000,
+        ge=1,
+        description=(
+            "the same of the read side; longer than a client may let it wait (`wait_ms`, 10 s at most), and no longer than "
+            "needed: so long a read waits for a read side that hangs, before it is told so"
         ),
     )
     request_bytes_max: int = Field(8 * 1024 * 1024, ge=1, description="largest body of a REST request, bytes")

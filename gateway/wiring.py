@@ -129,13 +129,14 @@ def build_gateway(
     partitions: how many the log has; None: the read side is asked. Must be called inside the event loop.
     """
 
-    def upstream(side: Any) -> Upstream:
+    def upstream(side: Any, silence_ms: int) -> Upstream:
         if isinstance(side, str):
             from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
 
-            return OverHttp(side, settings.upstream_connect_ms, settings.upstream_silence_ms)
-        return InProcess(side, settings.upstream_silence_ms)
+            return OverHttp(side, settings.upstream_connect_ms, silence_ms)
+        return InProcess(side, silence_ms)
 
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another.
-    write, read, balances = upstream(write_upstream), upstream(read_upstream), upstream(read_upstream)
+    write = upstream(write_upstream, settings.upstream_silence_ms)
+    read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
     return Gateway(settings, write, read, balances, feed, registry, partitions)

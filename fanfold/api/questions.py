@@ -25,7 +25,7 @@ BALANCES_MAX: Final = 10_000
 """What one socket of a gateway may subscribe to."""
 WAIT_SECONDS_MAX: Final = 30
 """Of `Prefer: wait=N`. Longer than any transfer across partitions takes where nothing is down; a client asks again rather than
-hold on. The gateway waits longer for an answer (`upstream_silence_ms`), and a proxy in front of it must, too."""
+hold on. The gateway waits longer for an answer (`FANFOLD_UPSTREAM_SILENCE_MS`), and a proxy in front of it must, too."""
 
 ENTRIES_MAX: Final = 1_000
 ENTRIES_DEFAULT: Final = 50

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fanfold.api.questions import WAIT_SECONDS_MAX
+from fanfold.api.questions import WAIT_MS_MAX, WAIT_SECONDS_MAX
 from gateway.settings import GatewaySettings
 from write_side.settings import WriteSettings
 
@@ -11,3 +11,8 @@ def test_the_longest_wait_that_the_write_side_grants_is_no_silence() -> None:
     """It waits for the transfers to end as long as the client asked, and last for a block of its own."""
     silence_ms = GatewaySettings.model_fields["upstream_silence_ms"].default
     assert silence_ms > WAIT_SECONDS_MAX * 1000 + WriteSettings.model_fields["answer_wait_ms"].default
+
+
+def test_the_longest_wait_that_the_read_side_grants_is_no_silence_and_one_that_hangs_keeps_nobody_for_long() -> None:
+    silence_ms = GatewaySettings.model_fields["upstream_read_silence_ms"].default
+    assert WAIT_MS_MAX < silence_ms <= 1.5 * WAIT_MS_MAX
