@@ -1,5 +1,5 @@
-"""The headers in which positions travel. The first is for everybody; the others are between a gateway and the read side, and no
-gateway passes them on, in or out."""
+"""The headers of answers. `POSITION`, `HISTORY` and `REPLAYED` are for everybody; `WRITTEN` and `LOST` are between a gateway and
+the read side, and no gateway passes them on, in or out."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ writer has started again. Left out where it is not known."""
 HISTORY_MEANS: Final = (
     "Which history of its partition's log the answer is of: another one once the log was put back to an earlier moment or "
     "replaced (and when its writer has started again). Versions and positions of two histories must not be compared."
+)
+
+REPLAYED: Final = "Idempotency-Replayed"
+"""`true` on the answer to a single command whose id ran before; left out otherwise. The document says the same as `repeated`."""
+REPLAYED_MEANS: Final = (
+    "`true` when this id ran before: nothing was run by this request, and the answer is what became of it then. Left out "
+    "otherwise. In a batch each line says so itself (`repeated`)."
 )
 
 WRITTEN: Final = "Fanfold-Written"

@@ -63,6 +63,9 @@ Action = Annotated[
     str, _one_of("try", "confirm", "cancel", means="What the home of the transfer asks the partition of the step.")
 ]
 Protocol = Annotated[str, _one_of("saga", "tcc", means="How a transfer across partitions is run.")]
+_REPEATED: Final = (
+    "Only when this id ran before: nothing was run by this request, and this is what became of it, however long ago."
+)
 OpenPhase = Annotated[str, _one_of(*OPEN_PHASES, means="Where a transfer that is under way stands.")]
 Phase = Annotated[str, _one_of(*OPEN_PHASES, "done", "refused", means="Where a transfer across partitions stands.")]
 Word = Annotated[str, _as("A code of the table of problems (`ProblemCode`), or `done`.")]
@@ -358,6 +361,7 @@ class Moved:
     hold: Optionally[HoldId] = None
     reverses: Optionally[ReversedId] = None
     dry_run: Annotated[bool, _as("Whether this only would have been: nothing is in the log.")] = False
+    repeated: Annotated[bool, Field(json_schema_extra=without_default, description=_REPEATED)] = False
 
     __pydantic_config__ = _OPEN
 
@@ -392,6 +396,7 @@ class Pending:
     position: PositionText
     at: Moment
     result: Annotated[str, _one_of("pending", means="It is not over.")] = "pending"
+    repeated: Annotated[bool, Field(json_schema_extra=without_default, description=_REPEATED)] = False
 
     __pydantic_config__ = _shown(
         {"id": _ID, "result": "pending", "protocol": "saga", "phase": "debiting", "position": "0:17", "at": _AT}
@@ -742,6 +747,7 @@ class Problem:
     phase: Optionally[Phase] = None
     steps: Annotated[Optionally[Steps], Field(json_schema_extra=without_default)] = None
     dry_run: Annotated[Optionally[bool], _as("Whether this only would have been: nothing is in the log.")] = None
+    repeated: Annotated[Optionally[bool], _as(_REPEATED)] = None
     partition: Annotated[Optionally[Partition], _as("The partition that does not serve.")] = None
     partitions: Annotated[
         Optionally[Annotated[Any, WithJsonSchema({"type": ["array", "object"]})]],

@@ -18,8 +18,8 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
+from fanfold.api.answer_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS, REPLAYED, REPLAYED_MEANS
 from fanfold.api.answers import Health, Problem, Readiness
-from fanfold.api.position_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.reading import LINE_WORDS
@@ -82,8 +82,8 @@ _KEY: Final = Annotated[
             "braces or `urn:uuid:`) is that id; of any other the id is made (UUIDv5 of caller and key), and the answer tells it. "
             "So 32 hexadecimal digits that are no UUID, such as a hash, need a letter before them: digits that look like a UUID "
             "of version 7 tell a time, and may be refused for it. Blanks around the key are no part of it. An id made "
-            "of a key carries no time: it is remembered for 7 days at least, for ever where `FANFOLD_IDS` names a folder; when "
-            "there is no room for another the answer is 503 `id_memory_full`, and nothing was run."
+            "of a key carries no time: it is remembered for ever where `FANFOLD_IDS` names a folder, elsewhere for 7 days; and "
+            "when there is no room for another there, the answer is 503 `id_memory_full`, and nothing was run."
         ),
     ),
 ]
@@ -104,6 +104,7 @@ _POSITION_HEADER: Final = {
     "schema": {"type": "string", "pattern": grammar.whole(grammar.POSITIONS)},
     "example": "0:17",
 }
+_REPLAYED_HEADER: Final = {"description": REPLAYED_MEANS, "schema": {"type": "string", "enum": ["true"]}}
 _HISTORY_HEADER: Final = {"description": HISTORY_MEANS, "schema": {"type": "string"}, "example": "4f0c9d1e2b3a5867"}
 _READINESS: Final = TypeAdapter(Readiness).json_schema()
 _REF: Final = "#/components/schemas/{model}"
@@ -169,6 +170,8 @@ def _describe(app: FastAPI, route: Route) -> None:
         )
         if route.side == "write":
             responses[status]["headers"] = {POSITION: _POSITION_HEADER}
+            if route.keyed:
+                responses[status]["headers"][REPLAYED] = _REPLAYED_HEADER
         if route.operation == "get_account":
             responses[status]["headers"] = {HISTORY: _HISTORY_HEADER}
     responses |= _refusals(route.codes)

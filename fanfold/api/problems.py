@@ -44,9 +44,10 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "id_memory_full": Problem(
         503,
         "The memory for ids without a time is full",
-        "No money moved: nothing was run under this id in the last 7 days. Send it again later, unchanged. "
+        "No money moved by this request: nothing was run. Send it again later, unchanged. "
         "An Idempotency-Key, or an id that is no UUID of version 7, is remembered for 7 days, and is not run rather than "
-        "forgotten sooner. An id of version 7 is taken now. FANFOLD_IDS_MAX sets for how many ids there is room.",
+        "forgotten sooner. An id of version 7 is taken now. FANFOLD_IDS_MAX sets for how many ids there is room; where "
+        "FANFOLD_IDS names a folder, every id that ran is kept there and there is always room.",
     ),
     "partitions_differ": Problem(
         422,

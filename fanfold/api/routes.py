@@ -217,7 +217,7 @@ BATCH: Final = Route(
     '{"void": {"hold": ..., "id": ...}}, {"reverse": {"transfer": ..., ...}}, {"change": {"account": ..., ...}}. '
     "Line n of the answer tells line n of the request: its status and the document the single call would give. "
     "As an Arrow stream: columns id (16 bytes or text), from, to, amount (int64), asset; the answer has the columns "
-    "status, code and position. A dry run is not possible here.",
+    "status, code, position and repeated. A dry run is not possible here.",
     query=questions.OfBatch,
     waits=True,
     refused=(

@@ -146,10 +146,10 @@ TransferId = TypeAliasType(
                 "description": (
                     "A UUID, version 7 preferred. It runs at most once, whatever it is used for. One of version 7 carries its "
                     "time and is refused (`id_expired`) once that is older than what is remembered, 7 days or less under load "
-                    "(`/readyz`, `ids.window_seconds`), so it can never run twice. One of another version is remembered for 7 "
-                    "days at least; when there is no room for another it is 503 `id_memory_full`, and nothing is run. Where "
-                    "`FANFOLD_IDS` names a folder (as it does for `fanfold up`) whatever ran is remembered for ever, and gets "
-                    "its first outcome again; elsewhere an id without a time may run again after its days."
+                    "(`/readyz`, `ids.window_seconds`), so it can never run twice. Where `FANFOLD_IDS` names a folder (as it "
+                    "does for `fanfold up`) whatever ran is remembered for ever, of any version, and gets its first outcome "
+                    "again. Elsewhere one of another version is remembered for 7 days and may run again after them; when there "
+                    "is no room for another it is 503 `id_memory_full`, and nothing is run."
                 ),
             }
         ),

@@ -129,7 +129,8 @@ def fail_refused(refusal: Refusal, asset: str | None = None) -> NoReturn:
     """asset: what its amounts are of; None when that is not known, or several."""
     available = refusal.document.get("available")
     known = "" if available is None else f" {_available(str(available), asset)} available."
-    fail(f"Refused ({refusal.code}): {refusal.title}. {told_detail(refusal)}{known}")
+    before = " This id ran before: it was not tried again." if refusal.document.get("repeated") else ""
+    fail(f"Refused ({refusal.code}): {refusal.title}. {told_detail(refusal)}{known}{before}")
 
 
 def told_detail(refusal: Refusal) -> str:

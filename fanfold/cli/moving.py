@@ -196,10 +196,14 @@ def sheet_of(states: Sequence[AccountState]) -> Sheet:
     return Sheet((*COLUMNS, *(FLAGS,) * flagged, *MOMENT * past), rows)
 
 
+_REPEATED: Final = "; this id ran before, and nothing moved now"
+
+
 def _told(answer: Moved | Pending, moves: str | None) -> str:
     if isinstance(answer, Pending):
         lines = [
-            f"under way ({answer.protocol}, {answer.phase}), position {answer.position}, id {answer.id}",
+            f"under way ({answer.protocol}, {answer.phase}), position {answer.position}, id {answer.id}"
+            f"{_REPEATED * answer.repeated}",
             moves,
             f"It ends by itself. {_asked_again(answer.id)}",
         ]
@@ -207,7 +211,7 @@ def _told(answer: Moved | Pending, moves: str | None) -> str:
     about = "".join(
         f", {word} {id}" for word, id in (("hold", answer.hold), ("reverses", answer.reverses)) if id is not None
     )
-    done = f"{answer.result}, position {answer.position}, id {answer.id}{about}"
+    done = f"{answer.result}, position {answer.position}, id {answer.id}{about}{_REPEATED * answer.repeated}"
     dry = f"dry run: would be {answer.result}{about}; nothing has changed"
     lines = [dry if answer.dry_run else done, moves, laid_out(sheet_of(answer.accounts)) if answer.accounts else None]
     return "\n".join(line for line in lines if line)

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from fanfold.api.position_headers import POSITION_BYTES_MAX
+from fanfold.api.answer_headers import POSITION_BYTES_MAX
 from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer

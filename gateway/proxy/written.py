@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from fanfold.api.answer_headers import LOST, POSITION, WRITTEN
 from fanfold.api.malformed import Malformed
-from fanfold.api.position_headers import LOST, POSITION, WRITTEN
 from fanfold.api.routes import ACCOUNT
 from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.position import PARTITIONS_MAX, format_positions, parse_positions

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from pydantic import ValidationError
 
 from fanfold.api import questions, routes
+from fanfold.api.answer_headers import HISTORY
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.openapi import side_document
-from fanfold.api.position_headers import HISTORY
 from fanfold.api.problems import NOBODY_HAS_IT, PROBLEMS, problem_document
 from fanfold.api.values import read
 from fanfold.doors.answer import Headers, Response, json_response, problem

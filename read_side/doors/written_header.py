@@ -7,7 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
-from fanfold.api.position_headers import LOST, WRITTEN
+from fanfold.api.answer_headers import LOST, WRITTEN
 from fanfold.doors.answer import Headers
 from read_side.contract.how_far import NOWHERE_WRITTEN, Wanted
 from write_side.contract.words.position import format_positions, parse_positions

@@ -102,7 +102,7 @@ class Clients:
         first = self._over[command]
         said = answer.document.get("code", answer.document["result"])
         same = (
-            answer == first
+            answer == first.again()
             or (said == "id_expired" and not self._is_kept(command))
             or (not self._wallet.ever and not has_time(command.id) and self._time.leapt_us >= SEVEN_DAYS_US)
         )
@@ -207,4 +207,4 @@ class Clients:
     def _may_be_forgotten(self, command: Transfer) -> bool:
         """Whether its id has no time, and was used so long ago that nothing is promised of it any more, or soon will not be."""
         old_us = self._time.wall_us() - self._moved.get(command, 0)
-        return not has_time(command.id) and old_us >= SEVEN_DAYS_US - HOUR_US
+        return not self._wallet.ever and not has_time(command.id) and old_us >= SEVEN_DAYS_US - HOUR_US

@@ -118,6 +118,8 @@ class Auditor:
         self._moved: dict[bytes, int] = {}
         """When a command moved money last."""
         self._answers: dict[tuple[type, Command], Mapping[str, object]] = {}
+        self._ran_now: set[tuple[type, Command]] = set()
+        """Of which somebody was told that it was run by his own request."""
         """By kind as well: a hold and a transfer of the same id and legs are equal tuples."""
 
     @property
@@ -332,14 +334,19 @@ class Auditor:
         first = self._answers.get(key)
         if first is not None and self._is_over(command.id, self.time_us(_begun_at(first, self.partition)), at_us):
             first = None
+            self._ran_now.discard(key)
         if word in NOT_LASTING:
             # One that is told late may be of a block before the first: of the id's life before, which was over.
             before = first is not None and sequence < _begun_at(first, self.partition)
             holds = first is None or before or has_time(command.id)
             self.require(holds, f"{word} is said of an id that is to be remembered")
         else:
-            self.require(first is None or first == document, "one id has two answers")
-            self._answers[key] = document
+            became = {name: value for name, value in document.items() if name != "repeated"}
+            self.require(first is None or first == became, "one id has two answers")
+            self._answers[key] = became
+            if "repeated" not in document:
+                self.require(key not in self._ran_now, "two are told that their request has run")
+                self._ran_now.add(key)
 
     def _is_over(self, id16: bytes, since_us: int, now_us: int) -> bool:
         """Whether what is promised of an id without a time is over: it may be forgotten, and run again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,11 @@ import write_side.owner.writer
 from fanfold.api import reading
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state.state import State
+from write_side.contract.tell.answers import Answer
 from write_side.intake import refused_ahead
 from write_side.intake.refused_ahead import RefusedAhead
 from write_side.intake.subjects import Subjects, _knows
+from write_side.ledger.commands.commands import Command
 from write_side.ledger.deciding.decide import Decision, decide
 
 Patch = pytest.MonkeyPatch
@@ -47,7 +49,24 @@ def never_say_that_the_memory_is_full(patch: Patch) -> None:
 
 def look_for_an_id_at_home_alone(patch: Patch) -> None:
     """Nobody asks whether another partition ran it."""
-    patch.setattr(RefusedAhead, "suspected", lambda self, commands: [False] * len(commands))
+
+    async def unsuspected(_: RefusedAhead, commands: Sequence[Command]) -> list[bool]:
+        return [False] * len(commands)
+
+    patch.setattr(RefusedAhead, "suspected", unsuspected)
+
+
+def look_for_an_id_in_the_memory_of_others_alone(patch: Patch) -> None:
+    """What another partition ran and has forgotten since, an id without a time, runs here."""
+
+    async def none_noted(*_: object) -> None: ...
+
+    patch.setattr(refused_ahead, "_note_forgotten", none_noted)
+
+
+def tell_a_repeat_as_if_it_had_run_now(patch: Patch) -> None:
+    """Two clients are each told that their request has moved the money."""
+    patch.setattr(Answer, "again", lambda self: self)
 
 
 def run_what_another_partition_has_forgotten(patch: Patch) -> None:
@@ -87,6 +106,8 @@ MISTAKES: tuple[Callable[[Patch], None], ...] = (
     forget_keys_for_want_of_room,
     never_say_that_the_memory_is_full,
     look_for_an_id_at_home_alone,
+    look_for_an_id_in_the_memory_of_others_alone,
+    tell_a_repeat_as_if_it_had_run_now,
     run_what_another_partition_has_forgotten,
     ask_for_the_subject_before_the_id,
     take_a_key_as_it_is_written,

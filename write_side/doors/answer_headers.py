@@ -1,13 +1,21 @@
-"""The position of a write, in the head of its answer."""
+"""What the head of a write's answer tells: its position, and whether its id ran before."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fanfold.api.position_headers import POSITION, POSITION_BYTES_MAX
+from fanfold.api.answer_headers import POSITION, POSITION_BYTES_MAX, REPLAYED
 from fanfold.doors.answer import Headers
+from write_side.contract.tell.answers import Answer
 
 _NAME: Final = POSITION.lower().encode()
+_REPLAYED: Final = ((REPLAYED.lower().encode(), b"true"),)
+
+
+def answer_headers(answer: Answer) -> Headers:
+    """Of the answer to one command."""
+    position = position_headers(answer.document.get("position"))
+    return (*position, *_REPLAYED) if answer.is_repeat else position
 
 
 def position_headers(positions: object) -> Headers:

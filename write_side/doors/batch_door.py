@@ -23,9 +23,9 @@ from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.position import joined_positions
+from write_side.doors.answer_headers import position_headers
 from write_side.doors.arrow_batch import decode_arrow
 from write_side.doors.asked_commands import command_of
-from write_side.doors.position_header import position_headers
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch

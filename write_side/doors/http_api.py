@@ -36,9 +36,9 @@ from fanfold.doors.request import (
 from write_side.contract.log.log import LogFailed
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import parse_account
+from write_side.doors.answer_headers import answer_headers
 from write_side.doors.asked_commands import command_of
 from write_side.doors.batch_door import BatchDoor, BatchIntake, BatchMetrics
-from write_side.doors.position_header import position_headers
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.intake import Overloaded, Stopping
 from write_side.ledger.commands.commands import Command
@@ -158,7 +158,7 @@ class _Doors:
 
 def _written(answer: Answer) -> Response:
     """What a write is answered, with its position."""
-    return json_response(answer.status, answer.document, position_headers(answer.document.get("position")))
+    return json_response(answer.status, answer.document, answer_headers(answer))
 
 
 async def _body(headers: Headers, incoming: Incoming) -> bytes:

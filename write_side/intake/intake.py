@@ -110,7 +110,7 @@ class Intake:
         if self._stopping:
             raise Stopping
         until_s = self._until(wait_s)
-        suspected = self._ahead.suspected(commands)
+        suspected = await self._ahead.suspected(commands)
         routed: list[_Routed] = []
         asked: dict[bytes, int] = {}
         holds: dict[bytes, Hold] = {}
@@ -151,7 +151,7 @@ class Intake:
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
         goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
-        if goes_to_stopped or self._ahead.any_of(batch, homes):
+        if goes_to_stopped or await self._ahead.any_of(batch, homes):
             return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
@@ -183,7 +183,8 @@ class Intake:
             self._dry_runs -= 1
 
     async def _dry_run(self, command: Command) -> Answer:
-        home, routed, refusal = await self._routed(command, self._ahead.suspected([command])[0])
+        [suspected] = await self._ahead.suspected([command])
+        home, routed, refusal = await self._routed(command, suspected)
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
         for partition in self._touched(home, routed):
@@ -315,10 +316,13 @@ class Intake:
         if lane.gathered >= GATHERED_MAX or lane.is_heavy:
             raise Overloaded
         [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
-        if answer.status == PENDING_STATUS:
-            assert not isinstance(command, OpenAccount)
-            return await lane.outcomes.ended(command.id, until_s) or answer
-        return answer
+        return await self._ended(home, command, answer, until_s) if answer.status == PENDING_STATUS else answer
+
+    async def _ended(self, home: int, command: Command, answer: Answer, until_s: float) -> Answer:
+        """How a transfer ended of which `answer` tells that it is under way; the answer itself where it has not by then."""
+        assert not isinstance(command, OpenAccount)
+        ended = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
+        return ended.again() if answer.is_repeat else ended
 
     async def _submit(self, routed: Sequence[_Routed], mode: Mode, until_s: float) -> list[Answer]:
         if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
@@ -351,9 +355,7 @@ class Intake:
             if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
                 await asyncio.sleep(0)
             if answer.status == PENDING_STATUS:
-                home, command, _ = routed[i]
-                assert not isinstance(command, OpenAccount)
-                answers[i] = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
+                answers[i] = await self._ended(routed[i].home, routed[i].command, answer, until_s)
         return [answers[i] for i in range(len(routed))]
 
     def _until(self, wait_s: float | None) -> float:

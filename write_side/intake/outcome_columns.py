@@ -22,11 +22,13 @@ _WORDS: Final = np.array([word_of(Code(code)) for code in range(max(Code) + 1)],
 
 
 class BatchOutcome(NamedTuple):
-    """n outcomes in the order of the request. status uint16[n]; code, position: n texts."""
+    """n outcomes in the order of the request. status uint16[n]; code, position: n texts; repeated: bool[n], see
+    `Answer.is_repeat`."""
 
     status: npt.NDArray[np.uint16]
     code: npt.NDArray[Any]
     position: npt.NDArray[Any]
+    repeated: npt.NDArray[np.bool_]
 
     @property
     def refused(self) -> bool:
@@ -36,29 +38,28 @@ class BatchOutcome(NamedTuple):
     @staticmethod
     def joined(parts: Sequence[BatchOutcome]) -> BatchOutcome:
         """Several, one behind the other."""
-        return BatchOutcome(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return BatchOutcome._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
     @staticmethod
     def gathered(rows: Sequence[npt.NDArray[np.intp]], parts: Sequence[BatchOutcome]) -> BatchOutcome:
         """Several whose rows stand at these places of the request."""
         order = np.argsort(np.concatenate(rows))
-        return BatchOutcome(*(column[order] for column in BatchOutcome.joined(parts)))
+        return BatchOutcome._make(column[order] for column in BatchOutcome.joined(parts))
 
     @staticmethod
     def told(answers: Sequence[Answer]) -> BatchOutcome:
         """Of answers given one by one."""
         columns = zip(*map(_told, answers), strict=True)
-        status, code, position = (
-            np.array(column, dtype) for column, dtype in zip(columns, (np.uint16, object, object), strict=True)
-        )
-        return BatchOutcome(status, code, position)
+        dtypes = (np.uint16, object, object, np.bool_)
+        return BatchOutcome._make(np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True))
 
     def encode(self) -> bytes:
-        """An Arrow IPC stream of status, code and position."""
+        """An Arrow IPC stream of status, code, position and repeated."""
         columns = {
             "status": pa.array(self.status),
             "code": pa.array(self.code, pa.utf8()).dictionary_encode(),
             "position": pa.array(self.position, pa.utf8()).dictionary_encode(),
+            "repeated": pa.array(self.repeated),
         }
         batch = pa.RecordBatch.from_pydict(columns)
         sink = pa.BufferOutputStream()
@@ -76,18 +77,20 @@ async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, until_s:
     rows = slice(decided.first_row, decided.first_row + n)
     code = block.outcomes["code"][rows]
     position = str(Position(block.header.partition, block.header.sequence))
-    found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object))
+    found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object), np.zeros(n, np.bool_))
     for row in np.flatnonzero((code == Code.REPEATED) | (code == Code.PENDING)).tolist():
         [answer] = await outcomes.answers(decided, (row,), whole=False)
         if answer.status == PENDING_STATUS:
             id16 = block.outcomes["id"][rows.start + row].tobytes()
             ended = await outcomes.ended(id16, until_s, whole=False)
-            answer = ended or answer
-        found.status[row], found.code[row], found.position[row] = _told(answer)
+            if ended is not None:
+                answer = ended.again() if answer.is_repeat else ended
+        found.status[row], found.code[row], found.position[row], found.repeated[row] = _told(answer)
     return found
 
 
-def _told(answer: Answer) -> tuple[int, object, object]:
+def _told(answer: Answer) -> tuple[int, object, object, bool]:
     document = answer.document
     word = document.get("code") or ("pending" if answer.status == PENDING_STATUS else "done")
-    return answer.status, word, document.get("position", "")  # a line that no partition was asked for has none
+    # A line that no partition was asked for has no position.
+    return answer.status, word, document.get("position", ""), answer.is_repeat

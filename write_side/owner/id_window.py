@@ -11,7 +11,8 @@ from write_side.contract.state.state import State
 
 class IdWindow(NamedTuple):
     """seconds: an id that carries its time and is younger than this is remembered; one that is older is refused, never run again.
-    timeless: ids without a time that are remembered, each for 7 days; timeless_room: how many more there is room for."""
+    timeless: ids without a time that are remembered; timeless_room: how many more there is room for, where none is found again
+    once it is forgotten."""
 
     seconds: int
     timeless: int
@@ -27,16 +28,13 @@ def id_window(state: State, ids_max: int) -> IdWindow:
 
 def told_ready(states: Iterable[State], ids_max: int, *, for_ever: bool) -> dict[str, object]:
     """What `/readyz` says of ids: what memory holds in every partition that serves (`states` are theirs), and whether what ran is
-    found at any age. A partition that does not serve has no window: nothing is run there, and a state that is empty or half
-    folded says nothing of what its log remembers."""
+    found at any age; for how long and how many without a time are taken matters where it is not. A partition that does not serve
+    has no window: nothing is run there, and a state that is empty or half folded says nothing of what its log remembers."""
     windows = [id_window(state, ids_max) for state in states]
     if not windows:
         return {}
-    return {
-        "ids": {
-            "window_seconds": min(window.seconds for window in windows),
-            "timeless_window_seconds": WINDOW_US // 1_000_000,
-            "timeless_room": min(window.timeless_room for window in windows),
-            "for_ever": for_ever,
-        }
-    }
+    told: dict[str, object] = {"window_seconds": min(window.seconds for window in windows), "for_ever": for_ever}
+    if not for_ever:
+        told["timeless_window_seconds"] = WINDOW_US // 1_000_000
+        told["timeless_room"] = min(window.timeless_room for window in windows)
+    return {"ids": told}

@@ -188,24 +188,26 @@ class Outcomes:
             self._waiting.pop(record, None)
 
     async def answers(self, decided: Decided, rows: Sequence[int], *, whole: bool = True) -> list[Answer]:
-        """The answers to these rows of the record; repeated commands get their first outcome again, read from the log.
+        """The answers to these rows of the record; repeated commands get their first outcome again, marked, and
+        read from the log.
 
         whole: tell of transfers across partitions what earlier blocks know, too; without it the status, code and position are
         the same, and nothing more is read.
         """
         found: list[Answer] = []
-        for told, row in enumerate(rows):
-            if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+        for n, row in enumerate(rows):
+            if n % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
                 await asyncio.sleep(0)
-            answers, at = decided.answers, decided.first_row + row
+            answers, at, is_repeat = decided.answers, decided.first_row + row, False
             while True:
                 opens = answers.outcomes.kinds[at] == Kind.OPEN
                 answer = await self._opened(answers, at) if opens else answers.answer(at)
                 if not isinstance(answer, Place):
                     break
-                answers, at = await self._block(answer.sequence), answer.row
+                answers, at, is_repeat = await self._block(answer.sequence), answer.row, True
             # Only a transfer across partitions has phases.
-            found.append(await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer)
+            told = await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer
+            found.append(told.again() if is_repeat else told)
         return found
 
     async def _opened(self, answers: BlockAnswers, row: int) -> Answer | Place:
@@ -215,7 +217,7 @@ class Outcomes:
     async def first(self, place: Place) -> Answer:
         """What a repeated command is answered. Raises OutcomeUnknown."""
         [answer] = await self.answers(Decided(await self._accepted(place.sequence), place.row), (0,))
-        return answer
+        return answer.again()
 
     async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
         """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown.

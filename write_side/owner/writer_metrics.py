@@ -33,11 +33,11 @@ class WriterMetrics(Collector):
             "Ids that carry their time are remembered this long right now; older ones are refused",
             labels=["partition"],
         )
-        timeless = GaugeMetricFamily(
-            "fanfold_timeless_ids", "Ids without a time remembered, each for 7 days", labels=["partition"]
-        )
+        timeless = GaugeMetricFamily("fanfold_timeless_ids", "Ids without a time remembered", labels=["partition"])
         room = GaugeMetricFamily(
-            "fanfold_timeless_ids_room", "Ids without a time that are still taken", labels=["partition"]
+            "fanfold_timeless_ids_room",
+            "Ids without a time that are still taken, where none is found again",
+            labels=["partition"],
         )
         skipped = CounterMetricFamily(
             "fanfold_writer_skipped_records", "Records of the log that do not count", labels=["partition", "reason"]
@@ -73,7 +73,8 @@ class WriterMetrics(Collector):
             remembered = id_window(writer.state, self._ids_max)
             window.add_metric(labels, remembered.seconds)
             timeless.add_metric(labels, remembered.timeless)
-            room.add_metric(labels, remembered.timeless_room)
+            if writer.ids is None:
+                room.add_metric(labels, remembered.timeless_room)
         sent = CounterMetricFamily("fanfold_relay_messages", "Messages sent to other partitions", labels=["partition"])
         again = CounterMetricFamily("fanfold_relay_asked_again", "Messages sent again", labels=["partition"])
         failed = CounterMetricFamily("fanfold_relay_failures", "Records of messages not sent", labels=["partition"])

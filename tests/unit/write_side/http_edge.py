@@ -126,7 +126,9 @@ class MemoryIntake:
         self.modes.append(mode)
         self.waits.append(wait_s)
         n = len(batch)
-        return BatchOutcome(np.full(n, 201, np.uint16), np.full(n, "done", object), np.full(n, "0:1", object))
+        return BatchOutcome(
+            np.full(n, 201, np.uint16), np.full(n, "done", object), np.full(n, "0:1", object), np.zeros(n, np.bool_)
+        )
 
     async def dry_run(self, command: Command) -> Answer:
         if self.failure is not None:

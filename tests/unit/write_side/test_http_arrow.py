@@ -44,7 +44,9 @@ async def test_stream_is_answered_with_a_stream_row_by_row() -> None:
     assert (reply.status, reply.headers["content-type"]) == (200, ARROW)
     with pa.ipc.open_stream(reply.body) as reader:
         answered = reader.read_all().to_pydict()
-    assert answered == {"status": [201, 201], "code": ["done", "done"], "position": ["0:1", "0:1"]}
+    assert answered == {
+        "status": [201, 201], "code": ["done", "done"], "position": ["0:1", "0:1"], "repeated": [False, False],
+    }  # fmt: skip
     (batch,) = edge.intake.batches
     assert batch.ids.tobytes() == uuid.UUID(ID).bytes + uuid.UUID(OTHER_ID).bytes
     assert (edge.intake.modes, edge.intake.waits) == ([Mode.STOP], [2.0])

@@ -23,7 +23,7 @@ MAGIC: Final = b"FANFOLD\x1a"
 FORMAT_VERSION: Final = 3
 """What is written. Blocks of every version before it are read for ever (`columns.SECTIONS_OF_VERSION`)."""
 PLAIN_COLUMNS_SINCE: Final = 3
-_FIELDS: Final = struct.Struct("<8sHHIQQ32sqqq16sQ")
+_FIELDS: Final = struct.Struct("<8sHHHHQQ32sqqq16sQ")
 HASH_BYTES: Final = 32
 HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
 ZERO_HASH: Final = bytes(HASH_BYTES)
@@ -36,14 +36,16 @@ class Undecodable(ValueError):
 class Header(NamedTuple):
     """What a block says of itself.
 
-    partitions (how many its log has, which decides where accounts live; 0 in blocks of before it was told), partition, epoch
-    (life number of the writer, from 1), sequence (from 0), previous_hash (32 bytes, zero before the first), consumed_to (the next
+    partitions (how many its log has, which decides where accounts live; 0 in blocks of before it was told), partition, forgets
+    (whether the older half of the ids without a time was forgotten before it, 1 or 0), epoch (life number of the writer, from 1),
+    sequence (from 0), previous_hash (32 bytes, zero before the first), consumed_to (the next
     command offset), created_at_us and refuse_ids_before_us (UTC microseconds), digest (16 bytes: the state after this block),
     body_bytes, block_hash (32 bytes: BLAKE3 of everything else).
     """
 
     partitions: int
     partition: int
+    forgets: int
     epoch: int
     sequence: int
     previous_hash: bytes
@@ -86,10 +88,11 @@ def encode(
     digest: bytes,
     sections: Mapping[str, Columns],
     partitions: int = 0,
+    forgets: int = 0,
 ) -> bytes:
     """The bytes of a block. `sections` maps section names to columns; those absent or without rows are left out.
 
-    partitions: how many its log has, told by whoever decides for one.
+    partitions: how many its log has, told by whoever decides for one. forgets: see `Header`.
     """
     body = encode_sections(sections)
     if HEADER_BYTES + len(body) > limits.RECORD_BYTES_MAX:
@@ -99,6 +102,7 @@ def encode(
         FORMAT_VERSION,
         partitions,
         partition,
+        forgets,
         epoch,
         sequence,
         previous_hash,
@@ -161,6 +165,8 @@ def _fields(data: bytes | memoryview, at: int) -> tuple[Any, ...]:
         raise Undecodable("not a block of a known format version")
     if fields[2] and not fields[3] < fields[2] <= PARTITIONS_MAX:
         raise Undecodable("its partition is none of the partitions that it tells")
+    if fields[4] > 1:
+        raise Undecodable("what it says of forgotten ids is not known")
     if fields[-1] > BODY_BYTES_MAX:
         raise Undecodable("the body's length is over the limit")
     return fields

@@ -71,13 +71,13 @@ def _word(data, at):  # type: ignore[no-untyped-def]
 def find_frames(data, starts):  # type: ignore[no-untyped-def]
     at = n = 0
     while at + HEADER_BYTES <= data.size:
-        version, partitions, partition = (
-            _unsigned(data, at + 8, 2), _unsigned(data, at + 10, 2), _unsigned(data, at + 12, 4),
+        version, partitions, partition, forgets = (
+            _unsigned(data, at + 8, 2), _unsigned(data, at + 10, 2), _unsigned(data, at + 12, 2), _unsigned(data, at + 14, 2),
         )  # fmt: skip
         body = _word(data, at + 104)
         if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION or not 0 <= body <= BODY_BYTES_MAX:
             break
-        if partitions and not partition < partitions <= PARTITIONS_MAX:
+        if forgets > 1 or (partitions and not partition < partitions <= PARTITIONS_MAX):
             break
         at += HEADER_BYTES + body
         if at > data.size:

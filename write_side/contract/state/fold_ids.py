@@ -155,6 +155,8 @@ def remember(
     from_us = timeless_from(held_us, header.created_at_us) if size or is_raised else held_us
     if header.partitions == 0 and is_raised:
         from_us = header.refuse_ids_before_us  # writers of before told no partitions, and forgot all ids by one cut-off
+    if header.forgets:
+        from_us = max(from_us, state.ids.half_of_timeless_us(header.created_at_us))
     if is_raised or from_us > held_us:
         forget_before(state, header.refuse_ids_before_us, from_us)
     if size == 0:

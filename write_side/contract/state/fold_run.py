@@ -193,6 +193,6 @@ def _to_open(state: State, run: PlainRun, assets: Repeated, owners: Repeated) ->
 def _last_header(state: State, run: PlainRun) -> Header:
     chained, last = state.chained, run.headers[-1]
     return Header(
-        chained.partitions, state.partition, chained.epoch, int(last[SEQUENCE]), chained.block_hash, int(last[CONSUMED_TO]),
+        chained.partitions, state.partition, 0, chained.epoch, int(last[SEQUENCE]), chained.block_hash, int(last[CONSUMED_TO]),
         int(last[CREATED_AT_US]), chained.refuse_ids_before_us, run.digests[-1].tobytes(), 0, run.hashes[-1].tobytes(),
     )  # fmt: skip

@@ -108,16 +108,18 @@ def forget_in_part(parts, rows, part, first, last, kind, before_us, from_us, dig
 
 
 def median_time_us(
-    parts: npt.NDArray[np.uint64], times_in: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.uint64]]
+    parts: npt.NDArray[np.uint64], kind: int, times_in: Callable[[npt.NDArray[np.intp]], npt.NDArray[np.uint64]]
 ) -> int | None:
-    """The median time of all ids with a time, halves cut off; None when there are none. times_in: those of some parts.
+    """The median time of all ids of one kind (0: with a time), halves cut off; None when there are none. times_in: those of some
+    parts.
 
     Bounds of it follow from what the parts know; only parts that reach between the bounds are looked at.
     """
-    filled = np.flatnonzero(parts[:, COUNT])
+    of = kind * OF_TIMELESS
+    filled = np.flatnonzero(parts[:, of + COUNT])
     if filled.size == 0:
         return None
-    first_us, last_us, counts = (parts[filled, column] for column in (FIRST_US, LAST_US, COUNT))
+    first_us, last_us, counts = (parts[filled, of + column] for column in (FIRST_US, LAST_US, COUNT))
     total = int(counts.sum())
     middle = ((total - 1) // 2, total // 2)
     from_us = _reached(first_us, counts, middle[0])

@@ -81,6 +81,10 @@ CUT_OFF_STEP_US: Final = 3600 * 1_000_000
 """Ids that passed the window are forgotten in steps: forgetting passes over what all parts of the table know. Both are part of
 the block's format: every reader forgets what the writer forgot."""
 
+ID_LATE_US: Final = 10 * 1_000_000
+"""A request is decided at most this long after its id was made: the table's bound never refuses so young an id, nor forgets it,
+and grows instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
+
 _START_ROWS: Final = PART_ROWS
 _ROOM_ROWS: Final = 2**24 + 2**22
 """The default of `FANFOLD_IDS_MAX`, and a quarter for forgotten ones whose rows wait: 1.25 GiB of addresses, which cost nothing
@@ -195,13 +199,14 @@ def _rows_of(part, swept, used):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _times_in(rows, kept_from_us, swept, used, parts, times):  # type: ignore[no-untyped-def]
-    """Write the times of the remembered ids of these parts that carry one into `times`."""
+def _times_in(rows, kept_from_us, swept, used, parts, kind, times):  # type: ignore[no-untyped-def]
+    """Write the times of the remembered ids of one kind (0: with a time) of these parts into `times`."""
     n = 0
     for part in parts:
         first, last = _rows_of(part, swept, used)
         for row in range(first, last):
-            if rows[row, TIME_US] >= kept_from_us[0] and has_time(rows[row, ID_A], rows[row, ID_B]):
+            of_kind = has_time(rows[row, ID_A], rows[row, ID_B]) == (kind == 0)
+            if of_kind and rows[row, TIME_US] >= kept_from_us[kind]:
                 times[n] = rows[row, TIME_US]
                 n += 1
 
@@ -309,6 +314,12 @@ def timeless_from(held_us: int, at_us: int) -> int:
     return from_us if from_us - held_us >= CUT_OFF_STEP_US else held_us
 
 
+def latest_cut_off_us(at_us: int) -> int:
+    """Nothing younger is forgotten for want of room by a block of this time. Whole seconds: where one block ends and the next
+    begins, some microseconds on, must not show in the cut-off."""
+    return (at_us - ID_LATE_US) // 1_000_000 * 1_000_000
+
+
 class IdTable:
     """rows: uint64[capacity, WIDTH], valid up to `used`; slots: uint64[], below 2^32, 0 = free; parts: see `id_parts.py`.
 
@@ -401,16 +412,26 @@ class IdTable:
 
     def median_time_us(self) -> int | None:
         """Half of the remembered ids that carry a time are older than this; None when there are none."""
-        return median_time_us(self.parts, self._times_in)
+        return self._median_us(0)
+
+    def half_of_timeless_us(self, at_us: int) -> int:
+        """From when ids without a time are remembered once a block of this time has forgotten the older half of them."""
+        median_us = self._median_us(1)
+        if median_us is None:
+            return self.timeless_from_us
+        return max(self.timeless_from_us, min(median_us, latest_cut_off_us(at_us)))
+
+    def _median_us(self, kind: int) -> int | None:
+        def times_in(parts: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
+            times = np.empty(int(self.parts[parts, kind * OF_TIMELESS + COUNT].sum()), np.uint64)
+            _times_in(self.rows, self._kept_from_us, self._sweeping, self.used, parts, kind, times)
+            return times
+
+        return median_time_us(self.parts, kind, times_in)
 
     @property
     def _sweeping(self) -> npt.NDArray[np.int64]:
         return np.zeros(2, np.int64) if self._swept is None else self._swept
-
-    def _times_in(self, parts: npt.NDArray[np.intp]) -> npt.NDArray[np.uint64]:
-        times = np.empty(int(self.parts[parts, COUNT].sum()), np.uint64)
-        _times_in(self.rows, self._kept_from_us, self._sweeping, self.used, parts, times)
-        return times
 
     def _remembered_in(self, part: int) -> npt.NDArray[np.uint64]:
         """The rows of a part that are remembered."""

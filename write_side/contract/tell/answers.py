@@ -38,6 +38,15 @@ class Answer(NamedTuple):
     status: int
     document: dict[str, object]
 
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it is told to a command that did not run, because its id ran before."""
+        return "repeated" in self.document
+
+    def again(self) -> Answer:
+        """The same, told to a command whose id ran before."""
+        return Answer(self.status, self.document | {"repeated": True})
+
 
 RESULTS: Final = {
     Kind.TRANSFER: "done",

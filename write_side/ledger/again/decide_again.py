@@ -68,7 +68,12 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
             decision = Decision({}, state.chained.refuse_ids_before_us, state.digest_bytes())
         else:
             decision = decide_gathered(
-                state, gathered, partitions=partitions, created_at_us=header.created_at_us, ids_max=_IDS_MAX
+                state,
+                gathered,
+                partitions=partitions,
+                created_at_us=header.created_at_us,
+                ids_max=_IDS_MAX,
+                halves=bool(header.forgets),
             )
         made = encode(
             partitions=header.partitions,
@@ -79,6 +84,7 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
             consumed_to=header.consumed_to,
             created_at_us=header.created_at_us,
             refuse_ids_before_us=decision.refuse_ids_before_us,
+            forgets=int(decision.forgets),
             digest=decision.digest,
             sections=decision.sections,
         )

@@ -15,7 +15,7 @@ from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.state.account_rows import Accounts, settle
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import forget_before
-from write_side.contract.state.ids import timeless_from
+from write_side.contract.state.ids import WINDOW_US, latest_cut_off_us, timeless_from
 from write_side.contract.state.pending import purge
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.contract.words.codes import Kind
@@ -32,11 +32,6 @@ from write_side.ledger.rules.chains import STATE_WIDTH
 from write_side.ledger.rules.idempotency import Ids
 from write_side.ledger.rules.ran_before import RanBefore
 
-ID_LATE_US: Final = 10 * 1_000_000
-"""A request is decided at most this long after its id was made: the table's bound never refuses so young an id, and grows
-instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
-
-
 BRIEF_COMMANDS: Final = 16
 BRIEF_LEGS: Final = 64
 BRIEF_PENDING: Final = 4_096
@@ -45,7 +40,8 @@ some of those may have to be moved."""
 
 
 class Decision(NamedTuple):
-    """The sections of the block decided, the cut-off after it, and the digest of the state after it.
+    """The sections of the block decided, the cut-off after it, the digest of the state after it, and whether the older half of
+    the ids without a time was forgotten before it.
 
     The sections lie in buffers of the state: they are to be encoded before the next block is decided.
     """
@@ -53,6 +49,7 @@ class Decision(NamedTuple):
     sections: dict[str, dict[str, Any]]
     refuse_ids_before_us: int
     digest: bytes
+    forgets: bool = False
 
 
 def is_brief(state: State, batches: Sequence[CommandBatch | StepBatch], created_at_us: int, ids_max: int) -> bool:
@@ -94,7 +91,8 @@ def decide(
 
     What time ends comes first: holds and tries whose deadline is not after `created_at_us`, in (deadline, id) order.
     back, row: the place of each command (see `columns.OUTCOMES`), int64[n].  ids_max: when the id table holds this many, the
-    cut-off rises to forget the older half of those that carry a time; when it holds as many without one, another is refused.
+    cut-off rises to forget the older half of those that carry a time. Those without one are forgotten alike, before the block,
+    where `ever` finds them again; where nothing does another is refused once there are so many of them.
     `created_at_us` must be above the last block's.  effects: see `participant.py`;
     another table is for showing what it would do.  ever: where ids that memory has forgotten are looked up; None: nowhere, and
     those without a time run again once they are forgotten.
@@ -121,19 +119,38 @@ def decide_gathered(
     ids_max: int,
     effects: npt.NDArray[np.int64] = EFFECTS,
     ever: EveryId | None = None,
+    halves: bool | None = None,
 ) -> Decision:
-    """As `decide`, of what was gathered from the same state; whoever calls holds its lock."""
-    forgets = _forgets(state, len(gathered.commands.kind), created_at_us, ids_max)
-    before = look_back(state, gathered.commands, ever, forgets=forgets)
-    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before).run()
+    """As `decide`, of what was gathered from the same state; whoever calls holds its lock. halves: whether the older half of the
+    ids without a time is forgotten, where a block tells it already."""
+    n = len(gathered.commands.kind)
+    before = look_back(state, gathered.commands, ever, forgets=_forgets(state, n, created_at_us, ids_max))
+    if halves is None:
+        halves = ever is not None and n > 0 and state.ids.count >= _nearly(ids_max)
+    timeless_max = _UNBOUNDED if ever is not None else ids_max if _keeps_its_days(state, created_at_us) else 0
+    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before, timeless_max, halves).run()
 
 
 def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> bool:
     """Whether ids may have to be forgotten while so many commands are decided."""
     return (
-        state.ids.count + commands >= ids_max
+        state.ids.count + commands >= _nearly(ids_max)
         or timeless_from(state.ids.timeless_from_us, created_at_us) != state.ids.timeless_from_us
     )
+
+
+_UNBOUNDED: Final = 2**62
+
+
+def _keeps_its_days(state: State, at_us: int) -> bool:
+    """Whether ids without a time are remembered for all of their days. Not where whoever decided before could look for them
+    elsewhere, and forgot some sooner: what ran could run again here."""
+    return state.ids.timeless_from_us <= max(0, at_us - WINDOW_US)
+
+
+def _nearly(ids_max: int) -> int:
+    """From so many on those without a time make room, so that those with one, which are refused afterwards, do not have to."""
+    return ids_max - ids_max // 16
 
 
 class _Deciding:
@@ -148,11 +165,13 @@ class _Deciding:
         ids_max: int,
         effects: npt.NDArray[np.int64],
         before: RanBefore,
+        timeless_max: int,
+        halves: bool,
     ) -> None:
         # A row is taken out of the digest when its time is not this block's (`account_rows.touch`): an equal time would hide it.
         assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
-        self.effects, self.before = effects, before
+        self.effects, self.before, self.timeless_max, self.halves = effects, before, timeless_max, halves
         n, rich_rows, legs = len(gathered.commands.kind), len(gathered.commands.rich_rows), len(gathered.commands.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
@@ -195,10 +214,7 @@ class _Deciding:
 
     def run(self) -> Decision:
         state, n = self.state, len(self.gathered.commands.kind)
-        from_us = timeless_from(state.ids.timeless_from_us, self.at_us)
-        # Of a block without outcomes a reader sees that something was forgotten by the raised cut-off only.
-        if from_us > state.ids.timeless_from_us and (n or from_us > self.cut_off_us):
-            self._forget(max(self.cut_off_us, from_us), from_us)
+        forgets = self._forget_before()
         asset_hashes = state.asset_hashes.view(np.int64)
         systems = used.Systems(state.world, state.transit, asset_hashes, state.asset_slots)
         system_keys = self._system_keys()
@@ -207,11 +223,12 @@ class _Deciding:
         while True:
             times = used.Times(self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
             accounts = Accounts(state.rows, state.changed_at_us, self.touched)
+            ids_of = Ids(state.ids.arrays, self.ids_max, self.timeless_max, self.before)
             book = used.Book(
                 accounts, self.lookup, systems, state.pending.arrays, state.digest, times, self.output, self.counts, self.effects
             )  # fmt: skip
             reached, why = decide_loop(
-                book, Ids(state.ids.arrays, self.ids_max, self.before), self.gathered.commands, system_keys, chain_state, reached,
+                book, ids_of, self.gathered.commands, system_keys, chain_state, reached,
                 raised,
             )  # fmt: skip
             counts, ids = self.counts.tolist(), state.ids
@@ -221,10 +238,9 @@ class _Deciding:
                 break
             raised = why != NO_ROOM
             if raised:
-                # Whole seconds: where one block ends and the next begins, some microseconds on, must not show in the cut-off.
-                latest_us = (self.at_us - ID_LATE_US) // 1_000_000 * 1_000_000
                 median_us = state.ids.median_time_us()
                 if median_us is not None:
+                    latest_us = latest_cut_off_us(self.at_us)
                     self._forget(max(self.cut_off_us, min(median_us, latest_us)), state.ids.timeless_from_us)
             else:
                 self._make_room()
@@ -232,7 +248,22 @@ class _Deciding:
             purge(state.pending.arrays, state.digest)
         settle(state.rows, self.touched, state.digest)
         sections = sections_of(state, self.gathered, self.output, self.counts)
-        return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us))
+        return Decision(sections, self.cut_off_us, state.digest_bytes(self.cut_off_us), forgets)
+
+    def _forget_before(self) -> bool:
+        """Forget what is too old, and the older half of the ids without a time where that is wanted; whether the block has to
+        tell that."""
+        held_us, cut_off_us = self.state.ids.timeless_from_us, self.cut_off_us
+        from_us = timeless_from(held_us, self.at_us)
+        # Of a block without outcomes a reader sees that something was forgotten by the raised cut-off only.
+        if from_us > held_us and (len(self.gathered.commands.kind) or from_us > cut_off_us):
+            cut_off_us = max(cut_off_us, from_us)
+        else:
+            from_us = held_us
+        half_us = self.state.ids.half_of_timeless_us(self.at_us) if self.halves else from_us
+        if max(half_us, from_us) > held_us:
+            self._forget(cut_off_us, max(half_us, from_us))
+        return half_us > from_us
 
     def _forget(self, cut_off_us: int, timeless_from_us: int) -> None:
         self.cut_off_us = cut_off_us

@@ -99,6 +99,7 @@ def _made(
         consumed_to=consumed_to,
         created_at_us=created_at_us,
         refuse_ids_before_us=decision.refuse_ids_before_us,
+        forgets=int(decision.forgets),
         digest=decision.digest,
         sections=decision.sections,
     )

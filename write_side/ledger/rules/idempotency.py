@@ -65,10 +65,12 @@ def _tell_again(outcomes, before, prints, i):  # type: ignore[no-untyped-def]
 
 
 class Ids(NamedTuple):
-    """The table of remembered ids, how many it should hold, and what ran before and is not in it."""
+    """The table of remembered ids, how many it should hold, how many of them without a time, and what ran before and is not
+    there."""
 
     table: IdArrays
     ids_max: int
+    timeless_max: int
     before: RanBefore
 
 
@@ -108,7 +110,7 @@ def take_id(book, ids, commands, i, raised, not_run):  # type: ignore[no-untyped
         outcomes[i, CODE] = _NOT_RUN
         return ANSWERED_REFUSED
     is_timeless = 0 if has_time(id_a, id_b) else 1
-    if is_timeless and counts[TIMELESS] >= ids.ids_max:
+    if is_timeless and counts[TIMELESS] >= ids.timeless_max:
         # To forget an older one before its window would let it run twice.
         outcomes[i, CODE] = _MEMORY_FULL
         return ANSWERED_REFUSED

@@ -13,9 +13,9 @@ from write_side.contract.block.columns import SECTIONS
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.ledger.commands.commands import Command, OpenAccount, Transfer
 
-FIELDS = struct.Struct("<8sHHIQQ32sqqq16sQ")
+FIELDS = struct.Struct("<8sHHHHQQ32sqqq16sQ")
 FIELD_NAMES = (
-    "magic", "version", "zero", "partition", "epoch", "sequence", "previous_hash", "consumed_to", "created_at_us",
+    "magic", "version", "zero", "partition", "forgets", "epoch", "sequence", "previous_hash", "consumed_to", "created_at_us",
     "refuse_ids_before_us", "digest", "body_bytes",
 )  # fmt: skip
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 import struct
 from typing import Any
 
-HEADER = "<8sHHIQQ32sqqq16sQ32s"
+HEADER = "<8sHHHHQQ32sqqq16sQ32s"
 FIELDS = (
-    "magic", "version", "partitions", "partition", "epoch", "sequence", "previous_hash", "consumed_to", "created_at_us",
-    "refuse_ids_before_us", "digest", "body_bytes", "block_hash",
+    "magic", "version", "partitions", "partition", "forgets", "epoch", "sequence", "previous_hash", "consumed_to",
+    "created_at_us", "refuse_ids_before_us", "digest", "body_bytes", "block_hash",
 )  # fmt: skip
 SECTIONS = {  # u: unsigned, s: signed, t: text, i: id
     1: ("accounts", "u number, t id, t asset, t owner, s floor, u flags"),

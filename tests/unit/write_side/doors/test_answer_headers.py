@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from fanfold.api.position_headers import POSITION_BYTES_MAX
+from fanfold.api.answer_headers import POSITION_BYTES_MAX
 from fanfold.api.problems import problem_document
 from fanfold.api.routes import ARROW
 from tests.unit.write_side.http_edge import DOORS, ID, TERMS, TRANSFER, Edge
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.position import PARTITIONS_MAX, format_positions, joined_positions, parse_positions
-from write_side.doors.position_header import position_headers
+from write_side.doors.answer_headers import position_headers
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.owner.outcomes import OutcomeUnknown
 
@@ -66,6 +66,24 @@ async def test_what_wrote_nothing_tells_none() -> None:
     assert NAME not in (await edge.open(TERMS)).headers
 
 
+@pytest.mark.parametrize(
+    "first",
+    [
+        Answer(201, {"id": ID, "result": "done", "position": "0:17"}),
+        Answer(202, {"id": ID, "result": "pending", "position": "2:4"}),
+        Answer(422, problem_document("insufficient_available", id=ID, position="1:5")),
+    ],
+)
+async def test_what_is_told_to_an_id_that_ran_before_says_so_in_head_and_document(first: Answer) -> None:
+    reply = await Answering(first.again()).transfer()
+    assert (reply.status, reply.document) == (first.status, first.document | {"repeated": True})
+    assert reply.headers["idempotency-replayed"] == "true"
+    assert reply.headers[NAME] == first.document["position"]
+    assert "idempotency-replayed" not in (await Answering(first).transfer()).headers
+    line, _ = (await Answering(first.again(), first).batch(TRANSFER, TRANSFER)).lines
+    assert line == {"status": first.status} | first.document | {"repeated": True}
+
+
 async def test_a_batch_tells_the_newest_of_each_partition() -> None:
     positions = ["0:17", "3:9", "0:18", "0:2,3:11", None, "1:0"]
     done: dict[str, object] = {"result": "done"}
@@ -80,7 +98,7 @@ async def test_a_batch_of_columns_tells_it_too() -> None:
 
     async def submit(*_: Any) -> BatchOutcome:
         column = np.array(["0:17", "3:9", "", "0:16"], object)
-        return BatchOutcome(np.full(4, 201, np.uint16), np.full(4, "done", object), column)
+        return BatchOutcome(np.full(4, 201, np.uint16), np.full(4, "done", object), column, np.zeros(4, np.bool_))
 
     edge.intake.submit_batch = submit  # type: ignore[method-assign, assignment]
     columns = {"id": pa.array([bytes([n]) * 16 for n in range(1, 5)], pa.binary(16)), "from": ["@world"] * 4}

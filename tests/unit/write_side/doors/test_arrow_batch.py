@@ -260,12 +260,15 @@ def test_every_truncation_is_refused_or_reads_as_the_batches_before() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(200, 599), st.sampled_from(("done", "pending", "x")), st.text(max_size=9)), max_size=9
+        st.tuples(st.integers(200, 599), st.sampled_from(("done", "pending", "x")), st.text(max_size=9), st.booleans()),
+        max_size=9,
     )
 )
-def test_outcomes_are_told_in_their_order(rows: list[tuple[int, str, str]]) -> None:
-    status, code, position = zip(*rows, strict=True) if rows else ((), (), ())
-    outcome = BatchOutcome(np.array(status, np.uint16), np.array(code, object), np.array(position, object))
+def test_outcomes_are_told_in_their_order(rows: list[tuple[int, str, str, bool]]) -> None:
+    status, code, position, repeated = zip(*rows, strict=True) if rows else ((), (), (), ())
+    outcome = BatchOutcome(
+        np.array(status, np.uint16), np.array(code, object), np.array(position, object), np.array(repeated, np.bool_)
+    )
     with pa.ipc.open_stream(outcome.encode()) as reader:
         told = reader.read_all()
     assert told.schema.field("status").type == pa.uint16()

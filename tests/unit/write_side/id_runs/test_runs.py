@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
-from write_side.contract.block.block import Block
+from write_side.contract.block.block import Block, decode
 from write_side.contract.log.log import Record
 from write_side.contract.snapshots.store_file import FileStore
-from write_side.contract.state.ids import WINDOW_US
+from write_side.contract.state.ids import CUT_OFF_STEP_US, WINDOW_US
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Code
@@ -110,9 +110,9 @@ class EveryIdOnce(RuleBasedStateMachine):
             commands.append(transfer(id16, self.numbers if self.numbers % 5 else MUCH))
         sequence = len(self.bank.blocks)
         block = self.bank.decide(commands)
+        assert Code.ID_MEMORY_FULL not in block.outcomes["code"].tolist()
         for row, command in enumerate(commands):
-            if Code(block.outcomes["code"][row]) is not Code.ID_MEMORY_FULL:
-                self.ran[command.id] = (command.amount, sequence, row)
+            self.ran[command.id] = (command.amount, sequence, row)
 
     @rule(us=st.sampled_from((1, 11 * SECOND_US, 3600 * SECOND_US, WINDOW_US, 3 * WINDOW_US)))
     def wait(self, us: int) -> None:
@@ -150,6 +150,63 @@ class EveryIdOnce(RuleBasedStateMachine):
             assert number is not None
             done = sum(amount for amount, _, _ in self.ran.values() if amount != MUCH)
             assert int(self.bank.state.posted[number]) == done
+
+
+def test_ids_without_a_time_are_always_taken_and_memory_stays_bounded(tmp_path: Path) -> None:
+    bank = Bank(tmp_path)
+    bank.decide([OpenAccount("alice", USD, 0, "")])
+    timed = [transfer(id_at(NOON_US, n), 1) for n in range(50)]
+    bank.decide(timed)
+    for minute in range(100):
+        bank.at_us += 60 * SECOND_US
+        block = bank.decide([transfer(timeless_id(60 * minute + n), 1) for n in range(60)])
+        assert set(block.outcomes["code"].tolist()) == {Code.DONE}
+        assert bank.state.ids.count <= IDS_MAX
+    assert sum(decode(block).header.forgets for block in bank.blocks) > 5
+    assert bank.state.find_transfer(timed[0].id) is not None, "those with a time did not have to go for them"
+    assert bank.state.find_transfer(timeless_id(0)) is None
+    for asked in (timed, [transfer(timeless_id(n), 1) for n in range(0, 6_000, 50)]):
+        assert set(bank.decide(asked).outcomes["code"].tolist()) == {Code.REPEATED}
+    bank.start_again()
+    assert set(bank.decide([transfer(timeless_id(3), 1)]).outcomes["code"].tolist()) == {Code.REPEATED}
+
+
+def test_who_has_no_place_to_look_runs_none_that_another_may_have_forgotten_before_its_days_were_over(
+    tmp_path: Path,
+) -> None:
+    bank = Bank(tmp_path)
+    bank.decide([OpenAccount("alice", USD, 0, "")])
+    for minute in range(6):
+        bank.at_us += 60 * SECOND_US
+        bank.decide([transfer(timeless_id(300 * minute + n), 1) for n in range(300)])
+    assert bank.state.find_transfer(timeless_id(1)) is None
+    alone = Alone(bank)
+    assert alone.codes(transfer(timeless_id(1), 1), transfer(timeless_id(5_000), 1), transfer(id_at(bank.at_us, 1), 1)) == [
+        Code.ID_MEMORY_FULL, Code.ID_MEMORY_FULL, Code.DONE,
+    ]  # fmt: skip
+    bank.at_us += WINDOW_US + CUT_OFF_STEP_US
+    assert alone.codes(transfer(timeless_id(5_000), 1)) == [Code.DONE]
+
+
+class Alone:
+    """A writer of the same log that has no files of ids."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+
+    def codes(self, *commands: Command) -> list[Code]:
+        bank = self._bank
+        bank.at_us += 1
+        decided = next_block(
+            bank.state,
+            [(len(bank.blocks), CommandBatch.of(commands))],
+            partitions=1,
+            created_at_us=bank.at_us,
+            consumed_to=len(bank.blocks) + 1,
+            ids_max=IDS_MAX,
+        )
+        bank.blocks.append(decided.data)
+        return [Code(code) for code in decided.block.outcomes["code"].tolist()]
 
 
 TestEveryIdOnce = EveryIdOnce.TestCase

@@ -169,7 +169,7 @@ async def test_a_dry_run_of_an_id_that_was_used_says_what_asking_again_would() -
         paid = {"id": str(uuid.uuid4()), "from": "@world", "to": ALICE, "amount": "5", "asset": "USD/2"}
         first = await bank.done("POST", "/v1/transfers", paid)
         again = await bank.done("POST", "/v1/transfers", paid | {"dry_run": True})
-        assert again == first | {"dry_run": True}
+        assert again == first | {"dry_run": True, "repeated": True}
         other = await bank.ask("POST", "/v1/transfers", paid | {"amount": "6", "dry_run": True})
         assert (other.status, other.document["code"]) == (422, "id_reused_with_other_content")
 

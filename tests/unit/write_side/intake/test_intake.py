@@ -50,10 +50,11 @@ async def test_fifty_copies_in_flight_are_one_transfer_and_fifty_equal_answers()
     async with RunningPartition(MemoryRecords(1)) as process:
         await process.submit(ALICE)
         answers = await asyncio.gather(*(process.submit(deposit(1, 7)) for _ in range(50)))
-        assert all(answer == answers[0] for answer in answers)
-        assert answers[0][0].status == 201
+        [first] = [answer for [answer] in answers if not answer.is_repeat]
+        assert first.status == 201
+        assert [answer for [answer] in answers if answer.is_repeat] == [first.again()] * 49
         assert int(process.writer.state.posted[2]) == 7
-        assert await process.submit(deposit(1, 7)) == answers[0]
+        assert await process.submit(deposit(1, 7)) == [first.again()]
 
 
 async def test_a_copy_after_a_restart_gets_the_first_outcome_from_the_log() -> None:
@@ -63,7 +64,7 @@ async def test_a_copy_after_a_restart_gets_the_first_outcome_from_the_log() -> N
         first = await process.submit(ALICE, deposit(1, 7), refused)
     async with RunningPartition(records) as process:
         again = await process.submit(deposit(1, 7), refused, deposit(3, 100), refused)
-    assert [again[0], again[1], again[3]] == [first[1], first[2], first[2]]
+    assert [again[0], again[1], again[3]] == [first[1].again(), first[2].again(), first[2].again()]
     assert first[2].status == 422
     assert first[2].document["available"] == "7"
 
@@ -179,7 +180,7 @@ async def test_a_line_behind_a_refusal_that_ran_before_is_told_what_became_of_it
         assert [answer.document.get("code", answer.document["result"]) for answer in answers] == [
             "account_unknown", "not_run", "done", "id_reused_with_other_content", "not_run",
         ]  # fmt: skip
-        assert answers[2] == done
+        assert answers[2] == done.again()
         [still_free] = await bank.intake.submit([other])
         assert still_free.status == 201
 
@@ -194,11 +195,11 @@ async def test_a_line_that_is_not_run_for_one_that_cannot_be_read_is_told_what_b
         first, ran, new = (Transfer(id_at(NOON_US, n), alice, bob, 1, "USD/2") for n in (1, 2, 3))
         [done] = await bank.intake.submit([ran])
         answers = await bank.intake.submit([first, ran, new], mode, runs=runs)
-        assert answers[1] == done
+        assert answers[1] == done.again()
         assert answers[2].document["code"] == word
         assert answers[0].document.get("code") == (None if runs else word)
         _, again, still_free = await bank.intake.submit([first, ran, new])
-        assert again == done
+        assert again == done.again()
         assert still_free.status == 201
         number = bank.states[0].number_of(bob)
         assert number is not None
@@ -241,7 +242,7 @@ async def test_a_line_may_reverse_the_transfer_of_a_line_before_it(mode: Mode, p
         answers = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], mode)
         assert [answer.document["result"] for answer in answers] == ["done", "done"]
         again = await bank.intake.submit([paid, Reverse(id_at(NOON_US, 2), paid.id)], mode)
-        assert [answer.document for answer in again] == [answer.document for answer in answers]
+        assert again == [answer.again() for answer in answers]
 
 
 @pytest.mark.parametrize("mode", [Mode.CONTINUE, Mode.STOP])

@@ -382,7 +382,7 @@ async def test_an_overtaken_process_does_not_decide_a_reversal_anew_where_its_tr
             assert reversed_there.status == 201
             with pytest.raises(PartitionUnavailable, match="taken over"):
                 await older.intake.submit([reverse])
-            assert await newer.intake.submit([reverse]) == [reversed_there]
+            assert await newer.intake.submit([reverse]) == [reversed_there.again()]
 
 
 async def test_what_is_unknown_is_said_though_records_that_do_not_count_lie_at_the_end_of_the_log() -> None:

@@ -38,7 +38,7 @@ async def test_duplicates_are_answered_with_their_first_outcome_and_open_holds_e
     async with RunningPartition(records, snapshots=store) as process:
         assert process.writer.replay.began_after == 4
         again = [(await process.submit(command))[0].document for command in (deposit, timeless, hold)]
-        assert again == first
+        assert again == [document | {"repeated": True} for document in first]
         [refused] = await process.submit(deposit._replace(amount=11))
         assert refused.document["code"] == "id_reused_with_other_content"
         [voided] = await process.submit(Void(id_at(NOON_US, 4), hold.id))

@@ -54,7 +54,7 @@ class Place:
             async with self.partition() as process:
                 assert process.writer.replay.began_after == began_after
                 [again] = await process.submit(FIRST)
-                assert again.document == self.first
+                assert again.document == self.first | {"repeated": True}
                 [changed] = await process.submit(FIRST._replace(amount=11))
                 assert changed.document["code"] == "id_reused_with_other_content"
                 number = process.writer.state.number_of("ann")

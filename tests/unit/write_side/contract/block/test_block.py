@@ -27,7 +27,7 @@ from write_side.contract.block.limits import BODY_BYTES_MAX, RECORD_BYTES_MAX, S
 WHOLE = two_blocks().blocks[1]
 
 _INTEGERS = {
-    ColumnType.UNSIGNED: (0, 1, 2**8 - 1, 2**8, 2**16 - 1, 2**16, 2**32 - 1, 2**32, 2**63 - 1),
+    ColumnType.UNSIGNED: (0, 1, 2**8 - 1, 2**8, 2**16 - 1, 2**16, 2**16 - 1, 2**32, 2**63 - 1),
     ColumnType.SIGNED: (0, -1, 2**7 - 1, -(2**7), 2**7, 2**15, -(2**15) - 1, 2**31, -(2**31), 2**63 - 1, -(2**63)),
 }
 
@@ -59,7 +59,8 @@ UINT64 = st.integers(0, 2**64 - 1)
 HEADERS = st.fixed_dictionaries(
     {
         "partitions": st.just(0),
-        "partition": st.integers(0, 2**32 - 1),
+        "partition": st.integers(0, 2**16 - 1),
+        "forgets": st.integers(0, 1),
         "epoch": UINT64,
         "sequence": UINT64,
         "previous_hash": st.binary(min_size=32, max_size=32),

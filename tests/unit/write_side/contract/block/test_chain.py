@@ -16,7 +16,7 @@ OTHER = b"o" * 32
 
 
 def header(epoch: int, sequence: int, previous_hash: bytes, partition: int = PARTITION) -> Header:
-    return Header(0, partition, epoch, sequence, previous_hash, 0, 1, 0, bytes(16), 0, b"n" * 32)
+    return Header(0, partition, 0, epoch, sequence, previous_hash, 0, 1, 0, bytes(16), 0, b"n" * 32)
 
 
 CELLS = [

@@ -79,7 +79,7 @@ def test_the_sections_of_the_page_are_those_of_blocks() -> None:
 
 
 def test_the_header_of_the_page_is_that_of_blocks() -> None:
-    letters = {"8 bytes": "8s", "16 bytes": "16s", "32 bytes": "32s", "u2": "H", "u4": "I", "u8": "Q", "s8": "q"}
+    letters = {"8 bytes": "8s", "16 bytes": "16s", "32 bytes": "32s", "u2": "H", "u8": "Q", "s8": "q"}
     rows = table("at", "type", "field", "meaning")
     assert "<" + "".join(letters[row["type"]] for row in rows) == blocks._FIELDS.format + "32s"
     assert [row["field"] for row in rows] == ["magic", "version", *blocks.Header._fields[:-1], "block_hash"]

@@ -337,8 +337,10 @@ def test_a_log_of_before_that_forgot_all_ids_by_one_cut_off_folds_as_it_was_writ
             flood: list[Command] = [moved(100 * n + i, "@world", "a", 1, NOON_US + n * HOUR_US) for i in range(20)]
             partition.decide(flood, NOON_US + n * HOUR_US + 60_000_000)
         assert partition.state.find_transfer(timeless_id(0)) is None
-    partition.decide(timeless_deposits(5, 5), NOON_US + 5 * HOUR_US)
-    partition.decide(timeless_deposits(10, 1), NOON_US + 5 * HOUR_US + WEEK_US)
+    # It forgot such ids before their days were over: none is run that may have been, until they would be over.
+    assert codes(partition, timeless_deposits(5, 5), NOON_US + 5 * HOUR_US) == ["id_memory_full"] * 5
+    assert codes(partition, timeless_deposits(5, 5), NOON_US + 5 * HOUR_US + WEEK_US) == ["done"] * 5
+    partition.decide(timeless_deposits(10, 1), NOON_US + 4 * HOUR_US + 2 * WEEK_US)
     assert partition.state.ids.timeless == 6
     assert_same_state(partition.state, partition.replayed())
 

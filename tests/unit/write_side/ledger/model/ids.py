@@ -46,9 +46,16 @@ class Ids:
 
     def forget_old(self, at_us: int) -> None:
         """At the beginning of a block that has something to decide."""
+        times = [seen.time_us for id, seen in self.seen.items() if not has_time(id)]
+        half_us = 0
+        if self._ever is not None and times and len(self.seen) >= self._ids_max - self._ids_max // 16:
+            half_us = min(int(statistics.median(times)), (at_us - TEN_SECONDS_US) // 1_000_000 * 1_000_000)
         if at_us - SEVEN_DAYS_US - self._timeless_from_us >= HOUR_US:
             self._timeless_from_us = at_us - SEVEN_DAYS_US
             self._forget_before(at_us - SEVEN_DAYS_US)
+        if half_us > self._timeless_from_us:
+            self._timeless_from_us = half_us
+            self._forget_before(0)
 
     def found(self, id16: bytes) -> Seen | None:
         return self.seen.get(id16) or (self._ever or {}).get(id16)
@@ -84,9 +91,13 @@ class Ids:
         return None
 
     def remember(self, command: Transfer | Rich, at_us: int, number: int) -> Seen:
-        """Raises Refused: to make room, the id was declared too old; or there is none for an id that cannot be."""
+        """Raises Refused: to make room, the id was declared too old; or there is none for one that could not be found again."""
         time_us = time_of(command.id, at_us)
-        if not has_time(command.id) and sum(not has_time(id) for id in self.seen) >= self._ids_max:
+        if (
+            self._ever is None
+            and not has_time(command.id)
+            and sum(not has_time(id) for id in self.seen) >= self._ids_max
+        ):
             raise Refused("id_memory_full")
         over = len(self.seen) - self._ids_max
         # At the bound, and every sixteenth of it above: the older half of those goes that are refused afterwards.
