@@ -1,5 +1,5 @@
-"""The headers in which positions travel. The first is for everybody; the others are between a gateway and the read side, and no
-gateway passes them on, in or out."""
+"""The headers in which positions travel, and since when an answer is old. The first three are for everybody; the others are
+between a gateway and the read side, and no gateway passes them on, in or out."""
 
 from __future__ import annotations
 
@@ -24,6 +24,13 @@ writer has started again. Left out where it is not known."""
 HISTORY_MEANS: Final = (
     "Which history of its partition's log the answer is of: another one once the log was put back to an earlier moment or "
     "replaced (and when its writer has started again). Versions and positions of two histories must not be compared."
+)
+
+STALE_SINCE: Final = "Fanfold-Stale-Since"
+"""Of entries that are answered as lines, which have no place for it: what `stale_since` of their document says."""
+STALE_SINCE_MEANS: Final = (
+    "Of lines (`format=ndjson` or `csv`), only while the log of the partition is damaged: the time of the last block that could "
+    "be read. What came later is not in this answer."
 )
 
 WRITTEN: Final = "Fanfold-Written"

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from read_side.ask.stale import stale_partitions
 from read_side.contract.no_answer import Elsewhere, Starting, Unanswerable
 from read_side.follow.projector import Projector
 from write_side.contract.compiled.compiling import compiling
@@ -61,7 +62,8 @@ class Health:
         """Members of the answer of /readyz: what is degraded, how far a start is, and how old what readers see is.
 
         partitions: those that this process projects, of the `partitions_of_log` that there are; unread: those whose accounts
-        cannot be read here now, projected here or not, with the code that whoever asks for one gets.
+        cannot be read here now, projected here or not, with the code that whoever asks for one gets; stale: those of which
+        nothing new is told, since when and why.
         """
         elsewhere, *_ = await asyncio.gather(self._elsewhere(), look_ahead(self._projectors))
         now_us = self._wall_us()
@@ -80,6 +82,7 @@ class Health:
             "degraded": self.degraded() + away,
             "partitions_of_log": self._partitions_of_log,
             "unread": [{"partition": partition, "code": code} for partition, code in sorted(unread.items())],
+            "stale": stale_partitions(self._projectors),
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():

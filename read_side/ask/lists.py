@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfAccounts
 from read_side.ask.balances import BalanceReader
+from read_side.ask.stale import stale_since
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import Wanted
 from read_side.contract.rows import AccountRow
@@ -34,7 +35,7 @@ class _Row(NamedTuple):
 
     row: AccountRow
     owner: str
-    position: str
+    position: Position
 
 
 class _Listed(NamedTuple):
@@ -74,9 +75,7 @@ class Lists:
         last = page[-1].row.account if len(page) < len(rows) else limit
         positions = {p: listed.sequence for p, listed in zip(chosen, found, strict=True) if listed.sequence >= 0}
         document: dict[str, Any] = {
-            "accounts": [
-                each.row.document(each.position) | ({"owner": each.owner} if each.owner else {}) for each in page
-            ],
+            "accounts": [self._document(each) for each in page],
             "positions": format_positions(positions),
         }
         return document if last is None else document | {"next": text_of(last.encode())}
@@ -110,6 +109,10 @@ class Lists:
             "positions": format_positions(positions),
         }
 
+    def _document(self, listed: _Row) -> dict[str, Any]:
+        document = listed.row.document(str(listed.position)) | ({"owner": listed.owner} if listed.owner else {})
+        return document | stale_since(self._balances.here(listed.position.partition))
+
     def _of_partition(self, partition: int, asked: OfAccounts, after: str) -> _Listed:
         state = self._projectors[partition].fold.state
         order = self._orders.get(partition)
@@ -123,7 +126,7 @@ class Lists:
                 return _Listed(rows, None, least)
             owners = state.owners
             with state.lock:
-                found, position = rows_of(state, numbers), str(Position(partition, state.chained.sequence))
+                found, position = rows_of(state, numbers), Position(partition, state.chained.sequence)
             for row, number in zip(found.each(), numbers.tolist(), strict=True):
                 owner = owners[number]
                 if asked.asset in (None, row.asset) and asked.owner in (None, owner):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from read_side.ask.balances import BalanceReader
+from read_side.ask.stale import stale_since
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
     Ambiguous,
@@ -85,14 +86,19 @@ class Transfers:
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
             names = await self._names(partition, place.begun, place.id, place.link, place.legs)
-            return await self._with_accounts(Answer(202, pending_document(place, names, self._now_us())), transfer_id)
-        return await self._with_accounts(await self._finished(partition, place, transfer_id), transfer_id)
+            answer = Answer(202, pending_document(place, names, self._now_us()))
+        else:
+            answer = await self._finished(partition, place, transfer_id)
+        return await self._told(answer, partition, transfer_id)
 
-    async def _with_accounts(self, answer: Answer, transfer_id: bytes) -> Answer:
-        """With the accounts after each step, as far as this process projects their partitions."""
+    async def _told(self, answer: Answer, partition: int, transfer_id: bytes) -> Answer:
+        """With the accounts after each step, as far as this process projects their partitions; and since when nothing is known of
+        what becomes of it: where it was refused that is nothing."""
         document: dict[str, Any] = dict(answer.document)
         if "steps" in document:
             document["step_accounts"] = [await self._accounts_after(step, transfer_id) for step in document["steps"]]
+        if document.get("result") != "refused":
+            document |= stale_since(self._balances.here(partition))
         return Answer(answer.status, document)
 
     async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]] | None:

@@ -180,9 +180,9 @@ class Projector:
 
     @property
     def stale_since_us(self) -> int | None:
-        """The time of the last good block, where the log is damaged behind it: what came later is in no answer. None while it is
-        followed."""
-        return None if self.stopped is None else self.fold.state.chained.created_at_us
+        """The time of the last good block (0 for none), where the log is damaged behind it: what came later is in no answer. None
+        while it is followed, or another projector answers for it."""
+        return None if self.stopped is None or self.elsewhere else self.fold.state.chained.created_at_us
 
     @property
     def log_history(self) -> str | None:
