@@ -76,8 +76,8 @@ class Asked(NamedTuple):
 async def _open_transfers(
     url: str, asked: Asked, partitions: Sequence[int] | None
 ) -> tuple[list[OpenTransfers] | Refusal, Unanswered]:
-    """What is under way, of all partitions at once or of each that answers; the partitions that did not answer. Raises NotAnswered
-    when nobody answers."""
+    """What is under way, of all partitions at once or of each that answers; the partitions that did not answer. Raises
+    NotAnswered when nobody answers."""
     async with Client(url) as client:
 
         async def ask(some: Sequence[int] | None) -> OpenTransfers | Refusal:
