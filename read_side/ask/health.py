@@ -23,7 +23,7 @@ class Health:
 
     Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
     damaged, away or given up, or that has work and does not move (`standstill.py`), is `degraded`: its readers get the reason,
-    and those of the others must not be sent away for it.
+    and those of the others must not be sent away for it. So is one whose history cannot be kept: its balances are told.
 
     elsewhere: why accounts of partitions that others project cannot be read here.
     """
@@ -51,11 +51,17 @@ class Health:
         return reasons + unread if len(unread) == len(self._projectors) else reasons
 
     def degraded(self) -> list[str]:
-        """What is the matter with each partition that goes no further, or is not answered; one sentence or more each."""
-        return [
+        """What is the matter with each partition that goes no further, is not answered, or whose history is not kept: a
+        sentence or more each."""
+        partitions = [
             reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
             for each in self._projectors
             if (reason := does_not_get_on(each, self._wall_us())) is not None
+        ]
+        return partitions + [
+            f"partition {each.partition}: its history is not kept ({each.history.failing}). Balances are told all the same."
+            for each in self._projectors
+            if each.history is not None and each.history.failing is not None
         ]
 
     async def document(self) -> dict[str, Any]:

@@ -41,6 +41,8 @@ _READINGS: Final[tuple[Reading, ...]] = (
     (GaugeMetricFamily, "given_up", "1 when this process follows the partition no more.", lambda p, _: p.ended is not None),
     (GaugeMetricFamily, "view_unavailable", "1 while the view store does not answer.",
      lambda p, _: p.unavailable is not None),
+    (GaugeMetricFamily, "history_failing", "1 while the history of the partition cannot be read, sealed or joined.",
+     lambda p, _: None if p.history is None else p.history.failing is not None),
     (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),
     (GaugeMetricFamily, "accounts", "Accounts, system accounts included.", lambda p, _: p.fold.state.count),
     (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.",
