@@ -68,6 +68,7 @@ class Lists:
         after = "" if asked.cursor is None else _name_of(asked.cursor)
         chosen = await self._transfers.ready(wanted, partitions)
         found = await asyncio.gather(*(asyncio.to_thread(self._of_partition, p, asked, after) for p in chosen))
+        self._transfers.all_asked(chosen)
         # What a partition was not looked at behind this name is not told of the others either.
         limit = min((each.behind for each in found if each.behind is not None), default=None)
         rows = sorted(each for listed in found for each in listed.rows if limit is None or each.row.account <= limit)
@@ -88,6 +89,7 @@ class Lists:
         found, sequence = await asyncio.to_thread(
             _holds_now, self._projectors[partition].fold.state, account, limit + 1
         )
+        self._transfers.all_asked((partition,))
         return {
             "account": account,
             "holds": [hold_document(hold, amount) for hold, amount in found[:limit]],

@@ -178,6 +178,12 @@ class Projector:
         reason = self.log_away or self.unavailable
         return Starting(self.partition) if reason is None else PartitionUnavailable(self.partition, reason=reason)
 
+    def refusal_of_fold(self) -> Unanswerable | None:
+        """Why nothing is told of what is folded, as lists are; None while it is. After a failed check that is so until what is
+        good has been folded again, while balances are told from the view."""
+        wrong = PartitionUnavailable(self.partition, reason=self.stopped) if self.fold.is_wrong else None
+        return self.refusal() or wrong
+
     @property
     def stale_since_us(self) -> int | None:
         """The time of the last good block (0 for none), where the log is damaged behind it: what came later is in no answer. None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from read_side.follow.partition_fold import PartitionFold
+from tests.unit.read_side.asgi_client import ask
 from tests.unit.read_side.ask.test_lists import Archive
 from tests.unit.read_side.ask.test_transfers import USD
 from tests.unit.read_side.block_maker import moved
+from tests.unit.read_side.follow.test_projector import wrong_digest
 from write_side.contract.words.times import format_time
 from write_side.ledger.commands.commands import Hold, Leg, LegsTransfer, Note, Protocol
 
@@ -150,3 +154,35 @@ async def test_a_log_of_which_nothing_could_be_read_is_of_1970(tmp_path: Path) -
     [told] = (await side.page("/v1/accounts"))["stale"]
     assert (told["partition"], told["stale_since"]) == (0, "1970-01-01T00:00:00.000000Z")
     await side.stop()
+
+
+async def test_nothing_of_a_block_that_fails_a_check_is_told_while_what_is_good_is_folded_again(
+    bank: Damaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check fails in the middle of a block: what it has changed by then is in memory, and lists are told from there."""
+    projector, again = bank.projectors[0], asyncio.Event()
+    fold_before = projector._fold_before
+
+    async def later(sequence: int) -> PartitionFold:
+        await again.wait()
+        return await fold_before(sequence)
+
+    monkeypatch.setattr(projector, "_fold_before", later)
+    before = await bank.page("/v1/accounts?partitions=0")
+    await bank.log.append(0, wrong_digest(bank.partitions.writers[0], bank.alice, bank.carol))
+    while projector.stopped is None:
+        await bank.timer.tick()
+    targets = ("/v1/accounts?", "/v1/transfers?", f"/v1/accounts/{bank.alice}/holds?", f"/v1/transfers/{uuid.uuid4()}?")
+    for target in targets:
+        reply = await ask(bank.app(), "GET", target)
+        assert (reply.status, reply.code) == (503, "partition_unavailable"), target
+        assert reply.document["reason"] == projector.stopped
+    alice = (await ask(bank.app(), "GET", f"/v1/accounts/{bank.alice}")).document
+    assert (alice["posted"], "stale_since" in alice) == ("100", True), "a balance is told from the view"
+    again.set()
+    while (await ask(bank.app(), "GET", "/v1/accounts")).status != 200:
+        await bank.timer.tick()
+    page = (await ask(bank.app(), "GET", "/v1/accounts?partitions=0")).document
+    told = [{name: value for name, value in each.items() if name != "stale_since"} for each in page["accounts"]]
+    assert told == before["accounts"]
+    assert page["positions"] == before["positions"]
