@@ -434,6 +434,20 @@ async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(
         await expect(line).to_contain_text(wallet.reason)
 
 
+async def test_a_statement_that_is_old_says_so_instead_of_that_nothing_has_moved(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        await watch(page, "alice")
+        wallet.stale_since = "2026-01-01T12:00:00.000000Z"
+        statement = page.locator('.card[data-account="alice"] .statement')
+        await statement.get_by_text("Statement").click()
+        await expect(statement.locator(".said")).to_contain_text("Shown up to Jan 1, 2026")
+
+
 async def test_amounts_are_never_floating_point(page: Page) -> None:
     formatted = await page.evaluate(
         """async () => {
