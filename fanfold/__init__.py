@@ -23,9 +23,11 @@ if TYPE_CHECKING:
         Entry,
         Moved,
         OpenTransfer,
+        OpenTransfers,
         PartitionNow,
         Pending,
         PositionsNow,
+        StalePartition,
         Step,
         Waiting,
     )
@@ -69,6 +71,7 @@ __all__ = [
     "NotAnswered",
     "Open",
     "OpenTransfer",
+    "OpenTransfers",
     "Opened",
     "PartitionNow",
     "Pending",
@@ -76,6 +79,7 @@ __all__ = [
     "PositionsNow",
     "Refusal",
     "Reverse",
+    "StalePartition",
     "Statement",
     "Step",
     "StreamEnded",
@@ -92,7 +96,8 @@ __all__ = [
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TransferPhase",
-    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer PartitionNow Pending PositionsNow Step Waiting",
+    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer OpenTransfers PartitionNow Pending PositionsNow "
+    "StalePartition Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",

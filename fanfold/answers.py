@@ -13,7 +13,6 @@ from fanfold.api.answers import (
     Entries,
     Moved,
     OpenedAccount,
-    OpenTransfer,
     OpenTransfers,
     Pending,
     PositionsNow,
@@ -152,8 +151,8 @@ def positions_of(document: Mapping[str, Any]) -> PositionsNow:
     return read(PositionsNow, document)
 
 
-def open_transfers_of(document: Mapping[str, Any]) -> list[OpenTransfer]:
-    return list(read(OpenTransfers, document).transfers)
+def open_transfers_of(document: Mapping[str, Any]) -> OpenTransfers:
+    return read(OpenTransfers, document)
 
 
 def _posted(account: SystemAccount | None) -> int:

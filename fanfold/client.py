@@ -36,7 +36,7 @@ from fanfold.answers import (
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfer, Pending, PositionsNow
+from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfers, Pending, PositionsNow
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
@@ -263,8 +263,10 @@ class Client:
         older_than_seconds: int = 0,
         limit: int | None = None,
         partitions: Sequence[int] | None = None,
-    ) -> list[OpenTransfer] | Refusal:
+    ) -> OpenTransfers | Refusal:
         """Transfers under way in one of these phases (`open`: any) for so long at least. Raises NotAnswered.
+
+        `stale` of the answer names partitions whose logs are damaged: what is under way there may be over, or more may be.
 
         partitions: whose; None: of all, and then one that cannot answer keeps the others from being told.
         """

@@ -35,6 +35,10 @@ class WalletStub:
         """Why the partition does not get on."""
         self.unread: list[dict[str, Any]] = []
         """What the read side's `/readyz` says of partitions that cannot be read."""
+        self.stale_partitions: list[dict[str, Any]] = []
+        """And of partitions whose logs are damaged."""
+        self.stale_since: str | None = None
+        """Since when answers are old."""
         self.unreadable: dict[str, str] = {}
         """Accounts that cannot be read, as those of one partition, and the code that says why."""
         self.behind = False
@@ -88,6 +92,7 @@ class WalletStub:
             **self.lag,
             "unit": "records",
             **reason,
+            **({} if self.stale_since is None else {"stale_since": self.stale_since}),
         }
 
     async def _publish(self, accounts: list[str]) -> None:
@@ -128,7 +133,8 @@ class WalletStub:
         match method, path:
             case "GET", "/readyz":
                 return 200, {
-                    "status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}], "unread": self.unread
+                    "status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}], "unread": self.unread,
+                    "stale": self.stale_partitions,
                 }  # fmt: skip
             case "POST", "/internal/balances" if not self.available:
                 return 503, problem_document("view_rebuilding")
@@ -148,6 +154,9 @@ class WalletStub:
                 return await self._transfer(json.loads(body))
             case "GET", "/v1/positions":
                 return 200, {"partitions": [self.far()], "elsewhere": []}
+            case "GET", _ if path.endswith("/entries"):  # nothing has moved that could be read
+                old = {} if self.stale_since is None else {"stale_since": self.stale_since}
+                return 200, {"account": path.split("/")[3], "asset": "USD/2", "entries": [], "position": position} | old
             case "GET", _ if path.startswith("/v1/transfers/"):
                 told = self.transfers.get(path.rpartition("/")[2])
                 return (404, problem_document("transfer_not_found")) if told is None else (200, told)

@@ -1,5 +1,5 @@
-"""The headers of answers. `POSITION`, `HISTORY` and `REPLAYED` are for everybody; `WRITTEN` and `LOST` are between a gateway and
-the read side, and no gateway passes them on, in or out."""
+"""The headers of answers. `POSITION`, `HISTORY`, `REPLAYED` and `STALE_SINCE` are for everybody; `WRITTEN` and `LOST` are between a
+gateway and the read side, and no gateway passes them on, in or out."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ REPLAYED: Final = "Idempotency-Replayed"
 REPLAYED_MEANS: Final = (
     "`true` when this id ran before: nothing was run by this request, and the answer is what became of it then. Left out "
     "otherwise. In a batch each line says so itself (`repeated`)."
+)
+
+STALE_SINCE: Final = "Fanfold-Stale-Since"
+"""Of entries that are answered as lines, which have no place for it: what `stale_since` of their document says."""
+STALE_SINCE_MEANS: Final = (
+    "Of lines (`format=ndjson` or `csv`), only while the log of the partition is damaged: the time of the last block that could "
+    "be read. What came later is not in this answer."
 )
 
 WRITTEN: Final = "Fanfold-Written"

@@ -57,7 +57,18 @@ AssetName = Annotated[
 ]
 Id = Annotated[str, _told(grammar.UUID, "The id of the command: its UUID.")]
 Flag = Annotated[str, _one_of("debit_frozen", "credit_frozen", "closed", means="Something that an account may not do.")]
-_STALE: Final = _as("Only while the log of its partition is damaged: the time of the last block that could be read.")
+_STALE: Final = _as(
+    "Only while the log of its partition is damaged: the time of the last block that could be read, UTC, 1970 where none could. "
+    "What came later is not in this answer."
+)
+_STALE_READERS: Final = _as(
+    "Only while its log is damaged: the time of the last block that could be read, UTC, 1970 where none could. Readers see "
+    "nothing of what came later, whatever the lag says."
+)
+_STALE_OUTCOME: Final = _as(
+    "Only of a read, while the log of its home partition is damaged: the time of the last block that could be read, UTC. What "
+    "has become of it since is not in this answer. Never of what is refused, for nothing can become of that."
+)
 Flags = Annotated[tuple[Flag, ...], _as("What the account may not do.")]
 Action = Annotated[
     str, _one_of("try", "confirm", "cancel", means="What the home of the transfer asks the partition of the step.")
@@ -103,6 +114,11 @@ _ENTRY: Final = {
     "held": "0",
     "available": "1000",
     "accounts": ["@world:USD/2"],
+}
+_DAMAGED: Final = {
+    "partition": 2,
+    "stale_since": _AT,
+    "reason": "partition 2 stops before block 18: its hash is wrong. Run `fanfold verify`.",
 }
 _BLOCK_HASH: Final = "Only as of a moment: the hash of the block at `position`, by which anyone finds the same blocks."
 _FINAL: Final = (
@@ -205,6 +221,26 @@ class Entries:
 
 
 @dataclass(frozen=True)
+class StalePartition:
+    """A partition whose log is damaged: it is served as of the last block that could be read, until a person has mended it."""
+
+    partition: Partition
+    stale_since: Annotated[Moment, _STALE]
+    reason: Annotated[str, _as("Where the log is damaged, for a person.")]
+
+    __pydantic_config__ = _shown(_DAMAGED)
+
+
+StalePartitions = Annotated[
+    tuple[StalePartition, ...],
+    _as(
+        "The partitions whose logs are damaged, left out where there are none. Whatever came after the `stale_since` of each is "
+        "not in this answer."
+    ),
+]
+
+
+@dataclass(frozen=True)
 class ListedAccount(AccountState):
     """An account in a list."""
 
@@ -220,6 +256,7 @@ class Accounts:
     accounts: Annotated[tuple[ListedAccount, ...], _as("In the order of their names.")]
     positions: Positions
     next: Annotated[Optionally[str], _as("The `cursor` of the next page; absent on the last one.")] = None
+    stale: StalePartitions = ()
 
     __pydantic_config__ = _shown({"accounts": [_STATE | {"flags": [], "owner": "anna"}], "positions": "0:17"})
 
@@ -242,12 +279,13 @@ More = Annotated[bool, _as("Whether there are more than `limit`.")]
 
 @dataclass(frozen=True)
 class OpenHolds:
-    """The holds that are open on an account, the oldest first."""
+    """The holds that are open on an account, the oldest first. stale_since: see `AccountState`."""
 
     account: AccountName
     holds: Annotated[tuple[HeldBy, ...], _as("The oldest first.")]
     more: More
     position: PositionText
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
 
     __pydantic_config__ = _shown(
         {
@@ -280,6 +318,7 @@ class Referred:
     outcomes: Annotated[tuple[ReferredTo, ...], _as("The newest first.")]
     more: More
     positions: Positions
+    stale: StalePartitions = ()
 
     __pydantic_config__ = _shown(
         {
@@ -340,7 +379,7 @@ class Moved:
     """It is done: `accounts` as they were right after it. `position` is where the log says so.
 
     result: `done` when money has moved, `held`, `voided`, `changed`. hold, reverses: what it was about. dry_run: what would
-    have been; then nothing is in the log.
+    have been; then nothing is in the log. stale_since: only of a read, while the log of its home partition is damaged.
     """
 
     id: Id
@@ -362,6 +401,7 @@ class Moved:
     reverses: Optionally[ReversedId] = None
     dry_run: Annotated[bool, _as("Whether this only would have been: nothing is in the log.")] = False
     repeated: Annotated[bool, Field(json_schema_extra=without_default, description=_REPEATED)] = False
+    stale_since: Annotated[Optionally[Moment], _STALE_OUTCOME] = None
 
     __pydantic_config__ = _OPEN
 
@@ -397,6 +437,7 @@ class Pending:
     at: Moment
     result: Annotated[str, _one_of("pending", means="It is not over.")] = "pending"
     repeated: Annotated[bool, Field(json_schema_extra=without_default, description=_REPEATED)] = False
+    stale_since: Annotated[Optionally[Moment], _STALE_OUTCOME] = None
 
     __pydantic_config__ = _shown(
         {"id": _ID, "result": "pending", "protocol": "saga", "phase": "debiting", "position": "0:17", "at": _AT}
@@ -439,6 +480,7 @@ class OpenTransfers:
 
     transfers: Annotated[tuple[OpenTransfer, ...], _as("Those asked for, oldest first.")]
     position: Positions
+    stale: StalePartitions = ()
 
     __pydantic_config__ = _shown({"transfers": [_UNDER_WAY], "position": "0:19,3:9"})
 
@@ -528,6 +570,7 @@ class Outcome:
     ended: Annotated[
         tuple[HoldEnd, ...], _as("Of a hold: its captures, its void or its expiry, in order, where history is kept.")
     ] = ()
+    stale_since: Annotated[Optionally[Moment], _STALE_OUTCOME] = None
 
     __pydantic_config__ = _shown({"id": _ID, "result": "done", "position": "0:17", "at": _AT, "accounts": [_STATE]})
 
@@ -548,7 +591,7 @@ class SystemAccount:
 class SystemPartition:
     """The system accounts of one partition, at its position; null where it has none yet.
 
-    stale_since: only while its log is damaged: the time of the last block that could be read.
+    stale_since: see `AccountState`.
     """
 
     partition: Partition
@@ -624,6 +667,7 @@ class PartitionNow:
         ),
     ]
     reason: Annotated[Optionally[str], _as("Why it does not get on, for a person; absent while it does.")] = None
+    stale_since: Annotated[Optionally[Moment], _STALE_READERS] = None
 
     __pydantic_config__ = _OPEN
 
@@ -782,9 +826,14 @@ class Health:
     __pydantic_config__ = _shown({"status": "alive"})
 
 
-Readiness = Annotated[
-    Mapping[str, Any],
-    WithJsonSchema(
-        {"type": "object", "description": "Whether requests would be answered, and how far each partition is."}
-    ),
-]
+@dataclass(frozen=True)
+class Readiness:
+    """Whether requests would be answered, and how far each partition is. Each side tells more of itself than is said here."""
+
+    degraded: Annotated[tuple[str, ...], _as("What is the matter all the same, for a person.")] = ()
+    stale: Annotated[
+        tuple[StalePartition, ...],
+        _as("The partitions whose logs are damaged: whatever came after their `stale_since` is in no answer."),
+    ] = ()
+
+    __pydantic_config__ = _shown({"degraded": [_DAMAGED["reason"]], "stale": [_DAMAGED]})

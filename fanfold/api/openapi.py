@@ -18,7 +18,16 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
-from fanfold.api.answer_headers import HISTORY, HISTORY_MEANS, POSITION, POSITION_MEANS, REPLAYED, REPLAYED_MEANS
+from fanfold.api.answer_headers import (
+    HISTORY,
+    HISTORY_MEANS,
+    POSITION,
+    POSITION_MEANS,
+    REPLAYED,
+    REPLAYED_MEANS,
+    STALE_SINCE,
+    STALE_SINCE_MEANS,
+)
 from fanfold.api.answers import Health, Problem, Readiness
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
@@ -106,7 +115,11 @@ _POSITION_HEADER: Final = {
 }
 _REPLAYED_HEADER: Final = {"description": REPLAYED_MEANS, "schema": {"type": "string", "enum": ["true"]}}
 _HISTORY_HEADER: Final = {"description": HISTORY_MEANS, "schema": {"type": "string"}, "example": "4f0c9d1e2b3a5867"}
-_READINESS: Final = TypeAdapter(Readiness).json_schema()
+_STALE_SINCE_HEADER: Final = {
+    "description": STALE_SINCE_MEANS,
+    "schema": {"type": "string", "format": "date-time"},
+    "example": "2026-01-01T00:00:00.000000Z",
+}
 _REF: Final = "#/components/schemas/{model}"
 _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
 
@@ -174,9 +187,11 @@ def _describe(app: FastAPI, route: Route) -> None:
                 responses[status]["headers"][REPLAYED] = _REPLAYED_HEADER
         if route.operation == "get_account":
             responses[status]["headers"] = {HISTORY: _HISTORY_HEADER}
+        if route.operation == "get_entries":
+            responses[status]["headers"] = {STALE_SINCE: _STALE_SINCE_HEADER}
     responses |= _refusals(route.codes)
     if route.operation == "ready":  # of a gateway it is no problem document, ready or not
-        responses[503]["content"][JSON] = {"schema": _READINESS}
+        responses[503]["content"][JSON] = {"schema": {"$ref": _REF.format(model=Readiness.__name__)}}
     app.add_api_route(
         route.path,
         _operation(route),

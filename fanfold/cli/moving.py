@@ -257,6 +257,7 @@ def document_of(state: AccountState) -> dict[str, Any]:
 
 def _document(answer: Moved | Pending) -> dict[str, Any]:
     document = asdict(answer)
+    del document["stale_since"]  # only a read can be old
     if isinstance(answer, Moved):
         document["accounts"] = [document_of(state) for state in answer.accounts]
     return document

@@ -23,6 +23,7 @@ from fanfold.client import Client, NotAnswered
 REFRESH_S: Final = 1.0
 """The service looks at the end of the log no more often than that."""
 WELL: Final = "well"
+NOT_TOLD_IS_LEFT_OUT: Final = ("reason", "stale_since")
 EXACT_MS: Final = 10_000
 """From here on an age is told in seconds."""
 
@@ -43,7 +44,8 @@ def status(
 
     A line is a partition: what readers see of it, and what waits before each step on the way to them. The log has unread records
     (bytes, of a file log); blocks that are read wait to be folded, then to be stored in the view, then to be pushed to gateways.
-    The oldest is the age of the oldest block that readers do not see. Where nothing happens all of it is 0.
+    The oldest is the age of the oldest block that readers do not see. Where nothing happens all of it is 0. A partition whose
+    log is damaged is stale: it is served as of the last block that could be read.
 
     Examples:
 
@@ -75,7 +77,7 @@ def sheet_of(partitions: Sequence[PartitionNow]) -> Sheet:
 def document_of(now: PositionsNow) -> dict[str, Any]:
     """As the service told it."""
     parts = [
-        {name: value for name, value in asdict(each).items() if name != "reason" or value is not None}
+        {name: value for name, value in asdict(each).items() if name not in NOT_TOLD_IS_LEFT_OUT or value is not None}
         for each in now.partitions
     ]
     return {"partitions": parts, "elsewhere": list(now.elsewhere)}
@@ -117,7 +119,13 @@ def _cells(now: PartitionNow) -> tuple[str, ...]:
     unread = "unknown" if now.unread is None else f"{now.unread} {now.unit}"
     steps = (now.unfolded, now.unstored, now.unpushed)
     oldest = "unknown" if now.oldest_unapplied_ms is None else _age(now.oldest_unapplied_ms)
-    return (str(now.partition), now.position or "-", unread, *map(str, steps), oldest, now.reason or WELL)
+    return (str(now.partition), now.position or "-", unread, *map(str, steps), oldest, _state(now))
+
+
+def _state(now: PartitionNow) -> str:
+    if now.stale_since is None:
+        return now.reason or WELL
+    return f"stale since {now.stale_since}: {now.reason}"
 
 
 def _age(ms: int) -> str:

@@ -10,8 +10,8 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import OpenTransfer
-from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run
+from fanfold.api.answers import OpenTransfer, OpenTransfers, StalePartition
+from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run, stale
 from fanfold.cli.output import laid_out, say
 from fanfold.cli.partitions import Unanswered, of_those_that_answer, told
 from fanfold.cli.sheet import Column, Sheet
@@ -38,7 +38,8 @@ def transfers(
     """List transfers under way, oldest first, and what each waits for.
 
     They end by themselves: a partition that was away goes on where it stopped. `fanfold explain` tells one in full. Where a
-    partition cannot answer, those of the others are told, and the command ends with 2.
+    partition cannot answer, those of the others are told, and the command ends with 2. So it does where a damaged log keeps a
+    partition from being told as it is now.
 
     Examples:
 
@@ -48,18 +49,20 @@ def transfers(
     """
     age = max(older_than, STUCK_SECONDS) if stuck else older_than
     asked = Asked(tuple(phase.split(",")), age, limit)
-    found, unanswered = run(_open_transfers(check_url(url), asked, _numbers(partitions)))
-    if isinstance(found, Refusal):
-        fail_refused(found)
+    parts, unanswered = run(_open_transfers(check_url(url), asked, _numbers(partitions)))
+    if isinstance(parts, Refusal):
+        fail_refused(parts)
+    found = _oldest([each for part in parts for each in part.transfers], limit)
+    old = [each for part in parts for each in part.stale]
     if as_json:
         say(json.dumps([_document(each) for each in found]))
     elif found:
         say(laid_out(sheet_of(found)))
     else:
-        where = " in the partitions that answer" if unanswered else ""
+        where = " in the partitions that answer" if unanswered else ", as far as it is known" if old else ""
         say(f"Nothing is under way{where}." if not age else f"Nothing has been under way for {age} s{where}.")
-    if unanswered:
-        fail("\n".join(told(unanswered)), NOT_ANSWERED)
+    if unanswered or old:
+        fail("\n".join([*told(unanswered), *map(_old, old)]), NOT_ANSWERED)
 
 
 class Asked(NamedTuple):
@@ -72,23 +75,25 @@ class Asked(NamedTuple):
 
 async def _open_transfers(
     url: str, asked: Asked, partitions: Sequence[int] | None
-) -> tuple[list[OpenTransfer] | Refusal, Unanswered]:
-    """What is under way, oldest first; the partitions that did not answer. Raises NotAnswered when nobody answers."""
+) -> tuple[list[OpenTransfers] | Refusal, Unanswered]:
+    """What is under way, of all partitions at once or of each that answers; the partitions that did not answer. Raises
+    NotAnswered when nobody answers."""
     async with Client(url) as client:
 
-        async def ask(some: Sequence[int] | None) -> list[OpenTransfer] | Refusal:
+        async def ask(some: Sequence[int] | None) -> OpenTransfers | Refusal:
             return await client.open_transfers(
                 phases=asked.phases, older_than_seconds=asked.age, limit=asked.limit, partitions=some
             )
 
-        found, unanswered = await of_those_that_answer(ask, partitions)
-        if isinstance(found, Refusal):
-            return found, unanswered
-        return _oldest([each for part in found for each in part], asked.limit), unanswered
+        return await of_those_that_answer(ask, partitions)
 
 
 def _oldest(found: Sequence[OpenTransfer], limit: int) -> list[OpenTransfer]:
     return sorted(found, key=lambda each: -each.age_ms)[:limit]
+
+
+def _old(each: StalePartition) -> str:
+    return f"partition {each.partition} is {stale(each.stale_since)}"
 
 
 def _numbers(partitions: str | None) -> list[int] | None:

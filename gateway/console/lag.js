@@ -1,5 +1,6 @@
 // One line: whether what is shown is all that the log has, and what does not get on, from GET /v1/positions.
 
+import { shownUpTo } from "/console/stale.js";
 import { readPositions } from "/console/wallet_api.js";
 
 const EVERY_MS = 2000; // the service looks at the end of a log once a second at most
@@ -47,7 +48,8 @@ function lineOf({ partitions }) {
   return { state: "behind", text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
 }
 
-function reasonOf({ partition, reason }) {
+function reasonOf({ partition, reason, stale_since: since }) {
+  if (since !== undefined) return `Partition ${partition} is shown ${shownUpTo(since)} (${reason})`;
   return reason.startsWith("partition ") ? reason : `partition ${partition}: ${reason}`;
 }
 

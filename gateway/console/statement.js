@@ -1,6 +1,7 @@
 // The statement of an account, below its card: what moved it and the balance after it, newest first, page by page.
 
 import { format } from "/console/money.js";
+import { shownUpTo } from "/console/stale.js";
 import { readEntries } from "/console/wallet_api.js";
 
 const PAGE = 10;
@@ -41,11 +42,16 @@ export class Statement {
     const answer = await readEntries(this.#account, PAGE, cursor);
     this.#reading = this.#older.disabled = false;
     if (answer.kind === "done") show(answer.document);
-    this.#tell(answer.kind === "done" ? (this.#newest === 0 ? "Nothing has moved yet." : "") : answer.problem.title ?? "No answer arrived");
+    this.#tell(answer.kind === "done" ? this.#noteOn(answer.document) : answer.problem.title ?? "No answer arrived");
     if (this.#again) {
       this.#again = false;
       this.changed();
     }
+  }
+
+  #noteOn({ stale_since: since }) {
+    if (since !== undefined) return `Shown ${shownUpTo(since)}.`;
+    return this.#newest === 0 ? "Nothing has moved yet." : "";
   }
 
   /** Newer lines before those that are shown; where some lie between, only the newest page is shown. */

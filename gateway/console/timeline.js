@@ -1,6 +1,7 @@
 // One transfer, step by step: what each partition did for it and when, and the accounts after it, from GET /v1/transfers/{id}.
 
 import { format } from "/console/money.js";
+import { shownUpTo } from "/console/stale.js";
 import { readTransfer } from "/console/wallet_api.js";
 
 const ACTIONS = { try: "Try", confirm: "Confirm", cancel: "Cancel" };
@@ -48,7 +49,9 @@ export class Timeline {
     this.#box.dataset.id = transfer.id;
     this.#box.hidden = false;
     const stands = result === "pending" ? `Under way: ${phase}` : result === "refused" ? `Refused: ${code}` : `Result: ${state ?? result}`;
-    this.#head.textContent = protocol === undefined ? stands : `${stands} · ${protocol}`;
+    const since = transfer.stale_since;
+    const old = since === undefined ? undefined : `what became of it is shown ${shownUpTo(since)}`;
+    this.#head.textContent = [stands, protocol, old].filter(Boolean).join(" · ");
     this.#legs.replaceChildren(...(transfer.legs ?? transfer.left ?? []).map(legLine));
     const after = transfer.step_accounts ?? [];
     const steps = (transfer.steps ?? []).map((step, at) => ({ ...step, after: after[at] ?? [] })).sort((one, other) => (one.at < other.at ? -1 : one.at > other.at ? 1 : 0));

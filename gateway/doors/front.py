@@ -107,7 +107,8 @@ class Front:
             "status": "not ready" if reasons else "degraded" if degraded else "ready",
             "reasons": [*reasons, *degraded] if reasons else [],
             "degraded": degraded,
-            "unread": reads.unread,
+            "unread": reads.said("unread"),
+            "stale": reads.said("stale"),
             "streams": self._hub.streams,
             "write_side": writes.document,
             "read_side": reads.document,
@@ -135,16 +136,16 @@ class Front:
 class _Told(NamedTuple):
     """What a side says of itself: why it is not ready, empty when it is; what is the matter all the same; all of it.
 
-    unread: the partitions whose accounts cannot be read there, each with a code; None while nobody says which.
+    said: a member of that; of the read side `unread`, the partitions whose accounts cannot be read there, each with a code, and
+    `stale`, those whose logs are damaged; None while nobody says which.
     """
 
     reasons: list[str]
     degraded: list[str]
     document: Any
 
-    @property
-    def unread(self) -> Any:
-        return self.document.get("unread") if isinstance(self.document, dict) else None
+    def said(self, member: str) -> Any:
+        return self.document.get(member) if isinstance(self.document, dict) else None
 
 
 async def _ask_ready(name: str, side: Upstream) -> _Told:

@@ -47,6 +47,7 @@ POLL_S: Final = 0.02
 class Projected(Protocol):
     """A partition that this process projects: how far its view is, and why it is no further."""
 
+    partition: int
     shown: Shown
     stopped: str | None
 
@@ -177,21 +178,21 @@ class BalanceReader:
                 raise wrong or NotFound(positions_of(found))
         return found
 
-    def stale_since_us(self, partition: int) -> int | None:
-        """Since when answers of this partition lack what came later, as its log is damaged there; None while it is followed."""
-        projected = self._here(partition)
-        return None if projected is None else projected.stale_since_us
+    def here(self, partition: int) -> Projected | None:
+        """A partition that this process projects. Another projector's partition is read in the shared view."""
+        projected = self._projected.get(partition)
+        return None if projected is not None and isinstance(projected.refusal(), Elsewhere) else projected
 
     def history(self, partition: int) -> str | None:
         """Which history of its log answers of this partition are of: versions of another one mean nothing. None where this
         process does not follow the log, or does not know."""
-        projected = self._here(partition)
+        projected = self.here(partition)
         return None if projected is None else projected.log_history
 
     async def unread(self) -> list[Unanswerable]:
         """Why accounts of partitions that this process does not project cannot be read here now. Takes `LOOK_ALL_S` at most: what
         is not known by then is left out."""
-        others = [p for p in range(self.partitions) if self._here(p) is None]
+        others = [p for p in range(self.partitions) if self.here(p) is None]
         if not self._view.shared:
             return [Elsewhere(p) for p in others]
         looks = [asyncio.create_task(self._followed.newest(p)) for p in others]
@@ -208,7 +209,7 @@ class BalanceReader:
         offset: up to where it is known to reflect it.
         """
         deadline = asyncio.get_running_loop().time() + UNKNOWN_WAIT_S
-        projected = self._here(partition)
+        projected = self.here(partition)
         if projected is not None and (reason := projected.held_up()):
             raise PartitionUnavailable(partition, reason=reason)
         try:
@@ -244,7 +245,7 @@ class BalanceReader:
             here = found.checkpoint.sequence >= sequence
             if here and (wanted.version is None or (row is not None and row.version >= wanted.version)):
                 return found
-            projected = self._here(partition)
+            projected = self.here(partition)
             left_s = deadline - asyncio.get_running_loop().time()
             stopped = projected is not None and projected.stopped is not None
             if left_s <= 0 or stopped:  # for what a damaged log has nobody need wait
@@ -279,7 +280,7 @@ class BalanceReader:
             crowd.news(loop.time())
 
     def _seen(self, partition: int) -> int:
-        projected = self._here(partition)
+        projected = self.here(partition)
         return self._answered[partition] if projected is None else projected.shown.sequence.value
 
     async def refuse_if_behind(self, partition: int, offset: int, position: str | None, wanted: Wanted) -> None:
@@ -303,13 +304,13 @@ class BalanceReader:
         return await self._read(found.partition, accounts)
 
     async def _read(self, partition: int, accounts: list[str]) -> Found:
-        if self._view.shared and self._here(partition) is None:
+        if self._view.shared and self.here(partition) is None:
             await self._followed.check(partition)
         return await self._read_now(partition, accounts)
 
     async def _read_now(self, partition: int, accounts: list[str]) -> Found:
         """What the view has, whether or not anybody brings it on."""
-        projected = self._here(partition)
+        projected = self.here(partition)
         if projected is not None and (refusal := projected.refusal()):
             raise refusal
         # As of before the read: one that began earlier may end later and be older, and contradicts nobody.
@@ -325,14 +326,9 @@ class BalanceReader:
         self._answered[partition] = max(checkpoint.sequence, self._answered[partition])
         return Found(partition, checkpoint, rows)
 
-    def _here(self, partition: int) -> Projected | None:
-        """A partition that this process projects. Another projector's partition is read in the shared view."""
-        projected = self._projected.get(partition)
-        return None if projected is not None and isinstance(projected.refusal(), Elsewhere) else projected
-
     async def _news(self, partition: int, sequence: int, left_s: float) -> None:
         """Wait until block `sequence` may be shown."""
-        projected = self._here(partition)
+        projected = self.here(partition)
         if projected is None:
             await asyncio.sleep(min(POLL_S, left_s))
         else:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from read_side.ask.stale import stale_partitions
 from read_side.contract.no_answer import Elsewhere, Starting, Unanswerable
 from read_side.follow.projector import Projector
 from write_side.contract.compiled.compiling import compiling
@@ -22,7 +23,7 @@ class Health:
 
     Ready is a process that answers for one of its partitions at least, and folds none for the first time. A partition that is
     damaged, away or given up, or that has work and does not move (`standstill.py`), is `degraded`: its readers get the reason,
-    and those of the others must not be sent away for it.
+    and those of the others must not be sent away for it. So is one whose history cannot be kept: its balances are told.
 
     elsewhere: why accounts of partitions that others project cannot be read here.
     """
@@ -50,18 +51,25 @@ class Health:
         return reasons + unread if len(unread) == len(self._projectors) else reasons
 
     def degraded(self) -> list[str]:
-        """What is the matter with each partition that goes no further, or is not answered; one sentence or more each."""
-        return [
+        """What is the matter with each partition that goes no further, is not answered, or whose history is not kept: a
+        sentence or more each."""
+        partitions = [
             reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
             for each in self._projectors
             if (reason := does_not_get_on(each, self._wall_us())) is not None
+        ]
+        return partitions + [
+            f"partition {each.partition}: its history is not kept ({each.history.failing}). Balances are told all the same."
+            for each in self._projectors
+            if each.history is not None and each.history.failing is not None
         ]
 
     async def document(self) -> dict[str, Any]:
         """Members of the answer of /readyz: what is degraded, how far a start is, and how old what readers see is.
 
         partitions: those that this process projects, of the `partitions_of_log` that there are; unread: those whose accounts
-        cannot be read here now, projected here or not, with the code that whoever asks for one gets.
+        cannot be read here now, projected here or not, with the code that whoever asks for one gets; stale: those of which
+        nothing new is told, since when and why.
         """
         elsewhere, *_ = await asyncio.gather(self._elsewhere(), look_ahead(self._projectors))
         now_us = self._wall_us()
@@ -80,6 +88,7 @@ class Health:
             "degraded": self.degraded() + away,
             "partitions_of_log": self._partitions_of_log,
             "unread": [{"partition": partition, "code": code} for partition, code in sorted(unread.items())],
+            "stale": stale_partitions(self._projectors),
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfAccounts
 from read_side.ask.balances import BalanceReader
+from read_side.ask.stale import stale_since
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import Wanted
 from read_side.contract.rows import AccountRow
@@ -34,7 +35,7 @@ class _Row(NamedTuple):
 
     row: AccountRow
     owner: str
-    position: str
+    position: Position
 
 
 class _Listed(NamedTuple):
@@ -67,6 +68,7 @@ class Lists:
         after = "" if asked.cursor is None else _name_of(asked.cursor)
         chosen = await self._transfers.ready(wanted, partitions)
         found = await asyncio.gather(*(asyncio.to_thread(self._of_partition, p, asked, after) for p in chosen))
+        self._transfers.all_asked(chosen)
         # What a partition was not looked at behind this name is not told of the others either.
         limit = min((each.behind for each in found if each.behind is not None), default=None)
         rows = sorted(each for listed in found for each in listed.rows if limit is None or each.row.account <= limit)
@@ -74,9 +76,7 @@ class Lists:
         last = page[-1].row.account if len(page) < len(rows) else limit
         positions = {p: listed.sequence for p, listed in zip(chosen, found, strict=True) if listed.sequence >= 0}
         document: dict[str, Any] = {
-            "accounts": [
-                each.row.document(each.position) | ({"owner": each.owner} if each.owner else {}) for each in page
-            ],
+            "accounts": [self._document(each) for each in page],
             "positions": format_positions(positions),
         }
         return document if last is None else document | {"next": text_of(last.encode())}
@@ -89,6 +89,7 @@ class Lists:
         found, sequence = await asyncio.to_thread(
             _holds_now, self._projectors[partition].fold.state, account, limit + 1
         )
+        self._transfers.all_asked((partition,))
         return {
             "account": account,
             "holds": [hold_document(hold, amount) for hold, amount in found[:limit]],
@@ -110,6 +111,10 @@ class Lists:
             "positions": format_positions(positions),
         }
 
+    def _document(self, listed: _Row) -> dict[str, Any]:
+        document = listed.row.document(str(listed.position)) | ({"owner": listed.owner} if listed.owner else {})
+        return document | stale_since(self._balances.here(listed.position.partition))
+
     def _of_partition(self, partition: int, asked: OfAccounts, after: str) -> _Listed:
         state = self._projectors[partition].fold.state
         order = self._orders.get(partition)
@@ -123,7 +128,7 @@ class Lists:
                 return _Listed(rows, None, least)
             owners = state.owners
             with state.lock:
-                found, position = rows_of(state, numbers), str(Position(partition, state.chained.sequence))
+                found, position = rows_of(state, numbers), Position(partition, state.chained.sequence)
             for row, number in zip(found.each(), numbers.tolist(), strict=True):
                 owner = owners[number]
                 if asked.asset in (None, row.asset) and asked.owner in (None, owner):

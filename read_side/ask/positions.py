@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from read_side.ask.health import does_not_get_on, look_ahead
+from read_side.ask.stale import stale_since
 from read_side.contract.no_answer import Starting
 from read_side.follow.projector import Projector
 from write_side.contract.compiled.compiling import compiling
@@ -44,5 +45,6 @@ def _told(projector: Projector, now_us: int) -> dict[str, Any]:
         "stored": far.written.sequence,
         "pushed": far.pushed,
         **distances._asdict(),
+        **stale_since(projector),
     }
     return document if reason is None else document | {"reason": reason}

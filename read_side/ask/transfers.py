@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from read_side.ask.balances import BalanceReader
+from read_side.ask.stale import stale_since
 from read_side.contract.how_far import NOTHING_WANTED, Wanted, check_partitions
 from read_side.contract.no_answer import (
     Ambiguous,
@@ -76,7 +77,7 @@ class Transfers:
         if len(places) > 1:
             raise Ambiguous
         if not places:
-            self._all_asked(range(self._balances.partitions))
+            self.all_asked(range(self._balances.partitions))
             places, everywhere = await asyncio.to_thread(self._find_long_ago, transfer_id)
             if not places:
                 raise NotFound(self._positions(), None if everywhere else self._forgotten_before_us(transfer_id))
@@ -85,14 +86,20 @@ class Transfers:
         [(partition, place)] = places.items()
         if isinstance(place, OpenTransfer):
             names = await self._names(partition, place.begun, place.id, place.link, place.legs)
-            return await self._with_accounts(Answer(202, pending_document(place, names, self._now_us())), transfer_id)
-        return await self._with_accounts(await self._finished(partition, place, transfer_id), transfer_id)
+            answer = Answer(202, pending_document(place, names, self._now_us()))
+        else:
+            answer = await self._finished(partition, place, transfer_id)
+        return await self._told(answer, partition, transfer_id)
 
-    async def _with_accounts(self, answer: Answer, transfer_id: bytes) -> Answer:
-        """With the accounts after each step, as far as this process projects their partitions."""
+    async def _told(self, answer: Answer, partition: int, transfer_id: bytes) -> Answer:
+        """With the accounts after each step, as far as this process projects their partitions; and since when nothing is known of
+        what becomes of it: where it was refused that is nothing."""
+        self.all_asked((partition,))
         document: dict[str, Any] = dict(answer.document)
         if "steps" in document:
             document["step_accounts"] = [await self._accounts_after(step, transfer_id) for step in document["steps"]]
+        if document.get("result") != "refused":
+            document |= stale_since(self._balances.here(partition))
         return Answer(answer.status, document)
 
     async def _accounts_after(self, step: Mapping[str, Any], transfer_id: bytes) -> list[dict[str, Any]] | None:
@@ -123,6 +130,7 @@ class Transfers:
         for partition in chosen:
             state = self._projectors[partition].fold.state
             found += open_transfers(state, phases, now_us - older_than_s * 1_000_000, limit)
+        self.all_asked(chosen)
         found.sort(key=lambda transfer: (transfer.begun_at_us, transfer.id))
         documents = [open_transfer_document(transfer, now_us) for transfer in found[:limit]]
         return {"transfers": documents, "position": self._positions()}
@@ -132,14 +140,14 @@ class Transfers:
         Unanswerable, Malformed."""
         await self._reach(wanted)
         chosen = range(self._balances.partitions) if partitions is None else partitions
-        self._all_asked(chosen)
+        self.all_asked(chosen)
         await self._reach_written(wanted, chosen)
         return chosen
 
     async def _reach(self, wanted: Wanted) -> None:
         """Wait for the wanted positions. One of a partition that is not here is never taken as reached."""
         check_partitions(wanted.positions, self._balances.partitions)
-        self._all_asked(wanted.positions)
+        self.all_asked(wanted.positions)
         deadline = asyncio.get_running_loop().time() + wanted.wait_s
         for partition, sequence in wanted.positions.items():
             projector = self._projectors[partition]
@@ -174,12 +182,13 @@ class Transfers:
             if isinstance(answer, BaseException):
                 raise answer
 
-    def _all_asked(self, partitions: Collection[int]) -> None:
-        """Raises Unanswerable unless each of these partitions is projected here, and answers."""
+    def all_asked(self, partitions: Collection[int]) -> None:
+        """Raises Unanswerable unless each of these partitions is projected here, and answers. Asked again once the state was
+        read: a check may have failed meanwhile, in the middle of a block."""
         elsewhere = []
         for partition in partitions:
             projector = self._projectors.get(partition)
-            refusal: Unanswerable | None = Elsewhere(partition) if projector is None else projector.refusal()
+            refusal: Unanswerable | None = Elsewhere(partition) if projector is None else projector.refusal_of_fold()
             if isinstance(refusal, Elsewhere):
                 elsewhere.append(partition)
             elif refusal is not None:
@@ -257,7 +266,7 @@ class Transfers:
         """Where the transfer is known. One under way is a row of its home, however old its id is."""
         places: dict[int, Place | OpenTransfer] = {}
         for partition, projector in self._projectors.items():
-            if projector.refusal() is not None:
+            if projector.refusal_of_fold() is not None:
                 continue
             fold = projector.fold
             # A block has its offset once all its checks are made; before that its outcomes are not told.

@@ -1,4 +1,4 @@
-"""A page of entries as lines: NDJSON, or CSV (RFC 4180). The next page is in a header (RFC 8288)."""
+"""A page of entries as lines: NDJSON, or CSV (RFC 4180). The next page is in a header (RFC 8288), and since when it is old."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fanfold.api import routes
+from fanfold.api.answer_headers import STALE_SINCE
 from fanfold.api.csv_cells import cell
 from fanfold.api.questions import OfEntries
 from fanfold.doors.answer import NDJSON, Response, encode_lines, json_response
@@ -30,6 +31,8 @@ def page_response(page: dict[str, Any], asked: OfEntries, scope: Scope) -> Respo
         kept = [(name, value) for name, value in asked_for if name != "cursor"]
         target = f"{quote(path)}?{urlencode([*kept, ('cursor', page['next'])])}"
         headers = ((b"link", f'<{target}>; rel="next"'.encode("latin-1")),)
+    if "stale_since" in page:
+        headers += ((STALE_SINCE.lower().encode(), page["stale_since"].encode()),)
     if asked.format == "ndjson":
         return Response(200, NDJSON, encode_lines(page["entries"]), headers=headers)
     return Response(200, routes.CSV.encode(), _csv(page["entries"]), headers=headers)

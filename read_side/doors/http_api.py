@@ -29,6 +29,7 @@ from read_side.ask.health import Health
 from read_side.ask.lists import Lists
 from read_side.ask.past import Past
 from read_side.ask.positions import Positions
+from read_side.ask.stale import stale_partitions, stale_since
 from read_side.ask.system_document import system_document
 from read_side.ask.transfers import Transfers
 from read_side.contract.how_far import wanted
@@ -120,11 +121,11 @@ class _Edge:
         try:
             if asked.as_of is not None:
                 was = await self._doors.past.as_of(account, asked.as_of, want)
-                return json_response(200, was if was["final"] else was | self._stale_of(account), lost_headers(want))
+                return json_response(200, self._was(was, self._partition_of(account)), lost_headers(want))
             row, position = await self._doors.balances.account(account, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
-        partition = partition_of(account, self._doors.balances.partitions)
+        partition = self._partition_of(account)
         headers = self._history(partition)
         if want.lost:
             headers += lost_headers(want)
@@ -145,7 +146,7 @@ class _Edge:
         asked = _query(questions.OfAccounts, scope)
         want = wanted(asked, None, written(scope["headers"]))
         page = await self._doors.lists.accounts(asked, want, self._some(asked.partitions))
-        return json_response(200, page, lost_headers(want))
+        return json_response(200, page | self._stale_of_some(asked.partitions), lost_headers(want))
 
     async def holds(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.HOLDS))
@@ -155,13 +156,13 @@ class _Edge:
             page = await self._doors.lists.holds(account, asked.limit, want)
         except NotFound as nothing:
             return problem("account_not_found", position=nothing.positions)._replace(headers=lost_headers(want))
-        return json_response(200, page, lost_headers(want))
+        return json_response(200, page | self._stale_of(account), lost_headers(want))
 
     async def referred(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(questions.OfReference, scope)
         want = wanted(asked, None, written(scope["headers"]))
         page = await self._doors.lists.with_reference(asked.reference, asked.limit, want, self._some(asked.partitions))
-        return json_response(200, page, lost_headers(want))
+        return json_response(200, page | self._stale_of_some(asked.partitions), lost_headers(want))
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
@@ -180,7 +181,7 @@ class _Edge:
         partitions = self._some(asked.partitions)
         want = wanted(asked, None, written(scope["headers"]))
         found = await self._doors.transfers.under_way(phases, asked.older_than, asked.limit, want, partitions)
-        return json_response(200, found, lost_headers(want))
+        return json_response(200, found | self._stale_of_some(asked.partitions), lost_headers(want))
 
     async def system(self, scope: Scope, _incoming: Incoming) -> Response:
         asked = _query(questions.OfSystem, scope)
@@ -189,7 +190,8 @@ class _Edge:
         try:
             if asked.as_of is not None:
                 were = await self._doors.past.system(asked.asset, asked.as_of, want, partitions)
-                found, more = [each for each, _ in were], {each.partition: told for each, told in were}
+                found = [each for each, _ in were]
+                more = {each.partition: self._was(told, each.partition) for each, told in were}
             else:
                 found = await self._doors.balances.system(asked.asset, want, partitions)
                 more = {each.partition: self._stale(each.partition) for each in found}
@@ -197,13 +199,24 @@ class _Edge:
             return problem("account_not_found", position=nothing.positions or None, detail=NOBODY_HAS_IT)
         return json_response(200, system_document(asked.asset, found, more), lost_headers(want))
 
+    def _partition_of(self, account: str) -> int:
+        return partition_of(account, self._doors.balances.partitions)
+
+    def _was(self, told: dict[str, Any], partition: int) -> dict[str, Any]:
+        """What was at a moment; of one that may not be over it may lack something."""
+        return told if told["final"] else told | self._stale(partition)
+
     def _stale_of(self, account: str) -> dict[str, str]:
-        return self._stale(partition_of(account, self._doors.balances.partitions))
+        return self._stale(self._partition_of(account))
 
     def _stale(self, partition: int) -> dict[str, str]:
-        """What is added to an answer that lacks what came after a damaged place of the log."""
-        since_us = self._doors.balances.stale_since_us(partition)
-        return {} if since_us is None else {"stale_since": format_time(since_us)}
+        return stale_since(self._doors.balances.here(partition))
+
+    def _stale_of_some(self, text: str | None) -> dict[str, Any]:
+        """text: the partitions as they were asked for; None: all."""
+        balances, some = self._doors.balances, self._some(text)
+        found = stale_partitions(map(balances.here, range(balances.partitions) if some is None else some))
+        return {"stale": found} if found else {}
 
     def _history(self, partition: int) -> Headers:
         history = self._doors.balances.history(partition)
@@ -228,8 +241,8 @@ class _Edge:
             answer["failed"] = failed
         balances = self._doors.balances
         partitions = {partition_of(account, balances.partitions) for account in asked.accounts}
-        if stale := sorted(p for p in partitions if balances.stale_since_us(p) is not None):
-            answer["stale"] = stale
+        if stale := stale_partitions(map(balances.here, sorted(partitions))):
+            answer["stale"] = [each["partition"] for each in stale]
         histories = {str(p): history for p in sorted(partitions) if (history := balances.history(p)) is not None}
         if histories:
             answer["histories"] = histories

@@ -35,10 +35,14 @@ _READINGS: Final[tuple[Reading, ...]] = (
      lambda p, now: p.lag(now).probed_age_ms / 1000),
     (GaugeMetricFamily, "stopped", "1 when the log is damaged and the partition goes no further.",
      lambda p, _: p.stopped is not None),
+    (GaugeMetricFamily, "stale_since_seconds", "While the log is damaged: Unix time of the last block that could be read. No "
+     "sample while the partition is followed, so that an alarm on its age is silent then.", lambda p, _: _stale_since_s(p)),
     (GaugeMetricFamily, "log_away", "1 while the log does not answer.", lambda p, _: p.log_away is not None),
     (GaugeMetricFamily, "given_up", "1 when this process follows the partition no more.", lambda p, _: p.ended is not None),
     (GaugeMetricFamily, "view_unavailable", "1 while the view store does not answer.",
      lambda p, _: p.unavailable is not None),
+    (GaugeMetricFamily, "history_failing", "1 while the history of the partition cannot be read, sealed or joined.",
+     lambda p, _: None if p.history is None else p.history.failing is not None),
     (GaugeMetricFamily, "generation", "The live generation of the view.", lambda p, _: p.owner.generation),
     (GaugeMetricFamily, "accounts", "Accounts, system accounts included.", lambda p, _: p.fold.state.count),
     (CounterMetricFamily, "blocks", "Blocks folded since the start, replay included.",
@@ -59,6 +63,10 @@ def _unread(projector: Projector, unit: Unit) -> float | None:
 def _oldest_s(projector: Projector) -> float | None:
     oldest_ms = projector.distances().oldest_unapplied_ms
     return None if oldest_ms is None else oldest_ms / 1000
+
+
+def _stale_since_s(projector: Projector) -> float | None:
+    return None if projector.stale_since_us is None else projector.stale_since_us / 1e6
 
 
 class ProjectorMetrics(Collector):

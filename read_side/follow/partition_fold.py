@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from typing import NamedTuple, TypeVar
 
@@ -51,6 +51,7 @@ class PartitionFold:
     """State, chain and places of one partition. `take` and `advance_to` run in a thread; reads go on beside them.
 
     history: told every block that is folded, once there is one (`tell`). log_history: which history of its log this is.
+    is_wrong: a check has failed, in the middle of a block, so that nothing must be told of the state any more.
     """
 
     def __init__(self, partition: int) -> None:
@@ -59,6 +60,7 @@ class PartitionFold:
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
+        self.is_wrong = False
         self.rows = FoldRows(self.state)
         self.replay.before_change = self.rows.note
         self.log_history = LogHistory()
@@ -123,7 +125,7 @@ class PartitionFold:
         if self._phases is None:
             self._phases = PhaseChanges(self.state)
         since_us, changed, blocks, before = self.state.chained.created_at_us, [], 0, self.replay.passed
-        for folded in self.replay.take_run(records, entries_max):
+        for folded in self._checked(self.replay.take_run(records, entries_max)):
             blocks += self._note(folded)
             if isinstance(folded, FoldedBlocks):
                 changed += [folded.run.numbers(ENTRIES, "account"), folded.run.numbers(ACCOUNTS, "number")]
@@ -142,9 +144,16 @@ class PartitionFold:
         """Fold records until block `until` is folded; returns how many records were taken. Raises as `take`."""
         self._phases = None  # what moves on here is nobody's news; what is under way then is looked up again
         before = self.replay.passed
-        for folded in self.replay.take_run(records, until=until):
+        for folded in self._checked(self.replay.take_run(records, until=until)):
             self._note(folded)
         return self.replay.passed - before
+
+    def _checked(self, run: Iterator[Folded | FoldedBlocks]) -> Iterator[Folded | FoldedBlocks]:
+        try:
+            yield from run
+        except CheckFailed:
+            self.is_wrong = True
+            raise
 
     def _note(self, folded: Folded | FoldedBlocks) -> int:
         """Remember the hashes of what was folded, and whose life it was; how many blocks."""

@@ -178,11 +178,17 @@ class Projector:
         reason = self.log_away or self.unavailable
         return Starting(self.partition) if reason is None else PartitionUnavailable(self.partition, reason=reason)
 
+    def refusal_of_fold(self) -> Unanswerable | None:
+        """Why nothing is told of what is folded, as lists are; None while it is. After a failed check that is so until what is
+        good has been folded again, while balances are told from the view."""
+        wrong = PartitionUnavailable(self.partition, reason=self.stopped) if self.fold.is_wrong else None
+        return self.refusal() or wrong
+
     @property
     def stale_since_us(self) -> int | None:
-        """The time of the last good block, where the log is damaged behind it: what came later is in no answer. None while it is
-        followed."""
-        return None if self.stopped is None else self.fold.state.chained.created_at_us
+        """The time of the last good block (0 for none), where the log is damaged behind it: what came later is in no answer. None
+        while it is followed, or another projector answers for it."""
+        return None if self.stopped is None or self.elsewhere else self.fold.state.chained.created_at_us
 
     @property
     def log_history(self) -> str | None:

@@ -36,11 +36,16 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class History:
-    """One partition. `begin_at` once, before `note`; both and `parts` may be called in any thread."""
+    """One partition. `begin_at` once, before `note`; both and `parts` may be called in any thread.
+
+    unavailable: why nothing of the past is told, None while it is. failing: why it could not be filled, sealed or joined when
+    that was tried last (`keeping.py`), None when it could; what is there is told all the same.
+    """
 
     def __init__(self, folder: SegmentFolder) -> None:
         self.folder = folder
         self.unavailable: str | None = BEING_READ
+        self.failing: str | None = None
         self._lock = threading.Lock()
         self._filled: tuple[Segment, ...] = ()
         self._tail: tuple[Segment, ...] = ()

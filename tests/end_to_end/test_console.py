@@ -361,6 +361,9 @@ async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(
         await expect(page.locator("#timeline-head")).to_have_text("Result: done · saga")
         await expect(steps).to_have_count(2)
         await expect(steps.last).to_contain_text("partition 1 1:7")
+        wallet.transfers[str(id)] |= {"stale_since": "2026-01-01T12:00:00.000000Z"}
+        await page.get_by_role("button", name="Show").click()
+        await expect(page.locator("#timeline-head")).to_contain_text("what became of it is shown up to Jan 1, 2026")
         await page.get_by_label("Transfer id").fill(str(uuid.uuid4()))
         await page.get_by_role("button", name="Show").click()
         await expect(page.locator(".activity li.refused")).to_contain_text("No such transfer is remembered")
@@ -422,6 +425,27 @@ async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(
         wallet.reason = "nothing moves: its log has records that were not read for 31 s"
         await expect(line).to_have_text(f"partition 0: {wallet.reason}")
         await expect(line).to_have_attribute("data-state", "held")
+        wallet.stale_since, wallet.reason = (
+            "2026-01-01T12:00:00.000000Z",
+            "partition 0 stops before block 18: its hash is wrong",
+        )
+        await expect(line).to_contain_text("Partition 0 is shown up to Jan 1, 2026")
+        await expect(line).to_contain_text("what came later is not shown")
+        await expect(line).to_contain_text(wallet.reason)
+
+
+async def test_a_statement_that_is_old_says_so_instead_of_that_nothing_has_moved(chromium_path: str) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, chromium_path) as page,
+    ):
+        await watch(page, "alice")
+        wallet.stale_since = "2026-01-01T12:00:00.000000Z"
+        statement = page.locator('.card[data-account="alice"] .statement')
+        await statement.get_by_text("Statement").click()
+        await expect(statement.locator(".said")).to_contain_text("Shown up to Jan 1, 2026")
 
 
 async def test_amounts_are_never_floating_point(page: Page) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -19,11 +20,38 @@ HURT, WELL, OTHER = (
 
 
 def damage(data: Path, partition: int) -> None:
-    """One bit, in the middle."""
+    """One bit, with something before it and a good block behind it."""
     [segment] = (data / "log" / f"p{partition:05}").glob("*.segment")
     damaged = bytearray(segment.read_bytes())
-    damaged[len(damaged) // 2] ^= 1
+    damaged[len(damaged) * 3 // 4] ^= 1
     segment.write_bytes(damaged)
+
+
+async def says_since_when_it_is_old(session: aiohttp.ClientSession, address: str, transfer: str) -> None:
+    """Every place of the damaged partition 2 that may be old, the others not."""
+
+    async def told(target: str) -> dict[str, Any]:
+        async with session.get(address + target) as response:
+            assert response.status == 200, (target, await response.text())
+            found: dict[str, Any] = await response.json()
+            return found
+
+    since = (await told(f"/v1/accounts/{HURT}"))["stale_since"]
+    for target in ("/v1/accounts", "/v1/transfers", "/v1/transfers:find?reference=x", "/readyz"):
+        assert [(each["partition"], each["stale_since"]) for each in (await told(target))["stale"]] == [(2, since)], (
+            target
+        )
+    listed = {each["account"]: each.get("stale_since") for each in (await told("/v1/accounts"))["accounts"]}
+    assert listed == {HURT: since, WELL: None, OTHER: None}
+    for target in (f"/v1/accounts/{HURT}/holds", f"/v1/accounts/{HURT}/entries", f"/v1/transfers/{transfer}"):
+        assert (await told(target))["stale_since"] == since, target
+    assert "stale_since" not in await told(f"/v1/accounts/{WELL}/holds")
+    parts = (await told("/v1/positions"))["partitions"]
+    assert [each.get("stale_since") for each in parts] == [None, None, since, None]
+    system = await told(f"/v1/system?asset={load.ASSET}&as_of=2099-01-01T00:00:00Z")
+    assert [each.get("stale_since") for each in system["partitions"]] == [None, None, since, None]
+    async with session.get(f"{address}/v1/accounts/{HURT}/entries?format=csv") as response:
+        assert response.headers["Fanfold-Stale-Since"] == since
 
 
 async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -> None:
@@ -35,11 +63,13 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
     async with processes.running("up", environment=environment, errors=errors) as service:
         async with aiohttp.ClientSession() as session:
             await load.open_accounts(session, service.address, [HURT, WELL, OTHER])
+            ids: list[str] = []
             for number, account in enumerate([HURT, WELL, OTHER] * 4):
                 body = {"from": "@world", "to": account, "amount": "10", "asset": load.ASSET}
                 headers = {"Idempotency-Key": str(number)}
                 async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
                     assert response.status == 201
+                    ids.append((await response.json())["id"])
         assert await service.interrupt() == 0
     damage(tmp_path / "data", 2)
 
@@ -57,7 +87,12 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
             async with session.get(f"{service.address}/v1/accounts/{HURT}") as response:
                 assert (response.status, "stale_since" in await response.json()) == (200, True)
             async with session.get(f"{service.address}/metrics") as response:
-                assert 'fanfold_projector_stopped{partition="2"} 1.0' in await response.text()
+                metrics = await response.text()
+                assert 'fanfold_projector_stopped{partition="2"} 1.0' in metrics
+                assert [line.partition(" ")[0] for line in metrics.splitlines() if "_stale_since_seconds{" in line] == [
+                    'fanfold_projector_stale_since_seconds{partition="2"}'
+                ]
+            await says_since_when_it_is_old(session, service.address, ids[0])
             body = {"from": WELL, "to": HURT, "amount": "1", "asset": load.ASSET}
             headers = {"Idempotency-Key": "to the damaged one"}
             async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
@@ -79,6 +114,11 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
         code, out, said = await processes.command("system", load.ASSET, environment=told)
         assert (code, out != "") == (2, True)
         assert "partition 2 is old" in said
+        code, out, said = await processes.command("transfers", environment=told)
+        assert (code, "partition 2 is old" in said) == (2, True)
+        code, out, _ = await processes.command("status", environment=told)
+        assert code == 2
+        assert ["stale since " in line for line in out.splitlines()[1:]] == [False, False, True, False]
 
 
 @pytest.mark.parametrize("partitions", [1, 2])

@@ -562,6 +562,15 @@ async def test_readyz_names_the_partitions_that_cannot_be_read(served: Served, w
     assert (status, ready["unread"]) == (200, wallet.unread)
 
 
+async def test_readyz_names_the_partitions_of_which_answers_are_old(served: Served, wallet: WalletStub) -> None:
+    assert (await readiness(served))[1]["stale"] == []
+    wallet.stale_partitions = [
+        {"partition": 2, "stale_since": "2026-01-01T00:00:00.000000Z", "reason": "it is damaged"}
+    ]
+    status, ready = await readiness(served)
+    assert (status, ready["stale"]) == (200, wallet.stale_partitions)
+
+
 async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet: WalletStub) -> None:
     here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
     await wallet.open(here)

@@ -71,6 +71,10 @@ class StubWallet:
         """Accounts that cannot be read, and the code that says why."""
         self.stale: set[str] = set()
         """Accounts whose partition's log is damaged."""
+        self.stale_partitions: list[dict[str, Any]] = []
+        """What a list says of partitions whose logs are damaged."""
+        self.stale_since: str | None = None
+        """What is told with outcomes that are read."""
         self.far: list[dict[str, Any]] = []
         """What is told of how far each partition is."""
         self.elsewhere: list[int] = []
@@ -253,7 +257,8 @@ class StubWallet:
             "begun": "0:7",
         }
         age_ms = int(wanted["older_than"]) * 1000
-        return JSONResponse({"transfers": [found | {"age_ms": age_ms, "waiting_for": waiting}], "position": "0:9"})
+        told = {"transfers": [found | {"age_ms": age_ms, "waiting_for": waiting}], "position": "0:9"}
+        return JSONResponse(told | ({"stale": self.stale_partitions} if self.stale_partitions else {}))
 
     async def read_account(self, request: Request) -> Response:
         account = request.path_params["account"]
@@ -289,7 +294,8 @@ class StubWallet:
     async def read_transfer(self, request: Request) -> Response:
         for id, answer in self._answers.items():
             if format_transfer_id(id) == request.path_params["id"]:
-                return JSONResponse(answer.document, answer.status)
+                old = {} if self.stale_since is None else {"stale_since": self.stale_since}
+                return JSONResponse(answer.document | old, answer.status)
         return JSONResponse(problem_document("transfer_not_found"), 404)
 
     async def stream(self, socket: WebSocket) -> None:

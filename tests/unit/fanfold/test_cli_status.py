@@ -46,6 +46,15 @@ def test_a_partition_that_does_not_get_on_is_told_and_makes_the_exit_code_2(wall
     assert told == {"partitions": wallet.far, "elsewhere": []}
 
 
+def test_a_partition_whose_log_is_damaged_says_since_when_it_is_stale(wallet: StubWallet) -> None:
+    since, reason = "2026-01-01T00:00:00.000000Z", "partition 1 stops before block 18: its hash is wrong"
+    wallet.far = [_far(0), _far(1, stale_since=since, reason=reason)]
+    well, old = run("status", code=2).stdout.splitlines()[1:]
+    assert well.endswith("\twell")
+    assert old.endswith(f"\tstale since {since}: {reason}")
+    assert json.loads(run("status", "--json", code=2).stdout)["partitions"] == wallet.far
+
+
 def test_a_service_that_does_not_answer_makes_the_exit_code_2(wallet: StubWallet) -> None:
     wallet.fail_next, wallet.fail_code = 100, "starting"
     assert "(starting)" in run("status", code=2).stderr

@@ -65,6 +65,15 @@ def test_one_partition_that_does_not_answer_keeps_nothing_of_the_others_from_bei
     assert "in the partitions that answer" in run("transfers", code=2).stdout
 
 
+def test_a_list_that_is_old_of_one_partition_is_shown_and_says_so(wallet: StubWallet) -> None:
+    since = "2026-01-01T00:00:00.000000Z"
+    wallet.stale_partitions = [{"partition": 1, "stale_since": since, "reason": "partition 1 stops before block 7"}]
+    for more in ((), ("--json",)):
+        told = run("transfers", *more, code=2)
+        assert "open" in told.stdout
+        assert f"partition 1 is old, of {since} or before" in told.stderr
+
+
 def test_some_partitions_are_asked_for_by_their_numbers(wallet: StubWallet) -> None:
     wallet.away = {0}
     [found] = json.loads(run("transfers", "--partitions", "1", "--json").stdout)

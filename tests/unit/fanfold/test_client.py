@@ -37,9 +37,11 @@ from fanfold import (
     Open,
     Opened,
     OpenTransfer,
+    OpenTransfers,
     Pending,
     Refusal,
     Reverse,
+    StalePartition,
     Transfer,
     Void,
     Waiting,
@@ -230,11 +232,35 @@ async def test_batch_of_every_kind_has_a_mode(wallet: StubWallet) -> None:
         assert (wallet.modes[-1], wallet.waits[-1]) == (commands.Mode.STOP, 3.0)
 
 
+async def test_an_outcome_says_since_when_nothing_is_known_of_it(wallet: StubWallet) -> None:
+    async with Client(wallet.url) as client:
+        for account in ("alice", "bob"):
+            await client.open_account(account, "USD/2")
+        moved = await client.transfer("@world", "alice", 5, "USD/2")
+        wallet.pending_next = True
+        begun = await client.ask(Transfer("alice", "bob", 5, "USD/2", protocol="tcc"), wait_seconds=0)
+        assert isinstance(moved, Moved)
+        assert isinstance(begun, Pending)
+        wallet.stale_since = "2026-01-01T00:00:00.000000Z"
+        assert await client.transfer_outcome(moved.id) == dataclasses.replace(moved, stale_since=wallet.stale_since)
+        assert await client.transfer_outcome(begun.id) == dataclasses.replace(begun, stale_since=wallet.stale_since)
+
+
 async def test_open_transfers_are_asked_by_phase_and_age(wallet: StubWallet) -> None:
     async with Client(wallet.url) as client:
         found = await client.open_transfers(phases=["trying", "compensating"], older_than_seconds=60)
         waiting = (Waiting(1, 2, "try"),)
-        assert found == [OpenTransfer("trying,compensating", "tcc", "trying", 0, "0:7", 60_000, waiting)]
+        assert isinstance(found, OpenTransfers)
+        assert list(found.transfers) == [
+            OpenTransfer("trying,compensating", "tcc", "trying", 0, "0:7", 60_000, waiting)
+        ]
+        assert found.stale == ()
+        wallet.stale_partitions = [
+            {"partition": 1, "stale_since": "2026-01-01T00:00:00.000000Z", "reason": "it is damaged"}
+        ]
+        found = await client.open_transfers()
+        assert isinstance(found, OpenTransfers)
+        assert found.stale == (StalePartition(1, "2026-01-01T00:00:00.000000Z", "it is damaged"),)
 
 
 def test_amount_that_would_turn_a_transfer_round_is_an_error() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from read_side.history.keeping import keep
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import LIMIT_S, Side
@@ -445,6 +446,41 @@ async def test_history_that_is_being_read_is_503_and_balances_are_told(tmp_path:
     await both_unavailable(side, "is being read")
     await side.keep()
     assert await versions(side) == [1]
+    await side.stop()
+
+
+async def test_a_history_that_cannot_be_kept_is_told_and_balances_are_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.history.history.SEALED_BYTES", 1)
+    monkeypatch.setattr("read_side.history.history.FRESH_ROWS", 1)
+    side = Side(1, archive=tmp_path)
+    await side.writers[0].append(opened("alice"), moved("@world", "alice", 5))
+    await side.start()
+    [history] = side.histories
+    put = history.folder._store.put
+
+    def full(name: str, pieces: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(history.folder._store, "put", full)
+    keeping = asyncio.ensure_future(keep(side.histories, side.log, side.timer.sleep))
+    gauge = "fanfold_projector_history_failing{partition="
+    for fails in (True, False):
+        while (history.failing is not None) is not fails:
+            await side.timer.tick()
+        ready = await get(side, "/readyz")
+        reasons = ready.document["degraded"]
+        assert (ready.status, len(reasons)) == (200, int(fails))
+        assert all(
+            "partition 0: its history is not kept ([Errno 28] No space left on device)" in each for each in reasons
+        )
+        assert f'{gauge}"0"}} {float(fails)}' in (await get(side, "/metrics")).body.decode()
+        assert (await get(side, ALICE)).document["posted"] == "5"
+        monkeypatch.setattr(history.folder._store, "put", put)
+    assert (await get(side, ENTRIES)).status == 200
+    keeping.cancel()
+    await asyncio.gather(keeping, return_exceptions=True)
     await side.stop()
 
 

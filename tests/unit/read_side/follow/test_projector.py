@@ -379,16 +379,17 @@ async def test_a_damaged_log_stops_the_partition_and_what_is_good_is_still_right
         assert await stage.posted("alice", "bob") == [100, 0], "a stopped partition's view is still kept right"
 
 
-def wrong_digest(writer: BlockMaker) -> bytes:
+def wrong_digest(writer: BlockMaker, debit: str = "alice", credit: str = "bob") -> bytes:
     """The next block, whole and chained, whose digest is not the one of the state after it."""
     from write_side.contract.block.block import decode, encode
 
-    block = decode(writer.make([moved("alice", "bob", 30)]))
+    block = decode(writer.make([moved(debit, credit, 30)]))
     names = ("accounts", "outcomes", "entries", "repeats", "legs")
     header = block.header
     return encode(
-        partition=header.partition, epoch=header.epoch, sequence=header.sequence, previous_hash=header.previous_hash,
-        consumed_to=header.consumed_to, created_at_us=header.created_at_us, refuse_ids_before_us=header.refuse_ids_before_us,
+        partition=header.partition, partitions=header.partitions, epoch=header.epoch, sequence=header.sequence,
+        previous_hash=header.previous_hash, consumed_to=header.consumed_to, created_at_us=header.created_at_us,
+        refuse_ids_before_us=header.refuse_ids_before_us,
         digest=bytes(16), sections={name: getattr(block, name) for name in names},
     )  # fmt: skip
 

@@ -270,6 +270,52 @@ async def test_a_failing_log_is_asked_again(tmp_path: Path) -> None:
     life.assert_whole()
 
 
+async def test_what_cannot_be_kept_is_told_until_it_can_and_what_is_there_is_told_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 3)
+    life = await asyncio.to_thread(Life, log, blocks, tmp_path)
+    life.fold_to(len(blocks))
+    put, told = life.history.folder._store.put, []
+
+    def full(name: str, pieces: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    async def sleep(seconds: float) -> None:
+        told.append((life.history.failing, life.history.unavailable))
+        if len(told) == 2:
+            monkeypatch.setattr(life.history.folder._store, "put", put)
+        if len(told) == 3:
+            raise asyncio.CancelledError  # of this history's own task
+
+    monkeypatch.setattr(life.history.folder._store, "put", full)
+    await keep([life.history], log, sleep)
+    full_disk = ("[Errno 28] No space left on device", None)
+    assert told == [full_disk, full_disk, (None, None)]
+    life.assert_whole()
+
+
+async def test_a_mistake_in_one_history_is_told_and_keeps_nothing_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, blocks = await asyncio.to_thread(one_log, 3)
+    broken, well = [await asyncio.to_thread(Life, log, blocks, tmp_path / name) for name in ("broken", "well")]
+
+    def mistake() -> None:
+        raise RuntimeError
+
+    async def sleep(seconds: float) -> None:
+        if well.history.unavailable is None and broken.history.failing is not None:
+            raise asyncio.CancelledError
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(broken.history, "tidy", mistake)
+    await keep([broken.history, well.history], log, sleep)
+    assert broken.history.failing is not None
+    assert "RuntimeError" in broken.history.failing
+    assert well.history.failing is None
+
+
 async def test_a_history_that_says_what_the_log_says_is_found_good_and_any_other_byte_is_not(tmp_path: Path) -> None:
     log, blocks = await asyncio.to_thread(one_log, 1)
     life = await asyncio.to_thread(Life, log, blocks, tmp_path)
