@@ -42,8 +42,10 @@ class Wishes(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """stage: folding or comparing; entries of about `entries_total`; rate in entries/s; eta_s None when not known."""
+    """Of one partition. stage: folding or comparing; entries of about `entries_total`; rate in entries/s; eta_s None when not
+    known."""
 
+    partition: int
     stage: str
     entries: int
     entries_total: int
