@@ -40,6 +40,8 @@ def rebuild(
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
 
+    Accounts that differ are listed, each with the first version from which on the live view is not what the log says.
+
     The view that was live is kept for `fanfold rollback`, one at a time: the next switch keeps another one instead. After kill -9
     run it again; one that runs already refuses a second one. Reads and pushes go on meanwhile, and nothing is pushed again.
 
@@ -94,7 +96,14 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
     )
 
 
-COLUMNS = (Column("account", folds=True), Column("column"), Column("live", right=True), Column("rebuilt", right=True))
+COLUMNS = (
+    Column("account", folds=True),
+    Column("first version", right=True),
+    Column("column"),
+    Column("live", right=True),
+    Column("rebuilt", right=True),
+)
+_NAMES = ("account", "first_version", "column", "live", "rebuilt")
 
 
 def _told(result: dict[str, Any], from_snapshot: bool) -> str:
@@ -118,4 +127,4 @@ def _told(result: dict[str, Any], from_snapshot: bool) -> str:
 
 
 def sheet_of(differences: list[dict[str, Any]]) -> Sheet:
-    return Sheet(COLUMNS, [tuple(str(each[column.name]) for column in COLUMNS) for each in differences])
+    return Sheet(COLUMNS, [tuple(str(each[name]) for name in _NAMES) for each in differences])

@@ -25,6 +25,7 @@ from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, Owner
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.follow.view_owner import load_everything
 from read_side.whole_log.alone import Alone, alone
+from read_side.whole_log.first_version import first_version, first_versions
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
 from read_side.whole_log.switching import NotSwitched, advance, switch
 from write_side.contract.block.chain import ChainBroken
@@ -126,6 +127,7 @@ class _PartitionRebuild:
         self._snapshots = snapshots
         self._fold = PartitionFold(partition)
         self._differences: list[Difference] = []
+        self._lacking: dict[str, AccountRow] = {}
         self._different = 0
         self._compared = 0
         self._begun_after: str | None = None
@@ -138,6 +140,7 @@ class _PartitionRebuild:
             await self._fold_to(live)
             owner, checkpoint = await self._load(live.generation)
             checkpoint = await self._compare(owner, checkpoint, live.generation)
+            await self._date_differences()
             switched = (self._different == 0 or self._wishes.accept_differences) and not self._wishes.dry_run
             if switched:
                 await self._switch(owner, checkpoint, live.generation)
@@ -256,11 +259,22 @@ class _PartitionRebuild:
 
     def _note(self, account: str, ours: AccountRow | None, theirs: AccountRow | None) -> None:
         self._different += 1
+        version = first_version(theirs, ours)
+        if version is None and theirs is not None and len(self._differences) < DIFFERENCES_MAX:
+            self._lacking[account] = theirs
         for column in COLUMNS:
             ours_value = None if ours is None else getattr(ours, column)
             theirs_value = None if theirs is None else getattr(theirs, column)
             if ours_value != theirs_value and len(self._differences) < DIFFERENCES_MAX:
-                self._differences.append(Difference(account, column, theirs_value, ours_value))
+                self._differences.append(Difference(account, column, theirs_value, ours_value, version or 0))
+
+    async def _date_differences(self) -> None:
+        """Rows that lack versions: what they were then, the log is read again for."""
+        if self._lacking:
+            found = await first_versions(self._log, self._partition, self._lacking, self._fold.folded.sequence)
+            self._differences = [
+                each._replace(first_version=found.get(each.account, each.first_version)) for each in self._differences
+            ]
 
     async def _switch(self, owner: Owner, held: Checkpoint, live: int) -> None:
         await self._alone.note("")  # a rollback that was left half done is not gone on with: this view is another one

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final, NamedTuple
 
-from read_side.contract.view import Checkpoint, CheckpointMismatch, OwnerStale, ViewStore
+from read_side.contract.view import Checkpoint, CheckpointMismatch, OwnerStale, ViewStore, ViewUnavailable
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.whole_log.alone import alone
 from read_side.whole_log.switching import NotSwitched, advance, switch
@@ -92,10 +92,20 @@ async def roll_back(
 
     Raises NotSwitched, LogFailed, ViewUnavailable.
     """
+    try:
+        return await _roll_back(
+            log, view, range(log.partitions) if partitions is None else partitions, on_progress, snapshots
+        )
+    except ViewUnavailable as away:
+        raise ViewUnavailable(f"{away} Run the rollback again then: what it had begun is ended.") from away
+
+
+async def _roll_back(
+    log: Log, view: ViewStore, partitions: Sequence[int], on_progress: OnProgress, snapshots: Snapshots | None
+) -> RolledBack:
     started_s = time.monotonic()
     async with alone(view) as reserved:
-        chosen = range(log.partitions) if partitions is None else partitions
-        kept = {partition: await view.kept(partition) for partition in chosen}
+        kept = {partition: await view.kept(partition) for partition in partitions}
         # A generation that the killed one has noted, and that is the kept one still, it did not come to.
         noted = json.loads(reserved.unfinished) if reserved.unfinished else None
         backs = [

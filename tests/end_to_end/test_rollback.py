@@ -60,7 +60,7 @@ async def test_in_one_process_it_goes_back_and_forth_and_says_when_it_cannot(tmp
 
 async def numbers(redis: Redis, prefix: str, name: str) -> list[int]:
     """Of the generations that are live, or kept, in both partitions."""
-    return [int(await redis.get(f"{prefix}:2:{{{partition}}}:{name}")) for partition in range(2)]
+    return [int(await redis.get(f"{prefix}:2:{{{partition}}}:{name}") or 0) for partition in range(2)]
 
 
 async def kill_once_begun(redis: Redis, prefix: str, environment: dict[str, str]) -> int | None:
@@ -99,6 +99,7 @@ async def test_a_damaged_view_is_replaced_and_gone_back_to_though_it_is_killed(t
 
         [key] = [each async for each in redis.scan_iter(f"{prefix}:2:*:rows:1") if await redis.hexists(each, "alice")]
         row = await redis.hget(key, "alice")
+        assert isinstance(row, bytes)
         await redis.hset(key, "alice", struct.pack("<q", 107) + row[8:])
         assert await posted(service.address, "alice") == 107
         code, told, _ = await command("rebuild", environment=environment)

@@ -64,7 +64,7 @@ FAR = PartitionNow(
     1023, "1023:1099511627776", 2**40, 2**40, 2**40, 2**40, 10**15, "bytes", 10**12, 10**12, 10**12, 10**12,
     "nothing moves: its log has records that were not read for 31 s",
 )  # fmt: skip
-DIFFERENCE = {"account": NAMES[0], "column": "held", "live": -MOST, "rebuilt": MOST}
+DIFFERENCE = {"account": NAMES[0], "first_version": 2**40, "column": "held", "live": -MOST, "rebuilt": MOST}
 BACK = {"partition": 1023, "old_generation": 2**31, "new_generation": 2**31, "kept_at": "1023:5", "position": "1023:6"}
 SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),

@@ -17,7 +17,7 @@ from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Wishes
-from tests.unit.read_side.block_maker import moved, opened
+from tests.unit.read_side.block_maker import START_US, moved, opened
 from tests.unit.read_side.whole_log.view_stage import LIMIT_S, Stage, reach
 from write_side.contract.words.codes import Flag
 
@@ -95,6 +95,34 @@ async def test_a_wrong_row_is_told_and_nothing_is_switched(stage: Stage) -> None
         assert result.document()["verdict"] == "different"
         assert await stage.view.live(0) == 1
         assert await stage.view.generations(0) == [1], "the new generation that nobody wants is gone"
+
+
+async def test_each_difference_is_told_with_the_first_version_that_is_not_as_in_the_log(stage: Stage) -> None:
+    """Alice was 100 at version 1 and is 70 at version 2; the block that moved 30 to bob made his version 1."""
+    await stage.fill()
+    async with stage.running():
+        _, [alice, bob, world] = await stage.view.read(0, ["alice", "bob", "@world:USD/2"])
+        assert alice is not None
+        assert bob is not None
+        assert world is not None
+        first_us = START_US + 2_000
+        cases = {
+            alice._replace(posted=71): 2,
+            alice._replace(version=9): 3,
+            alice._replace(posted=100, version=1, at_us=first_us): 2,
+            alice._replace(posted=99, version=1, at_us=first_us): 1,
+            alice._replace(posted=100, version=1, at_us=first_us, flags=Flag.CLOSED): 1,
+            bob._replace(posted=0, version=0, at_us=START_US + 1_000): 1,
+            world._replace(posted=0, version=0, at_us=0): 1,
+            AccountRow("mallory", "USD/2", 5, 0, 0, 3, 5): 0,
+        }
+        for row, version in cases.items():
+            await stage.spoil(alice, bob, world)
+            await stage.spoil(row)
+            [partition] = (await rebuild(stage.log, stage.view, Wishes(dry_run=True))).partitions
+            assert {each.first_version for each in partition.differences if each.account == row.account} == {version}, (
+                row
+            )
 
 
 async def test_flags_are_compared_too(stage: Stage) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable
 from itertools import count
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
-from read_side.contract.view import Checkpoint, Owner, ViewStore
+from read_side.contract.view import Checkpoint, Owner, ViewStore, ViewUnavailable
 from read_side.views.view_memory import MemoryViewStore
+from read_side.views.view_sqlite import SqliteViewStore
 from read_side.whole_log.alone import AtWork, alone
 from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Wishes
@@ -247,6 +250,41 @@ async def test_a_view_that_is_emptied_in_the_middle_is_said_to_be(stage: Stage, 
         await stage.timer.tick()
         await stage.expect_right(generation=2)
         assert await stage.view.kept(0) is None
+
+
+async def test_a_file_that_is_locked_in_the_middle_is_said_to_be_and_the_next_one_ends_it(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("read_side.views.view_sqlite_connection.BUSY_S", 0.01)
+    view = await SqliteViewStore.connect(tmp_path / "view.db")
+    hand = sqlite3.connect(tmp_path / "view.db", isolation_level=None)
+    switch = view.switch
+
+    async def locked(owner: Owner, replaces: int) -> None:
+        hand.execute("BEGIN IMMEDIATE")
+        await switch(owner, replaces)
+
+    stage.view = cast(Any, view)
+    await stage.fill()
+    try:
+        async with stage.running():
+            await rebuild(stage.log, view)
+            await stage.timer.tick()
+            await stage.writers[0].append(moved("alice", "bob", 1))
+            await reach(stage.projectors[0], 3)
+            monkeypatch.setattr(view, "switch", locked)
+            with pytest.raises(ViewUnavailable, match=r"holds the file locked.*Run the rollback again"):
+                await roll_back(stage.log, view)
+            hand.execute("ROLLBACK")
+            monkeypatch.undo()
+            assert await live_and_kept(view) == (2, 1)
+            assert (await roll_back(stage.log, view)).ended
+            assert await live_and_kept(view) == (1, 2)
+            await stage.timer.tick()
+            await stage.expect_right(generation=1)
+    finally:
+        hand.close()
+        await view.close()
 
 
 class Killed(BaseException):
