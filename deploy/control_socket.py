@@ -1,6 +1,7 @@
-"""A socket file in the data folder, for commands that must run inside the process: today `fanfold rebuild`.
+"""A socket file in the data folder, for commands that must run inside the process: `fanfold rebuild` and `rollback`.
 
-One JSON line in, JSON lines out, the last of them with `result` or `error`. Who may open the file may do it: mode 0600.
+One JSON line in (what is wanted, and how),
+JSON lines out, the last of them with `result` or `error`. Who may open the file may do it: mode 0600.
 """
 
 from __future__ import annotations
@@ -27,16 +28,20 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 Send = Callable[[dict[str, Any]], None]
 Rebuild = Callable[[Wishes, Send], Awaitable[dict[str, Any]]]
 """(wishes, progress) -> result document."""
+RollBack = Callable[[Send], Awaitable[dict[str, Any]]]
+REBUILD: Final = "rebuild"
+ROLL_BACK: Final = "rollback"
 
 
 class ControlSocket:
-    """Serves `rebuild` for local users of the data folder."""
+    """Serves both for local users of the data folder."""
 
-    def __init__(self, folder: Path, rebuild: Rebuild, address: str) -> None:
+    def __init__(self, folder: Path, rebuild: Rebuild, roll_back: RollBack, address: str) -> None:
         """address: where the service answers."""
         self._path = folder / SOCKET_NAME
         self._address = address
         self._rebuild = rebuild
+        self._roll_back = roll_back
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -65,9 +70,13 @@ class ControlSocket:
             writer.write(json.dumps(line).encode() + b"\n")
 
         try:
-            request = json.loads(await reader.readline())
-            _check_meant(request.get("url"), self._address)
-            result = await self._rebuild(Wishes.of(request), send)
+            # A pair, so that a process or a command of an earlier version understands nothing rather than something else.
+            wanted, how = json.loads(await reader.readline())
+            _check_meant(how.get("url"), self._address)
+            if wanted not in (REBUILD, ROLL_BACK):
+                raise ValueError(f"this process knows of no {wanted}; it is of another version")
+            done = self._rebuild(Wishes.of(how), send) if wanted == REBUILD else self._roll_back(send)
+            result = await done
             send({"result": result})
         except Exception as error:
             send({"error": str(error) or type(error).__name__})
@@ -106,15 +115,18 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-async def ask_rebuild(folder: Path, wishes: Wishes, url: str | None = None) -> AsyncIterator[dict[str, Any]]:
-    """The lines of a rebuild in the process that serves this folder. Raises FileNotFoundError, ConnectionRefusedError.
+async def ask_process(
+    folder: Path, wanted: str, how: dict[str, Any], url: str | None = None
+) -> AsyncIterator[dict[str, Any]]:
+    """The lines of a rebuild (how: its wishes) or rollback in the process that serves this folder. Raises FileNotFoundError,
+    ConnectionRefusedError.
 
     url: of the service that is meant, where one is named.
     """
     with _short(folder / SOCKET_NAME) as path:
         reader, writer = await asyncio.open_unix_connection(path, limit=LINE_BYTES_MAX)
     try:
-        writer.write(json.dumps(wishes._asdict() | {"url": url}).encode() + b"\n")
+        writer.write(json.dumps([wanted, how | {"url": url}]).encode() + b"\n")
         while line := await reader.readline():
             yield json.loads(line)
     finally:

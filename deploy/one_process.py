@@ -60,7 +60,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):
                 folder = Path(write_settings.log_address.removeprefix("file:"))
-                control = ControlSocket(folder, read_side.rebuild, address)
+                control = ControlSocket(folder, read_side.rebuild, read_side.roll_back, address)
                 await control.open()
                 stack.push_async_callback(control.close)
 

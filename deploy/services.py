@@ -23,6 +23,7 @@ from fanfold.api.retry import Waits, retry
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.contract.how_far import check_partitions
+from read_side.contract.view import ViewStore
 from read_side.settings import ReadSettings
 from read_side.wiring import (
     Compared,
@@ -44,6 +45,7 @@ from read_side.wiring import (
     project,
     publish,
     rebuild,
+    roll_back,
     sealed_history,
 )
 from write_side.contract.log.log import Log, LogMissing
@@ -89,7 +91,7 @@ async def derived_of(
         raise ValueError("--view says which view is compared: add --against view")
     store = None
     if view:
-        settings = ReadSettings(view=view_address) if view_address else ReadSettings()
+        settings = _view_named(view_address)
         if settings.view == "memory":
             raise ValueError(
                 "the view is in the memory of the service over this log, which no other process reaches. Ask that one: "
@@ -115,19 +117,29 @@ def archive_place() -> str:
     return str(ReadSettings().archive_folder(WriteSettings().log_address) or "no folder")
 
 
-def embedded_folder() -> Path | None:
-    """The data folder, when only the process that serves it reaches the view; None when it is shared. Raises ValueError."""
-    return Path(WriteSettings().log_address.removeprefix("file:")) if ReadSettings().view_is_of_one_process else None
+def _view_named(address: str) -> ReadSettings:
+    """The settings of a view, as FANFOLD_VIEW names one; "" for that one."""
+    return ReadSettings(view=address) if address else ReadSettings()
 
 
-def view_outlives_process() -> bool:
+def embedded_folder(view: str = "") -> Path | None:
+    """The data folder, when only the process that serves it reaches the view; None when others do, or it is another view than
+    that process's. Raises ValueError."""
+    settings = _view_named(view)
+    is_another = settings.view != ReadSettings().view and settings.view != "memory"
+    if is_another or not settings.view_is_of_one_process:
+        return None
+    return Path(WriteSettings().log_address.removeprefix("file:"))
+
+
+def view_outlives_process(view: str = "") -> bool:
     """Whether there is a view while nobody serves it."""
-    return ReadSettings().view != "memory"
+    return _view_named(view).view != "memory"
 
 
-def about_view() -> str:
-    """Which view the settings name, for a person; without what an address may hold of a password."""
-    log, view = WriteSettings().log_address, ReadSettings().view
+def about_view(view: str = "") -> str:
+    """Which view is meant, for a person; without what an address may hold of a password."""
+    log, view = WriteSettings().log_address, _view_named(view).view
     place = "in the memory of the service over it" if view == "memory" else f"in {_without_password(view)}"
     folder = log.removeprefix("file:")
     return f"the view of the log {_without_password(log) if folder == log else Path(folder).resolve()}, {place}"
@@ -216,13 +228,12 @@ async def gateway(on_ready: OnReady) -> None:
         )
 
 
-async def rebuild_views(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+async def rebuild_views(
+    wishes: Wishes, on_progress: Callable[[dict[str, Any]], None], view_address: str = ""
+) -> dict[str, Any]:
     """Rebuild a view that this process can reach, from here. Returns `Rebuilt.document()`; raises as `rebuild` does."""
     async with AsyncExitStack() as stack:
-        log = await open_log_to_read()
-        stack.push_async_callback(log.close)
-        view = await open_view(ReadSettings())
-        stack.push_async_callback(view.close)
+        log, view = await _log_and_view(stack, view_address)
         result = await rebuild(
             log,
             view,
@@ -231,6 +242,27 @@ async def rebuild_views(wishes: Wishes, on_progress: Callable[[dict[str, Any]], 
             snapshots=snapshots_of(log) if wishes.from_snapshot else None,
         )
         return result.document()
+
+
+async def roll_back_views(on_progress: Callable[[dict[str, Any]], None], view_address: str = "") -> dict[str, Any]:
+    """Roll back a view that this process can reach, from here. Returns `RolledBack.document()`; raises as `roll_back` does."""
+    async with AsyncExitStack() as stack:
+        log, view = await _log_and_view(stack, view_address)
+        result = await roll_back(
+            log,
+            view,
+            on_progress=lambda progress: on_progress(progress._asdict()),
+            snapshots=snapshots_of(log),
+        )
+        return result.document()
+
+
+async def _log_and_view(stack: AsyncExitStack, view_address: str) -> tuple[Log, ViewStore]:
+    log = await open_log_to_read()
+    stack.push_async_callback(log.close)
+    view = await open_view(_view_named(view_address))
+    stack.push_async_callback(view.close)
+    return log, view
 
 
 async def publish_events(

@@ -48,8 +48,10 @@ from read_side.whole_log.export import PartitionExported, Span, export
 from read_side.whole_log.export_folder import CannotExport, ExportFolder
 from read_side.whole_log.proof import Checked, check_proof
 from read_side.whole_log.publish import PartitionPublished, publish
-from read_side.whole_log.rebuild import CannotRebuild, rebuild
+from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
+from read_side.whole_log.rollback import roll_back
+from read_side.whole_log.switching import NotSwitched
 from read_side.whole_log.verify import Derived, PartitionVerdict, Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.compiled.compiling import compiling
@@ -64,7 +66,6 @@ __all__ = [
     "CannotExport",
     "CannotProject",
     "CannotPublish",
-    "CannotRebuild",
     "CannotTell",
     "Checked",
     "Compared",
@@ -104,6 +105,7 @@ __all__ = [
     "project",
     "publish",
     "rebuild",
+    "roll_back",
     "sealed_history",
     "verify_log",
     "word",
@@ -112,7 +114,7 @@ __all__ = [
 OPENING = no_log_yet.OPENING
 doors_without_log = no_log_yet.create_app
 
-ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, CannotRebuild)
+ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, NotSwitched)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
 CannotTell = (CannotPublish, CannotExport, CannotProject, StateUnavailable)
 """What ends a publish, an export or a projection as a whole, likewise."""
@@ -192,7 +194,6 @@ class ReadSide:
         self._log = log
         self._view = view
         self._snapshots = snapshots
-        self._rebuilding = asyncio.Lock()
         chosen = settings.projected(log.partitions)
         self._sleep = timer.sleep
         sealed = {} if archive is None else sealed_history(archive, log.partitions)
@@ -264,15 +265,25 @@ class ReadSide:
     async def rebuild(self, wishes: Wishes, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Rebuild the views of this process's partitions; `send` gets progress documents, the result is one too.
 
-        One at a time: a second one waits. Raises CannotRebuild, LogFailed, ViewUnavailable, ValueError.
+        Raises NotSwitched, LogFailed, ViewUnavailable, ValueError.
         """
-        async with self._rebuilding:
-            result = await rebuild(
-                self._log,
-                self._view,
-                wishes,
-                partitions=[projector.partition for projector in self.projectors],
-                on_progress=lambda progress: send({"progress": progress._asdict()}),
-                snapshots=self._snapshots,
-            )
+        result = await rebuild(
+            self._log,
+            self._view,
+            wishes,
+            partitions=[projector.partition for projector in self.projectors],
+            on_progress=lambda progress: send({"progress": progress._asdict()}),
+            snapshots=self._snapshots,
+        )
+        return result.document()
+
+    async def roll_back(self, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Make the generations of before the last switch live again; otherwise as `rebuild`."""
+        result = await roll_back(
+            self._log,
+            self._view,
+            partitions=[projector.partition for projector in self.projectors],
+            on_progress=lambda progress: send({"progress": progress._asdict()}),
+            snapshots=self._snapshots,
+        )
         return result.document()

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 import typer
-from rich.progress import ProgressColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import ProgressColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from deploy.control_socket import ask_rebuild
-from deploy.services import about_view, embedded_folder, rebuild_views, view_outlives_process
-from fanfold.cli.asking import URL_VARIABLE
+from deploy.control_socket import REBUILD
+from deploy.services import rebuild_views
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
+from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
+from fanfold.cli.view_work import work_on_view
 from read_side.wiring import Wishes
 
 NOT_SWITCHED = 1
@@ -36,13 +35,19 @@ def rebuild(
     ] = False,
     dry_run: Annotated[bool, typer.Option(help="compare only: the live view stays, whatever is found")] = False,
     partitions: Annotated[str, typer.Option(help="only of these partitions, such as 0,2")] = "",
+    view: Annotated[str, typer.Option(help="where the view is, such as redis://host:6379; default FANFOLD_VIEW")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="print the result as one JSON object")] = False,
 ) -> None:
     """Make the view again from the log, compare every row with the live view, and switch when all are equal.
 
-    Reads and pushes go on meanwhile, and nothing is pushed again. Which view: the one over the log and in the place that
-    FANFOLD_LOG and FANFOLD_VIEW name (the folder ./data if they name none). Where FANFOLD_URL names another service, nothing is
-    done. Ends with 0 when switched (or, in a dry run, equal), with 1 when not, with 2 when it could not be done.
+    Accounts that differ are listed, each with the first version from which on the live view is not what the log says.
+
+    The view that was live is kept for `fanfold rollback`, one at a time: the next switch keeps another one instead. After kill -9
+    run it again; one that runs already refuses a second one. Reads and pushes go on meanwhile, and nothing is pushed again.
+
+    Which view: the one over the log and in the place that FANFOLD_LOG and FANFOLD_VIEW name (the folder ./data if they name
+    none). Where FANFOLD_URL names another service, nothing is done. Ends with 0 when switched (or, in a dry run, equal), with 1
+    when not, with 2 when it could not be done.
 
     Examples:
 
@@ -53,20 +58,20 @@ def rebuild(
       FANFOLD_LOG=kafka://localhost:9092 FANFOLD_VIEW=redis://localhost:6379 fanfold rebuild --json
     """
     with progress_line("{task.description}", *progress_figures(), quiet=as_json) as progress:
-        task = progress.add_task("rebuilding", total=None, rate=0.0)
+        tasks: dict[int, TaskID] = {}
 
         def on_progress(line: dict[str, Any]) -> None:
-            progress.update(
-                task,
-                description=line["stage"],
-                completed=line["entries"],
-                total=line["entries_total"],
-                rate=line["rate"],
-            )
+            told = {"completed": line["entries"], "total": line["entries_total"], "rate": line["rate"]}
+            name = f"{line['partition']}: {line['stage']}"
+            if line["partition"] in tasks:
+                progress.update(tasks[line["partition"]], description=name, **told)
+            else:
+                tasks[line["partition"]] = progress.add_task(name, **told)
 
         with failures_told(UNREADABLE):
             wishes = Wishes(accept_differences, from_snapshot, dry_run, _chosen(partitions))
-            result = asyncio.run(_rebuild(wishes, on_progress))
+            here = partial(rebuild_views, wishes, on_progress, view)
+            result = asyncio.run(work_on_view(REBUILD, wishes._asdict(), here, on_progress, view))
     text = json.dumps(result) if as_json else _told(result, from_snapshot)
     code = 0 if result["switched"] or (dry_run and result["equal"]) else NOT_SWITCHED
     say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else code)
@@ -91,29 +96,14 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
     )
 
 
-async def _rebuild(wishes: Wishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-    folder = embedded_folder()
-    complain(f"rebuilding {about_view()}")
-    if folder is None:
-        return await rebuild_views(wishes, on_progress)
-    try:
-        async for line in ask_rebuild(folder, wishes, os.environ.get(URL_VARIABLE)):
-            if "error" in line:
-                raise ValueError(line["error"])
-            if "result" in line:
-                return dict(line["result"])
-            on_progress(line["progress"])
-    except (FileNotFoundError, ConnectionRefusedError):
-        if view_outlives_process():
-            return await rebuild_views(wishes, on_progress)
-        raise ValueError(
-            f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of "
-            "its starts."
-        ) from None
-    raise ValueError("the process ended before the rebuild did; the view is as it was")
-
-
-COLUMNS = (Column("account", folds=True), Column("column"), Column("live", right=True), Column("rebuilt", right=True))
+COLUMNS = (
+    Column("account", folds=True),
+    Column("first version", right=True),
+    Column("column"),
+    Column("live", right=True),
+    Column("rebuilt", right=True),
+)
+_NAMES = ("account", "first_version", "column", "live", "rebuilt")
 
 
 def _told(result: dict[str, Any], from_snapshot: bool) -> str:
@@ -137,4 +127,4 @@ def _told(result: dict[str, Any], from_snapshot: bool) -> str:
 
 
 def sheet_of(differences: list[dict[str, Any]]) -> Sheet:
-    return Sheet(COLUMNS, [tuple(str(each[column.name]) for column in COLUMNS) for each in differences])
+    return Sheet(COLUMNS, [tuple(str(each[name]) for name in _NAMES) for each in differences])

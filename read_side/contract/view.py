@@ -1,7 +1,8 @@
 """The view store port: the rows that readers query, and how far they reflect the log. Adapters: `read_side/views/`.
 
 A partition's view has *generations*: sets of rows, of which one is live. Rebuild fills a new one beside the live one
-and switches. What every adapter promises, and `tests/ports/test_view_store.py` proves on each:
+and switches; the one that was live before is *kept*, for going back, until the next switch keeps another.
+What every adapter promises, and `tests/ports/test_view_store.py` proves on each:
 
 - `apply` moves rows and checkpoint in one atomic step, and only when the stored checkpoint is the expected one
   (compare-and-set). Handling the same batch twice is therefore refused the second time and changes nothing.
@@ -81,6 +82,17 @@ class CheckpointMismatch(Exception):
     stored: Checkpoint | None
 
 
+class Reserved(NamedTuple):
+    """Who may make generations of a view, or bring one back: whoever asked, or another one, until then by the store's clock.
+
+    unfinished: what one that never gave it back has left to be ended; "" for nothing.
+    """
+
+    is_ours: bool
+    until_us: int
+    unfinished: str
+
+
 class ViewUnavailable(Exception):
     """The environment failed (network, server, its settings). Money is not affected: the log has it, and the view
     follows."""
@@ -141,10 +153,25 @@ class ViewStore(Protocol):
         """Every generation that has a checkpoint or rows, rising."""
         ...
 
-    async def switch(self, owner: Owner) -> None:
-        """Make the owner's generation live in one step, if its checkpoint is not behind the live one's.
+    async def kept(self, partition: int) -> int | None:
+        """The number of the generation that was live before the last switch. None before the first one."""
+        ...
 
-        Raises CheckpointMismatch (with the live checkpoint) when it is behind or has none, OwnerStale.
+    async def switch(self, owner: Owner, replaces: int) -> None:
+        """Make the owner's generation live in one step, if `replaces` is live and our checkpoint is not behind that one's.
+
+        What it replaces is kept from then on. The generation has no owner any more, and whoever projects the partition claims it:
+        a projector that owned it when it was live before meets a mismatch, and not a rival.
+        Raises CheckpointMismatch (with the live checkpoint) when another one is live or ours is behind or has none, OwnerStale.
+        """
+        ...
+
+    async def reserve(self, token: str, for_s: float, unfinished: str | None = None) -> Reserved:
+        """Be the only one who makes generations of the view or brings one back, for so long; ask again to go on.
+
+        One place for all partitions. Whoever asks under another token is told who has it, and changes nothing before it ends.
+        for_s 0 gives it back. unfinished: None leaves what is there, which outlives the reservation.
+        It keeps honest makers from each other's way; what each may write its claim says.
         """
         ...
 

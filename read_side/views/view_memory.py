@@ -6,6 +6,7 @@ Every method runs to its end without awaiting, so on one event loop each is one 
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from itertools import compress, count, repeat
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows, Int64s, RowsOfFold
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, claimed_at
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, Reserved, claimed_at
 
 _CLAIMS: Final = count(1)
 """The clock of claims: of the process and not of a store, so that one that was emptied or set back goes on with later ones."""
@@ -180,6 +181,9 @@ class MemoryViewStore:
     def __init__(self) -> None:
         self._generations: dict[tuple[int, int], _Generation] = {}
         self._live: dict[int, int] = {}
+        self._kept: dict[int, int] = {}
+        self._reserved = ("", 0, "")
+        """By whom, until when, and what was left unfinished."""
 
     async def claim(self, partition: int, generation: int) -> Owner:
         token = f"{next(_CLAIMS)}-{secrets.token_hex(16)}"
@@ -222,13 +226,26 @@ class MemoryViewStore:
             if owner_partition == partition and (generation.checkpoint is not None or generation.count)
         )
 
-    async def switch(self, owner: Owner) -> None:
+    async def kept(self, partition: int) -> int | None:
+        return self._kept.get(partition)
+
+    async def switch(self, owner: Owner, replaces: int) -> None:
         generation = self._owned(owner)
         live = self._find(owner.partition, None)
         reached = live.checkpoint.sequence if live and live.checkpoint else -1
-        if generation.checkpoint is None or generation.checkpoint.sequence < reached:
+        is_behind = generation.checkpoint is None or generation.checkpoint.sequence < reached
+        if is_behind or self._live.get(owner.partition) != replaces:
             raise CheckpointMismatch(live.checkpoint if live else None)
-        self._live[owner.partition] = owner.generation
+        self._live[owner.partition], self._kept[owner.partition] = owner.generation, replaces
+        generation.token = None
+
+    async def reserve(self, token: str, for_s: float, unfinished: str | None = None) -> Reserved:
+        now_us = time.monotonic_ns() // 1000
+        held_by, until_us, left = self._reserved
+        if held_by != token and until_us > now_us:
+            return Reserved(False, until_us, left)
+        self._reserved = (token, now_us + int(for_s * 1_000_000), left if unfinished is None else unfinished)
+        return Reserved(True, *self._reserved[1:])
 
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None

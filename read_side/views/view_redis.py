@@ -4,8 +4,11 @@ Keys of partition p, all with the hash tag {p} so that a cluster keeps them toge
     fanfold:2:{p}:owners        hash: generation -> the owner's token
     fanfold:2:{p}:checkpoints   hash: generation -> "sequence block_hash log_offset at_us"
     fanfold:2:{p}:live          the live generation
+    fanfold:2:{p}:kept          the one that was live before the last switch
     fanfold:2:{p}:loaded        hash: generation -> how many rows were loaded since it was cleared
     fanfold:2:{p}:rows:G        hash: account -> posted, held, floor, version, at_us, flags as int64 little endian, asset
+and of all partitions:
+    fanfold:2:{0}:reserved      hash: token, until_us, unfinished of whoever makes generations or brings one back
 """
 
 from __future__ import annotations
@@ -21,7 +24,15 @@ import numpy as np
 from redis.commands.core import AsyncScript
 
 from read_side.contract.rows import NUMBERS, AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
+from read_side.contract.view import (
+    Checkpoint,
+    CheckpointMismatch,
+    Owner,
+    OwnerStale,
+    Reserved,
+    ViewUnavailable,
+    claimed_at,
+)
 from read_side.views.redis_client import FAILURES, RedisClient, close_client, infos, open_client
 
 LAYOUT: Final = 2
@@ -53,6 +64,7 @@ class RedisViewStore:
         self._load = client.register_script(fence + _script("load"))
         self._clear = client.register_script(fence + _script("clear"))
         self._switch = client.register_script(fence + _script("switch"))
+        self._reserve = client.register_script(_script("reserve"))
         self._read = client.register_script(_script("read"))
         self._guessed: dict[int, str] = {}
         """By partition: which generation was live when it was read last, so that a read can name its key beforehand."""
@@ -102,9 +114,10 @@ class RedisViewStore:
             await self._write(self._load, owner, keys, packed[first : first + 2 * ROWS_PER_LOAD])
 
     async def live(self, partition: int) -> int | None:
-        with _unavailable():
-            number = await self._client.get(self._key(partition, "live"))
-        return None if number is None else int(number)
+        return await self._number(partition, "live")
+
+    async def kept(self, partition: int) -> int | None:
+        return await self._number(partition, "kept")
 
     async def generations(self, partition: int) -> list[int]:
         with _unavailable():
@@ -114,8 +127,15 @@ class RedisViewStore:
                     found.add(number)
         return sorted(found)
 
-    async def switch(self, owner: Owner) -> None:
-        await self._write(self._switch, owner, [*self._fence_keys(owner), self._key(owner.partition, "live")], [])
+    async def switch(self, owner: Owner, replaces: int) -> None:
+        keys = [*self._fence_keys(owner), *(self._key(owner.partition, name) for name in ("live", "kept"))]
+        await self._write(self._switch, owner, keys, [str(replaces)])
+
+    async def reserve(self, token: str, for_s: float, unfinished: str | None = None) -> Reserved:
+        args = [token, int(for_s * 1_000_000), *(() if unfinished is None else (unfinished,))]
+        with _unavailable():
+            is_ours, until_us, left = await self._reserve(keys=[self._key(0, "reserved")], args=args)
+        return Reserved(bool(is_ours), int(until_us), left.decode())
 
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None
@@ -132,6 +152,11 @@ class RedisViewStore:
         if None in found:
             accounts = [account for account, row in zip(accounts, found, strict=True) if row is not None]
         return checkpoint, _unpack_rows(accounts, [row for row in found if row is not None])
+
+    async def _number(self, partition: int, name: str) -> int | None:
+        with _unavailable():
+            number = await self._client.get(self._key(partition, name))
+        return None if number is None else int(number)
 
     async def _packed(
         self, partition: int, accounts: Sequence[str], generation: int | None

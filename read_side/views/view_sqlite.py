@@ -20,7 +20,15 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, NUMBERS, AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewUnavailable, claimed_at
+from read_side.contract.view import (
+    Checkpoint,
+    CheckpointMismatch,
+    Owner,
+    OwnerStale,
+    Reserved,
+    ViewUnavailable,
+    claimed_at,
+)
 from read_side.views.view_sqlite_connection import ViewFile
 from read_side.views.view_sqlite_tables import create_rows, read_sql, rows_table, scan_sql, show, write_sql
 
@@ -28,6 +36,8 @@ SCAN_ROWS: Final = 10_000
 """Rows of one batch of `scan`: some 10 ms of the thread, so that readers are not kept waiting."""
 _ROW: Final = (str, str, *(int,) * len(NUMBERS))
 _CHECKPOINT: Final = (int, int, bytes, int, int)
+_NOBODY: Final = ""
+"""The token of a generation that was switched to and that no projector has claimed yet."""
 
 T = TypeVar("T")
 
@@ -129,15 +139,39 @@ class SqliteViewStore:
 
         return await self._run(generations)
 
-    async def switch(self, owner: Owner) -> None:
+    async def kept(self, partition: int) -> int | None:
+        def kept(db: sqlite3.Connection) -> int | None:
+            found = db.execute("SELECT generation FROM kept WHERE partition = ?", (partition,)).fetchone()
+            return None if found is None else int(found[0])
+
+        return await self._run(kept)
+
+    async def switch(self, owner: Owner, replaces: int) -> None:
         def switch(db: sqlite3.Connection) -> None:
             stored, _ = _owned(db, owner)
             live = _stored(db, owner.partition, None)
-            if stored is None or (live is not None and stored.sequence < live.sequence):
+            is_behind = stored is None or (live is not None and stored.sequence < live.sequence)
+            if is_behind or _live(db, owner.partition) != replaces:
                 raise CheckpointMismatch(live)
             _make_live(db, owner)
+            db.execute("INSERT OR REPLACE INTO kept (partition, generation) VALUES (?, ?)", (owner.partition, replaces))
+            key = (_NOBODY, owner.partition, owner.generation)
+            db.execute("UPDATE generations SET token = ? WHERE partition = ? AND generation = ?", key)
 
         await self._run(switch, writing=True)
+
+    async def reserve(self, token: str, for_s: float, unfinished: str | None = None) -> Reserved:
+        def reserve(db: sqlite3.Connection) -> Reserved:
+            now_us = time.time_ns() // 1000
+            found = db.execute("SELECT token, until_us, unfinished FROM reserved").fetchone()
+            held_by, until_us, left = found or (_NOBODY, 0, "")
+            if held_by != token and until_us > now_us:
+                return Reserved(False, until_us, left)
+            until_us, left = now_us + int(for_s * 1_000_000), left if unfinished is None else unfinished
+            db.execute("INSERT OR REPLACE INTO reserved VALUES (1, ?, ?, ?)", (token, until_us, left))
+            return Reserved(True, until_us, left)
+
+        return await self._run(reserve, writing=True)
 
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None
@@ -223,7 +257,7 @@ def _owned(db: sqlite3.Connection, owner: Owner) -> tuple[Checkpoint | None, int
     """The checkpoint of the owner's generation, and how many rows it has loaded. Raises CheckpointMismatch, OwnerStale."""
     key = (owner.partition, owner.generation)
     held = db.execute("SELECT token, loaded FROM generations WHERE partition = ? AND generation = ?", key).fetchone()
-    if held is None:
+    if held is None or held[0] == _NOBODY:
         raise CheckpointMismatch(None)
     token, loaded = held
     stored = _stored(db, *key)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from read_side.contract.view import ViewUnavailable
-from read_side.views.view_sqlite_tables import APPLICATION_ID, LAYOUT, create
+from read_side.views.view_sqlite_tables import APPLICATION_ID, LAYOUT, create, create_later
 
 BUSY_S: Final = 5.0
 """How long a write waits for a foreign one. Nobody but us should write, and who only reads is never waited for."""
@@ -147,6 +147,7 @@ class ViewFile:
             db.execute("BEGIN IMMEDIATE")
             create(db)
             db.execute("COMMIT")
+        create_later(db)
 
     def _locked(self) -> int:
         """The kernel drops the lock with the process, however it ends. Beside the file: closing one's own descriptor of the file

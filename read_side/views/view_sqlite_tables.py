@@ -8,7 +8,8 @@ For a person, of what is live and whole (amounts are integers of minor units; th
 Ours, and they may change:
     rows_P_G     a row an account, of generation G of partition P
     generations  who may write a generation, how many rows were loaded since it was cleared, and its checkpoint (null: none)
-    live         which generation of a partition is read
+    live, kept   which generation of a partition is read, and which one was before
+    reserved     who makes a generation or brings one back, and what was left unfinished
 """
 
 from __future__ import annotations
@@ -44,6 +45,14 @@ _TABLES: Final = f"""
 """
 
 
+_LATER_TABLES: Final = (
+    "CREATE TABLE IF NOT EXISTS kept (partition INTEGER PRIMARY KEY, generation INTEGER NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS reserved "
+    "(one INTEGER PRIMARY KEY CHECK (one = 1), token TEXT NOT NULL, until_us INTEGER NOT NULL, unfinished TEXT NOT NULL)",
+)
+"""Files of the same layout that were made before have none of them."""
+
+
 def create(db: sqlite3.Connection) -> None:
     """Everything but rows, in an open transaction."""
     for statement in _TABLES.split(";"):
@@ -51,6 +60,12 @@ def create(db: sqlite3.Connection) -> None:
     show(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {LAYOUT}")
+
+
+def create_later(db: sqlite3.Connection) -> None:
+    """What a file that was made before may lack."""
+    for statement in _LATER_TABLES:
+        db.execute(statement)
 
 
 def show(db: sqlite3.Connection) -> None:

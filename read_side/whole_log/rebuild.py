@@ -7,7 +7,7 @@ One partition:
      moves on meanwhile; its checkpoint, read with the rows, says how far to fold before comparing, so both are always at
      one position and every row at one version;
   4. catch up with the end of the log and switch, when all was equal or the differences are accepted; in a dry run not.
-The old generation stays. Nothing is published: replay never pushes.
+The old generation is kept (`rollback.py`) until another one is. Nothing is published: replay never pushes.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
-from read_side.fold.balances import changed_after
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, load_everything
+from read_side.follow.view_owner import load_everything
+from read_side.whole_log.alone import Alone, alone
+from read_side.whole_log.first_version import first_version, first_versions
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
+from read_side.whole_log.switching import NotSwitched, advance, switch
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -36,13 +38,11 @@ COMPARED_AT_ONCE: Final = 5_000
 """Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
 DIFFERENCES_MAX: Final = 1_000
 """Told one by one; more are counted."""
-SWITCHES_MAX: Final = 200
-"""The live view may move on between catching up and switching; each try takes milliseconds and each misses by chance."""
 AT_ONCE: Final = 2
 """Partitions rebuilt side by side: each keeps one core busy, and the service beside it needs some too."""
 
 
-class CannotRebuild(Exception):
+class CannotRebuild(NotSwitched):
     """There is nothing to rebuild beside, or the log does not let it. The live view is as it was."""
 
 
@@ -62,54 +62,49 @@ async def rebuild(
 
     snapshots: where the fold may begin, where that is wished for. What is before is then believed, not checked again.
 
-    Raises CannotRebuild, LogFailed, ViewUnavailable; ValueError for a partition that is wished for and none of these.
+    Raises NotSwitched, LogFailed, ViewUnavailable; ValueError for a partition that is wished for and none of these.
     """
     started_s = time.monotonic()
     chosen = wishes.chosen(range(log.partitions) if partitions is None else partitions)
     begin_in = snapshots if wishes.from_snapshot else None
-    reporter = _Reporter(chosen, on_progress)
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(partition: int) -> PartitionRebuilt:
+    async def one(partition: int, reserved: Alone) -> PartitionRebuilt:
         async with slots:
-            return await _PartitionRebuild(log, view, partition, reporter, wishes, begin_in).run()
+            return await _PartitionRebuild(log, view, partition, on_progress, wishes, begin_in, reserved).run()
 
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(one(partition)) for partition in chosen]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from None
+    async with alone(view) as reserved:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(one(partition, reserved)) for partition in chosen]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
     return Rebuilt([task.result() for task in running], time.monotonic() - started_s)
 
 
 class _Reporter:
-    """Adds up what the partitions report. Totals are estimates: blocks to fold are known, their entries are not."""
+    """Tells how far one partition is. Totals are estimates: blocks to fold are known, their entries are not."""
 
-    def __init__(self, partitions: Sequence[int], on_progress: OnProgress) -> None:
+    def __init__(self, fold: PartitionFold, blocks: int, on_progress: OnProgress) -> None:
+        """Blocks behind the fold are folded, up to `blocks`."""
         self._started_s = time.monotonic()
-        self._on_progress = on_progress
-        self._folds: dict[int, tuple[PartitionFold, int, int]] = {}
-        self._partitions = len(partitions)
+        self._fold, self._on_progress = fold, on_progress
+        self._first, self._blocks = fold.folded.sequence + 1, blocks
         self._compared = 0
-
-    def begin(self, fold: PartitionFold, first: int, blocks: int) -> None:
-        """Blocks from `first` on are folded, up to `blocks`."""
-        self._folds[fold.partition] = (fold, first, blocks)
 
     def compared(self, rows: int) -> None:
         self._compared += rows
         self.tell("comparing")
 
     def tell(self, stage: str) -> None:
-        entries = sum(fold.entries for fold, _, _ in self._folds.values())
-        done = sum(min(fold.folded.sequence + 1, blocks) - first for fold, first, blocks in self._folds.values())
-        blocks = sum(blocks - first for _, first, blocks in self._folds.values())
-        accounts = sum(fold.state.count for fold, _, _ in self._folds.values())
-        elapsed_s = time.monotonic() - self._started_s
-        total = max(entries, round(entries * blocks / done)) if done else entries
-        rate = entries / elapsed_s if elapsed_s > 0 else 0.0
-        eta_s = (total - entries) / rate if rate else None
-        self._on_progress(Progress(stage, entries, total, rate, eta_s, self._compared, accounts))
+        fold, elapsed_s = self._fold, time.monotonic() - self._started_s
+        done, blocks = min(fold.folded.sequence + 1, self._blocks) - self._first, self._blocks - self._first
+        total = max(fold.entries, round(fold.entries * blocks / done)) if done else fold.entries
+        rate = fold.entries / elapsed_s if elapsed_s > 0 else 0.0
+        eta_s = (total - fold.entries) / rate if rate else None
+        self._on_progress(
+            Progress(fold.partition, stage, fold.entries, total, rate, eta_s, self._compared, fold.state.count)
+        )
 
 
 class _PartitionRebuild:
@@ -118,18 +113,21 @@ class _PartitionRebuild:
         log: Log,
         view: ViewStore,
         partition: int,
-        reporter: _Reporter,
+        on_progress: OnProgress,
         wishes: Wishes,
         snapshots: Snapshots | None,
+        reserved: Alone,
     ) -> None:
+        self._alone = reserved
         self._log = log
         self._view = view
         self._partition = partition
-        self._reporter = reporter
+        self._on_progress = on_progress
         self._wishes = wishes
         self._snapshots = snapshots
         self._fold = PartitionFold(partition)
         self._differences: list[Difference] = []
+        self._lacking: dict[str, AccountRow] = {}
         self._different = 0
         self._compared = 0
         self._begun_after: str | None = None
@@ -137,11 +135,12 @@ class _PartitionRebuild:
     async def run(self) -> PartitionRebuilt:
         live = await self._live_checkpoint()
         await self._begin(live)
-        self._reporter.begin(self._fold, self._fold.folded.sequence + 1, live.sequence + 1)
+        self._reporter = _Reporter(self._fold, live.sequence + 1, self._on_progress)
         try:
             await self._fold_to(live)
             owner, checkpoint = await self._load(live.generation)
             checkpoint = await self._compare(owner, checkpoint, live.generation)
+            await self._date_differences()
             switched = (self._different == 0 or self._wishes.accept_differences) and not self._wishes.dry_run
             if switched:
                 await self._switch(owner, checkpoint, live.generation)
@@ -153,6 +152,11 @@ class _PartitionRebuild:
             raise CannotRebuild(
                 f"partition {self._partition}: another rebuild has taken over. The live view is right; see what that one says."
             ) from stale
+        except CheckpointMismatch as emptied:
+            raise CannotRebuild(
+                f"partition {self._partition}: the view was emptied or set back meanwhile. Its projector brings it right by "
+                "itself; start the rebuild again after that."
+            ) from emptied
         self._fold.end()
         return PartitionRebuilt(
             self._partition,
@@ -198,32 +202,19 @@ class _PartitionRebuild:
 
     async def _load(self, live: int) -> tuple[Owner, Checkpoint]:
         """A new generation with everything folded so far. One that an earlier rebuild left unfinished is taken over."""
-        left = [number for number in await self._view.generations(self._partition) if number > live]
+        newest = max(live, await self._view.kept(self._partition) or 0)
+        left = [number for number in await self._view.generations(self._partition) if number > newest]
         if await self._view.live(self._partition) != live:
             # What is there above `live` may be what another rebuild has just made live: claiming it would end its projector.
             raise CannotRebuild(
                 f"partition {self._partition}: another rebuild has switched to a new view meanwhile. The live view is right; "
                 "see what that one says."
             )
-        owner = await self._view.claim(self._partition, left[0] if left else live + 1)
+        owner = await self._view.claim(self._partition, left[0] if left else newest + 1)
         loaded = await load_everything(self._view, owner, self._fold)
         checkpoint = self._fold.checkpoint(owner.generation)
         await self._view.apply(owner, None, EMPTY_ROWS, checkpoint, loaded)
         return owner, checkpoint
-
-    async def _advance(self, owner: Owner, held: Checkpoint) -> Checkpoint:
-        """Write what was folded since `held` into the new generation, in steps that keep the store from nobody.
-
-        Rows of a step before the last are ahead of the checkpoint; nobody reads them yet, and who starts again clears them.
-        """
-        wanted = self._fold.checkpoint(owner.generation)
-        if wanted != held:
-            changed = changed_after(self._fold.state, held.at_us)
-            for first in range(0, max(1, len(changed)), ROWS_PER_APPLY_MAX):
-                rows = self._fold.rows.rows_of(changed[first : first + ROWS_PER_APPLY_MAX])
-                is_last = first + ROWS_PER_APPLY_MAX >= len(changed)
-                await self._view.apply(owner, held, rows, wanted if is_last else held)
-        return wanted
 
     async def _compare(self, owner: Owner, checkpoint: Checkpoint, live: int) -> Checkpoint:
         """Every row of ours with its live one, then every live row that we do not have."""
@@ -255,7 +246,7 @@ class _PartitionRebuild:
                 "itself; start the rebuild again after that."
             )
         await self._fold_to(stored)
-        held = await self._advance(owner, held)
+        held = await advance(self._view, owner, held, self._fold)
         _, ours = await self._view.read_columns(self._partition, names, owner.generation)
         if not ours.same_as(theirs):
             our, their = ({row.account: row for row in rows.each()} for rows in (ours, theirs))
@@ -268,30 +259,26 @@ class _PartitionRebuild:
 
     def _note(self, account: str, ours: AccountRow | None, theirs: AccountRow | None) -> None:
         self._different += 1
+        version = first_version(theirs, ours)
+        if version is None and theirs is not None and len(self._differences) < DIFFERENCES_MAX:
+            self._lacking[account] = theirs
         for column in COLUMNS:
             ours_value = None if ours is None else getattr(ours, column)
             theirs_value = None if theirs is None else getattr(theirs, column)
             if ours_value != theirs_value and len(self._differences) < DIFFERENCES_MAX:
-                self._differences.append(Difference(account, column, theirs_value, ours_value))
+                self._differences.append(Difference(account, column, theirs_value, ours_value, version or 0))
+
+    async def _date_differences(self) -> None:
+        """Rows that lack versions: what they were then, the log is read again for."""
+        if self._lacking:
+            found = await first_versions(self._log, self._partition, self._lacking, self._fold.folded.sequence)
+            self._differences = [
+                each._replace(first_version=found.get(each.account, each.first_version)) for each in self._differences
+            ]
 
     async def _switch(self, owner: Owner, held: Checkpoint, live: int) -> None:
-        for _ in range(SWITCHES_MAX):
-            await fold_log(self._log, self._fold)
-            held = await self._advance(owner, held)
-            try:
-                await self._view.switch(owner)
-            except CheckpointMismatch:
-                await asyncio.sleep(0)
-                continue
-            await self._drop_older(live)
-            return
-        raise CannotRebuild(
-            f"partition {self._partition}: the live view moved on during each of {SWITCHES_MAX} tries to switch. It is as it "
-            "was; try again when there is less traffic."
-        )
-
-    async def _drop_older(self, live: int) -> None:
-        """The generation that was live stays, for going back; those before it go."""
+        await self._alone.note("")  # a rollback that was left half done is not gone on with: this view is another one
+        await switch(self._log, self._view, owner, held, self._fold, live)
         for number in await self._view.generations(self._partition):
-            if number < live:
+            if number not in (owner.generation, live):  # one is kept, for going back; those before it go
                 await self._view.clear(await self._view.claim(self._partition, number))

@@ -42,8 +42,10 @@ class Wishes(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """stage: folding or comparing; entries of about `entries_total`; rate in entries/s; eta_s None when not known."""
+    """Of one partition. stage: folding or comparing; entries of about `entries_total`; rate in entries/s; eta_s None when not
+    known."""
 
+    partition: int
     stage: str
     entries: int
     entries_total: int
@@ -54,12 +56,16 @@ class Progress(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """One column of one account. None stands for an account that is not there."""
+    """One column of one account. None stands for an account that is not there.
+
+    first_version: of the account, from which on the live row is not what the log says (`first_version.py`).
+    """
 
     account: str
     column: str
     live: str | int | None
     rebuilt: str | int | None
+    first_version: int
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,4 @@ def _told(differences: list[Difference]) -> list[dict[str, Any]]:
     def text(value: str | int | None) -> str | None:
         return None if value is None else str(value)
 
-    return [
-        {"account": each.account, "column": each.column, "live": text(each.live), "rebuilt": text(each.rebuilt)}
-        for each in differences
-    ]
+    return [each._asdict() | {"live": text(each.live), "rebuilt": text(each.rebuilt)} for each in differences]

@@ -14,12 +14,14 @@ from redis.asyncio import Redis
 
 from read_side.ask.balances import BalanceReader
 from read_side.contract.no_answer import NotFound, Rebuilding
-from read_side.contract.view import ViewUnavailable
+from read_side.contract.view import Owner, ViewUnavailable
 from read_side.feed.feed_redis import RedisFeed
 from read_side.follow.projector import Projector
 from read_side.follow.view_owner import Displaced
 from read_side.views.view_redis import RedisViewStore
+from read_side.whole_log.alone import AtWork, alone
 from read_side.whole_log.rebuild import rebuild
+from read_side.whole_log.rollback import CannotRollBack, roll_back
 from tests.servers import RedisServer, unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.manual_timer import ManualTimer
@@ -197,6 +199,51 @@ async def test_a_rebuild_switches_and_the_projector_goes_on(stage: Stage) -> Non
     await stage.comes_right()
     assert await stage.view.live(0) == 2
     assert stage.projector.owner.generation == 2
+
+
+async def test_a_rollback_switches_back_and_the_projector_goes_on(stage: Stage) -> None:
+    await rebuild(stage.log, stage.view)
+    await stage.transfer(1)
+    for generation in (1, 2, 1):  # of the last two the projector has not noticed the switch before
+        told = await roll_back(stage.log, stage.view)
+        assert [each.new_generation for each in told.partitions] == [generation]
+    await stage.transfer(1)
+    await stage.comes_right()
+    assert (await stage.view.live(0), await stage.view.kept(0)) == (1, 2)
+    assert stage.projector.owner.generation == 1
+
+
+async def test_while_one_process_rebuilds_another_is_refused(stage: Stage, redis_server: RedisServer) -> None:
+    elsewhere = await RedisViewStore.connect(redis_server.url)
+    try:
+        async with alone(elsewhere):
+            for makes in (rebuild, roll_back):
+                with pytest.raises(AtWork):
+                    await makes(stage.log, stage.view)
+    finally:
+        await elsewhere.close()
+    assert (await rebuild(stage.log, stage.view)).switched
+
+
+async def test_a_redis_that_goes_in_the_middle_of_a_rollback_leaves_nothing_wrong(
+    stage: Stage, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await rebuild(stage.log, stage.view)
+    await stage.comes_right()
+    switch = stage.view.switch
+
+    async def gone(owner: Owner, replaces: int) -> None:
+        redis_server.stop()
+        await switch(owner, replaces)
+
+    monkeypatch.setattr(stage.view, "switch", gone)
+    with pytest.raises(ViewUnavailable, match="Run the rollback again"):
+        await roll_back(stage.log, stage.view)
+    monkeypatch.undo()
+    redis_server.restart_empty()
+    await stage.comes_right()
+    with pytest.raises(CannotRollBack, match="no older generation"):
+        await roll_back(stage.log, stage.view)
 
 
 async def test_a_view_after_a_flush_in_the_middle_of_a_rebuild_comes_right(

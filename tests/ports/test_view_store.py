@@ -138,7 +138,7 @@ async def test_a_later_claim_makes_the_earlier_owner_stale(view: ViewStore) -> N
         lambda: view.apply(old, at(0), rows(row("alice", 2)), at(1)),
         lambda: view.clear(old),
         lambda: view.load(old, rows(row("bob"))),
-        lambda: view.switch(old),
+        lambda: view.switch(old, replaces=1),
     ):
         with pytest.raises(OwnerStale) as stale:
             await write()
@@ -224,7 +224,7 @@ async def test_a_generation_beside_the_live_one_is_not_read_before_the_switch(vi
     assert await view.generations(0) == [1, 2]
     assert await view.read(0, ["alice"]) == (at(5), [row("alice")])
     assert await view.read(0, ["alice"], generation=2) == (at(5, 2), [row("alice", 7)])
-    await view.switch(beside)
+    await view.switch(beside, replaces=1)
     assert await view.live(0) == 2
     assert await view.read(0, ["alice"]) == (at(5, 2), [row("alice", 7)])
     assert await view.read(0, ["alice"], generation=1) == (at(5), [row("alice")])
@@ -238,13 +238,93 @@ async def test_a_switch_to_a_generation_that_is_behind_is_refused(view: ViewStor
     await view.apply(live, None, rows(row("alice")), at(5))
     beside = await view.claim(0, 2)
     with pytest.raises(CheckpointMismatch) as refused:
-        await view.switch(beside)
+        await view.switch(beside, replaces=1)
     assert refused.value.stored == at(5)
     await view.apply(beside, None, rows(row("alice")), at(4, 2))
     with pytest.raises(CheckpointMismatch) as refused:
-        await view.switch(beside)
+        await view.switch(beside, replaces=1)
     assert refused.value.stored == at(5)
     assert await view.live(0) == 1
+
+
+async def switched(view: ViewStore) -> None:
+    """Generation 2 is live, which an owner of generation 1 has not noticed."""
+    live = await view.claim(0, 1)
+    await view.apply(live, None, rows(row("alice")), at(5))
+    beside = await view.claim(0, 2)
+    await view.apply(beside, None, rows(row("alice", 7)), at(5, 2))
+    assert await view.kept(0) is None
+    await view.switch(beside, replaces=1)
+
+
+async def test_the_generation_that_a_switch_replaces_is_kept(view: ViewStore) -> None:
+    await switched(view)
+    assert (await view.live(0), await view.kept(0), await view.kept(1)) == (2, 1, None)
+    back = await view.claim(0, 1)
+    await view.apply(back, at(5), rows(row("alice", 8)), at(6))
+    await view.switch(back, replaces=2)
+    assert (await view.live(0), await view.kept(0), await view.generations(0)) == (1, 2, [1, 2])
+    assert await view.read(0, ["alice"]) == (at(6), [row("alice", 8)])
+    assert await view.read(0, ["alice"], generation=2) == (at(5, 2), [row("alice", 7)])
+
+
+async def test_a_switch_from_another_generation_than_the_live_one_is_refused(view: ViewStore) -> None:
+    await switched(view)
+    third = await view.claim(0, 3)
+    await view.apply(third, None, EMPTY_ROWS, at(9, 3))
+    for others in (1, 3):
+        with pytest.raises(CheckpointMismatch) as refused:
+            await view.switch(third, replaces=others)
+        assert refused.value.stored == at(5, 2)
+    assert (await view.live(0), await view.kept(0)) == (2, 1)
+
+
+async def test_a_generation_that_was_switched_to_has_no_owner(view: ViewStore) -> None:
+    """Whoever owned it when it was live before finds that out as a mismatch, which it repairs, and not as a rival's claim."""
+    live = await view.claim(0, 1)
+    await view.apply(live, None, rows(row("alice")), at(5))
+    for generation, before in ((2, 1), (1, 2)):
+        owner = await view.claim(0, generation)
+        if generation == 2:
+            await view.apply(owner, None, EMPTY_ROWS, at(5, 2))
+        await view.switch(owner, replaces=before)
+        for writer in (owner, live):
+            if writer.generation == generation:
+                with pytest.raises(CheckpointMismatch):
+                    await view.apply(writer, at(5, generation), rows(row("alice", 9)), at(6, generation))
+    again = await view.claim(0, 1)
+    await view.apply(again, at(5), rows(row("alice", 2)), at(6))
+    assert await view.read(0, ["alice"]) == (at(6), [row("alice", 2)])
+
+
+async def test_only_one_at_a_time_makes_generations(view: ViewStore) -> None:
+    first = await view.reserve("one", 60.0)
+    assert (first.is_ours, first.unfinished) == (True, "")
+    refused = await view.reserve("two", 60.0, "nothing of this is noted")
+    assert refused == (False, first.until_us, "")
+    again = await view.reserve("one", 60.0)
+    assert again.is_ours
+    assert again.until_us > first.until_us
+    assert (await view.reserve("one", 0.0)).is_ours
+    assert (await view.reserve("two", 60.0)).is_ours
+    assert not (await view.reserve("one", 0.0)).is_ours, "what is another's cannot be given back"
+    assert not (await view.reserve("three", 60.0)).is_ours
+
+
+async def test_what_was_left_unfinished_outlives_the_reservation(view: ViewStore) -> None:
+    assert (await view.reserve("one", 60.0, "half of it")).unfinished == "half of it"
+    assert (await view.reserve("two", 60.0)).unfinished == "half of it"
+    assert (await view.reserve("one", 0.0)).unfinished == "half of it"
+    assert (await view.reserve("two", 60.0))[::2] == (True, "half of it")
+    assert (await view.reserve("two", 0.0, "")).unfinished == ""
+    assert (await view.reserve("three", 1.0)).unfinished == ""
+
+
+async def test_a_reservation_that_nobody_prolongs_ends(view: ViewStore) -> None:
+    assert (await view.reserve("killed", 0.001, "half of it")).is_ours
+    while not (found := await view.reserve("next", 60.0)).is_ours:
+        pass
+    assert found.unfinished == "half of it"
 
 
 async def test_scan_gives_every_row_of_a_generation_once(view: ViewStore) -> None:

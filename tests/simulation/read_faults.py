@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from read_side.contract.feed import FeedBatch, FeedUnavailable
 from read_side.contract.rows import AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
+from read_side.contract.view import Checkpoint, Owner, Reserved, ViewUnavailable
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.faults import ZOMBIE_MAX_S, FaultyLog, Life
 from write_side.contract.log.log import START, LogFailed, Record
@@ -68,8 +68,14 @@ class FaultyView:
     async def generations(self, partition: int) -> list[int]:
         return await self._do(lambda: self._store.generations(partition))
 
-    async def switch(self, owner: Owner) -> None:
-        await self._do(lambda: self._store.switch(owner), writes=True)
+    async def kept(self, partition: int) -> int | None:
+        return await self._do(lambda: self._store.kept(partition))
+
+    async def switch(self, owner: Owner, replaces: int) -> None:
+        await self._do(lambda: self._store.switch(owner, replaces), writes=True)
+
+    async def reserve(self, token: str, for_s: float, unfinished: str | None = None) -> Reserved:
+        return await self._do(lambda: self._store.reserve(token, for_s, unfinished), writes=True)
 
     async def read(
         self, partition: int, accounts: Sequence[str], generation: int | None = None

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deploy.control_socket import ControlSocket, ask_rebuild
+from deploy.control_socket import REBUILD, ROLL_BACK, ControlSocket, ask_process
 from deploy.services import about_view
 from read_side.wiring import Wishes
 
@@ -34,10 +34,13 @@ async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
         rebuilt.append(wished)
         return {"switched": True}
 
-    control = ControlSocket(tmp_path, rebuild, "http://wallet.internal:8123")
+    async def roll_back(_send: Any) -> dict[str, Any]:
+        raise AssertionError("it was not asked for")
+
+    control = ControlSocket(tmp_path, rebuild, roll_back, "http://wallet.internal:8123")
     await control.open()
     try:
-        lines = [line async for line in ask_rebuild(tmp_path, wishes, url)]
+        lines = [line async for line in ask_process(tmp_path, REBUILD, wishes._asdict(), url)]
     finally:
         await control.close()
     if is_meant:
@@ -46,6 +49,25 @@ async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
         assert rebuilt == []
         assert "FANFOLD_URL" in lines[0]["error"]
         assert "http://wallet.internal:8123" in lines[0]["error"]
+
+
+async def test_a_rollback_is_done_and_what_another_version_asks_for_is_not(tmp_path: Path) -> None:
+    async def rebuild(_wishes: Wishes, _send: Any) -> dict[str, Any]:
+        raise AssertionError("it was not asked for")
+
+    async def roll_back(send: Any) -> dict[str, Any]:
+        send({"progress": {"blocks": 1}})
+        return {"verdict": "rolled back"}
+
+    control = ControlSocket(tmp_path, rebuild, roll_back, "http://127.0.0.1:8123")
+    await control.open()
+    try:
+        done = [line async for line in ask_process(tmp_path, ROLL_BACK, {})]
+        other = [line async for line in ask_process(tmp_path, "renew", {})]
+    finally:
+        await control.close()
+    assert done == [{"progress": {"blocks": 1}}, {"result": {"verdict": "rolled back"}}]
+    assert "of another version" in other[0]["error"]
 
 
 def test_the_view_is_named_without_a_password(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

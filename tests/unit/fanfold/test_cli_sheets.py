@@ -21,7 +21,7 @@ from rich.console import Console
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
 from fanfold.api.answers import AccountState, OpenTransfer, PartitionNow, Waiting
-from fanfold.cli import accounts, import_csv, moving, rebuild, status, transfers, verify, watch
+from fanfold.cli import accounts, import_csv, moving, rebuild, rollback, status, transfers, verify, watch
 from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -64,13 +64,15 @@ FAR = PartitionNow(
     1023, "1023:1099511627776", 2**40, 2**40, 2**40, 2**40, 10**15, "bytes", 10**12, 10**12, 10**12, 10**12,
     "nothing moves: its log has records that were not read for 31 s",
 )  # fmt: skip
-DIFFERENCE = {"account": NAMES[0], "column": "held", "live": -MOST, "rebuilt": MOST}
+DIFFERENCE = {"account": NAMES[0], "first_version": 2**40, "column": "held", "live": -MOST, "rebuilt": MOST}
+BACK = {"partition": 1023, "old_generation": 2**31, "new_generation": 2**31, "kept_at": "1023:5", "position": "1023:6"}
 SHEETS = {
     "balance, transfer, hold": moving.sheet_of(STATES),
     "transfers": transfers.sheet_of([OPEN]),
     "system": accounts.system_sheet_of([SYSTEM]),
     "verify": verify.sheet_of(VERDICT),
     "rebuild": rebuild.sheet_of([DIFFERENCE]),
+    "rollback": rollback.sheet_of([BACK]),
     "status": status.sheet_of([FAR]),
 }
 
@@ -167,6 +169,7 @@ def _on_a_terminal(*arguments: str, width: int) -> str:
 
 PROGRESS = {
     "import": (import_csv.progress_figures(), "49069/49070", "rows"),
+    "rollback": (rollback.progress_figures(), "100%", "12,345,678 blocks/s"),
     "rebuild": (rebuild.progress_figures(), "100%", "12,345,678 entries/s"),
     "verify": (verify.progress_figures(), "49,069 outcomes"),
 }

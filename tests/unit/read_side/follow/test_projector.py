@@ -313,7 +313,7 @@ async def test_after_a_switch_the_projector_goes_on_with_the_new_generation(stag
         assert live is not None
         rows = [row for row in (await stage.view.read(0, ["alice", "bob", "@world:USD/2", "@transit:USD/2"]))[1] if row]
         await stage.view.apply(rebuilt, None, AccountRows.of(rows), live._replace(generation=2))
-        await stage.view.switch(rebuilt)
+        await stage.view.switch(rebuilt, replaces=1)
         await stage.writer.append(moved("alice", "bob", 30))
         await reach(projector, 3)
         await stage.expect_right(projector)
@@ -334,7 +334,7 @@ async def test_a_rebuilt_view_ahead_of_the_projector_is_waited_for(stage: Stage)
         ]  # fmt: skip
         ahead = Checkpoint(2, chained.sequence, chained.block_hash, 3, chained.created_at_us)
         await stage.view.apply(owner, None, AccountRows.of(rows), ahead)
-        await stage.view.switch(owner)
+        await stage.view.switch(owner, replaces=1)
         await stage.timer.tick()
         assert projector.owner.is_ahead
         assert [mark.sequence for mark in projector.how_far[:3]] == [2, 3, 3]
@@ -352,7 +352,7 @@ async def test_a_view_that_stays_ahead_ends_the_projector(stage: Stage) -> None:
     running = asyncio.ensure_future(projector.run())
     owner = await stage.view.claim(0, 2)
     await stage.view.apply(owner, None, EMPTY_ROWS, Checkpoint(2, 99, b"x" * 32, 1, 1))
-    await stage.view.switch(owner)
+    await stage.view.switch(owner, replaces=1)
     for _ in range(AHEAD_BEATS_MAX):
         await stage.timer.tick()
     last = asyncio.ensure_future(stage.timer.tick())

@@ -79,7 +79,8 @@ async def test_a_person_sees_the_live_generation_and_never_half_a_view(store: Sq
     assert ask(path, names) == [("alice",)]
     await store.apply(beside, None, EMPTY_ROWS, at(3, 2), loaded=1)
     assert ask(path, names) == [("alice",)]
-    await store.switch(beside)
+    await store.switch(beside, replaces=1)
+    beside = await store.claim(0, 2)
     assert ask(path, names) == [("@world:USD/2",)]
     await store.clear(beside)
     await store.load(beside, AccountRows.of([ALICE]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,33 +12,14 @@ from hypothesis import strategies as st
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner
-from read_side.feed.feed_memory import MemoryFeed
 from read_side.fold.fold_rows import FoldRows
 from read_side.follow.projector import Projector
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Wishes
-from tests.unit.read_side.block_maker import BlockMaker, moved, opened
-from tests.unit.read_side.manual_timer import ManualTimer
-from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
+from tests.unit.read_side.block_maker import START_US, moved, opened
+from tests.unit.read_side.whole_log.view_stage import LIMIT_S, Stage, reach
 from write_side.contract.words.codes import Flag
-
-LIMIT_S = 20.0
-
-
-class BusyView(MemoryViewStore):
-    """A store in which something happens to the live view after every so many reads: the service goes on meanwhile."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.during: list[AsyncIterator[None]] = []
-
-    async def read_columns(
-        self, partition: int, accounts: list[str], generation: int
-    ) -> tuple[Checkpoint | None, AccountRows]:
-        if self.during:
-            await anext(self.during[0], None)
-        return await super().read_columns(partition, accounts, generation)
 
 
 class RivalView(MemoryViewStore):
@@ -54,61 +34,9 @@ class RivalView(MemoryViewStore):
         return await super().generations(partition)
 
 
-class Stage:
-    def __init__(self, partitions: int = 1) -> None:
-        self.log = MemoryLog(MemoryRecords(partitions))
-        self.writers = [BlockMaker(self.log, p) for p in range(partitions)]
-        self.view, self.feed, self.timer = BusyView(), MemoryFeed(), ManualTimer()
-        self.projectors: list[Projector] = []
-
-    async def fill(self) -> None:
-        await self.writers[0].append(opened("alice"), opened("bob"))
-        await self.writers[0].append(moved("@world", "alice", 100))
-        await self.writers[0].append(moved("alice", "bob", 30), moved("alice", "bob", 900))
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        self.projectors = [
-            Projector(p, self.log, self.view, self.feed, self.timer, "boot") for p in range(self.log.partitions)
-        ]
-        for projector in self.projectors:
-            await projector.start()
-        tasks = [asyncio.ensure_future(projector.run()) for projector in self.projectors]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
-
-    async def spoil(self, *rows: AccountRow) -> None:
-        """Write wrong rows under the projector's own checkpoint, as a bug or a hand in the store would."""
-        owner = self.projectors[0].owner
-        assert owner._owner is not None
-        await self.view.apply(owner._owner, owner.written, AccountRows.of(list(rows)), owner.written or NOWHERE)
-
-    async def expect_right(self, generation: int, partition: int = 0) -> None:
-        state = self.writers[partition].state
-        names = [state.row_name(n) for n in range(state.count)]
-        checkpoint, rows = await self.view.read(partition, names)
-        assert checkpoint is not None
-        assert (checkpoint.generation, checkpoint.block_hash) == (generation, state.chained.block_hash)
-        assert [(row.posted, row.version) for row in rows if row] == [
-            (int(state.posted[n]), int(state.version[n])) for n in range(state.count)
-        ]
-
-
-NOWHERE = Checkpoint(1, -1, bytes(32), -1, 0)
-
-
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
-
-
-async def reach(projector: Projector, sequence: int) -> None:
-    assert await projector.shown.sequence.reach(sequence, LIMIT_S)
 
 
 async def test_an_equal_view_is_switched_and_the_old_one_stays(stage: Stage) -> None:
@@ -167,6 +95,34 @@ async def test_a_wrong_row_is_told_and_nothing_is_switched(stage: Stage) -> None
         assert result.document()["verdict"] == "different"
         assert await stage.view.live(0) == 1
         assert await stage.view.generations(0) == [1], "the new generation that nobody wants is gone"
+
+
+async def test_each_difference_is_told_with_the_first_version_that_is_not_as_in_the_log(stage: Stage) -> None:
+    """Alice was 100 at version 1 and is 70 at version 2; the block that moved 30 to bob made his version 1."""
+    await stage.fill()
+    async with stage.running():
+        _, [alice, bob, world] = await stage.view.read(0, ["alice", "bob", "@world:USD/2"])
+        assert alice is not None
+        assert bob is not None
+        assert world is not None
+        first_us = START_US + 2_000
+        cases = {
+            alice._replace(posted=71): 2,
+            alice._replace(version=9): 3,
+            alice._replace(posted=100, version=1, at_us=first_us): 2,
+            alice._replace(posted=99, version=1, at_us=first_us): 1,
+            alice._replace(posted=100, version=1, at_us=first_us, flags=Flag.CLOSED): 1,
+            bob._replace(posted=0, version=0, at_us=START_US + 1_000): 1,
+            world._replace(posted=0, version=0, at_us=0): 1,
+            AccountRow("mallory", "USD/2", 5, 0, 0, 3, 5): 0,
+        }
+        for row, version in cases.items():
+            await stage.spoil(alice, bob, world)
+            await stage.spoil(row)
+            [partition] = (await rebuild(stage.log, stage.view, Wishes(dry_run=True))).partitions
+            assert {each.first_version for each in partition.differences if each.account == row.account} == {version}, (
+                row
+            )
 
 
 async def test_flags_are_compared_too(stage: Stage) -> None:
@@ -247,7 +203,7 @@ async def test_a_live_view_that_moves_on_during_the_comparison_is_compared_at_eq
 async def test_what_moved_on_meanwhile_is_written_in_steps_that_hold_up_no_reader(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, rows_max: int
 ) -> None:
-    monkeypatch.setattr("read_side.whole_log.rebuild.ROWS_PER_APPLY_MAX", rows_max)
+    monkeypatch.setattr("read_side.whole_log.switching.ROWS_PER_APPLY_MAX", rows_max)
     sizes: list[int] = []
     apply = stage.view.apply
 
@@ -353,6 +309,7 @@ async def test_a_view_that_another_rebuild_made_live_meanwhile_is_left_to_its_pr
     await projector.start()
 
     async def another_rebuild() -> None:
+        view._reserved = ("", 0, "")  # this one was stopped for so long that what it had reserved has run out
         await rebuild(stage.log, view)
         await projector.owner.probe()  # the projector has moved on to the new view
 
