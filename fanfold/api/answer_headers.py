@@ -1,5 +1,5 @@
-"""The headers of answers. `POSITION`, `HISTORY`, `REPLAYED` and `STALE_SINCE` are for everybody; `WRITTEN` and `LOST` are between a
-gateway and the read side, and no gateway passes them on, in or out."""
+"""The headers of answers. `POSITION`, `HISTORY`, `REPLAYED` and `STALE_SINCE` are for everybody; `WRITTEN` and `LOST` are between
+a gateway and the read side, and no gateway passes them on, in or out."""
 
 from __future__ import annotations
 
