@@ -91,7 +91,7 @@ async def watch_transfers(
 
 async def _watch(url: str, accounts: Sequence[str], *, transfers: bool) -> AsyncGenerator[Update, None]:
     """Everything that is told. Raises StreamEnded."""
-    known = _Known({}, {}, {}, {})
+    known = _Known({}, {}, {}, {}, {})
     failed = 0
     while True:
         try:
@@ -135,10 +135,11 @@ class _Passing(Exception):
 
 
 class _Known(NamedTuple):
-    """What outlives a connection: of each account the newest version told, its asset, why nothing is told of it, and which
-    history of the log the version is of."""
+    """What outlives a connection: of each account the newest version told and what it was, its asset, why nothing is told of it,
+    and which history of the log the version is of."""
 
     versions: dict[str, int]
+    newest: dict[str, BalanceChange]
     assets: dict[str, str]
     codes: dict[str, str]
     histories: dict[str, str]
@@ -224,15 +225,17 @@ async def _updates(
             case "balances":
                 for item in message["items"]:
                     account = names[item["sub"]]
-                    told = known.versions.get(account, -1)
-                    # A state with a lower version is that of another history. With the same one, another subscribe asked for it.
-                    if item["v"] == told or (item["v"] < told and not item.get("snapshot")):
-                        continue
-                    known.versions[account] = item["v"]
                     known.codes.pop(account, None)
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
                         known.assets[account] = item["asset"]
-                    yield _change(account, known.assets.get(account, ""), item)
+                    change = _change(account, known.assets.get(account, ""), item)
+                    # A state counts whatever its version: of another history, or of a view that was replaced. What is known
+                    # already another subscribe asked for.
+                    same = known.newest.get(account) == change._replace(snapshot=False)
+                    if same or (item["v"] <= known.versions.get(account, -1) and not change.snapshot):
+                        continue
+                    known.versions[account], known.newest[account] = item["v"], change._replace(snapshot=False)
+                    yield change
             case "transfer":
                 yield TransferPhase(names[message["sub"]], message["id"], message["phase"])
             case "transfers_missed":

@@ -20,10 +20,11 @@ POSITION_MEANS: Final = (
 HISTORY: Final = "Fanfold-History"
 """Of an answer that tells an account: which history of its log it is of, such as `4f0c9d1e2b3a5867`. Versions and positions of
 two histories must not be compared: a log that was put back to an earlier moment, or replaced, has another one. So has one whose
-writer has started again. Left out where it is not known."""
+writer has started again, or whose view was made again. Left out where it is not known."""
 HISTORY_MEANS: Final = (
     "Which history of its partition's log the answer is of: another one once the log was put back to an earlier moment or "
-    "replaced (and when its writer has started again). Versions and positions of two histories must not be compared."
+    "replaced, or its view was made again (and when its writer has started again). Versions and positions of two histories must "
+    "not be compared."
 )
 
 REPLAYED: Final = "Idempotency-Replayed"

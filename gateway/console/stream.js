@@ -238,8 +238,8 @@ export class Stream {
     const account = this.#names.get(item.sub);
     if (account === undefined) return;
     const held = this.#watched.get(account);
-    // A state with a lower version is that of another history.
-    if (held === null || item.v > held || (item.snapshot && item.v < held)) {
+    // A state is taken whatever its version: of another history, or of a view that was replaced, it counts for itself.
+    if (held === null || item.v > held || item.snapshot) {
       this.#watched.set(account, item.v);
       this.#on.balance(account, item);
     }

@@ -192,8 +192,10 @@ class Projector:
 
     @property
     def log_history(self) -> str | None:
-        """Which history of its log this is (`log_history.py`); None where that is not known."""
-        return self.fold.log_history.name
+        """Which history of its log this is (`log_history.py`), and of its view: what was told from one that a rebuild or rollback
+        replaced may have been wrong at the very version that is right now. None where that is not known."""
+        name, generation = self.fold.log_history.name, self.owner.generation
+        return name if name is None or generation <= 1 else f"{name}-{generation}"
 
     def past(self) -> list[Segment]:
         """What is kept of the past, whole, the newest first. Raises HistoryUnavailable."""
