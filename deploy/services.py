@@ -205,10 +205,12 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
 async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()
-    if ReadSettings().view_file() is not None:
+    view = ReadSettings()
+    if view.view == "memory" or view.view_file() is not None:
         raise ValueError(
-            "beside a view in SQLite changes are told within the projector's process, so this gateway would push nothing. "
-            "Nothing was started. Use fanfold up, which is everything in one process, or a view in Redis for all three sides."
+            "beside a view in memory or in SQLite changes are told within the projector's process, so this gateway would push "
+            "nothing. Nothing was started, and no money is affected. Use fanfold up, which is everything in one process, or a "
+            "view in Redis for all three sides: FANFOLD_VIEW=redis://host:6379, here as for the projector."
         )
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.end_to_end import load, processes
 
@@ -108,8 +109,10 @@ async def test_the_view_outlives_kills_and_is_asked_with_sql_while_it_is_served(
     assert "the first is @world:USD/2 at version" in out
 
 
-async def test_a_gateway_of_its_own_is_refused_over_a_view_of_one_process(tmp_path: Path) -> None:
-    environment = {"FANFOLD_VIEW": f"sqlite:{tmp_path / 'view.db'}", "FANFOLD_PORT": "0"}
+@pytest.mark.parametrize("view", ["", "memory", "sqlite:{folder}/view.db"])
+async def test_a_gateway_of_its_own_is_refused_over_a_view_of_one_process(tmp_path: Path, view: str) -> None:
+    """It would take every subscription and push nothing. Without a setting the view is in memory."""
+    environment = {"FANFOLD_VIEW": view.format(folder=tmp_path), "FANFOLD_PORT": "0"}
     code, _, said = await processes.command("gateway", environment=environment)
     assert code == 1
     assert "would push nothing" in said
