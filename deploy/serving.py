@@ -38,6 +38,8 @@ after so many of those looks (10). Next to nothing here is garbage in cycles, an
 the time of full load went into looking."""
 
 
+CANCELLED_AGAIN_S = 0.5
+
 _ARENAS_MAX = -8
 """glibc's number of what `mallopt` is to set."""
 
@@ -49,7 +51,18 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     if (tune := _of_glibc("mallopt")) is not None:
         tune(_ARENAS_MAX, 1)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main)
+        try:
+            runner.run(main)
+        finally:
+            end_tasks(runner.get_loop())
+
+
+def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left now, and again and again, for a loop that is about to be closed: its close cancels once and waits, and
+    a client of Kafka that swallows that now and then would keep the process for ever."""
+    for task in asyncio.all_tasks(loop):
+        task.cancel()
+    loop.call_later(CANCELLED_AGAIN_S, end_tasks, loop)
 
 
 class CannotListen(Exception):

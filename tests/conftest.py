@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import TypeVar
 
 import pytest
 
+from deploy.serving import end_tasks
 from tests.hung import EndsWhatHangs
 from tests.servers import (
     HdfsServer,
@@ -74,6 +76,13 @@ def _nothing_stays_frozen() -> Iterator[None]:
     yield
     gc.set_threshold(*before)
     gc.unfreeze()
+
+
+@pytest.fixture
+def _function_scoped_runner(_function_scoped_runner: asyncio.Runner) -> Iterator[asyncio.Runner]:
+    """pytest-asyncio's own, ended as our processes end theirs: its close cancels what is left once and waits for ever."""
+    yield _function_scoped_runner
+    end_tasks(_function_scoped_runner.get_loop())
 
 
 @pytest.fixture(scope="session")
