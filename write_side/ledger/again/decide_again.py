@@ -25,8 +25,9 @@ from write_side.ledger.again.untold import CannotTell, Untold
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import Decision, decide_gathered
+from write_side.ledger.deciding.decide import Decision, Told, decide_gathered
 from write_side.ledger.deciding.gathered import Gathered, gather
+from write_side.ledger.rules.ran_before import NOTHING_BEFORE, RanBefore
 
 _IDS_MAX: Final = 2**62
 """The setting of whoever decided is not told; a block that it shows in is not decided again."""
@@ -54,7 +55,7 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
     try:
         if header.created_at_us <= state.chained.created_at_us or grammar_fault(block):
             raise CannotTell(Untold.ODD)  # the fold says what is wrong with it
-        gathered, copies = _gathered(state, block, partitions)
+        gathered, before, copies = _gathered(state, block, partitions)
     except CannotTell as unknown:
         return _folded(state, block, unknown.why)
     except (
@@ -73,7 +74,7 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
                 partitions=partitions,
                 created_at_us=header.created_at_us,
                 ids_max=_IDS_MAX,
-                halves=bool(header.forgets),
+                told=Told(bool(header.forgets), before),
             )
         made = encode(
             partitions=header.partitions,
@@ -100,15 +101,16 @@ def _folded(state: State, block: Block, why: Untold) -> DecidedAgain:
     return DecidedAgain(0, Counter({why: len(block.outcomes["kind"])}), None)
 
 
-def _gathered(state: State, block: Block, partitions: int) -> tuple[Gathered | None, int]:
-    """What the block was decided from, None where nothing was; and how many messages stand in for copies. Raises CannotTell."""
+def _gathered(state: State, block: Block, partitions: int) -> tuple[Gathered | None, RanBefore, int]:
+    """What the block was decided from, None where nothing was; what ran before of it; and how many messages stand in for copies.
+    Raises CannotTell."""
     header, outcomes = block.header, block.outcomes
     asked = ~np.isin(outcomes["kind"], _UNASKED)
     held = state.chained
     begins_or_skips = header.epoch > held.epoch or header.consumed_to > held.consumed_to
     forgets = header.refuse_ids_before_us > held.refuse_ids_before_us
     if not len(asked) and begins_or_skips and not forgets:
-        return None, 0
+        return None, NOTHING_BEFORE, 0
     if header.refuse_ids_before_us > _cut_off_by_age(state, block):
         raise CannotTell(Untold.ID_MEMORY)
     accounts = BlockAccounts(state, block)
@@ -125,7 +127,7 @@ def _gathered(state: State, block: Block, partitions: int) -> tuple[Gathered | N
         created_at_us=header.created_at_us,
     )
     _give_prints(gathered, commands)
-    return gathered, messages.copies
+    return gathered, _ran_before(gathered, commands), messages.copies
 
 
 def _cut_off_by_age(state: State, block: Block) -> int:
@@ -159,6 +161,14 @@ def _give_prints(gathered: Gathered, commands: ToldCommands) -> None:
     prints[:, row[commands.given]] = commands.prints
     for at, before in commands.same.items():
         prints[:, row[at]] = prints[:, row[before]]
+
+
+def _ran_before(gathered: Gathered, commands: ToldCommands) -> RanBefore:
+    if not commands.before:
+        return NOTHING_BEFORE
+    at = np.full(len(gathered.commands.kind), -1, np.int64)
+    at[np.flatnonzero(gathered.client >= 0)[list(commands.before)]] = np.arange(len(commands.before))
+    return RanBefore(np.stack(list(commands.before.values())), at)
 
 
 def _difference(log: Block, now: Block) -> str | None:

@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import NOT_TOLD
-from write_side.contract.state.id_parts import TIME_US
-from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B
+from write_side.contract.state.fold_ids import id_words
+from write_side.contract.state.ids import ROW_BITS
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import SYSTEM_ACCOUNTS, WORLD
 from write_side.contract.words.codes import NOT_REMEMBERED, Code, Kind
@@ -25,21 +25,26 @@ from write_side.ledger.again.untold import CannotTell, Untold
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.commands.details import NO_ASSET, Details
+from write_side.ledger.rules.ran_before import PLACE, PRINT_A, PRINT_B, remembered_rows
 
 Int64s = npt.NDArray[np.int64]
 _ABOUT: Final = (Kind.CAPTURE, Kind.VOID, Kind.REVERSE)
+_Prints = tuple[Int64s, npt.NDArray[np.uint64], dict[int, int], dict[int, npt.NDArray[np.uint64]]]
+_SOME_PRINT: Final = 0x5C5C5C5C5C5C5C5C
+"""Stands for the fingerprint of what was forgotten: a repeat gets it, too; what came under the id with other content does not."""
 _OTHER_OWNER: Final = "?"
 """Of an opening that was refused for its owner, which no block tells: any other than the one that is there."""
 
 
 class ToldCommands(NamedTuple):
     """batch: the commands, in their order. given: rows of it whose fingerprint is not made from what is told, int64[m], and that,
-    uint64[2, m]; same: by row the row before it that it is a repeat of."""
+    uint64[2, m]; same: by row the row before it that it is a repeat of; before: by row what ran under its id earlier."""
 
     batch: CommandBatch
     given: Int64s
     prints: npt.NDArray[np.uint64]
     same: dict[int, int]
+    before: dict[int, npt.NDArray[np.uint64]]
 
 
 def told_commands(state: State, block: Block, accounts: BlockAccounts, deltas: Int64s) -> ToldCommands:
@@ -80,6 +85,7 @@ class _Telling:
                 self._asset[at], self._amount[at], self._credit[at] = self._number(""), 1, WORLD
         self._add_done(done)
         back = self._block.outcomes["back"][self._row].tolist()
+        chain = told_chains(self._kind, self._code, back)
         batch = CommandBatch(
             np.array(self._kind, np.uint8),
             self._ids,
@@ -89,10 +95,10 @@ class _Telling:
             self._asset,
             list(self._numbers),
             pa.array(self._owner, pa.utf8()),
-            told_chains(self._kind, self._code, back),
+            chain,
             details,
         )
-        return ToldCommands(batch, *self._fingerprints(details))
+        return ToldCommands(batch, *self._fingerprints(details, chain))
 
     def _number(self, asset: str) -> int:
         return self._numbers.setdefault(asset, len(self._numbers))
@@ -193,9 +199,10 @@ class _Telling:
             if_available[legs] if legs else np.empty(0, np.int64),
         )
 
-    def _fingerprints(self, details: Details | None) -> tuple[Int64s, npt.NDArray[np.uint64], dict[int, int]]:
+    def _fingerprints(self, details: Details | None, chain: npt.NDArray[np.int32]) -> _Prints:
         given: dict[int, npt.NDArray[np.uint64]] = {}
         same: dict[int, int] = {}
+        ran: dict[int, npt.NDArray[np.uint64]] = {}
         if details is not None:
             linked = set(self._block.links["outcome"].tolist())
             for k, at in enumerate(details.row.tolist()):
@@ -210,23 +217,34 @@ class _Telling:
                 if kind != Kind.OPEN and code not in NOT_REMEMBERED:
                     first.setdefault(self._ids[at].tobytes(), at)
         for at in known:
-            id16, before = self._ids[at].tobytes(), first.get(self._ids[at].tobytes(), at)
-            held = None if before < at else self._remembered(id16)
-            if self._code[at] == Code.REPEATED and held is not None:
-                given[at] = held
+            before = first.get(self._ids[at].tobytes(), at)
+            if before == at:
+                ran[at] = self._ran(at, bool(chain[at]))
+                if self._code[at] == Code.REPEATED:
+                    given[at] = ran[at][PRINT_A : PRINT_B + 1]
             elif self._code[at] == Code.REPEATED:
                 same[at] = before
         rows = np.array(list(given), np.int64)
         prints = np.stack(list(given.values()), axis=1) if given else np.empty((2, 0), np.uint64)
-        return rows, prints, same
+        return rows, prints, same, ran
 
-    def _remembered(self, id16: bytes) -> npt.NDArray[np.uint64]:
-        """The fingerprint of an id that the state remembers, also when this block has forgotten by age. Raises CannotTell."""
-        ids = self._state.ids
-        row = ids.find(id16)
-        if row is None or int(ids.rows[row, TIME_US]) < self._block.header.refuse_ids_before_us:
-            raise CannotTell(Untold.FORGOTTEN)
-        return ids.rows[row, FINGERPRINT_A : FINGERPRINT_B + 1].copy()
+    def _ran(self, at: int, hangs_on: bool) -> npt.NDArray[np.uint64]:
+        """What ran under an id in a block before, `ran_before.ROW_WIDTH` words, whether the state remembers it until then or not.
+
+        Of one that was forgotten the block tells where it ran, and that its content was the same or another; not whether that was
+        a refusal, which only a batch that hangs together asks. Raises CannotTell there.
+        """
+        rows, known = remembered_rows(self._state, id_words(self._ids[at : at + 1]))
+        if not known[0]:
+            if hangs_on:
+                raise CannotTell(Untold.FORGOTTEN)
+            rows[0] = (*id_words(self._ids[at : at + 1])[0], _SOME_PRINT, _SOME_PRINT, 0)
+            if self._code[at] == Code.REPEATED:
+                repeats = self._block.repeats
+                told = int(np.searchsorted(repeats["outcome"], self._row[at]))
+                rows[0, PLACE] = (int(repeats["sequence"][told]) << ROW_BITS) | int(repeats["row"][told])
+        found: npt.NDArray[np.uint64] = rows[0]
+        return found
 
 
 assert NOT_TOLD == ANY_AVAILABLE

@@ -10,7 +10,7 @@ class Untold(StrEnum):
 
     STEP_REFUSED = "a refused step of another partition"
     ID_MEMORY = "ids forgotten or refused because they were many"
-    FORGOTTEN = "commands answered by an id that memory had forgotten"
+    FORGOTTEN = "lines of a batch answered by an id that memory had forgotten"
     CHAINS = "refused batches side by side"
     COPY = "a repeated message"
     ODD = "an outcome that says too little"

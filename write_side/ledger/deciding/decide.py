@@ -52,6 +52,15 @@ class Decision(NamedTuple):
     forgets: bool = False
 
 
+class Told(NamedTuple):
+    """What is settled of ids before a block is decided: whether the older half of those without a time is forgotten, what ran
+    under its own, and how many without a time are remembered before another one is refused."""
+
+    halves: bool
+    before: RanBefore
+    timeless_max: int = 2**62
+
+
 def is_brief(state: State, batches: Sequence[CommandBatch | StepBatch], created_at_us: int, ids_max: int) -> bool:
     """Whether these take less time to decide than handing them to another thread: few, nothing due, nothing to forget, and
     room in every table that would have to be moved otherwise."""
@@ -119,16 +128,18 @@ def decide_gathered(
     ids_max: int,
     effects: npt.NDArray[np.int64] = EFFECTS,
     ever: EveryId | None = None,
-    halves: bool | None = None,
+    told: Told | None = None,
 ) -> Decision:
-    """As `decide`, of what was gathered from the same state; whoever calls holds its lock. halves: whether the older half of the
-    ids without a time is forgotten, where a block tells it already."""
+    """As `decide`, of what was gathered from the same state; whoever calls holds its lock. told: by a block that is decided
+    again."""
     n = len(gathered.commands.kind)
-    before = look_back(state, gathered.commands, ever, forgets=_forgets(state, n, created_at_us, ids_max))
-    if halves is None:
+    if told is None:
         halves = ever is not None and n > 0 and state.ids.count >= _nearly(ids_max)
-    timeless_max = _UNBOUNDED if ever is not None else ids_max if _keeps_its_days(state, created_at_us) else 0
-    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, before, timeless_max, halves).run()
+        before = look_back(state, gathered.commands, ever, forgets=_forgets(state, n, created_at_us, ids_max))
+        told = Told(halves, before)
+        if ever is None:
+            told = told._replace(timeless_max=ids_max if _keeps_its_days(state, created_at_us) else 0)
+    return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, told).run()
 
 
 def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> bool:
@@ -137,9 +148,6 @@ def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> b
         state.ids.count + commands >= _nearly(ids_max)
         or timeless_from(state.ids.timeless_from_us, created_at_us) != state.ids.timeless_from_us
     )
-
-
-_UNBOUNDED: Final = 2**62
 
 
 def _keeps_its_days(state: State, at_us: int) -> bool:
@@ -164,14 +172,12 @@ class _Deciding:
         created_at_us: int,
         ids_max: int,
         effects: npt.NDArray[np.int64],
-        before: RanBefore,
-        timeless_max: int,
-        halves: bool,
+        told: Told,
     ) -> None:
         # A row is taken out of the digest when its time is not this block's (`account_rows.touch`): an equal time would hide it.
         assert created_at_us > state.chained.created_at_us, "the time of a block must rise"
         self.state, self.gathered, self.at_us, self.ids_max = state, gathered, created_at_us, ids_max
-        self.effects, self.before, self.timeless_max, self.halves = effects, before, timeless_max, halves
+        self.effects, self.told = effects, told
         n, rich_rows, legs = len(gathered.commands.kind), len(gathered.commands.rich_rows), len(gathered.commands.legs)
         state.reserve_accounts(3 * gathered.openings)
         state.ids.reserve(n)
@@ -223,7 +229,7 @@ class _Deciding:
         while True:
             times = used.Times(self.at_us, state.chained.sequence + 1, self.cut_off_us, self.low)
             accounts = Accounts(state.rows, state.changed_at_us, self.touched)
-            ids_of = Ids(state.ids.arrays, self.ids_max, self.timeless_max, self.before)
+            ids_of = Ids(state.ids.arrays, self.ids_max, self.told.timeless_max, self.told.before)
             book = used.Book(
                 accounts, self.lookup, systems, state.pending.arrays, state.digest, times, self.output, self.counts, self.effects
             )  # fmt: skip
@@ -260,7 +266,7 @@ class _Deciding:
             cut_off_us = max(cut_off_us, from_us)
         else:
             from_us = held_us
-        half_us = self.state.ids.half_of_timeless_us(self.at_us) if self.halves else from_us
+        half_us = self.state.ids.half_of_timeless_us(self.at_us) if self.told.halves else from_us
         if max(half_us, from_us) > held_us:
             self._forget(cut_off_us, max(half_us, from_us))
         return half_us > from_us

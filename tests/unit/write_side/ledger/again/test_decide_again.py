@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.write_side.contract.test_golden_blocks import COUNTED, VERSION_2, VERSION_3
-from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at, timeless_id
+from tests.unit.write_side.id_runs.bank import Bank, transfer
 from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
 from tests.unit.write_side.ledger.streams import cut, random_stream
@@ -106,6 +107,25 @@ def test_ids_forgotten_because_they_were_many_are_folded_and_counted() -> None:
         partition.decide(commands, at_us)
     _, untold = expect_the_same(partition)
     assert untold[Untold.ID_MEMORY] > 0
+
+
+def test_repeats_of_ids_that_memory_has_forgotten_are_decided_again_and_so_are_blocks_that_forget(
+    tmp_path: Path,
+) -> None:
+    bank = Bank(tmp_path)
+    bank.decide([OpenAccount("alice", USD, 0, "")])
+    ran = [
+        transfer(timeless_id(number) if number % 3 else id_at(NOON_US, number), number + 1) for number in range(4_000)
+    ]
+    for first in range(0, len(ran), 40):
+        bank.at_us += 60_000_000
+        changed = [transfer(each.id, each.amount + 1) for each in ran[max(0, first - 100) : first : 7]]
+        bank.decide([*ran[first : first + 40], *ran[:first:50], *changed])
+    assert sum(decode(block).header.forgets for block in bank.blocks) > 3
+    state, outcomes, untold = again(bank.blocks, 0, 1)
+    assert set(untold) == {Untold.ID_MEMORY}, "those with a time that had to make room"
+    assert outcomes > 4 * untold.total()
+    assert np.array_equal(state.digest, bank.state.digest)
 
 
 def sent_as(partition: DecidingPartition, seed: int) -> None:
