@@ -98,7 +98,8 @@ def told_of(found: Sequence[PartitionTime], start: str) -> str:
     ahead = in_words(newest.ahead_us or 0)
     lines += ["", f"AHEAD by {ahead} at {newest.position}: {_MEANS}", ""]
     if _worst(found) is LogTime.REFUSED:
-        lines += [f"{_CHOICE}\n\n  {command_of(newest, start)}\n", _SERVES_ALL]
+        read = " that could be read" if any(each.problem for each in found) else ""
+        lines += [f"{_CHOICE}\n\n  {command_of(newest, start)}\n", _SERVES_ALL.format(read=read)]
     else:
         lines += ["A writer goes on at the log's time, for FANFOLD_ACCEPT_LOG_TIME says so."]
     lines += [_UNTIL.format(until=_last_at(newest), ahead=ahead)]
@@ -148,7 +149,7 @@ _MEANS: Final = """when that block was written a clock was ahead, or this machin
 No money is affected and nothing is lost: what the log has stays, and every balance is right."""
 _CHOICE: Final = """If this machine's clock is wrong, set it right and start again: nothing else is to be done.
 If it is right, go on at the log's time, with your other settings as they are:"""
-_SERVES_ALL: Final = "That is the time of the newest block of all partitions, so it serves each of them."
+_SERVES_ALL: Final = "That is the time of the newest block of all partitions{read}, so it serves each of them."
 _UNTIL: Final = """Every start needs it until {until}, when the clock has caught up; take it away then.
 Until then the log's time all but stands still. New blocks, answers and statements tell it, {ahead} ahead;
 balances are as ever, and those as of a time of now are from before the blocks that are ahead. A deadline

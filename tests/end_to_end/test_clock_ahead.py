@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import os
 import re
 import signal
@@ -19,9 +20,10 @@ import pytest
 
 from fanfold.api.ids import uuid7
 from tests.end_to_end import load, processes
-from tests.servers import free_port
+from tests.servers import free_port, unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from write_side.contract.log.log_file import FileLog
+from write_side.contract.log.log_kafka import KafkaLog
 from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.times import format_time
 
@@ -59,6 +61,29 @@ async def test_what_the_command_says_goes_on_with_a_log_that_is_ahead(tmp_path: 
         """Without the setting it is refused as before."""
     code, told, errors = await processes.command("verify", "--code-change", environment=environment)
     assert code == 0, told + errors
+
+
+@pytest.mark.kafka
+async def test_of_a_log_in_kafka_it_tells_the_same_and_the_command_of_its_side(kafka_bootstrap: str) -> None:
+    topic = unique_name("ahead")
+    environment = {
+        "FANFOLD_LOG": f"kafka://{kafka_bootstrap}",
+        "FANFOLD_TOPIC": topic,
+        "FANFOLD_REPLICATION": "1",
+        "FANFOLD_MIN_IN_SYNC": "1",
+        "FANFOLD_SNAPSHOTS": "off",
+    }
+    log = await KafkaLog.open(kafka_bootstrap, f"{topic}.events", create_partitions=3, replication=1, min_in_sync=1)
+    ahead = BlockMaker(log, 2, start_us=time.time_ns() // 1000 + YEAR_US)
+    await BlockMaker(log, 0).epoch()
+    await ahead.epoch()
+    await log.close()
+    code, out, errors = await processes.command("log", "clock", "--json", environment=environment)
+    assert code == 1, errors
+    document = json.loads(out)
+    assert [each["verdict"] for each in document["partitions"]] == ["fine", "fine", "refused"]
+    assert [each["position"] for each in document["partitions"]] == ["0:0", None, "2:0"]
+    assert document["command"] == f"FANFOLD_ACCEPT_LOG_TIME={format_time(ahead.now_us)} fanfold write-side"
 
 
 @asynccontextmanager

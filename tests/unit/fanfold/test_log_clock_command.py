@@ -92,6 +92,7 @@ def test_what_could_not_be_read_is_told_beside_what_could() -> None:
     assert lines[-1].startswith("NOT ALL READ")
     assert document_of([FINE, UNREAD], UP)["verdict"] == "unread"
     assert document_of([FURTHER, UNREAD], UP)["verdict"] == "refused"
+    assert "of all partitions that could be read" in told_of([FURTHER, UNREAD], UP)
 
 
 @pytest.mark.usefixtures("log_of_a_process")
