@@ -51,7 +51,16 @@ from read_side.wiring import (
 from write_side.contract.log.log import Log, LogMissing
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.settings import WriteSettings
-from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
+from write_side.wiring import (
+    FINGERPRINTS,
+    PartitionTime,
+    WriteSide,
+    log_times,
+    open_log,
+    open_queue,
+    open_snapshots,
+    snapshot_limits,
+)
 
 OnReady = Callable[[str, Sequence[str]], None]
 """Told where a service answers, once its start is over, and why it is not ready all the same: all that it has may be given up."""
@@ -67,6 +76,21 @@ def snapshots_of(log: Log) -> Snapshots | None:
     """The snapshots that the environment names, of this log, for a command; None for none. Raises ValueError."""
     _log_beside_the_result()
     return open_snapshots(WriteSettings(), log)
+
+
+async def log_times_of_environment(on_partition: Callable[[int, int], None]) -> list[PartitionTime]:
+    """How the time of each partition of the log that the environment names stands to this machine's clock. on_partition: told how
+    many were read, of how many. Raises LogFailed, ValueError."""
+    _log_beside_the_result()
+    log = await open_log_to_read()
+    try:
+        return await log_times(WriteSettings(), log, on_partition)
+    finally:
+        await log.close()
+
+
+def log_is_in_kafka() -> bool:
+    return WriteSettings().log_address.startswith("kafka:")
 
 
 def archive_of(log: Log) -> Mapping[int, SegmentFolder]:

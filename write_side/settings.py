@@ -45,7 +45,7 @@ class WriteSettings(BaseSettings):
     accept_log_time: str = Field(
         "",
         description="a log whose last block is ahead of the clock is gone on with up to this time, 2027-01-31T12:00:00Z; "
-        "only when a clock was ahead once and is right now",
+        "only when a clock was ahead once and is right now; `fanfold log clock` tells which",
     )
     ids: str = Field(
         "",

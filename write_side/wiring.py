@@ -7,6 +7,7 @@ second that `fanfold up` over a folder has no use for.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,7 @@ from write_side.owner.clock import ClockStepped, SystemClock
 from write_side.owner.decide_log_again import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 from write_side.owner.demonstration import Fail, demonstrate
 from write_side.owner.id_window import told_ready
+from write_side.owner.log_time import LogTime, PartitionTime, partition_time
 from write_side.owner.look import look
 from write_side.owner.partition import Partition, Standing, keep_all
 from write_side.owner.writer import Overtaken, WriterLimits
@@ -49,12 +51,15 @@ __all__ = [
     "FINGERPRINTS",
     "Fail",
     "LogDecidedAgain",
+    "LogTime",
     "PartitionDecidedAgain",
     "PartitionStopped",
+    "PartitionTime",
     "Protocol",
     "WriteSide",
     "decide_log_again",
     "demonstrate",
+    "log_times",
     "open_log",
     "open_queue",
     "open_snapshots",
@@ -143,6 +148,20 @@ def snapshot_store(address: str) -> SnapshotStore:
             "FANFOLD_SNAPSHOTS must be off, file: and the path of a folder, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"
         )
     return FileStore(Path(folder.removeprefix("//")))
+
+
+async def log_times(settings: WriteSettings, log: Log, on_partition: Callable[[int, int], None]) -> list[PartitionTime]:
+    """How the time of each partition stands to this machine's clock, as a writer of these settings would find it.
+
+    One after the other, so that beside a service that runs no more memory is taken than the state of one is. on_partition: told
+    how many were read, of how many. Raises ValueError.
+    """
+    snapshots, found = open_snapshots(settings, log), list[PartitionTime]()
+    step_us, accepted_us = settings.max_clock_step_ms * 1000, settings.accepted_log_time_us()
+    for partition in range(log.partitions):
+        found.append(await partition_time(log, partition, snapshots, SystemClock(), step_us, accepted_us))
+        on_partition(len(found), log.partitions)
+    return found
 
 
 def snapshot_limits(settings: WriteSettings) -> SnapshotLimits:

@@ -33,8 +33,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "The time in this id is older than what is remembered",
         "No money moved by this request, and none ever will under this id; an earlier request with it may have moved some. "
         "Ids of a time from `remembered_from` on are remembered. "
-        "If the id was made just now, the clock of the client that made it is behind: set it right. Else look at the "
-        "accounts, or ask for the transfer by its id, before asking again under a new one.",
+        "If the id was made just now, the clock of the client that made it is behind: set it right; or a clock was ahead here "
+        "once, as `fanfold log clock` tells: use an id without a time. Else look at the accounts, or ask for the transfer by its "
+        "id, before asking again under a new one.",
     ),
     "id_in_future": Problem(
         422,

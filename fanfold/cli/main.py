@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -25,7 +26,17 @@ class Command(NamedTuple):
     help: str
 
 
-COMMANDS: Final = {
+class Group(NamedTuple):
+    """Commands under one name."""
+
+    help: str
+    commands: dict[str, Command]
+
+
+LOG_COMMANDS: Final = {
+    "clock": Command("log_clock", "clock", "Tell whether the log's time is ahead of this machine's clock."),
+}
+COMMANDS: Final[dict[str, Command | Group]] = {
     "up": Command("services", "up", "Start everything in one process: file log, views, gateway and console."),
     "open": Command("accounts", "open_account", "Open an account, or find it open with the same terms."),
     "transfer": Command("moves", "transfer", "Move money from one account to another, or in legs, all or nothing."),
@@ -48,6 +59,7 @@ COMMANDS: Final = {
     "transfers": Command("transfers", "transfers", "List transfers under way, and what each waits for."),
     "explain": Command("explain", "explain", "Tell what every partition did for a transfer, step by step."),
     "tail": Command("log", "tail", "Print the events of the log as JSON lines, from the beginning."),
+    "log": Group("Look at the log as a writer would.", LOG_COMMANDS),
     "verify": Command("verify", "verify", "Replay the log and check every block."),
     "proof": Command("proof", "proof", "Print what an account was, or check that against the blocks."),
     "publish": Command("publish", "publish", "Keep a Kafka topic of single events, as CloudEvents in JSON."),
@@ -91,19 +103,24 @@ class _Single(_HelpIsSaid, TyperCommand):
 class _Commands(_HelpIsSaid, TyperGroup):
     """Imports a command when it is run: neither help nor a transfer waits for the compiler that `up` loads (2 s)."""
 
+    known: Mapping[str, Command | Group] = COMMANDS
+
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return list(self.known)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A stand-in, enough for the list of commands."""
-        known = COMMANDS.get(cmd_name)
+        """A stand-in for a command, enough for the list of them."""
+        known = self.known.get(cmd_name)
+        if isinstance(known, Group):
+            return _group(cmd_name, known)
         return None if known is None else _single(cmd_name, lambda: None, known.help)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        name, _, rest = super().resolve_command(ctx, args)
-        if name is None:
-            return name, None, rest
-        known = COMMANDS[name]
+        name, found, rest = super().resolve_command(ctx, args)
+        if name is None or isinstance(found, TyperGroup):
+            return name, found, rest
+        known = self.known[name]
+        assert isinstance(known, Command)
         module = importlib.import_module(f"fanfold.cli.{known.file}")
         return name, _single(name, getattr(module, known.function), None), rest
 
@@ -120,6 +137,14 @@ def _single(name: str, function: Any, help: str | None) -> Any:
     command.name, command.short_help = name, help
     if command.help:
         command.help = _EXAMPLE.sub("\\1\b\n\\2", command.help)
+    return command
+
+
+def _group(name: str, group: Group) -> Any:
+    made = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+    made.callback(cls=_Commands, help=group.help)(lambda: None)
+    command: Any = typer.main.get_command(made)
+    command.name, command.short_help, command.known = name, group.help, group.commands
     return command
 
 

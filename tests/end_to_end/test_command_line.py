@@ -96,7 +96,7 @@ async def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Pat
         assert value == "hunter2:x" or value not in errors
 
 
-@pytest.mark.parametrize("arguments", [["verify"], ["tail", "--no-follow"]])
+@pytest.mark.parametrize("arguments", [["verify"], ["tail", "--no-follow"], ["log", "clock"]])
 async def test_a_folder_without_a_log_is_a_sentence_not_a_traceback(tmp_path: Path, arguments: list[str]) -> None:
     code, out, errors = await processes.command(*arguments, environment=load.folder_of(tmp_path))
     assert (code, out) == (2, "")

@@ -36,9 +36,12 @@ async def fold_to_end(
     snapshots: Snapshots | None,
     prints: Prints | None,
     ids: IdRuns | None = None,
+    *,
+    starts: bool = True,
 ) -> None:
     """Fold what is there, from a snapshot on where there is one. ids: gets those of every block behind its files; it is read from
-    the beginning of the log where they are of another log. Raises ChainBroken, CheckFailed, LogFailed, OSError."""
+    the beginning of the log where they are of another log. starts: a partition, and it is told where it begins. Raises
+    ChainBroken, CheckFailed, LogFailed, OSError."""
 
     async def fold_on() -> None:
         if ids is not None:
@@ -61,7 +64,9 @@ async def fold_to_end(
 
     if ids is not None:
         await asyncio.to_thread(ids.open)
-    await fold_from_newest(snapshots, partition, log.partitions, prints, begin_at, fold_on, may_begin=may_begin)
+    await fold_from_newest(
+        snapshots, partition, log.partitions, prints, begin_at, fold_on, starts=starts, may_begin=may_begin
+    )
     if ids is not None and not await _are_of(log, partition, replay, ids):
         _log.warning("ids not used", partition=partition, place=ids.folder.place, reason=_OF_ANOTHER_LOG)
         await asyncio.to_thread(ids.forget)

@@ -32,6 +32,7 @@ from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.owner.fold_to_end import fold_to_end
+from write_side.owner.log_time import LogTime, judge_log_time
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
 
 BLOCKS_AHEAD = 2
@@ -52,7 +53,8 @@ class Overtaken(Exception):
 class WriterLimits(NamedTuple):
     """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises.
 
-    accepted_log_time_us: a log that is ahead of the clock is gone on with up to this time; 0: none is."""
+    accepted_log_time_us: a log that is ahead of the clock is gone on with when its last block was of this time (`log_time.py`);
+    0: none is."""
 
     block_commands_max: int = 8_192
     ids_max: int = 16_777_216
@@ -237,19 +239,20 @@ class Writer:
             raise LogFailed("The log was closed while its writer was at work. What was answered is in it.") from None
 
     def _refuse_future_log(self) -> None:
-        ahead_us = self.state.chained.created_at_us - self._clock.wall_us()
-        if ahead_us <= self._limits.max_clock_step_us:
+        last_us, now_us = self.state.chained.created_at_us, self._clock.wall_us()
+        limits = self._limits
+        verdict = judge_log_time(last_us, now_us, limits.max_clock_step_us, limits.accepted_log_time_us)
+        if verdict is LogTime.FINE:
             return
-        at = format_time(self.state.chained.created_at_us)
-        # Each block of a writer that goes on at log time is a microsecond later than the accepted one.
-        if self.state.chained.created_at_us > self._limits.accepted_log_time_us + self._limits.max_clock_step_us:
+        at, ahead_s = format_time(last_us), round((last_us - now_us) / 1e6)
+        if verdict is LogTime.REFUSED:
             raise ClockStepped(
-                f"the log's last block is of {at}, {ahead_us / 1e6:.0f} s ahead of this machine's clock. Nothing changed "
-                "and no money is affected: if the clock is behind, set it right, and the writer goes on. If it is right, one "
-                f"was ahead when that block was written: FANFOLD_ACCEPT_LOG_TIME={at} goes on at the log's time until the clock "
-                "has caught up; write_side/owner/README.md, 'A clock that was ahead', says what that means for ids and deadlines."
+                f"the log's last block is of {at}, {ahead_s} s ahead of this machine's clock. Nothing changed and no money is "
+                "affected: if the clock is behind, set it right and start again. If it is right, one was ahead when that block "
+                f"was written: FANFOLD_ACCEPT_LOG_TIME={at} goes on at the log's time until the clock has caught up. "
+                "`fanfold log clock` tells the time that serves all partitions, and what that means for ids and deadlines."
             )
-        _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=round(ahead_us / 1e6))
+        _log.warning("going on at log time", partition=self.partition, log_time=at, ahead_s=ahead_s)
 
     def _opening(self) -> Decided:
         return opening_block(self.state, partitions=self._log.partitions, created_at_us=self._now_us())

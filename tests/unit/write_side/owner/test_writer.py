@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from tests.unit.write_side.deciding import NOON_US, assert_same_state, id_at
+from tests.unit.write_side.deciding import NOON_US, assert_same_state, id_at, timeless_id
 from tests.unit.write_side.running import RunningPartition, SimulatedClock
 from write_side.contract.block.block import decode
 from write_side.contract.log.log import LogFailed, Record
 from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
-from write_side.ledger.commands.commands import OpenAccount, Transfer
+from write_side.ledger.commands.commands import Hold, Leg, OpenAccount, Transfer, Void
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
 from write_side.owner.outcomes import OutcomeUnknown
@@ -168,6 +168,33 @@ async def test_an_operator_who_accepts_the_logs_time_goes_on_at_it_and_no_id_run
     async with RunningPartition(records, SimulatedClock(ahead_us + 1_000_000)) as process:  # the clock has caught up
         await process.submit(timeless[0])
         assert balance(process.writer.state) == 3
+
+
+async def test_at_the_logs_time_a_deadline_before_it_has_passed_and_one_behind_it_comes_with_the_clock() -> None:
+    records = MemoryRecords(1)
+    before, behind, late = (
+        Hold(bytes([n]) * 16, (Leg("@world", -1, "USD/2"), Leg("alice", 1, "USD/2")), NOON_US + at_us)
+        for n, at_us in ((0x41, 60_000_000), (0x42, YEAR_US + 60_000_000), (0x43, 90_000_000))
+    )
+    async with RunningPartition(records) as process:
+        await process.submit(ALICE, before, behind)
+    # The clock was ahead when a writer started, and nothing was decided by it.
+    async with RunningPartition(records, SimulatedClock(NOON_US + YEAR_US)) as process:
+        ahead_us = process.writer.state.chained.created_at_us
+    limits = WriterLimits(accepted_log_time_us=ahead_us)
+    async with RunningPartition(records, SimulatedClock(NOON_US), limits=limits) as process:
+        answers = await process.submit(late, _void(before, 1), _void(before, 2))
+        assert [answer.document["code"] for answer in answers] == ["deadline_passed", "hold_unknown", "hold_unknown"]
+        [again] = await process.submit(Transfer(bytes([0x44]) * 16, "@world", "alice", 1, "USD/2"))
+        assert again.status == 201
+        assert process.writer.state.pending.first_due_us() == behind.deadline_us, "it is open"
+        process.clock.pass_us(YEAR_US + 60_000_000)
+        [answer] = await process.submit(_void(behind, 3))
+        assert answer.document["code"] == "hold_unknown"
+
+
+def _void(hold: Hold, number: int) -> Void:
+    return Void(timeless_id(number), hold.id)
 
 
 async def test_a_log_ahead_of_what_was_accepted_is_refused_and_told_how_to_go_on() -> None:
