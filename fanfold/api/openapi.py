@@ -89,6 +89,7 @@ _KEY: Final = Annotated[
         description=(
             "Stands for the id where the body has none. A key that is a UUID (in capitals or not, with or without hyphens, "
             "braces or `urn:uuid:`) is that id; of any other the id is made (UUIDv5 of caller and key), and the answer tells it. "
+            "A key in quotes (a string of a structured field) is what is in them. "
             "So 32 hexadecimal digits that are no UUID, such as a hash, need a letter before them: digits that look like a UUID "
             "of version 7 tell a time, and may be refused for it. Blanks around the key are no part of it. An id made "
             "of a key carries no time: it is remembered for ever where `FANFOLD_IDS` names a folder, elsewhere for 7 days; and "

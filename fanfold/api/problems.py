@@ -104,7 +104,9 @@ PROBLEMS: Final[dict[str, Problem]] = {
     "transfer_unknown": Problem(
         422,
         "The transfer to reverse is not remembered",
-        "No money moved by this request. Ids are remembered for the id window; a transfer the other way round does the same.",
+        "No money moved by this request. The transfer was never made, or is not remembered any more: it may be reversed already. "
+        "`GET /v1/transfers/{id}` says what became of it, and what reversed it: look there before you move money back another "
+        "way.",
     ),
     "already_reversed": Problem(
         422, "The transfer is reversed already", "No money moved by this one. A transfer is reversed at most once."

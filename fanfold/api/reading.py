@@ -41,6 +41,8 @@ KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-k
 """Never changes: the same key must make the same id for ever."""
 
 _KEY: Final = re.compile(rf"{grammar.KEY}\Z", re.ASCII)
+_QUOTED_KEY: Final = re.compile(r'"((?:[^"\\]|\\["\\])*)"\Z')
+"""A string of a structured field (RFC 9651, 3.3.3), as the draft of this header writes its keys."""
 _UUID_KEY: Final = re.compile(
     rf"(?:urn:uuid:(?!\{{)|(\{{)|)({grammar.UUID}|[0-9a-f]{{32}})(?(1)\}})\Z",
     re.ASCII | re.IGNORECASE,
@@ -119,8 +121,10 @@ def batch_line(members: Members) -> Open | Command:
 
 def id_of_key(key: str) -> str:
     """The id that an Idempotency-Key stands for: the UUID that it is, in whichever of the usual spellings, else UUIDv5 of
-    principal and key. Blanks around it are no part of it (RFC 9110, 5.5)."""
+    principal and key. Blanks around it are no part of it (RFC 9110, 5.5), nor are the quotes of a structured string."""
     key = key.strip(" \t")
+    if quoted := _QUOTED_KEY.match(key):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
     if not _KEY.match(key):
         raise Malformed("idempotency_key_malformed", "Idempotency-Key", "must be 1 to 255 printable ASCII characters")
     if found := _UUID_KEY.match(key):

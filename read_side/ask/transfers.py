@@ -74,6 +74,9 @@ class Transfers:
         if not places:
             await self._caught_up()
             places = self._find(transfer_id)
+        if len(places) == 1 < len(self._projectors) and self._forgotten_before_us(transfer_id) is not None:
+            # One partition may have forgotten what another one remembers.
+            places = (await asyncio.to_thread(self._find_long_ago, transfer_id))[0] | places
         if len(places) > 1:
             raise Ambiguous
         if not places:
@@ -233,9 +236,11 @@ class Transfers:
 
     def _forgotten_before_us(self, transfer_id: bytes) -> int | None:
         """Up to when ids are forgotten, if one like this may be among them: without a time, or with one that is as old."""
-        cut_off_us = max(projector.fold.state.chained.refuse_ids_before_us for projector in self._projectors.values())
-        at_us = _time_of(transfer_id)
-        return cut_off_us if cut_off_us and (at_us is None or at_us < cut_off_us) else None
+        states, at_us = [projector.fold.state for projector in self._projectors.values()], _time_of(transfer_id)
+        if at_us is None:
+            return max(state.ids.timeless_from_us for state in states) or None
+        cut_off_us = max(state.chained.refuse_ids_before_us for state in states)
+        return cut_off_us if at_us < cut_off_us else None
 
     async def _finished(self, partition: int, place: Place, transfer_id: bytes) -> Answer:
         """The outcome's own answer, and beside it what the outcome alone does not know."""

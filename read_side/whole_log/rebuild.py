@@ -73,13 +73,26 @@ async def rebuild(
         async with slots:
             return await _PartitionRebuild(log, view, partition, on_progress, wishes, begin_in, reserved).run()
 
+    running: list[asyncio.Task[PartitionRebuilt]] = []
     async with alone(view) as reserved:
         try:
             async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(one(partition, reserved)) for partition in chosen]
+                running += [tasks.create_task(one(partition, reserved)) for partition in chosen]
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            raise _told_with(running, failures.exceptions[0]) from None
     return Rebuilt([task.result() for task in running], time.monotonic() - started_s)
+
+
+def _told_with(running: Sequence[asyncio.Task[PartitionRebuilt]], failure: Exception) -> Exception:
+    """One partition's failure, with what became of those that had ended before."""
+    ended = [task.result() for task in running if not task.cancelled() and task.exception() is None]
+    switched = [str(each.partition) for each in ended if each.switched]
+    if not switched:
+        return failure
+    return CannotRebuild(
+        f"{failure} Of partition {', '.join(switched)} the rebuilt view is live since; fanfold rollback goes back to the one "
+        "before."
+    )
 
 
 class _Reporter:
@@ -146,6 +159,9 @@ class _PartitionRebuild:
                 await self._switch(owner, checkpoint, live.generation)
             else:
                 await self._view.clear(owner)
+            sequence = self._fold.checkpoint(owner.generation).sequence
+            if not switched:  # a log that is damaged behind the live view is no log of which anything is the same
+                await fold_log(self._log, self._fold)
         except (ChainBroken, CheckFailed) as damaged:
             raise CannotRebuild(f"{damaged} The live view is as it was.") from damaged
         except OwnerStale as stale:
@@ -163,7 +179,7 @@ class _PartitionRebuild:
             live.generation,
             owner.generation,
             switched,
-            self._fold.checkpoint(owner.generation).sequence,
+            sequence,
             self._fold.entries,
             self._fold.state.count,
             self._compared,

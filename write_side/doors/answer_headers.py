@@ -14,8 +14,12 @@ _REPLAYED: Final = ((REPLAYED.lower().encode(), b"true"),)
 
 def answer_headers(answer: Answer) -> Headers:
     """Of the answer to one command."""
-    position = position_headers(answer.document.get("position"))
-    return (*position, *_REPLAYED) if answer.is_repeat else position
+    return (*position_headers(answer.document.get("position")), *replayed_header(answer))
+
+
+def replayed_header(answer: Answer) -> Headers:
+    """Of an answer that wrote nothing, as to a dry run, all that there is."""
+    return _REPLAYED if answer.is_repeat else ()
 
 
 def position_headers(positions: object) -> Headers:

@@ -36,7 +36,7 @@ from fanfold.doors.request import (
 from write_side.contract.log.log import LogFailed
 from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import parse_account
-from write_side.doors.answer_headers import answer_headers
+from write_side.doors.answer_headers import answer_headers, replayed_header
 from write_side.doors.asked_commands import command_of
 from write_side.doors.batch_door import BatchDoor, BatchIntake, BatchMetrics
 from write_side.doors.prefer_header import wait_preference
@@ -149,7 +149,7 @@ class _Doors:
         try:
             if dry_run:
                 answer = await self._intake.dry_run(command)
-                return json_response(answer.status, answer.document)
+                return json_response(answer.status, answer.document, replayed_header(answer))
             (answer,) = await self._intake.submit((command,), wait_s=wait_s)
         except OutcomeUnknown:
             return problem("outcome_unknown", id=asked.id)

@@ -84,7 +84,7 @@ class Intake:
         self._ids_max = ids_max
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
         self._subjects = Subjects(outcomes)
-        self._ahead = RefusedAhead(outcomes)
+        self._ahead = RefusedAhead(outcomes, clock)
         self._stopped_elsewhere = StoppedElsewhere(outcomes)
         self._stopping = False
         self._dry_runs = 0
@@ -116,7 +116,8 @@ class Intake:
         holds: dict[bytes, Hold] = {}
         made: dict[bytes, int] = {}
         for command, known in zip(commands, suspected, strict=True):
-            if mode is Mode.CONTINUE and isinstance(command, Reverse) and command.transfer in made:
+            waits = mode is Mode.CONTINUE and isinstance(command, Reverse) and self._ahead.forgotten(command) is None
+            if waits and isinstance(command, Reverse) and command.transfer in made:
                 line = _Routed(made[command.transfer], command)  # until its turn has come
             else:
                 line = await self._routed(command, known, asked)
@@ -222,6 +223,8 @@ class Intake:
 
     async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
         """asked: where the holds of the lines before it go."""
+        if (forgotten := self._ahead.forgotten(command)) is not None:
+            return _Routed(0, command, forgotten)
         if isinstance(command, Capture | Void):
             return _Routed(await self._subjects.home_of_hold(command, asked), command)
         if isinstance(command, Reverse):

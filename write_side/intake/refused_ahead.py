@@ -29,6 +29,7 @@ from write_side.contract.words.times import format_time
 from write_side.intake.home import Routed
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Change, Command, OpenAccount, Transfer
+from write_side.owner.clock import Clock
 from write_side.owner.outcomes import Outcomes
 
 LOOKED_UP_AT_ONCE: Final = 256
@@ -43,8 +44,9 @@ class RefusedAhead:
     """outcomes: by partition, of all partitions. Raises OutcomeUnknown where what an id was used for is not durable yet, and
     PartitionUnavailable where it ran in one that does not serve."""
 
-    def __init__(self, outcomes: Mapping[int, Outcomes]) -> None:
+    def __init__(self, outcomes: Mapping[int, Outcomes], clock: Clock) -> None:
         self._outcomes = outcomes
+        self._clock = clock
 
     async def suspected(self, commands: Sequence[Command]) -> list[bool]:
         """Which of these have an id that some partition ran, or may have run and forgotten: all at once, for few have."""
@@ -58,6 +60,14 @@ class RefusedAhead:
         for outcomes in self._outcomes.values():
             await _note_forgotten(outcomes, ids, found)
         return list(found.tolist())
+
+    def forgotten(self, command: Command) -> Answer | None:
+        """The refusal of an id without a time that some partition may have run and forgotten before its days were over."""
+        if isinstance(command, OpenAccount) or have_time(id_words(np.frombuffer(command.id, np.uint8)))[0]:
+            return None
+        if not self._forgot_keys() or any(each.ran(command.id) is not None for each in self._outcomes.values()):
+            return None
+        return _refused("id_memory_full", id=format_transfer_id(command.id))
 
     async def answer(self, home: int, command: Routed, suspected: bool) -> Answer | None:
         """The refusal of a command that `home` would decide; None for what is its to say. suspected: by `suspected`."""
@@ -88,6 +98,8 @@ class RefusedAhead:
         if len(self._outcomes) == 1:
             return False
         ids = id_words(batch.ids)
+        if not have_time(ids).all() and self._forgot_keys():
+            return True
         mixed = ids[:, 0] * _SPREAD ^ ids[:, 1]
         if np.unique(mixed).size < len(mixed):
             return True  # most likely one id twice
@@ -99,6 +111,10 @@ class RefusedAhead:
             if found.sum() > noted:
                 return True
         return bool(self._are_old(ids).any())
+
+    def _forgot_keys(self) -> bool:
+        now_us = self._clock.wall_us()
+        return any(outcomes.forgot_keys(now_us) for outcomes in self._outcomes.values())
 
     def _are_old(self, ids: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """Which ids carry a time that some partition does not remember any more. ids: uint64[n, 2]."""

@@ -201,6 +201,8 @@ async def test_idempotency_key_stands_for_the_id_everywhere(
     first = await edge.ask(method, path, without, headers={"Idempotency-Key": "order 7"})
     again = await edge.ask(method, path, without, headers={"Idempotency-Key": "order 7"})
     assert first.document["id"] == again.document["id"]
+    quoted = await edge.ask(method, path, without, headers={"Idempotency-Key": '"order 7"'})
+    assert quoted.document["id"] == first.document["id"], "a string of a structured field is what is in its quotes"
     missing = await edge.ask(method, path, without)
     assert (missing.code, missing.document["field"]) == ("field_missing", "id")
 

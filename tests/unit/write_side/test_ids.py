@@ -14,7 +14,7 @@ from tests.unit.write_side.deciding import NOON_US, id_at, timeless_id
 from tests.unit.write_side.running import RunningPartition
 from tests.unit.write_side.two_partitions import TwoPartitions, account, transfer_id
 from write_side.contract.log.log_memory import MemoryRecords
-from write_side.contract.state.fold_ids import id_words
+from write_side.contract.state.fold_ids import forget_before, id_words
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import WINDOW_US, IdRow, IdTable, put_id, split_id
 from write_side.contract.words.atoms import format_transfer_id
@@ -237,6 +237,59 @@ async def test_accounts_that_a_log_has_of_an_asset_written_otherwise_stay_usable
             Transfer(id_at(NOON_US, 1), "@world", "bob", 5, "ETH/18"),
         )
         assert [answer.status for answer in told] == [200, 201, 201]
+
+
+def forget_keys(bank: TwoPartitions, partition: int) -> None:
+    """As a writer does that finds them again, in a process of before; nothing finds them here."""
+    state = bank.states[partition]
+    forget_before(state, state.chained.refuse_ids_before_us, state.chained.created_at_us + 1)
+
+
+@pytest.mark.parametrize("as_columns", [False, True])
+async def test_no_key_runs_anywhere_that_some_partition_may_have_forgotten_before_its_days_were_over(
+    as_columns: bool,
+) -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        await bank.done("POST", "/v1/transfers", paid(KEY, ALICE, BOB))
+        kept = await bank.done("POST", "/v1/transfers", paid(format_transfer_id(timeless_id(501)), NEAR, "@world"))
+        forget_keys(bank, 1)
+        if as_columns:
+            changed = Transfer(timeless_id(500), NEAR, "@world", 5, "USD/2")
+            told = await bank.intake.submit_batch(CommandBatch.of([changed]), Mode.CONTINUE, None)
+            assert told.code.tolist() == ["id_memory_full"]
+        else:
+            for body in (
+                paid(KEY, NEAR, "@world"),
+                paid(KEY, ALICE, BOB),
+                paid(format_transfer_id(timeless_id(7)), NEAR, BOB),
+            ):
+                reply = await bank.ask("POST", "/v1/transfers", body)
+                assert (reply.status, reply.code) == (503, "id_memory_full")
+        assert (posted(bank, NEAR), posted(bank, ALICE)) == (-5, -5)
+        again = await bank.ask("POST", "/v1/transfers", paid(kept["id"], NEAR, "@world"))
+        assert (again.status, again.document) == (201, kept | {"repeated": True}), "what is remembered is told"
+        timed = paid(format_transfer_id(id_at(bank.clock.wall_us(), 9)), NEAR, "@world")
+        assert (await bank.ask("POST", "/v1/transfers", timed)).status == 201
+        bank.clock.pass_us(WINDOW_US + 3_600_000_000)
+        assert (
+            await bank.ask("POST", "/v1/transfers", paid(format_transfer_id(timeless_id(7)), NEAR, "@world"))
+        ).status == 201
+
+
+@pytest.mark.parametrize("what", ["reverse", "capture", "void"])
+async def test_nobody_is_told_that_nothing_moved_under_a_key_that_may_be_forgotten(what: str) -> None:
+    async with TwoPartitions() as bank:
+        await opened(bank)
+        made = "transfers" if what == "reverse" else "holds"
+        await bank.done("POST", f"/v1/{made}", paid(transfer_id(1), ALICE, BOB))
+        path = f"/v1/{made}/{transfer_id(1)}/{what}"
+        await bank.done("POST", path, {"id": KEY})
+        before = posted(bank, ALICE)
+        forget_keys(bank, 1)
+        again = await bank.ask("POST", path, {"id": KEY})
+        assert (again.status, again.code) == (503, "id_memory_full")
+        assert posted(bank, ALICE) == before
 
 
 # How long ids are remembered.

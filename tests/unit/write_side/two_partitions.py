@@ -100,6 +100,7 @@ class TwoPartitions:
         self.app = create_app(self.intake, registry=CollectorRegistry(), ready=list)
         for writer in writers:
             await writer.start()
+            self._outcomes[writer.partition].serve()
             self._relays[writer.partition].start(writer.state)
         runs = [writer.run() for writer in writers]
         runs += [relay.run() for relay in self._relays.values()] if self._carried else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +19,8 @@ from read_side.whole_log.rebuild import CannotRebuild, rebuild
 from read_side.whole_log.rebuild_result import Progress, Wishes
 from tests.unit.read_side.block_maker import START_US, moved, opened
 from tests.unit.read_side.whole_log.view_stage import LIMIT_S, Stage, reach
+from write_side.contract.log.log import START, Record
+from write_side.contract.log.log_memory import MemoryLog
 from write_side.contract.words.codes import Flag
 
 
@@ -352,3 +354,41 @@ def test_the_rebuilt_view_of_any_history_is_equal(moves: list[tuple[int, int, in
             await stage.expect_right(generation=2)
 
     asyncio.run(check())
+
+
+async def damage(stage: Stage, partition: int) -> None:
+    """Behind what the live view shows."""
+    block = bytearray(stage.writers[partition].make([moved("@world", "alice", 1)]))
+    block[-1] ^= 1
+    await stage.log.append(partition, bytes(block))
+
+
+@pytest.mark.parametrize("wishes", [Wishes(), Wishes(dry_run=True)])
+async def test_no_view_is_the_same_as_a_log_that_is_damaged_behind_it(stage: Stage, wishes: Wishes) -> None:
+    await stage.fill()
+    async with stage.running():
+        await damage(stage, 0)
+        with pytest.raises(CannotRebuild, match="The live view is as it was"):
+            await rebuild(stage.log, stage.view, wishes)
+        assert await stage.view.live(0) == 1
+
+
+async def test_what_was_switched_before_another_partition_failed_is_told() -> None:
+    stage = Stage(2)
+    await stage.writers[0].append(opened("alice"))
+    await stage.writers[1].append(opened("bob"))
+    async with stage.running():
+        await damage(stage, 0)
+
+        class Last(MemoryLog):
+            """Partition 0 is read when the other one has been switched."""
+
+            async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
+                while partition == 0 and await stage.view.live(1) != 2:  # noqa: ASYNC110 -- a view tells nobody
+                    await asyncio.sleep(0)
+                async for records in super().read(partition, after):
+                    yield records
+
+        with pytest.raises(CannotRebuild, match=r"Of partition 1 the rebuilt view is live since; fanfold rollback"):
+            await rebuild(Last(stage.log._records), stage.view)
+        assert [await stage.view.live(partition) for partition in range(2)] == [1, 2]

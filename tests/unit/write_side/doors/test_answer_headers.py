@@ -17,6 +17,7 @@ from write_side.contract.tell.answers import Answer
 from write_side.contract.words.position import PARTITIONS_MAX, format_positions, joined_positions, parse_positions
 from write_side.doors.answer_headers import position_headers
 from write_side.intake.outcome_columns import BatchOutcome
+from write_side.ledger.commands.commands import Command
 from write_side.owner.outcomes import OutcomeUnknown
 
 NAME = "fanfold-position"
@@ -80,6 +81,14 @@ async def test_what_is_told_to_an_id_that_ran_before_says_so_in_head_and_documen
     assert reply.headers["idempotency-replayed"] == "true"
     assert reply.headers[NAME] == first.document["position"]
     assert "idempotency-replayed" not in (await Answering(first).transfer()).headers
+    dry = Answering()
+
+    async def told_again(command: Command) -> Answer:
+        return Answer(first.status, first.document | {"dry_run": True}).again()
+
+    dry.intake.dry_run = told_again  # type: ignore[method-assign]
+    asked = await dry.transfer(TRANSFER | {"dry_run": True})
+    assert (asked.headers["idempotency-replayed"], asked.headers.get(NAME)) == ("true", None)
     line, _ = (await Answering(first.again(), first).batch(TRANSFER, TRANSFER)).lines
     assert line == {"status": first.status} | first.document | {"repeated": True}
 
