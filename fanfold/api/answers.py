@@ -250,13 +250,46 @@ class ListedAccount(AccountState):
 
 
 @dataclass(frozen=True)
+class AbsentAccount:
+    """An account that was asked for and is not there, or was not."""
+
+    account: AccountName
+    position: Annotated[
+        Optionally[PositionText],
+        _as("Up to which block it was not there; absent where its partition had no block by then."),
+    ] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class PartitionThen:
+    """Which block of a partition is the last one of a moment. stale_since: see `AccountState`; only where it is not final."""
+
+    partition: Partition
+    position: Annotated[str | None, _as("Its last block of that moment; null where it had none by then.")]
+    final: Annotated[bool, _as(_FINAL)]
+    block_hash: Annotated[Optionally[str], _as(_BLOCK_HASH)] = None
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class Accounts:
-    """A page of accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
+    """Accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
 
     accounts: Annotated[tuple[ListedAccount, ...], _as("In the order of their names.")]
     positions: Positions
     next: Annotated[Optionally[str], _as("The `cursor` of the next page; absent on the last one.")] = None
     stale: StalePartitions = ()
+    absent: Annotated[
+        tuple[AbsentAccount, ...], _as("Of `ids` those that are not there, left out where all of them are.")
+    ] = ()
+    partitions: Annotated[
+        tuple[PartitionThen, ...],
+        _as("Only as of a moment: of each partition that was asked the block up to which everything here is told."),
+    ] = ()
 
     __pydantic_config__ = _shown({"accounts": [_STATE | {"flags": [], "owner": "anna"}], "positions": "0:17"})
 

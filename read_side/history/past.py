@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from read_side.history.segment import Entries, Segment
 from write_side.contract.state.state import Place, word_hash
 from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
@@ -36,6 +38,15 @@ def last_version(parts: Sequence[Segment], account: int, sequence: int) -> int |
         if opened is not None:
             return 0 if opened <= sequence else None
     return None
+
+
+def accounts_at(parts: Sequence[Segment], sequence: int) -> int:
+    """How many accounts had been opened as of block `sequence`: those of the lower numbers, system accounts among them."""
+    for part in parts:
+        opened = int(part.opened.searchsorted(np.int64(sequence - part.first), "right"))
+        if opened:
+            return part.opened_first + opened
+    return 0
 
 
 def last_block(parts: Sequence[Segment], at_us: int) -> int:

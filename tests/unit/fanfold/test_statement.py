@@ -8,10 +8,11 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from fanfold import AccountState, Client, Entries, NotAnswered, Refusal
+from fanfold import Accounts, AccountState, Client, Entries, NotAnswered, Refusal
 from fanfold import client as client_module
 from fanfold.api.answers import Entry
 from fanfold.api.retry import Waits
@@ -22,7 +23,7 @@ from tests.unit.fanfold.test_cli_sheets import _on_a_terminal
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from write_side.contract.block.block import decode
-from write_side.contract.words.atoms import NO_FLOOR
+from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
 from write_side.contract.words.times import format_time
 from write_side.ledger.commands.commands import Leg, LegsTransfer, Note
@@ -242,6 +243,81 @@ def test_a_balance_as_of_a_moment_names_its_block(reads: RunningReads) -> None:
 )  # fmt: skip
 def test_a_moment_that_is_none_ends_with_1(reads: RunningReads, moment: str, told: str) -> None:
     assert told in run("balance", "alice", "--as-of", moment, code=1).stderr
+
+
+async def test_several_balances_are_told_as_of_one_moment(reads: RunningReads) -> None:
+    async with Client(reads.url) as client:
+        then = await client.balances(["bob", "nobody", "alice"], as_of="0:3")
+        assert isinstance(then, Accounts)
+        assert [(each.account, each.posted, each.final) for each in then.accounts] == [
+            ("alice", 9_999_750, True), ("bob", 250, True)
+        ]  # fmt: skip
+        assert [(each.account, each.position) for each in then.absent] == [("nobody", "0:3")]
+        [partition] = then.partitions
+        block_hash = decode(reads.side.writers[0].blocks[3]).header.block_hash.hex()
+        assert (partition.position, partition.block_hash, partition.final) == ("0:3", block_hash, True)
+        now = await client.balances(["alice"])
+        assert isinstance(now, Accounts)
+        assert (now.accounts[0].version, now.accounts[0].final, now.partitions) == (LINES, None, ())
+        refused = await client.balances(["alice", "alice"])
+        assert isinstance(refused, Refusal)
+        with pytest.raises(ValueError, match="as_of needs a time zone"):
+            await client.balances(["alice"], as_of=NO_ZONE)
+
+
+def test_balances_as_of_a_moment_are_one_request_and_stand_in_the_order_typed(reads: RunningReads) -> None:
+    told = run("balance", "bob", "alice", "bob", "--as-of", at(reads, 3), "--json")
+    assert reads.requests == 1
+    states = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(each["account"], each["posted"], each["position"]) for each in states] == [
+        ("bob", 250, "0:3"), ("alice", 9_999_750, "0:3"), ("bob", 250, "0:3")
+    ]  # fmt: skip
+    assert states[1] == json.loads(run("balance", "alice", "--as-of", at(reads, 3), "--json").stdout)
+
+
+def test_an_account_that_was_not_there_then_is_named_and_ends_with_1(reads: RunningReads) -> None:
+    told = run("balance", "alice", "nobody", "--as-of", "0:3", code=1)
+    assert "99,997.50" in told.stdout
+    assert "nobody: No such account (account_not_found). It was not there at position 0:3." in told.stderr
+    told = run("balance", "alice", "bob", "--as-of", "2001-01-01T00:00:00Z", code=1)
+    assert (told.stdout, told.stderr.count("It was not there before the first block.")) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ("12", "a version is of one account alone"),
+        ("0:99", "position_not_reached"),
+        ("then", "as_of must be a time in UTC"),
+    ],
+)
+def test_a_moment_that_is_none_of_several_accounts_is_refused_once(reads: RunningReads, moment: str, told: str) -> None:
+    assert run("balance", "alice", "bob", "--as-of", moment, code=1).stderr.count(told) == 1
+
+
+def test_more_accounts_than_one_answer_has_are_not_asked_for(reads: RunningReads) -> None:
+    names = [f"a{number}" for number in range(1_001)]
+    assert "1,000 accounts at most" in run("balance", *names, "--as-of", "0:3", code=2).stderr
+    assert reads.requests == 0
+
+
+def test_what_another_process_follows_keeps_nothing_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [next(n for i in range(100) if partition_of(n := f"a-{i}", 2) == p) for p in (0, 1)]
+
+    async def open_both(side: Side) -> None:
+        for name, writer in zip(names, side.writers, strict=True):
+            await writer.append(opened(name), moved("@world", name, 7))
+        await side.projectors[0].shown.sequence.reach(1, 20.0)
+
+    with RunningReads(tmp_path, 2, (0,)).running() as running:
+        running.do(open_both)
+        monkeypatch.setenv("FANFOLD_URL", running.url)
+        told = run("balance", *names, "--as-of", "2999-01-01T00:00:00Z", "--json", code=2)
+        assert [json.loads(line)["account"] for line in told.stdout.splitlines()] == names[:1]
+        assert f"{names[1]}: not answered" in told.stderr
+        assert "partition 1 did not answer" in told.stderr
 
 
 MOST = 10**18
