@@ -171,7 +171,8 @@ class AccountState:
 @dataclass(frozen=True)
 class Entry:
     """One change of an account. amount: what moved, minus gave; posted, held, available: after it, so that a page shows the
-    running balance. transfer: the id of the transfer or other command that made it."""
+    running balance. transfer: the id of the transfer or other command that made it. held_change, flags: left out where they are
+    as before."""
 
     version: Version
     at: Moment
@@ -185,12 +186,19 @@ class Entry:
     accounts: Annotated[
         tuple[str, ...],
         _as(
-            "The other accounts that the same command changed in this partition, system accounts with their asset: "
-            "`@world:USD/2`. Of a transfer across partitions `GET /v1/transfers/{id}` tells all legs."
+            "The other accounts that the same command changed, system accounts with their asset: `@world:USD/2`. Of a transfer "
+            "across partitions those of all its legs, also of ones that are not done yet or never are; `@transit:USD/2` where "
+            "the log that names them is not followed here, or not so far: `GET /v1/transfers/{id}` of `transfer` tells them."
         ),
     ] = ()
     reference: Optionally[Reference] = None
     metadata: Optionally[Metadata] = None
+    held_change: Annotated[
+        Optionally[Balance], _as("What holds took of it (above 0) or let go; absent where nothing.")
+    ] = None
+    flags: Annotated[
+        Optionally[tuple[Flag, ...]], _as("What it may not do after this; only where that has changed.")
+    ] = None
 
     __pydantic_config__ = _shown(_ENTRY)
 

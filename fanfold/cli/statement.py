@@ -14,7 +14,7 @@ import typer
 from fanfold.amounts import money
 from fanfold.answers import Refusal
 from fanfold.api.answers import Entries, Entry
-from fanfold.api.csv_cells import cell
+from fanfold.api.csv_cells import cell, flags_cell
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
 from fanfold.cli.asking import (
     DEFAULT_URL,
@@ -34,7 +34,7 @@ from fanfold.client import Client, Direction, NotAnswered
 
 CSV_COLUMNS: Final = (
     "version", "at", "position", "transfer", "kind", "asset", "amount", "posted", "held", "available", "accounts", "reference",
-    "metadata",
+    "metadata", "held_change", "flags",
 )  # fmt: skip
 AMOUNTS: Final = ("amount", "posted", "held", "available")
 
@@ -69,8 +69,8 @@ class Form:
             return csv_of(page, heading=begins)
         if not page.entries:
             return ""
-        sheet = sheet_of(page)
-        # On a terminal each page is a table: columns are as wide as what they have.
+        # On a terminal each page is a table: columns are as wide as what they have, and those without anything are left out.
+        sheet = sheet_of(page, every_column=not is_terminal())
         return laid_out(sheet) if begins or is_terminal() else "\n".join(sheet.lines(None)[1:])
 
 
@@ -84,7 +84,8 @@ def statement(
     """Show what moved an account, with the balance after each line; the newest first.
 
     No line is left out or told twice, however much moves meanwhile. Where there are more lines than --limit, that is said on
-    standard error. A freeze and the like move nothing and are told, too; `held` is what holds take from what is available.
+    standard error. `held` is what holds take from what is available: a hold moves nothing, and `held change` says what it takes.
+    A freeze and the like move nothing either; `flags` are what the account may not do after one, `none` where nothing is left.
 
     Examples:
 
@@ -149,17 +150,31 @@ COLUMNS: Final = (
     Column("reference", folds=True),
     Column("transfer"),
 )
+SOME_HAVE: Final = (Column("held change", right=True), Column("flags", folds=True))
+"""What most lines have nothing of."""
 
 
-def sheet_of(page: Entries) -> Sheet:
-    """A page for the eye."""
-    return Sheet(COLUMNS, [_cells(page.asset, entry) for entry in page.entries])
+def sheet_of(page: Entries, *, every_column: bool = False) -> Sheet:
+    """A page for the eye. every_column: also those of which no line has anything."""
+    some = [(_held_change(page.asset, entry), flags_cell(entry.flags)) for entry in page.entries]
+    shown = [at for at in range(len(SOME_HAVE)) if every_column or any(cells[at] for cells in some)]
+    return Sheet(
+        (*COLUMNS, *(SOME_HAVE[at] for at in shown)),
+        [
+            (*_cells(page.asset, entry), *(cells[at] for at in shown))
+            for entry, cells in zip(page.entries, some, strict=True)
+        ],
+    )
 
 
 def _cells(asset: str, entry: Entry) -> Sequence[str]:
     amounts = (money(amount, asset) for amount in (entry.amount, entry.posted, entry.held, entry.available))
     others = " ".join(entry.accounts)
     return (str(entry.version), entry.at, entry.kind, *amounts, asset, others, entry.reference or "", entry.transfer)
+
+
+def _held_change(asset: str, entry: Entry) -> str:
+    return "" if entry.held_change is None else money(entry.held_change, asset)
 
 
 def csv_of(page: Entries, *, heading: bool) -> str:
@@ -170,7 +185,8 @@ def csv_of(page: Entries, *, heading: bool) -> str:
         rows.writerow(CSV_COLUMNS)
     for entry in page.entries:
         told = asdict(entry) | {"asset": page.asset, "accounts": " ".join(entry.accounts)}
-        told |= {name: _plain(getattr(entry, name), page.asset) for name in AMOUNTS}
+        told |= {name: _plain(getattr(entry, name), page.asset) for name in (*AMOUNTS, "held_change")}
+        told["flags"] = flags_cell(entry.flags)
         told["metadata"] = None if entry.metadata is None else json.dumps(entry.metadata, separators=(",", ":"))
         rows.writerow(["" if told[name] is None else cell(str(told[name])) for name in CSV_COLUMNS])
     return text.getvalue().rstrip("\n")
@@ -182,5 +198,5 @@ def _plain(amount: int | None, asset: str) -> str | None:
 
 def document_of(entry: Entry) -> dict[str, Any]:
     """A line for `--json`, as the service tells it."""
-    left_out = ("reference", "metadata")
+    left_out = ("held_change", "flags", "reference", "metadata")
     return {name: value for name, value in asdict(entry).items() if value is not None or name not in left_out}

@@ -11,16 +11,17 @@ from fanfold.api.questions import OfEntries
 from read_side.ask.balances import BalanceReader, Found
 from read_side.ask.moment import Cut, Moment, block_hash, check_named, cut, moment_of, row_at, row_of, time_of
 from read_side.contract.how_far import Wanted
-from read_side.contract.no_answer import Elsewhere, NotFound, NotReached
+from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.follow.projector import Projector
 from read_side.history import past
+from read_side.history.across import Across
 from read_side.history.cursor import cursor_of, version_of
-from read_side.history.segment import Segment
+from read_side.history.segment import FLAGS_AS_BEFORE, Segment
 from read_side.history.statement import Line, Page, page_of
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import available, format_transfer_id, partition_of
-from write_side.contract.words.codes import Kind
+from write_side.contract.words.codes import Kind, flag_words
 from write_side.contract.words.position import Position
 from write_side.contract.words.times import format_time
 
@@ -56,7 +57,8 @@ class Past:
         )
         behind = None if asked.cursor is None else version_of(asked.cursor, question)
         known = await self._known(account, wanted)
-        return await asyncio.to_thread(_page, known, asked, since_us, before_us, behind, question)
+        across = Across(known.partition, self._parts_of)
+        return await asyncio.to_thread(_page, known, asked, since_us, before_us, behind, question, across)
 
     async def as_of(self, account: str, text: str, wanted: Wanted) -> dict[str, Any]:
         """The account as it was at a version, a position or a time, as a document. Raises NotFound, NotReached, Unanswerable,
@@ -92,6 +94,13 @@ class Past:
             raise Elsewhere(partition)
         return projector, projector.past()
 
+    def _parts_of(self, partition: int) -> Sequence[Segment]:
+        """The history of another partition, for names that only its log has; empty where it cannot be asked here."""
+        try:
+            return self._history_of(partition)[1]
+        except Unanswerable:
+            return ()
+
     async def _known(self, account: str, wanted: Wanted) -> _Known:
         partition = partition_of(account, self._balances.partitions)
         row, position = await self._balances.account(account, wanted)
@@ -105,7 +114,13 @@ class Past:
 
 
 def _page(
-    known: _Known, asked: OfEntries, since_us: int | None, before_us: int | None, behind: int | None, question: str
+    known: _Known,
+    asked: OfEntries,
+    since_us: int | None,
+    before_us: int | None,
+    behind: int | None,
+    question: str,
+    across: Across,
 ) -> dict[str, Any]:
     newest = asked.order == "newest"
     versions = _versions(known, since_us, before_us)
@@ -122,7 +137,7 @@ def _page(
     document: dict[str, Any] = {
         "account": known.row.account,
         "asset": known.row.asset,
-        "entries": [_document(known, line) for line in lines],
+        "entries": [_document(known, line, across) for line in lines],
         "position": known.position,
     }
     return document if rest is None else document | {"next": cursor_of(rest, question)}
@@ -159,9 +174,11 @@ def _of_transfer(
     return Page(told, told[-1].version if len(told) < len(found) else None)
 
 
-def _document(known: _Known, line: Line) -> dict[str, Any]:
+def _document(known: _Known, line: Line, across: Across) -> dict[str, Any]:
     segment, number = line.segment, line.number
-    others = [each for each in segment.accounts_of(number) if each != known.number]
+    others = [each for each in across.accounts(segment, number) if each != known.row.account]
+    if not others:
+        others = [known.state.row_name(each) for each in segment.accounts_of(number) if each != known.number]
     spendable = available(line.posted, line.held, known.row.floor)
     document: dict[str, Any] = {
         "version": line.version,
@@ -173,8 +190,10 @@ def _document(known: _Known, line: Line) -> dict[str, Any]:
         "posted": str(line.posted),
         "held": str(line.held),
         "available": None if spendable is None else str(spendable),
-        "accounts": [known.state.row_name(each) for each in others],
+        "accounts": others,
     }
+    document |= {"held_change": str(line.held_change)} if line.held_change else {}
+    document |= {"flags": flag_words(line.flags)} if line.flags != FLAGS_AS_BEFORE else {}
     reference, metadata = segment.note_of(number)
     document |= {"reference": reference} if reference else {}
     return document | ({"metadata": json.loads(metadata)} if metadata else {})

@@ -60,12 +60,16 @@ def last_block(parts: Sequence[Segment], at_us: int) -> int:
 
 def time_of(parts: Sequence[Segment], sequence: int) -> int:
     """Of a block that is there."""
-    return _part_of(parts, sequence).time_of(sequence)
+    part = part_with(parts, sequence)
+    assert part is not None
+    return part.time_of(sequence)
 
 
 def block_bytes(parts: Sequence[Segment], sequence: int) -> bytes:
     """Of a block that is there."""
-    return _part_of(parts, sequence).block(sequence)
+    part = part_with(parts, sequence)
+    assert part is not None
+    return part.block(sequence)
 
 
 def state_at(parts: Sequence[Segment], account: int, version: int) -> Was | None:
@@ -174,5 +178,6 @@ def _placed(found: Iterable[tuple[Segment, int]]) -> list[Found]:
     return [placed[place] for place in sorted(placed)]
 
 
-def _part_of(parts: Sequence[Segment], sequence: int) -> Segment:
-    return next(part for part in parts if part.first <= sequence <= part.last)
+def part_with(parts: Sequence[Segment], sequence: int) -> Segment | None:
+    """The segment that has a block; None where none has."""
+    return next((part for part in parts if part.first <= sequence <= part.last), None)

@@ -26,7 +26,7 @@ from write_side.contract.block.block import decode
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
 from write_side.contract.words.times import format_time
-from write_side.ledger.commands.commands import Leg, LegsTransfer, Note
+from write_side.ledger.commands.commands import Hold, Leg, LegsTransfer, Note, Void
 
 PAID = uuid.UUID("01970f3e-7b1a-7c3e-8a2b-1234567890ab")
 NO_ZONE = datetime.datetime.fromisoformat("2026-01-01T00:00:00")
@@ -153,15 +153,20 @@ def test_a_statement_in_a_pipe_is_plain_lines_with_one_heading(reads: RunningRea
     told = run("statement", "alice", "--limit", "1500")
     heading, *lines = told.stdout.splitlines()
     assert heading.split("\t") == (
-        ["version", "at", "kind", "amount", "posted", "held", "available", "asset", "accounts", "reference", "transfer"]
-    )
+        [
+            "version", "at", "kind", "amount", "posted", "held", "available", "asset", "accounts", "reference", "transfer",
+            "held change", "flags",
+        ]
+    )  # fmt: skip
+    assert lines[0].split("\t")[-2:] == ["", "credit_frozen"]
+    assert lines[1].split("\t")[-2:] == ["", ""]
     assert [int(line.split("\t")[0]) for line in lines] == [*range(LINES, LINES - 1500, -1)]
     assert "There may be more lines than these" in told.stderr
     first = run("statement", "alice", "--oldest-first", "--limit", "2").stdout.splitlines()[1:]
     assert first[0].split("\t")[2:9] == (
         ["transfer", "100,000.00", "100,000.00", "0.00", "100,000.00", "USD/2", "@world:USD/2"]
     )
-    assert first[1].split("\t")[9:] == ["=order 7", str(PAID)]
+    assert first[1].split("\t")[9:] == ["=order 7", str(PAID), "", ""]
 
 
 def test_all_of_a_statement_is_all_of_it(reads: RunningReads) -> None:
@@ -184,6 +189,40 @@ def test_a_statement_for_a_spreadsheet_has_amounts_as_they_are_shown(reads: Runn
         ""
     ] * 50
     assert run("statement", "idle", "--csv").stdout == told.partition("\n")[0] + "\n"
+
+
+def test_a_line_of_a_hold_shows_what_it_takes_and_one_of_flags_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = uuid.uuid4().bytes
+
+    async def hold(side: Side) -> None:
+        [writer] = side.writers
+        legs = (Leg("alice", -250, "USD/2"), Leg("bob", 250, "USD/2"))
+        await writer.append(opened("alice"), opened("bob"), moved("@world", "alice", 1_000))
+        await writer.append(Hold(held, legs))
+        await writer.append(
+            changed("alice", Flag.DEBIT_FROZEN),
+            changed("alice", clear=Flag.DEBIT_FROZEN),
+            Void(uuid.uuid4().bytes, held),
+        )
+        await side.projectors[0].shown.sequence.reach(3, 20.0)
+
+    with RunningReads(tmp_path).running() as running:
+        running.do(hold)
+        monkeypatch.setenv("FANFOLD_URL", running.url)
+        lines = [json.loads(line) for line in run("statement", "alice", "--oldest-first", "--json").stdout.splitlines()]
+        assert [(each["kind"], each.get("held_change"), each.get("flags")) for each in lines] == [
+            ("transfer", None, None), ("hold", 250, None), ("change", None, ["debit_frozen"]), ("change", None, []),
+            ("void", -250, None),
+        ]  # fmt: skip
+        rows = [*csv.DictReader(io.StringIO(run("statement", "alice", "--oldest-first", "--csv").stdout))]
+        assert [(row["held_change"], row["flags"]) for row in rows] == [
+            ("", ""), ("2.50", ""), ("", "debit_frozen"), ("", "none"), ("-2.50", "")
+        ]  # fmt: skip
+        shown = _on_a_terminal("statement", "alice", width=400)
+        assert all(each in shown for each in ("held change", "-2.50", "debit_frozen", "none"))
+        assert "held change" not in _on_a_terminal("statement", "bob", width=400)
 
 
 def test_an_account_without_lines_is_told_as_one(reads: RunningReads) -> None:

@@ -75,7 +75,7 @@ async def test_accounts_as_of_a_moment_are_as_each_alone_and_each_partition_tell
         await bank.partitions.settle()
         await bank.partitions.say(0, moved("@world", bank.carol, amount))
         await bank.partitions.say(1, changed(bank.bob, chance.choice((Flag.CREDIT_FROZEN, Flag(0)))))
-        await bank.partitions.say(1, changed(bank.bob, Flag(0)))
+        await bank.partitions.say(1, changed(bank.bob, clear=Flag.CREDIT_FROZEN))
     last = [len(writer.blocks) - 1 for writer in bank.partitions.writers]
     for _ in range(12):
         positions = f"0:{chance.randint(0, last[0])},1:{chance.randint(0, last[1])}"
