@@ -171,8 +171,8 @@ class AccountState:
 @dataclass(frozen=True)
 class Entry:
     """One change of an account. amount: what moved, minus gave; posted, held, available: after it, so that a page shows the
-    running balance. transfer: the id of the transfer or other command that made it. held_change, flags: left out where they are
-    as before."""
+    running balance. transfer: the id of the transfer or other command that made it. held_change: left out where nothing changed;
+    flags: only of a change of flags."""
 
     version: Version
     at: Moment
@@ -197,7 +197,7 @@ class Entry:
         Optionally[Balance], _as("What holds took of it (above 0) or let go; absent where nothing.")
     ] = None
     flags: Annotated[
-        Optionally[tuple[Flag, ...]], _as("What it may not do after this; only where that has changed.")
+        Optionally[tuple[Flag, ...]], _as("Only of a change of flags: what the account may not do after it.")
     ] = None
 
     __pydantic_config__ = _shown(_ENTRY)

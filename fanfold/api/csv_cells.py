@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def flags_cell(flags: Sequence[str] | None) -> str:
-    """What an account may not do after a line: empty where the line has not changed it, `none` where nothing is left."""
+    """What an account may not do after a change of flags: `none` where nothing is left, empty of any other line."""
     return "" if flags is None else " ".join(flags) or "none"
 
 

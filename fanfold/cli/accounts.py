@@ -185,7 +185,8 @@ SYSTEM_COLUMNS: Final = (
 def system(
     assets: Annotated[list[str], typer.Argument(metavar="ASSET", help="assets, such as USD/2")],
     as_of: Annotated[
-        str | None, typer.Option(help="as it was at a time, 2026-01-31T12:00:00Z, or at positions, 0:17,1:3")
+        str | None,
+        typer.Option(metavar="MOMENT", help="as it was: a time (UTC), or positions"),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from fanfold.amounts import money
 from fanfold.answers import Refusal
 from fanfold.api.answers import Entries, Entry
 from fanfold.api.csv_cells import cell, flags_cell
+from fanfold.api.malformed import Malformed
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
 from fanfold.cli.asking import (
     DEFAULT_URL,
@@ -30,6 +32,7 @@ from fanfold.cli.asking import (
 from fanfold.cli.moving import fail_typed
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
+from fanfold.cli.times import TIME_HELP, time_of
 from fanfold.client import Client, Direction, NotAnswered
 
 CSV_COLUMNS: Final = (
@@ -43,12 +46,13 @@ AMOUNTS: Final = ("amount", "posted", "held", "available")
 class Which:
     """Which lines of a statement."""
 
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="only of this time (UTC) or later")] = None
-    before: Annotated[str | None, typer.Option(metavar="TIME", help="only of before this time (UTC)")] = None
+    since: Annotated[str | None, typer.Option(metavar="TIME", help=f"only from this time on: {TIME_HELP}")] = None
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="only up to this time, which is not in it")] = None
     direction: Annotated[str | None, typer.Option(help="only what it received (in), or gave (out)")] = None
     transfer: Annotated[str | None, typer.Option(metavar="ID", help="only of this transfer or command")] = None
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="begin with the oldest")] = False
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="so many lines at most")] = ENTRIES_DEFAULT
+    min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None
     all_lines: Annotated[bool, typer.Option("--all", help="every line, instead of --limit")] = False
 
 
@@ -91,7 +95,7 @@ def statement(
 
       fanfold statement alice
 
-      fanfold statement alice --since 2026-01-01T00:00:00Z --before 2026-02-01T00:00:00Z --oldest-first --all --csv
+      fanfold statement alice --since 2026-01-01 --before 2026-02-01 --oldest-first --all --csv
 
       fanfold statement alice --direction out --limit 10
     """
@@ -100,10 +104,14 @@ def statement(
         fail_typed("Give either --csv or --json, not both.")
     if which.direction not in (None, "in", "out"):
         fail_typed("--direction must be in or out.")
-    run(_tell(check_url(url), account, which, form))
+    try:
+        since, before = time_of(which.since, "--since"), time_of(which.before, "--before")
+    except Malformed as wrong:
+        fail_typed(f"{wrong.field} {wrong.detail}.")
+    run(_tell(check_url(url), account, which, (since, before), form))
 
 
-async def _tell(url: str, account: str, which: Which, form: Form) -> None:
+async def _tell(url: str, account: str, which: Which, times: Sequence[datetime.datetime | None], form: Form) -> None:
     """Page after page, as it comes. Raises NotAnswered."""
     told, begins, page = 0, True, None
     async with Client(url) as client:
@@ -111,10 +119,11 @@ async def _tell(url: str, account: str, which: Which, form: Form) -> None:
             account,
             order="oldest" if which.oldest_first else "newest",
             limit=ENTRIES_MAX if which.all_lines else min(which.limit, ENTRIES_MAX),
-            since=which.since,
-            before=which.before,
+            since=times[0],
+            before=times[1],
             direction=cast("Direction | None", which.direction),
             transfer=which.transfer,
+            min_position=which.min_position,
         )
         try:
             async for page in asked:

@@ -36,7 +36,7 @@ class Chained(NamedTuple):
 class Entries(NamedTuple):
     """Entries of one account side by side, versions rising without a gap: n of each.
 
-    version, posted, held (after it, minor units), flags (after it where it changed them, else `FLAGS_AS_BEFORE`), sequence (of
+    version, posted, held (after it, minor units), flags (after a change of them, else `FLAGS_AS_BEFORE`), sequence (of
     the block), outcome (row in the block), at_us (the block's time). segment, number: the outcome, for who asks more of it.
     """
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from read_side.history.past import entries_of, sums_before
-from read_side.history.segment import Entries, Segment
+from read_side.history.segment import Entries, Int64s, Segment
 
 LOOKED_AT_MAX: Final = 65_536
 """Entries that one page looks at, where few are of the direction asked for: some milliseconds."""
@@ -17,8 +17,8 @@ _PIECE: Final = 4_096
 
 
 class Line(NamedTuple):
-    """One entry. amount, held_change: what posted and held changed by; posted, held: after it; flags: after it where it changed
-    them, else `FLAGS_AS_BEFORE`; segment, number: its outcome."""
+    """One entry. amount, held_change: what posted and held changed by; posted, held: after it; flags: after a change of them,
+    else `FLAGS_AS_BEFORE`; segment, number: its outcome."""
 
     version: int
     amount: int
@@ -91,8 +91,7 @@ def _of_piece(
 ) -> Iterator[Line]:
     """before: posted and held before the first of them, None where that is to be looked up."""
     posted, held = sums_before(parts, account, int(entries.version[0])) if before is None else before
-    amount = np.diff(entries.posted, prepend=np.int64(posted))
-    held_change = np.diff(entries.held, prepend=np.int64(held))
+    amount, held_change = _changes(entries.posted, posted), _changes(entries.held, held)
     wanted = np.arange(len(amount))
     if direction is not None:
         wanted = np.flatnonzero(amount > 0 if direction == "in" else amount < 0)
@@ -103,3 +102,11 @@ def _of_piece(
     )  # fmt: skip
     columns = [column[wanted].tolist() for column in told]
     yield from map(Line, *columns, repeat(entries.segment), entries.number[wanted].tolist())
+
+
+def _changes(after: Int64s, before: int) -> Int64s:
+    """By how much each differs from the one before it."""
+    changes = after.copy()
+    changes[1:] -= after[:-1]
+    changes[0] -= before
+    return changes

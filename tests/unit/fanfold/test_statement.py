@@ -179,6 +179,16 @@ def test_all_of_a_statement_is_all_of_it(reads: RunningReads) -> None:
     assert "may be more" not in run("statement", "alice", "--limit", str(LINES)).stderr
 
 
+def test_a_statement_is_cut_at_days_and_at_times_of_any_zone(reads: RunningReads) -> None:
+    there = datetime.datetime.fromisoformat(at(reads, 3)).astimezone(datetime.timezone(datetime.timedelta(hours=-7)))
+    told = run("statement", "alice", "--oldest-first", "--before", there.isoformat(), "--json").stdout
+    assert [json.loads(line)["version"] for line in told.splitlines()] == [1]
+    day = at(reads, 3)[:10]
+    told = run("statement", "alice", "--oldest-first", "--since", day, "--limit", "1", "--json").stdout
+    assert [json.loads(line)["version"] for line in told.splitlines()] == [1]
+    assert "no such lines" in run("statement", "alice", "--before", day).stdout
+
+
 def test_a_statement_for_a_spreadsheet_has_amounts_as_they_are_shown(reads: RunningReads) -> None:
     told = run("statement", "alice", "--all", "--csv", "--oldest-first").stdout
     rows = [*csv.DictReader(io.StringIO(told))]
@@ -234,7 +244,9 @@ def test_an_account_without_lines_is_told_as_one(reads: RunningReads) -> None:
     ("arguments", "code", "told"),
     [
         (("nobody",), 1, "account_not_found"),
-        (("alice", "--since", "yesterday"), 1, "since must be a time in UTC"),
+        (("alice", "--since", "yesterday"), 2, "--since must be a day or a time"),
+        (("alice", "--before", "2026-01-31T12:00:00"), 2, "--before needs a time zone"),
+        (("alice", "--min-position", "0:99"), 1, "position_not_reached"),
         (("alice", "--transfer", "x"), 1, "id_malformed"),
         (("alice", "--direction", "up"), 2, "--direction must be in or out"),
         (("alice", "--csv", "--json"), 2, "not both"),
