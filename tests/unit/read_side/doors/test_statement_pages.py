@@ -111,7 +111,7 @@ def changes_of(told: list[dict[str, Any]]) -> list[tuple[int, list[str] | None]]
 
 
 def expected_changes(side: Moving) -> list[tuple[int, list[str] | None]]:
-    """What each block says of holds and flags of alice, oldest first; a change of flags tells them, even one that changes none."""
+    """What each block says of holds and flags of alice, oldest first; a change of flags tells them, even if it changes none."""
     number = side.projectors[0].fold.state.number_of("alice")
     entries = [
         entry
