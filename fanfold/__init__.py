@@ -18,13 +18,17 @@ if TYPE_CHECKING:
         TransferPhase,
     )
     from fanfold.api.answers import (
+        AbsentAccount,
+        Accounts,
         AccountState,
         Entries,
         Entry,
+        ListedAccount,
         Moved,
         OpenTransfer,
         OpenTransfers,
         PartitionNow,
+        PartitionThen,
         Pending,
         PositionsNow,
         StalePartition,
@@ -52,8 +56,10 @@ if TYPE_CHECKING:
     from fanfold.stream import StreamEnded
 
 __all__ = [
+    "AbsentAccount",
     "AccountState",
     "AccountStatus",
+    "Accounts",
     "Asked",
     "BalanceChange",
     "Capture",
@@ -67,6 +73,7 @@ __all__ = [
     "HoldBetween",
     "Leg",
     "LegsTransfer",
+    "ListedAccount",
     "Moved",
     "NotAnswered",
     "Open",
@@ -74,6 +81,7 @@ __all__ = [
     "OpenTransfers",
     "Opened",
     "PartitionNow",
+    "PartitionThen",
     "Pending",
     "PhasesMissed",
     "PositionsNow",
@@ -96,8 +104,8 @@ __all__ = [
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TransferPhase",
-    "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer OpenTransfers PartitionNow Pending PositionsNow "
-    "StalePartition Step Waiting",
+    "fanfold.api.answers": "AbsentAccount AccountState Accounts Entries Entry ListedAccount Moved OpenTransfer OpenTransfers "
+    "PartitionNow PartitionThen Pending PositionsNow StalePartition Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",

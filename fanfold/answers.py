@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from fanfold.api.answers import (
+    Accounts,
     AccountState,
     Entries,
     Moved,
@@ -121,6 +122,10 @@ def refusal_of(document: Mapping[str, Any], status: int) -> Refusal:
 
 def state_of(document: Mapping[str, Any]) -> AccountState:
     return read(AccountState, document)
+
+
+def accounts_of(document: Mapping[str, Any]) -> Accounts:
+    return read(Accounts, document)
 
 
 def opened_of(document: Mapping[str, Any]) -> Opened:

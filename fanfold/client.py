@@ -26,6 +26,7 @@ from fanfold.answers import (
     Refusal,
     SystemState,
     TransferPhase,
+    accounts_of,
     entries_of,
     open_transfers_of,
     opened_of,
@@ -36,7 +37,7 @@ from fanfold.answers import (
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import AccountState, Entries, Moved, OpenTransfers, Pending, PositionsNow
+from fanfold.api.answers import Accounts, AccountState, Entries, Moved, OpenTransfers, Pending, PositionsNow
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
@@ -214,6 +215,31 @@ class Client:
         if min_version is not None:
             parameters["min_version"] = str(min_version)
         return await self._read(routes.ACCOUNT, state_of, parameters, account=account)
+
+    async def balances(
+        self,
+        accounts: Sequence[str],
+        *,
+        as_of: datetime.datetime | str | None = None,
+        min_position: str | None = None,
+        partitions: Sequence[int] | None = None,
+    ) -> Accounts | Refusal:
+        """Some accounts, 1,000 at most, each partition's from one moment; those that are not there are `absent`.
+
+        as_of: as they were at a time, or at a position of each of their partitions (`"0:17,1:3"`); `partitions` of the answer
+        tells the block of each that says so. Raises NotAnswered; ValueError for a time without a time zone.
+
+        partitions: only of accounts that live in these; None: of all, and then one that cannot answer keeps the others from being
+        told.
+        """
+        parameters = {"ids": ",".join(accounts)}
+        if as_of is not None:
+            parameters["as_of"] = moment_text(as_of, "as_of")
+        if min_position is not None:
+            parameters["min_position"] = min_position
+        if partitions is not None:
+            parameters["partitions"] = ",".join(map(str, partitions))
+        return await self._read(routes.ACCOUNTS, accounts_of, parameters)
 
     def entries(
         self,

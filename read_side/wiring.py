@@ -16,6 +16,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from read_side.ask.account_list import AccountList
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
@@ -215,6 +216,7 @@ class ReadSide:
             balances,
             transfers,
             Past(by_partition, balances),
+            AccountList(by_partition, balances, transfers),
             Lists(by_partition, balances, transfers),
             self.health,
             Positions(self.projectors, timer.wall_us, log.partitions),

@@ -171,7 +171,8 @@ class AccountState:
 @dataclass(frozen=True)
 class Entry:
     """One change of an account. amount: what moved, minus gave; posted, held, available: after it, so that a page shows the
-    running balance. transfer: the id of the transfer or other command that made it."""
+    running balance. transfer: the id of the transfer or other command that made it. held_change: left out where nothing changed;
+    flags: only of a change of flags."""
 
     version: Version
     at: Moment
@@ -185,12 +186,19 @@ class Entry:
     accounts: Annotated[
         tuple[str, ...],
         _as(
-            "The other accounts that the same command changed in this partition, system accounts with their asset: "
-            "`@world:USD/2`. Of a transfer across partitions `GET /v1/transfers/{id}` tells all legs."
+            "The other accounts that the same command changed, system accounts with their asset: `@world:USD/2`. Of a transfer "
+            "across partitions those of all its legs, also of ones that are not done yet or never are; `@transit:USD/2` where "
+            "the log that names them is not followed here, or not so far: `GET /v1/transfers/{id}` of `transfer` tells them."
         ),
     ] = ()
     reference: Optionally[Reference] = None
     metadata: Optionally[Metadata] = None
+    held_change: Annotated[
+        Optionally[Balance], _as("What holds took of it (above 0) or let go; absent where nothing.")
+    ] = None
+    flags: Annotated[
+        Optionally[tuple[Flag, ...]], _as("Only of a change of flags: what the account may not do after it.")
+    ] = None
 
     __pydantic_config__ = _shown(_ENTRY)
 
@@ -250,13 +258,46 @@ class ListedAccount(AccountState):
 
 
 @dataclass(frozen=True)
+class AbsentAccount:
+    """An account that was asked for and is not there, or was not."""
+
+    account: AccountName
+    position: Annotated[
+        Optionally[PositionText],
+        _as("Up to which block it was not there; absent where its partition had no block by then."),
+    ] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class PartitionThen:
+    """Which block of a partition is the last one of a moment. stale_since: see `AccountState`; only where it is not final."""
+
+    partition: Partition
+    position: Annotated[str | None, _as("Its last block of that moment; null where it had none by then.")]
+    final: Annotated[bool, _as(_FINAL)]
+    block_hash: Annotated[Optionally[str], _as(_BLOCK_HASH)] = None
+    stale_since: Annotated[Optionally[Moment], _STALE] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class Accounts:
-    """A page of accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
+    """Accounts in the order of their names. next: the cursor of the page behind it, while there is one."""
 
     accounts: Annotated[tuple[ListedAccount, ...], _as("In the order of their names.")]
     positions: Positions
     next: Annotated[Optionally[str], _as("The `cursor` of the next page; absent on the last one.")] = None
     stale: StalePartitions = ()
+    absent: Annotated[
+        tuple[AbsentAccount, ...], _as("Of `ids` those that are not there, left out where all of them are.")
+    ] = ()
+    partitions: Annotated[
+        tuple[PartitionThen, ...],
+        _as("Only as of a moment: of each partition that was asked the block up to which everything here is told."),
+    ] = ()
 
     __pydantic_config__ = _shown({"accounts": [_STATE | {"flags": [], "owner": "anna"}], "positions": "0:17"})
 

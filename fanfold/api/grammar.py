@@ -13,6 +13,7 @@ ACCOUNT: Final = "[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}"
 WORLD: Final = "@world"
 """Source of deposits, sink of withdrawals: a party of a transfer, and no account that anybody opens."""
 PARTY: Final = f"(?:{ACCOUNT}|{WORLD})"
+ACCOUNTS: Final = f"{ACCOUNT}(?:,{ACCOUNT})*"
 
 ASSET: Final = "[A-Z][A-Z0-9]{0,15}/[0-9]{1,2}"
 ASSET_EXPONENT_MAX: Final = 15

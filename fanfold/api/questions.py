@@ -29,6 +29,8 @@ hold on. The gateway waits longer for an answer (`FANFOLD_UPSTREAM_SILENCE_MS`),
 
 ENTRIES_MAX: Final = 1_000
 ENTRIES_DEFAULT: Final = 50
+ACCOUNTS_MAX: Final = 1_000
+"""Of `ids`. So many names of 50 characters are an address that a service still takes."""
 
 OPEN: Final = "open"
 """The word for every phase of a transfer that is not over."""
@@ -52,7 +54,10 @@ AsOfAll = Annotated[
         examples=["2026-01-31T12:00:00Z", "0:17,1:3"],
         description="As it was then: at a time (UTC), or at a position of every partition that is asked.",
     ),
-    Says("parameter_malformed", "must be a time in UTC such as 2026-01-31T12:00:00Z, or positions such as 0:17,1:3"),
+    Says(
+        "parameter_malformed",
+        "must be a time in UTC such as 2026-01-31T12:00:00Z, or positions such as 0:17,1:3; a version is of one account alone",
+    ),
 ]
 AsOf = Annotated[
     str,
@@ -176,8 +181,22 @@ _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
 
 @dataclass(frozen=True)
 class OfAccounts(Waiting):
-    """Which accounts: a page of them, in the order of their names."""
+    """Which accounts: a page of them, in the order of their names, or these."""
 
+    ids: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern=grammar.whole(grammar.ACCOUNTS),
+                examples=["alice,bob"],
+                description=(
+                    f"These accounts, {ACCOUNTS_MAX:,} at most, each once; all of them in one answer, so that no other choice "
+                    "than `partitions` is taken beside it."
+                ),
+            ),
+            Says("account_malformed", f"must be ids of accounts with commas, each of which {ACCOUNT_SAYS}"),
+        ]
+    ] = None
     prefix: Annotated[
         str,
         Field(pattern=grammar.whole(f"(?:{grammar.ACCOUNT})?"), description="Only accounts whose names begin so."),
@@ -185,9 +204,12 @@ class OfAccounts(Waiting):
     ] = ""
     asset: Optionally[Asset] = None
     owner: Optionally[Owner] = None
-    limit: Limit = ENTRIES_DEFAULT
+    limit: Optionally[
+        Annotated[int, Digits(1, ENTRIES_MAX, f"How many at most: {ENTRIES_DEFAULT} when it is left out.")]
+    ] = None
     cursor: Optionally[Cursor] = None
     partitions: Optionally[SomePartitions] = None
+    as_of: Optionally[AsOfAll] = None
 
 
 @dataclass(frozen=True)

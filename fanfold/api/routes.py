@@ -248,12 +248,15 @@ ACCOUNTS: Final = Route(
     "/v1/accounts",
     "read",
     "get_accounts",
-    "Accounts in the order of their names",
+    "Accounts in the order of their names, or those of some ids, as they are or were",
     {200: Answered(answers.Accounts, "A page of accounts, each at the position of its partition.")},
     "A page may be shorter than `limit`, also empty, and still have a `next`, where few accounts are of the asset or owner asked "
-    "for. Accounts are never deleted, so that what is behind a cursor is told once.",
+    "for. Accounts are never deleted, so that what is behind a cursor is told once. With `ids` all of those are told, and in "
+    "`absent` which of them are not there. With `as_of` the accounts that existed then, as they were, each partition at its last "
+    "block of that time or before: `partitions` tells which that is. While one of them is not `final` the next page may be of a "
+    "later block, unless it is asked for as of `positions`.",
     query=questions.OfAccounts,
-    refused=_LATE,
+    refused=("history_unavailable", *_LATE),
 )
 HOLDS: Final = Route(
     "GET",

@@ -12,6 +12,8 @@ import typer
 from fanfold.amounts import money
 from fanfold.answers import Refusal, SystemState
 from fanfold.api.answers import AccountState
+from fanfold.api.problems import PROBLEMS
+from fanfold.api.questions import ACCOUNTS_MAX
 from fanfold.cli.asking import (
     DEFAULT_URL,
     NOT_ANSWERED,
@@ -25,7 +27,7 @@ from fanfold.cli.asking import (
     stale,
     told_detail,
 )
-from fanfold.cli.moving import Units, document_of, sheet_of
+from fanfold.cli.moving import Units, document_of, fail_typed, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
 from fanfold.cli.partitions import told as sentences_of
@@ -74,7 +76,10 @@ def balance(
     min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None,
     as_of: Annotated[
         str | None,
-        typer.Option(metavar="MOMENT", help="as they were: a time (UTC), a position, or a version of the account"),
+        typer.Option(
+            metavar="MOMENT",
+            help="as they were: a time (UTC), positions, or of one account a version",
+        ),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,
@@ -82,7 +87,7 @@ def balance(
     """Show accounts as they are, or were. Ends with 1 when one of them is not there, and with 2 when one cannot be read now.
 
     As of a moment the block is told that says so, and whether that is final: it is not while something could still come that
-    belongs to that time.
+    belongs to that time. Several accounts are asked for together then: those of a partition are of one block.
 
     Examples:
 
@@ -90,10 +95,15 @@ def balance(
 
       fanfold balance alice --min-position 0:17 --json
 
-      fanfold balance alice --as-of 2026-01-31T12:00:00Z
+      fanfold balance alice bob --as-of 2026-01-31T12:00:00Z
     """
     refuse_system(accounts)
-    states, failed, code = ask(url, lambda client: _balances(client, accounts, as_of, min_position))
+    if as_of is not None and len(accounts) > 1:
+        if len(set(accounts)) > ACCOUNTS_MAX:
+            fail_typed(f"As of a moment {ACCOUNTS_MAX:,} accounts at most are told at once.")
+        states, failed, code = ask(url, lambda client: _then(client, accounts, as_of, min_position))
+    else:
+        states, failed, code = ask(url, lambda client: _balances(client, accounts, as_of, min_position))
     if states:
         lines = "\n".join(json.dumps(document_of(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
@@ -101,11 +111,38 @@ def balance(
         fail("\n".join(failed), code)
 
 
-async def _balances(
-    client: Client, accounts: Sequence[str], as_of: str | None, min_position: str | None
-) -> tuple[list[AccountState], list[str], int]:
-    """Those that are answered, a sentence for each of the others, and the exit code that they make. Raises NotAnswered when the
-    service does not answer."""
+_Told = tuple[list[AccountState], list[str], int]
+"""The accounts that are answered, a sentence for each of the others, and the exit code that they make."""
+
+
+async def _then(client: Client, accounts: Sequence[str], as_of: str, min_position: str | None) -> _Told:
+    """All of them as they were at one moment. Raises NotAnswered when the service does not answer."""
+    names = list(dict.fromkeys(accounts))
+    found, unanswered = await of_those_that_answer(
+        lambda some: client.balances(names, as_of=as_of, min_position=min_position, partitions=some)
+    )
+    if isinstance(found, Refusal):
+        fail_refused(found)
+    if not found:
+        raise unanswered[0][1]
+    states: dict[str, AccountState] = {state.account: state for each in found for state in each.accounts}
+    absent = {each.account: each.position for one in found for each in one.absent}
+    failed = []
+    for name in names:
+        if name in absent:
+            where = "before the first block" if absent[name] is None else f"at position {absent[name]}"
+            failed.append(
+                f"{name}: {PROBLEMS['account_not_found'].title} (account_not_found). It was not there {where}."
+            )
+        elif name not in states:
+            failed.append(f"{name}: not answered")
+    told = [states[name] for name in accounts if name in states]
+    old = [f"{name}: {stale(each.stale_since)}" for name, each in states.items() if each.stale_since is not None]
+    return told, failed + sentences_of(unanswered) + old, NOT_ANSWERED if unanswered or old else REFUSED
+
+
+async def _balances(client: Client, accounts: Sequence[str], as_of: str | None, min_position: str | None) -> _Told:
+    """Each by itself. Raises NotAnswered when the service does not answer."""
 
     async def one(account: str) -> AccountState | Refusal | NotAnswered:
         try:
@@ -148,7 +185,8 @@ SYSTEM_COLUMNS: Final = (
 def system(
     assets: Annotated[list[str], typer.Argument(metavar="ASSET", help="assets, such as USD/2")],
     as_of: Annotated[
-        str | None, typer.Option(help="as it was at a time, 2026-01-31T12:00:00Z, or at positions, 0:17,1:3")
+        str | None,
+        typer.Option(metavar="MOMENT", help="as it was: a time (UTC), or positions"),
     ] = None,
     url: Url = DEFAULT_URL,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object a line")] = False,

@@ -11,11 +11,11 @@ from typing import Annotated
 import typer
 
 from deploy.services import export_events
-from fanfold.api.malformed import Malformed
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, say
 from fanfold.cli.progress import progress_line
 from fanfold.cli.publish import STOPPED, progress_figures
+from fanfold.cli.times import TIME_HELP, time_of
 from read_side.wiring import PartitionExported, Span
 from write_side.contract.words.position import parse_positions
 from write_side.contract.words.times import time_us
@@ -23,8 +23,8 @@ from write_side.contract.words.times import time_us
 
 def export(
     parquet: Annotated[Path, typer.Option(help="the folder; made where it is missing", metavar="FOLDER")],
-    since: Annotated[str, typer.Option(help="from this time on: 2026-01-31, or 2026-01-31T12:00:00Z (UTC)")] = "",
-    before: Annotated[str, typer.Option(help="up to this time, which is not in it")] = "",
+    since: Annotated[str, typer.Option(metavar="TIME", help=f"from this time on: {TIME_HELP}")] = "",
+    before: Annotated[str, typer.Option(metavar="TIME", help="up to this time, which is not in it")] = "",
     from_position: Annotated[
         str, typer.Option(help="from these blocks on, such as 0:17; of partitions that are not named everything")
     ] = "",
@@ -48,8 +48,8 @@ def export(
         task = progress.add_task("exporting", total=None)
         with failures_told(UNREADABLE):
             span = Span(
-                time_of(since, "--since"),
-                time_of(before, "--before"),
+                _us(time_of(since, "--since")),
+                _us(time_of(before, "--before")),
                 parse_positions(from_position, "--from-position") if from_position else {},
             )
             found = asyncio.run(export_events(parquet, span, lambda n: progress.advance(task, n)))
@@ -80,18 +80,5 @@ def _told(found: list[PartitionExported], folder: Path) -> str:
     return f"wrote {events:,} events in {files:,} files to {folder}: {goes}"
 
 
-def time_of(text: str, option: str) -> int | None:
-    """UTC microseconds. Raises Malformed."""
-    if not text:
-        return None
-    try:
-        moment = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        raise Malformed(
-            "parameter_malformed", option, "must be a day or a time, 2026-01-31 or 2026-01-31T12:00:00Z"
-        ) from None
-    if moment.tzinfo is None:
-        if "T" in text or " " in text:
-            raise Malformed("parameter_malformed", option, "needs a time zone, such as 2026-01-31T12:00:00Z")
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return time_us(moment)
+def _us(moment: datetime.datetime | None) -> int | None:
+    return None if moment is None else time_us(moment)

@@ -243,7 +243,7 @@ def _asked_again(id: str | None) -> str:
     return f"The same command with --id {id} tells what became of it, and never runs twice."
 
 
-NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since", "block_hash", "final")
+NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since", "block_hash", "final", "owner")
 """Of an account's members those that the service leaves out where it does not tell them: null would be told, and mean nothing.
 (`floor` and `available` are null of an account without a floor.)"""
 

@@ -11,7 +11,9 @@ from fanfold.client import NotAnswered
 
 T = TypeVar("T")
 
-OF_SOME_PARTITIONS: Final = frozenset({"partition_elsewhere", "partition_unavailable", "starting", "view_rebuilding"})
+OF_SOME_PARTITIONS: Final = frozenset(
+    {"partition_elsewhere", "partition_unavailable", "starting", "view_rebuilding", "history_unavailable"}
+)
 """Answers that say nothing of the partitions that are well."""
 PARTITIONS_MAX: Final = 1_024
 """What the service has at most: so many are asked one by one, until it says that there is no such partition."""

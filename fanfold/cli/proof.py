@@ -35,7 +35,7 @@ _MOMENT: Final = re.compile(grammar.AS_OF, re.ASCII)
 def proof(
     account: Annotated[str | None, typer.Argument(metavar="ACCOUNT", help="id of the account")] = None,
     as_of: Annotated[
-        str | None, typer.Option(help="a time, 2026-01-31T12:00:00Z, a position, 0:17, or a version, 12")
+        str | None, typer.Option(metavar="MOMENT", help="a time (UTC), a position, or a version of the account")
     ] = None,
     check: Annotated[
         Path | None, typer.Option(help="a file that `fanfold proof` has printed, - for standard input")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import json
 from collections.abc import Sequence
@@ -14,7 +15,8 @@ import typer
 from fanfold.amounts import money
 from fanfold.answers import Refusal
 from fanfold.api.answers import Entries, Entry
-from fanfold.api.csv_cells import cell
+from fanfold.api.csv_cells import cell, flags_cell
+from fanfold.api.malformed import Malformed
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
 from fanfold.cli.asking import (
     DEFAULT_URL,
@@ -30,11 +32,12 @@ from fanfold.cli.asking import (
 from fanfold.cli.moving import fail_typed
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
+from fanfold.cli.times import TIME_HELP, time_of
 from fanfold.client import Client, Direction, NotAnswered
 
 CSV_COLUMNS: Final = (
     "version", "at", "position", "transfer", "kind", "asset", "amount", "posted", "held", "available", "accounts", "reference",
-    "metadata",
+    "metadata", "held_change", "flags",
 )  # fmt: skip
 AMOUNTS: Final = ("amount", "posted", "held", "available")
 
@@ -43,12 +46,13 @@ AMOUNTS: Final = ("amount", "posted", "held", "available")
 class Which:
     """Which lines of a statement."""
 
-    since: Annotated[str | None, typer.Option(metavar="TIME", help="only of this time (UTC) or later")] = None
-    before: Annotated[str | None, typer.Option(metavar="TIME", help="only of before this time (UTC)")] = None
+    since: Annotated[str | None, typer.Option(metavar="TIME", help=f"only from this time on: {TIME_HELP}")] = None
+    before: Annotated[str | None, typer.Option(metavar="TIME", help="only up to this time, which is not in it")] = None
     direction: Annotated[str | None, typer.Option(help="only what it received (in), or gave (out)")] = None
     transfer: Annotated[str | None, typer.Option(metavar="ID", help="only of this transfer or command")] = None
     oldest_first: Annotated[bool, typer.Option("--oldest-first", help="begin with the oldest")] = False
     limit: Annotated[int, typer.Option(metavar="N", min=1, help="so many lines at most")] = ENTRIES_DEFAULT
+    min_position: Annotated[str | None, typer.Option(help="not older than this, such as 0:17 from a transfer")] = None
     all_lines: Annotated[bool, typer.Option("--all", help="every line, instead of --limit")] = False
 
 
@@ -69,8 +73,8 @@ class Form:
             return csv_of(page, heading=begins)
         if not page.entries:
             return ""
-        sheet = sheet_of(page)
-        # On a terminal each page is a table: columns are as wide as what they have.
+        # On a terminal each page is a table: columns are as wide as what they have, and those without anything are left out.
+        sheet = sheet_of(page, every_column=not is_terminal())
         return laid_out(sheet) if begins or is_terminal() else "\n".join(sheet.lines(None)[1:])
 
 
@@ -84,13 +88,14 @@ def statement(
     """Show what moved an account, with the balance after each line; the newest first.
 
     No line is left out or told twice, however much moves meanwhile. Where there are more lines than --limit, that is said on
-    standard error. A freeze and the like move nothing and are told, too; `held` is what holds take from what is available.
+    standard error. `held` is what holds take from what is available: a hold moves nothing, and `held change` says what it takes.
+    A freeze and the like move nothing either; `flags` are what the account may not do after one, `none` where nothing is left.
 
     Examples:
 
       fanfold statement alice
 
-      fanfold statement alice --since 2026-01-01T00:00:00Z --before 2026-02-01T00:00:00Z --oldest-first --all --csv
+      fanfold statement alice --since 2026-01-01 --before 2026-02-01 --oldest-first --all --csv
 
       fanfold statement alice --direction out --limit 10
     """
@@ -99,10 +104,14 @@ def statement(
         fail_typed("Give either --csv or --json, not both.")
     if which.direction not in (None, "in", "out"):
         fail_typed("--direction must be in or out.")
-    run(_tell(check_url(url), account, which, form))
+    try:
+        since, before = time_of(which.since, "--since"), time_of(which.before, "--before")
+    except Malformed as wrong:
+        fail_typed(f"{wrong.field} {wrong.detail}.")
+    run(_tell(check_url(url), account, which, (since, before), form))
 
 
-async def _tell(url: str, account: str, which: Which, form: Form) -> None:
+async def _tell(url: str, account: str, which: Which, times: Sequence[datetime.datetime | None], form: Form) -> None:
     """Page after page, as it comes. Raises NotAnswered."""
     told, begins, page = 0, True, None
     async with Client(url) as client:
@@ -110,10 +119,11 @@ async def _tell(url: str, account: str, which: Which, form: Form) -> None:
             account,
             order="oldest" if which.oldest_first else "newest",
             limit=ENTRIES_MAX if which.all_lines else min(which.limit, ENTRIES_MAX),
-            since=which.since,
-            before=which.before,
+            since=times[0],
+            before=times[1],
             direction=cast("Direction | None", which.direction),
             transfer=which.transfer,
+            min_position=which.min_position,
         )
         try:
             async for page in asked:
@@ -149,17 +159,31 @@ COLUMNS: Final = (
     Column("reference", folds=True),
     Column("transfer"),
 )
+SOME_HAVE: Final = (Column("held change", right=True), Column("flags", folds=True))
+"""What most lines have nothing of."""
 
 
-def sheet_of(page: Entries) -> Sheet:
-    """A page for the eye."""
-    return Sheet(COLUMNS, [_cells(page.asset, entry) for entry in page.entries])
+def sheet_of(page: Entries, *, every_column: bool = False) -> Sheet:
+    """A page for the eye. every_column: also those of which no line has anything."""
+    some = [(_held_change(page.asset, entry), flags_cell(entry.flags)) for entry in page.entries]
+    shown = [at for at in range(len(SOME_HAVE)) if every_column or any(cells[at] for cells in some)]
+    return Sheet(
+        (*COLUMNS, *(SOME_HAVE[at] for at in shown)),
+        [
+            (*_cells(page.asset, entry), *(cells[at] for at in shown))
+            for entry, cells in zip(page.entries, some, strict=True)
+        ],
+    )
 
 
 def _cells(asset: str, entry: Entry) -> Sequence[str]:
     amounts = (money(amount, asset) for amount in (entry.amount, entry.posted, entry.held, entry.available))
     others = " ".join(entry.accounts)
     return (str(entry.version), entry.at, entry.kind, *amounts, asset, others, entry.reference or "", entry.transfer)
+
+
+def _held_change(asset: str, entry: Entry) -> str:
+    return "" if entry.held_change is None else money(entry.held_change, asset)
 
 
 def csv_of(page: Entries, *, heading: bool) -> str:
@@ -170,7 +194,8 @@ def csv_of(page: Entries, *, heading: bool) -> str:
         rows.writerow(CSV_COLUMNS)
     for entry in page.entries:
         told = asdict(entry) | {"asset": page.asset, "accounts": " ".join(entry.accounts)}
-        told |= {name: _plain(getattr(entry, name), page.asset) for name in AMOUNTS}
+        told |= {name: _plain(getattr(entry, name), page.asset) for name in (*AMOUNTS, "held_change")}
+        told["flags"] = flags_cell(entry.flags)
         told["metadata"] = None if entry.metadata is None else json.dumps(entry.metadata, separators=(",", ":"))
         rows.writerow(["" if told[name] is None else cell(str(told[name])) for name in CSV_COLUMNS])
     return text.getvalue().rstrip("\n")
@@ -182,5 +207,5 @@ def _plain(amount: int | None, asset: str) -> str | None:
 
 def document_of(entry: Entry) -> dict[str, Any]:
     """A line for `--json`, as the service tells it."""
-    left_out = ("reference", "metadata")
+    left_out = ("held_change", "flags", "reference", "metadata")
     return {name: value for name, value in asdict(entry).items() if value is not None or name not in left_out}

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfEntries
 from read_side.ask.balances import BalanceReader, Found
-from read_side.contract.how_far import Wanted, check_partitions
-from read_side.contract.no_answer import Elsewhere, NotFound, NotReached
+from read_side.ask.moment import Cut, Moment, block_hash, check_named, cut, moment_of, row_at, row_of, time_of
+from read_side.contract.how_far import Wanted
+from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, Unanswerable
 from read_side.contract.rows import AccountRow
 from read_side.follow.projector import Projector
 from read_side.history import past
+from read_side.history.across import Across
 from read_side.history.cursor import cursor_of, version_of
-from read_side.history.segment import Segment
+from read_side.history.segment import FLAGS_AS_BEFORE, Segment
 from read_side.history.statement import Line, Page, page_of
-from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES
 from write_side.contract.state.state import State
 from write_side.contract.words.atoms import available, format_transfer_id, partition_of
-from write_side.contract.words.codes import Kind
-from write_side.contract.words.position import Position, parse_positions
-from write_side.contract.words.times import format_time, time_us
+from write_side.contract.words.codes import Kind, flag_words
+from write_side.contract.words.position import Position
+from write_side.contract.words.times import format_time
 
 
 class _Known(NamedTuple):
@@ -51,55 +50,42 @@ class Past:
 
     async def entries(self, account: str, asked: OfEntries, wanted: Wanted) -> dict[str, Any]:
         """A page of the account's statement, as a document. Raises NotFound, NotReached, Unanswerable, Malformed."""
-        since_us, before_us = _time_of(asked.since, "since"), _time_of(asked.before, "before")
+        since_us = None if asked.since is None else time_of(asked.since, "since")
+        before_us = None if asked.before is None else time_of(asked.before, "before")
         question = "|".join(
             map(str, (account, asked.order, asked.since, asked.before, asked.direction, asked.transfer))
         )
         behind = None if asked.cursor is None else version_of(asked.cursor, question)
         known = await self._known(account, wanted)
-        return await asyncio.to_thread(_page, known, asked, since_us, before_us, behind, question)
+        across = Across(known.partition, self._parts_of)
+        return await asyncio.to_thread(_page, known, asked, since_us, before_us, behind, question, across)
 
-    async def as_of(self, account: str, moment: str, wanted: Wanted) -> dict[str, Any]:
+    async def as_of(self, account: str, text: str, wanted: Wanted) -> dict[str, Any]:
         """The account as it was at a version, a position or a time, as a document. Raises NotFound, NotReached, Unanswerable,
         Malformed."""
-        positions = parse_positions(moment, "as_of") if ":" in moment and "T" not in moment else {}
-        check_partitions(positions, self._balances.partitions, "as_of")
-        at_us = _time_of(moment, "as_of") if "T" in moment else None
+        moment = int(text) if text.isdigit() else moment_of(text, self._balances.partitions)
         known = await self._known(account, wanted)
-        sequence = positions.get(known.partition)
-        if positions and known.partition not in positions:
-            raise Malformed(
-                "position_malformed", "as_of", f"has none of partition {known.partition}, where the account is"
-            )
+        if isinstance(moment, Moment):
+            check_named(moment, (known.partition,), "where the account is")
         try:
-            return await asyncio.to_thread(_as_of, known, moment, sequence, at_us)
+            return await asyncio.to_thread(_as_of, known, moment)
         except NotReached:
             # It may be in the log, or in what is damaged of it: nothing is said not to be before everything there was looked at.
             shown = self._projectors[known.partition].shown
             await self._balances.caught_up(known.partition, shown.offset.value)
-        return await asyncio.to_thread(_as_of, await self._known(account, wanted), moment, sequence, at_us)
+        return await asyncio.to_thread(_as_of, await self._known(account, wanted), moment)
 
     async def system(
-        self, asset: str, moment: str, wanted: Wanted, partitions: Sequence[int] | None
+        self, asset: str, text: str, wanted: Wanted, partitions: Sequence[int] | None
     ) -> list[tuple[Found, dict[str, Any]]]:
         """The system accounts of an asset as they were at a time or at positions, and what is told besides of each partition.
 
         Of a partition that had no block by then there are no rows. Raises NotFound, NotReached, Unanswerable, Malformed.
         """
-        positions = {} if "T" in moment else parse_positions(moment, "as_of")
-        check_partitions(positions, self._balances.partitions, "as_of")
-        at_us = _time_of(moment, "as_of") if "T" in moment else None
+        moment = moment_of(text, self._balances.partitions)
         now = await self._balances.system(asset, wanted, partitions)
-        if lacking := [each.partition for each in now if at_us is None and each.partition not in positions]:
-            raise Malformed(
-                "position_malformed", "as_of", f"has none of partition {lacking[0]}, which is asked as well"
-            )
-        return [
-            await asyncio.to_thread(
-                _system_as_of, each, *self._history_of(each.partition), positions.get(each.partition), at_us
-            )
-            for each in now
-        ]
+        check_named(moment, (each.partition for each in now), "which is asked as well")
+        return [await asyncio.to_thread(_system_as_of, each, *self._history_of(each.partition), moment) for each in now]
 
     def _history_of(self, partition: int) -> tuple[Projector, list[Segment]]:
         """Raises Unanswerable."""
@@ -107,6 +93,13 @@ class Past:
         if projector is None or isinstance(projector.refusal(), Elsewhere):
             raise Elsewhere(partition)
         return projector, projector.past()
+
+    def _parts_of(self, partition: int) -> Sequence[Segment]:
+        """The history of another partition, for names that only its log has; empty where it cannot be asked here."""
+        try:
+            return self._history_of(partition)[1]
+        except Unanswerable:
+            return ()
 
     async def _known(self, account: str, wanted: Wanted) -> _Known:
         partition = partition_of(account, self._balances.partitions)
@@ -121,7 +114,13 @@ class Past:
 
 
 def _page(
-    known: _Known, asked: OfEntries, since_us: int | None, before_us: int | None, behind: int | None, question: str
+    known: _Known,
+    asked: OfEntries,
+    since_us: int | None,
+    before_us: int | None,
+    behind: int | None,
+    question: str,
+    across: Across,
 ) -> dict[str, Any]:
     newest = asked.order == "newest"
     versions = _versions(known, since_us, before_us)
@@ -138,7 +137,7 @@ def _page(
     document: dict[str, Any] = {
         "account": known.row.account,
         "asset": known.row.asset,
-        "entries": [_document(known, line) for line in lines],
+        "entries": [_document(known, line, across) for line in lines],
         "position": known.position,
     }
     return document if rest is None else document | {"next": cursor_of(rest, question)}
@@ -175,9 +174,11 @@ def _of_transfer(
     return Page(told, told[-1].version if len(told) < len(found) else None)
 
 
-def _document(known: _Known, line: Line) -> dict[str, Any]:
+def _document(known: _Known, line: Line, across: Across) -> dict[str, Any]:
     segment, number = line.segment, line.number
-    others = [each for each in segment.accounts_of(number) if each != known.number]
+    others = [each for each in across.accounts(segment, number) if each != known.row.account]
+    if not others:
+        others = [known.state.row_name(each) for each in segment.accounts_of(number) if each != known.number]
     spendable = available(line.posted, line.held, known.row.floor)
     document: dict[str, Any] = {
         "version": line.version,
@@ -189,73 +190,44 @@ def _document(known: _Known, line: Line) -> dict[str, Any]:
         "posted": str(line.posted),
         "held": str(line.held),
         "available": None if spendable is None else str(spendable),
-        "accounts": [known.state.row_name(each) for each in others],
+        "accounts": others,
     }
+    document |= {"held_change": str(line.held_change)} if line.held_change else {}
+    document |= {"flags": flag_words(line.flags)} if line.flags != FLAGS_AS_BEFORE else {}
     reference, metadata = segment.note_of(number)
     document |= {"reference": reference} if reference else {}
     return document | ({"metadata": json.loads(metadata)} if metadata else {})
 
 
-def _as_of(known: _Known, moment: str, sequence: int | None, at_us: int | None) -> dict[str, Any]:
-    final = True
-    if at_us is not None:
-        found = past.last_block(known.parts, at_us)
-        sequence, final = min(found, known.sequence), found < known.sequence
-    if sequence is None:
-        was = past.state_at(known.parts, known.number, int(moment))
+def _as_of(known: _Known, moment: int | Moment) -> dict[str, Any]:
+    """moment: a version, or what else names it."""
+    row: AccountRow | None
+    if isinstance(moment, int):
+        was = past.state_at(known.parts, known.number, moment)
         if was is None or was.sequence > known.sequence:
             raise NotReached("version_unknown", known.position, known.row.version)
-        sequence = was.sequence
-    elif sequence > known.sequence:
-        raise NotReached("position_not_reached", known.position)
+        row, (sequence, final) = row_of(known.row, was), Cut(was.sequence, True)
     else:
-        version = past.last_version(known.parts, known.number, sequence)
-        if version is None:
+        sequence, final = cut(moment, known.partition, known.parts, known.sequence)
+        row = row_at(known.parts, known.row, known.number, sequence)
+        if row is None:
             raise NotFound(str(Position(known.partition, sequence)) if sequence >= 0 else None)
-        was = past.state_at(known.parts, known.number, version)
-        assert was is not None, "a version that was made is there"
-    row = known.row._replace(posted=was.posted, held=was.held, version=was.version, at_us=was.at_us, flags=was.flags)
-    block = past.block_bytes(known.parts, sequence)
-    return row.document(str(Position(known.partition, sequence))) | {
-        "block_hash": block[HEADER_BYTES - HASH_BYTES : HEADER_BYTES].hex(),
-        "final": final,
-    }
+    document = row.document(str(Position(known.partition, sequence)))
+    return document | {"block_hash": block_hash(known.parts, sequence), "final": final}
 
 
 def _system_as_of(
-    now: Found, projector: Projector, parts: list[Segment], sequence: int | None, at_us: int | None
+    now: Found, projector: Projector, parts: list[Segment], moment: Moment
 ) -> tuple[Found, dict[str, Any]]:
-    shown, final = min(now.checkpoint.sequence, parts[0].last if parts else -1), True
-    if at_us is not None:
-        found = past.last_block(parts, at_us)
-        sequence, final = min(found, shown), found < shown
-    assert sequence is not None, "a moment is a time or a position"
-    if sequence > shown:
-        raise NotReached("position_not_reached", now.position)
-    if sequence < 0:
-        return now._replace(checkpoint=now.checkpoint._replace(sequence=-1), rows=[None, None]), {"final": final}
-    rows: list[AccountRow | None] = []
-    for row in now.rows:
-        number = None if row is None else projector.fold.state.number_of(row.account)
-        version = None if number is None else past.last_version(parts, number, sequence)
-        if row is None or number is None or version is None:
-            rows.append(None)
-            continue
-        was = past.state_at(parts, number, version)
-        assert was is not None, "a version that was made is there"
-        rows.append(row._replace(posted=was.posted, held=was.held, version=version, at_us=was.at_us, flags=was.flags))
-    block_hash = past.block_bytes(parts, sequence)[HEADER_BYTES - HASH_BYTES : HEADER_BYTES].hex()
+    shown = min(now.checkpoint.sequence, parts[0].last if parts else -1)
+    sequence, final = cut(moment, now.partition, parts, shown)
     checkpoint = now.checkpoint._replace(sequence=sequence)
-    return now._replace(checkpoint=checkpoint, rows=rows), {"block_hash": block_hash, "final": final}
-
-
-def _time_of(text: str | None, field: str) -> int | None:
-    """UTC microseconds. Raises Malformed for no time that there is."""
-    if text is None:
-        return None
-    try:
-        return time_us(datetime.datetime.fromisoformat(text))
-    except ValueError:
-        raise Malformed(
-            "parameter_malformed", field, "must be a time that there is, such as 2026-01-31T12:00:00Z"
-        ) from None
+    if sequence < 0:
+        return now._replace(checkpoint=checkpoint, rows=[None, None]), {"final": final}
+    numbers = [None if row is None else projector.fold.state.number_of(row.account) for row in now.rows]
+    rows = [
+        None if row is None or number is None else row_at(parts, row, number, sequence)
+        for row, number in zip(now.rows, numbers, strict=True)
+    ]
+    told = {"block_hash": block_hash(parts, sequence), "final": final}
+    return now._replace(checkpoint=checkpoint, rows=rows), told

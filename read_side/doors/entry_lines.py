@@ -9,15 +9,16 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 from fanfold.api import routes
 from fanfold.api.answer_headers import STALE_SINCE
-from fanfold.api.csv_cells import cell
+from fanfold.api.csv_cells import cell, flags_cell
 from fanfold.api.questions import OfEntries
 from fanfold.doors.answer import NDJSON, Response, encode_lines, json_response
 from fanfold.doors.request import Scope
 
 COLUMNS: Final = (
-    "version", "at", "position", "transfer", "kind", "amount", "posted", "held", "available", "accounts", "reference", "metadata"
+    "version", "at", "position", "transfer", "kind", "amount", "posted", "held", "available", "accounts", "reference", "metadata",
+    "held_change", "flags",
 )  # fmt: skip
-"""Of a CSV. accounts: with blanks between them; metadata: JSON."""
+"""Of a CSV; what was added stands last, for who reads by place. accounts, flags: with blanks between them; metadata: JSON."""
 
 
 def page_response(page: dict[str, Any], asked: OfEntries, scope: Scope) -> Response:
@@ -46,6 +47,7 @@ def _csv(entries: list[dict[str, Any]]) -> bytes:
         metadata = entry.get("metadata")
         told = entry | {
             "accounts": " ".join(entry["accounts"]),
+            "flags": flags_cell(entry.get("flags")),
             "metadata": "" if metadata is None else encode_lines([metadata]).decode().rstrip("\n"),
         }
         rows.writerow(["" if told.get(column) is None else cell(str(told[column])) for column in COLUMNS])

@@ -24,6 +24,7 @@ from fanfold.doors.application import Door, Handle, application, probes
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import Scope, named_by_path, read_body, read_headers, read_query, refuse_query
+from read_side.ask.account_list import AccountList
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
@@ -47,6 +48,8 @@ BALANCES_BYTES_MAX: Final = 1024 * 1024
 """A gateway asks for what one socket may subscribe to; 10,000 ids of 64 characters are 670 KB."""
 QUERY_BYTES_MAX: Final = 4_096 + TOKEN_BYTES_MAX + 4 * PARTITIONS_MAX
 """A position token with its colons and commas percent-encoded, and whatever else may be asked."""
+IDS_BYTES_MAX: Final = 56 * 1024
+"""Of a query with ids: what a head may be (`deploy/bounded_http.py`, 64 KiB) with room for its other lines."""
 
 _HISTORY: Final = HISTORY.lower().encode()
 _BEHIND: Final = (
@@ -63,6 +66,7 @@ class ReadDoors(NamedTuple):
     balances: BalanceReader
     transfers: Transfers
     past: Past
+    accounts: AccountList
     lists: Lists
     health: Health
     positions: Positions
@@ -143,10 +147,10 @@ class _Edge:
         return response._replace(headers=response.headers + lost_headers(want))
 
     async def accounts(self, scope: Scope, _incoming: Incoming) -> Response:
-        asked = _query(questions.OfAccounts, scope)
+        asked = read_query(questions.OfAccounts, scope["query_string"], bytes_max=IDS_BYTES_MAX)
         want = wanted(asked, None, written(scope["headers"]))
-        page = await self._doors.lists.accounts(asked, want, self._some(asked.partitions))
-        return json_response(200, page | self._stale_of_some(asked.partitions), lost_headers(want))
+        found = await self._doors.accounts.document(asked, want, self._some(asked.partitions))
+        return json_response(200, found, lost_headers(want))
 
     async def holds(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.HOLDS))

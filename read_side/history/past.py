@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from read_side.history.segment import Entries, Segment
 from write_side.contract.state.state import Place, word_hash
 from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
@@ -38,6 +40,15 @@ def last_version(parts: Sequence[Segment], account: int, sequence: int) -> int |
     return None
 
 
+def accounts_at(parts: Sequence[Segment], sequence: int) -> int:
+    """How many accounts had been opened as of block `sequence`: those of the lower numbers, system accounts among them."""
+    for part in parts:
+        opened = int(part.opened.searchsorted(np.int64(sequence - part.first), "right"))
+        if opened:
+            return part.opened_first + opened
+    return 0
+
+
 def last_block(parts: Sequence[Segment], at_us: int) -> int:
     """The last block of this time or earlier; -1 when there is none."""
     for part in parts:
@@ -49,12 +60,16 @@ def last_block(parts: Sequence[Segment], at_us: int) -> int:
 
 def time_of(parts: Sequence[Segment], sequence: int) -> int:
     """Of a block that is there."""
-    return _part_of(parts, sequence).time_of(sequence)
+    part = part_with(parts, sequence)
+    assert part is not None
+    return part.time_of(sequence)
 
 
 def block_bytes(parts: Sequence[Segment], sequence: int) -> bytes:
     """Of a block that is there."""
-    return _part_of(parts, sequence).block(sequence)
+    part = part_with(parts, sequence)
+    assert part is not None
+    return part.block(sequence)
 
 
 def state_at(parts: Sequence[Segment], account: int, version: int) -> Was | None:
@@ -163,5 +178,6 @@ def _placed(found: Iterable[tuple[Segment, int]]) -> list[Found]:
     return [placed[place] for place in sorted(placed)]
 
 
-def _part_of(parts: Sequence[Segment], sequence: int) -> Segment:
-    return next(part for part in parts if part.first <= sequence <= part.last)
+def part_with(parts: Sequence[Segment], sequence: int) -> Segment | None:
+    """The segment that has a block; None where none has."""
+    return next((part for part in parts if part.first <= sequence <= part.last), None)

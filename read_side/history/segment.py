@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from write_side.contract.state.state import Place
 Int64s = npt.NDArray[np.int64]
 UInt32s = npt.NDArray[np.uint32]
 UInt64s = npt.NDArray[np.uint64]
+
+
+FLAGS_AS_BEFORE: Final = -1
 
 
 class Chained(NamedTuple):
@@ -33,13 +36,14 @@ class Chained(NamedTuple):
 class Entries(NamedTuple):
     """Entries of one account side by side, versions rising without a gap: n of each.
 
-    version, posted, held (after it, minor units), sequence (of the block), outcome (row in the block), at_us (the block's time).
-    segment, number: where the outcome is, for who asks more of it.
+    version, posted, held (after it, minor units), flags (after a change of them, else `FLAGS_AS_BEFORE`), sequence (of
+    the block), outcome (row in the block), at_us (the block's time). segment, number: the outcome, for who asks more of it.
     """
 
     version: Int64s
     posted: Int64s
     held: Int64s
+    flags: Int64s
     sequence: Int64s
     outcome: Int64s
     at_us: Int64s
@@ -118,6 +122,11 @@ class Segment:
         start, end = self.starts[sequence - self.first : sequence - self.first + 2].tolist()
         return self.blocks[start:end].tobytes()
 
+    def block_view(self, sequence: int) -> memoryview:
+        """The same where they lie."""
+        start, end = self.starts[sequence - self.first : sequence - self.first + 2].tolist()
+        return self.blocks[start:end].data
+
     def last_block_at(self, at_us: int) -> int:
         """The last block of this time or earlier; `first` - 1 when there is none."""
         return self.first - 1 + int(self.at_us.searchsorted(np.int64(at_us), "right"))
@@ -144,8 +153,8 @@ class Segment:
         blocks = self.entry_of.searchsorted(entry, "right") - 1
         number = self.outcome[entry].astype(np.int64)
         return Entries(
-            np.arange(versions.start, versions.stop), self.posted[rows], self._held(rows), self.first + blocks,
-            number - self.outcome_of[blocks], self.at_us[blocks], self, number,
+            np.arange(versions.start, versions.stop), self.posted[rows], self._held(rows), self._flags(rows),
+            self.first + blocks, number - self.outcome_of[blocks], self.at_us[blocks], self, number,
         )  # fmt: skip
 
     def version_at(self, account: int, sequence: int) -> int | None:
@@ -223,6 +232,13 @@ class Segment:
         first, end = np.searchsorted(self.held_rows, np.array([rows.start, rows.stop])).tolist()
         held[self.held_rows[first:end] - rows.start] = self.held[first:end]
         return held
+
+    def _flags(self, rows: slice) -> Int64s:
+        flags = np.full(rows.stop - rows.start, FLAGS_AS_BEFORE, np.int64)
+        if len(self.flag_rows):
+            first, end = np.searchsorted(self.flag_rows, np.array([rows.start, rows.stop])).tolist()
+            flags[self.flag_rows[first:end] - rows.start] = self.flags[first:end]
+        return flags
 
 
 NO_COLUMNS = ("before", "end", "opened_first")

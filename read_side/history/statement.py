@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from read_side.history.past import entries_of, sums_before
-from read_side.history.segment import Entries, Segment
+from read_side.history.segment import Entries, Int64s, Segment
 
 LOOKED_AT_MAX: Final = 65_536
 """Entries that one page looks at, where few are of the direction asked for: some milliseconds."""
@@ -17,12 +17,15 @@ _PIECE: Final = 4_096
 
 
 class Line(NamedTuple):
-    """One entry. amount: what posted changed by; posted, held: after it; segment, number: its outcome."""
+    """One entry. amount, held_change: what posted and held changed by; posted, held: after it; flags: after a change of them,
+    else `FLAGS_AS_BEFORE`; segment, number: its outcome."""
 
     version: int
     amount: int
     posted: int
+    held_change: int
     held: int
+    flags: int
     sequence: int
     at_us: int
     segment: Segment
@@ -73,7 +76,8 @@ def _lines(
     pieces = [*entries_of(parts, account, versions)]
     for at in range(len(pieces)) if newest_first else reversed(range(len(pieces))):
         each = pieces[at]
-        before = int(pieces[at + 1].posted[-1]) if at + 1 < len(pieces) else None
+        older = pieces[at + 1] if at + 1 < len(pieces) else None
+        before = None if older is None else (int(older.posted[-1]), int(older.held[-1]))
         yield from _of_piece(parts, account, each, before, direction, newest_first)
 
 
@@ -81,17 +85,28 @@ def _of_piece(
     parts: Sequence[Segment],
     account: int,
     entries: Entries,
-    before: int | None,
+    before: tuple[int, int] | None,
     direction: str | None,
     newest_first: bool,
 ) -> Iterator[Line]:
-    first = sums_before(parts, account, int(entries.version[0]))[0] if before is None else before
-    amount = np.diff(entries.posted, prepend=np.int64(first))
+    """before: posted and held before the first of them, None where that is to be looked up."""
+    posted, held = sums_before(parts, account, int(entries.version[0])) if before is None else before
+    amount, held_change = _changes(entries.posted, posted), _changes(entries.held, held)
     wanted = np.arange(len(amount))
     if direction is not None:
         wanted = np.flatnonzero(amount > 0 if direction == "in" else amount < 0)
     if newest_first:
         wanted = wanted[::-1]
-    told = (entries.version, amount, entries.posted, entries.held, entries.sequence, entries.at_us)
+    told = (
+        entries.version, amount, entries.posted, held_change, entries.held, entries.flags, entries.sequence, entries.at_us
+    )  # fmt: skip
     columns = [column[wanted].tolist() for column in told]
     yield from map(Line, *columns, repeat(entries.segment), entries.number[wanted].tolist())
+
+
+def _changes(after: Int64s, before: int) -> Int64s:
+    """By how much each differs from the one before it."""
+    changes = after.copy()
+    changes[1:] -= after[:-1]
+    changes[0] -= before
+    return changes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,11 +33,11 @@ class _Server(uvicorn.Server):
 class RunningReads:
     """`fail_after`: so many requests are answered, and all others 503; None: all are answered."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, partitions: int = 1, projects: Sequence[int] | None = None) -> None:
         self.url = ""
         self.requests = 0
         self.fail_after: int | None = None
-        self.side = Side(1, archive=folder)
+        self.side = Side(partitions, projects, archive=folder)
         self._loop = asyncio.new_event_loop()
         self._started = threading.Event()
         self._server: uvicorn.Server | None = None

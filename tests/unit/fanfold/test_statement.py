@@ -8,10 +8,11 @@ import io
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from fanfold import AccountState, Client, Entries, NotAnswered, Refusal
+from fanfold import Accounts, AccountState, Client, Entries, NotAnswered, Refusal
 from fanfold import client as client_module
 from fanfold.api.answers import Entry
 from fanfold.api.retry import Waits
@@ -22,10 +23,10 @@ from tests.unit.fanfold.test_cli_sheets import _on_a_terminal
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from write_side.contract.block.block import decode
-from write_side.contract.words.atoms import NO_FLOOR
+from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
 from write_side.contract.words.times import format_time
-from write_side.ledger.commands.commands import Leg, LegsTransfer, Note
+from write_side.ledger.commands.commands import Hold, Leg, LegsTransfer, Note, Void
 
 PAID = uuid.UUID("01970f3e-7b1a-7c3e-8a2b-1234567890ab")
 NO_ZONE = datetime.datetime.fromisoformat("2026-01-01T00:00:00")
@@ -152,15 +153,20 @@ def test_a_statement_in_a_pipe_is_plain_lines_with_one_heading(reads: RunningRea
     told = run("statement", "alice", "--limit", "1500")
     heading, *lines = told.stdout.splitlines()
     assert heading.split("\t") == (
-        ["version", "at", "kind", "amount", "posted", "held", "available", "asset", "accounts", "reference", "transfer"]
-    )
+        [
+            "version", "at", "kind", "amount", "posted", "held", "available", "asset", "accounts", "reference", "transfer",
+            "held change", "flags",
+        ]
+    )  # fmt: skip
+    assert lines[0].split("\t")[-2:] == ["", "credit_frozen"]
+    assert lines[1].split("\t")[-2:] == ["", ""]
     assert [int(line.split("\t")[0]) for line in lines] == [*range(LINES, LINES - 1500, -1)]
     assert "There may be more lines than these" in told.stderr
     first = run("statement", "alice", "--oldest-first", "--limit", "2").stdout.splitlines()[1:]
     assert first[0].split("\t")[2:9] == (
         ["transfer", "100,000.00", "100,000.00", "0.00", "100,000.00", "USD/2", "@world:USD/2"]
     )
-    assert first[1].split("\t")[9:] == ["=order 7", str(PAID)]
+    assert first[1].split("\t")[9:] == ["=order 7", str(PAID), "", ""]
 
 
 def test_all_of_a_statement_is_all_of_it(reads: RunningReads) -> None:
@@ -171,6 +177,16 @@ def test_all_of_a_statement_is_all_of_it(reads: RunningReads) -> None:
     assert told.stderr == ""
     assert len(run("statement", "alice", "--all", "--direction", "in").stdout.splitlines()) == 2
     assert "may be more" not in run("statement", "alice", "--limit", str(LINES)).stderr
+
+
+def test_a_statement_is_cut_at_days_and_at_times_of_any_zone(reads: RunningReads) -> None:
+    there = datetime.datetime.fromisoformat(at(reads, 3)).astimezone(datetime.timezone(datetime.timedelta(hours=-7)))
+    told = run("statement", "alice", "--oldest-first", "--before", there.isoformat(), "--json").stdout
+    assert [json.loads(line)["version"] for line in told.splitlines()] == [1]
+    day = at(reads, 3)[:10]
+    told = run("statement", "alice", "--oldest-first", "--since", day, "--limit", "1", "--json").stdout
+    assert [json.loads(line)["version"] for line in told.splitlines()] == [1]
+    assert "no such lines" in run("statement", "alice", "--before", day).stdout
 
 
 def test_a_statement_for_a_spreadsheet_has_amounts_as_they_are_shown(reads: RunningReads) -> None:
@@ -185,6 +201,40 @@ def test_a_statement_for_a_spreadsheet_has_amounts_as_they_are_shown(reads: Runn
     assert run("statement", "idle", "--csv").stdout == told.partition("\n")[0] + "\n"
 
 
+def test_a_line_of_a_hold_shows_what_it_takes_and_one_of_flags_what_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = uuid.uuid4().bytes
+
+    async def hold(side: Side) -> None:
+        [writer] = side.writers
+        legs = (Leg("alice", -250, "USD/2"), Leg("bob", 250, "USD/2"))
+        await writer.append(opened("alice"), opened("bob"), moved("@world", "alice", 1_000))
+        await writer.append(Hold(held, legs))
+        await writer.append(
+            changed("alice", Flag.DEBIT_FROZEN),
+            changed("alice", clear=Flag.DEBIT_FROZEN),
+            Void(uuid.uuid4().bytes, held),
+        )
+        await side.projectors[0].shown.sequence.reach(3, 20.0)
+
+    with RunningReads(tmp_path).running() as running:
+        running.do(hold)
+        monkeypatch.setenv("FANFOLD_URL", running.url)
+        lines = [json.loads(line) for line in run("statement", "alice", "--oldest-first", "--json").stdout.splitlines()]
+        assert [(each["kind"], each.get("held_change"), each.get("flags")) for each in lines] == [
+            ("transfer", None, None), ("hold", 250, None), ("change", None, ["debit_frozen"]), ("change", None, []),
+            ("void", -250, None),
+        ]  # fmt: skip
+        rows = [*csv.DictReader(io.StringIO(run("statement", "alice", "--oldest-first", "--csv").stdout))]
+        assert [(row["held_change"], row["flags"]) for row in rows] == [
+            ("", ""), ("2.50", ""), ("", "debit_frozen"), ("", "none"), ("-2.50", "")
+        ]  # fmt: skip
+        shown = _on_a_terminal("statement", "alice", width=400)
+        assert all(each in shown for each in ("held change", "-2.50", "debit_frozen", "none"))
+        assert "held change" not in _on_a_terminal("statement", "bob", width=400)
+
+
 def test_an_account_without_lines_is_told_as_one(reads: RunningReads) -> None:
     assert run("statement", "idle").stdout == "idle has no such lines up to position 0:6.\n"
     assert run("statement", "idle", "--json").stdout == ""
@@ -194,7 +244,9 @@ def test_an_account_without_lines_is_told_as_one(reads: RunningReads) -> None:
     ("arguments", "code", "told"),
     [
         (("nobody",), 1, "account_not_found"),
-        (("alice", "--since", "yesterday"), 1, "since must be a time in UTC"),
+        (("alice", "--since", "yesterday"), 2, "--since must be a day or a time"),
+        (("alice", "--before", "2026-01-31T12:00:00"), 2, "--before needs a time zone"),
+        (("alice", "--min-position", "0:99"), 1, "position_not_reached"),
         (("alice", "--transfer", "x"), 1, "id_malformed"),
         (("alice", "--direction", "up"), 2, "--direction must be in or out"),
         (("alice", "--csv", "--json"), 2, "not both"),
@@ -242,6 +294,81 @@ def test_a_balance_as_of_a_moment_names_its_block(reads: RunningReads) -> None:
 )  # fmt: skip
 def test_a_moment_that_is_none_ends_with_1(reads: RunningReads, moment: str, told: str) -> None:
     assert told in run("balance", "alice", "--as-of", moment, code=1).stderr
+
+
+async def test_several_balances_are_told_as_of_one_moment(reads: RunningReads) -> None:
+    async with Client(reads.url) as client:
+        then = await client.balances(["bob", "nobody", "alice"], as_of="0:3")
+        assert isinstance(then, Accounts)
+        assert [(each.account, each.posted, each.final) for each in then.accounts] == [
+            ("alice", 9_999_750, True), ("bob", 250, True)
+        ]  # fmt: skip
+        assert [(each.account, each.position) for each in then.absent] == [("nobody", "0:3")]
+        [partition] = then.partitions
+        block_hash = decode(reads.side.writers[0].blocks[3]).header.block_hash.hex()
+        assert (partition.position, partition.block_hash, partition.final) == ("0:3", block_hash, True)
+        now = await client.balances(["alice"])
+        assert isinstance(now, Accounts)
+        assert (now.accounts[0].version, now.accounts[0].final, now.partitions) == (LINES, None, ())
+        refused = await client.balances(["alice", "alice"])
+        assert isinstance(refused, Refusal)
+        with pytest.raises(ValueError, match="as_of needs a time zone"):
+            await client.balances(["alice"], as_of=NO_ZONE)
+
+
+def test_balances_as_of_a_moment_are_one_request_and_stand_in_the_order_typed(reads: RunningReads) -> None:
+    told = run("balance", "bob", "alice", "bob", "--as-of", at(reads, 3), "--json")
+    assert reads.requests == 1
+    states = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [(each["account"], each["posted"], each["position"]) for each in states] == [
+        ("bob", 250, "0:3"), ("alice", 9_999_750, "0:3"), ("bob", 250, "0:3")
+    ]  # fmt: skip
+    assert states[1] == json.loads(run("balance", "alice", "--as-of", at(reads, 3), "--json").stdout)
+
+
+def test_an_account_that_was_not_there_then_is_named_and_ends_with_1(reads: RunningReads) -> None:
+    told = run("balance", "alice", "nobody", "--as-of", "0:3", code=1)
+    assert "99,997.50" in told.stdout
+    assert "nobody: No such account (account_not_found). It was not there at position 0:3." in told.stderr
+    told = run("balance", "alice", "bob", "--as-of", "2001-01-01T00:00:00Z", code=1)
+    assert (told.stdout, told.stderr.count("It was not there before the first block.")) == ("", 2)
+
+
+@pytest.mark.parametrize(
+    ("moment", "told"),
+    [
+        ("12", "a version is of one account alone"),
+        ("0:99", "position_not_reached"),
+        ("then", "as_of must be a time in UTC"),
+    ],
+)
+def test_a_moment_that_is_none_of_several_accounts_is_refused_once(reads: RunningReads, moment: str, told: str) -> None:
+    assert run("balance", "alice", "bob", "--as-of", moment, code=1).stderr.count(told) == 1
+
+
+def test_more_accounts_than_one_answer_has_are_not_asked_for(reads: RunningReads) -> None:
+    names = [f"a{number}" for number in range(1_001)]
+    assert "1,000 accounts at most" in run("balance", *names, "--as-of", "0:3", code=2).stderr
+    assert reads.requests == 0
+
+
+def test_what_another_process_follows_keeps_nothing_of_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [next(n for i in range(100) if partition_of(n := f"a-{i}", 2) == p) for p in (0, 1)]
+
+    async def open_both(side: Side) -> None:
+        for name, writer in zip(names, side.writers, strict=True):
+            await writer.append(opened(name), moved("@world", name, 7))
+        await side.projectors[0].shown.sequence.reach(1, 20.0)
+
+    with RunningReads(tmp_path, 2, (0,)).running() as running:
+        running.do(open_both)
+        monkeypatch.setenv("FANFOLD_URL", running.url)
+        told = run("balance", *names, "--as-of", "2999-01-01T00:00:00Z", "--json", code=2)
+        assert [json.loads(line)["account"] for line in told.stdout.splitlines()] == names[:1]
+        assert f"{names[1]}: not answered" in told.stderr
+        assert "partition 1 did not answer" in told.stderr
 
 
 MOST = 10**18

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from read_side.ask import lists as lists_module
+from read_side.ask import account_list
 from read_side.fold import account_order
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
@@ -89,7 +89,7 @@ async def test_accounts_are_listed_by_name_page_by_page_while_more_are_opened(
 
 
 async def test_a_page_of_few_among_many_is_short_and_goes_on(bank: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lists_module, "LOOKED_AT_MAX", 4)
+    monkeypatch.setattr(account_list, "LOOKED_AT_MAX", 4)
     names = sorted(bank.partitions.name(0, f"m{i:03}") for i in range(40))
     await bank.partitions.say(0, *(OpenAccount(name, EUR if i == 37 else USD, 0, "") for i, name in enumerate(names)))
     assert (await bank.page("/v1/accounts?asset=EUR/2&limit=2"))["accounts"] == []

@@ -13,6 +13,7 @@ import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from read_side.ask.account_list import AccountList
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
@@ -72,9 +73,10 @@ class Side:
         registry.register(ProjectorMetrics(self.projectors, self.timer.wall_us))
         transfers = Transfers(by_partition, balances, self.log, self.timer.wall_us)
         lists = Lists(by_partition, balances, transfers)
+        accounts = AccountList(by_partition, balances, transfers)
         positions = Positions(list(by_partition.values()), self.timer.wall_us, self.log.partitions)
         return create_app(
-            ReadDoors(balances, transfers, Past(by_partition, balances), lists, health, positions),
+            ReadDoors(balances, transfers, Past(by_partition, balances), accounts, lists, health, positions),
             registry=registry,
         )
 

@@ -96,6 +96,10 @@ async def test_a_statement_tells_every_change_with_the_balance_after_it_newest_f
         (2, "transfer", "-30", "70", "0", "70", ["bob"]),
         (1, "transfer", "100", "100", "0", "100", ["@world:USD/2"]),
     ]
+    changes = [tuple(entry.get(name) for name in ("held_change", "flags")) for entry in document["entries"]]
+    assert changes == [
+        (None, ["credit_frozen"]), ("-15", None), ("-5", None), ("20", None), (None, None), (None, None)
+    ], "what holds took or let go, and what the account may not do, only where that changed"  # fmt: skip
     paid = document["entries"][4]
     assert (paid["transfer"], paid["position"], paid["at"]) == (str(PAID), "0:3", at(side, 3))
     assert (paid["reference"], paid["metadata"]) == ("order 7", {"shop": "berlin"})
@@ -396,6 +400,13 @@ async def test_a_table_is_never_taken_for_formulas(side: Side) -> None:
     assert rows["3"]["reference"] == "'=1+1"
     assert (rows["4"]["amount"], rows["2"]["accounts"], rows["1"]["accounts"]) == ("-5", "bob", "'@world:USD/2")
     assert (rows["2"]["reference"], json.loads(rows["2"]["metadata"])) == ("order 7", {"shop": "berlin"})
+    assert [(rows[str(version)]["held_change"], rows[str(version)]["flags"]) for version in (6, 5, 3, 2)] == [
+        ("", "credit_frozen"), ("-15", ""), ("20", ""), ("", "")
+    ]  # fmt: skip
+    await side.writers[0].append(changed("alice", clear=Flag.CREDIT_FROZEN))
+    freed = (await get(side, f"{ENTRIES}?format=csv&limit=1&min_position=0:7")).body.decode()
+    assert [row["flags"] for row in csv.DictReader(io.StringIO(freed))] == ["none"]
+    assert (await page(side, "limit=1"))["entries"][0]["flags"] == []
     empty = (await get(side, "/v1/accounts/idle/entries?format=csv")).body.decode()
     assert len(empty.splitlines()) == 1, "the heading"
     assert (await get(side, "/v1/accounts/idle/entries?format=ndjson")).body == b""

@@ -20,8 +20,10 @@ from tests.unit.read_side.asgi_client import ask
 from tests.unit.read_side.block_maker import changed, moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from tests.unit.read_side.history.test_history import plainly
+from write_side.contract.block.block import decode
+from write_side.contract.tell.outcome import BlockOutcomes
 from write_side.contract.words.atoms import NO_FLOOR
-from write_side.contract.words.codes import Flag
+from write_side.contract.words.codes import Flag, flag_words
 from write_side.ledger.commands.commands import Capture, Command, Hold, Leg, Void
 
 NAMES = ("alice", "bob", "carol")
@@ -104,6 +106,25 @@ def lines_of(told: list[dict[str, Any]]) -> list[tuple[int, int, int, int, str]]
     ]
 
 
+def changes_of(told: list[dict[str, Any]]) -> list[tuple[int, list[str] | None]]:
+    return [(int(entry.get("held_change", "0")), entry.get("flags")) for each in told for entry in each["entries"]]
+
+
+def expected_changes(side: Moving) -> list[tuple[int, list[str] | None]]:
+    """What each block says of holds and flags of alice, oldest first; a change of flags tells them, even if it changes none."""
+    number = side.projectors[0].fold.state.number_of("alice")
+    entries = [
+        entry
+        for data in side.writers[0].blocks
+        for outcome in BlockOutcomes(decode(data))
+        for entry in outcome.entries
+        if entry.account == number
+    ]
+    held = [0, *(entry.held or 0 for entry in entries)]
+    flags = [None if entry.flags is None else flag_words(entry.flags) for entry in entries]
+    return [(now - before, told) for (before, now), told in zip(pairwise(held), flags, strict=True)]
+
+
 def expected_of(side: Moving) -> list[tuple[int, int, int, int, str]]:
     """What the blocks say of alice, oldest first, block by block."""
     told, _ = plainly(side.writers[0].blocks)
@@ -153,7 +174,11 @@ async def _try(side: Moving) -> None:
 
     whole = asked_for(expected_of(side))
     at_the_end = f"{question}&min_position=0:{side.last}"
-    assert lines_of(await side.pages(f"order=oldest{at_the_end}")) == whole
+    assert lines_of(pages := await side.pages(f"order=oldest{at_the_end}")) == whole
+    if not direction:
+        assert changes_of(pages) == expected_changes(side)
+        newest = await side.pages(f"order=newest&min_position=0:{side.last}")
+        assert changes_of(newest) == expected_changes(side)[::-1]
     assert lines_of(await side.pages(f"order=newest{at_the_end}")) == whole[::-1]
     await _assert_as_of(side)
     await side.stop()

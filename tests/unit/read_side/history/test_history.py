@@ -15,6 +15,7 @@ from read_side.history.history import History
 from read_side.history.past import (
     Was,
     about,
+    accounts_at,
     block_bytes,
     entries_of,
     last_block,
@@ -101,6 +102,7 @@ def assert_tells(parts: list[Segment], blocks: list[bytes]) -> None:
                 assert each.segment.place_of(number) == (versions[n].sequence, row)
                 assert account in each.segment.accounts_of(number)
     for sequence, data in enumerate(blocks):
+        assert accounts_at(parts, sequence) == sum(versions[0].sequence <= sequence for versions in told.values())
         assert block_bytes(parts, sequence) == data
         assert last_block(parts, times[sequence]) == max(i for i, at in enumerate(times) if at <= times[sequence])
     assert last_block(parts, times[0] - 1) == -1
