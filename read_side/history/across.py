@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from read_side.history.block_rows import BlockRows
 from read_side.history.past import outcomes_of, part_with
 from read_side.history.segment import Segment
+from write_side.contract.block.block_rows import BlockRows
 from write_side.contract.block.columns import LEGS, LINKS, PENDING
 from write_side.contract.state.pending_columns import HOME_SHIFT, What
 from write_side.contract.words.atoms import SYSTEM_ACCOUNTS

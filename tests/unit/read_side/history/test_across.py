@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from read_side.history import block_rows
-from read_side.history.block_rows import BlockRows
 from tests.unit.read_side.asgi_client import ask
 from tests.unit.read_side.ask.test_lists import Archive
 from tests.unit.read_side.ask.test_transfers import USD, new_id
 from tests.unit.read_side.block_maker import moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
 from tests.unit.read_side.partitions import Partitions
+from write_side.contract.block import block_rows
 from write_side.contract.block.block import decode
+from write_side.contract.block.block_rows import BlockRows
 from write_side.contract.block.columns import DETAILS, LEGS, LINKS, PENDING, REPEATS, STEPS
 from write_side.ledger.commands.commands import (
     Capture,

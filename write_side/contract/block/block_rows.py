@@ -2,7 +2,7 @@
 
 A page of a statement asks this of a thousand outcomes, in blocks of thousands of them. Sections lie one behind the other, so
 where each begins is found by passing over those before it by their lengths: some dozens of steps, however many rows they have
-(`write_side/contract/block/sections.py`, FORMAT.md). The block was decoded whole and checked before it came here.
+(`sections.py`, FORMAT.md). The block was decoded whole and checked before it came here.
 """
 
 from __future__ import annotations
