@@ -26,6 +26,7 @@ from read_side.contract.how_far import check_partitions
 from read_side.contract.view import ViewStore
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Answer,
     Compared,
     Declared,
     Derived,
@@ -327,7 +328,7 @@ async def keep_projection(
     once: bool,
     from_start: bool,
     on_events: Callable[[int], None],
-    on_answer: Callable[[list[dict[str, Any]]], None] | None,
+    on_answer: Callable[[Answer], None] | None,
 ) -> Projected:
     """Project the log that the environment names (`read_side/projections/project.py`). Raises LogFailed, CannotProject,
     StateUnavailable, ValueError."""

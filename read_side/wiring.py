@@ -35,6 +35,7 @@ from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.history.keeping import keep
+from read_side.projections.kept_rows import Answer
 from read_side.projections.project import Compared, PartitionProjected, Projected, compare, project
 from read_side.projections.projection import Declared, NoProjection, declared
 from read_side.projections.state_connection import CannotProject, StateUnavailable
@@ -63,6 +64,7 @@ from write_side.contract.state.state import State
 
 __all__ = [
     "OPENING",
+    "Answer",
     "CannotExport",
     "CannotProject",
     "CannotPublish",

@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, say, say_next
 from fanfold.cli.progress import progress_line
 from fanfold.cli.publish import STOPPED, progress_figures
-from read_side.wiring import Compared, Declared, NoProjection, PartitionProjected, Projected, declared
+from read_side.wiring import Answer, Compared, Declared, NoProjection, PartitionProjected, Projected, declared
 
 
 def project(
@@ -79,7 +78,7 @@ def project(
                 keep = keep_projection(
                     told, path, once=once, from_start=from_start, on_events=on_events, on_answer=_say if live else None
                 )
-                kept = _run(keep)
+                kept = asyncio.run(keep)
                 code = _code(kept.partitions)
                 document, text = _kept(kept), _told_kept(kept, told, path)
     # What was live goes on standing alone on standard output.
@@ -88,19 +87,8 @@ def project(
     raise typer.Exit(code)
 
 
-def _say(answer: list[dict[str, Any]]) -> None:
-    say_next(json.dumps(answer))
-
-
-def _run(keep: Coroutine[Any, Any, Projected]) -> Projected:
-    """Who closes the pipe has enough: that ends one task of several, and so all of them."""
-    try:
-        return asyncio.run(keep)
-    except ExceptionGroup as group:
-        ended = group.subgroup(typer.Exit)
-        if ended is None:
-            raise
-        raise ended.exceptions[0] from None
+def _say(answer: Answer) -> None:
+    say_next(json.dumps(answer.rows))
 
 
 def named(text: str) -> Declared:
