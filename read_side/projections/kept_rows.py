@@ -13,6 +13,7 @@ import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -199,13 +200,13 @@ class KeptRows:
         with told(self.path):
             return number(self._db, f"SELECT count(*) FROM {self._table('live')}")
 
-    def answer(self) -> Answer:
-        """What the projection's question is answered with now. Raises CannotProject where it is no question.
+    def answer(self, rows_max: int | None = None) -> Answer:
+        """What the question is answered with now, the first rows of it. Raises CannotProject where it is no question.
 
         Another answer has its number on the disk before it is told, and with it every row that it is made of: whatever ends this,
         no number is told again for another answer.
         """
-        rows = self._asked()
+        rows = self._asked(rows_max)
         digest = hashlib.sha256(json.dumps(rows, default=repr).encode()).digest()
         with told(self.path):
             asked = "SELECT history, number, digest FROM fanfold_answer WHERE generation = 'live'"
@@ -222,13 +223,13 @@ class KeptRows:
             positions = ",".join(str(Position(*place)) for place in self._db.execute(asked))
         return Answer(history, answered, positions, rows)
 
-    def _asked(self) -> list[dict[str, Any]]:
+    def _asked(self, rows_max: int | None) -> list[dict[str, Any]]:
         assert self.declared.question is not None
         try:
             self._db.execute("PRAGMA query_only = 1")
             asked = self._db.execute(self.declared.question)
             names = [each[0] for each in asked.description or ()]
-            return [dict(zip(names, found, strict=True)) for found in asked]
+            return [dict(zip(names, found, strict=True)) for found in islice(asked, rows_max)]
         except sqlite3.Error as wrong:
             raise CannotProject(
                 f"The question of {self.declared.name} cannot be answered ({wrong}). Its rows are stored; correct `question`."

@@ -91,15 +91,18 @@ async def project(
     on_events: OnEvents = lambda events: None,
     on_answer: OnAnswer | None = None,
     on_trouble: OnTrouble = lambda partition, reason: None,
+    answer_rows_max: int | None = None,
 ) -> Projected:
     """Keep the rows in this file at the end of the log; what stops a partition keeps nothing from the others.
 
     once: to the end of the log as it is now; else for ever, until no partition goes on. from_start: made again beside what is
     there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
+    answer_rows_max: how many rows of an answer are looked at.
+
     Raises CannotProject, StateUnavailable, what on_answer raises.
     """
     async with _opened(KeptRows.held(path, declared)) as (file, run):
-        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer, on_trouble)
+        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer, on_trouble, answer_rows_max)
         if from_start:
             await run(file.begin, "next")
             found = await work.all("next", once=True)
@@ -169,9 +172,11 @@ class _Work:
         on_events: OnEvents,
         on_answer: OnAnswer | None = None,
         on_trouble: OnTrouble = lambda partition, reason: None,
+        answer_rows_max: int | None = None,
     ) -> None:
         self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
         self._sleep, self._on_events, self._on_answer, self._on_trouble = sleep, on_events, on_answer, on_trouble
+        self._answer_rows_max = answer_rows_max
         self._answered: tuple[str, int] | None = None
         self._changed = asyncio.Event()
         self.met_another_log = False
@@ -211,7 +216,7 @@ class _Work:
     async def answer(self) -> None:
         """Tell the answer of the projection's question where it is another one."""
         if self._on_answer is not None and self._file.declared.question is not None:
-            answer = await self._run(self._file.answer)
+            answer = await self._run(self._file.answer, self._answer_rows_max)
             if (answer.history, answer.number) != self._answered:
                 self._answered = answer.history, answer.number
                 self._on_answer(answer)
