@@ -46,10 +46,10 @@ class KeptTopic:
         self._declared: Declared | None = None
         self._troubles: dict[int | str, str] = {}
         try:
-            self._declared = named(text)
-            if self._declared.question is None:
+            declared = named(text)
+            if declared.question is None:
                 raise NoProjection(f"{text} has no `question`, whose answer is what a topic tells")
-            self.name = self._declared.name
+            self._declared, self.name = declared, declared.name
         except NoProjection as missing:
             self._stop(str(missing))
         self._path = folder / f"{self.name}.db"
@@ -68,7 +68,7 @@ class KeptTopic:
 
     async def run(self, log: Log, snapshots: Snapshots | None) -> None:
         """For ever, or until no partition goes on. Raises nothing."""
-        if (declared := self._declared) is None or declared.question is None:
+        if (declared := self._declared) is None:
             return
 
         async def attempt() -> None:
