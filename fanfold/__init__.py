@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Refusal,
         SystemPart,
         SystemState,
+        TopicAnswer,
         TransferPhase,
     )
     from fanfold.api.answers import (
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
     from fanfold.asked import Asked
     from fanfold.client import Client, NotAnswered
     from fanfold.statement import Statement
-    from fanfold.stream import StreamEnded
+    from fanfold.stream_connection import StreamEnded
 
 __all__ = [
     "AccountState",
@@ -85,6 +86,7 @@ __all__ = [
     "StreamEnded",
     "SystemPart",
     "SystemState",
+    "TopicAnswer",
     "Transfer",
     "TransferPhase",
     "Void",
@@ -95,7 +97,7 @@ __all__ = [
 
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
-    "TransferPhase",
+    "TopicAnswer TransferPhase",
     "fanfold.api.answers": "AccountState Entries Entry Moved OpenTransfer OpenTransfers PartitionNow Pending PositionsNow "
     "StalePartition Step Waiting",
     "fanfold.api.ids": "uuid7",
@@ -103,7 +105,7 @@ _FROM: Final = {
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
     "fanfold.statement": "Statement",
-    "fanfold.stream": "StreamEnded",
+    "fanfold.stream_connection": "StreamEnded",
 }
 _WHERE: Final = {name: module for module, names in _FROM.items() for name in names.split()}
 
