@@ -191,6 +191,25 @@ async def test_a_projection_that_raises_stops_no_balance_and_readyz_says_it_and_
         assert await service.interrupt() == 0
 
 
+async def test_a_projection_that_never_returns_keeps_neither_money_nor_the_end_of_the_service(tmp_path: Path) -> None:
+    (tmp_path / "hanging.py").write_text(
+        RAISES.replace('raise RuntimeError("this was not foreseen")', "while True: pass")
+    )
+    environment = {
+        "FANFOLD_DATA": str(tmp_path / "data"),
+        "FANFOLD_TOPICS": "hanging:Raises",
+        "PYTHONPATH": f"{tmp_path}:{Path.cwd()}",
+    }
+    async with processes.running("up", "--port", "0", environment=environment, errors=tmp_path / "errors") as service:
+        async with Client(service.address) as client:
+            for name in ("alice", "boom"):
+                assert isinstance(await client.open_account(name, "PT/0"), Opened)
+            for _ in range(10):
+                assert isinstance(await client.transfer("@world", "alice", 1, "PT/0"), Moved)
+            assert (await ready(service.address))[0] == 200
+        assert await service.interrupt() == 0
+
+
 async def test_the_command_prints_answers_and_says_that_there_is_no_such_topic(tmp_path: Path) -> None:
     environment = {"FANFOLD_DATA": str(tmp_path / "data"), "FANFOLD_TOPICS": LEADERS}
     async with processes.running("up", "--port", "0", environment=environment, errors=tmp_path / "errors") as service:
