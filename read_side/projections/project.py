@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, aclosing, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -32,6 +32,8 @@ WAITS: Final = Waits(1.0, 30.0)
 DIFFERENCES_TOLD: Final = 10
 ANSWER_REST_S: Final = 0.1
 """At least so long between two answers, and four times what the last one took: a slow question keeps the rows from little."""
+SLOW_S: Final = 10.0
+"""A step that takes longer is told: nobody can end it, and nothing else of the projection gets on meanwhile."""
 CLOSING_S: Final = 5.0
 """How long the file's last call is waited for at the end: a projection that never returns is left behind with its thread."""
 _STOPS: Final = (LogDamaged, ChainBroken, CheckFailed, CannotProject)
@@ -216,7 +218,8 @@ class _Work:
     async def answer(self) -> None:
         """Tell the answer of the projection's question where it is another one."""
         if self._on_answer is not None and self._file.declared.question is not None:
-            answer = await self._run(self._file.answer, self._answer_rows_max)
+            with self._noticed(None):
+                answer = await self._run(self._file.answer, self._answer_rows_max)
             if (answer.history, answer.number) != self._answered:
                 self._answered = answer.history, answer.number
                 self._on_answer(answer)
@@ -231,7 +234,6 @@ class _Work:
             self._changed.clear()
             began_s = now_s()
             await retry(self.answer, StateUnavailable, WAITS, self._sleep, tell)
-            self._on_trouble(None, None)
             await self._sleep(max(ANSWER_REST_S, 4 * (now_s() - began_s)))
 
     async def _for_ever(self, generation: Generation, result: PartitionProjected) -> None:
@@ -265,12 +267,24 @@ class _Work:
         told: BlockEvents
         async with aclosing(blocks) as found:
             async for told in found:
-                events = await self._run(advance, self._file, generation, result.partition, told)
+                with self._noticed(result.partition):
+                    events = await self._run(advance, self._file, generation, result.partition, told)
                 result.events += events
                 result.position = str(Position(result.partition, told.first + len(told.at_us) - 1))
                 self._on_events(events)
                 if events and generation == "live":
                     self._changed.set()
+
+    @contextmanager
+    def _noticed(self, partition: int | None) -> Iterator[None]:
+        """Around a step: that it does not return, and that it did."""
+        reason = f"its code, its question or the disk has not returned for {SLOW_S:.0f} s, which only the end of the process ends."
+        slow = asyncio.get_running_loop().call_later(SLOW_S, self._on_trouble, partition, reason)
+        try:
+            yield
+        finally:
+            slow.cancel()
+        self._on_trouble(partition, None)
 
 
 class _Passing(Exception):

@@ -206,6 +206,9 @@ async def test_a_projection_that_never_returns_keeps_neither_money_nor_the_end_o
                 assert isinstance(await client.open_account(name, "PT/0"), Opened)
             for _ in range(10):
                 assert isinstance(await client.transfer("@world", "alice", 1, "PT/0"), Moved)
+            async with asyncio.timeout(LIMIT_S):
+                while "has not returned" not in str((await ready(service.address))[1]["degraded"]):  # noqa: ASYNC110
+                    await asyncio.sleep(0.2)
             assert (await ready(service.address))[0] == 200
         assert await service.interrupt() == 0
 
