@@ -278,7 +278,7 @@ class _Work:
     @contextmanager
     def _noticed(self, partition: int | None) -> Iterator[None]:
         """Around a step: that it does not return, and that it did."""
-        reason = f"its code, its question or the disk has not returned for {SLOW_S:.0f} s, which only the end of the process ends."
+        reason = f"its code, its question or the disk has not returned for {SLOW_S:.0f} s; only the end of the process ends it."
         slow = asyncio.get_running_loop().call_later(SLOW_S, self._on_trouble, partition, reason)
         try:
             yield
