@@ -26,6 +26,8 @@ from read_side.projections.state_connection import CannotProject, StateUnavailab
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 
+REST_S: Final = 0.1
+"""Between two runs of few events: as long as between two answers."""
 ROWS_MAX: Final = TOPIC_BYTES_MAX // 8
 """Of an answer that are looked at: no row has fewer bytes, so of more they are too many."""
 
@@ -84,6 +86,7 @@ class KeptTopic:
                 once=False,
                 sleep=self._sleep,
                 answer_rows_max=ROWS_MAX,
+                rest_s=REST_S,
                 on_answer=self._tell,
                 on_trouble=self._trouble,
             )

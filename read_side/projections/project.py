@@ -34,6 +34,8 @@ ANSWER_REST_S: Final = 0.1
 """At least so long between two answers, and four times what the last one took: a slow question keeps the rows from little."""
 SLOW_S: Final = 10.0
 """A step that takes longer is told: nobody can end it, and nothing else of the projection gets on meanwhile."""
+FEW_EVENTS: Final = 4_096
+"""A run of fewer is not worth its transaction, if more will be there after a rest."""
 CLOSING_S: Final = 5.0
 """How long the file's last call is waited for at the end: a projection that never returns is left behind with its thread."""
 _STOPS: Final = (LogDamaged, ChainBroken, CheckFailed, CannotProject)
@@ -94,17 +96,19 @@ async def project(
     on_answer: OnAnswer | None = None,
     on_trouble: OnTrouble = lambda partition, reason: None,
     answer_rows_max: int | None = None,
+    rest_s: float = 0.0,
 ) -> Projected:
     """Keep the rows in this file at the end of the log; what stops a partition keeps nothing from the others.
 
     once: to the end of the log as it is now; else for ever, until no partition goes on. from_start: made again beside what is
     there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
-    answer_rows_max: how many rows of an answer are looked at.
+    answer_rows_max: how many rows of an answer are looked at. rest_s: after a run of few events, for the sake of who shares the
+    processor; then there are more of them, which cost little more.
 
     Raises CannotProject, StateUnavailable, what on_answer raises.
     """
     async with _opened(KeptRows.held(path, declared)) as (file, run):
-        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer, on_trouble, answer_rows_max)
+        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer, on_trouble, answer_rows_max, rest_s)
         if from_start:
             await run(file.begin, "next")
             found = await work.all("next", once=True)
@@ -175,10 +179,11 @@ class _Work:
         on_answer: OnAnswer | None = None,
         on_trouble: OnTrouble = lambda partition, reason: None,
         answer_rows_max: int | None = None,
+        rest_s: float = 0.0,
     ) -> None:
         self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
         self._sleep, self._on_events, self._on_answer, self._on_trouble = sleep, on_events, on_answer, on_trouble
-        self._answer_rows_max = answer_rows_max
+        self._answer_rows_max, self._rest_s = answer_rows_max, rest_s
         self._answered: tuple[str, int] | None = None
         self._changed = asyncio.Event()
         self.met_another_log = False
@@ -274,6 +279,8 @@ class _Work:
                 self._on_events(events)
                 if events and generation == "live":
                     self._changed.set()
+                if self._rest_s and events < FEW_EVENTS:
+                    await self._sleep(self._rest_s)
 
     @contextmanager
     def _noticed(self, partition: int | None) -> Iterator[None]:

@@ -276,6 +276,18 @@ async def test_the_answer_of_the_question_is_told_whenever_it_is_another_one(wal
     assert len({each.history for each in told}) == 1
 
 
+async def test_who_shares_the_processor_rests_after_few_events_and_has_every_one(wallet: Wallet, file: File) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await wallet.move(0)
+    await file.project(rest_s=0.5, sleep=sleep)
+    assert 0.5 in slept
+    assert file.rows() == file.expected()
+
+
 async def test_an_answer_of_rows_that_were_made_again_is_of_another_history(wallet: Wallet, file: File) -> None:
     await wallet.move(0)
     told: list[Answer] = []
