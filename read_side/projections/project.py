@@ -204,8 +204,11 @@ class _Work:
                 answering = tasks.create_task(self._answer_for_ever())
                 found = await self.all("live", once=once)
                 answering.cancel()
-        except ExceptionGroup as failed:  # of the question alone: what stops a partition is told in its result
-            raise failed.exceptions[0] from None
+        except ExceptionGroup as failed:  # of the question, or a mistake: what stops a partition is told in its result
+            first: Exception = failed
+            while isinstance(first, ExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
         await self.answer()
         return found
 
@@ -312,7 +315,7 @@ class _Run:
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[T] = loop.create_future()
 
-        def settle(returned: Any, raised: BaseException | None) -> None:
+        def settle(returned: Any, raised: Exception | None) -> None:
             if answered.done():  # nobody waits any more
                 return
             if raised is not None:
@@ -321,11 +324,14 @@ class _Run:
                 answered.set_result(returned)
 
         def run() -> None:
-            returned, raised = None, None
+            returned: Any = None
+            raised: Exception | None = None
             try:
                 returned = call(*given)
-            except BaseException as failure:
+            except Exception as failure:
                 raised = failure
+            except BaseException as failure:  # which would end the loop, and all that is served on it
+                raised = RuntimeError(f"{type(failure).__name__} was raised")
             with suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(settle, returned, raised)
 

@@ -41,6 +41,14 @@ class Raises(Counts):
             raise RuntimeError("this was not foreseen")
 
 
+class Interrupts(Counts):
+    name = "interrupts"
+    question = "SELECT sum(n) AS n FROM interrupts"
+
+    def evolve(self, rows: Any, events: Any) -> None:
+        raise KeyboardInterrupt
+
+
 class Long(Counts):
     name = "long"
     question = (
@@ -209,6 +217,14 @@ async def test_what_is_no_topic_is_told_and_the_process_goes_on(
     assert said in reason
     assert "until the service starts again" in reason
     assert kept.told == []
+
+
+async def test_a_projection_that_raises_what_ends_a_loop_ends_itself(wallet: Wallet, tmp_path: Path) -> None:
+    kept = Kept(wallet, tmp_path, "Interrupts")
+    async with kept.running() as running:
+        await running
+    [reason] = kept.topic.degraded()
+    assert "KeyboardInterrupt was raised" in reason
 
 
 async def test_a_module_that_ends_its_process_when_it_is_read_ends_nobody(tmp_path: Path, monkeypatch: Any) -> None:
