@@ -17,7 +17,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_view
+from read_side.wiring import ReadSide, open_feed, open_topics, open_view
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots
 
@@ -43,9 +43,17 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(feed.close)
         # What the writers take serves the projectors too.
         archive = read_settings.archive_folder(write_settings.log_address)
-        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive)
+        topic_feed, topics = open_topics(read_settings, write_settings.log_address)
+        stack.push_async_callback(topic_feed.close)
+        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics)
         gateway = build_gateway(
-            gateway_settings, write_side.app, read_side.app, feed, registry, partitions=log.partitions
+            gateway_settings,
+            write_side.app,
+            read_side.app,
+            feed,
+            registry,
+            partitions=log.partitions,
+            topic_feed=topic_feed if topics else None,
         )
         stack.push_async_callback(gateway.close)
 

@@ -26,6 +26,7 @@ from read_side.contract.how_far import check_partitions
 from read_side.contract.view import ViewStore
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Answer,
     Compared,
     Declared,
     Derived,
@@ -192,8 +193,9 @@ async def write_side(on_ready: OnReady) -> None:
 
 async def projector(on_ready: OnReady) -> None:
     """Projectors and queries; they wait for a log that nobody has begun yet. Raises what ends a projector
-    (`read_side.wiring.ProjectorStopped`), LogFailed for a log that cannot be used, CannotListen."""
+    (`read_side.wiring.ProjectorStopped`), LogFailed for a log that cannot be used, CannotListen, ValueError."""
     settings, registry = ReadSettings(), CollectorRegistry()
+    _no_topics(settings)
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
         view, feed = await open_view(settings), await open_feed(settings)
@@ -210,6 +212,15 @@ async def projector(on_ready: OnReady) -> None:
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)
+
+
+def _no_topics(settings: ReadSettings) -> None:
+    """Raises ValueError where topics are asked for: which process would keep one, and how others hear of it, is not built."""
+    if settings.topics:
+        raise ValueError(
+            "FANFOLD_TOPICS is for fanfold up yet, which is everything in one process: between processes no topic is told. "
+            "Nothing was started, and no money is affected. Start this one without it; fanfold project keeps the same rows."
+        )
 
 
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
@@ -230,6 +241,7 @@ async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()
     view = ReadSettings()
+    _no_topics(view)
     if view.view == "memory" or view.view_file() is not None:
         raise ValueError(
             "beside a view in memory or in SQLite changes are told within the projector's process, so this gateway would push "
@@ -351,7 +363,7 @@ async def keep_projection(
     once: bool,
     from_start: bool,
     on_events: Callable[[int], None],
-    on_answer: Callable[[list[dict[str, Any]]], None] | None,
+    on_answer: Callable[[Answer], None] | None,
 ) -> Projected:
     """Project the log that the environment names (`read_side/projections/project.py`). Raises LogFailed, CannotProject,
     StateUnavailable, ValueError."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         Refusal,
         SystemPart,
         SystemState,
+        TopicAnswer,
         TransferPhase,
     )
     from fanfold.api.answers import (
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from fanfold.asked import Asked
     from fanfold.client import Client, NotAnswered
     from fanfold.statement import Statement
-    from fanfold.stream import StreamEnded
+    from fanfold.stream_connection import StreamEnded
 
 __all__ = [
     "AbsentAccount",
@@ -93,6 +94,7 @@ __all__ = [
     "StreamEnded",
     "SystemPart",
     "SystemState",
+    "TopicAnswer",
     "Transfer",
     "TransferPhase",
     "Void",
@@ -103,7 +105,7 @@ __all__ = [
 
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
-    "TransferPhase",
+    "TopicAnswer TransferPhase",
     "fanfold.api.answers": "AbsentAccount AccountState Accounts Entries Entry ListedAccount Moved OpenTransfer OpenTransfers "
     "PartitionNow PartitionThen Pending PositionsNow StalePartition Step Waiting",
     "fanfold.api.ids": "uuid7",
@@ -111,7 +113,7 @@ _FROM: Final = {
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
     "fanfold.statement": "Statement",
-    "fanfold.stream": "StreamEnded",
+    "fanfold.stream_connection": "StreamEnded",
 }
 _WHERE: Final = {name: module for module, names in _FROM.items() for name in names.split()}
 

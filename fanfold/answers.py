@@ -104,6 +104,20 @@ class AccountStatus(NamedTuple):
     code: str | None
 
 
+class TopicAnswer(NamedTuple):
+    """What the question of a topic is answered with, whole. number: rises within a history; positions: the blocks that are in it.
+
+    rows: by the names of their columns, whole numbers as strings of digits; None where `code` says why they are not told.
+    """
+
+    topic: str
+    history: str
+    number: int
+    positions: str
+    rows: tuple[Mapping[str, str | float | None], ...] | None
+    code: str | None = None
+
+
 class ConnectionState(NamedTuple):
     """Whether what was received is up to date. `live` False: balances may be old until it is True again."""
 

@@ -25,6 +25,7 @@ from fanfold.answers import (
     PhasesMissed,
     Refusal,
     SystemState,
+    TopicAnswer,
     TransferPhase,
     accounts_of,
     entries_of,
@@ -48,6 +49,7 @@ from fanfold.asked import Asked
 from fanfold.http_requests import line_of, path_of, request_of
 from fanfold.statement import Statement
 from fanfold.stream import watch, watch_accounts, watch_transfers
+from fanfold.topic_stream import watch_topic
 
 ATTEMPTS_MAX: Final = 7
 WAITS: Final = Waits(0.1, 3.0)
@@ -346,6 +348,10 @@ class Client:
     ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
         """As `watch`, and the phases of their transfers across partitions; see `fanfold.stream.watch_transfers`."""
         return watch_transfers(self.url, list(dict.fromkeys(accounts)))
+
+    def watch_topic(self, topic: str) -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
+        """What a topic's question is answered with, whole, now and at each change; see `fanfold.topic_stream.watch_topic`."""
+        return watch_topic(self.url, topic)
 
     def _asked(self, command: Command) -> Asked:
         return Asked(command, self.ask)

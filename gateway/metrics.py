@@ -13,6 +13,9 @@ class Metrics:
         self.subscriptions = Gauge(
             "fanfold_gateway_subscriptions", "accounts watched, a stream each", registry=registry
         )
+        self.topic_subscriptions = Gauge(
+            "fanfold_gateway_topic_subscriptions", "topics watched, a stream each", registry=registry
+        )
         self.batches = Counter(
             "fanfold_gateway_feed_batches", "feed batches by what they were", ["verdict"], registry=registry
         )

@@ -23,6 +23,7 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.hub import Hub
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
+from read_side.contract.topics import TopicFeed
 
 WAITS: Final = Waits(0.5, 0.5)
 """How often the read side is asked for its partitions until it answers."""
@@ -42,6 +43,7 @@ class Gateway:
         feed: Feed,
         registry: CollectorRegistry,
         partitions: int | None,
+        topic_feed: TopicFeed | None,
     ) -> None:
         metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
@@ -56,6 +58,7 @@ class Gateway:
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,
+            topic_feed=topic_feed,
         )
         if partitions is not None:
             self.hub.open(partitions)
@@ -123,10 +126,12 @@ def build_gateway(
     feed: Feed,
     registry: CollectorRegistry,
     partitions: int | None = None,
+    topic_feed: TopicFeed | None = None,
 ) -> Gateway:
     """A gateway before two sides, each an ASGI application of this process or a URL.
 
-    partitions: how many the log has; None: the read side is asked. Must be called inside the event loop.
+    partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. Must be
+    called inside the event loop.
     """
 
     def upstream(side: Any, silence_ms: int) -> Upstream:
@@ -139,4 +144,4 @@ def build_gateway(
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another.
     write = upstream(write_upstream, settings.upstream_silence_ms)
     read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, feed, registry, partitions)
+    return Gateway(settings, write, read, balances, feed, registry, partitions, topic_feed)

@@ -28,6 +28,11 @@ class ReadSettings(BaseSettings):
     project_partitions: Annotated[str, NoDecode] = Field(
         "", description="partitions this process projects, `0,2`; empty: all"
     )
+    topics: Annotated[str, NoDecode] = Field(
+        "",
+        description="projections whose questions are answered as topics of the stream, `my_module:Leaderboard,...`; `fanfold up` "
+        "only, each kept in `topics/NAME.db` in the data folder",
+    )
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
 
     def view_file(self) -> Path | None:
@@ -56,6 +61,17 @@ class ReadSettings(BaseSettings):
         if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
             raise ValueError("FANFOLD_ARCHIVE must be off, or file: and the path of a folder")
         return Path(folder.removeprefix("//"))
+
+    def topic_projections(self) -> list[str]:
+        """Each as a module and a name in it. Raises ValueError for what is none, and for one that is there twice."""
+        found = [part.strip() for part in self.topics.split(",") if part.strip()]
+        for text in found:
+            module, _, name = text.partition(":")
+            if not module or not name.isidentifier() or found.count(text) > 1:
+                raise ValueError(
+                    f"FANFOLD_TOPICS must name projections, each once, such as my_module:Leaderboard; it has {text!r}"
+                )
+        return found
 
     def projected(self, partitions: int) -> list[int]:
         """The partitions to project. Raises ValueError for one the log does not have, and for what is no number."""

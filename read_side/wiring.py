@@ -24,11 +24,13 @@ from read_side.ask.past import Past
 from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
+from read_side.contract.topics import TopicFeed
 from read_side.contract.view import ViewStore, ViewUnavailable
 from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.topic_feed_memory import MemoryTopicFeed
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
@@ -36,8 +38,11 @@ from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.history.keeping import keep
+from read_side.projections.kept_rows import Answer
+from read_side.projections.kept_topic import KeptTopic
+from read_side.projections.named import named
 from read_side.projections.project import Compared, PartitionProjected, Projected, compare, project
-from read_side.projections.projection import Declared, NoProjection, declared
+from read_side.projections.projection import Declared, NoProjection
 from read_side.projections.state_connection import CannotProject, StateUnavailable
 from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
@@ -64,6 +69,7 @@ from write_side.contract.state.state import State
 
 __all__ = [
     "OPENING",
+    "Answer",
     "CannotExport",
     "CannotProject",
     "CannotPublish",
@@ -93,15 +99,16 @@ __all__ = [
     "Wishes",
     "check_proof",
     "compare",
-    "declared",
     "document_of",
     "doors_without_log",
     "events_of",
     "explain",
     "explain_records",
     "export",
+    "named",
     "open_event_topic",
     "open_feed",
+    "open_topics",
     "open_view",
     "project",
     "publish",
@@ -151,6 +158,21 @@ async def open_feed(settings: ReadSettings) -> Feed:
     return RedisFeed(settings.view, settings.view_prefix)
 
 
+def open_topics(settings: ReadSettings, log_address: str) -> tuple[TopicFeed, list[KeptTopic]]:
+    """The topics that the settings name, over the log at this address, and where gateways of this process hear of them.
+
+    Raises ValueError for a setting of no known kind.
+    """
+    feed, names = MemoryTopicFeed(), settings.topic_projections()
+    scheme, _, folder = log_address.partition(":")
+    if names and scheme != "file":
+        raise ValueError("FANFOLD_TOPICS is for a log in files yet: each topic is kept beside it. Nothing was started.")
+    topics = [KeptTopic(text, Path(folder) / "topics", feed) for text in names]
+    if len({topic.name for topic in topics}) < len(topics):
+        raise ValueError("FANFOLD_TOPICS names two projections with the same `name`. Nothing was started.")
+    return feed, topics
+
+
 def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
     """The history that is sealed in a folder, by partition."""
     return {p: SegmentFolder(folder, FileStore(folder), p) for p in range(partitions)}
@@ -176,7 +198,7 @@ class ReadSide:
     caller closes. Raises ValueError for wrong settings.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
-    archive: the folder in which history is sealed; None: the past cannot be asked.
+    archive: the folder in which history is sealed; None: the past cannot be asked. topics: kept beside it.
     """
 
     def __init__(
@@ -189,6 +211,7 @@ class ReadSide:
         snapshots: Snapshots | None = None,
         taken: SnapshotLimits | None = None,
         archive: Path | None = None,
+        topics: Sequence[KeptTopic] = (),
     ) -> None:
         timer = SystemTimer()
         compiling()  # listens from here on, so that a start can say that it compiles
@@ -203,6 +226,7 @@ class ReadSide:
             Projector(p, log, view, feed, timer, secrets.token_hex(8), snapshots, history)
             for p, history in zip_longest(chosen, self._histories)
         ]
+        self._topics = topics
         self._taker = None
         if snapshots is not None and taken is not None:
             positions = {each.partition: each.position for each in self.projectors}
@@ -210,7 +234,7 @@ class ReadSide:
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
-        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread)
+        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread, self._topics_degraded)
         transfers = Transfers(by_partition, balances, log, timer.wall_us)
         doors = ReadDoors(
             balances,
@@ -229,6 +253,8 @@ class ReadSide:
 
         `app` answers all the while. Raises what ended the first partition when none is left.
         """
+        for topic in self._topics:
+            topic.announce()
         for history in self._histories:
             await asyncio.to_thread(history.open)
         await self._keepers.start()
@@ -247,12 +273,16 @@ class ReadSide:
         beside = [asyncio.create_task(keep(self._histories, self._log, self._sleep))]
         if self._taker is not None:
             beside.append(asyncio.create_task(self._taker.run()))
+        beside += [asyncio.create_task(topic.run(self._log, self._snapshots)) for topic in self._topics]
         try:
             await self._keepers.run()
         finally:
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+    def _topics_degraded(self) -> list[str]:
+        return [reason for topic in self._topics for reason in topic.degraded()]
 
     def not_ready(self) -> list[str]:
         """Why this process should not get requests; empty when it should."""

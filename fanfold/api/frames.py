@@ -5,13 +5,14 @@ The rules of a conversation stand in `gateway/protocol/PROTOCOL.md`; these are i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator, Field, Strict
 from pydantic_core import PydanticCustomError
 
 from fanfold.api.answers import AccountName, AssetName, Flags, Id, ProblemCode, ProblemDetail, ProblemTitle
+from fanfold.api.grammar import TOPIC, whole
 from fanfold.api.words import AccountId, Balance, Moment, OptionalBalance, Optionally, Says
 
 NUMBER_MAX: Final = 2**53 - 1
@@ -19,6 +20,10 @@ NUMBER_MAX: Final = 2**53 - 1
 
 ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
 """Accounts in one subscribe, numbers in one unsubscribe: the size of one snapshot read."""
+
+TOPICS_PER_MESSAGE_MAX: Final = 100
+TOPIC_BYTES_MAX: Final = 64 * 1024
+"""Of the rows of a topic, as JSON: they are sent whole each time, to every subscriber."""
 
 _CLOSED: Final = ConfigDict(extra="forbid")
 _OPEN: Final = ConfigDict(extra="ignore")
@@ -73,16 +78,76 @@ def _each_once(accounts: list[Wanted]) -> list[Wanted]:
     return accounts
 
 
+TopicName = Annotated[
+    str,
+    Field(
+        strict=True,
+        pattern=whole(TOPIC),
+        description="The name of a topic, which is that of the projection whose question it answers.",
+    ),
+    Says("body_malformed", "is no name of a topic"),
+]
+TopicNumber = Annotated[
+    Number, Field(description="Of the topic's answer: the greater one is the newer one, within a history.")
+]
+TopicHistory = Annotated[
+    History,
+    Field(description="Which making of the topic this is: numbers of two must not be compared."),
+]
+
+
+@dataclass(frozen=True)
+class WantedTopic:
+    """One topic of a subscribe. `since`: the number of the newest answer that the client has, of `history`."""
+
+    topic: TopicName
+    since: Annotated[
+        Optionally[Number],
+        Field(description="The number of the newest answer that the client has; it counts with its `history` only."),
+    ] = None
+    history: Optionally[TopicHistory] = None
+
+    __pydantic_config__ = _CLOSED
+
+
+def _named(wanted: object) -> object:
+    return {"topic": wanted} if isinstance(wanted, str) else wanted
+
+
+def _each_topic_once(topics: list[WantedTopic]) -> list[WantedTopic]:
+    if len({wanted.topic for wanted in topics}) != len(topics):
+        raise PydanticCustomError("body_malformed", "names a topic twice")
+    return topics
+
+
+_OrName: Final = BeforeValidator(_named, json_schema_input_type=WantedTopic | TopicName)
+"""Who has nothing of a topic yet only names it."""
+
+
+def _some(*lists: str) -> dict[str, Any]:
+    """What JSON Schema says of a message with lists of which there must be one at least."""
+    return {"required": ["op", "id"], "anyOf": [{"required": [name]} for name in lists]}
+
+
 @dataclass(frozen=True)
 class Subscribe:
-    """Watch accounts. transfers: tell the phases of these accounts' transfers too."""
+    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too."""
 
     id: RequestNumber
     accounts: Annotated[
         list[Wanted],
         Field(min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX, description="The accounts to watch, each once."),
         AfterValidator(_each_once),
-    ]
+    ] = field(default_factory=list)
+    topics: Annotated[
+        list[Annotated[WantedTopic, _OrName]],
+        Field(
+            min_length=1,
+            max_length=TOPICS_PER_MESSAGE_MAX,
+            description="The topics to watch, each once: a name, or an object that says what the client has of it.",
+        ),
+        AfterValidator(_each_topic_once),
+    ] = field(default_factory=list)
     transfers: Annotated[
         bool, Strict(), Field(description="Tell the phases of these accounts' transfers across partitions, too.")
     ] = False
@@ -91,15 +156,23 @@ class Subscribe:
     __pydantic_config__ = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "required": ["op", "id", "accounts"],
-            "examples": [{"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]}],
+            **_some("accounts", "topics"),
+            "examples": [
+                {"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]},
+                {"op": "subscribe", "id": 1, "topics": ["leaderboard"]},
+                {
+                    "op": "subscribe",
+                    "id": 1,
+                    "topics": [{"topic": "leaderboard", "since": 12, "history": "4f0c9d1e2b3a5867"}],
+                },
+            ],
         },
     )
 
 
 @dataclass(frozen=True)
 class Unsubscribe:
-    """Stop watching; numbers that are not known are passed over."""
+    """Stop watching; numbers and topics that are not known are passed over."""
 
     id: RequestNumber
     subs: Annotated[
@@ -107,14 +180,21 @@ class Unsubscribe:
         Field(
             min_length=1, max_length=ACCOUNTS_PER_MESSAGE_MAX, description="The numbers that the acks have given them."
         ),
-    ]
+    ] = field(default_factory=list)
+    topics: Annotated[
+        list[TopicName],
+        Field(min_length=1, max_length=TOPICS_PER_MESSAGE_MAX, description="The names of topics."),
+    ] = field(default_factory=list)
     op: Annotated[Literal["unsubscribe"], _OP] = "unsubscribe"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            "required": ["op", "id", "subs"],
-            "examples": [{"op": "unsubscribe", "id": 2, "subs": [1]}],
+            **_some("subs", "topics"),
+            "examples": [
+                {"op": "unsubscribe", "id": 2, "subs": [1]},
+                {"op": "unsubscribe", "id": 2, "topics": ["leaderboard"]},
+            ],
         },
     )
 
@@ -164,14 +244,35 @@ class AckedAccount:
 
 
 @dataclass(frozen=True)
-class Ack:
-    """Answers a subscribe, with its accounts, or an unsubscribe, without.
+class AckedTopic:
+    """`number` is that of the answer that the gateway has; null with a code when there is no such topic, or no answer yet.
 
-    A subscribe is answered once; what could not be read then is named in further acks of its id, when it has been.
+    code: `topic_not_found` is not watched. `topic_unavailable` is, and told once there is an answer.
+    """
+
+    topic: TopicName
+    number: Annotated[Number | None, Field(description="Of the answer that the gateway has; null with a code.")]
+    code: Annotated[
+        Optionally[Literal["topic_not_found", "topic_unavailable"]], Field(description="Why there is no number.")
+    ] = None
+    history: Optionally[TopicHistory] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Ack:
+    """Answers a subscribe, with its accounts or topics, or an unsubscribe, without.
+
+    A subscribe is answered once for its topics and once for its accounts; what could not be read then is named in further acks of
+    its id, when it has been.
     """
 
     id: AnswerNumber
     accounts: Annotated[tuple[AckedAccount, ...], Field(description="Of a subscribe: one for each, in its order.")] = ()
+    topics: Annotated[
+        tuple[AckedTopic, ...], Field(description="Of a subscribe with topics: one for each, in its order.")
+    ] = ()
     op: Annotated[Literal["ack"], _OP] = "ack"
 
     __pydantic_config__ = _OPEN
@@ -232,6 +333,32 @@ class TransfersMissed:
 
 
 @dataclass(frozen=True)
+class TopicFrame:
+    """What the question of a topic is answered with now: every row each time, never a difference. The newest wins."""
+
+    topic: TopicName
+    number: TopicNumber
+    history: TopicHistory
+    positions: Annotated[
+        str,
+        Field(description="The last block of each partition that is in the answer, `0:17,1:4`; empty of an empty log."),
+    ]
+    rows: Annotated[
+        tuple[dict[str, str | float | None], ...] | None,
+        Field(
+            description="The rows by the names of their columns, whole numbers as strings of digits; null with a code.",
+        ),
+    ]
+    code: Annotated[
+        Optionally[Literal["topic_too_large"]],
+        Field(description=f"Why the rows are not told: they have more than {TOPIC_BYTES_MAX} bytes of JSON."),
+    ] = None
+    op: Annotated[Literal["topic"], _OP] = "topic"
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class Pong:
     """Answers a ping."""
 
@@ -265,9 +392,9 @@ class ErrorFrame:
 
 
 GatewayFrame = Annotated[
-    Ack | BalancesFrame | TransferFrame | TransfersMissed | Pong | Status | ErrorFrame, Discriminator("op")
+    Ack | BalancesFrame | TransferFrame | TransfersMissed | TopicFrame | Pong | Status | ErrorFrame, Discriminator("op")
 ]
 CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Subscribe, Unsubscribe, Ping)
 GATEWAY_FRAMES: Final[tuple[type[Any], ...]] = (
-    Ack, BalancesFrame, TransferFrame, TransfersMissed, Pong, Status, ErrorFrame
+    Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, Pong, Status, ErrorFrame
 )  # fmt: skip

@@ -49,6 +49,9 @@ LEGS_MAX: Final = 32
 """Of one transfer or hold."""
 
 _PLACE: Final = "(?:0|[1-9][0-9]{0,4}):(?:0|[1-9][0-9]{0,17})"
+TOPIC: Final = "[a-z][a-z0-9_]{0,39}"
+"""The name of a projection, and of the topic that its question is answered under."""
+
 POSITIONS: Final = f"{_PLACE}(?:,{_PLACE})*"
 
 

@@ -265,6 +265,21 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     # The stream.
     "op_unknown": Problem(400, "The op is not known", _NOTHING),
+    "topic_not_found": Problem(
+        404,
+        "There is no such topic",
+        "Nothing is watched. FANFOLD_TOPICS of the read side says which topics there are.",
+    ),
+    "topic_unavailable": Problem(
+        503,
+        "The topic has no answer yet",
+        "It is watched, and told once there is one. No balance is affected; /readyz says what is the matter.",
+    ),
+    "topic_too_large": Problem(
+        503,
+        "The topic's answer is too large",
+        "It is not told, and a smaller one will be. No balance is affected. LIMIT the question of the projection.",
+    ),
     "too_many_subscriptions": Problem(400, "This connection has too many subscriptions", _NOTHING),
     "handshake_malformed": Problem(
         400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."

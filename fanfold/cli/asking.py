@@ -14,7 +14,7 @@ from fanfold.amounts import BadAmount, money
 from fanfold.answers import Refusal
 from fanfold.cli.output import complain
 from fanfold.client import Client, NotAnswered
-from fanfold.stream import StreamEnded
+from fanfold.stream_connection import StreamEnded
 
 T = TypeVar("T")
 

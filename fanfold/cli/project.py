@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import os
-import sys
-from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +14,7 @@ from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, complain, say, say_next
 from fanfold.cli.progress import progress_line
 from fanfold.cli.publish import STOPPED, progress_figures
-from read_side.wiring import Compared, Declared, NoProjection, PartitionProjected, Projected, declared
+from read_side.wiring import Answer, Compared, Declared, NoProjection, PartitionProjected, Projected, named
 
 
 def project(
@@ -60,7 +56,7 @@ def project(
         raise typer.BadParameter("--verify changes nothing: it goes with --state and --json alone")
     if live and as_json:
         raise typer.BadParameter("--live prints JSON lines by itself: leave out --json")
-    told = named(projection)
+    told = _named(projection)
     if live and told.question is None:
         raise typer.BadParameter(f"{told.name} has no `question`, whose answer --live prints")
     path = state or Path(f"{told.name}.db")
@@ -79,7 +75,7 @@ def project(
                 keep = keep_projection(
                     told, path, once=once, from_start=from_start, on_events=on_events, on_answer=_say if live else None
                 )
-                kept = _run(keep)
+                kept = asyncio.run(keep)
                 code = _code(kept.partitions)
                 document, text = _kept(kept), _told_kept(kept, told, path)
     # What was live goes on standing alone on standard output.
@@ -88,40 +84,16 @@ def project(
     raise typer.Exit(code)
 
 
-def _say(answer: list[dict[str, Any]]) -> None:
-    say_next(json.dumps(answer))
+def _say(answer: Answer) -> None:
+    say_next(json.dumps(answer.rows))
 
 
-def _run(keep: Coroutine[Any, Any, Projected]) -> Projected:
-    """Who closes the pipe has enough: that ends one task of several, and so all of them."""
-    try:
-        return asyncio.run(keep)
-    except ExceptionGroup as group:
-        ended = group.subgroup(typer.Exit)
-        if ended is None:
-            raise
-        raise ended.exceptions[0] from None
-
-
-def named(text: str) -> Declared:
+def _named(text: str) -> Declared:
     """The projection that is called so. Raises typer.BadParameter where there is none, or it is none."""
-    module, colon, name = text.partition(":")
-    if not module or not colon or not name.isidentifier():
-        raise typer.BadParameter(
-            f"{text!r} names no projection: a module and a name in it, such as my_module:Totals",
-            param_hint="PROJECTION",
-        )
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
     try:
-        return declared(getattr(importlib.import_module(module), name))
+        return named(text)
     except NoProjection as missing:
-        reason = f"{text} is no projection: {missing}"
-    except AttributeError as missing:
-        reason = f"{text} cannot be had: {missing}"
-    except Exception as wrong:  # whatever that module does when it is read
-        reason = f"{module} cannot be imported from {here}: {type(wrong).__name__}: {wrong}"
-    raise typer.BadParameter(reason, param_hint="PROJECTION") from None
+        raise typer.BadParameter(str(missing), param_hint="PROJECTION") from None
 
 
 def _code(found: list[PartitionProjected]) -> int:

@@ -19,6 +19,7 @@ from fanfold.api.problems import PROBLEMS
 from fanfold.cli.asking import DEFAULT_URL, Url, check_url, run
 from fanfold.cli.output import complain, is_terminal, say_next
 from fanfold.cli.sheet import Column, Sheet
+from fanfold.cli.watch_topic import draw_topic, print_topic
 from fanfold.client import Client
 
 REDRAWS_PER_SECOND: Final = 10
@@ -35,23 +36,33 @@ COLUMNS: Final = (
 
 
 def watch(
-    accounts: Annotated[list[str], typer.Argument(metavar="ACCOUNT", help="ids of accounts")],
+    accounts: Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="ids of accounts")] = None,
     url: Url = DEFAULT_URL,
+    topic: Annotated[str | None, typer.Option(help="a topic in the place of accounts", metavar="NAME")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object for every change")] = False,
 ) -> None:
-    """Watch balances live until Ctrl-C. Connects again by itself.
+    """Watch balances, or a topic, live until Ctrl-C. Connects again by itself.
 
     On a terminal it draws a table that changes; in a pipe it prints a line for every change. An account that is not open yet, or
     that cannot be read, is told as such (in a pipe on standard error) and shown as soon as it can be.
+
+    A topic is what the question of a projection is answered with (FANFOLD_TOPICS of the service): every row each time, in a pipe
+    as a JSON object a line.
 
     Examples:
 
       fanfold watch alice bob
 
       fanfold watch alice --json | jq .posted
+
+      fanfold watch --topic leaderboard
     """
-    address, wanted = check_url(url), list(dict.fromkeys(accounts))
-    if as_json or not is_terminal():
+    if bool(accounts) is (topic is not None):
+        raise typer.BadParameter("name accounts, or one --topic", param_hint="ACCOUNT")
+    address, wanted = check_url(url), list(dict.fromkeys(accounts or ()))
+    if topic is not None:
+        run(draw_topic(address, topic) if is_terminal() and not as_json else print_topic(address, topic))
+    elif as_json or not is_terminal():
         run(_print_changes(address, wanted, as_json))
     else:
         run(_draw_changes(address, wanted))

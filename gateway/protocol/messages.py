@@ -13,10 +13,20 @@ from typing import Final, NamedTuple, NoReturn
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from fanfold.api.frames import CLIENT_FRAMES, NUMBER_MAX, ClientFrame, Ping, Subscribe, Unsubscribe, Wanted
+from fanfold.api.frames import (
+    CLIENT_FRAMES,
+    NUMBER_MAX,
+    ClientFrame,
+    Ping,
+    Subscribe,
+    Unsubscribe,
+    Wanted,
+    WantedTopic,
+)
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.values import names_of
+from read_side.contract.topics import TopicAnswer
 from write_side.contract.words.atoms import format_transfer_id
 
 Message = Subscribe | Unsubscribe | Ping
@@ -52,9 +62,15 @@ def decode(text: str) -> Message | StreamError:
     if not isinstance(tree, dict):
         return StreamError(None, "body_malformed", "the message is not one JSON object")
     try:
-        return _MESSAGE.validate_python(tree)
+        message = _MESSAGE.validate_python(tree)
     except ValidationError as error:
         return _explain(number, error, tree)
+    match message:
+        case Subscribe(accounts=[], topics=[]):
+            return StreamError(number, "field_missing", "accounts or topics is missing")
+        case Unsubscribe(subs=[], topics=[]):
+            return StreamError(number, "field_missing", "subs or topics is missing")
+    return message
 
 
 def _fields_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -74,7 +90,7 @@ def _number_of(tree: object) -> int | None:
     return number if type(number) is int and 0 <= number <= NUMBER_MAX else None
 
 
-_WORDS: Final = frozenset[str]().union(*map(names_of, (*CLIENT_FRAMES, Wanted)))
+_WORDS: Final = frozenset[str]().union(*map(names_of, (*CLIENT_FRAMES, Wanted, WantedTopic)))
 """Names of fields that are ours, and may be told."""
 
 
@@ -156,6 +172,32 @@ class Acknowledged(NamedTuple):
     version: int | None
     code: str = "account_not_found"
     history: str | None = None
+
+
+class AcknowledgedTopic(NamedTuple):
+    """One topic of an ack: the number of its newest answer, None with the `code` that says why there is none."""
+
+    topic: str
+    number: int | None
+    code: str | None = None
+    history: str | None = None
+
+
+def topic_ack_frame(id: int, topics: Sequence[AcknowledgedTopic]) -> bytes:
+    """Answers the topics of a subscribe."""
+    rows = [
+        {name: value for name, value in each._asdict().items() if value is not None or name == "number"}
+        for each in topics
+    ]
+    return msgspec.json.encode({"op": "ack", "id": id, "topics": rows})
+
+
+def topic_frame(answer: TopicAnswer) -> bytes:
+    """The whole answer. Its rows are JSON already."""
+    frame = {"op": "topic", "topic": answer.topic, "number": answer.number, "history": answer.history}
+    code = {} if answer.rows is not None else {"code": answer.code}
+    rows = msgspec.Raw(b"null" if answer.rows is None else answer.rows)
+    return msgspec.json.encode(frame | {"positions": answer.positions, "rows": rows} | code)
 
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:

@@ -1,8 +1,8 @@
 """What waits to be sent to one client. Its size is bounded by the client's subscriptions, however slow the client is.
 
-Answers (ack, pong, error, status) go out in order and first; of each subscription only the newest balance waits, and of its
-transfers a few, each with its newest phase. Answers are bounded by what the client may still ask: the shell stops reading from
-a client that does not read.
+Answers (ack, pong, error, status) go out in order and first; of each subscription only the newest balance waits, of its transfers
+a few, each with its newest phase, and of a topic only that there is a newer answer. Answers are bounded by what the client may
+still ask: the shell stops reading from a client that does not read.
 """
 
 from __future__ import annotations
@@ -24,19 +24,29 @@ class Unsent(Protocol):
         ...
 
 
+class UnsentTopic(Protocol):
+    """One topic of the client, of which something waits."""
+
+    def encode_newest(self) -> bytes:
+        """The frame of its newest answer."""
+        ...
+
+
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_phases", "_waiting")
+    __slots__ = ("_answers", "_phases", "_topics", "_waiting")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
         self._waiting: dict[Unsent, None] = {}
         self._phases: dict[Unsent, None] | None = None
         """None until the client's first: most clients never ask for phases."""
+        self._topics: dict[UnsentTopic, None] | None = None
+        """Likewise."""
 
     def __bool__(self) -> bool:
-        return bool(self._answers or self._waiting or self._phases)
+        return bool(self._answers or self._waiting or self._phases or self._topics)
 
     @property
     def waiting(self) -> int:
@@ -61,6 +71,16 @@ class Outbox:
         if self._phases is not None:
             self._phases.pop(subscription, None)
 
+    def put_topic(self, subscription: UnsentTopic) -> None:
+        """Send the newest answer of the topic at the next flush, whatever it is by then."""
+        if self._topics is None:
+            self._topics = {}
+        self._topics[subscription] = None
+
+    def withdraw_topic(self, subscription: UnsentTopic) -> None:
+        if self._topics is not None:
+            self._topics.pop(subscription, None)
+
     def take(self) -> tuple[list[bytes], int]:
         """The JSON frames to send now, at most one of them with balances, and how many balances that one has.
 
@@ -75,6 +95,9 @@ class Outbox:
         if self._phases:
             phases, self._phases = self._phases, None
             frames += [frame for subscription in phases for frame in subscription.encode_phases()]
+        if self._topics:
+            topics, self._topics = self._topics, None
+            frames += [subscription.encode_newest() for subscription in topics]
         return frames, count
 
 

@@ -8,14 +8,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted
+from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
 from gateway.protocol.messages import (
     Acknowledged,
+    AcknowledgedTopic,
     NotUnicode,
     StreamError,
     ack_frame,
@@ -23,9 +24,11 @@ from gateway.protocol.messages import (
     error_frame,
     pong_frame,
     status_frame,
+    topic_ack_frame,
 )
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.topics import TopicBoard, TopicSubscription
 
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
@@ -65,6 +68,7 @@ class Session:
     """One client, from handshake to close."""
 
     __slots__ = (
+        "_board",
         "_errors",
         "_next_number",
         "_unanswered",
@@ -73,10 +77,13 @@ class Session:
         "live",
         "outbox",
         "subscriptions_max",
+        "topics",
     )
 
-    def __init__(self, subscriptions_max: int) -> None:
+    def __init__(self, subscriptions_max: int, board: TopicBoard | None = None) -> None:
         self.subscriptions_max = subscriptions_max
+        self.topics: dict[str, TopicSubscription] = {}
+        self._board = TopicBoard({}) if board is None else board
         self.by_account: dict[str, Subscription] = {}
         self.by_number: dict[int, Subscription] = {}
         self.outbox = Outbox()
@@ -95,8 +102,9 @@ class Session:
         match message:
             case Subscribe():
                 return self._subscribe(message)
-            case Unsubscribe(id, subs):
+            case Unsubscribe(id, subs, topics):
                 closed = self._close(subs)
+                self._forget(topics)
                 self.outbox.answer(ack_frame(id))
                 return Unwatch(closed) if closed else None
             case Ping(id):
@@ -110,11 +118,33 @@ class Session:
         if len(self.by_account) + new > self.subscriptions_max:
             detail = f"at most {self.subscriptions_max} accounts a connection; unsubscribe some, or open another"
             return self._refuse(StreamError(message.id, "too_many_subscriptions", detail))
-        if self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
+        if message.topics and not self._board.known:
+            return self._refuse(
+                StreamError(message.id, "not_ready", "which topics there are is not known yet: subscribe again")
+            )
+        if message.accounts and self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
             return self._refuse(StreamError(message.id, "overloaded", "wait for the acks of the subscribes before"))
+        if message.topics:
+            self.outbox.answer(topic_ack_frame(message.id, [self._watch(wanted) for wanted in message.topics]))
+        if not message.accounts:
+            return None
         self._unanswered += 1
         named = [self._name(wanted, message.transfers) for wanted in message.accounts]
         return Watch(message.id, named, message.accounts, message.transfers)
+
+    def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
+        """A second subscribe to a topic takes the place of the first."""
+        self._forget([wanted.topic])
+        subscription = TopicSubscription(self, self._board, wanted)
+        told = self._board.watch(subscription)
+        if told.code != "topic_not_found":
+            self.topics[wanted.topic] = subscription
+        return told
+
+    def _forget(self, topics: Iterable[str]) -> None:
+        for topic in topics:
+            if (subscription := self.topics.pop(topic, None)) is not None:
+                subscription.end()
 
     def _name(self, wanted: Wanted, transfers: bool) -> Subscription:
         """A second subscribe to an account keeps its number; what it asks counts once it is acknowledged."""
@@ -195,6 +225,7 @@ class Session:
 
     def end(self) -> Unwatch:
         """The connection is gone."""
+        self._forget(list(self.topics))
         return Unwatch(self._close(list(self.by_number)))
 
     def _close(self, numbers: list[int]) -> list[Subscription]:

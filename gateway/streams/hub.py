@@ -16,9 +16,11 @@ from gateway.metrics import Metrics
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
+from gateway.protocol.topics import TopicBoard
 from gateway.streams.balance_source import BalanceSource
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed
+from read_side.contract.topics import TopicFeed
 from write_side.contract.words.atoms import partition_of
 
 FLUSHES_AT_ONCE: Final = 128
@@ -59,6 +61,7 @@ class Hub:
         snapshot_wait_ms: int,
         cut_wait_ms: int,
         feed_silence_ms: int,
+        topic_feed: TopicFeed | None = None,
     ) -> None:
         self.partitions: list[PartitionWatch] = []
         self.silent: frozenset[int] = frozenset()
@@ -70,6 +73,10 @@ class Hub:
         self._cut_wait_ms = cut_wait_ms
         self._feed_silence_ms = feed_silence_ms
         self._touched: dict[Watcher, None] = {}
+        self.topics = TopicBoard(self._touched)
+        self._topic_feed = topic_feed
+        if topic_feed is None:
+            self.topics.known = True  # there are none
         self._streams: dict[Watcher, Stream] = {}
         self._heard_at_ms: list[int] = []
         self._wake = asyncio.Event()
@@ -78,6 +85,7 @@ class Hub:
             balances, now_ms, snapshot_wait_ms, self._spawn, self._tell_status, self._wake_up, self.unwatch
         )
         metrics.connections.set_function(lambda: len(self._streams))
+        metrics.topic_subscriptions.set_function(lambda: self.topics.watched)
         metrics.subscriptions.set_function(lambda: sum(len(session.by_number) for session in self._streams))
 
     # Life.
@@ -97,6 +105,8 @@ class Hub:
             async with asyncio.TaskGroup() as tasks:
                 for watch in self.partitions:
                     tasks.create_task(self._follow(watch))
+                if self._topic_feed is not None:
+                    tasks.create_task(self._follow_topics(self._topic_feed))
                 tasks.create_task(self._flush_for_ever())
                 tasks.create_task(self._tick_for_ever())
         finally:
@@ -178,6 +188,21 @@ class Hub:
             except Exception:
                 _log.exception("feed_failed", partition=partition.partition)
             # Not `retry`: a feed that ended without a failure is waited for too, and one that was heard begins anew.
+            failed += 1
+            await asyncio.sleep(WAITS.before(failed))
+
+    async def _follow_topics(self, topic_feed: TopicFeed) -> None:
+        """As `_follow`; whoever subscribes to the feed again is told everything again, so nothing is missed."""
+        failed = 0
+        while True:
+            try:
+                async for answer in topic_feed.subscribe():
+                    failed = 0
+                    self.topics.take(answer)
+                    if self._touched:
+                        self._wake.set()
+            except Exception:
+                _log.exception("topic_feed_failed")
             failed += 1
             await asyncio.sleep(WAITS.before(failed))
 

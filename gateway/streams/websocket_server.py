@@ -89,7 +89,7 @@ class StreamConnection(asyncio.Protocol):
         self._websocket = ServerProtocol(
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
-        self.session = Session(terms.subscriptions_max)
+        self.session = Session(terms.subscriptions_max, hub.topics)
         self._fragments: bytearray | None = None
         self._writable = True
         self._written_bytes = self._taken_bytes = self._ping_ends = 0

@@ -25,7 +25,7 @@ class Health:
     damaged, away or given up, or that has work and does not move (`standstill.py`), is `degraded`: its readers get the reason,
     and those of the others must not be sent away for it. So is one whose history cannot be kept: its balances are told.
 
-    elsewhere: why accounts of partitions that others project cannot be read here.
+    elsewhere: why accounts of partitions that others project cannot be read here. topics_degraded: what is wrong with topics.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class Health:
         wall_us: Callable[[], int],
         partitions_of_log: int,
         elsewhere: Callable[[], Awaitable[Sequence[Unanswerable]]],
+        topics_degraded: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self._projectors = projectors
         self._elsewhere = elsewhere
+        self._topics_degraded = topics_degraded
         self._wall_us = wall_us
         self._partitions_of_log = partitions_of_log
         self._here = {each.partition for each in projectors}
@@ -51,18 +53,19 @@ class Health:
         return reasons + unread if len(unread) == len(self._projectors) else reasons
 
     def degraded(self) -> list[str]:
-        """What is the matter with each partition that goes no further, is not answered, or whose history is not kept: a
-        sentence or more each."""
+        """What is the matter with each partition that goes no further, is not answered, or whose history is not kept, and with
+        each topic: a sentence or more each."""
         partitions = [
             reason if reason.startswith("partition ") else f"partition {each.partition}: {reason}"
             for each in self._projectors
             if (reason := does_not_get_on(each, self._wall_us())) is not None
         ]
-        return partitions + [
+        histories = [
             f"partition {each.partition}: its history is not kept ({each.history.failing}). Balances are told all the same."
             for each in self._projectors
             if each.history is not None and each.history.failing is not None
         ]
+        return [*partitions, *histories, *self._topics_degraded()]
 
     async def document(self) -> dict[str, Any]:
         """Members of the answer of /readyz: what is degraded, how far a start is, and how old what readers see is.

@@ -38,7 +38,7 @@ def advance(file: KeptRows, generation: Generation, partition: int, blocks: Bloc
                 declared.evolve(rows, events)
             except (CannotProject, StateUnavailable):
                 raise
-            except Exception as wrong:
+            except (Exception, SystemExit) as wrong:  # also one that calls sys.exit(): it is no business of its process
                 raise CannotProject(
                     f"{declared.name} failed in the blocks {Position(partition, before + 1)} to {Position(partition, last)}: "
                     f"{_told(wrong)}. Nothing of them was stored. Correct it and run it again: it goes on there."
@@ -47,7 +47,7 @@ def advance(file: KeptRows, generation: Generation, partition: int, blocks: Bloc
     return len(events)
 
 
-def _told(wrong: Exception) -> str:
+def _told(wrong: BaseException) -> str:
     """What was raised, and where in the projection's own code."""
     if isinstance(wrong, WrongRow):
         said = str(wrong)

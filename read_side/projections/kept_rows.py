@@ -7,15 +7,19 @@ puts that in its place. Readers open the file read-only at any time: `sqlite3 -r
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from read_side.projections.projection import Declared, Row
 from read_side.projections.state_connection import CannotProject, connected, locked, number, told
+from write_side.contract.words.position import Position
 
 Generation = Literal["live", "next"]
 """What readers see, and what is made again beside it."""
@@ -27,6 +31,11 @@ CREATE TABLE fanfold_projection (generation TEXT PRIMARY KEY, name TEXT, version
 CREATE TABLE fanfold_checkpoint (generation TEXT, partition INTEGER, sequence INTEGER, block_hash BLOB,
     PRIMARY KEY (generation, partition)) STRICT;
 """
+_ANSWERED: Final = """
+CREATE TABLE IF NOT EXISTS fanfold_answer (generation TEXT PRIMARY KEY, history TEXT, number INTEGER, digest BLOB) STRICT
+"""
+"""By itself: files of before have it not."""
+_OF_GENERATIONS: Final = ("fanfold_projection", "fanfold_checkpoint", "fanfold_answer")
 _KINDS: Final = {"str": "TEXT", "int": "INTEGER"}
 
 
@@ -38,6 +47,16 @@ class Checkpoint(NamedTuple):
 
 
 NOTHING: Final = Checkpoint(-1, b"")
+
+
+class Answer(NamedTuple):
+    """What the question is answered with, whole. number: one more for each answer that is another one, within a history, which
+    is one making of the rows; positions: the last block of each partition that is in it."""
+
+    history: str
+    number: int
+    positions: str
+    rows: list[dict[str, Any]]
 
 
 class KeptRows:
@@ -63,6 +82,8 @@ class KeptRows:
                     for statement in _TABLES.split(";\n"):
                         db.execute(statement)
                 file._require_ours()
+                with told(path):
+                    db.execute(_ANSWERED)
             with told(path):
                 db.execute("PRAGMA journal_mode = WAL")
                 db.execute("PRAGMA synchronous = NORMAL")
@@ -163,7 +184,7 @@ class KeptRows:
             self._drop("live")
             with told(self.path):
                 self._db.execute(f"ALTER TABLE {self._table('next')} RENAME TO {self._table('live')}")
-                for table in ("fanfold_projection", "fanfold_checkpoint"):
+                for table in _OF_GENERATIONS:
                     self._db.execute(f"UPDATE {table} SET generation = 'live' WHERE generation = 'next'")
 
     def rows(self) -> Iterator[tuple[Row, Row]]:
@@ -179,14 +200,36 @@ class KeptRows:
         with told(self.path):
             return number(self._db, f"SELECT count(*) FROM {self._table('live')}")
 
-    def answer(self) -> list[dict[str, Any]]:
-        """What the projection's question is answered with now. Raises CannotProject where it is no question."""
+    def answer(self, rows_max: int | None = None) -> Answer:
+        """What the question is answered with now, the first rows of it. Raises CannotProject where it is no question.
+
+        Another answer has its number on the disk before it is told, and with it every row that it is made of: whatever ends this,
+        no number is told again for another answer.
+        """
+        rows = self._asked(rows_max)
+        digest = hashlib.sha256(json.dumps(rows, default=repr).encode()).digest()
+        with told(self.path):
+            asked = "SELECT history, number, digest FROM fanfold_answer WHERE generation = 'live'"
+            history, answered, before = self._db.execute(asked).fetchone() or (secrets.token_hex(8), 0, None)
+            if digest != before:
+                answered += 1
+                self._db.execute("PRAGMA synchronous = FULL")
+                with self.transaction():
+                    self._db.execute(
+                        "INSERT OR REPLACE INTO fanfold_answer VALUES ('live', ?, ?, ?)", (history, answered, digest)
+                    )
+                self._db.execute("PRAGMA synchronous = NORMAL")
+            asked = "SELECT partition, sequence FROM fanfold_checkpoint WHERE generation = 'live' ORDER BY partition"
+            positions = ",".join(str(Position(*place)) for place in self._db.execute(asked))
+        return Answer(history, answered, positions, rows)
+
+    def _asked(self, rows_max: int | None) -> list[dict[str, Any]]:
         assert self.declared.question is not None
         try:
             self._db.execute("PRAGMA query_only = 1")
             asked = self._db.execute(self.declared.question)
             names = [each[0] for each in asked.description or ()]
-            return [dict(zip(names, found, strict=True)) for found in asked]
+            return [dict(zip(names, found, strict=True)) for found in islice(asked, rows_max)]
         except sqlite3.Error as wrong:
             raise CannotProject(
                 f"The question of {self.declared.name} cannot be answered ({wrong}). Its rows are stored; correct `question`."
@@ -239,7 +282,7 @@ class KeptRows:
     def _drop(self, generation: Generation) -> None:
         with told(self.path):
             self._db.execute(f"DROP TABLE IF EXISTS {self._table(generation)}")
-            for table in ("fanfold_projection", "fanfold_checkpoint"):
+            for table in _OF_GENERATIONS:
                 self._db.execute(f"DELETE FROM {table} WHERE generation = ?", (generation,))
 
     def _require_ours(self) -> None:

@@ -87,7 +87,7 @@ class Events(NamedTuple):
         told = declared(projection)
         with KeptRows.held(None, told) as file:
             _deliver_plainly(file, self.partitions)
-            return Outcome(dict(file.rows()), file.answer() if told.question is not None else None)
+            return Outcome(dict(file.rows()), file.answer().rows if told.question is not None else None)
 
 
 class Outcome(NamedTuple):

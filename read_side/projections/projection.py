@@ -23,12 +23,13 @@ from typing import Any, Final, NamedTuple
 import pyarrow as pa
 
 from fanfold.api.events import SOURCE, Event
+from fanfold.api.grammar import TOPIC
 from fanfold.api.values import adapter
 from read_side.whole_log.event_json import event_json
 
 Row = tuple[str | int, ...]
 
-_WORD: Final = re.compile(r"(?!sqlite_|fanfold_)[a-z][a-z0-9_]{0,39}", re.ASCII)
+_WORD: Final = re.compile(rf"(?!sqlite_|fanfold_){TOPIC}", re.ASCII)
 _INT64: Final = range(-(1 << 63), 1 << 63)
 _COLUMNS_MAX: Final = 100
 _MISSING: Final = object()

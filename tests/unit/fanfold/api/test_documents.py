@@ -19,6 +19,7 @@ from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
 from gateway.protocol import messages
 from gateway.proxy.reverse_proxy import Refused, route
+from read_side.contract.topics import TopicAnswer
 from read_side.fold.phase_table import OPEN_PHASES
 from write_side.contract.state.pending_columns import Action, Phase
 from write_side.contract.words.codes import flag_words
@@ -125,6 +126,7 @@ def test_the_stream_is_described_with_every_frame_and_close_code() -> None:
     assert said == {kind.__name__ for kind in CLIENT_FRAMES}
 
 
+ROWS = b'[{"account":"alice","score":"900","share":0.5,"team":null}]'
 ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z", ["closed"])
 
 
@@ -134,6 +136,10 @@ ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z
         ("Ack", messages.ack_frame(1)),
         ("Ack", messages.ack_frame(1, [messages.Acknowledged("alice", 1, 4), messages.Acknowledged("bob", 2, None)])),
         ("BalancesFrame", messages.balances_frame([b'{"sub":1,"snapshot":true,"asset":"USD/2",' + ITEM.tail])),
+        ("Ack", messages.topic_ack_frame(1, [messages.AcknowledgedTopic("leaders", 4, None, "4f0c9d1e2b3a5867")])),
+        ("Ack", messages.topic_ack_frame(1, [messages.AcknowledgedTopic("nothing", None, "topic_not_found")])),
+        ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "4f0c9d1e2b3a5867", 4, "0:7,1:2", ROWS))),
+        ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "h", 5, "", None, "topic_too_large"))),
         ("TransferFrame", messages.transfer_frame(1, bytes(range(16)), "crediting")),
         ("TransfersMissed", messages.transfers_missed_frame(1)),
         ("Pong", messages.pong_frame(1)),

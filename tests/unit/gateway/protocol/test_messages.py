@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
 from gateway.protocol import messages
 from gateway.protocol.messages import NotUnicode, StreamError, decode
 
@@ -16,6 +16,12 @@ from gateway.protocol.messages import NotUnicode, StreamError, decode
 def test_subscribe_with_and_without_since_is_understood() -> None:
     text = '{"op":"subscribe","id":1,"accounts":[{"account":"alice","since":3},{"account":"bob"}]}'
     assert decode(text) == Subscribe(1, [Wanted("alice", 3), Wanted("bob", None)])
+
+
+def test_a_topic_is_wanted_by_its_name_or_with_what_the_client_has_of_it() -> None:
+    text = '{"op":"subscribe","id":1,"topics":["a",{"topic":"b"},{"topic":"c","since":3,"history":"h"}]}'
+    assert decode(text) == Subscribe(1, topics=[WantedTopic("a"), WantedTopic("b"), WantedTopic("c", 3, "h")])
+    assert decode('{"op":"unsubscribe","id":2,"topics":["a"]}') == Unsubscribe(2, topics=["a"])
 
 
 def test_unsubscribe_and_ping_are_understood() -> None:
@@ -56,6 +62,18 @@ def test_unsubscribe_and_ping_are_understood() -> None:
         ('{"op":"subscribe","id":1,"accounts":[{"account":"a","since":-1}]}', "body_malformed", 1),
         ('{"op":"subscribe","id":1,"accounts":[{"account":"a","since":"3"}]}', "body_malformed", 1),
         ('{"op":"unsubscribe","id":1,"subs":[]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1}', "field_missing", 1),
+        ('{"op":"unsubscribe","id":1}', "field_missing", 1),
+        ('{"op":"subscribe","id":1,"topics":[]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":"leaders"}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":["Leaders"]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":["a",{"topic":"a"}]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":[{"topic":"a","since":-1}]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":[{"topic":"a","history":""}]}', "body_malformed", 1),
+        ('{"op":"subscribe","id":1,"topics":[{"topic":"a","extra":1}]}', "field_unknown", 1),
+        ('{"op":"subscribe","id":1,"topics":[{"since":1}]}', "field_missing", 1),
+        ('{"op":"subscribe","id":1,"topics":["a"],"accounts":[]}', "body_malformed", 1),
+        ('{"op":"unsubscribe","id":1,"topics":[1]}', "body_malformed", 1),
         ("[" * 30_000, "body_malformed", None),
     ],
 )

@@ -15,7 +15,7 @@ import pytest
 
 from read_side.projections.examples.leaderboard import Leaderboard
 from read_side.projections.examples.monthly_totals import MonthlyTotals
-from read_side.projections.kept_rows import KeptRows
+from read_side.projections.kept_rows import Answer, KeptRows
 from read_side.projections.kit import blocks_of, check
 from read_side.projections.project import Compared, Projected, compare, project
 from read_side.projections.projection import declared
@@ -246,24 +246,76 @@ async def test_a_file_of_somebody_else_is_refused_and_nothing_is_put_beside_it(w
     assert not (tmp_path / "text.lock").exists()
 
 
-async def test_the_answer_of_the_question_is_told_whenever_it_is_another_one(wallet: Wallet, file: File) -> None:
-    told: asyncio.Queue[Any] = asyncio.Queue()
-    await wallet.move(0)
-    following = asyncio.create_task(
-        project(wallet.log, None, declared(Leaderboard), file.path, once=False, on_answer=told.put_nowait)
-    )
-    one, other = wallet.names(0)
-    answers: list[Any] = []
-
-    async def until(account: str, score: int) -> None:
-        while not answers or {each["account"]: each["score"] for each in answers[-1]}.get(account) != score:
-            answers.append(await told.get())
-
+async def leaders(wallet: Wallet, file: File, until: dict[str, int]) -> list[Answer]:
+    """Every answer of a run that ends once each of these has this score."""
+    told: asyncio.Queue[Answer] = asyncio.Queue()
+    keep = project(wallet.log, None, declared(Leaderboard), file.path, once=False, on_answer=told.put_nowait)
+    following = asyncio.create_task(keep)
+    answers: list[Answer] = []
     async with asyncio.timeout(LIMIT_S):
-        await until(other, 3)
-        await wallet.move(0)
-        await until(one, -6)
+        while not answers or not until.items() <= {each["account"]: each["score"] for each in answers[-1].rows}.items():
+            answers.append(await told.get())
     following.cancel()
     with suppress(asyncio.CancelledError):
         await following
-    assert all(before != after for before, after in pairwise(answers))
+    return answers
+
+
+async def test_the_answer_of_the_question_is_told_whenever_it_is_another_one(wallet: Wallet, file: File) -> None:
+    one, other = wallet.names(0)
+    await wallet.move(0)
+    told = await leaders(wallet, file, {other: 3})
+    await wallet.move(0)
+    again = await leaders(wallet, file, {one: -6})
+    assert again[0] == told[-1] or again[0].number > told[-1].number, "nobody is told another answer by the same number"
+    told += again
+    assert [each.number for each in told] == sorted(each.number for each in told)
+    numbers = {each.number: each.rows for each in told}
+    assert all(numbers[each.number] == each.rows for each in told)
+    assert all(before != after for before, after in pairwise(numbers.values()))
+    assert len({each.history for each in told}) == 1
+
+
+async def test_who_shares_the_processor_rests_after_few_events_and_has_every_one(wallet: Wallet, file: File) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    await wallet.move(0)
+    await file.project(rest_s=0.5, sleep=sleep)
+    assert 0.5 in slept
+    assert file.rows() == file.expected()
+
+
+async def test_an_answer_of_rows_that_were_made_again_is_of_another_history(wallet: Wallet, file: File) -> None:
+    await wallet.move(0)
+    told: list[Answer] = []
+    for from_start in (False, False, True):
+        await file.project(Leaderboard, from_start=from_start, on_answer=told.append)
+    before, again, made = told[-3:]
+    assert before == again
+    assert made.rows == before.rows
+    assert made.history != before.history
+
+
+async def test_a_question_that_fails_is_told_and_one_that_calls_sys_exit_ends_nobody(
+    wallet: Wallet, file: File
+) -> None:
+    class Overflows(Counts):
+        question = "SELECT abs(-9223372036854775807 - n) FROM counts"
+
+    class Exits(Counts):
+        name = "exits"
+
+        def evolve(self, rows: Any, events: Any) -> None:
+            raise SystemExit(3)
+
+    await wallet.move(0)
+    with pytest.raises(CannotProject, match="cannot be answered"):
+        await file.project(Overflows, on_answer=lambda answer: None)
+    troubles: list[tuple[int | None, str | None]] = []
+    file.path = file.path.with_name("exits.db")
+    found = await file.project(Exits, on_trouble=lambda *told: troubles.append(told))
+    assert "SystemExit: 3" in str(found.partitions[0].problem)
+    assert (0, found.partitions[0].problem) in troubles

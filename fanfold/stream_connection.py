@@ -1,0 +1,92 @@
+"""A WebSocket to the gateway that is made again by itself, for whatever is watched over it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import Final, TypeVar
+
+import websockets
+from websockets.asyncio.client import ClientConnection, connect
+
+from fanfold.answers import ConnectionState
+from fanfold.api.close_codes import is_final
+from fanfold.api.retry import Waits
+from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
+
+OPEN_SECONDS_MAX: Final = 10.0
+PING_SECONDS: Final = 10.0
+PONG_SECONDS_MAX: Final = 5.0
+"""A connection that does not answer a ping for so long is dead, though nobody said so; it is made again. A gateway that hangs is
+told as lost within the sum of both, and until then as live: shorter ones would cost more than the balances of most clients."""
+
+FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
+"""More than a thousand accounts take in one frame."""
+
+WAITS: Final = Waits(0.1, 5.0)
+"""Between two attempts to connect: 0.1, 0.2 ... 5 s, with chance, for ever. A watcher has nothing better to do."""
+
+PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
+"""Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
+
+_PASSING_STATUSES: Final = frozenset({408, 425, 429})
+"""Refusals of a handshake, beside the 5xx, that whatever stands before the gateway takes back."""
+
+SILENT: Final = "the feed behind the gateway is silent"
+
+T = TypeVar("T")
+
+
+class StreamEnded(Exception):
+    """The gateway refused what was asked, or ended the stream for good: connecting again would change nothing."""
+
+
+class Passing(Exception):
+    """A subscribe was refused, for now: connect again later."""
+
+
+async def kept_connected(
+    url: str, updates: Callable[[ClientConnection], AsyncIterator[T]]
+) -> AsyncGenerator[T | ConnectionState, None]:
+    """What is told over one connection after the other, and between two why there is none.
+
+    updates: all of one connection; a ConnectionState among them says that it works. It may raise Passing, StreamEnded,
+    websockets.ConnectionClosed. Raises StreamEnded.
+    """
+    failed = 0
+    while True:
+        try:
+            async with connect(
+                "ws" + url.removeprefix("http") + STREAM_PATH,
+                subprotocols=[websockets.Subprotocol(SUBPROTOCOL)],
+                open_timeout=OPEN_SECONDS_MAX,
+                proxy=None,  # like the requests beside it: what stands in the environment is not asked
+                ping_interval=PING_SECONDS,
+                ping_timeout=PONG_SECONDS_MAX,
+                max_size=FRAME_BYTES_MAX,
+            ) as connection:
+                async for update in updates(connection):
+                    if isinstance(update, ConnectionState):
+                        failed = 0
+                    yield update
+                reason = "the connection was closed"
+        except Passing as passing:
+            reason = str(passing)
+        except websockets.ConnectionClosed as closed:
+            code = closed.rcvd.code if closed.rcvd is not None else 1006
+            if is_final(code):
+                raise StreamEnded(
+                    f"The gateway ended the stream ({code}): {closed.reason or 'no reason given'}."
+                ) from None
+            reason = "the connection was lost"
+        except websockets.InvalidStatus as refused:
+            if refused.response.status_code < 500 and refused.response.status_code not in _PASSING_STATUSES:
+                raise StreamEnded(f"{url} has no balance stream (HTTP {refused.response.status_code}).") from None
+            reason = "the gateway is not available"
+        except (OSError, TimeoutError, websockets.InvalidHandshake):
+            reason = "the gateway cannot be reached"
+        yield ConnectionState(False, reason)
+        # Not `retry`: whoever watches hears of each failure, and one after a connection that worked is the first again.
+        failed += 1
+        await asyncio.sleep(WAITS.before(failed, random.random()))

@@ -1,0 +1,48 @@
+"""The topic port: the answer of a projection's question, from whoever keeps the projection to gateways.
+
+Adapter: `read_side/feed/topic_feed_memory.py`. An answer is whole and replaces the one before, so there is nothing to be missed:
+who is slow, or comes later, gets the newest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+NO_ANSWER: Final = 0
+"""The number of a topic that has none yet; answers count from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAnswer:
+    """number: one more for each other answer, within a history: one making of the rows. positions: what is in it, as
+    `0:17,1:4`. rows: a JSON array of at most `fanfold.api.frames.TOPIC_BYTES_MAX`; None with a code that says why not."""
+
+    topic: str
+    history: str
+    number: int
+    positions: str
+    rows: bytes | None
+    code: str | None = None
+
+
+def without_answer(topic: str) -> TopicAnswer:
+    """There is such a topic, and nothing is known of it yet."""
+    return TopicAnswer(topic, "", NO_ANSWER, "", None, "topic_unavailable")
+
+
+class TopicFeed(Protocol):
+    """`tell` is for who keeps projections, `subscribe` for gateways."""
+
+    def tell(self, answer: TopicAnswer) -> None:
+        """Hand the newest answer of a topic to every subscriber, without waiting for any. None yet does not replace one."""
+        ...
+
+    def subscribe(self) -> AsyncIterator[TopicAnswer]:
+        """Of every topic what was told last, then each newer answer; of several that wait the newest. Ends with `close`."""
+        ...
+
+    async def close(self) -> None:
+        """End every subscription. Safe to call twice."""
+        ...
