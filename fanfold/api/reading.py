@@ -56,6 +56,8 @@ _WORDS: Final = frozenset({DRY_RUN}).union(*map(names_of, (*get_args(Command), O
 _PLAIN_QUOTES: Final = 20
 """Around the names and the values of five fields."""
 
+_PLAIN_COMMAS: Final = 4
+
 LINE_WORDS: Final[Mapping[str, tuple[type, ...]]] = {
     "open": (Open,),
     "hold": (Hold, HoldBetween),
@@ -81,10 +83,10 @@ def plain_transfer(body: bytes) -> Transfer | None:
     """The body of a transfer with its id, both accounts, amount and asset and nothing more, read in one step; None for any other
     one, right or wrong, which `transfer_body` and `batch_line` read.
 
-    Ten strings without an escape, where there is an id, are those five fields: none can be there twice, which pydantic's parser
-    would not see.
+    Ten strings without an escape and four commas, where there is an id, are those five fields: none can be there twice, which
+    pydantic's parser would not see. (An amount may be a number: without the commas it could be there twice.)
     """
-    if body.count(b'"') != _PLAIN_QUOTES or b"\\" in body:
+    if body.count(b'"') != _PLAIN_QUOTES or body.count(b",") != _PLAIN_COMMAS or b"\\" in body:
         return None
     try:
         transfer: Transfer = adapter(Transfer).validator.validate_json(body)

@@ -41,6 +41,7 @@ def test_the_common_body_is_read_in_one_step() -> None:
         [*WITHOUT_ID, ("reference", ID)],
         [*WITHOUT_ID, ("protocol", "saga")],
         [*PLAIN.items(), ("amount", 5)],
+        [*((name, value) for name, value in PLAIN.items() if name != "amount"), ("amount", 5), ("amount", 7)],
         [*PLAIN.items(), ("metadata", {})],
         [("id", ID.upper()), *[*PLAIN.items()][1:-1], ("asset", 5)],
     ],
