@@ -116,8 +116,12 @@ class Intake:
         holds: dict[bytes, Hold] = {}
         made: dict[bytes, int] = {}
         for command, known in zip(commands, suspected, strict=True):
-            waits = mode is Mode.CONTINUE and isinstance(command, Reverse) and self._ahead.forgotten(command) is None
-            if waits and isinstance(command, Reverse) and command.transfer in made:
+            if (
+                mode is Mode.CONTINUE
+                and isinstance(command, Reverse)
+                and command.transfer in made
+                and not (known and self._ahead.forgotten(command))
+            ):
                 line = _Routed(made[command.transfer], command)  # until its turn has come
             else:
                 line = await self._routed(command, known, asked)
@@ -223,7 +227,7 @@ class Intake:
 
     async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
         """asked: where the holds of the lines before it go."""
-        if (forgotten := self._ahead.forgotten(command)) is not None:
+        if suspected and (forgotten := self._ahead.forgotten(command)) is not None:
             return _Routed(0, command, forgotten)
         if isinstance(command, Capture | Void):
             return _Routed(await self._subjects.home_of_hold(command, asked), command)

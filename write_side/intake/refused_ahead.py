@@ -50,19 +50,26 @@ class RefusedAhead:
 
     async def suspected(self, commands: Sequence[Command]) -> list[bool]:
         """Which of these have an id that some partition ran, or may have run and forgotten: all at once, for few have."""
-        if len(self._outcomes) == 1:
+        forgot_keys = self._forgot_keys()
+        if len(self._outcomes) == 1 and not forgot_keys:
             return [False] * len(commands)
         joined = b"".join(_NO_ID if isinstance(command, OpenAccount) else command.id for command in commands)
         ids = id_words(np.frombuffer(joined, np.uint8))
+        timeless = ~have_time(ids)
+        if len(self._outcomes) == 1:
+            return list(timeless.tolist())
         found = self._are_old(ids)
+        if forgot_keys:
+            found |= timeless
         for outcomes in self._outcomes.values():
             outcomes.known.ids.note_seen(ids, found)
         for outcomes in self._outcomes.values():
-            await _note_forgotten(outcomes, ids, found)
+            await _note_forgotten(outcomes, ids, timeless, found)
         return list(found.tolist())
 
     def forgotten(self, command: Command) -> Answer | None:
-        """The refusal of an id without a time that some partition may have run and forgotten before its days were over."""
+        """The refusal of an id without a time that some partition may have run and forgotten before its days were over. Asked of
+        what is `suspected` alone."""
         if isinstance(command, OpenAccount) or have_time(id_words(np.frombuffer(command.id, np.uint8)))[0]:
             return None
         if not self._forgot_keys() or any(each.ran(command.id) is not None for each in self._outcomes.values()):
@@ -98,7 +105,8 @@ class RefusedAhead:
         if len(self._outcomes) == 1:
             return False
         ids = id_words(batch.ids)
-        if not have_time(ids).all() and self._forgot_keys():
+        timeless = ~have_time(ids)
+        if self._forgot_keys() and timeless.any():
             return True
         mixed = ids[:, 0] * _SPREAD ^ ids[:, 1]
         if np.unique(mixed).size < len(mixed):
@@ -107,7 +115,7 @@ class RefusedAhead:
             found = homes == partition  # what it ran itself it says
             noted = int(found.sum())
             outcomes.known.ids.note_seen(ids, found)
-            await _note_forgotten(outcomes, ids, found)
+            await _note_forgotten(outcomes, ids, timeless, found)
             if found.sum() > noted:
                 return True
         return bool(self._are_old(ids).any())
@@ -129,11 +137,18 @@ class RefusedAhead:
         return any(outcomes.state.asset_number(asset) >= 0 for outcomes in self._outcomes.values())
 
 
-async def _note_forgotten(outcomes: Outcomes, ids: npt.NDArray[np.uint64], found: npt.NDArray[np.bool_]) -> None:
-    """Note ids without a time that a partition ran and remembers no more, where it finds them again. ids: uint64[n, 2]; found:
-    bool[n], those that are noted already."""
-    asked = np.flatnonzero(~found & ~have_time(ids))
-    if outcomes.ids is None or not asked.size:
+async def _note_forgotten(
+    outcomes: Outcomes,
+    ids: npt.NDArray[np.uint64],
+    timeless: npt.NDArray[np.bool_],
+    found: npt.NDArray[np.bool_],
+) -> None:
+    """Note ids without a time that a partition ran and remembers no more, where it finds them again. ids: uint64[n, 2]; timeless:
+    bool[n], which have none; found: bool[n], those that are noted already."""
+    if outcomes.ids is None:
+        return
+    asked = np.flatnonzero(timeless & ~found)
+    if not asked.size:
         return
     left = np.ones(asked.size, np.bool_)
     if asked.size <= LOOKED_UP_AT_ONCE:

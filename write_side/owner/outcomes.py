@@ -17,7 +17,6 @@ from write_side.contract.block.block import Block, decode
 from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
-from write_side.contract.state.ids import WINDOW_US
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
@@ -286,10 +285,10 @@ class Outcomes:
     def forgot_keys(self, now_us: int) -> bool:
         """Whether ids without a time may have run here in the last 7 days that are neither remembered nor found again: a process
         that found them had forgotten them for want of room."""
-        at_us = max(
-            now_us, self.known.chained.created_at_us
-        )  # an idle partition writes no blocks, and a log may be ahead
-        return self._has_served and self.ids is None and self.known.ids.timeless_from_us > max(0, at_us - WINDOW_US)
+        known = self.known
+        # An idle partition writes no blocks, and a log may be ahead of the clock.
+        at_us = max(now_us, known.chained.created_at_us)
+        return self._has_served and self.ids is None and not known.ids.keeps_its_days(at_us)
 
     def ran(self, id16: bytes) -> Place | None:
         """Where the outcome is that tells what became of an id, as known when the partition last served; None: nothing is known

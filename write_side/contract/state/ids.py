@@ -414,6 +414,11 @@ class IdTable:
         """Half of the remembered ids that carry a time are older than this; None when there are none."""
         return self._median_us(0)
 
+    def keeps_its_days(self, at_us: int) -> bool:
+        """Whether at this time ids without one are remembered for all of their days. Not where some were forgotten sooner, by a
+        writer that has another place to look for them."""
+        return self.timeless_from_us <= max(0, at_us - WINDOW_US)
+
     def half_of_timeless_us(self, at_us: int) -> int:
         """From when ids without a time are remembered once a block of this time has forgotten the older half of them."""
         median_us = self._median_us(1)

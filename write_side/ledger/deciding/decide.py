@@ -15,7 +15,7 @@ from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.state.account_rows import Accounts, settle
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import forget_before
-from write_side.contract.state.ids import WINDOW_US, latest_cut_off_us, timeless_from
+from write_side.contract.state.ids import latest_cut_off_us, timeless_from
 from write_side.contract.state.pending import purge
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.contract.words.codes import Kind
@@ -138,7 +138,7 @@ def decide_gathered(
         before = look_back(state, gathered.commands, ever, forgets=_forgets(state, n, created_at_us, ids_max))
         told = Told(halves, before)
         if ever is None:
-            told = told._replace(timeless_max=ids_max if _keeps_its_days(state, created_at_us) else 0)
+            told = told._replace(timeless_max=ids_max if state.ids.keeps_its_days(created_at_us) else 0)
     return _Deciding(state, gathered, partitions, created_at_us, ids_max, effects, told).run()
 
 
@@ -148,12 +148,6 @@ def _forgets(state: State, commands: int, created_at_us: int, ids_max: int) -> b
         state.ids.count + commands >= _nearly(ids_max)
         or timeless_from(state.ids.timeless_from_us, created_at_us) != state.ids.timeless_from_us
     )
-
-
-def _keeps_its_days(state: State, at_us: int) -> bool:
-    """Whether ids without a time are remembered for all of their days. Not where whoever decided before could look for them
-    elsewhere, and forgot some sooner: what ran could run again here."""
-    return state.ids.timeless_from_us <= max(0, at_us - WINDOW_US)
 
 
 def _nearly(ids_max: int) -> int:
