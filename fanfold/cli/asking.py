@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 import typer
 
 from fanfold.amounts import BadAmount, money
-from fanfold.answers import Refusal
+from fanfold.answers import ConnectionState, Refusal
 from fanfold.cli.output import complain
 from fanfold.client import Client, NotAnswered
 from fanfold.stream_connection import StreamEnded
@@ -118,6 +118,21 @@ async def _until_ended(asked: Coroutine[Any, Any, T]) -> T:
     finally:
         for number in taken:
             loop.remove_signal_handler(number)
+
+
+class ConnectionTold:
+    """What becomes of a connection, on standard error, for a command that prints a line for each change: without one there is
+    no line, and whoever read that it waits could not know that it does no more."""
+
+    def __init__(self) -> None:
+        self._waits = False
+
+    def tell(self, state: ConnectionState) -> None:
+        if not state.live:
+            complain(f"waiting: {state.reason}")
+        elif self._waits:
+            complain(f"live again: {state.reason}")
+        self._waits = not state.live
 
 
 def fail(sentence: str, code: int = REFUSED) -> NoReturn:

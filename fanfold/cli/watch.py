@@ -16,7 +16,7 @@ from rich.text import Text
 from fanfold.amounts import money
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState
 from fanfold.api.problems import PROBLEMS
-from fanfold.cli.asking import DEFAULT_URL, Url, check_url, run
+from fanfold.cli.asking import DEFAULT_URL, ConnectionTold, Url, check_url, run
 from fanfold.cli.output import complain, is_terminal, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.watch_topic import draw_topic, print_topic
@@ -72,19 +72,14 @@ async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
     if not as_json:
         say_next("\t".join(column.name for column in COLUMNS))
     async with Client(url) as client, aclosing(client.watch_accounts(accounts)) as updates:
-        waiting = False
+        connection = ConnectionTold()
         async for update in updates:
             if isinstance(update, BalanceChange):
                 say_next(json.dumps(update._asdict()) if as_json else "\t".join(_cells(update.account, update)))
             elif isinstance(update, AccountStatus):
                 complain(status_line(update))
-            elif not update.live:
-                complain(f"waiting: {update.reason}")
-                waiting = True
-            elif waiting:
-                # Without a change there is no line, and whoever read that it waits could not know.
-                complain(f"live again: {update.reason}")
-                waiting = False
+            else:
+                connection.tell(update)
 
 
 async def _draw_changes(url: str, accounts: list[str]) -> None:

@@ -11,24 +11,21 @@ from rich.text import Text
 
 from fanfold.answers import ConnectionState, TopicAnswer
 from fanfold.api.problems import PROBLEMS
-from fanfold.cli.output import complain, say_next
+from fanfold.cli.asking import ConnectionTold
+from fanfold.cli.output import say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.client import Client
 
 
 async def print_topic(url: str, topic: str) -> None:
     """A line of JSON for every answer; what becomes of the connection on standard error."""
-    waiting = False
+    connection = ConnectionTold()
     async with Client(url) as client, aclosing(client.watch_topic(topic)) as updates:
         async for update in updates:
             if isinstance(update, TopicAnswer):
                 say_next(json.dumps(update._asdict()))
-            elif not update.live:
-                complain(f"waiting: {update.reason}")
-                waiting = True
-            elif waiting:
-                complain(f"live again: {update.reason}")
-                waiting = False
+            else:
+                connection.tell(update)
 
 
 async def draw_topic(url: str, topic: str) -> None:
