@@ -110,7 +110,7 @@ def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
 
 
 async def derived_of(
-    log: Log, stack: AsyncExitStack, *, archive: bool, snapshots: bool, view: bool, view_address: str
+    log: Log, stack: AsyncExitStack, *, archive: bool, snapshots: bool, view: bool, view_address: str, log_archive: bool
 ) -> Derived:
     """What was made from the log, as far as it is asked for, to be compared with it; `stack` closes it.
 
@@ -131,7 +131,10 @@ async def derived_of(
             )
         store = await open_view(settings, reading=True)
         stack.push_async_callback(store.close)
-    return Derived(archive_of(log) if archive else {}, store, kept if snapshots else None, FINGERPRINTS)
+    if log_archive and WriteSettings().log_archive_address is None:
+        raise ValueError("no copies of the log are kept here: FANFOLD_LOG_ARCHIVE is off")
+    history = archive_of(log) if archive else {}
+    return Derived(history, store, kept if snapshots else None, FINGERPRINTS, log_archive)
 
 
 def view_place(address: str) -> str:
