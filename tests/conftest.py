@@ -17,16 +17,20 @@ from tests.servers import (
     HdfsServer,
     KafkaCluster,
     KafkaServer,
+    PostgresServer,
     RedisServer,
     S3Server,
     ServerMissing,
+    ZooKeeperServer,
     find_chromium,
     running_hdfs,
     running_kafka,
     running_kafka_cluster,
+    running_postgres,
     running_redis,
     running_redis_cluster,
     running_s3,
+    running_zookeeper,
     shared_kafka,
     shared_redis,
 )
@@ -146,6 +150,20 @@ def s3_server(_s3_of_the_run: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
 def hdfs_server() -> Iterator[HdfsServer]:
     """Hadoop's mini cluster, shared by the whole run: take folders of your own (`unique_name`), and resume what you pause."""
     with _or_skip(running_hdfs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_servers() -> Iterator[list[PostgresServer]]:
+    """Two real PostgreSQL nodes shared by the whole run: make databases of your own, and start what you kill."""
+    with _or_skip(lambda: running_postgres(2)) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server() -> Iterator[ZooKeeperServer]:
+    """A real ZooKeeper shared by the whole run: take paths of your own (`unique_name`), and start what you kill."""
+    with _or_skip(running_zookeeper) as server:
         yield server
 
 

@@ -11,6 +11,6 @@ compile() {
         --annotation-style line "${@:3}" --output-file "deploy/lock/$2"
 }
 
-compile dev dev.txt
+compile dev dev.txt --extra compare # the tests run every design
 # What runs in production has exactly the versions that were tested.
 compile build runtime.txt --constraint deploy/lock/dev.txt --no-annotate

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# servers.sh:             installs what the tests need beside Python, where it is missing: Redis, Chromium, Java, Kafka, HDFS.
-# servers.sh relock NAME: writes NAME-jars.txt again after NAME-pom.xml was changed; NAME is kafka or hadoop.
+# servers.sh:             installs what the tests need beside Python, where it is missing: Redis, PostgreSQL, Chromium, Java,
+#                         Kafka, HDFS, ZooKeeper.
+# servers.sh relock NAME: writes NAME-jars.txt again after NAME-pom.xml was changed; NAME is kafka, hadoop or zookeeper.
 #
-# Debian's packages come through apt-get (as root, or by sudo without a password); the jars of Kafka and Hadoop through
+# Debian's packages come through apt-get (as root, or by sudo without a password); the jars of Kafka, Hadoop and ZooKeeper through
 # Maven into $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in its list on every run. When all
 # is there this takes a fraction of a second and touches no network. What cannot be had is said loudly; with CI=true it
 # ends the run, elsewhere the tests that need it are skipped and say so.
@@ -87,7 +88,7 @@ cache_jars() {
 }
 
 if [ "${1:-}" = relock ]; then
-    name="${2:?kafka or hadoop}"
+    name="${2:?kafka, hadoop or zookeeper}"
     scratch="$(mktemp -d)"
     trap 'rm -rf "$scratch"' EXIT
     fetch_jars "$name" "$scratch/jars"
@@ -98,6 +99,15 @@ fi
 
 command -v redis-server >/dev/null || apt_install redis-server || lacks "Redis is missing: apt-get install redis-server"
 
+# tests/servers/postgres_server.py looks in the same places. Debian would make a cluster and start it: the tests make their own.
+find_postgres() { command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; }
+install_postgres() {
+    apt_install postgresql-common || return 1
+    as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    apt_install postgresql
+}
+find_postgres || install_postgres || lacks "PostgreSQL is missing: apt-get install postgresql"
+
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || [ -n "${CHROMIUM:-}" ] ||
     apt_install chromium || lacks "Chromium is missing: apt-get install chromium"
 
@@ -107,6 +117,7 @@ find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headle
 # A broker that is given needs no jars.
 [ -n "${KAFKA_BOOTSTRAP:-}" ] || cache_jars kafka 'kafka_2\.13'
 cache_jars hadoop hadoop-hdfs-client
+cache_jars zookeeper 'zookeeper'
 
 if [ "${#missing[@]}" -gt 0 ]; then
     if [ "${CI:-}" = true ]; then

@@ -59,6 +59,9 @@ def test_a_violation_in_a_tree_is_found_and_placed(tmp_path: Path) -> None:
         ("fanfold/cli/up.py", "from write_side.writer import Writer"),
         ("fanfold/cli/up.py", "from tests.servers import running_kafka"),
         ("deploy/one_process.py", "from tests.servers import running_kafka"),
+        ("write_side/wiring.py", "from write_side.designs.saga import Saga"),
+        ("fanfold/cli/up.py", "import write_side.designs.wiring"),
+        ("write_side/designs/saga.py", "from write_side.owner.writer import Writer"),
     ],
 )
 def test_an_import_of_another_folder_is_refused(path: str, source: str) -> None:
@@ -77,6 +80,7 @@ def test_an_import_of_another_folder_is_refused(path: str, source: str) -> None:
         ("fanfold/cli/up.py", "from write_side.wiring import open_log_file\nfrom deploy.one_process import run"),
         ("fanfold/cli/tail.py", "from write_side.contract.block import decode"),
         ("fanfold/cli/bench.py", "from tests.servers import running_kafka"),
+        ("write_side/designs/wiring.py", "from write_side.designs.saga import Saga"),
         ("deploy/one_process.py", "from gateway.hub import Hub\nfrom write_side.contract.log.log_file import FileLog"),
         ("tests/unit/test_x.py", "from write_side.writer import Writer\nfrom write_side.contract.log import log_file"),
     ],

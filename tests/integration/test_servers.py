@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,19 +89,29 @@ async def test_persistent_redis_keeps_its_data_over_a_crash_and_a_restore() -> N
         assert await get(server, "a") == b"1"
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Where another user can get to: pytest's own folders are shut to the one that PostgreSQL runs as."""
+    with tempfile.TemporaryDirectory(prefix="fanfold-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o711)
+        yield Path(folder)
+
+
 @pytest.mark.redis
-@pytest.mark.usefixtures("redis_server")
-def test_a_server_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
-    code = """
-from tests.servers import running_redis
-with running_redis() as server:
+@pytest.mark.postgres
+@pytest.mark.usefixtures("redis_server", "postgres_servers")
+@pytest.mark.parametrize("server", ["running_redis() as server", "running_postgres() as [server]"])
+def test_a_server_dies_with_the_process_that_started_it(open_folder: Path, server: str) -> None:
+    code = f"""
+from tests.servers import running_postgres, running_redis
+with {server}:
     print(server.pid, flush=True)
     input()
 """
     parent = subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "TMPDIR": str(tmp_path)},  # killed, it cannot remove its folder: pytest does
+        env={**os.environ, "TMPDIR": str(open_folder)},  # killed, it cannot remove its folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -1,4 +1,4 @@
-"""Real servers for tests and benchmarks: Redis, a one-node Kafka, S3 and HDFS, started here, on loopback, on free ports.
+"""Real servers for tests and benchmarks: Redis, PostgreSQL, ZooKeeper, a one-node Kafka, S3 and HDFS, on loopback, on free ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
 give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
@@ -22,9 +22,11 @@ from tests.servers.kafka_server import (
     running_kafka_cluster,
     shared_kafka,
 )
+from tests.servers.postgres_server import PostgresServer, find_postgres, running_postgres
 from tests.servers.redis_server import RedisServer, find_redis, running_redis, running_redis_cluster, shared_redis
 from tests.servers.s3_server import S3Server, running_s3, s3_address
 from tests.servers.server import LOOPBACK, POLL_S, ServerFailed, ServerMissing, free_port, unique_name
+from tests.servers.zookeeper_server import ZooKeeperServer, running_zookeeper
 
 __all__ = [
     "LOOPBACK",
@@ -32,23 +34,28 @@ __all__ = [
     "HdfsServer",
     "KafkaCluster",
     "KafkaServer",
+    "PostgresServer",
     "RedisServer",
     "S3Server",
     "ServerFailed",
     "ServerMissing",
+    "ZooKeeperServer",
     "find_chromium",
     "find_hadoop_jars",
     "find_java",
     "find_kafka_jars",
+    "find_postgres",
     "find_redis",
     "free_port",
     "hdfs_address",
     "running_hdfs",
     "running_kafka",
     "running_kafka_cluster",
+    "running_postgres",
     "running_redis",
     "running_redis_cluster",
     "running_s3",
+    "running_zookeeper",
     "s3_address",
     "shared_kafka",
     "shared_redis",

@@ -54,6 +54,8 @@ class RedisServer(Server):
         """Ends it at once (SIGKILL), as a crash does."""
         self.process.end()
 
+    kill = stop
+
     def restart_empty(self) -> None:
         """Stopped, emptied and started: what a Redis without persistence is after a crash."""
         self.stop()

@@ -1,0 +1,308 @@
+"""One suite on every design of the chapter: each keeps what its table of capabilities promises, and breaks where it says so.
+
+A design that loses money under a fault is expected to: where it stops losing, its table is wrong and the test fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager
+from itertools import count
+
+import pytest
+
+from tests.servers import PostgresServer, RedisServer, ZooKeeperServer, running_redis, unique_name
+from write_side.contract.words.atoms import partition_of
+from write_side.designs.design import NODE_KILLED, Design, Result, Transfer, Unanswered, Witness
+from write_side.designs.in_memory_sharding import InMemorySharding
+from write_side.designs.killed_service import run_until
+from write_side.designs.money import judge
+from write_side.designs.try_confirm_cancel import TryConfirmCancel
+from write_side.designs.wiring import CAPABILITIES, Name, Places, open_design, publish_nodes
+
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.zookeeper]
+
+NODES = 2
+MONEY = 1_000
+AMOUNT = 300
+EVERY_DESIGN = pytest.mark.parametrize("name", list(Name))
+
+
+def _accounts(node: int, how_many: int) -> list[str]:
+    names = (f"account-{number}" for number in count())
+    return [next(name for name in names if partition_of(name, NODES) == node) for _ in range(how_many)]
+
+
+PAYER, BESIDE_PAYER = _accounts(0, 2)
+PAYEE, BESIDE_PAYEE = _accounts(1, 2)
+PUT_IN = dict.fromkeys((PAYER, BESIDE_PAYER, PAYEE, BESIDE_PAYEE), MONEY)
+
+
+def _transfer(payer: str, payee: str, amount: int = AMOUNT) -> Transfer:
+    return Transfer(uuid.uuid4(), payer, payee, amount)
+
+
+@pytest.fixture(scope="module")
+def redis_nodes() -> Iterator[list[RedisServer]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(running_redis()) for _ in range(NODES)]
+
+
+@pytest.fixture
+async def places(
+    redis_url: str,  # skips where there is no Redis
+    redis_nodes: list[RedisServer],
+    postgres_servers: list[PostgresServer],
+    zookeeper_server: ZooKeeperServer,
+) -> Places:
+    """Empty: a prefix of this test's own."""
+    places = Places(
+        postgres=tuple(server.dsn for server in postgres_servers),
+        lock_wait_ms=200,
+        zookeeper=zookeeper_server.hosts,
+        prefix=unique_name("test").replace("-", "_") + "_",
+    )
+    await publish_nodes(places, [server.url for server in redis_nodes])
+    return places
+
+
+@asynccontextmanager
+async def opened(name: Name, places: Places, witness: Witness | None = None) -> AsyncIterator[Design]:
+    design = await open_design(name, places, witness or Witness())
+    try:
+        yield design
+    finally:
+        await design.close()
+
+
+# -- without faults -----------------------------------------------------------------------------------------------
+
+
+@EVERY_DESIGN
+@pytest.mark.parametrize("payee", [BESIDE_PAYER, PAYEE], ids=["inside", "across"])
+async def test_a_transfer_moves_its_amount_and_no_more(name: Name, places: Places, payee: str) -> None:
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        assert design.crosses(PAYER, payee) == (payee == PAYEE)
+        assert await design.transfer(_transfer(PAYER, payee)) is Result.DONE
+        assert await design.balances() == PUT_IN | {PAYER: MONEY - AMOUNT, payee: MONEY + AMOUNT}
+
+
+@EVERY_DESIGN
+@pytest.mark.parametrize("payee", [BESIDE_PAYER, PAYEE], ids=["inside", "across"])
+async def test_a_payer_never_gives_more_than_it_has(name: Name, places: Places, payee: str) -> None:
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        assert await design.transfer(_transfer(PAYER, payee, MONEY + 1)) is Result.REFUSED
+        assert await design.balances() == PUT_IN
+        assert await design.transfer(_transfer(PAYER, payee, MONEY)) is Result.DONE
+
+
+@EVERY_DESIGN
+async def test_a_payee_that_is_not_there_is_given_nothing_and_the_payer_keeps_its_money(
+    name: Name, places: Places
+) -> None:
+    missing = [next(n for n in map(str, count()) if partition_of(n, NODES) == node) for node in range(NODES)]
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        for payee in missing:
+            assert await design.transfer(_transfer(PAYER, payee)) is Result.REFUSED
+        assert await design.balances() == PUT_IN
+        assert await design.recover() == 0
+
+
+@EVERY_DESIGN
+@pytest.mark.parametrize("payee", [BESIDE_PAYER, PAYEE], ids=["inside", "across"])
+async def test_an_id_that_is_sent_again_is_paid_as_often_as_the_design_says(
+    name: Name, places: Places, payee: str
+) -> None:
+    transfer = _transfer(PAYER, payee, MONEY // 2)
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        results = [await design.transfer(transfer) for _ in range(3)]
+        paid = MONEY - (await design.balances())[PAYER]
+    if CAPABILITIES[name].once:
+        assert (results, paid) == ([Result.DONE] * 3, MONEY // 2)
+    else:
+        assert (results, paid) == ([Result.DONE, Result.DONE, Result.REFUSED], MONEY)
+
+
+@EVERY_DESIGN
+async def test_transfers_in_both_directions_at_once_end_and_keep_the_money(name: Name, places: Places) -> None:
+    async with opened(name, places._replace(lock_wait_ms=30_000)) as design:
+        await design.put_in(PUT_IN)
+        pairs = [(PAYER, PAYEE), (PAYEE, PAYER), (BESIDE_PAYEE, PAYER), (PAYER, BESIDE_PAYER), (BESIDE_PAYER, PAYER)]
+        results = await asyncio.gather(*(design.transfer(_transfer(*pair, 5)) for pair in pairs * 20))
+        assert results == [Result.DONE] * len(results)
+        assert judge(PUT_IN, await design.balances()).right
+        assert await design.recover() == 0
+
+
+@EVERY_DESIGN
+async def test_one_id_asked_many_times_at_once_is_paid_once_where_the_design_says_so(
+    name: Name, places: Places
+) -> None:
+    transfer = _transfer(PAYER, PAYEE, MONEY // 2)
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        asked = await asyncio.gather(*(design.transfer(transfer) for _ in range(8)), return_exceptions=True)
+        assert all(isinstance(each, Result | Unanswered) for each in asked), asked
+        assert await design.transfer(transfer) is (Result.DONE if CAPABILITIES[name].once else Result.REFUSED)
+        balances = await design.balances()
+    paid = MONEY // 2 if CAPABILITIES[name].once else MONEY
+    assert balances == PUT_IN | {PAYER: MONEY - paid, PAYEE: MONEY + paid}
+
+
+# -- killed at every step -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "step"), [(name, step) for name, told in CAPABILITIES.items() for step in told.steps])
+async def test_a_kill_at_any_step_leaves_what_the_table_says(name: Name, step: str, places: Places) -> None:
+    told, transfer = CAPABILITIES[name], _transfer(PAYER, PAYEE)
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        assert await run_until(name, places, transfer, step) == -9
+
+        seen = judge(PUT_IN, await design.balances())
+        assert seen.right == (step not in told.unbalanced_at), seen
+        assert await _locked(design) == (step in told.locked_at)
+
+        await design.recover()
+        assert not await _locked(design)
+        ended = judge(PUT_IN, await design.balances())
+        assert ended.right == (step not in told.loses_money_at), ended
+        assert await design.recover() == 0
+
+        before = _paid(await design.balances())
+        results = [await design.transfer(transfer) for _ in range(2)]
+        after = _paid(await design.balances())
+    if told.once:
+        assert results[0] is results[1]
+        assert after == ((AMOUNT, AMOUNT) if results[0] is Result.DONE else (0, 0))
+    else:
+        assert after == (before[0] + 2 * AMOUNT, before[1] + 2 * AMOUNT), "it remembers no id, so it pays again"
+
+
+def _paid(balances: Mapping[str, int]) -> tuple[int, int]:
+    """What has left the accounts of the payer's node, and what has come to those of the payee's."""
+    left, come = (2 * MONEY - balances[one] - balances[other] for one, other in _BESIDE)
+    return left, -come
+
+
+_BESIDE = ((PAYER, BESIDE_PAYER), (PAYEE, BESIDE_PAYEE))
+
+
+async def _locked(design: Design) -> bool:
+    """Whether one of the two accounts cannot be used."""
+    asked = (design.transfer(_transfer(*pair, 1)) for pair in _BESIDE)
+    found = await asyncio.gather(*asked, return_exceptions=True)
+    assert all(each is Result.DONE or isinstance(each, Unanswered) for each in found), found
+    return any(isinstance(each, Unanswered) for each in found)
+
+
+# -- nodes that are killed, or away -------------------------------------------------------------------------------
+
+
+@EVERY_DESIGN
+async def test_what_was_done_is_there_after_its_nodes_were_killed_where_the_design_is_durable(
+    name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
+) -> None:
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN)
+        assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.DONE
+        before = await design.balances()
+    if name is Name.IN_MEMORY_SHARDING:
+        redis_nodes[1].stop()
+        redis_nodes[1].start()
+    else:
+        postgres_servers[1].kill()
+        postgres_servers[1].start()
+    async with opened(name, places) as design:
+        await design.recover()
+        after = await design.balances()
+    told = CAPABILITIES[name]
+    assert (after == before) == told.durable
+    assert judge(PUT_IN, after).right == (NODE_KILLED not in told.loses_money_at)
+
+
+@EVERY_DESIGN
+async def test_a_transfer_whose_node_is_away_is_unanswered_and_ends_when_it_is_back(
+    name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
+) -> None:
+    transfer, told = _transfer(PAYER, PAYEE), CAPABILITIES[name]
+    node: RedisServer | PostgresServer = postgres_servers[1]
+    if name is Name.IN_MEMORY_SHARDING:
+        node = redis_nodes[1]
+    async with opened(name, places) as design:
+        await design.put_in(PUT_IN | {PAYEE: 0, BESIDE_PAYEE: 0})
+        node.kill()
+        with pytest.raises(Unanswered):
+            await design.transfer(transfer)
+        node.start()
+    async with opened(name, places) as design:
+        await design.recover()
+        balances = await design.balances()
+        if NODE_KILLED in told.loses_money_at:
+            assert not judge(PUT_IN, balances).right, "it left, and never came"
+        else:
+            paid = AMOUNT if await design.transfer(transfer) is Result.DONE else 0
+            assert (await design.balances())[PAYER] == MONEY - paid
+            assert (await design.balances())[PAYEE] == paid
+
+
+# -- what is told of one design -----------------------------------------------------------------------------------
+
+
+async def test_a_try_that_comes_after_its_cancel_finds_the_fence(places: Places) -> None:
+    transfer = _transfer(PAYER, PAYEE)
+    async with opened(Name.TRY_CONFIRM_CANCEL, places) as design:
+        assert isinstance(design, TryConfirmCancel)
+        await design.put_in(PUT_IN)
+        await design.cancel_payee(transfer)
+        assert not await design.try_payee(transfer)
+        assert await design.transfer(transfer) is Result.REFUSED
+        assert await design.balances() == PUT_IN
+
+
+async def test_a_coordinator_that_was_taken_for_dead_finds_that_its_transfer_was_aborted(places: Places) -> None:
+    async with opened(Name.TWO_PHASE_COMMIT, places) as other:
+
+        class TakenForDead(Witness):
+            async def both(self, *requests: Callable[[], Awaitable[None]]) -> list[Exception]:
+                failed = await super().both(*requests)
+                await other.recover()
+                return failed
+
+        await other.put_in(PUT_IN)
+        async with opened(Name.TWO_PHASE_COMMIT, places, TakenForDead()) as design:
+            assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.REFUSED
+        assert await other.balances() == PUT_IN
+
+
+async def test_a_transfer_between_two_nodes_costs_what_two_phase_commit_is_known_for(places: Places) -> None:
+    witness = Witness()
+    async with opened(Name.TWO_PHASE_COMMIT, places, witness) as design:
+        await design.put_in(PUT_IN)
+        await design.transfer(_transfer(PAYER, PAYEE))
+    # Each node: begin, update, prepare, commit prepared; and the decision. Forced: all but the first two.
+    assert (witness.requests, witness.forced_writes) == (9, 5)
+
+
+async def test_the_sharded_service_goes_on_without_zookeeper_and_follows_the_map_when_it_changes(
+    places: Places, redis_nodes: list[RedisServer], zookeeper_server: ZooKeeperServer
+) -> None:
+    async with opened(Name.IN_MEMORY_SHARDING, places) as design:
+        assert isinstance(design, InMemorySharding)
+        await design.put_in(PUT_IN)
+        zookeeper_server.kill()
+        try:
+            assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.DONE
+        finally:
+            zookeeper_server.start()
+        design.nodes.changed.clear()
+        await publish_nodes(places, [redis_nodes[1].url, redis_nodes[0].url])
+        await asyncio.wait_for(design.nodes.changed.wait(), 30)
+        # Nobody has moved the money with the addresses: each account is looked for where it never was.
+        assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.REFUSED

@@ -1,0 +1,72 @@
+"""How each design is put together over the servers it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from write_side.designs import saga, try_confirm_cancel, two_phase_commit
+from write_side.designs.design import Capabilities, Design, Witness
+from write_side.designs.in_memory_sharding import InMemorySharding
+from write_side.designs.node_map import NodeMap, publish
+from write_side.designs.postgres_nodes import PostgresNodes, nodes_away_told
+
+
+class Name(StrEnum):
+    """The designs, as they are typed."""
+
+    IN_MEMORY_SHARDING = "in_memory_sharding"
+    TWO_PHASE_COMMIT = "two_phase_commit"
+    TRY_CONFIRM_CANCEL = "try_confirm_cancel"
+    SAGA = "saga"
+
+
+class Places(NamedTuple):
+    """Where the servers are. postgres: an address a node; a lock is waited for `lock_wait_ms`. zookeeper: `host:port`; it has the
+    addresses of the Redis nodes (`publish_nodes`). prefix: of every table, key and znode, a lower-case word."""
+
+    postgres: tuple[str, ...] = ()
+    lock_wait_ms: int = 2_000
+    zookeeper: str = ""
+    prefix: str = "fanfold_"
+
+
+CAPABILITIES: Final[dict[Name, Capabilities]] = {
+    Name.IN_MEMORY_SHARDING: InMemorySharding.capabilities,
+    Name.TWO_PHASE_COMMIT: two_phase_commit.TwoPhaseCommit.capabilities,
+    Name.TRY_CONFIRM_CANCEL: try_confirm_cancel.TryConfirmCancel.capabilities,
+    Name.SAGA: saga.Saga.capabilities,
+}
+
+_OVER_POSTGRES: Final[dict[Name, tuple[str, str, Callable[[PostgresNodes, Witness], Design]]]] = {
+    Name.TWO_PHASE_COMMIT: (
+        two_phase_commit.SCHEMA,
+        two_phase_commit.TABLES,
+        two_phase_commit.TwoPhaseCommit,
+    ),
+    Name.TRY_CONFIRM_CANCEL: (
+        try_confirm_cancel.SCHEMA,
+        try_confirm_cancel.TABLES,
+        try_confirm_cancel.TryConfirmCancel,
+    ),
+    Name.SAGA: (saga.SCHEMA, saga.TABLES, saga.Saga),
+}
+
+
+async def open_design(name: Name, places: Places, witness: Witness) -> Design:
+    """Connected, with its tables made where they are missing. Raises Unanswered where a server is away."""
+    if name is Name.IN_MEMORY_SHARDING:
+        nodes = NodeMap(places.zookeeper, f"/{places.prefix}nodes")
+        await nodes.start()
+        return InMemorySharding(nodes, f"{places.prefix}balances", witness)
+    schema, tables, design = _OVER_POSTGRES[name]
+    databases = PostgresNodes(places.postgres, places.prefix + schema, tables, witness, places.lock_wait_ms)
+    with nodes_away_told():
+        await databases.make_tables()
+    return design(databases, witness)
+
+
+async def publish_nodes(places: Places, addresses: Sequence[str]) -> None:
+    """Say in ZooKeeper which Redis nodes there are, in their order; services that run take it over."""
+    await publish(places.zookeeper, f"/{places.prefix}nodes", addresses)
