@@ -6,28 +6,42 @@ A design that loses money under a fault is expected to: where it stops losing, i
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from itertools import count
+from pathlib import Path
 
 import pytest
 
 from tests.servers import PostgresServer, RedisServer, ZooKeeperServer, running_redis, unique_name
 from write_side.contract.words.atoms import partition_of
-from write_side.designs.design import NODE_KILLED, Design, Result, Transfer, Unanswered, Witness
+from write_side.designs.design import NODE_KILLED, Design, KeepsHistory, Result, Transfer, Unanswered, Witness
 from write_side.designs.in_memory_sharding import InMemorySharding
 from write_side.designs.killed_service import run_until
 from write_side.designs.money import judge
 from write_side.designs.try_confirm_cancel import TryConfirmCancel
-from write_side.designs.wiring import CAPABILITIES, Name, Places, open_design, publish_nodes
+from write_side.designs.wiring import Name, Places, capabilities, open_design, publish_nodes, read_balances
 
 pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.zookeeper]
 
 NODES = 2
 MONEY = 1_000
 AMOUNT = 300
-EVERY_DESIGN = pytest.mark.parametrize("name", list(Name))
+CAPABILITIES = {name: capabilities(name) for name in Name}
+OVER_KAFKA = pytest.param(Name.EVENT_SOURCING_KAFKA, marks=pytest.mark.kafka)
+OTHERS = [Name.IN_MEMORY_SHARDING, Name.TWO_PHASE_COMMIT, Name.TRY_CONFIRM_CANCEL, Name.SAGA]
+EVERY_DESIGN = pytest.mark.parametrize("name", [*OTHERS, Name.EVENT_SOURCING])
+EVERY_DESIGN_AND_LOG = pytest.mark.parametrize("name", [*OTHERS, Name.EVENT_SOURCING, OVER_KAFKA])
+# What becomes of ours without its broker is tried where Kafka's log is.
+EVERY_DESIGN_OVER_SERVERS = pytest.mark.parametrize("name", OTHERS)
+KILLS = [
+    pytest.param(name, step, marks=[pytest.mark.kafka] if name is Name.EVENT_SOURCING_KAFKA else [])
+    for name, told in CAPABILITIES.items()
+    # Over Kafka it is the same code over another log, and each kill takes seconds.
+    for step in (told.steps[:1] if name is Name.EVENT_SOURCING_KAFKA else told.steps)
+]
 
 
 def _accounts(node: int, how_many: int) -> list[str]:
@@ -56,12 +70,17 @@ async def places(
     redis_nodes: list[RedisServer],
     postgres_servers: list[PostgresServer],
     zookeeper_server: ZooKeeperServer,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> Places:
     """Empty: a prefix of this test's own."""
+    over_kafka = request.node.get_closest_marker("kafka") is not None
     places = Places(
         postgres=tuple(server.dsn for server in postgres_servers),
         lock_wait_ms=200,
         zookeeper=zookeeper_server.hosts,
+        folder=str(tmp_path / "log"),
+        kafka=request.getfixturevalue("kafka_bootstrap") if over_kafka else "",
         prefix=unique_name("test").replace("-", "_") + "_",
     )
     await publish_nodes(places, [server.url for server in redis_nodes])
@@ -80,7 +99,7 @@ async def opened(name: Name, places: Places, witness: Witness | None = None) -> 
 # -- without faults -----------------------------------------------------------------------------------------------
 
 
-@EVERY_DESIGN
+@EVERY_DESIGN_AND_LOG
 @pytest.mark.parametrize("payee", [BESIDE_PAYER, PAYEE], ids=["inside", "across"])
 async def test_a_transfer_moves_its_amount_and_no_more(name: Name, places: Places, payee: str) -> None:
     async with opened(name, places) as design:
@@ -113,7 +132,7 @@ async def test_a_payee_that_is_not_there_is_given_nothing_and_the_payer_keeps_it
         assert await design.recover() == 0
 
 
-@EVERY_DESIGN
+@EVERY_DESIGN_AND_LOG
 @pytest.mark.parametrize("payee", [BESIDE_PAYER, PAYEE], ids=["inside", "across"])
 async def test_an_id_that_is_sent_again_is_paid_as_often_as_the_design_says(
     name: Name, places: Places, payee: str
@@ -129,7 +148,7 @@ async def test_an_id_that_is_sent_again_is_paid_as_often_as_the_design_says(
         assert (results, paid) == ([Result.DONE, Result.DONE, Result.REFUSED], MONEY)
 
 
-@EVERY_DESIGN
+@EVERY_DESIGN_AND_LOG
 async def test_transfers_in_both_directions_at_once_end_and_keep_the_money(name: Name, places: Places) -> None:
     async with opened(name, places._replace(lock_wait_ms=30_000)) as design:
         await design.put_in(PUT_IN)
@@ -158,15 +177,16 @@ async def test_one_id_asked_many_times_at_once_is_paid_once_where_the_design_say
 # -- killed at every step -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "step"), [(name, step) for name, told in CAPABILITIES.items() for step in told.steps])
+@pytest.mark.parametrize(("name", "step"), KILLS)
 async def test_a_kill_at_any_step_leaves_what_the_table_says(name: Name, step: str, places: Places) -> None:
     told, transfer = CAPABILITIES[name], _transfer(PAYER, PAYEE)
     async with opened(name, places) as design:
         await design.put_in(PUT_IN)
-        assert await run_until(name, places, transfer, step) == -9
+    assert await run_until(name, places, transfer, step) == -9
 
-        seen = judge(PUT_IN, await design.balances())
-        assert seen.right == (step not in told.unbalanced_at), seen
+    seen = judge(PUT_IN, await read_balances(name, places))
+    assert seen.right == (step not in told.unbalanced_at), seen
+    async with opened(name, places) as design:
         assert await _locked(design) == (step in told.locked_at)
 
         await design.recover()
@@ -205,7 +225,7 @@ async def _locked(design: Design) -> bool:
 # -- nodes that are killed, or away -------------------------------------------------------------------------------
 
 
-@EVERY_DESIGN
+@EVERY_DESIGN_OVER_SERVERS
 async def test_what_was_done_is_there_after_its_nodes_were_killed_where_the_design_is_durable(
     name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
 ) -> None:
@@ -227,7 +247,7 @@ async def test_what_was_done_is_there_after_its_nodes_were_killed_where_the_desi
     assert judge(PUT_IN, after).right == (NODE_KILLED not in told.loses_money_at)
 
 
-@EVERY_DESIGN
+@EVERY_DESIGN_OVER_SERVERS
 async def test_a_transfer_whose_node_is_away_is_unanswered_and_ends_when_it_is_back(
     name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
 ) -> None:
@@ -250,6 +270,18 @@ async def test_a_transfer_whose_node_is_away_is_unanswered_and_ends_when_it_is_b
             paid = AMOUNT if await design.transfer(transfer) is Result.DONE else 0
             assert (await design.balances())[PAYER] == MONEY - paid
             assert (await design.balances())[PAYEE] == paid
+
+
+@EVERY_DESIGN
+async def test_a_past_balance_can_be_asked_where_the_design_says_so(name: Name, places: Places) -> None:
+    async with opened(name, places) as design:
+        assert isinstance(design, KeepsHistory) == CAPABILITIES[name].past_balance
+        if isinstance(design, KeepsHistory):
+            await design.put_in(PUT_IN)
+            noon_us = time.time_ns() // 1_000
+            assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.DONE
+            assert await design.past_balances(noon_us) == PUT_IN
+            assert (await design.past_balances(time.time_ns() // 1_000))[PAYER] == MONEY - AMOUNT
 
 
 # -- what is told of one design -----------------------------------------------------------------------------------

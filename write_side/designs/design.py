@@ -7,10 +7,10 @@ suite proves it for each design, the faults at which it loses money included.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
 NODE_KILLED: Final = "node_killed"
@@ -117,3 +117,24 @@ class Design(Protocol):
         """Bring to an end what a killed service left half done; how many transfers those were. May be called at any time."""
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class KeepsHistory(Design, Protocol):
+    """A design of which a past balance can be asked."""
+
+    async def past_balances(self, at_us: int) -> dict[str, int]:
+        """Of every account that was there then. at_us: UTC microseconds."""
+        ...
+
+
+@runtime_checkable
+class TakesBatches(Design, Protocol):
+    """A design that runs many transfers of one request together."""
+
+    batch: int
+    """How many at most."""
+
+    async def transfers(self, transfers: Sequence[Transfer]) -> list[Result | None]:
+        """What became of each, in order; None: it is still under way. Raises Unanswered for all of them."""
+        ...

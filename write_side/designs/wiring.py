@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -20,26 +20,27 @@ class Name(StrEnum):
     TWO_PHASE_COMMIT = "two_phase_commit"
     TRY_CONFIRM_CANCEL = "try_confirm_cancel"
     SAGA = "saga"
+    EVENT_SOURCING = "event_sourcing"
+    EVENT_SOURCING_KAFKA = "event_sourcing_kafka"
 
 
 class Places(NamedTuple):
     """Where the servers are. postgres: an address a node; a lock is waited for `lock_wait_ms`. zookeeper: `host:port`; it has the
-    addresses of the Redis nodes (`publish_nodes`). prefix: of every table, key and znode, a lower-case word."""
+    addresses of the Redis nodes (`publish_nodes`). folder: of our file log. kafka: the
+    address of a broker. prefix: of every table, key, znode and topic, a lower-case word."""
 
     postgres: tuple[str, ...] = ()
     lock_wait_ms: int = 2_000
     zookeeper: str = ""
+    folder: str = ""
+    kafka: str = ""
     prefix: str = "fanfold_"
 
 
-CAPABILITIES: Final[dict[Name, Capabilities]] = {
-    Name.IN_MEMORY_SHARDING: InMemorySharding.capabilities,
-    Name.TWO_PHASE_COMMIT: two_phase_commit.TwoPhaseCommit.capabilities,
-    Name.TRY_CONFIRM_CANCEL: try_confirm_cancel.TryConfirmCancel.capabilities,
-    Name.SAGA: saga.Saga.capabilities,
-}
+OURS: Final = (Name.EVENT_SOURCING, Name.EVENT_SOURCING_KAFKA)
 
-_OVER_POSTGRES: Final[dict[Name, tuple[str, str, Callable[[PostgresNodes, Witness], Design]]]] = {
+_OverPostgres = two_phase_commit.TwoPhaseCommit | try_confirm_cancel.TryConfirmCancel | saga.Saga
+_OVER_POSTGRES: Final[dict[Name, tuple[str, str, type[_OverPostgres]]]] = {
     Name.TWO_PHASE_COMMIT: (
         two_phase_commit.SCHEMA,
         two_phase_commit.TABLES,
@@ -54,17 +55,49 @@ _OVER_POSTGRES: Final[dict[Name, tuple[str, str, Callable[[PostgresNodes, Witnes
 }
 
 
+def capabilities(name: Name) -> Capabilities:
+    if name is Name.IN_MEMORY_SHARDING:
+        return InMemorySharding.capabilities
+    if name in OURS:
+        from write_side.designs.event_sourcing import EventSourcing
+
+        return EventSourcing.capabilities
+    return _OVER_POSTGRES[name][2].capabilities
+
+
 async def open_design(name: Name, places: Places, witness: Witness) -> Design:
     """Connected, with its tables made where they are missing. Raises Unanswered where a server is away."""
     if name is Name.IN_MEMORY_SHARDING:
         nodes = NodeMap(places.zookeeper, f"/{places.prefix}nodes")
         await nodes.start()
         return InMemorySharding(nodes, f"{places.prefix}balances", witness)
+    if name in OURS:
+        # Here, because it takes a second, and the others do without.
+        from write_side.designs.event_sourcing import EventSourcing, settings_of
+
+        return await EventSourcing.open(settings_of(_log(name, places), places.prefix), witness)
     schema, tables, design = _OVER_POSTGRES[name]
     databases = PostgresNodes(places.postgres, places.prefix + schema, tables, witness, places.lock_wait_ms)
     with nodes_away_told():
         await databases.make_tables()
     return design(databases, witness)
+
+
+async def read_balances(name: Name, places: Places) -> dict[str, int]:
+    """As readers find them while no service runs."""
+    if name in OURS:
+        from write_side.designs.event_sourcing import read_log, settings_of
+
+        return await read_log(settings_of(_log(name, places), places.prefix))
+    design = await open_design(name, places, Witness())
+    try:
+        return await design.balances()
+    finally:
+        await design.close()
+
+
+def _log(name: Name, places: Places) -> str:
+    return f"file:{places.folder}" if name is Name.EVENT_SOURCING else f"kafka://{places.kafka}"
 
 
 async def publish_nodes(places: Places, addresses: Sequence[str]) -> None:
