@@ -72,6 +72,7 @@ COMMANDS: Final[dict[str, Command | Group]] = {
     "projector": Command("services", "projector", "Start the read side alone."),
     "gateway": Command("services", "gateway", "Start the gateway alone."),
     "bench": Command("bench", "bench", "Measure this machine."),
+    "compare": Command("compare", "compare", "Run the wallet chapter's designs side by side, and kill them."),
 }
 """The order is the one of `fanfold --help`."""
 

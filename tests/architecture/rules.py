@@ -43,6 +43,8 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("gateway/", ("gateway", "read_side.contract", "write_side.contract", PUBLIC, DOORS)),
     # The benchmarks live with the tests, and one of them starts a broker: only the bench command reaches there.
     ("fanfold/cli/bench", ("fanfold", "deploy", *WIRINGS, *CONTRACTS, "tests.benchmarks", "tests.servers")),
+    # So do the other designs: they are told side by side, over servers that are started for it.
+    ("fanfold/cli/compare", ("fanfold", DESIGNS, "tests.servers")),
     # Contracts are values and pure functions: printing a position or decoding a block needs no wiring.
     ("fanfold/cli/", ("fanfold", "deploy", *WIRINGS, *CONTRACTS)),
     ("fanfold/", ("fanfold",)),

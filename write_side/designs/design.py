@@ -7,11 +7,15 @@ suite proves it for each design, the faults at which it loses money included.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 NODE_KILLED: Final = "node_killed"
 """The fault of a node that loses its memory and is started again; the other faults are kills of the service, by step."""
@@ -24,6 +28,23 @@ class Transfer(NamedTuple):
     payer: str
     payee: str
     amount: int
+
+
+class Batch(NamedTuple):
+    """n transfers as columns: ids uint8[n, 16], payers and payees text[n], amounts int64[n]."""
+
+    ids: npt.NDArray[np.uint8]
+    payers: pa.StringArray
+    payees: pa.StringArray
+    amounts: npt.NDArray[np.int64]
+
+
+class Counts(NamedTuple):
+    """How many transfers were done, refused, or nobody can tell yet."""
+
+    done: int
+    refused: int
+    unanswered: int
 
 
 class Result(StrEnum):
@@ -135,6 +156,6 @@ class TakesBatches(Design, Protocol):
     batch: int
     """How many at most."""
 
-    async def transfers(self, transfers: Sequence[Transfer]) -> list[Result | None]:
-        """What became of each, in order; None: it is still under way. Raises Unanswered for all of them."""
+    async def transfers(self, batch: Batch) -> Counts:
+        """What became of them. Raises Unanswered for all of them."""
         ...

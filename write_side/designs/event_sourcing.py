@@ -13,6 +13,8 @@ from itertools import islice
 from typing import Final
 from uuid import uuid4
 
+import numpy as np
+import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
 from write_side.contract.block.block import read_header
@@ -21,9 +23,11 @@ from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
 from write_side.contract.words.atoms import WORLD, partition_of
-from write_side.designs.design import Capabilities, Result, Transfer, Unanswered, Witness
+from write_side.contract.words.codes import Kind
+from write_side.designs.design import Batch, Capabilities, Counts, Result, Transfer, Unanswered, Witness
 from write_side.intake.intake import Intake, Overloaded, Stopping
-from write_side.ledger.commands.commands import Command, OpenAccount
+from write_side.ledger.commands.command_batch import CommandBatch
+from write_side.ledger.commands.commands import Command, Mode, OpenAccount
 from write_side.ledger.commands.commands import Transfer as TransferCommand
 from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.queue.command_queue import CommandQueue
@@ -100,17 +104,33 @@ class EventSourcing:
         return partition_of(payer, PARTITIONS) != partition_of(payee, PARTITIONS)
 
     async def transfer(self, transfer: Transfer) -> Result:
-        [result] = await self.transfers([transfer])
-        if result is None:
-            raise Unanswered("it is under way, and ends when both partitions serve; ask again with the same id")
-        return result
-
-    async def transfers(self, transfers: Sequence[Transfer]) -> list[Result | None]:
-        """In one request. None: it is still under way. Raises Unanswered for all of them."""
-        if len(transfers) == 1 and self.crosses(transfers[0].payer, transfers[0].payee):
+        if self.crosses(transfer.payer, transfer.payee):
             self._told.step_by_step()
-        commands = [TransferCommand(each.id.bytes, each.payer, each.payee, each.amount, ASSET) for each in transfers]
-        return [_result(answer) for answer in await self._submit(commands)]
+        command = TransferCommand(transfer.id.bytes, transfer.payer, transfer.payee, transfer.amount, ASSET)
+        [answer] = await self._submit([command])
+        if answer.status == PENDING_STATUS:
+            raise Unanswered("it is under way, and ends when both partitions serve; ask again with the same id")
+        return Result.DONE if answer.status < 300 else Result.REFUSED
+
+    async def transfers(self, batch: Batch) -> Counts:
+        """In one request, as `POST /v1/transfers:batch` takes them."""
+        count = len(batch.amounts)
+        none = np.zeros(count, np.int32)
+        columns = CommandBatch(
+            np.full(count, Kind.TRANSFER, np.uint8),
+            batch.ids,
+            batch.payers,
+            batch.payees,
+            batch.amounts,
+            none,
+            [ASSET],
+            pa.array([""] * count, pa.utf8()),
+            none,
+        )
+        with _failures_told():
+            status = (await self._side.intake.submit_batch(columns, Mode.CONTINUE, None)).status
+        pending, refused = np.count_nonzero(status == PENDING_STATUS), np.count_nonzero(status >= 400)
+        return Counts(count - int(pending) - int(refused), int(refused), int(pending))
 
     async def balances(self) -> dict[str, int]:
         return await self._reader.balances()
@@ -143,12 +163,6 @@ class EventSourcing:
         intake: Intake = self._side.intake
         with _failures_told():
             return await intake.submit(commands)
-
-
-def _result(answer: Answer) -> Result | None:
-    if answer.status == PENDING_STATUS:
-        return None
-    return Result.DONE if answer.status < 300 else Result.REFUSED
 
 
 @contextmanager

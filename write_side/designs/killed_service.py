@@ -1,7 +1,6 @@
 """A wallet service that kills itself at a step: `python -m write_side.designs.killed_service JSON`.
 
-A real kill (SIGKILL) of a real process: nothing is rolled back, closed or said that a dying machine would not. It prints how the
-transfer ended when the step was never reached.
+A real kill (SIGKILL) of a real process: nothing is rolled back, closed or said that a dying machine would not.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass
 from uuid import UUID
@@ -31,7 +31,7 @@ async def run_until(name: Name, places: Places, transfer: Transfer, step: str) -
     """Make the transfer in a process of its own, which is killed at the step; its exit code: -9 when it was."""
     arguments = {"name": name, "places": places._asdict(), "transfer": [str(transfer.id), *transfer[1:]], "step": step}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "write_side.designs.killed_service", json.dumps(arguments)
+        sys.executable, "-m", "write_side.designs.killed_service", json.dumps(arguments), stdout=subprocess.DEVNULL
     )
     return await process.wait()
 
@@ -41,7 +41,7 @@ async def _main(name: str, places: dict[str, object], transfer: list[object], st
     at = Places(**{key: tuple(value) if isinstance(value, list) else value for key, value in places.items()})  # type: ignore[arg-type]
     design = await open_design(Name(name), at, witness)
     transfer_id, payer, payee, amount = transfer
-    print(await design.transfer(Transfer(UUID(str(transfer_id)), str(payer), str(payee), int(str(amount)))))
+    await design.transfer(Transfer(UUID(str(transfer_id)), str(payer), str(payee), int(str(amount))))
     await design.close()
 
 

@@ -26,11 +26,12 @@ class Name(StrEnum):
 
 class Places(NamedTuple):
     """Where the servers are. postgres: an address a node; a lock is waited for `lock_wait_ms`. zookeeper: `host:port`; it has the
-    addresses of the Redis nodes (`publish_nodes`). folder: of our file log. kafka: the
+    addresses of the Redis nodes (`publish_nodes`), which are `redis` at first. folder: of our file log. kafka: the
     address of a broker. prefix: of every table, key, znode and topic, a lower-case word."""
 
     postgres: tuple[str, ...] = ()
     lock_wait_ms: int = 2_000
+    redis: tuple[str, ...] = ()
     zookeeper: str = ""
     folder: str = ""
     kafka: str = ""

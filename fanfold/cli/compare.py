@@ -1,0 +1,81 @@
+"""`fanfold compare`: the wallet chapter's designs under one load and the same faults. It runs from a checkout only."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from fanfold.cli.bench import SCRATCH_PREFIX
+
+DESIGNS: Final = "in_memory_sharding,two_phase_commit,try_confirm_cancel,saga,event_sourcing"
+FAULTS: Final = "service,node"
+UNLIKE_PROMISED: Final = 1
+
+
+def compare(
+    designs: Annotated[
+        str, typer.Option(help=f"which, with commas between: {DESIGNS},event_sourcing_kafka", metavar="NAMES")
+    ] = DESIGNS,
+    seconds: Annotated[float, typer.Option(help="how long each is under load", min=0.1)] = 10.0,
+    accounts: Annotated[int, typer.Option(help="accounts in all, on two nodes", min=8)] = 10_000,
+    cross: Annotated[float, typer.Option(help="share of the transfers between the two nodes", min=0, max=1)] = 0.1,
+    faults: Annotated[
+        str,
+        typer.Option(
+            help="service: killed at every step of a transfer; node: one is killed and started again; none",
+            metavar="NAMES",
+        ),
+    ] = FAULTS,
+    dead: Annotated[
+        float, typer.Option(help="seconds that nobody recovers a killed service, to see what stays locked", min=0.1)
+    ] = 5.0,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="a folder on the disk that event_sourcing writes to (default: the current one)")
+    ] = None,
+) -> None:
+    """Run the wallet chapter's designs side by side: the same load, the same faults, one judge of the money.
+
+    in_memory_sharding: balances in two Redis nodes, the map of them in ZooKeeper, two commands a transfer.
+    two_phase_commit, try_confirm_cancel, saga: over two PostgreSQL nodes.
+    event_sourcing: fanfold itself over its file log; event_sourcing_kafka: over a real broker.
+
+    The servers are started on loopback, on free ports, and ended. A design that loses money under a fault is expected to,
+    and that is told; the command ends with 1 when one did what it does not say of itself.
+
+    Examples:
+
+      fanfold compare
+
+      fanfold compare --designs two_phase_commit,event_sourcing --seconds 30 --faults none
+
+      fanfold compare --designs in_memory_sharding --seconds 1 --json
+    """
+    try:
+        run = importlib.import_module("fanfold.cli.compare_run")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("tests"):
+            raise typer.BadParameter("it runs from a checkout of the repository, in its top folder") from None
+        raise typer.BadParameter(f"{missing.name} is not installed: pip install 'fanfold[compare]'") from None
+    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder or Path.cwd()) as scratch:
+
+        def end(number: int, _frame: object) -> None:
+            # Not an exception: raised in a callback of the loop it would be lost. The servers end with this process.
+            shutil.rmtree(scratch, ignore_errors=True)
+            os._exit(128 + number)
+
+        before = signal.signal(signal.SIGTERM, end)
+        try:
+            wishes = run.Wishes.of(designs, faults, seconds=seconds, accounts=accounts, cross=cross, dead_s=dead)
+            kept = run.run(wishes, Path(scratch), as_json=as_json)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    if not kept:
+        raise typer.Exit(UNLIKE_PROMISED)

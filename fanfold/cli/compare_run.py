@@ -1,0 +1,152 @@
+"""What `fanfold compare` does: starts servers, takes one design after the other through load and faults, shows how it goes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import structlog
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from fanfold.cli.compare_told import closing_lines, document, fault_sheet, progress_sheet, result_sheet, unlike_promised
+from fanfold.cli.output import complain, laid_out, say
+from tests.servers import ServerMissing, running_kafka, running_postgres, running_redis, running_zookeeper
+from write_side.designs.comparison import Compared, Fault, Node, Told, compare
+from write_side.designs.load import NODES, Load
+from write_side.designs.wiring import Name, Places, publish_nodes
+
+Word = TypeVar("Word", bound=StrEnum)
+
+
+class Wishes(NamedTuple):
+    """What was asked for. seconds, dead_s: see `comparison.compare`."""
+
+    designs: tuple[Name, ...]
+    faults: tuple[Fault, ...]
+    seconds: float
+    accounts: int
+    cross: float
+    dead_s: float
+
+    @classmethod
+    def of(cls, designs: str, faults: str, *, seconds: float, accounts: int, cross: float, dead_s: float) -> Wishes:
+        """Raises typer.BadParameter for a name that nothing has."""
+        chosen = () if faults == "none" else _named(Fault, faults, "--faults")
+        return cls(_named(Name, designs, "--designs"), chosen, seconds, accounts, cross, dead_s)
+
+
+def _named(words: type[Word], text: str, option: str) -> tuple[Word, ...]:
+    try:
+        return tuple(dict.fromkeys(words(word.strip()) for word in text.split(",")))
+    except ValueError:
+        raise typer.BadParameter(f"{option} takes {', '.join(words)}, with commas between, not {text!r}") from None
+
+
+def run(wishes: Wishes, scratch: Path, *, as_json: bool) -> bool:
+    """Compare and print; whether each design did what it says of itself."""
+    try:
+        with _logs_aside(), _servers(wishes.designs, scratch) as (places, nodes), _Shown(wishes.designs) as shown:
+            compared = asyncio.run(_compare(wishes, places, nodes, shown))
+    except ServerMissing as missing:  # it says what to install
+        raise typer.BadParameter(str(missing)) from None
+    if as_json:
+        say(json.dumps(document(compared, wishes._asdict())))
+    else:
+        tables = [laid_out(result_sheet(compared))]
+        if any(each.harms for each in compared):
+            tables += ["", laid_out(fault_sheet(compared))]
+        say("\n".join([*tables, "", *closing_lines(compared, wishes.cross, wishes.dead_s)]))
+    wrong = [line for each in compared for line in unlike_promised(each)]
+    for line in wrong:
+        complain(line)
+    return not wrong
+
+
+async def _compare(wishes: Wishes, places: Places, nodes: Mapping[Name, Node], shown: _Shown) -> list[Compared]:
+    if places.zookeeper:
+        await publish_nodes(places, places.redis)
+    found = []
+    for name in wishes.designs:
+        each = await compare(
+            name,
+            places,
+            Load(wishes.accounts, wishes.cross),
+            seconds=wishes.seconds,
+            faults=wishes.faults,
+            dead_s=wishes.dead_s,
+            node=nodes.get(name),
+            told=lambda told, name=name: shown.told(name, told),  # type: ignore[misc]
+        )
+        shown.ended(each)
+        found.append(each)
+    return found
+
+
+@contextmanager
+def _logs_aside() -> Iterator[None]:
+    """Standard output is for what was found."""
+    before = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+@contextmanager
+def _servers(designs: tuple[Name, ...], scratch: Path) -> Iterator[tuple[Places, Mapping[Name, Node]]]:
+    """Those that the designs need, and of each design the node that may be killed. Raises ServerMissing."""
+    places, nodes = Places(folder=str(scratch / "log")), dict[Name, Node]()
+    with ExitStack() as stack:
+        over_postgres = {Name.TWO_PHASE_COMMIT, Name.TRY_CONFIRM_CANCEL, Name.SAGA} & set(designs)
+        if over_postgres:
+            postgres = stack.enter_context(running_postgres(NODES))
+            places = places._replace(postgres=tuple(server.dsn for server in postgres))
+            nodes |= dict.fromkeys(over_postgres, postgres[-1])
+        if Name.IN_MEMORY_SHARDING in designs:
+            zookeeper = stack.enter_context(running_zookeeper())
+            redis = [stack.enter_context(running_redis()) for _ in range(NODES)]
+            places = places._replace(zookeeper=zookeeper.hosts, redis=tuple(server.url for server in redis))
+            nodes[Name.IN_MEMORY_SHARDING] = redis[-1]
+        if Name.EVENT_SOURCING_KAFKA in designs:
+            broker = stack.enter_context(running_kafka())
+            places = places._replace(kafka=broker.bootstrap)
+            nodes[Name.EVENT_SOURCING_KAFKA] = broker
+        yield places, nodes
+
+
+class _Shown:
+    """A table on standard error that follows what is under way; lines where that is no terminal."""
+
+    def __init__(self, designs: tuple[Name, ...]) -> None:
+        self._console = Console(stderr=True)
+        self._told: dict[Name, Told] = {name: Told("waits", 0.0) for name in designs}
+        self._live = Live(get_renderable=self._table, console=self._console, transient=True, refresh_per_second=4)
+
+    def __enter__(self) -> _Shown:
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def told(self, name: Name, told: Told) -> None:
+        if not self._console.is_terminal and told.doing != self._told[name].doing:
+            complain(f"{name}: {told.doing}")
+        self._told[name] = told
+
+    def ended(self, compared: Compared) -> None:
+        self._told[compared.name] = Told("done", 1.0, compared.best)
+
+    def _table(self) -> Text:
+        return Text("\n".join(progress_sheet(self._told).lines(self._console.width)))
