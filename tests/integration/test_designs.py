@@ -6,6 +6,7 @@ A design that loses money under a fault is expected to: where it stops losing, i
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -21,6 +22,7 @@ from write_side.designs.design import NODE_KILLED, Design, KeepsHistory, Result,
 from write_side.designs.in_memory_sharding import InMemorySharding
 from write_side.designs.killed_service import run_until
 from write_side.designs.money import judge
+from write_side.designs.sequence import sequence
 from write_side.designs.try_confirm_cancel import TryConfirmCancel
 from write_side.designs.wiring import Name, Places, capabilities, open_design, publish_nodes, read_balances
 
@@ -338,3 +340,37 @@ async def test_the_sharded_service_goes_on_without_zookeeper_and_follows_the_map
         await asyncio.wait_for(design.nodes.changed.wait(), 30)
         # Nobody has moved the money with the addresses: each account is looked for where it never was.
         assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.REFUSED
+
+
+# -- drawn from a run ---------------------------------------------------------------------------------------------
+
+DRAWN = Path(__file__).parents[2] / "write_side" / "designs" / "SEQUENCES.md"
+"""Written again from these runs where FANFOLD_DRAW is set."""
+
+
+async def test_the_sequences_that_are_drawn_are_those_that_run(places: Places) -> None:
+    told = ["# The requests of each design, drawn from a run", ""]
+    told += [
+        "A transfer between two nodes; then one to a payee that is not there. `test_designs.py` makes both and compares.",
+        "",
+    ]
+    missing = next(name for name in map(str, count()) if partition_of(name, NODES) == 1)
+    for name in [*OTHERS, Name.EVENT_SOURCING]:
+        witness = Witness(one_by_one=True)
+        async with opened(name, places, witness) as design:
+            await design.put_in(PUT_IN)
+            for what, payee in (("done", PAYEE), ("refused", missing)):
+                witness.told, witness.telling = [], True
+                await design.transfer(_transfer(PAYER, payee))
+                node = "partition" if name is Name.EVENT_SOURCING else "node"
+                told += [
+                    f"## {name}: {what}",
+                    "",
+                    "```mermaid",
+                    sequence(witness.told, CAPABILITIES[name], node) + "```",
+                    "",
+                ]
+    text = "\n".join(told)
+    if os.environ.get("FANFOLD_DRAW"):
+        DRAWN.write_text(text)
+    assert DRAWN.read_text() == text

@@ -78,6 +78,14 @@ class Capabilities:
     """Steps after which nobody can use one or both of the accounts until the service recovers."""
 
 
+class Request(NamedTuple):
+    """Of the service to a node. forced: the node answers when it is on its disk."""
+
+    node: int
+    what: str
+    forced: bool
+
+
 @dataclass
 class Witness:
     """What a design tells while it runs: each request to a node, each write it forces to a disk, each step it has reached."""
@@ -85,8 +93,8 @@ class Witness:
     requests: int = 0
     forced_writes: int = 0
     """Asked for one by one: a server that forces several at once does it less often."""
-    told: list[str] = field(default_factory=list)
-    """Only where `telling`: one line a request or step, in the order of their ends."""
+    told: list[Request | str] = field(default_factory=list)
+    """Only where `telling`: requests and the names of steps, in the order of their ends."""
     telling: bool = False
     one_by_one: bool = False
     """Requests that go out at once otherwise are made one after the other, so that a kill can be placed between them."""
@@ -95,7 +103,7 @@ class Witness:
         self.requests += 1
         self.forced_writes += forced
         if self.telling:
-            self.told.append(f"node {node}: {what}" + (" (forced)" if forced else ""))
+            self.told.append(Request(node, what, forced))
 
     def reached(self, step: str) -> None:
         if self.telling:

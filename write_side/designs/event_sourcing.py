@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 from prometheus_client import CollectorRegistry
 
-from write_side.contract.block.block import read_header
+from write_side.contract.block.block import decode_made, read_header
 from write_side.contract.log.log import START, Log, Record, Unit
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
 from write_side.contract.words.atoms import WORLD, partition_of
-from write_side.contract.words.codes import Kind
+from write_side.contract.words.codes import Code, Kind
 from write_side.designs.design import Batch, Capabilities, Counts, Result, Transfer, Unanswered, Witness
 from write_side.intake.intake import Intake, Overloaded, Stopping
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -39,6 +39,7 @@ ASSET: Final = "USD/2"
 DEBITED: Final = "debited"
 CREDITED: Final = "credited"
 ENDED: Final = "ended"
+CREDIT_REFUSED: Final = "credit_refused"
 STEPS: Final = (DEBITED, CREDITED, ENDED)
 BATCH: Final = 8_192
 RECOVERY_LIMIT_S: Final = 60.0
@@ -244,7 +245,8 @@ class _ToldLog:
         offset = await self._log.append(partition, block)
         self._witness.request(partition, "append a block", forced=True)
         if (step := next(self._steps, None)) is not None:
-            self._witness.reached(step)
+            refused = step == CREDITED and (decode_made(block).outcomes["code"] != Code.DONE).any()
+            self._witness.reached(CREDIT_REFUSED if refused else step)
         return offset
 
     def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record]]:
