@@ -15,7 +15,7 @@ import typer
 from fanfold.cli.bench import SCRATCH_PREFIX
 
 DESIGNS: Final = "in_memory_sharding,two_phase_commit,try_confirm_cancel,saga,event_sourcing"
-FAULTS: Final = "service,node"
+FAULTS: Final = "service,pause,node"
 UNLIKE_PROMISED: Final = 1
 
 
@@ -29,7 +29,7 @@ def compare(
     faults: Annotated[
         str,
         typer.Option(
-            help="service: killed at every step of a transfer; node: one is killed and started again; none",
+            help="service: killed at every step of a transfer; pause: a node hangs; node: one is killed and started again; none",
             metavar="NAMES",
         ),
     ] = FAULTS,

@@ -18,7 +18,16 @@ import pytest
 
 from tests.servers import PostgresServer, RedisServer, ZooKeeperServer, running_redis, unique_name
 from write_side.contract.words.atoms import partition_of
-from write_side.designs.design import NODE_KILLED, Design, KeepsHistory, Result, Transfer, Unanswered, Witness
+from write_side.designs.design import (
+    NODE_KILLED,
+    NODE_PAUSED,
+    Design,
+    KeepsHistory,
+    Result,
+    Transfer,
+    Unanswered,
+    Witness,
+)
 from write_side.designs.in_memory_sharding import InMemorySharding
 from write_side.designs.killed_service import run_until
 from write_side.designs.money import judge
@@ -228,50 +237,28 @@ async def _locked(design: Design) -> bool:
 
 
 @EVERY_DESIGN_OVER_SERVERS
-async def test_what_was_done_is_there_after_its_nodes_were_killed_where_the_design_is_durable(
+async def test_a_node_that_is_killed_takes_with_it_what_the_table_says_and_a_transfer_meanwhile_ends(
     name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
 ) -> None:
+    told, meanwhile = CAPABILITIES[name], _transfer(PAYER, PAYEE)
+    node = redis_nodes[1] if name is Name.IN_MEMORY_SHARDING else postgres_servers[1]
     async with opened(name, places) as design:
         await design.put_in(PUT_IN)
         assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.DONE
-        before = await design.balances()
-    if name is Name.IN_MEMORY_SHARDING:
-        redis_nodes[1].stop()
-        redis_nodes[1].start()
-    else:
-        postgres_servers[1].kill()
-        postgres_servers[1].start()
-    async with opened(name, places) as design:
-        await design.recover()
-        after = await design.balances()
-    told = CAPABILITIES[name]
-    assert (after == before) == told.durable
-    assert judge(PUT_IN, after).right == (NODE_KILLED not in told.loses_money_at)
-
-
-@EVERY_DESIGN_OVER_SERVERS
-async def test_a_transfer_whose_node_is_away_is_unanswered_and_ends_when_it_is_back(
-    name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
-) -> None:
-    transfer, told = _transfer(PAYER, PAYEE), CAPABILITIES[name]
-    node: RedisServer | PostgresServer = postgres_servers[1]
-    if name is Name.IN_MEMORY_SHARDING:
-        node = redis_nodes[1]
-    async with opened(name, places) as design:
-        await design.put_in(PUT_IN | {PAYEE: 0, BESIDE_PAYEE: 0})
         node.kill()
         with pytest.raises(Unanswered):
-            await design.transfer(transfer)
+            await design.transfer(meanwhile)
         node.start()
     async with opened(name, places) as design:
         await design.recover()
         balances = await design.balances()
-        if NODE_KILLED in told.loses_money_at:
-            assert not judge(PUT_IN, balances).right, "it left, and never came"
-        else:
-            paid = AMOUNT if await design.transfer(transfer) is Result.DONE else 0
+        assert judge(PUT_IN, balances).right == (NODE_KILLED not in told.loses_money_at)
+        if told.durable:
+            paid = 2 * AMOUNT if await design.transfer(meanwhile) is Result.DONE else AMOUNT
             assert (await design.balances())[PAYER] == MONEY - paid
-            assert (await design.balances())[PAYEE] == paid
+            assert (await design.balances())[PAYEE] == MONEY + paid
+        else:
+            assert PAYEE not in balances, "it was done, and is gone"
 
 
 @EVERY_DESIGN
@@ -284,6 +271,30 @@ async def test_a_past_balance_can_be_asked_where_the_design_says_so(name: Name, 
             assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.DONE
             assert await design.past_balances(noon_us) == PUT_IN
             assert (await design.past_balances(time.time_ns() // 1_000))[PAYER] == MONEY - AMOUNT
+
+
+@EVERY_DESIGN_OVER_SERVERS
+async def test_a_node_that_hangs_holds_nothing_up_but_what_the_table_says(
+    name: Name, places: Places, redis_nodes: list[RedisServer], postgres_servers: list[PostgresServer]
+) -> None:
+    transfer, told = _transfer(PAYER, PAYEE), CAPABILITIES[name]
+    node = redis_nodes[1] if name is Name.IN_MEMORY_SHARDING else postgres_servers[1]
+    async with opened(name, places._replace(answer_wait_s=1.0)) as design:
+        await design.put_in(PUT_IN)
+        node.pause()
+        try:
+            asked = asyncio.create_task(design.transfer(transfer))
+            await asyncio.sleep(0.2)  # it has got as far as it gets
+            [beside] = await asyncio.gather(design.transfer(_transfer(PAYER, BESIDE_PAYER, 1)), return_exceptions=True)
+            assert isinstance(beside, Unanswered) == (NODE_PAUSED in told.locked_at)
+            with pytest.raises(Unanswered):
+                await asked
+        finally:
+            node.resume()
+        await design.recover()
+        if NODE_PAUSED not in told.may_lose_money_at:
+            assert judge(PUT_IN, await design.balances()).right
+        assert await design.recover() == 0
 
 
 # -- what is told of one design -----------------------------------------------------------------------------------

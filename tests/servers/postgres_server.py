@@ -48,6 +48,7 @@ class PostgresServer(Server):
         self._data = directory / "data"
         self.process = Process(directory / "postgres.log")
         self.port = free_port()
+        self._paused: list[int] = []
         if owner is not None:
             shutil.chown(directory, owner.pw_uid, owner.pw_gid)
         self._make_cluster()
@@ -75,6 +76,19 @@ class PostgresServer(Server):
     def kill(self) -> None:
         """Ends it at once, without a checkpoint (an immediate shutdown): its next start recovers from the write-ahead log."""
         self.process.end(signal.SIGQUIT)
+
+    def pause(self) -> None:
+        """SIGSTOP to all its processes, of which each connection has one: nothing answers, as with a machine that hangs."""
+        self._paused = [self.pid, *self._children()]
+        for pid in self._paused:
+            os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        for pid in reversed(self._paused):
+            os.kill(pid, signal.SIGCONT)
+
+    def _children(self) -> list[int]:
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     def _make_cluster(self) -> None:
         command = [*self._as_owner, str(self._programs / "initdb"), "-D", str(self._data), "-U", "postgres"]

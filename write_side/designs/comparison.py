@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from write_side.designs import load as loads
 from write_side.designs.design import Capabilities, Design, TakesBatches, Transfer, Witness
-from write_side.designs.faults import Harm, kill_at, kill_node
+from write_side.designs.faults import Harm, kill_at, kill_node, pause_node
 from write_side.designs.load import Load, Measured
 from write_side.designs.money import Verdict, judge
 from write_side.designs.wiring import Name, Places, capabilities, open_design
@@ -22,13 +22,17 @@ class Fault(StrEnum):
     """Killed at every step of a transfer between two nodes."""
     NODE = "node"
     """One of the nodes (or the broker), killed and started again."""
+    PAUSE = "pause"
+    """One of the nodes hangs for a while, and goes on."""
 
 
 class Node(Protocol):
-    """A server that can be killed and started again."""
+    """A server that can be killed and started again, or hang and go on."""
 
     def kill(self) -> None: ...
     def start(self) -> None: ...
+    def pause(self) -> None: ...
+    def resume(self) -> None: ...
 
 
 class Told(NamedTuple):
@@ -100,6 +104,9 @@ async def compare(
     for step in promises.steps if Fault.SERVICE in faults else ():
         told(Told(f"killed: {step}", 0.7, in_batches or one_by_one))
         harms.append(await kill_at(name, places, load, step, dead_s))
+    if Fault.PAUSE in faults and node is not None:
+        told(Told("a node paused", 0.85, in_batches or one_by_one))
+        harms.append(await pause_node(name, places, load, node.pause, node.resume, dead_s))
     if Fault.NODE in faults and node is not None:
         told(Told("a node killed", 0.9, in_batches or one_by_one))
         harms.append(await kill_node(name, places, load, node.kill, node.start))

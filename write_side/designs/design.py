@@ -10,15 +10,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
 
 NODE_KILLED: Final = "node_killed"
 """The fault of a node that loses its memory and is started again; the other faults are kills of the service, by step."""
+NODE_PAUSED: Final = "node_paused"
+"""The fault of the payee's node that hangs for a while, and goes on."""
 
 
 class Transfer(NamedTuple):
@@ -72,10 +75,12 @@ class Capabilities:
     """What an account had at an earlier moment can be asked."""
     loses_money_at: frozenset[str] = frozenset()
     """Faults after which the accounts never again hold what was put in."""
+    may_lose_money_at: frozenset[str] = frozenset()
+    """Faults after which that hangs on the moment: what a node that hangs was sent may be run when it goes on, or not."""
     unbalanced_at: frozenset[str] = frozenset()
     """Steps after which readers find more or less than was put in, until the service recovers (or for ever)."""
     locked_at: frozenset[str] = frozenset()
-    """Steps after which nobody can use one or both of the accounts until the service recovers."""
+    """Faults after which nobody can use one or both of the accounts until the service recovers, or the node goes on."""
 
 
 class Request(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-from write_side.designs.design import NODE_KILLED, Design, Result, Transfer, Unanswered, Witness
+from write_side.designs.design import NODE_KILLED, NODE_PAUSED, Design, Result, Transfer, Unanswered, Witness
 from write_side.designs.killed_service import run_until
 from write_side.designs.load import Load
 from write_side.designs.wiring import OURS, Name, Places, open_design, read_balances
@@ -20,11 +20,12 @@ _PROBE_S: Final = 0.05
 
 class Harm(NamedTuple):
     """fault: a step, or another fault's name. seen: how much more (or less) than before a reader found while it lasted, minor
-    units. locked_s: for how long one of the two accounts could not be used, while nobody recovered. recovery_ms: from the start
-    of another service (or node) until all was ended. made: how much more (or less) there is for ever."""
+    units; None where no reader gets an answer. locked_s: for how long one of the two accounts could not be used, while nobody
+    recovered. recovery_ms: from the start of another service (or node) until all was ended. made: how much more (or less) there
+    is for ever."""
 
     fault: str
-    seen: int
+    seen: int | None
     locked_s: float
     recovery_ms: float
     made: int
@@ -72,7 +73,38 @@ async def kill_node(
         after = sum((await design.balances()).values())
     finally:
         await design.close()
-    return Harm(NODE_KILLED, 0, 0.0, recovery_ms, after - before)
+    return Harm(NODE_KILLED, None, 0.0, recovery_ms, after - before)
+
+
+async def pause_node(
+    name: Name, places: Places, load: Load, pause: Callable[[], None], resume: Callable[[], None], dead_s: float
+) -> Harm:
+    """The payee's node hangs for `dead_s` while a transfer between the two is asked; is the payer's account of use meanwhile?"""
+    payer, beside_payer, payee = load.nodes[0][0], load.nodes[0][1], load.nodes[1][-1]
+    design = await open_design(name, places, Witness())
+    try:
+        before = sum((await design.balances()).values())
+        pause()
+        try:
+            began_s = time.perf_counter()
+            asked = asyncio.create_task(_asked(design, Transfer(uuid4(), payer, payee, AMOUNT)))
+            await asyncio.sleep(_PROBE_S)
+            locked_s = await _usable_after_s(design, payer, beside_payer, began_s, dead_s)
+            await asyncio.sleep(max(0.0, began_s + dead_s - time.perf_counter()))
+        finally:
+            resume()
+        began_s = time.perf_counter()
+        await asked
+    finally:
+        await design.close()
+    design = await open_design(name, places, Witness())
+    try:
+        await design.recover()
+        recovery_ms = (time.perf_counter() - began_s) * 1_000
+        after = sum((await design.balances()).values())
+    finally:
+        await design.close()
+    return Harm(NODE_PAUSED, None, locked_s, recovery_ms, after - before)
 
 
 async def _locked_s(name: Name, places: Places, pairs: list[tuple[str, str]], dead_s: float) -> float:

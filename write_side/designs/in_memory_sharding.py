@@ -15,7 +15,7 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from write_side.contract.words.atoms import partition_of
-from write_side.designs.design import NODE_KILLED, Capabilities, Result, Transfer, Unanswered, Witness
+from write_side.designs.design import NODE_KILLED, NODE_PAUSED, Capabilities, Result, Transfer, Unanswered, Witness
 from write_side.designs.node_map import NodeMap
 
 DEBITED: Final = "debited"
@@ -50,10 +50,12 @@ class InMemorySharding:
         once=False,
         past_balance=False,
         loses_money_at=frozenset({DEBITED, NODE_KILLED}),
+        may_lose_money_at=frozenset({NODE_PAUSED}),
         unbalanced_at=frozenset({DEBITED}),
     )
 
-    def __init__(self, nodes: NodeMap, key: str, witness: Witness) -> None:
+    def __init__(self, nodes: NodeMap, key: str, witness: Witness, answer_wait_s: float) -> None:
+        self._answer_wait_s = answer_wait_s
         self.nodes = nodes
         self._key = key
         self._witness = witness
@@ -118,7 +120,11 @@ class InMemorySharding:
         if address not in self._clients:
             # Not tried again: a command whose answer was lost may have been run, and would be run twice.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
-                address, max_connections=CONNECTIONS_A_NODE, timeout=None, retry=None
+                address,
+                max_connections=CONNECTIONS_A_NODE,
+                timeout=None,
+                retry=None,
+                socket_timeout=self._answer_wait_s,
             )
             self._clients[address] = redis.asyncio.Redis.from_pool(pool)
         try:

@@ -44,11 +44,21 @@ END $$;
 
 class PostgresNodes:
     """schema: of the design's own tables, so that several designs share the nodes. tables: what it has beside the common ones.
-    lock_wait_ms: how long to wait for a lock; one that is held longer is of a transfer in doubt, and whoever waits is told so."""
+    lock_wait_ms: how long to wait for a lock; one that is held longer is of a transfer in doubt, and whoever waits is told so.
+    answer_wait_s: how long a node that hangs is waited for."""
 
-    def __init__(self, addresses: Sequence[str], schema: str, tables: str, witness: Witness, lock_wait_ms: int) -> None:
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        schema: str,
+        tables: str,
+        witness: Witness,
+        lock_wait_ms: int,
+        answer_wait_s: float,
+    ) -> None:
         self._addresses = addresses
         self._lock_wait_ms = lock_wait_ms
+        self._answer_wait_s = answer_wait_s
         self.schema = schema
         self._tables = _TABLES.format(schema=schema) + tables
         self._idle: list[list[Any]] = [[] for _ in addresses]
@@ -119,7 +129,10 @@ class PostgresNodes:
 
     async def _connect(self, node: int) -> Any:
         settings = {"search_path": self.schema, "lock_timeout": str(self._lock_wait_ms)}
-        return await asyncpg.connect(self._addresses[node], server_settings=settings)
+        wait_s = self._answer_wait_s
+        return await asyncpg.connect(
+            self._addresses[node], server_settings=settings, timeout=wait_s, command_timeout=wait_s
+        )
 
     async def close(self) -> None:
         for idle in self._idle:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import asyncpg
 
-from write_side.designs.design import Capabilities, Result, Transfer, Witness
+from write_side.designs.design import NODE_PAUSED, Capabilities, Result, Transfer, Witness
 from write_side.designs.postgres_nodes import PostgresNodes, nodes_away_told
 
 SCHEMA: Final = "two_phase_commit"
@@ -56,7 +56,7 @@ class TwoPhaseCommit:
         once=True,
         past_balance=False,
         unbalanced_at=frozenset({ONE_COMMITTED}),
-        locked_at=frozenset({ONE_PREPARED, PREPARED, DECIDED, ONE_COMMITTED}),
+        locked_at=frozenset({ONE_PREPARED, PREPARED, DECIDED, ONE_COMMITTED, NODE_PAUSED}),
     )
 
     def __init__(self, nodes: PostgresNodes, witness: Witness) -> None:

@@ -78,8 +78,9 @@ def test_a_name_that_nothing_has_is_refused() -> None:
     with pytest.raises(typer.BadParameter, match="--designs takes in_memory_sharding"):
         Wishes.of("sagas", "none", seconds=1, accounts=8, cross=0.1, dead_s=1)
     assert Wishes.of("saga, saga", "none", seconds=1, accounts=8, cross=0.1, dead_s=1).faults == ()
-    assert Wishes.of("saga", "node,service", seconds=1, accounts=8, cross=0.1, dead_s=1).faults == (
+    assert Wishes.of("saga", "node,pause,service", seconds=1, accounts=8, cross=0.1, dead_s=1).faults == (
         Fault.NODE,
+        Fault.PAUSE,
         Fault.SERVICE,
     )
 
