@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import numpy as np
 import structlog
 
-from write_side.contract.archive.archived_run import RunName
+from write_side.contract.archive.archived_run import Piece, RunName, joined
 from write_side.contract.archive.log_archive import ArchiveBroken, LogArchive
 from write_side.contract.log.log import START, Log, LogFailed, NotThere, Record
 
@@ -109,7 +110,7 @@ class Archiver:
                     await self._archive.records(name)  # a store may say that it has what it has not
                     self._last[partition] = name.last
                     self.put += 1
-                    _log.info("log archived", partition=partition, file=name.text, records=len(records))
+                    _log.info("log archived", partition=partition, file=name.text, records=len(records.offsets))
         if gathering.count:
             self._mean_bytes[partition] = gathering.size / gathering.count
 
@@ -138,27 +139,25 @@ class _Gathering:
     """Records behind an offset, gathered until there are enough for a file. count, size: of all that were taken."""
 
     def __init__(self, partition: int, after: int, sealed_bytes: int) -> None:
-        self.count = 0
-        self._sealed = 0
+        self.count = self.size = 0
         self._partition = partition
         self._after = after
         self._sealed_bytes = sealed_bytes
-        self._records: list[Record] = []
+        self._pieces: list[Piece] = []
         self._bytes = 0
 
-    @property
-    def size(self) -> int:
-        return self._sealed + self._bytes
-
-    def take(self, run: Sequence[Record]) -> list[tuple[RunName, list[Record]]]:
+    def take(self, run: Sequence[Record]) -> list[tuple[RunName, Piece]]:
         """The files that are full now. Cut by the records alone, so that two processes cut alike."""
-        full = []
-        for record in run:
-            self._records.append(record)
-            self._bytes += len(record.data)
+        full, rest = [], Piece.of(run)
+        self.count, self.size = self.count + len(rest.offsets), self.size + len(rest.data)
+        while len(rest.offsets):
+            # Up to the record with which there is enough, and with it.
+            at = int(np.searchsorted(rest.ends, self._sealed_bytes - self._bytes)) + 1
+            piece, rest = rest.cut(min(at, len(rest.offsets)))
+            self._pieces.append(piece)
+            self._bytes += len(piece.data)
             if self._bytes >= self._sealed_bytes:
-                full.append((RunName(self._partition, self._after, record.offset), self._records))
-                self._sealed += self._bytes
-                self._records, self._bytes, self._after = [], 0, record.offset
-            self.count += 1
+                records = joined(self._pieces)
+                full.append((RunName(self._partition, self._after, int(records.offsets[-1])), records))
+                self._pieces, self._bytes, self._after = [], 0, full[-1][0].last
         return full
