@@ -141,6 +141,13 @@ class KafkaLog:
         elif producer is not None:
             self._producers[partition] = producer
 
+    async def begin(self, partition: int) -> int:
+        """The offset of the first record that is there, of the next one where none is. Raises LogFailed."""
+        at = TopicPartition(self._topic, partition)
+        self._check_open()
+        async with self._told(partition):
+            return await self._questions.begin(at)
+
     async def end(self, partition: int) -> int:
         at = TopicPartition(self._topic, partition)
         self._check_open()
