@@ -146,7 +146,9 @@ async def test_records_of_a_topic_outlive_the_process_and_what_was_forgotten_sta
 
 
 @pytest.mark.kafka
-async def test_filler_in_the_middle_of_commands_is_passed_over_and_is_no_unreadable_record(kafka_bootstrap: str) -> None:
+async def test_filler_in_the_middle_of_commands_is_passed_over_and_is_no_unreadable_record(
+    kafka_bootstrap: str,
+) -> None:
     """Two writers that filled the same topic at once have filled too much."""
     queue = await open_kafka(kafka_bootstrap, unique_name("commands"))
     try:

@@ -56,7 +56,8 @@ class CommandQueue(Protocol):
     async def consumed(self, below: Mapping[int, int]) -> None:
         """Forget the records of each partition below this offset: accepted blocks have consumed them.
 
-        Raises LogFailed when it did not happen in every partition, in bounded time: saying it again later is all there is to do."""
+        Raises LogFailed when it did not happen in every partition, in bounded time: all there is to do is to say it again later.
+        """
         ...
 
     async def troubles(self) -> Mapping[int, str]:

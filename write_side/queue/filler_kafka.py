@@ -1,9 +1,9 @@
 """Filling a command topic up to the offset that its log has consumed it to.
 
 A topic that was deleted and made again counts its records from 0, and its log says that everything below `consumed_to` is done:
-new commands would be passed over for ever. So a writer that finds its partition shorter than that fills the difference with records
-without a byte, which readers pass over; some 100 bytes for 10,000 of them, and a second for a million. Whoever appends meanwhile
-is passed over, too: his command was never answered, and is safe to send again.
+new commands would be passed over for ever. So a writer that finds its partition shorter than that fills the difference with
+records without a byte, which readers pass over. What is appended meanwhile is passed over, too: it was never answered, and is
+safe to send again.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Small questions to Kafka: where a partition begins and ends, and one record of it. Asked over one client that stays open, because one that
-is opened anew takes longer than those who ask can wait.
+"""Small questions to Kafka: where a partition begins and ends, and one record of it. Asked over one client that stays open,
+because one that is opened anew takes longer than those who ask can wait.
 
 Raises KafkaError and OSError. Each question ends in bounded time (`bounded_kafka.py`); a client that failed is not asked again.
 """
