@@ -286,6 +286,27 @@ async def test_a_topic_made_again_under_processes_that_run_comes_back_and_nobody
         await owner.balances_are([*owner.paid, *other.paid])
 
 
+async def test_an_intake_that_outlives_its_topic_is_not_told_what_was_decided_at_the_same_offsets_before(
+    settings: WriteSettings,
+) -> None:
+    settings = but(settings, answer_wait_ms=1_000)
+    async with bank(but(settings, own_partitions="1")) as other:
+        async with bank(but(settings, own_partitions="0")) as owner:
+            await owner.open()
+            for _ in range(8):
+                assert (await other.pay(0)).status == 201
+        await delete_topic(settings)
+        await make_topic_again(settings)
+        taken = [await other.pay(0) for _ in range(8)]  # nobody decides them: they land where others were
+        assert {(reply.status, reply.code) for reply in taken} == {(503, "outcome_unknown")}
+        paid, unknown = other.paid, [reply.document["id"] for reply in taken]
+        async with bank(but(settings, own_partitions="0")) as owner:
+            async with asyncio.timeout(LIMIT_S):
+                while (await other.pay(0)).status != 201:  # noqa: ASYNC110 -- a client asks again
+                    await asyncio.sleep(POLL_S)
+            await owner.balances_are([*paid, *((0, transfer) for transfer in unknown)])
+
+
 async def test_a_topic_of_commands_that_would_lose_them_by_age_is_refused_at_the_start(settings: WriteSettings) -> None:
     configs = {"retention.ms": "3600000", "unclean.leader.election.enable": "false"}
     async with administering(settings) as admin:
