@@ -113,6 +113,10 @@ class Partition:
         """The last block that is in the state; -1 for none."""
         return self.part.replay.state.chained.sequence
 
+    def last_offset(self) -> int:
+        """Of the last record of the log that was read; START for none."""
+        return self.part.replay.last_offset
+
     def document(self) -> dict[str, object]:
         """For /readyz."""
         standing = Standing.TAKES_NOTHING if self.standing is Standing.SERVING and self.trouble else self.standing

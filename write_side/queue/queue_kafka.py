@@ -13,7 +13,7 @@ from contextlib import aclosing
 
 from write_side.contract.log.bounded_kafka import STOP_WAIT_S
 from write_side.contract.log.delete_records_kafka import delete_records
-from write_side.contract.log.log import START, LogFailed
+from write_side.contract.log.log import START, LogFailed, Trimmed
 from write_side.contract.log.log_kafka import APPEND_WAIT_MS, KafkaLog
 from write_side.ledger.commands.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch, decode_record
@@ -149,6 +149,10 @@ class _KafkaReader:
                     while self._waiting > READ_AHEAD_MAX:
                         self._room.clear()
                         await self._room.wait()
+        except Trimmed as trimmed:
+            # Its words are about a log. Who opens the next reader asks where the queue begins first, and says what that means.
+            gone = f"The queue of partition {self._partition} begins at {trimmed.begin} now, behind where its reader goes on."
+            self.fail(LogFailed(gone))
         except Exception as failure:
             self.fail(failure)
 

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
 from write_side.contract.log.bounded_kafka import STOP_WAIT_S, answered_within, ended_within
@@ -21,14 +20,14 @@ from write_side.contract.log.log import LogFailed
 REQUEST_WAIT_MS: Final = 20_000
 
 
-async def delete_records(bootstrap: str, topic: str, below: Mapping[int, int]) -> None:
-    """Delete every record of these partitions below the offset that each is given with.
+async def delete_records(bootstrap: str, topic: str, below: Mapping[int, int]) -> dict[int, int]:
+    """Delete every record of these partitions below the offset that each is given with; returns where each begins now.
 
     Again is harmless. Raises LogFailed when a partition was not done, which says nothing of the others; ends in bounded time.
     """
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_WAIT_MS)
     try:
-        await answered_within(_ask(admin, topic, below))
+        return await answered_within(_ask(admin, topic, below))
     except (KafkaError, OSError) as error:
         raise LogFailed(
             f"Kafka at {bootstrap} did not delete the first records of {topic} ({type(error).__name__}: {error}). "
@@ -39,7 +38,7 @@ async def delete_records(bootstrap: str, topic: str, below: Mapping[int, int]) -
         await ended_within(admin.close(), STOP_WAIT_S)
 
 
-async def _ask(admin: Any, topic: str, below: Mapping[int, int]) -> None:
+async def _ask(admin: Any, topic: str, below: Mapping[int, int]) -> dict[int, int]:
     await admin.start()
     led: defaultdict[int, dict[TopicPartition, RecordsToDelete]] = defaultdict(dict)
     # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
@@ -52,6 +51,11 @@ async def _ask(admin: Any, topic: str, below: Mapping[int, int]) -> None:
     if sum(map(len, led.values())) < len(below):
         raise KafkaError("the topic or a partition of it is not there")
     asked = [admin.delete_records(records, timeout_ms=REQUEST_WAIT_MS) for records in led.values()]
-    for told in await asyncio.gather(*asked, return_exceptions=True):
+    begins: dict[int, int] = {}
+    for told in await asyncio.gather(
+        *asked, return_exceptions=True
+    ):  # each has its turn, whatever became of the others
         if isinstance(told, BaseException):
             raise told
+        begins |= {at.partition: begin for at, begin in told.items()}
+    return begins
