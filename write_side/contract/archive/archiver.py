@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -57,14 +57,27 @@ class Archiver:
         loop = asyncio.get_running_loop()
         while True:
             for partition in self._folded:
-                if loop.time() >= self._not_before_s.get(partition, 0.0) and self._is_due(partition):
-                    await self.archive(partition)
+                if loop.time() >= self._not_before_s.get(partition, 0.0):
+                    await self._archive_what_is_due(partition)
             await asyncio.sleep(LOOK_S)
 
     async def archive(self, partition: int) -> bool:
         """Put all that is enough for files; whether that went well. What fails is told, and no reason to end."""
+        return await self._told(partition, self._archive_all(partition))
+
+    async def _archive_what_is_due(self, partition: int) -> None:
+        if partition not in self._last and not await self._told(partition, self._find_last(partition)):
+            return
+        if self._is_due(partition):
+            await self.archive(partition)
+
+    async def _find_last(self, partition: int) -> None:
+        self._last[partition] = await self._archive.last(partition)
+
+    async def _told(self, partition: int, work: Awaitable[None]) -> bool:
+        """Whether it went well; what fails is told."""
         try:
-            await self._archive_all(partition)
+            await work
         except Exception as failure:
             self.failures += 1
             self._not_before_s[partition] = asyncio.get_running_loop().time() + AGAIN_S
@@ -77,8 +90,6 @@ class Archiver:
         return True
 
     def _is_due(self, partition: int) -> bool:
-        if partition not in self._last:
-            return True  # what was put by the process before is not known yet
         ahead = self._folded[partition]() - self._last[partition]
         if self._log.unit == "bytes":
             return ahead >= self._sealed_bytes
