@@ -78,8 +78,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     """
     log = await _open_log(settings, writing)
     try:
+        await check_partition_count(log)  # first: of a topic that grew no setting is right
         _check_setting(settings, log)
-        await check_partition_count(log)
     except BaseException:
         await log.close()
         raise
