@@ -60,6 +60,12 @@ class WriteSettings(BaseSettings):
         "`webhdfs://HOST:PORT/FOLDER`, or `off`; default: the folder `snapshots` in the data folder of a file log, `off` over "
         "Kafka",
     )
+    log_archive: str = Field(
+        "",
+        description="where copies of the log are kept, so that the log itself can be trimmed (`fanfold trim`) and is still read "
+        "from its first block on: `file:FOLDER`, `s3://BUCKET/FOLDER` or `webhdfs://HOST:PORT/FOLDER` as for snapshots, the same "
+        "for every process over one log; default `off`: there are none, and nothing is trimmed",
+    )
     snapshot_blocks: int = Field(
         250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"
     )
@@ -86,6 +92,11 @@ class WriteSettings(BaseSettings):
             return None if self.snapshots == "off" else self.snapshots
         scheme, _, folder = self.log_address.partition(":")
         return f"file:{folder}/snapshots" if scheme == "file" else None
+
+    @property
+    def log_archive_address(self) -> str | None:
+        """None: no copies of the log are made or looked for."""
+        return None if self.log_archive in ("", "off") else self.log_archive
 
     def ids_folder(self) -> Path | None:
         """None: nothing but the memory of ids remembers them. Raises ValueError for an address that names no folder."""

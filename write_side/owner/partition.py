@@ -105,6 +105,10 @@ class Partition:
         nobody takes a snapshot."""
         return self.part.replay.state.chained.sequence if self.served.is_set() else -1
 
+    def last_offset(self) -> int:
+        """Of the last record of the log that was read; START for none."""
+        return self.part.replay.last_offset
+
     def document(self) -> dict[str, object]:
         """For /readyz."""
         standing = Standing.TAKES_NOTHING if self.standing is Standing.SERVING and self.trouble else self.standing

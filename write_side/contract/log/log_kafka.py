@@ -14,12 +14,12 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
-from write_side.contract.log.log import START, LogFailed, NotThere, Record, Unit
+from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
 from write_side.contract.log.questions_kafka import (
     READ_WAIT_MS,
     REQUEST_WAIT_MS,
@@ -35,6 +35,7 @@ from write_side.contract.log.topic_kafka import (
     TopicSettings,
     check_topic,
     create_topic,
+    trim_topic,
 )
 
 FETCH_BYTES: Final = 8 * 1024 * 1024
@@ -147,6 +148,16 @@ class KafkaLog:
         async with self._told(partition):
             return await self._questions.end(at)
 
+    async def begin(self, partition: int) -> int:
+        at = TopicPartition(self._topic, partition)
+        self._check_open()
+        async with self._told(partition):
+            return await self._questions.begin(at)
+
+    async def trim(self, partition: int, before: int) -> int:
+        self._check_open()
+        return await trim_topic(self._bootstrap, self._topic, partition, before)
+
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         if after >= 0 and await self.end(partition) == after + 1:
             return  # asked over an open connection: most looks find nothing, and a consumer takes longer than they wait
@@ -248,7 +259,9 @@ class KafkaLog:
                     raise ConsumerStoppedError
                 consumer.assign([at])
                 first, end = await answered_within(ends(consumer, at))
-                begin = first if after < 0 else after + 1
+                if after + 1 < first:
+                    raise Trimmed(f"{self._topic}, partition {partition},", first)
+                begin = max(after, START) + 1
                 if not first <= begin <= end:
                     raise NotThere(
                         f"{self._topic}, partition {partition}, holds offsets {first} to {end - 1}, and the reader wants to go "
@@ -269,6 +282,9 @@ class KafkaLog:
         """What Kafka refuses, said for a person."""
         try:
             yield
+        except OffsetOutOfRangeError:
+            begin = await self.begin(partition)
+            raise Trimmed(f"{self._topic}, partition {partition},", begin) from None
         except ConsumerStoppedError:
             raise LogFailed("The log was closed while it was being read. What was read so far is good.") from None
         except (KafkaError, OSError) as error:

@@ -39,6 +39,11 @@ class KafkaQuestions:
         client = await self._opened()
         return await self._answer(client, _end(client, at))
 
+    async def begin(self, at: TopicPartition) -> int:
+        """The offset of the first record that is there, or comes."""
+        client = await self._opened()
+        return await self._answer(client, _begin(client, at))
+
     async def record(self, at: TopicPartition, offset: int) -> bytes | None:
         """The value of the record at an offset; None when there is none."""
         async with self._fetching:
@@ -118,6 +123,11 @@ async def _end(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
         raise KafkaError("no broker says who leads")
     end: int = (await consumer.end_offsets([at]))[at]
     return end
+
+
+async def _begin(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
+    begin: int = (await consumer.beginning_offsets([at]))[at]
+    return begin
 
 
 async def _record(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> bytes | None:
