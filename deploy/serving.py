@@ -21,6 +21,7 @@ from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
+from deploy.unread_output import never_waiting
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -46,11 +47,11 @@ _ARENAS_MAX = -8
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """`main` to its end on uvloop. Every process that serves is run by this: none must be left on asyncio's own, slower loop."""
-    say_seldom("aiokafka")
     # Threads that fold would each get a heap of their own from the C library, and keep 10 to 20 MiB of it when they are done.
     if (tune := _of_glibc("mallopt")) is not None:
         tune(_ARENAS_MAX, 1)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with never_waiting(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        say_seldom("aiokafka")
         try:
             runner.run(main)
         finally:
