@@ -1,6 +1,6 @@
 """What a service prints never waits for whoever reads it: a pipe that nobody empties would stop the event loop at the next line.
 
-Lines go to a thread that writes them. When too many wait, further ones are dropped and counted, which is said once it is read again.
+Lines go to a thread that writes them. When too many wait, further ones are dropped and counted, which is said once it reads on.
 """
 
 from __future__ import annotations
