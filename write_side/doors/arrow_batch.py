@@ -61,8 +61,8 @@ def decode_arrow(body: bytes) -> CommandBatch:
     n = len(ids)
     nobody = pa.array([""], pa.utf8()).take(pa.array(np.zeros(n, np.int64)))
     return CommandBatch(
-        np.full(n, Kind.TRANSFER, np.uint8), ids, debit, credit, np.array(amount.to_numpy()), asset, assets, nobody,
-        np.zeros(n, np.int32),
+        kind=np.full(n, Kind.TRANSFER, np.uint8), ids=ids, debit=debit, credit=credit, amount=np.array(amount.to_numpy()),
+        asset=asset, assets=assets, owner=nobody, chain=np.zeros(n, np.int32),
     )  # fmt: skip
 
 

@@ -187,8 +187,7 @@ def _is_first_of_asset(legs, i):  # type: ignore[no-untyped-def]
 @njit_inner
 def move_legs(book, outcome, legs, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
-    accounts, digest, output, counts = book.accounts, book.digest, book.output, book.counts
-    at_us, pool = book.times.created_at_us, legs.pool
+    pool = legs.pool
     for i in range(legs.first, legs.last):
         if not is_among(legs, i):
             continue
@@ -196,9 +195,9 @@ def move_legs(book, outcome, legs, debit, credit):  # type: ignore[no-untyped-de
         posted, held = factors[0] * abs(pool[i, LEG_AMOUNT]), factors[1] * abs(pool[i, LEG_AMOUNT])
         number = number_of_leg(book, pool, i)
         if factors[0] != 0 or factors[1] != 0:
-            change(accounts, digest, output, counts, at_us, outcome, number, posted, held)
+            change(book, outcome, number, posted, held)
         if _is_first_of_asset(legs, i):
             total = _transit_sum(legs, pool[i, LEG_ASSET], debit, credit)
             if total != 0:
-                through = book.systems.transit[asset_of(accounts.rows, number)]
-                change(accounts, digest, output, counts, at_us, outcome, through, total, np.int64(0))
+                through = book.systems.transit[asset_of(book.accounts.rows, number)]
+                change(book, outcome, through, total, np.int64(0))
