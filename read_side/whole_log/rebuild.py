@@ -22,8 +22,8 @@ import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
+from read_side.follow.bring_view_right import load_everything
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import load_everything
 from read_side.whole_log.alone import Alone, alone
 from read_side.whole_log.first_version import first_version, first_versions
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes

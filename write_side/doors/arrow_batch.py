@@ -18,7 +18,7 @@ from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Kind
 from write_side.doors.arrow_stream import read_columns, text_column
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.command_checks import ACCOUNT_PATTERN, ASSET_PATTERN
+from write_side.ledger.commands.record_checks import ACCOUNT_PATTERN, ASSET_PATTERN
 from write_side.ledger.commands.records import id_bytes
 
 _ASSETS_MAX: Final = 1_000

@@ -21,7 +21,6 @@ from write_side.contract.state.state import string_keys
 from write_side.contract.words.atoms import WORLD
 from write_side.contract.words.codes import Kind
 from write_side.ledger.commands.batch_columns import CommandColumns
-from write_side.ledger.commands.command_checks import check
 from write_side.ledger.commands.commands import (
     LEGS_MAX,
     Capture,
@@ -36,6 +35,7 @@ from write_side.ledger.commands.commands import (
     Void,
 )
 from write_side.ledger.commands.details import NO_ASSET, Details
+from write_side.ledger.commands.record_checks import check
 from write_side.ledger.commands.records import (
     BatchMalformed,
     Stream,
