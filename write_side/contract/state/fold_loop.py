@@ -36,7 +36,7 @@ from write_side.contract.state.fold_pending import fold_rows, fold_steps
 from write_side.contract.state.ids import IdArrays
 from write_side.contract.state.pending import PendingArrays, purge
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.contract.words.codes import Code, Kind
+from write_side.contract.words.codes import Codes, Kinds
 
 Int64s = npt.NDArray[np.int64]
 
@@ -45,8 +45,6 @@ FOLDED, FAULT, NUMBER, CAME, TIMELESS, COUNT, USED = range(7)
 many accounts and rows of ids there are."""
 OF_ENTRIES, OF_PENDING, TWICE, DIGEST, OPENED_TWICE = 1, 2, 3, 4, 5
 """Sorts of faults; the first two have numbers of their own (`fold.FAULTS`, `fold_pending.FAULTS`)."""
-_OPEN: Final = int(Kind.OPEN)
-_DONE: Final = int(Code.DONE)
 _MASK: Final = int(FLAGS_MASK)
 ACCOUNTS_AT: Final = ACCOUNTS.number
 OUTCOMES_AT: Final = OUTCOMES.number
@@ -159,7 +157,7 @@ def _are_openings(state, count, outcomes, ids, opened, first, end):  # type: ign
     count: before it."""
     done = first
     for i in range(outcomes.kind.size):
-        if outcomes.kind[i] == _OPEN and outcomes.code[i] == _DONE:
+        if outcomes.kind[i] == Kinds.OPEN and outcomes.code[i] == Codes.DONE:
             if done == end or ids[i, 0] != opened.key_a[done] or ids[i, 1] != opened.key_b[done]:
                 return False
             done += 1

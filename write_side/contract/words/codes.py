@@ -7,8 +7,17 @@ new codes get new numbers and their place in the order is told by `PRECEDENCE`.
 
 from __future__ import annotations
 
+from collections import namedtuple
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+
+
+def numbers_of(words: type[IntEnum | IntFlag]) -> Any:
+    """Its members under their names as plain numbers, int64: a named tuple, which compiled loops read as constants."""
+    numbers: Any = namedtuple(words.__name__, words.__members__)  # type: ignore[misc]  # of whichever words there are
+    return numbers(*map(np.int64, words.__members__.values()))
 
 
 class Kind(IntEnum):
@@ -114,6 +123,12 @@ class Flag(IntFlag):
     DEBIT_FROZEN = 1
     CREDIT_FROZEN = 2
     CLOSED = 4
+
+
+Kinds: Final = numbers_of(Kind)
+Codes: Final = numbers_of(Code)
+Flags: Final = numbers_of(Flag)
+"""The same for compiled loops."""
 
 
 def flag_words(flags: int) -> list[str]:
