@@ -29,6 +29,7 @@ from write_side.contract.block.columns import (
     PENDING_LEGS,
     REPEATS,
     STEPS,
+    Sections,
 )
 from write_side.contract.block.run import Follows, PlainRun, place_of
 from write_side.contract.block.run_bytes import CONSUMED_TO, CREATED_AT_US, SEQUENCE
@@ -44,10 +45,6 @@ from write_side.contract.state.fold import (
 )
 from write_side.contract.state.fold_ids import KINDS, REMEMBERED_TWICE
 from write_side.contract.state.fold_loop import (
-    ACCOUNTS_AT,
-    ENTRIES_AT,
-    OUTCOMES_AT,
-    STEPS_AT,
     HeldState,
     Room,
     RunColumns,
@@ -142,7 +139,7 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
 
 
 def _held(state: State, most: Int64s) -> HeldState:
-    touched = np.zeros(int(most[ENTRIES_AT] + most[ACCOUNTS_AT]) + 1, np.int64)
+    touched = np.zeros(int(most[Sections.entries] + most[Sections.accounts]) + 1, np.int64)
     cut_off_us = state.chained.refuse_ids_before_us
     return HeldState(
         accounts=Accounts(state.rows, state.changed_at_us, touched), lookup=AccountIndex(state.slots, state.secret),
@@ -157,11 +154,11 @@ def _steps(pending: Int64s) -> int:
 
 
 def _room(state: State, run: PlainRun, most: Int64s) -> Room:
-    outcomes = int(most[OUTCOMES_AT])
+    outcomes = int(most[Sections.outcomes])
     return Room(
         np.empty(run.rows(ENTRIES).numbers.shape[1], np.int64), np.zeros(max(1, len(state.asset_names)), np.int64),
         np.empty(outcomes, np.int64), np.empty(outcomes, np.int64), np.zeros((2, outcomes), np.uint64),
-        np.empty((outcomes, 2), np.int64), np.empty((int(most[STEPS_AT]), 2), np.int64),
+        np.empty((outcomes, 2), np.int64), np.empty((int(most[Sections.steps]), 2), np.int64),
     )  # fmt: skip
 
 

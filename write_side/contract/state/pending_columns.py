@@ -59,11 +59,11 @@ class HoldState(IntEnum):
     BUSY = 2  # a capture of it is on its way across partitions
 
 
-PendingKinds: Final = numbers_of(What)
-Phases: Final = numbers_of(Phase)
-StepStates: Final = numbers_of(StepState)
-Actions: Final = numbers_of(Action)
-HoldStates: Final = numbers_of(HoldState)
+PendingKinds: Final = numbers_of(What.__members__)
+Phases: Final = numbers_of(Phase.__members__)
+StepStates: Final = numbers_of(StepState.__members__)
+Actions: Final = numbers_of(Action.__members__)
+HoldStates: Final = numbers_of(HoldState.__members__)
 """The same for compiled loops."""
 
 TCC_BIT: Final = 1

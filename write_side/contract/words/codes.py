@@ -8,16 +8,17 @@ new codes get new numbers and their place in the order is told by `PRECEDENCE`.
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Mapping
 from enum import IntEnum, IntFlag
 from typing import Any, Final
 
 import numpy as np
 
 
-def numbers_of(words: type[IntEnum | IntFlag]) -> Any:
-    """Its members under their names as plain numbers, int64: a named tuple, which compiled loops read as constants."""
-    numbers: Any = namedtuple(words.__name__, words.__members__)  # type: ignore[misc]  # of whichever words there are
-    return numbers(*map(np.int64, words.__members__.values()))
+def numbers_of(words: Mapping[str, int]) -> Any:
+    """Numbers under their names, such as an enum's members, as int64: a named tuple, which compiled loops read as constants."""
+    numbers: Any = namedtuple("Numbers", words)  # type: ignore[misc]  # of whichever words there are
+    return numbers(*map(np.int64, words.values()))
 
 
 class Kind(IntEnum):
@@ -125,9 +126,9 @@ class Flag(IntFlag):
     CLOSED = 4
 
 
-Kinds: Final = numbers_of(Kind)
-Codes: Final = numbers_of(Code)
-Flags: Final = numbers_of(Flag)
+Kinds: Final = numbers_of(Kind.__members__)
+Codes: Final = numbers_of(Code.__members__)
+Flags: Final = numbers_of(Flag.__members__)
 """The same for compiled loops."""
 
 

@@ -44,7 +44,7 @@ class Event(IntEnum):
     REFUSE = 2  # the try was refused
 
 
-Events: Final = numbers_of(Event)
+Events: Final = numbers_of(Event.__members__)
 
 _I, _C, _X = Event.IGNORE, Event.COUNT, Event.REFUSE
 EVENTS: Final[dict[Phase, tuple[Event, ...]]] = {
