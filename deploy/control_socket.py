@@ -1,4 +1,4 @@
-"""A socket file in the data folder, for commands that must run inside the process: `fanfold rebuild` and `rollback`.
+"""A socket file in the data folder, for commands that must run inside the process: `fanfold rebuild`, `rollback` and `trim`.
 
 One JSON line in (what is wanted, and how),
 JSON lines out, the last of them with `result` or `error`. Who may open the file may do it: mode 0600.
@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
-
-from read_side.wiring import Wishes
 
 _log = structlog.get_logger(__name__)
 
@@ -26,22 +24,21 @@ LINE_BYTES_MAX = 16 * 1024 * 1024
 """A result lists at most some thousand differences."""
 
 Send = Callable[[dict[str, Any]], None]
-Rebuild = Callable[[Wishes, Send], Awaitable[dict[str, Any]]]
-"""(wishes, progress) -> result document."""
-RollBack = Callable[[Send], Awaitable[dict[str, Any]]]
+Work = Callable[[dict[str, Any], Send], Awaitable[dict[str, Any]]]
+"""(how, progress) -> result document."""
 REBUILD: Final = "rebuild"
 ROLL_BACK: Final = "rollback"
+TRIM: Final = "trim"
 
 
 class ControlSocket:
-    """Serves both for local users of the data folder."""
+    """Serves them for local users of the data folder."""
 
-    def __init__(self, folder: Path, rebuild: Rebuild, roll_back: RollBack, address: str) -> None:
-        """address: where the service answers."""
+    def __init__(self, folder: Path, works: Mapping[str, Work], address: str) -> None:
+        """works: by what they are asked for as. address: where the service answers."""
         self._path = folder / SOCKET_NAME
         self._address = address
-        self._rebuild = rebuild
-        self._roll_back = roll_back
+        self._works = works
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
@@ -73,11 +70,9 @@ class ControlSocket:
             # A pair, so that a process or a command of an earlier version understands nothing rather than something else.
             wanted, how = json.loads(await reader.readline())
             _check_meant(how.get("url"), self._address)
-            if wanted not in (REBUILD, ROLL_BACK):
+            if wanted not in self._works:
                 raise ValueError(f"this process knows of no {wanted}; it is of another version")
-            done = self._rebuild(Wishes.of(how), send) if wanted == REBUILD else self._roll_back(send)
-            result = await done
-            send({"result": result})
+            send({"result": await self._works[wanted](how, send)})
         except Exception as error:
             send({"error": str(error) or type(error).__name__})
         finally:
@@ -118,7 +113,8 @@ def _short(path: Path) -> Iterator[str]:
 async def ask_process(
     folder: Path, wanted: str, how: dict[str, Any], url: str | None = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """The lines of a rebuild (how: its wishes) or rollback in the process that serves this folder. Raises FileNotFoundError,
+    """The lines of a rebuild (how: its wishes), a rollback or a trim in the process that serves this folder. Raises
+    FileNotFoundError,
     ConnectionRefusedError.
 
     url: of the service that is meant, where one is named.

@@ -11,15 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from deploy import serving
 from deploy.allowed_hosts import AllowedHosts
-from deploy.control_socket import ControlSocket
+from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_topics, open_view
+from read_side.wiring import ReadSide, TrimWishes, Wishes, open_feed, open_topics, open_view
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots
+from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
 
 async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
@@ -68,7 +68,12 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):
                 folder = Path(write_settings.log_address.removeprefix("file:"))
-                control = ControlSocket(folder, read_side.rebuild, read_side.roll_back, address)
+                works = {
+                    REBUILD: lambda how, send: read_side.rebuild(Wishes.of(how), send),
+                    ROLL_BACK: lambda _, send: read_side.roll_back(send),
+                    TRIM: lambda how, send: read_side.trim(TrimWishes.of(how), FINGERPRINTS, send),
+                }
+                control = ControlSocket(folder, works, address)
                 await control.open()
                 stack.push_async_callback(control.close)
 

@@ -37,6 +37,7 @@ from read_side.wiring import (
     ReadSide,
     SegmentFolder,
     Span,
+    TrimWishes,
     Wishes,
     compare,
     export,
@@ -48,6 +49,7 @@ from read_side.wiring import (
     rebuild,
     roll_back,
     sealed_history,
+    trim_log,
 )
 from write_side.contract.log.log import Log, LogMissing
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -94,6 +96,11 @@ def log_is_in_kafka() -> bool:
     return WriteSettings().log_address.startswith("kafka:")
 
 
+def log_folder_of_environment() -> Path | None:
+    """The folder of a file log, None for one in Kafka."""
+    return None if log_is_in_kafka() else Path(WriteSettings().log_address.removeprefix("file:"))
+
+
 def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
     """The sealed history that the environment names, by partition. Raises ValueError, also where none is kept."""
     folder = ReadSettings().archive_folder(WriteSettings().log_address)
@@ -103,7 +110,7 @@ def archive_of(log: Log) -> Mapping[int, SegmentFolder]:
 
 
 async def derived_of(
-    log: Log, stack: AsyncExitStack, *, archive: bool, snapshots: bool, view: bool, view_address: str
+    log: Log, stack: AsyncExitStack, *, archive: bool, snapshots: bool, view: bool, view_address: str, log_archive: bool
 ) -> Derived:
     """What was made from the log, as far as it is asked for, to be compared with it; `stack` closes it.
 
@@ -124,7 +131,10 @@ async def derived_of(
             )
         store = await open_view(settings, reading=True)
         stack.push_async_callback(store.close)
-    return Derived(archive_of(log) if archive else {}, store, kept if snapshots else None, FINGERPRINTS)
+    if log_archive and WriteSettings().log_archive_address is None:
+        raise ValueError("no copies of the log are kept here: FANFOLD_LOG_ARCHIVE is off")
+    history = archive_of(log) if archive else {}
+    return Derived(history, store, kept if snapshots else None, FINGERPRINTS, log_archive)
 
 
 def view_place(address: str) -> str:
@@ -154,7 +164,7 @@ def embedded_folder(view: str = "") -> Path | None:
     is_another = settings.view != ReadSettings().view and settings.view != "memory"
     if is_another or not settings.view_is_of_one_process:
         return None
-    return Path(WriteSettings().log_address.removeprefix("file:"))
+    return log_folder_of_environment()
 
 
 def view_outlives_process(view: str = "") -> bool:
@@ -293,6 +303,23 @@ async def roll_back_views(on_progress: Callable[[dict[str, Any]], None], view_ad
             snapshots=snapshots_of(log),
         )
         return result.document()
+
+
+async def trim_log_of_environment(wishes: TrimWishes, on_progress: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Trim the log that the environment names, from here: over Kafka beside the services, over a file log while none runs.
+    Returns the result's document. Raises LogFailed, ValueError, ViewUnavailable."""
+    _log_beside_the_result()
+    async with AsyncExitStack() as stack:
+        log = await open_log_to_read()
+        if not wishes.dry_run and not log_is_in_kafka():
+            await log.close()  # there is one: to open it for writing makes none
+            log = await open_log(WriteSettings(), writing=True)
+        stack.push_async_callback(log.close)
+        view = await open_view(ReadSettings(), reading=True)
+        stack.push_async_callback(view.close)
+        return await trim_log(
+            log, snapshots_of(log), FINGERPRINTS, view, wishes, lambda line: on_progress(line["progress"])
+        )
 
 
 async def _log_and_view(stack: AsyncExitStack, view_address: str) -> tuple[Log, ViewStore]:

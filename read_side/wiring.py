@@ -58,13 +58,16 @@ from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
 from read_side.whole_log.rollback import roll_back
 from read_side.whole_log.switching import NotSwitched
+from read_side.whole_log.trim import PartitionTrimmed, TrimWishes, trim
 from read_side.whole_log.verify import Derived, PartitionVerdict, Verdict
 from read_side.whole_log.verify import verify as verify_log
+from write_side.contract.archive.archived_log import ArchivedLog
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
+from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.state import State
 
 __all__ = [
@@ -86,6 +89,7 @@ __all__ = [
     "PartitionExported",
     "PartitionProjected",
     "PartitionPublished",
+    "PartitionTrimmed",
     "PartitionVerdict",
     "Progress",
     "Projected",
@@ -95,6 +99,7 @@ __all__ = [
     "SegmentFolder",
     "Span",
     "Step",
+    "TrimWishes",
     "Verdict",
     "Wishes",
     "check_proof",
@@ -115,6 +120,7 @@ __all__ = [
     "rebuild",
     "roll_back",
     "sealed_history",
+    "trim_log",
     "verify_log",
     "word",
 ]
@@ -126,6 +132,35 @@ ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, NotSwitched)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
 CannotTell = (CannotPublish, CannotExport, CannotProject, StateUnavailable)
 """What ends a publish, an export or a projection as a whole, likewise."""
+
+
+async def trim_log(
+    log: Log,
+    snapshots: Snapshots | None,
+    prints: Prints,
+    view: ViewStore,
+    wishes: TrimWishes,
+    send: Callable[[dict[str, Any]], None],
+) -> dict[str, Any]:
+    """Trim a log (`whole_log/trim.py`); `send` gets progress documents, the result is one too. Raises ValueError where the
+    settings name no archive of it, or no snapshots."""
+    if not isinstance(log, ArchivedLog):
+        raise ValueError(
+            "this log has no archive, so nothing of it may be forgotten, and nothing was trimmed. Name one with "
+            "FANFOLD_LOG_ARCHIVE (file:FOLDER, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER) for every process over this log "
+            "and start them: what is written is copied there by the process that writes it"
+        )
+    if snapshots is None:
+        raise ValueError(
+            "no snapshots are kept here (FANFOLD_SNAPSHOTS is off), so every start would read the whole archive, and nothing was "
+            "trimmed"
+        )
+
+    def on_progress(partition: int, compared: int) -> None:
+        send({"progress": {"partition": partition, "compared": compared}})
+
+    lasting = None if isinstance(view, MemoryViewStore) else view
+    return (await trim(log, snapshots, prints, lasting, wishes, on_progress)).document()
 
 
 async def open_view(settings: ReadSettings, *, reading: bool = False) -> ViewStore:
@@ -319,3 +354,7 @@ class ReadSide:
             snapshots=self._snapshots,
         )
         return result.document()
+
+    async def trim(self, wishes: TrimWishes, prints: Prints, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        """Trim the log as far as its archive has it; otherwise as `rebuild`. prints: see `trim`. Raises ValueError."""
+        return await trim_log(self._log, self._snapshots, prints, self._view, wishes, send)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.words.times import time_us
+from write_side.owner.lost_commands import LostCommands, read_lost_commands
 
 IDS_MAX_MOST = 2**40
 """64 TiB of ids: more than any machine holds, and numbers in the compiled loops stay far from their end."""
@@ -60,6 +61,12 @@ class WriteSettings(BaseSettings):
         "`webhdfs://HOST:PORT/FOLDER`, or `off`; default: the folder `snapshots` in the data folder of a file log, `off` over "
         "Kafka",
     )
+    log_archive: str = Field(
+        "",
+        description="where copies of the log are kept, so that the log itself can be trimmed (`fanfold trim`) and is still read "
+        "from its first block on: `file:FOLDER`, `s3://BUCKET/FOLDER` or `webhdfs://HOST:PORT/FOLDER` as for snapshots, the same "
+        "for every process over one log; default `off`: there are none, and nothing is trimmed",
+    )
     snapshot_blocks: int = Field(
         250_000, ge=100, le=10**9, description="a snapshot is taken after so many blocks of a partition"
     )
@@ -72,6 +79,15 @@ class WriteSettings(BaseSettings):
         ge=0,
         le=3_650,
         description="older ones stay as well until they are so many days older than the newest; 0: they go",
+    )
+    commands_kept_minutes: Annotated[int, Field(ge=0, le=525_600)] | Literal["off"] = Field(
+        60,
+        description="records of `<topic>.commands` are deleted so many minutes after a block has consumed them; off: never",
+    )
+    accept_lost_commands: str = Field(
+        "",
+        description="a partition whose topic of commands has lost records before they were decided is gone on with when it and "
+        "they are named here, `2:1000-1200`, as its refusal says",
     )
     answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
@@ -86,6 +102,11 @@ class WriteSettings(BaseSettings):
             return None if self.snapshots == "off" else self.snapshots
         scheme, _, folder = self.log_address.partition(":")
         return f"file:{folder}/snapshots" if scheme == "file" else None
+
+    @property
+    def log_archive_address(self) -> str | None:
+        """None: no copies of the log are made or looked for."""
+        return None if self.log_archive in ("", "off") else self.log_archive
 
     def ids_folder(self) -> Path | None:
         """None: nothing but the memory of ids remembers them. Raises ValueError for an address that names no folder."""
@@ -109,6 +130,14 @@ class WriteSettings(BaseSettings):
         if accepted is None or accepted.tzinfo is None:
             raise ValueError("FANFOLD_ACCEPT_LOG_TIME must be a time with its zone, such as 2027-01-31T12:00:00Z")
         return time_us(accepted)
+
+    def commands_kept_us(self) -> int | None:
+        """Microseconds; None: for ever."""
+        return None if self.commands_kept_minutes == "off" else self.commands_kept_minutes * 60_000_000
+
+    def accepted_losses(self) -> frozenset[LostCommands]:
+        """Raises ValueError."""
+        return read_lost_commands(self.accept_lost_commands)
 
     def owned(self, partitions: int) -> list[int]:
         """The partitions to write. Raises ValueError for one the log does not have, and for what is no number."""

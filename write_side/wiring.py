@@ -15,6 +15,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
+from write_side.contract.archive.archived_log import ArchivedLog
+from write_side.contract.archive.archiver import Archiver
+from write_side.contract.archive.log_archive import LogArchive
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
@@ -41,6 +44,7 @@ from write_side.owner.id_window import told_ready
 from write_side.owner.log_time import LogTime, PartitionTime, partition_time
 from write_side.owner.look import look
 from write_side.owner.partition import Partition, Standing, keep_all
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Overtaken, WriterLimits
 from write_side.owner.writer_metrics import WriterMetrics
 from write_side.queue.command_queue import CommandQueue
@@ -72,11 +76,16 @@ PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken
 
 
 async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
-    """The log that the settings name; `writing` takes the file log's process lock and creates what is missing.
+    """The log that the settings name, with its archive where they name one; `writing` takes the file log's process lock and
+    creates what is missing.
 
     Raises LogFailed, also when it was written with another number of partitions; ValueError for an address of no known kind.
     """
+    address = settings.log_archive_address
+    store = None if address is None else file_store("FANFOLD_LOG_ARCHIVE", address)
     log = await _open_log(settings, writing)
+    if store is not None:
+        log = ArchivedLog(log, LogArchive(store, log.partitions))
     try:
         _check_setting(settings, log)
         await check_partition_count(log)
@@ -134,6 +143,11 @@ def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
 
 def snapshot_store(address: str) -> SnapshotStore:
     """Where an address says that snapshots are. Raises ValueError."""
+    return file_store("FANFOLD_SNAPSHOTS", address)
+
+
+def file_store(variable: str, address: str) -> SnapshotStore:
+    """Where an address says that files are. variable: which names it. Raises ValueError."""
     scheme, _, folder = address.partition(":")
     if scheme in ("s3", "webhdfs"):
         from write_side.contract.snapshots.store_hdfs import hdfs_store
@@ -142,10 +156,10 @@ def snapshot_store(address: str) -> SnapshotStore:
         try:
             return s3_store(address) if scheme == "s3" else hdfs_store(address)
         except ValueError as wrong:
-            raise ValueError(f"FANFOLD_SNAPSHOTS: {wrong}") from None
+            raise ValueError(f"{variable}: {wrong}") from None
     if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
         raise ValueError(
-            "FANFOLD_SNAPSHOTS must be off, file: and the path of a folder, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"
+            f"{variable} must be off, file: and the path of a folder, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"
         )
     return FileStore(Path(folder.removeprefix("//")))
 
@@ -221,6 +235,7 @@ class WriteSide:
             settings.ids_max,
             settings.max_clock_step_ms * 1000,
             settings.accepted_log_time_us(),
+            settings.accepted_losses(),
         )
         owned = settings.owned(log.partitions)
         self.partitions = [
@@ -237,6 +252,9 @@ class WriteSide:
             for p in range(log.partitions)
         ]
         self._taker = None if snapshots is None else self._new_taker(snapshots, snapshot_limits(settings))
+        kept_us = settings.commands_kept_us()
+        self._trimmer = None if kept_us is None else Trimmer(self.partitions, queue, SystemClock(), kept_us)
+        self._archiver = self._new_archiver(log) if isinstance(log, ArchivedLog) else None
         self.intake = Intake(
             queue,
             {partition.number: partition.outcomes for partition in self.partitions},
@@ -250,7 +268,8 @@ class WriteSide:
         self._keeping: asyncio.Task[None] | None = None
         self._ids_max = settings.ids_max
         self._keeps_ids = ids is not None
-        registry.register(WriterMetrics(self.partitions, settings.ids_max, self._taker))
+        metrics = WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver, self._trimmer)
+        registry.register(metrics)
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
         )
@@ -282,6 +301,10 @@ class WriteSide:
         tasks = [self._keeping]
         if self._taker is not None:
             tasks.append(asyncio.create_task(self._taker.run()))
+        if self._trimmer is not None:
+            tasks.append(asyncio.create_task(self._trimmer.run()))
+        if self._archiver is not None:
+            tasks.append(asyncio.create_task(self._archiver.run()))
         try:
             await self._keeping
         finally:
@@ -315,6 +338,10 @@ class WriteSide:
     def _new_taker(self, snapshots: Snapshots, limits: SnapshotLimits) -> SnapshotTaker:
         owned = {partition.number: partition.position for partition in self.partitions if partition.owned}
         return SnapshotTaker(snapshots, self.log, owned, limits, FINGERPRINTS)
+
+    def _new_archiver(self, log: ArchivedLog) -> Archiver:
+        folded = {each.number: each.last_offset for each in self.partitions if each.owned}
+        return Archiver(log.log, log.archive, folded)
 
     def not_ready(self) -> list[str]:
         """Why no write would be answered. One partition that serves is enough: the others are told of, each for itself."""

@@ -67,6 +67,7 @@ COMMANDS: Final[dict[str, Command | Group]] = {
     "project": Command("project", "project", "Keep the rows of your own projection, or make them again."),
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "rollback": Command("rollback", "rollback", "Go back to the view of before the last switch, caught up."),
+    "trim": Command("trim", "trim", "Let the log forget what its archive has and nothing needs it for."),
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),
     "gateway": Command("services", "gateway", "Start the gateway alone."),

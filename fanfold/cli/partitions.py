@@ -23,6 +23,16 @@ AT_ONCE: Final = 16
 Unanswered = list[tuple[int, NotAnswered]]
 
 
+def chosen_partitions(text: str) -> tuple[int, ...] | None:
+    """Of an option `--partitions`; None where none are named. Raises ValueError."""
+    if not text:
+        return None
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
+        raise ValueError("--partitions must be numbers with commas, such as 0,2")
+    return tuple(map(int, words))
+
+
 async def of_those_that_answer(
     ask: Callable[[Sequence[int] | None], Awaitable[T | Refusal]], partitions: Sequence[int] | None = None
 ) -> tuple[list[T] | Refusal, Unanswered]:

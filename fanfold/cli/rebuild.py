@@ -14,6 +14,7 @@ from deploy.control_socket import REBUILD
 from deploy.services import rebuild_views
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
+from fanfold.cli.partitions import chosen_partitions
 from fanfold.cli.progress import kept, progress_line
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.view_work import work_on_view
@@ -69,23 +70,13 @@ def rebuild(
                 tasks[line["partition"]] = progress.add_task(name, **told)
 
         with failures_told(UNREADABLE):
-            wishes = Wishes(accept_differences, from_snapshot, dry_run, _chosen(partitions))
+            wishes = Wishes(accept_differences, from_snapshot, dry_run, chosen_partitions(partitions))
             here = partial(rebuild_views, wishes, on_progress, view)
             result = asyncio.run(work_on_view(REBUILD, wishes._asdict(), here, on_progress, view))
     text = json.dumps(result) if as_json else _told(result, from_snapshot)
     code = 0 if result["switched"] or (dry_run and result["equal"]) else NOT_SWITCHED
     say(text, changed=result["switched"], code=NOT_TOLD if result["switched"] else code)
     raise typer.Exit(code)
-
-
-def _chosen(text: str) -> tuple[int, ...] | None:
-    """Raises ValueError."""
-    if not text:
-        return None
-    words = text.split(",")
-    if not all(word.isascii() and word.isdigit() and len(word) < 6 for word in words):
-        raise ValueError("--partitions must be numbers with commas, such as 0,2")
-    return tuple(map(int, words))
 
 
 def progress_figures() -> tuple[ProgressColumn, ...]:

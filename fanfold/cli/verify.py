@@ -33,6 +33,7 @@ class Against(StrEnum):
     VIEW = "view"
     SNAPSHOT = "snapshot"
     ARCHIVE = "archive"
+    LOG_ARCHIVE = "log-archive"
 
 
 def verify(
@@ -49,7 +50,8 @@ def verify(
         list[Against] | None,
         typer.Option(
             help="compare this with the log as well: `view`, the balances that readers are told; `snapshot`, what starts begin "
-            "at; `archive`, the history that statements are told from"
+            "at; `archive`, the history that statements are told from; `log-archive`, the copies of the log, all that is left of "
+            "what was trimmed"
         ),
     ] = None,
     code_change: Annotated[
@@ -121,6 +123,7 @@ async def _verify(wishes: _Wishes, *, quiet: bool) -> tuple[Verdict, LogDecidedA
             snapshots=Against.SNAPSHOT in wishes.against,
             view=Against.VIEW in wishes.against,
             view_address=wishes.view,
+            log_archive=Against.LOG_ARCHIVE in wishes.against,
         )
         progress = stack.enter_context(progress_line("verifying", *progress_figures(), quiet=quiet))
         advance = partial(progress.advance, progress.add_task("verify", total=None))
@@ -146,6 +149,7 @@ def _told(verdict: Verdict, again: LogDecidedAgain | None, wishes: _Wishes) -> s
     for found in verdict.partitions:
         lines += _begun(found) if wishes.from_snapshot else []
         lines += _of_archive(found, archive_place())
+        lines += _of_log_archive(found)
         lines += _of_view(found, wishes.view)
         lines += _of_snapshots(found)
     read = "every block that was read" if any(found.begun_after for found in verdict.partitions) else "every block"
@@ -172,6 +176,15 @@ def _of_archive(found: PartitionVerdict, place: str) -> list[str]:
     if last < 0:
         return [f"partition {p}: no history is sealed in {place}, so none was compared"]
     return [f"partition {p}: the history in {place} says the same, up to block {p}:{last}"]
+
+
+def _of_log_archive(found: PartitionVerdict) -> list[str]:
+    p, last = found.partition, found.log_archived
+    if last is None:
+        return []
+    if last < 0:
+        return [f"partition {p}: nothing of the log is archived yet, so nothing was compared"]
+    return [f"partition {p}: the archive of the log says the same, up to offset {last}"]
 
 
 def _of_view(found: PartitionVerdict, address: str) -> list[str]:

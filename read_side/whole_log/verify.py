@@ -19,8 +19,11 @@ from blake3 import blake3
 from read_side.contract.view import ViewStore
 from read_side.history.folder import SegmentFolder
 from read_side.whole_log.compare_history import compare_history
+from read_side.whole_log.compare_log_archive import ArchiveDiffers, compare_with_log
 from read_side.whole_log.compare_snapshots import SnapshotsCompared, compare_snapshots
 from read_side.whole_log.compare_view import ViewCompared, compare_view
+from write_side.contract.archive.archived_log import ArchivedLog
+from write_side.contract.archive.log_archive import ArchiveBroken
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed, Record
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -37,12 +40,14 @@ Progress = Callable[[int], None]
 
 class Derived(NamedTuple):
     """What is made from the log and compared with it. archive: the sealed history of partitions; view: where the live view is;
-    snapshots: each of them, their ids by these fingerprints, too (`compare_snapshots.py`)."""
+    snapshots: each of them, their ids by these fingerprints, too (`compare_snapshots.py`). log_archive: whether the archive of
+    the log (an `ArchivedLog`) is compared."""
 
     archive: Mapping[int, SegmentFolder] = MappingProxyType({})
     view: ViewStore | None = None
     snapshots: Snapshots | None = None
     prints: Prints | None = None
+    log_archive: bool = False
 
 
 @dataclass
@@ -52,6 +57,7 @@ class PartitionVerdict:
     unread: the problem is that the rest cannot be read now, which says nothing about it.
     archived: the last block of the history that was compared with the log as well, -1 where there is none; None: not asked.
     begun_after: the block of the snapshot that was begun at, None when every block was read.
+    log_archived: the offset of the last record of the log's archive that was compared, -1 where there is none; None: not asked.
     view, snapshots: what was found of these; None: not asked, or the log itself does not hold.
     """
 
@@ -67,6 +73,7 @@ class PartitionVerdict:
     begun_after: str | None = None
     unread: bool = False
     archived: int | None = None
+    log_archived: int | None = None
     view: ViewCompared | None = None
     snapshots: SnapshotsCompared | None = None
 
@@ -189,7 +196,9 @@ async def _verify_partition(
         if against.snapshots is not None and found.problem is None:
             found.snapshots = await compare_snapshots(log, against.snapshots, partition, against.prints)
             found.problem, found.unread = found.snapshots.problem, found.snapshots.unread
-    except (ChainBroken, CheckFailed, LogDamaged) as broken:
+        if against.log_archive and found.problem is None:
+            found.log_archived = await _compare_log_archive(log, partition)
+    except (ChainBroken, CheckFailed, LogDamaged, ArchiveBroken, ArchiveDiffers) as broken:
         found.problem = str(broken)
     except LogFailed as failed:
         found.problem, found.unread = str(failed), True
@@ -199,6 +208,14 @@ async def _verify_partition(
     found.skipped = replay.skipped.total()
     found.digest = replay.state.digest_bytes().hex()
     return found
+
+
+async def _compare_log_archive(log: Log, partition: int) -> int:
+    """The last record that was compared; of those that were trimmed the files' hashes were checked when they were read."""
+    assert isinstance(log, ArchivedLog), "it was asked for"
+    last = await log.archive.last(partition)
+    await compare_with_log(log, partition, await log.begin(partition), last)
+    return last
 
 
 def _take(replay: Replay, records: Sequence[Record], found: PartitionVerdict, progress: Progress) -> None:

@@ -46,7 +46,7 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "write_side": ("doors", "intake", "owner", "id_runs", "queue", "ledger", "contract"),
     "write_side/ledger": ("deciding", "across", "rules", "commands"),
-    "write_side/contract": ("tell", "snapshots", "state", "log", "block", "words", "compiled"),
+    "write_side/contract": ("tell", "archive", "snapshots", "state", "log", "block", "words", "compiled"),
     "read_side": (
         "doors",
         "ask",
@@ -64,8 +64,13 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "fanfold": ("cli", "doors", "api"),
 }
 """Of a folder its rooms from top to bottom: imports run down only."""
-ONLY_IO_OF_A_CONTRACT: Final = ("write_side/contract/log/", "write_side/contract/snapshots/")
-"""The log is what all sides read; a start of any of them begins at a snapshot, and one takes them for all."""
+ONLY_IO_OF_A_CONTRACT: Final = (
+    "write_side/contract/log/",
+    "write_side/contract/snapshots/",
+    "write_side/contract/archive/",
+)
+"""The log is what all sides read, and its archive where it was trimmed; a start of any of them begins at a snapshot, and one
+takes them for all."""
 
 PURE_FOLDERS: Final = (
     "write_side/contract/",

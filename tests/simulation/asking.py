@@ -12,13 +12,11 @@ from tests.simulation.clocks import SharedTime
 from tests.simulation.dry_runs import DryRuns
 from tests.simulation.faults import Chaos
 from tests.simulation.meddling import Meddling
-from tests.simulation.processes import ConnectionLost, World, WriteSide, ask, begin
+from tests.simulation.processes import NOT_ANSWERED, World, WriteSide, ask, begin
 from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
-from write_side.intake.intake import Overloaded, Stopping
 from write_side.ledger.commands.commands import Capture, Command, LegsTransfer, OpenAccount, Reverse, Transfer, Void
-from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 
 REQUESTS_OF_CLIENT = 6
 CLIENTS_LATER, REQUESTS_LATER = 3, 2
@@ -97,7 +95,7 @@ class Clients:
         process = self._chaos.random.choice(alive)
         try:
             [answer] = await ask(process.life, process.intake.submit([command]))
-        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
+        except NOT_ANSWERED:
             return
         first = self._over[command]
         said = answer.document.get("code", answer.document["result"])
@@ -156,7 +154,7 @@ class Clients:
             return False
         try:
             answers = await ask(process.life, asked)
-        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
+        except NOT_ANSWERED:
             return False
         self.world.checked(partial(self.batches.answered, request, answers))
         for command, answer in zip(request.commands, answers, strict=True):
@@ -197,7 +195,7 @@ class Clients:
             return
         try:
             [answer] = await ask(process.life, process.intake.submit([changed]))
-        except (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping):
+        except NOT_ANSWERED:
             return
         said = answer.document.get("code", answer.document["result"])
         self.world.chaos.count("asked otherwise")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from read_side.history import folder, history
-from tests.simulation.faults import Chaos, FaultyLog, Life
-from write_side.contract.log.log import LogDamaged, LogFailed
+from tests.simulation.faults import Chaos, Life
+from write_side.contract.log.log import Log, LogDamaged, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker, _Abandoned
 from write_side.contract.state.fold_run import Prints
@@ -32,28 +32,28 @@ _TAIL_BYTES: Final = (48 << 10, 64 << 20)
 
 
 class SnapshotPlace:
-    """`SnapshotStore` of all processes of a story."""
+    """`SnapshotStore` of all processes of a story. what: its files are, for the counts of faults."""
 
-    place = "the snapshots of the story"
-
-    def __init__(self, chaos: Chaos) -> None:
+    def __init__(self, chaos: Chaos, what: str = "snapshot") -> None:
+        self.place = f"where each {what} of the story is"
         self._chaos = chaos
+        self._what = what
         self._files: dict[str, bytes] = {}
 
     def put(self, name: str, pieces: Iterable[bytes | memoryview]) -> None:
         whole = b"".join(bytes(piece) for piece in pieces)
-        if self._chaos.strikes("snapshot not stored", 0.05):
+        if self._chaos.strikes(f"{self._what} not stored", 0.05):
             raise OSError("the disk is full")
-        if self._chaos.strikes("snapshot damaged", 0.05):
+        if self._chaos.strikes(f"{self._what} damaged", 0.05):
             at = self._chaos.random.randrange(len(whole))
             whole = whole[:at] + bytes((whole[at] ^ 1,)) + whole[at + 1 :]
         self._files[name] = whole
-        if self._chaos.strikes("snapshot stored, nobody told", 0.05):
+        if self._chaos.strikes(f"{self._what} stored, nobody told", 0.05):
             raise OSError("the store did not answer")
-        self._chaos.count("snapshot stored")
+        self._chaos.count(f"{self._what} stored")
 
     def names(self, prefix: str) -> list[str]:
-        if self._chaos.strikes("snapshots away", 0.03):
+        if self._chaos.strikes(f"{self._what} away", 0.03):
             raise OSError("the store did not answer")
         return sorted((name for name in self._files if name.startswith(prefix)), reverse=True)
 
@@ -82,7 +82,7 @@ class SimulatedTaker(SnapshotTaker):
         self,
         life: Life,
         snapshots: Snapshots,
-        log: FaultyLog,
+        log: Log,
         positions: Mapping[int, Callable[[], int]],
         prints: Prints | None,
     ) -> None:

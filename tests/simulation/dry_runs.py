@@ -5,13 +5,11 @@ from __future__ import annotations
 from tests.simulation.auditor import CHANGED, Line, Violation, accounts_of, shown_by
 from tests.simulation.clients import Asked
 from tests.simulation.foretold import foretold
-from tests.simulation.processes import ConnectionLost, World, WriteSide, ask
+from tests.simulation.processes import NOT_ANSWERED, World, WriteSide, ask
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.wallet_model import Outcome
 from write_side.contract.tell.answers import Answer
-from write_side.intake.intake import Stopping
 from write_side.ledger.commands.commands import Command, OpenAccount, Rich, Transfer
-from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 
 
 class DryRuns:
@@ -35,7 +33,7 @@ class DryRuns:
         before, at_us = _positions(world, process), process.clock.wall_us()
         try:
             answer = await ask(process.life, process.intake.dry_run(command))
-        except (ConnectionLost, OutcomeUnknown, PartitionUnavailable, Stopping):
+        except NOT_ANSWERED:
             return
         # Where ids are forgotten for want of room, the command itself may make some go: a copy has only its own.
         if before is not None and before == _positions(world, process) and world.ids_max == 1 << 24:

@@ -201,6 +201,21 @@ class FaultyLog:
         self._require(partition)
         return await self._inner.end(partition)
 
+    async def begin(self, partition: int) -> int:
+        await self._life.turn()
+        self._require(partition)
+        return await self._inner.begin(partition)
+
+    async def trim(self, partition: int, before: int) -> int:
+        life, chaos = self._life, self._life.chaos
+        await life.turn()
+        self._require(partition)
+        begin = await self._inner.trim(partition, before)
+        if chaos.strikes("crash after a trim", 0.3):
+            life.crash("after a trim")
+        await life.turn()
+        return begin
+
     async def troubles(self) -> Mapping[int, str]:
         return await self._inner.troubles()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from prometheus_client import CollectorRegistry
 
@@ -27,6 +27,7 @@ from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.history.keeping import keep
 from read_side.views.view_memory import MemoryViewStore
+from tests.simulation.archive import archive_for_ever, archived, trim_for_ever
 from tests.simulation.auditor import Auditor, positions_of, row_of
 from tests.simulation.clocks import LifeClock, SharedTime
 from tests.simulation.disks import Disks, SimulatedTaker, SnapshotPlace
@@ -45,14 +46,17 @@ from write_side.contract.words.atoms import available, partition_of
 from write_side.contract.words.times import format_time
 from write_side.id_runs.folder import RunFolder
 from write_side.id_runs.runs import IdRuns
-from write_side.intake.intake import Intake
+from write_side.intake.intake import Intake, Overloaded, Stopping
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
 from write_side.owner.failures import Next, what_follows
 from write_side.owner.follower import Follower
 from write_side.owner.look import look
+from write_side.owner.lost_commands import CommandsLost
+from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.owner.partition import Partition, Standing
 from write_side.owner.relay import Relay
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Overtaken, Writer, WriterLimits
 from write_side.queue.command_queue import CommandQueue
 from write_side.queue.queue_memory import MemoryQueue
@@ -75,6 +79,9 @@ FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
 ANSWER_WAIT_S = 5.0
 ASK_WAIT_S = 12.0
 GIVEN_UP_S = 2.0
+TRIM_S = 1.0
+COMMANDS_KEPT_US = (0, 0, 500_000)
+"""What a block has consumed is given back as soon as it is accepted, or a little later: it may be the last moment anyhow."""
 
 
 @dataclass
@@ -89,6 +96,7 @@ class Parts:
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub
     relay: type[Relay] = Relay
+    trimmer: type[Trimmer] = Trimmer
     queue: type[MemoryQueue] = MemoryQueue
 
 
@@ -107,6 +115,7 @@ class World:
     time: SharedTime
     disks: Disks
     snapshots: SnapshotPlace
+    archive: SnapshotPlace
     ids_max: int = 1 << 24
     commands_max: int = 131_072
     deciders: dict[bytes, list[Life]] = field(default_factory=dict)
@@ -134,16 +143,16 @@ class World:
         number = self.view._live.get(partition)
         return None if number is None else self.view._generations.get((partition, number))
 
-    def start_taker(self, taker: SimulatedTaker) -> None:
-        """Have a process take snapshots. What is not foreseen to fail one is a violation."""
+    def start(self, life: Life, what: str, work: Coroutine[Any, Any, None]) -> None:
+        """Have a process do something beside what it serves. All that may fail it it must tell itself: more is a violation."""
 
-        async def take() -> None:
+        async def watched() -> None:
             try:
-                await taker.run()
+                await work
             except Exception as failure:
-                self.checked(partial(self.auditors[0].require, False, f"a snapshot fails: {failure!r}"))
+                self.checked(partial(self.auditors[0].require, False, f"{what} fails: {failure!r}"))
 
-        taker.life.start(take())
+        life.start(watched())
 
     def check_view(self) -> None:
         for auditor in self.auditors:
@@ -163,6 +172,10 @@ class World:
 
 class ConnectionLost(Exception):
     """The process did not answer: it died, sleeps, or is slow."""
+
+
+NOT_ANSWERED: Final = (ConnectionLost, OutcomeUnknown, Overloaded, PartitionUnavailable, Stopping, LogFailed)
+"""What a door tells as no answer: whoever asks asks again."""
 
 
 async def ask(life: Life, work: Coroutine[Any, Any, T], wait_s: float = ASK_WAIT_S) -> T:
@@ -191,7 +204,7 @@ class WriteSide:
         self.clock = LifeClock(world.time)
         self.noted: NotedQueue | None = None
         self.ready = False
-        log = FaultyLog(life, world.records, world.deciders)
+        log = archived(world, FaultyLog(life, world.records, world.deciders))
         queue: NotedQueue | LastingQueueOfLife
         if world.queues is None:
             queue = self.noted = NotedQueue(
@@ -216,9 +229,15 @@ class WriteSide:
         if self.owned:
             life.start(self._until_nothing_is_left())
         life.start(look(log, queue, self.partitions))
+        if self.owned:
+            kept_us = world.chaos.random.choice(COMMANDS_KEPT_US)
+            life.start(self._trim(world.parts.trimmer(self.partitions, queue, self.clock, kept_us)))
         if owned:
             positions = {p: partial(getattr, world.auditors[p], "sequence") for p in owned}
-            world.start_taker(SimulatedTaker(life, self.snapshots, log, positions, FINGERPRINTS))
+            taker = SimulatedTaker(life, self.snapshots, log, positions, FINGERPRINTS)
+            world.start(life, "a snapshot", taker.run())
+            world.start(life, "archiving", archive_for_ever(world, life, log, owned))
+            world.start(life, "a trim", trim_for_ever(world, life, log, self.snapshots))
 
     @property
     def needs_a_person(self) -> bool:
@@ -261,6 +280,11 @@ class WriteSide:
         for each in self.partitions:
             await each.settled.wait()
         self.ready = True
+
+    async def _trim(self, trimmer: Trimmer) -> None:
+        while True:
+            await asyncio.sleep(self.world.chaos.random.uniform(0.0, TRIM_S))
+            await trimmer.look()
 
     async def _live(self) -> None:
         try:
@@ -342,6 +366,10 @@ class SimulatedPartition(Partition):
     def _fail(self, failure: Exception, follows: Next) -> None:
         self._side.world.trace(f"{self._side.life.name}: partition {self.number} {follows}: {type(failure).__name__}")
         self._side._require(isinstance(failure, FORESEEN), f"a fault of ours ended a partition: {failure!r}")
+        lost = isinstance(failure, CommandsLost)
+        self._side._require(
+            not lost, f"commands were given back that no block has consumed, or it is only said: {failure}"
+        )
         super()._fail(failure, follows)
 
     def _accepted(self, block: Block, offset: int) -> None:
@@ -357,7 +385,7 @@ class ReadSide:
         self.projects = tuple(projects)
         self.life = life = world.life(f"projector of {list(projects)}" if projects else "reader")
         self.clock = LifeClock(world.time)
-        log = LogThatLeaves(life, world.records, world.deciders)
+        log = archived(world, LogThatLeaves(life, world.records, world.deciders))
         view = FaultyView(life, world.view, world.check_view)
         self.projectors: dict[int, Projector] = {}
         self.histories: dict[int, History] = {}

@@ -125,7 +125,7 @@ class _Run:
         ]
         self.world = World(
             chaos, parts, records, queues, parts.view(), SharedFeed(), auditors, self.trace, self.time, disks,
-            SnapshotPlace(chaos), ids_max,
+            SnapshotPlace(chaos), SnapshotPlace(chaos, "copy"), ids_max,
         )  # fmt: skip
         self.world.commands_max = commands_max(chaos, floods)
         self.clients.world = self.world

@@ -5,6 +5,7 @@
 | LogDamaged, ChainBroken, CheckFailed | STAYS | the log itself is broken: reading it again finds the same |
 | LogUnsynced | STAYS | the disk failed a sync; only a start that a person asked for may believe the disk again |
 | Overtaken | STAYS | another process owns the partition, and taking it back would be a fight without an end |
+| Trimmed | STAYS | the settings do not name the archive of a log that was trimmed; none of this process will |
 | any other LogFailed | AGAIN | brokers come back, disks get room |
 | ClockStepped | AGAIN | nothing is written until the clock is right again |
 | MemoryError | ENDS | memory is the process's, not the partition's |
@@ -22,7 +23,7 @@ from typing import Final
 
 from fanfold.api.retry import Waits
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
+from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced, Trimmed
 from write_side.contract.state.fold import CheckFailed
 from write_side.owner.clock import ClockStepped
 from write_side.owner.writer import Overtaken
@@ -33,7 +34,7 @@ FAULTS_MAX: Final = 3
 """How often a fault of ours is tried again in a row: it may have been a race; a command that always fails is none."""
 
 
-LASTING: Final = (LogDamaged, LogUnsynced, ChainBroken, CheckFailed, Overtaken)
+LASTING: Final = (LogDamaged, LogUnsynced, Trimmed, ChainBroken, CheckFailed, Overtaken)
 
 
 class Next(StrEnum):

@@ -23,6 +23,7 @@ from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswer
 from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.runs import IdRuns
+from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.owner.questions import Questions
 
 T = TypeVar("T")
@@ -66,6 +67,12 @@ class Decided(NamedTuple):
 
     answers: BlockAnswers
     first_row: int
+
+    def is_of(self, commands: CommandBatch) -> bool:
+        """Whether they are outcomes of these commands, by their ids, of an opening by its account. The same offset alone may be
+        that of another record, from before the topic was made again."""
+        begin, end = 16 * self.first_row, 16 * (self.first_row + len(commands))
+        return self.answers.outcomes.ids[begin:end] == commands.outcome_ids().tobytes()
 
 
 class Outcomes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -47,6 +47,14 @@ class Standing(StrEnum):
     """Another process writes it. It is not taken back while this process lives."""
 
 
+class Consumed(NamedTuple):
+    """to: the offset behind the last record of the queue that an accepted block has consumed; at_us: the time of that block, or
+    of a later one."""
+
+    to: int
+    at_us: int
+
+
 class Partition:
     """`keep` it; `part` is its writer or follower of the moment. reason: why it does not serve, None while it does."""
 
@@ -76,6 +84,8 @@ class Partition:
         """Set once it has served."""
         self.given_up = asyncio.Event()
         """Set once it is stopped or overtaken: that is for good."""
+        self.consumed: Consumed | None = None
+        """By the newest accepted block of a writer that serves here; None while none does."""
         self.relay = Relay(number, queue, clock) if owned else None
         self._log = log
         self._queue = queue
@@ -103,6 +113,10 @@ class Partition:
     def position(self) -> int:
         """The last block that is in the state; -1 for none."""
         return self.part.replay.state.chained.sequence
+
+    def last_offset(self) -> int:
+        """Of the last record of the log that was read; START for none."""
+        return self.part.replay.last_offset
 
     def document(self) -> dict[str, object]:
         """For /readyz."""
@@ -166,6 +180,8 @@ class Partition:
             await self._log.resume(self.number)
             await part.start()
             self.relay.start(part.state)
+            chained = part.state.chained
+            self.consumed = Consumed(chained.consumed_to, chained.created_at_us)
             self._serve()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(part.run())
@@ -191,7 +207,7 @@ class Partition:
         self.settled.set()
 
     def _fail(self, failure: Exception, follows: Next) -> None:
-        self.failure, self.failures = failure, self.failures + 1
+        self.failure, self.failures, self.consumed = failure, self.failures + 1, None
         if follows is Next.AGAIN:
             self.standing = Standing.WAITING
         else:
@@ -224,6 +240,7 @@ class Partition:
         self.outcomes.accepted(block, offset)
         if self.relay is not None:
             self.relay.accepted(block)
+            self.consumed = Consumed(block.header.consumed_to, block.header.created_at_us)
 
 
 async def keep_all(partitions: Sequence[Partition]) -> None:

@@ -7,20 +7,32 @@ from collections.abc import Iterator, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from write_side.contract.archive.archiver import Archiver
 from write_side.contract.block.chain import Skip
 from write_side.contract.snapshots.taker import SnapshotTaker
 from write_side.owner.id_window import id_window
 from write_side.owner.partition import Partition, Standing
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Writer
 
 
 class WriterMetrics(Collector):
-    """ids_max: how many ids without a time a writer remembers. taker: where snapshots are taken."""
+    """ids_max: how many ids without a time a writer remembers. taker: where snapshots are taken; archiver: where the log is
+    archived; trimmer: where consumed commands are given back."""
 
-    def __init__(self, partitions: Sequence[Partition], ids_max: int, taker: SnapshotTaker | None = None) -> None:
+    def __init__(
+        self,
+        partitions: Sequence[Partition],
+        ids_max: int,
+        taker: SnapshotTaker | None = None,
+        archiver: Archiver | None = None,
+        trimmer: Trimmer | None = None,
+    ) -> None:
         self._partitions = partitions
         self._ids_max = ids_max
         self._taker = taker
+        self._trimmer = trimmer
+        self._archiver = archiver
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
         blocks = GaugeMetricFamily("fanfold_writer_sequence", "Last accepted block", labels=["partition"])
@@ -58,6 +70,23 @@ class WriterMetrics(Collector):
         if self._taker is not None:
             yield CounterMetricFamily("fanfold_snapshots_taken", "Snapshots taken", self._taker.taken)
             yield CounterMetricFamily("fanfold_snapshot_failures", "Snapshots not taken", self._taker.failures)
+        if self._trimmer is not None:
+            trimmed = GaugeMetricFamily(
+                "fanfold_commands_trimmed_to", "Commands before this offset were given back", labels=["partition"]
+            )
+            for number, offset in self._trimmer.trimmed_to.items():
+                trimmed.add_metric([str(number)], offset)
+            yield trimmed
+            yield CounterMetricFamily(
+                "fanfold_commands_trim_failures", "Consumed commands could not be given back", self._trimmer.failures
+            )
+        if self._archiver is not None:
+            yield CounterMetricFamily(
+                "fanfold_log_archive_files", "Files put into the log's archive", self._archiver.put
+            )
+            yield CounterMetricFamily(
+                "fanfold_log_archive_failures", "Times that the log was not archived", self._archiver.failures
+            )
         for partition, writer in [(each, each.part) for each in self._partitions if isinstance(each.part, Writer)]:
             labels = [str(writer.partition)]
             blocks.add_metric(labels, len(writer.replay.offsets) - 1)

@@ -30,14 +30,11 @@ async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
     rebuilt: list[Wishes] = []
     wishes = Wishes(accept_differences=True, partitions=(0, 2))
 
-    async def rebuild(wished: Wishes, _send: Any) -> dict[str, Any]:
-        rebuilt.append(wished)
+    async def rebuild(how: dict[str, Any], _send: Any) -> dict[str, Any]:
+        rebuilt.append(Wishes.of(how))
         return {"switched": True}
 
-    async def roll_back(_send: Any) -> dict[str, Any]:
-        raise AssertionError("it was not asked for")
-
-    control = ControlSocket(tmp_path, rebuild, roll_back, "http://wallet.internal:8123")
+    control = ControlSocket(tmp_path, {REBUILD: rebuild}, "http://wallet.internal:8123")
     await control.open()
     try:
         lines = [line async for line in ask_process(tmp_path, REBUILD, wishes._asdict(), url)]
@@ -52,14 +49,11 @@ async def test_another_service_than_the_one_that_is_meant_is_not_rebuilt(
 
 
 async def test_a_rollback_is_done_and_what_another_version_asks_for_is_not(tmp_path: Path) -> None:
-    async def rebuild(_wishes: Wishes, _send: Any) -> dict[str, Any]:
-        raise AssertionError("it was not asked for")
-
-    async def roll_back(send: Any) -> dict[str, Any]:
+    async def roll_back(_how: dict[str, Any], send: Any) -> dict[str, Any]:
         send({"progress": {"blocks": 1}})
         return {"verdict": "rolled back"}
 
-    control = ControlSocket(tmp_path, rebuild, roll_back, "http://127.0.0.1:8123")
+    control = ControlSocket(tmp_path, {ROLL_BACK: roll_back}, "http://127.0.0.1:8123")
     await control.open()
     try:
         done = [line async for line in ask_process(tmp_path, ROLL_BACK, {})]

@@ -9,6 +9,8 @@ What every adapter promises, and `tests/ports/test_log.py` proves on each:
 - Atomicity: a record is there whole or not at all.
 - Duplicates and competitors: `append` does not look into blocks. A record may be there twice, and records of a writer
   that lost its partition may lie between; the reader's chain rule (`chain.py`) settles which count.
+- Trimmed: records may be forgotten from the first on, by `trim` alone. Whoever asks for one of them, or for all from `START` on,
+  gets Trimmed; whoever stands at one that is there goes on as ever.
 - Damage: what lies before it is read as ever, and then LogDamaged is raised: whoever reads knows how far it was good.
 - Failure: after an `append` raised, it is unknown whether the record is there, and that partition refuses every further
   append (fail-stop); the others go on. Its owner must end; the next one calls `resume`, and reads what won.
@@ -45,6 +47,19 @@ class NotThere(LogFailed):
     """The log answers, and has no block at that offset: it lost it, or is another one."""
 
 
+class Trimmed(LogFailed):
+    """What was asked for was forgotten by `trim`, and lies in the log's archive (`contract/archive`).
+
+    begin: the offset of the first record that is there."""
+
+    def __init__(self, place: str, begin: int) -> None:
+        super().__init__(
+            f"{place} begins at offset {begin}: what was before was trimmed away once it lay in the log's archive. Nothing is "
+            "lost, and it is not read without that archive: name it with FANFOLD_LOG_ARCHIVE, as it was when the log was trimmed."
+        )
+        self.begin = begin
+
+
 class LogDamaged(LogFailed):
     """What was durable is not whole any more: not the environment of a moment, but the log itself is broken."""
 
@@ -78,9 +93,9 @@ class Log(Protocol):
         """Records with offset > after, up to the end as it was when iteration began, in non-empty runs (some MB each).
 
         `after` is START or an offset that was yielded once. Raises NotThere when the log ends before it (it lost what the
-        reader has already folded); LogFailed when it is closed before the end was reached, or does not answer; LogDamaged where
-        it is damaged. A reader
-        that stops early closes the iterator (`contextlib.aclosing`), or descriptors and connections live until it is collected.
+        reader has already folded); Trimmed when what comes behind it was forgotten; LogFailed when it is closed before the end
+        was reached, or does not answer; LogDamaged where it is damaged. A reader that stops early closes the iterator
+        (`contextlib.aclosing`), or descriptors and connections live until it is collected.
         """
         ...
 
@@ -89,8 +104,8 @@ class Log(Protocol):
         ...
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
-        """The one record at an offset that `read` or `tail` has yielded. Raises NotThere, and LogFailed when the log does not
-        answer."""
+        """The one record at an offset that `read` or `tail` has yielded. Raises NotThere, Trimmed, and LogFailed when it does
+        not answer."""
         ...
 
     async def resume(self, partition: int) -> None:
@@ -103,6 +118,18 @@ class Log(Protocol):
 
     async def end(self, partition: int) -> int:
         """The offset that the next record will have at least, to tell a reader's progress by. Raises LogFailed."""
+        ...
+
+    async def begin(self, partition: int) -> int:
+        """The offset of the first record that is there, or comes; 0 where nothing was trimmed. Raises LogFailed."""
+        ...
+
+    async def trim(self, partition: int, before: int) -> int:
+        """Forget records with offset < before, which is the offset of one that is there; returns where the log begins now.
+
+        Durably, and for all readers. Never more than asked, perhaps less: a file log forgets whole segments. Whether they can be
+        done without is the caller's to know. Raises LogFailed; some of it may have been forgotten then.
+        """
         ...
 
     async def troubles(self) -> Mapping[int, str]:

@@ -19,15 +19,25 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
-from write_side.contract.log.log import START, LogDamaged, LogFailed, LogMissing, LogUnsynced, NotThere, Record, Unit
+from write_side.contract.log.log import (
+    START,
+    LogDamaged,
+    LogFailed,
+    LogMissing,
+    LogUnsynced,
+    NotThere,
+    Record,
+    Trimmed,
+    Unit,
+)
 from write_side.contract.log.log_file_folder import (
     lock_folder,
     log_folder,
     partition_folder,
     prepare_folder,
     recorded_partitions,
-    segment_path,
     sync_folder,
+    trimmed_to,
 )
 from write_side.contract.log.log_file_frames import RUN_BYTES, read_frame, read_run
 from write_side.contract.log.log_file_partition import SEGMENT_BYTES, PartitionFiles
@@ -195,10 +205,9 @@ class FileLog:
         def read() -> memoryview:
             if not 0 <= offset < files.end:
                 raise Undecodable("the log has no such offset")
-            first = files.segment_of(offset)
-            descriptor = os.open(segment_path(files.folder, first), os.O_RDONLY)
+            descriptor, first, limit = files.open_at(offset)
             try:
-                return read_frame(descriptor, offset - first, files.limit_of(first) - first)
+                return read_frame(descriptor, offset - first, limit - first)
             finally:
                 os.close(descriptor)
 
@@ -232,6 +241,16 @@ class FileLog:
 
     async def end(self, partition: int) -> int:
         return self._opened(partition).end
+
+    async def begin(self, partition: int) -> int:
+        folder = self._opened(partition).folder
+        return await asyncio.to_thread(_told, folder, partial(trimmed_to, folder))
+
+    async def trim(self, partition: int, before: int) -> int:
+        if self._closed.is_set() or self._follows:
+            raise LogFailed("This log is closed, or open for reading only. Nothing was trimmed.")
+        files, thread = self._opened(partition), self._partitions[partition].thread
+        return await self._loop.run_in_executor(thread, _told, files.folder, partial(files.trim, before))
 
     async def troubles(self) -> Mapping[int, str]:
         return {partition: str(failure) for partition, failure in self._failures.items()}
@@ -315,7 +334,9 @@ class FileLog:
         await self._follow(partition)
         files = self._opened(partition)
         if after < 0:
-            return files, files.firsts[0]
+            if (begin := files.firsts[0]) > 0:
+                raise Trimmed(str(files.folder), begin)
+            return files, 0
         if after >= files.end:
             self._raise_damage(partition)
         return files, after + len(await self.fetch(partition, after))
@@ -337,9 +358,8 @@ class FileLog:
     async def _frames(self, files: PartitionFiles, at: int, end: int) -> AsyncGenerator[Sequence[Record], None]:
         is_first = True
         while at < end:
-            first = files.segment_of(at)
-            limit = min(end, files.limit_of(first))
-            descriptor = _told(files.folder, partial(os.open, segment_path(files.folder, first), os.O_RDONLY))
+            descriptor, first, limit = _told(files.folder, partial(files.open_at, at))
+            limit = min(end, limit)
             try:
                 while at < limit:
                     run = await self._run(

@@ -3,6 +3,7 @@
 <data>/lock                                    flock of the writing process, its process id inside
 <data>/log/meta.json                           format and partition count, written once
 <data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
+<data>/log/p00000/begin.json                   where the partition begins, once segments before that were trimmed away
 <data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
 
 Whatever else lies there is nobody's: it is left alone, and named where it could be taken for a segment.
@@ -19,10 +20,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from write_side.contract.block.limits import PARTITIONS_MAX
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import LogDamaged, LogFailed
 
 FORMAT: Final = 1
 SUFFIX: Final = ".segment"
+_BEGIN: Final = "begin.json"
 _NAME: Final = re.compile(r"([0-9]{20})\.segment")
 
 
@@ -59,6 +61,28 @@ def segments_of(folder: Path) -> Segments:
 def segment_offsets(folder: Path) -> list[int]:
     """The first offset of every segment, rising. Raises OSError."""
     return segments_of(folder).firsts
+
+
+def trimmed_to(folder: Path) -> int:
+    """The offset at which a partition begins: 0 where nothing was trimmed. Raises OSError, LogDamaged."""
+    path = folder / _BEGIN
+    try:
+        begin = json.loads(path.read_bytes())["begin"]
+        if type(begin) is not int or begin < 0:
+            raise ValueError
+    except FileNotFoundError:
+        return 0
+    except (ValueError, KeyError, TypeError):
+        raise LogDamaged(
+            f"{path} does not say where the partition begins, so it is not known whether segments are missing. Nothing was "
+            "changed. Restore it from a backup; it holds the offset of the first segment that was not trimmed."
+        ) from None
+    return begin
+
+
+def record_trimmed(folder: Path, begin: int) -> None:
+    """Say durably that what is before is not missed, before it goes."""
+    write_durably(folder / _BEGIN, json.dumps({"begin": begin}).encode() + b"\n")
 
 
 def sync_folder(folder: Path) -> None:

@@ -12,15 +12,17 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from write_side.contract.block.block import Undecodable
-from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
+from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced, Trimmed
 from write_side.contract.log.log_file_folder import (
+    record_trimmed,
     segment_offsets,
     segment_path,
     segments_of,
     sync_folder,
+    trimmed_to,
     write_durably,
 )
 from write_side.contract.log.log_file_frames import SegmentDamaged, SegmentEnd, find_segment_end, is_good, read_run
@@ -29,6 +31,14 @@ SEGMENT_BYTES: Final = 256 * 1024 * 1024
 """Bounds what is walked when a log is opened (0.1 s), and what is copied or lost with one file."""
 
 _log = logging.getLogger(__name__)
+
+
+class OpenSegment(NamedTuple):
+    """first: the log offset at which it begins. limit: where it ends, as far as it was durable when it was opened."""
+
+    descriptor: int
+    first: int
+    limit: int
 
 
 class PartitionFiles:
@@ -49,14 +59,38 @@ class PartitionFiles:
         self._sync = sync
         self._descriptor = -1
 
-    def segment_of(self, offset: int) -> int:
-        """The first offset of the segment that an offset lies in; of the last one for `end` and beyond."""
-        return self.firsts[max(0, bisect_right(self.firsts, offset) - 1)]
+    def open_at(self, offset: int) -> OpenSegment:
+        """The segment that an offset lies in, the last one for `end` and beyond, to be read and closed. From any thread, beside a
+        trim too. Raises Trimmed, OSError, LogDamaged."""
+        end, firsts = self.end, self.firsts
+        at = bisect_right(firsts, offset)
+        if at == 0:
+            raise Trimmed(str(self.folder), firsts[0])
+        try:
+            descriptor = os.open(segment_path(self.folder, firsts[at - 1]), os.O_RDONLY)
+        except FileNotFoundError:
+            if (begin := trimmed_to(self.folder)) <= offset:
+                raise  # it is missing
+            raise Trimmed(str(self.folder), begin) from None
+        return OpenSegment(descriptor, firsts[at - 1], firsts[at] if at < len(firsts) else end)
 
-    def limit_of(self, first: int) -> int:
-        """Where a segment ends, as a log offset: where the next one begins, or the durable end."""
-        at = bisect_right(self.firsts, first)
-        return self.firsts[at] if at < len(self.firsts) else self.end
+    def trim(self, before: int) -> int:
+        """Forget the segments that end at or before an offset; returns where the first one left begins. Raises OSError.
+
+        Who reads one of them goes on to its end. A crash leaves files that the next start of the writer removes.
+        """
+        begin = self.firsts[max(0, bisect_right(self.firsts, before) - 1)]
+        if begin > self.firsts[0]:
+            record_trimmed(self.folder, begin)
+            self.firsts = [first for first in self.firsts if first >= begin]  # replaced: others read the list beside
+            self._remove_trimmed(begin)
+        return begin
+
+    def _remove_trimmed(self, begin: int) -> None:
+        for first in segment_offsets(self.folder):
+            if first < begin:
+                segment_path(self.folder, first).unlink(missing_ok=True)
+        sync_folder(self.folder)
 
     def open_to_write(self) -> None:
         """Check the segments, cut a torn last frame, write the last good one again and sync it. Raises LogFailed, OSError.
@@ -137,7 +171,11 @@ class PartitionFiles:
         """Move `end` over what the writer has appended since. Synced here first: the writer may be about to. Raises as above.
 
         Opens what could not be opened before."""
-        if not self.known:
+        if (
+            self._descriptor >= 0 and os.fstat(self._descriptor).st_nlink == 0
+        ):  # trimmed away before it was read to its end
+            self.close()
+        if not self.known or self._descriptor < 0:
             self.open_to_follow()
         while True:
             size = self._follow_segment()
@@ -170,26 +208,41 @@ class PartitionFiles:
         return segment_path(self.folder, self.firsts[-1])
 
     def _open_last(self, flags: int) -> None:
-        firsts, strays = segments_of(self.folder)
+        begin = trimmed_to(self.folder)
+        try:
+            firsts = self._segments_from(begin)
+            self._descriptor = os.open(segment_path(self.folder, firsts[-1]), flags)
+        except (LogDamaged, FileNotFoundError):
+            if trimmed_to(self.folder) == begin:
+                raise
+            self._open_last(flags)  # they were trimmed between two looks, and begin never falls
+            return
+        if flags == os.O_RDWR and begin:
+            self._remove_trimmed(begin)
+        self.firsts = firsts
+
+    def _segments_from(self, begin: int) -> list[int]:
+        """The first offsets of all segments from that offset on. Raises LogDamaged where one is missing, OSError."""
+        found, strays = segments_of(self.folder)
         if strays:
             _log.warning(
                 "%s holds files that are no segments of this log: %s. They are left alone, and nothing is read from them",
                 self.folder,
                 ", ".join(strays),
             )
+        firsts = [first for first in found if first >= begin]
         sizes = [segment_path(self.folder, first).stat().st_size for first in firsts]
         ends = [first + size for first, size in zip(firsts, sizes, strict=True)]
-        if [0, *ends[:-1]] != firsts:
+        if [begin, *ends[:-1]] != firsts:
             whole = next(
-                at for at, (end, first) in enumerate(zip([0, *ends], [*firsts, -1], strict=True)) if end != first
+                at for at, (end, first) in enumerate(zip([begin, *ends], [*firsts, -1], strict=True)) if end != first
             )
-            self.firsts, self.end = firsts[:whole] or [0], self.end or ([0, *ends])[whole]
+            self.firsts, self.end = firsts[:whole] or [begin], self.end or ([begin, *ends])[whole]
             raise LogDamaged(
                 f"The segments in {self.folder} do not follow one another without a gap: a file is missing or has another size. "
                 "Blocks that were acknowledged are not there. Nothing was changed. Restore the folder from a backup or a copy."
             )
-        self._descriptor = os.open(segment_path(self.folder, firsts[-1]), flags)
-        self.firsts = firsts
+        return firsts
 
     def _segment_end(self, first: int, descriptor: int, size: int) -> SegmentEnd:
         try:

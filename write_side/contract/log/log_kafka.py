@@ -14,12 +14,13 @@ from contextlib import asynccontextmanager
 from typing import Final, NamedTuple, Self
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import ConsumerStoppedError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
-from write_side.contract.log.log import START, LogFailed, NotThere, Record, Unit
+from write_side.contract.log.delete_records_kafka import delete_records
+from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
 from write_side.contract.log.questions_kafka import (
     READ_WAIT_MS,
     REQUEST_WAIT_MS,
@@ -147,6 +148,16 @@ class KafkaLog:
         async with self._told(partition):
             return await self._questions.end(at)
 
+    async def begin(self, partition: int) -> int:
+        at = TopicPartition(self._topic, partition)
+        self._check_open()
+        async with self._told(partition):
+            return await self._questions.begin(at)
+
+    async def trim(self, partition: int, before: int) -> int:
+        self._check_open()
+        return (await delete_records(self._bootstrap, self._topic, {partition: before}))[partition]
+
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         if after >= 0 and await self.end(partition) == after + 1:
             return  # asked over an open connection: most looks find nothing, and a consumer takes longer than they wait
@@ -248,7 +259,9 @@ class KafkaLog:
                     raise ConsumerStoppedError
                 consumer.assign([at])
                 first, end = await answered_within(ends(consumer, at))
-                begin = first if after < 0 else after + 1
+                if after + 1 < first:
+                    raise Trimmed(f"{self._topic}, partition {partition},", first)
+                begin = max(after, START) + 1
                 if not first <= begin <= end:
                     raise NotThere(
                         f"{self._topic}, partition {partition}, holds offsets {first} to {end - 1}, and the reader wants to go "
@@ -269,6 +282,17 @@ class KafkaLog:
         """What Kafka refuses, said for a person."""
         try:
             yield
+        except OffsetOutOfRangeError as error:
+            place, begin, end = (
+                f"{self._topic}, partition {partition},",
+                await self.begin(partition),
+                await self.end(partition),
+            )
+            if all(wanted < begin for wanted in error.args[0].values()):
+                raise Trimmed(place, begin) from None
+            raise NotThere(
+                f"{place} holds offsets {begin} to {end - 1}, and the reader is behind them. {_NOT_THERE}"
+            ) from None
         except ConsumerStoppedError:
             raise LogFailed("The log was closed while it was being read. What was read so far is good.") from None
         except (KafkaError, OSError) as error:

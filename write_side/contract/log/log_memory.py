@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Final
 
-from write_side.contract.log.log import START, LogFailed, NotThere, Record, Unit
+from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
 
 RUN_BYTES: Final = 4 * 1024 * 1024
 """A run ends when it is this long: the same reason as in the file log, so that readers meet several runs here too."""
@@ -21,6 +21,8 @@ class MemoryRecords:
 
     def __init__(self, partitions: int) -> None:
         self.blocks: list[list[bytes]] = [[] for _ in range(partitions)]
+        self.begins = [0] * partitions
+        """What lies before was trimmed: no log reads it any more. It stays here for whoever keeps the books of a test."""
         self.grown = [asyncio.Event() for _ in range(partitions)]
 
     def append(self, partition: int, block: bytes) -> int:
@@ -75,6 +77,7 @@ class MemoryLog:
         at = self._begin(partition, after)
         end = len(self._records.blocks[partition])
         while at < end:
+            self._check_there(partition, at)
             run = self._run(partition, at, end)
             at = run[-1].offset + 1
             await asyncio.sleep(0)
@@ -87,6 +90,7 @@ class MemoryLog:
         while not self._closed:
             grown, end = self._records.grown[partition], len(self._records.blocks[partition])
             if at < end:
+                self._check_there(partition, at)
                 run = self._run(partition, at, end)
                 at = run[-1].offset + 1
                 await asyncio.sleep(0)
@@ -96,6 +100,7 @@ class MemoryLog:
 
     async def fetch(self, partition: int, offset: int) -> bytes | memoryview:
         await asyncio.sleep(0)
+        self._check_there(partition, offset)
         blocks = self._records.blocks[partition]
         if not 0 <= offset < len(blocks):
             raise NotThere(f"Partition {partition} has no block at offset {offset}.")
@@ -107,6 +112,17 @@ class MemoryLog:
 
     async def end(self, partition: int) -> int:
         return len(self._records.blocks[partition])
+
+    async def begin(self, partition: int) -> int:
+        return self._records.begins[partition]
+
+    async def trim(self, partition: int, before: int) -> int:
+        await asyncio.sleep(0)
+        if self._closed:
+            raise LogFailed("The log is closed. Nothing was trimmed.")
+        begin = max(self._records.begins[partition], min(before, len(self._records.blocks[partition]) - 1))
+        self._records.begins[partition] = begin
+        return begin
 
     async def troubles(self) -> Mapping[int, str]:
         return {partition: str(failure) for partition, failure in self._failures.items()}
@@ -121,7 +137,14 @@ class MemoryLog:
             raise LogFailed("The log is closed. Nothing was read.")
         if after >= len(self._records.blocks[partition]):
             raise NotThere(f"Partition {partition} has no block at offset {after}, where the reader wants to go on.")
-        return max(after, START) + 1
+        at = max(after, START) + 1
+        self._check_there(partition, at)
+        return at
+
+    def _check_there(self, partition: int, offset: int) -> None:
+        begin = self._records.begins[partition]
+        if 0 <= offset < begin:
+            raise Trimmed(f"Partition {partition}", begin)
 
     def _run(self, partition: int, at: int, end: int) -> list[Record]:
         """Records from `at` on, up to RUN_BYTES of them and one at least."""

@@ -26,12 +26,19 @@ async def check_partition_count(log: Log) -> None:
     """
     for partition in range(log.partitions):
         try:
-            async with aclosing(log.read(partition)) as runs:
-                records = await anext(runs, None)
+            records = await _first_records(log, partition)
         except LogFailed:
             continue
         if records and _decides(log.partitions, partition, records):
             return
+
+
+async def _first_records(log: Log, partition: int) -> Sequence[Record] | None:
+    """What the log begins with, also where it was trimmed: a start asks no archive for this. Raises LogFailed."""
+    if (begin := await log.begin(partition)) > 0:
+        return [Record(begin, await log.fetch(partition, begin))]
+    async with aclosing(log.read(partition)) as runs:
+        return await anext(runs, None)
 
 
 def _decides(partitions: int, partition: int, records: Sequence[Record]) -> bool:

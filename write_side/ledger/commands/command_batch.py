@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchMalformed", "CommandBatch"]
 
 _PLAIN: Final = (OpenAccount, Transfer)
+_OPEN: Final = np.uint8(Kind.OPEN)
 _TEXT: Final = pa.utf8()
 _SCHEMA: Final = pa.schema(
     [
@@ -112,6 +113,16 @@ class CommandBatch(CommandColumns):
             asset=np.array(asset_of, np.int32), assets=list(numbers), owner=pa.array(owner, _TEXT),
             chain=np.full(len(rows), _CHAIN_OF_MODE[mode], np.int32), details=details,
         )  # fmt: skip
+
+    def outcome_ids(self) -> npt.NDArray[np.uint8]:
+        """uint8[n, 16]: what their outcomes are named by: the id of each, and the key of the account that an opening is about."""
+        (opening,) = (self.kind == _OPEN).nonzero()
+        if not opening.size:
+            return self.ids
+        ids = self.ids.copy()
+        keys = string_keys(self.debit.take(pa.array(opening)))
+        ids[opening] = np.ascontiguousarray(keys.T).view(np.uint8).reshape(-1, 16)
+        return ids
 
     @staticmethod
     def concatenated(batches: Sequence[CommandBatch]) -> CommandBatch:

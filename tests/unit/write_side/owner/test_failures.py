@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from write_side.contract.block.chain import ChainBroken
-from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced
+from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced, Trimmed
 from write_side.contract.state.fold import CheckFailed
 from write_side.owner.clock import ClockStepped
 from write_side.owner.failures import FAULTS_MAX, Next, a_new_process_may_mend, what_follows
@@ -19,6 +19,7 @@ FOR_EVER = 1_000
     [
         LogDamaged("the file ends too early"),
         LogUnsynced("the disk did not take it"),
+        Trimmed("The log", 17),
         ChainBroken(0, 1, "a hole"),
         CheckFailed(0, 1, "a sum"),
         Overtaken("another one has it"),

@@ -1,0 +1,142 @@
+"""trim: the log forgets what its archive has, as far as nothing needs the log for it.
+
+A partition is trimmed below the first of these: the last record that is archived; the block of the newest snapshot that a writer
+could start at; the block at which the live view stands. Before anything goes, every record of it is read in the archive and
+compared with the log, byte by byte. The record at that place stays, so that who goes on from it does not ask the archive at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.whole_log.compare_log_archive import ArchiveDiffers, Progress, compare_with_log
+from write_side.contract.archive.archived_log import ArchivedLog
+from write_side.contract.log.log import START, LogFailed
+from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.state.fold_run import Prints
+
+
+class TrimWishes(NamedTuple):
+    """partitions: None for all. dry_run: everything but forgetting."""
+
+    partitions: tuple[int, ...] | None = None
+    dry_run: bool = False
+
+    @classmethod
+    def of(cls, how: dict[str, Any]) -> TrimWishes:
+        """From a document of `_asdict`."""
+        chosen = how["partitions"]
+        return cls(None if chosen is None else tuple(chosen), bool(how["dry_run"]))
+
+
+@dataclass
+class PartitionTrimmed:
+    """Offsets in the partition's log. began, begins: where it began before, and begins now.
+
+    archived_to: the last record that the archive has; snapshot_at, view_at: the block of the newest snapshot and the one at which
+    the live view stands; -1 for none, None: not asked. before: what is below nothing needs. compared: bytes of the archive that
+    are the log's. keeps: why no more is forgotten. problem: what kept it from being trimmed.
+    """
+
+    partition: int
+    began: int = 0
+    begins: int = 0
+    archived_to: int | None = None
+    snapshot_at: int | None = None
+    view_at: int | None = None
+    before: int = 0
+    compared: int = 0
+    keeps: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """dry_run: nothing was forgotten, `before` says what would be."""
+
+    dry_run: bool
+    partitions: list[PartitionTrimmed]
+
+    def document(self) -> dict[str, Any]:
+        """For `--json`."""
+        verdict = (
+            "failed" if any(each.problem for each in self.partitions) else "dry_run" if self.dry_run else "trimmed"
+        )
+        return {"verdict": verdict, "partitions": [asdict(each) for each in self.partitions]}
+
+
+async def trim(
+    log: ArchivedLog,
+    snapshots: Snapshots,
+    prints: Prints,
+    view: ViewStore | None,
+    wishes: TrimWishes,
+    on_progress: Progress = lambda partition, compared: None,
+) -> Trimmed:
+    """Trim partitions, one after the other. prints: of whoever decides, whose snapshots are meant. view: None where it is made
+    again at every start. Raises ValueError for a partition that there is none of; what else fails is told of its partition."""
+    chosen = range(log.partitions) if wishes.partitions is None else wishes.partitions
+    if any(not 0 <= partition < log.partitions for partition in chosen):
+        raise ValueError(
+            f"the log has partitions 0 to {log.partitions - 1}, and {', '.join(map(str, chosen))} are to be trimmed"
+        )
+    needs = _Needs(log, snapshots, prints, view)
+    found = []
+    for partition in chosen:
+        told = PartitionTrimmed(partition)
+        try:
+            await _trim(needs, told, on_progress, dry_run=wishes.dry_run)
+        except (LogFailed, ViewUnavailable, ArchiveDiffers) as failure:
+            told.problem = str(failure)
+        found.append(told)
+    return Trimmed(wishes.dry_run, found)
+
+
+class _Needs(NamedTuple):
+    """What may still need records of the log."""
+
+    log: ArchivedLog
+    snapshots: Snapshots
+    prints: Prints
+    view: ViewStore | None
+
+
+async def _trim(needs: _Needs, told: PartitionTrimmed, on_progress: Progress, *, dry_run: bool) -> None:
+    """`told` gets what was found and done. Raises LogFailed, ViewUnavailable, ArchiveDiffers."""
+    partition, log = told.partition, needs.log
+    told.began = told.begins = told.before = await log.begin(partition)
+    told.archived_to = await log.archive.last(partition)
+    told.snapshot_at = await _snapshot_at(needs, partition)
+    told.view_at = await _view_at(needs.view, partition)
+    marks = {
+        "what comes next is not archived yet": told.archived_to,
+        "a start goes on from the newest snapshot": told.snapshot_at,
+        "the view goes on from where it stands": told.view_at,
+    }
+    told.keeps, least = min(((why, at) for why, at in marks.items() if at is not None), key=lambda each: each[1])
+    if least <= told.began:
+        if told.archived_to == START:
+            told.keeps = "nothing is archived yet"
+        elif told.snapshot_at == START:
+            told.keeps = "there is no snapshot that a writer could start at"
+        return
+    told.compared = await compare_with_log(needs.log, partition, told.began, least, on_progress)
+    told.before = least
+    if not dry_run:
+        told.begins = await log.trim(partition, least)
+
+
+async def _snapshot_at(needs: _Needs, partition: int) -> int:
+    """The offset of the block that the newest good snapshot stands at: read whole, since a start has nothing else then."""
+    snapshot = await needs.snapshots.newest(partition, needs.prints)
+    if snapshot is None:
+        return START
+    replay = snapshot.replay
+    return replay.offsets.nearest(replay.state.chained.sequence)[1]
+
+
+async def _view_at(view: ViewStore | None, partition: int) -> int | None:
+    checkpoint = None if view is None else await view.checkpoint(partition)
+    return None if checkpoint is None else checkpoint.log_offset
