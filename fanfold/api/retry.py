@@ -8,6 +8,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
+ASKED_AGAIN: Final = frozenset({408, 425, 429})
+"""Of 4xx those that refuse nothing: a time-out of something in between, which may have passed it on; too early; too much."""
+
 _DOUBLINGS_MAX: Final = 60
 """What lasts for ever must not end with a number that is too large; by then every wait is the longest."""
 

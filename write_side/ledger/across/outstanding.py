@@ -148,11 +148,12 @@ def _copy_legs(sent, used, rows, legs, row, step):  # type: ignore[no-untyped-de
 @njit(cache=True, nogil=True)
 def _make(rows, legs, lows, sender, again):  # type: ignore[no-untyped-def]
     """int64[messages, _WIDTH], int64[legs, LEG_WIDTH]: the messages of all rows, in their order."""
-    here, wanted = sender.partition, 0
+    here, wanted, carried = sender.partition, 0, 0
     for row in range(len(rows)):
         wanted += max(np.int64(1), rows[row, STEPS])
+        carried += rows[row, LEG_COUNT]
     made = np.zeros((wanted, _WIDTH), np.int64)
-    sent = np.zeros((len(legs), LEG_WIDTH), np.int64)
+    sent = np.empty((carried, LEG_WIDTH), np.int64)  # of these rows alone: the pool has room for millions
     n = used = 0
     for row in range(len(rows)):
         kind = rows[row, WHAT] & 255
