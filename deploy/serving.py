@@ -22,6 +22,7 @@ from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
 from deploy.unread_output import never_waiting
+from write_side.contract.log.bounded_kafka import cancel_until_ended
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -37,9 +38,6 @@ OLDER_PASSES = 50
 """The collector looks through what was made since its last look after so many objects (Python: 700), and through what is older
 after so many of those looks (10). Next to nothing here is garbage in cycles, and requests in flight are many objects: a third of
 the time of full load went into looking."""
-
-
-CANCELLED_AGAIN_S = 0.5
 
 _ARENAS_MAX = -8
 """glibc's number of what `mallopt` is to set."""
@@ -62,8 +60,7 @@ def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left now, and again and again, for a loop that is about to be closed: its close cancels once and waits, and
     a client of Kafka that swallows that now and then would keep the process for ever."""
     for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.call_later(CANCELLED_AGAIN_S, end_tasks, loop)
+        cancel_until_ended(task)
 
 
 class CannotListen(Exception):

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from fanfold.api.retry import InARow
 from write_side.contract.block.block import Block
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
@@ -145,21 +146,22 @@ class Partition:
 
     async def keep(self) -> None:
         """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
-        in_a_row = 0
+        in_a_row = InARow(WAITS, asyncio.sleep)
         while True:
             self._serves_since_s = inf
             try:
                 await self._live()
                 return  # the log was closed
             except Exception as failure:
-                in_a_row = 1 if self._served_s() > CALM_S else in_a_row + 1
-                follows = what_follows(failure, in_a_row)
+                if self._served_s() > CALM_S:
+                    in_a_row.worked()
+                follows = what_follows(failure, in_a_row.failed + 1)
                 self._fail(failure, follows)
                 if follows is Next.ENDS:
                     raise
                 if follows is Next.STAYS:
                     return
-            await asyncio.sleep(WAITS.before(in_a_row))
+            await in_a_row.wait()
             if isinstance(self.part, Writer):
                 self._claimed = self.part.claimed
             self.part = self._new_part()
