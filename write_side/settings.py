@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from write_side.contract.block.limits import PARTITIONS_MAX, ROWS_MAX
 from write_side.contract.words.times import time_us
+from write_side.owner.lost_commands import LostCommands, read_lost_commands
 
 IDS_MAX_MOST = 2**40
 """64 TiB of ids: more than any machine holds, and numbers in the compiled loops stay far from their end."""
@@ -79,6 +80,15 @@ class WriteSettings(BaseSettings):
         le=3_650,
         description="older ones stay as well until they are so many days older than the newest; 0: they go",
     )
+    commands_kept_minutes: Annotated[int, Field(ge=0, le=525_600)] | Literal["off"] = Field(
+        60,
+        description="records of `<topic>.commands` are deleted so many minutes after a block has consumed them; off: never",
+    )
+    accept_lost_commands: str = Field(
+        "",
+        description="a partition whose topic of commands has lost records before they were decided is gone on with when it and "
+        "they are named here, `2:1000-1200`, as its refusal says",
+    )
     answer_wait_ms: int = Field(10_000, ge=100, description="how long a request waits for its outcome, milliseconds")
 
     @property
@@ -120,6 +130,14 @@ class WriteSettings(BaseSettings):
         if accepted is None or accepted.tzinfo is None:
             raise ValueError("FANFOLD_ACCEPT_LOG_TIME must be a time with its zone, such as 2027-01-31T12:00:00Z")
         return time_us(accepted)
+
+    def commands_kept_us(self) -> int | None:
+        """Microseconds; None: for ever."""
+        return None if self.commands_kept_minutes == "off" else self.commands_kept_minutes * 60_000_000
+
+    def accepted_losses(self) -> frozenset[LostCommands]:
+        """Raises ValueError."""
+        return read_lost_commands(self.accept_lost_commands)
 
     def owned(self, partitions: int) -> list[int]:
         """The partitions to write. Raises ValueError for one the log does not have, and for what is no number."""

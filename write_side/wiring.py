@@ -44,6 +44,7 @@ from write_side.owner.id_window import told_ready
 from write_side.owner.log_time import LogTime, PartitionTime, partition_time
 from write_side.owner.look import look
 from write_side.owner.partition import Partition, Standing, keep_all
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Overtaken, WriterLimits
 from write_side.owner.writer_metrics import WriterMetrics
 from write_side.queue.command_queue import CommandQueue
@@ -86,8 +87,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     if store is not None:
         log = ArchivedLog(log, LogArchive(store, log.partitions))
     try:
+        await check_partition_count(log)  # first: of a topic that grew no setting is right
         _check_setting(settings, log)
-        await check_partition_count(log)
     except BaseException:
         await log.close()
         raise
@@ -234,6 +235,7 @@ class WriteSide:
             settings.ids_max,
             settings.max_clock_step_ms * 1000,
             settings.accepted_log_time_us(),
+            settings.accepted_losses(),
         )
         owned = settings.owned(log.partitions)
         self.partitions = [
@@ -250,6 +252,8 @@ class WriteSide:
             for p in range(log.partitions)
         ]
         self._taker = None if snapshots is None else self._new_taker(snapshots, snapshot_limits(settings))
+        kept_us = settings.commands_kept_us()
+        self._trimmer = None if kept_us is None else Trimmer(self.partitions, queue, SystemClock(), kept_us)
         self._archiver = self._new_archiver(log) if isinstance(log, ArchivedLog) else None
         self.intake = Intake(
             queue,
@@ -264,7 +268,8 @@ class WriteSide:
         self._keeping: asyncio.Task[None] | None = None
         self._ids_max = settings.ids_max
         self._keeps_ids = ids is not None
-        registry.register(WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver))
+        metrics = WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver, self._trimmer)
+        registry.register(metrics)
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
         )
@@ -296,6 +301,8 @@ class WriteSide:
         tasks = [self._keeping]
         if self._taker is not None:
             tasks.append(asyncio.create_task(self._taker.run()))
+        if self._trimmer is not None:
+            tasks.append(asyncio.create_task(self._trimmer.run()))
         if self._archiver is not None:
             tasks.append(asyncio.create_task(self._archiver.run()))
         try:

@@ -6,7 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing, suppress
 
+import numpy as np
+
 from write_side.contract.archive.archived_log import ArchivedLog
+from write_side.contract.archive.archived_run import Piece, joined
 from write_side.contract.log.log import NotThere, Record
 
 Progress = Callable[[int, int], None]
@@ -35,31 +38,45 @@ async def compare_with_log(
 
 
 async def _compare_run(log: ArchivedLog, partition: int, copies: Sequence[Record]) -> int:
-    first, last = copies[0], copies[-1].offset
-    own: list[Record] = []
+    copied = await asyncio.to_thread(Piece.of, copies)
+    first, last = int(copied.offsets[0]), int(copied.offsets[-1])
+    own: list[Piece] = []
     with suppress(NotThere):  # the log ends before: it lost what the archive has
-        own.append(Record(first.offset, await log.log.fetch(partition, first.offset)))
-        async with aclosing(log.log.read(partition, first.offset)) as runs:
-            async for run in runs:
-                own += await asyncio.to_thread(_until, run, last)
-                if own[-1].offset >= last:
-                    break
-    differs = await asyncio.to_thread(_first_difference, own, copies)
+        own.append(Piece.of([Record(first, await log.log.fetch(partition, first))]))
+        async with aclosing(log.log.read(partition, first)) as runs:
+            while own[-1].offsets[-1] < last and (run := await anext(runs, None)) is not None:
+                own.append(await asyncio.to_thread(_until, run, last))
+    differs = await asyncio.to_thread(_first_difference, own, copied)
     if differs is not None:
         raise ArchiveDiffers(
             f"The log and its archive in {log.archive.store.place} differ at offset {differs} of partition {partition}. Nothing "
             "was changed. If `fanfold verify` finds the log good, the archive is wrong: put its files of this partition aside "
             "from there on, and they are made again from the log. A log that ends before its archive has lost blocks: restore it."
         )
-    return sum(len(record.data) for record in own)
+    return len(copied.data)
 
 
-def _until(run: Sequence[Record], last: int) -> list[Record]:
-    return [record for record in run if record.offset <= last]
+def _until(run: Sequence[Record], last: int) -> Piece:
+    piece = Piece.of(run)
+    return piece.cut(int(np.searchsorted(piece.offsets, last, side="right")))[0]
 
 
-def _first_difference(own: Sequence[Record], copies: Sequence[Record]) -> int | None:
-    for ours, copy in zip(own, copies, strict=False):
-        if ours.offset != copy.offset or ours.data != copy.data:
-            return min(ours.offset, copy.offset)
-    return None if len(own) == len(copies) else copies[min(len(own), len(copies) - 1)].offset
+def _first_difference(own: Sequence[Piece], copied: Piece) -> int | None:
+    """The offset of the first record that is not in both alike."""
+    if not own:
+        return int(copied.offsets[0])
+    ours = joined(own)
+    if (
+        ours.data == copied.data
+        and np.array_equal(ours.offsets, copied.offsets)
+        and np.array_equal(ours.ends, copied.ends)
+    ):
+        return None
+    n = min(len(ours.offsets), len(copied.offsets))
+    for at in range(n):
+        begin = int(ours.ends[at - 1]) if at else 0
+        end = int(ours.ends[at])
+        same = (ours.offsets[at], end) == (copied.offsets[at], copied.ends[at])
+        if not same or ours.data[begin:end] != copied.data[begin:end]:
+            return int(min(ours.offsets[at], copied.offsets[at]))
+    return int(copied.offsets[min(n, len(copied.offsets) - 1)])

@@ -13,10 +13,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import AIOKafkaConnection
 
 from tests.ports.log_adapters import block, taken
-from tests.servers import KafkaServer, unique_name
+from tests.servers import POLL_S, KafkaServer, unique_name
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log import log_kafka, questions_kafka
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import LogFailed, NotThere
 from write_side.contract.log.log_kafka import KafkaLog
 from write_side.contract.log.questions_kafka import started_consumer
 from write_side.contract.log.topic_kafka import BATCH_OVERHEAD_BYTES, TopicSettings, create_topic
@@ -242,6 +242,27 @@ async def test_a_tail_and_a_writer_outlive_a_broker_that_is_started_again(kafka_
         kafka_server.start()
         offset = await appending
         assert [(r.offset, bytes(r.data)) for r in await taken(tail, 1)] == [(offset, block(1))]
+    await log.close()
+
+
+async def test_a_tail_whose_topic_was_made_again_is_not_told_that_a_trim_took_what_it_waits_for(
+    kafka_bootstrap: str,
+) -> None:
+    topic = unique_name("again")
+    log = await opened(kafka_bootstrap, topic)
+    for sequence in range(3):
+        await log.append(0, block(sequence))
+    async with aclosing(log.tail(0, 1)) as runs, asyncio.timeout(60):
+        await taken(runs, 1)
+        admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
+        await admin.start()
+        await admin.delete_topics([topic])
+        while topic in await admin.list_topics():  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+        await admin.close()
+        await create_topic(kafka_bootstrap, topic, 1, ALONE)
+        with pytest.raises(NotThere, match="The topic was made again"):
+            await taken(runs, 1)
     await log.close()
 
 

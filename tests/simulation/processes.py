@@ -52,9 +52,11 @@ from write_side.owner.clock import ClockStepped
 from write_side.owner.failures import Next, what_follows
 from write_side.owner.follower import Follower
 from write_side.owner.look import look
+from write_side.owner.lost_commands import CommandsLost
 from write_side.owner.outcomes import OutcomeUnknown, PartitionUnavailable
 from write_side.owner.partition import Partition, Standing
 from write_side.owner.relay import Relay
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Overtaken, Writer, WriterLimits
 from write_side.queue.command_queue import CommandQueue
 from write_side.queue.queue_memory import MemoryQueue
@@ -77,6 +79,9 @@ FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
 ANSWER_WAIT_S = 5.0
 ASK_WAIT_S = 12.0
 GIVEN_UP_S = 2.0
+TRIM_S = 1.0
+COMMANDS_KEPT_US = (0, 0, 500_000)
+"""What a block has consumed is given back as soon as it is accepted, or a little later: it may be the last moment anyhow."""
 
 
 @dataclass
@@ -91,6 +96,7 @@ class Parts:
     view: type[MemoryViewStore] = MemoryViewStore
     hub: type[Hub] = Hub
     relay: type[Relay] = Relay
+    trimmer: type[Trimmer] = Trimmer
     queue: type[MemoryQueue] = MemoryQueue
 
 
@@ -223,6 +229,9 @@ class WriteSide:
         if self.owned:
             life.start(self._until_nothing_is_left())
         life.start(look(log, queue, self.partitions))
+        if self.owned:
+            kept_us = world.chaos.random.choice(COMMANDS_KEPT_US)
+            life.start(self._trim(world.parts.trimmer(self.partitions, queue, self.clock, kept_us)))
         if owned:
             positions = {p: partial(getattr, world.auditors[p], "sequence") for p in owned}
             taker = SimulatedTaker(life, self.snapshots, log, positions, FINGERPRINTS)
@@ -271,6 +280,11 @@ class WriteSide:
         for each in self.partitions:
             await each.settled.wait()
         self.ready = True
+
+    async def _trim(self, trimmer: Trimmer) -> None:
+        while True:
+            await asyncio.sleep(self.world.chaos.random.uniform(0.0, TRIM_S))
+            await trimmer.look()
 
     async def _live(self) -> None:
         try:
@@ -352,6 +366,10 @@ class SimulatedPartition(Partition):
     def _fail(self, failure: Exception, follows: Next) -> None:
         self._side.world.trace(f"{self._side.life.name}: partition {self.number} {follows}: {type(failure).__name__}")
         self._side._require(isinstance(failure, FORESEEN), f"a fault of ours ended a partition: {failure!r}")
+        lost = isinstance(failure, CommandsLost)
+        self._side._require(
+            not lost, f"commands were given back that no block has consumed, or it is only said: {failure}"
+        )
         super()._fail(failure, follows)
 
     def _accepted(self, block: Block, offset: int) -> None:

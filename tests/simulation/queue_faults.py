@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from tests.simulation.faults import LATE_MAX_S, Chaos, Life
 from tests.simulation.overtaken import HeldBack
-from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log import LogFailed, NotThere
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch
 from write_side.queue.command_queue import Queued, QueueFull, QueueReader
@@ -25,10 +25,13 @@ BEHIND_MAX_S = 1.0
 
 
 class LastingQueue:
-    """The records of one partition's command queue that outlives processes: offset -> batch. None: unreadable."""
+    """The records of one partition's command queue that outlives processes: offset -> batch. None: unreadable.
+
+    begins_at: below it they can be taken no more, and are here for the auditor alone."""
 
     def __init__(self, chaos: Chaos) -> None:
         self.records: list[Batch | None] = []
+        self.begins_at = 0
         self.grown = asyncio.Event()
         self.held_back = HeldBack(chaos)
 
@@ -82,6 +85,26 @@ class LastingQueueOfLife:
         await self._life.turn()
         return _LastingReader(self._life, self._shared[partition], from_offset)
 
+    async def begins_at(self, partition: int) -> int:
+        await self._life.turn()
+        if self._life.chaos.strikes("queue does not say where it begins", 0.03):
+            raise LogFailed("The broker did not answer.")
+        begins_at = self._shared[partition].begins_at
+        await self._life.turn()
+        return begins_at
+
+    async def consumed(self, below: Mapping[int, int]) -> None:
+        chaos = self._life.chaos
+        await self._life.turn()
+        for partition, offset in below.items():
+            if chaos.strikes("commands not given back", 0.1):
+                raise LogFailed("A broker has no room for requests.")
+            shared = self._shared[partition]
+            shared.begins_at = max(shared.begins_at, offset)
+            chaos.count("commands given back")
+        if chaos.strikes("commands given back, nobody told", 0.1):
+            raise LogFailed("The broker did not answer.")
+
     async def troubles(self) -> Mapping[int, str]:
         return {}
 
@@ -103,6 +126,8 @@ class _LastingReader:
         while self._next >= len(self._shared.records):
             await self._shared.grown.wait()
         await self._life.turn()
+        if self._next < self._shared.begins_at:
+            raise NotThere("The queue begins behind where the reader goes on.")
         end = min(len(self._shared.records), self._next + self._life.chaos.random.randint(1, 4))
         taken = [Queued(offset, self._shared.records[offset]) for offset in range(self._next, end)]
         self._next = end
@@ -172,6 +197,14 @@ class NotedQueue:
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
         await self._life.turn()
         return await self._inner.open_reader(partition, from_offset)
+
+    async def begins_at(self, partition: int) -> int:
+        await self._life.turn()
+        return await self._inner.begins_at(partition)
+
+    async def consumed(self, below: Mapping[int, int]) -> None:
+        await self._life.turn()
+        await self._inner.consumed(below)
 
     async def troubles(self) -> Mapping[int, str]:
         return await self._inner.troubles()

@@ -10,7 +10,7 @@ import pytest
 from read_side.whole_log import trim
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.archive import archiver
-from write_side.contract.archive.archived_run import RunName
+from write_side.contract.archive.archived_run import Piece, RunName
 from write_side.contract.archive.archiver import Archiver
 from write_side.contract.log.log import Record
 
@@ -32,9 +32,9 @@ def leave_out_a_record_where_two_files_meet(patch: Patch) -> None:
     """The next file begins one record too late."""
     take = archiver._Gathering.take
 
-    def leaving_out(self: Any, run: Sequence[Record]) -> list[tuple[RunName, list[Record]]]:
+    def leaving_out(self: Any, run: Sequence[Record]) -> list[tuple[RunName, Piece]]:
         full = take(self, run)
-        return [(name, records[1:] if name.after >= 0 else records) for name, records in full]
+        return [(name, records.cut(1)[1] if name.after >= 0 else records) for name, records in full]
 
     patch.setattr(archiver._Gathering, "take", leaving_out)
 

@@ -162,8 +162,11 @@ class Lane:
     async def _send(self, leaving: list[_Gathered]) -> None:
         try:
             self.outcomes.require()  # what gathered behind records that do not arrive has not left: nothing of it was taken
-            record = await self._taken(leaving)
+            columns = _columns(leaving)
+            record = await self._taken(leaving, columns)
             decided = await self.outcomes.wait(record, self._wait_s)
+            if not decided.is_of(columns):
+                raise OutcomeUnknown  # what was at this offset before the topic was made again: that of ours may come, or not
             first = decided.first_row
             for gathered in leaving:
                 if not gathered.future.done():
@@ -175,12 +178,12 @@ class Lane:
                 if not gathered.future.done():
                     gathered.future.set_exception(failure)
 
-    async def _taken(self, leaving: list[_Gathered]) -> int:
+    async def _taken(self, leaving: list[_Gathered], columns: CommandBatch) -> int:
         """Their record's offset. Whoever waits is told after `wait_s` that the outcome is unknown. The record may arrive still,
         and until it does nothing leaves in its place."""
         timer = asyncio.get_running_loop().call_later(self._wait_s, self._late, leaving)
         try:
-            return await self._queue.append(self._partition, _columns(leaving))
+            return await self._queue.append(self._partition, columns)
         finally:
             timer.cancel()
             self._overdue.discard(id(leaving))

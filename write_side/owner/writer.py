@@ -33,6 +33,7 @@ from write_side.ledger.deciding.next_block import Decided, next_block, opening_b
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.owner.fold_to_end import fold_to_end
 from write_side.owner.log_time import LogTime, judge_log_time
+from write_side.owner.lost_commands import CommandsLost, LostCommands
 from write_side.queue.command_queue import CommandQueue, Queued, QueueReader
 
 BLOCKS_AHEAD = 2
@@ -54,12 +55,13 @@ class WriterLimits(NamedTuple):
     """block_commands_max: commands a block (whole records); ids_max: remembered ids before the cut-off rises.
 
     accepted_log_time_us: a log that is ahead of the clock is gone on with when its last block was of this time (`log_time.py`);
-    0: none is."""
+    0: none is. accepted_losses: without which commands, that its queue has lost, a partition goes on (`lost_commands.py`)."""
 
     block_commands_max: int = 8_192
     ids_max: int = 16_777_216
     max_clock_step_us: int = 5_000_000
     accepted_log_time_us: int = 0
+    accepted_losses: frozenset[LostCommands] = frozenset()
 
 
 class Writer:
@@ -94,6 +96,7 @@ class Writer:
         self._limits = limits
         self._clock = clock
         self._guard = guard or SteppedClockGuard(clock, limits.max_clock_step_us)
+        self._reader: QueueReader | None = None
         self._tail: AsyncGenerator[Record] | None = None
         self._peek: asyncio.Task[Record] | None = None
         self._reading = False
@@ -106,9 +109,11 @@ class Writer:
         self._left_over: Sequence[Queued] = ()
 
     async def start(self) -> None:
-        """Fold the log to its end, from a snapshot on where there is one, and take the partition over by an epoch block.
+        """Fold the log to its end, from a snapshot on where there is one, take the partition over by an epoch block, and open the
+        queue where the log has consumed it to.
 
-        Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever.
+        Raises Overtaken where another process has done so since a writer of this one had: each would else end the other for ever;
+        CommandsLost; LogFailed.
         """
         await fold_to_end(self._log, self.partition, self.replay, self._snapshots, FINGERPRINTS, self.ids)
         self._refuse_future_log()
@@ -132,10 +137,36 @@ class Writer:
                 break
         self._accepted = self.state.chained.head
         self._due_us = self.state.pending.first_due_us()
+        self._reader = await self._opened_queue()
+
+    async def _opened_queue(self) -> QueueReader:
+        """Only now, and not before the epoch block: who wrote the partition until then may have consumed, and given back, more
+        than was folded at first."""
+        consumed_to, begins_at = self.state.chained.consumed_to, await self._queue.begins_at(self.partition)
+        if begins_at > consumed_to:
+            await self._refuse_where_overtaken()
+            lost = LostCommands(self.partition, consumed_to, begins_at)
+            if lost not in self._limits.accepted_losses:
+                raise CommandsLost(lost)
+            _log.warning(
+                "going on without lost commands", partition=self.partition, first=consumed_to, behind=begins_at
+            )
+            self._left_over = (Queued(begins_at - 1, None),)  # the next block consumes them, unread
+        return await self._queue.open_reader(self.partition, max(consumed_to, begins_at))
+
+    async def _refuse_where_overtaken(self) -> None:
+        """Raises Overtaken when the log has a block of another writer by now: who owns the partition may give commands back."""
+        async with aclosing(self._log.read(self.partition, self.replay.last_offset)) as runs:
+            async for run in runs:
+                for record in run:
+                    verdict = judge_header(self.partition, self._accepted, record.data)
+                    if not isinstance(verdict, Skip):
+                        raise self._overtaken(verdict.epoch)
 
     async def run(self) -> None:
         """Decide and append for ever. Raises Overtaken, LogFailed, ClockStepped, ChainBroken: the writer is over then."""
-        reader = await self._queue.open_reader(self.partition, self.state.chained.consumed_to)
+        reader = self._reader
+        assert reader is not None, "started"
         ahead = asyncio.Semaphore(BLOCKS_AHEAD)
         decided: asyncio.Queue[tuple[Decided, Ran | None]] = asyncio.Queue(BLOCKS_AHEAD)
         self._doubt = asyncio.get_running_loop().create_future()
@@ -152,7 +183,6 @@ class Writer:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         finally:
-            await reader.close()
             await self.close()
 
     def look(self) -> None:
@@ -185,7 +215,10 @@ class Writer:
         await doubt
 
     async def close(self) -> None:
-        """Let go of the log. Safe to call twice."""
+        """Let go of queue and log. Safe to call twice."""
+        if (reader := self._reader) is not None:
+            self._reader = None
+            await reader.close()
         if (peek := self._peek) is not None:
             self._peek = None
             peek.cancel()

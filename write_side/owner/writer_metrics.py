@@ -12,12 +12,13 @@ from write_side.contract.block.chain import Skip
 from write_side.contract.snapshots.taker import SnapshotTaker
 from write_side.owner.id_window import id_window
 from write_side.owner.partition import Partition, Standing
+from write_side.owner.trimmer import Trimmer
 from write_side.owner.writer import Writer
 
 
 class WriterMetrics(Collector):
     """ids_max: how many ids without a time a writer remembers. taker: where snapshots are taken; archiver: where the log is
-    archived."""
+    archived; trimmer: where consumed commands are given back."""
 
     def __init__(
         self,
@@ -25,10 +26,12 @@ class WriterMetrics(Collector):
         ids_max: int,
         taker: SnapshotTaker | None = None,
         archiver: Archiver | None = None,
+        trimmer: Trimmer | None = None,
     ) -> None:
         self._partitions = partitions
         self._ids_max = ids_max
         self._taker = taker
+        self._trimmer = trimmer
         self._archiver = archiver
 
     def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
@@ -67,6 +70,16 @@ class WriterMetrics(Collector):
         if self._taker is not None:
             yield CounterMetricFamily("fanfold_snapshots_taken", "Snapshots taken", self._taker.taken)
             yield CounterMetricFamily("fanfold_snapshot_failures", "Snapshots not taken", self._taker.failures)
+        if self._trimmer is not None:
+            trimmed = GaugeMetricFamily(
+                "fanfold_commands_trimmed_to", "Commands before this offset were given back", labels=["partition"]
+            )
+            for number, offset in self._trimmer.trimmed_to.items():
+                trimmed.add_metric([str(number)], offset)
+            yield trimmed
+            yield CounterMetricFamily(
+                "fanfold_commands_trim_failures", "Consumed commands could not be given back", self._trimmer.failures
+            )
         if self._archiver is not None:
             yield CounterMetricFamily(
                 "fanfold_log_archive_files", "Files put into the log's archive", self._archiver.put

@@ -3,6 +3,7 @@
 Adapters: `queue_memory.py` (embedded: lost with the process, which has then answered none of them) and `queue_kafka.py`.
 Offsets rise by at least one a record. A record is consumed whole by one block, and the block's `consumed_to` says where the next
 writer goes on. Delivery is at least once: a record may be there twice, and the id table makes the second one harmless.
+What is consumed by accepted blocks is never needed again, and is forgotten when `consumed` says so.
 """
 
 from __future__ import annotations
@@ -42,7 +43,21 @@ class CommandQueue(Protocol):
         ...
 
     async def open_reader(self, partition: int, from_offset: int) -> QueueReader:
-        """Take records from this offset on. One reader a partition."""
+        """Take records from this offset on, which is not below `begins_at`. One reader a partition.
+
+        Whatever is appended from then on has this offset or a higher one, also where the queue ended below it (its topic was made
+        again): else it would never be taken. Raises LogFailed when that cannot be brought about now."""
+        ...
+
+    async def begins_at(self, partition: int) -> int:
+        """The lowest offset that records can still be taken from; every one below is forgotten. Raises LogFailed."""
+        ...
+
+    async def consumed(self, below: Mapping[int, int]) -> None:
+        """Forget the records of each partition below this offset: accepted blocks have consumed them.
+
+        Raises LogFailed when it did not happen in every partition, in bounded time: all there is to do is to say it again later.
+        """
         ...
 
     async def troubles(self) -> Mapping[int, str]:

@@ -1,6 +1,7 @@
 """The command queue over a Kafka topic, `fanfold.commands`: a record is a batch of commands as an Arrow stream.
 
-The topic has the same partitions and the same safety as the event log: what an intake was told is taken survives it.
+The topic has the same partitions and the same safety as the event log: what an intake was told is taken survives it. A record
+without a byte is filler (`filler_kafka.py`): it is no command, and passed over without a word.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Mapping
 from contextlib import aclosing
 
 from write_side.contract.log.bounded_kafka import STOP_WAIT_S
-from write_side.contract.log.log import START, LogFailed
+from write_side.contract.log.delete_records_kafka import delete_records
+from write_side.contract.log.log import START, LogFailed, Trimmed
 from write_side.contract.log.log_kafka import APPEND_WAIT_MS, KafkaLog
 from write_side.ledger.commands.command_batch import BatchMalformed, CommandBatch
 from write_side.ledger.commands.step_batch import StepBatch, decode_record
 from write_side.queue.command_queue import Queued, how_many_fit, rows_of
+from write_side.queue.filler_kafka import Filler
 
 READ_AHEAD_MAX = 131_072
 """Commands read and not yet decided: two of the largest blocks. Beyond it the reader waits and Kafka keeps the rest."""
@@ -27,8 +30,10 @@ CLOSE_WAIT_S = 2 * STOP_WAIT_S
 class KafkaQueue:
     """Made by `open`."""
 
-    def __init__(self, topic: KafkaLog) -> None:
+    def __init__(self, topic: KafkaLog, bootstrap: str, name: str) -> None:
         self._topic = topic
+        self._bootstrap = bootstrap
+        self._name = name
         self._readers: dict[int, _KafkaReader] = {}
 
     @classmethod
@@ -61,7 +66,7 @@ class KafkaQueue:
                 f"The topic {topic} has {count} partitions and the event log has {partitions}: commands would reach the wrong "
                 "writer. Nothing was started. Use topics that were made together."
             )
-        return cls(records)
+        return cls(records, bootstrap, topic)
 
     async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         # Unlike the log, the queue goes on behind a record of which nobody knows: a copy of it is harmless.
@@ -70,8 +75,16 @@ class KafkaQueue:
         return await self._topic.append(partition, batch.encode())
 
     async def open_reader(self, partition: int, from_offset: int) -> _KafkaReader:
+        if await self._topic.end(partition) < from_offset:
+            await Filler(self._topic, self._bootstrap, self._name, partition).fill(from_offset)
         reader = self._readers[partition] = _KafkaReader(self._topic, partition, from_offset)
         return reader
+
+    async def begins_at(self, partition: int) -> int:
+        return await self._topic.begin(partition)
+
+    async def consumed(self, below: Mapping[int, int]) -> None:
+        await delete_records(self._bootstrap, self._name, below)
 
     async def troubles(self) -> Mapping[int, str]:
         # Not what became of the last append: the next one begins anew.
@@ -126,13 +139,20 @@ class _KafkaReader:
                     if self._closed:  # what was cancelled below Kafka's client may not have heard of it
                         return
                     for record in run:
+                        if not record.data:
+                            continue
                         queued = Queued(record.offset, _readable(record.data))
                         self._records.append(queued)
                         self._waiting += rows_of(queued)
-                    self._filled.set()
+                    if self._records:
+                        self._filled.set()
                     while self._waiting > READ_AHEAD_MAX:
                         self._room.clear()
                         await self._room.wait()
+        except Trimmed as trimmed:
+            # Its words are about a log. Who opens the next reader asks where the queue begins first, and says what that means.
+            gone = f"The queue of partition {self._partition} begins at {trimmed.begin} now, behind where its reader goes on."
+            self.fail(LogFailed(gone))
         except Exception as failure:
             self.fail(failure)
 

@@ -21,6 +21,7 @@ class MemoryQueue:
         self._commands_max = commands_max
         self._messages_max = messages_max
         self._readers: dict[int, _MemoryReader] = {}
+        self._begins_at: dict[int, int] = {}
 
     async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         reader = self._readers.get(partition)
@@ -37,6 +38,14 @@ class MemoryQueue:
     async def open_reader(self, partition: int, from_offset: int) -> _MemoryReader:
         reader = self._readers[partition] = _MemoryReader(from_offset)
         return reader
+
+    async def begins_at(self, partition: int) -> int:
+        return self._begins_at.get(partition, 0)
+
+    async def consumed(self, below: Mapping[int, int]) -> None:
+        # What was taken is gone already; a reader that is opened below it would find nothing there.
+        for partition, offset in below.items():
+            self._begins_at[partition] = max(offset, await self.begins_at(partition))
 
     async def troubles(self) -> Mapping[int, str]:
         return {}

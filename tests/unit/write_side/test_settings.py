@@ -14,6 +14,7 @@ from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.log.topic_kafka import MIN_IN_SYNC, REPLICATION
 from write_side.contract.snapshots.taker import SnapshotLimits
 from write_side.owner.clock import ClockStepped, SteppedClockGuard
+from write_side.owner.lost_commands import LostCommands
 from write_side.settings import IDS_MAX_MOST, WriteSettings
 from write_side.wiring import open_log, open_snapshots, snapshot_limits
 
@@ -170,3 +171,28 @@ def test_every_id_is_kept_beside_a_file_log_and_nowhere_over_kafka_until_it_is_s
 def test_a_place_for_ids_that_is_no_folder_is_refused(wrong: str) -> None:
     with pytest.raises(ValueError, match="FANFOLD_IDS must be off"):
         WriteSettings(ids=wrong).ids_folder()
+
+
+def test_consumed_commands_stay_for_minutes_or_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WriteSettings().commands_kept_us() == 3_600_000_000
+    for text, kept_us in (("0", 0), ("1440", 86_400_000_000), ("off", None)):
+        monkeypatch.setenv("FANFOLD_COMMANDS_KEPT_MINUTES", text)
+        assert WriteSettings().commands_kept_us() == kept_us
+    for text in ("-1", "never", "1.5", "525601"):
+        monkeypatch.setenv("FANFOLD_COMMANDS_KEPT_MINUTES", text)
+        with pytest.raises(ValueError, match="commands_kept_minutes"):
+            WriteSettings()
+
+
+def test_lost_commands_are_accepted_by_partition_and_records_and_in_no_other_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert WriteSettings().accepted_losses() == frozenset()
+    monkeypatch.setenv("FANFOLD_ACCEPT_LOST_COMMANDS", "2:1000-1200, 3:17-18")
+    named = WriteSettings().accepted_losses()
+    assert named == {LostCommands(2, 1000, 1200), LostCommands(3, 17, 18)}
+    assert {str(each) for each in named} == {"2:1000-1200", "3:17-18"}
+    for text in ("all", "2", "2:1000", "2:*", "2:1000-1200;3:1-2", "-1:0-5"):
+        monkeypatch.setenv("FANFOLD_ACCEPT_LOST_COMMANDS", text)
+        with pytest.raises(ValueError, match=r"FANFOLD_ACCEPT_LOST_COMMANDS must name .* 2:1000-1200,3:17-18"):
+            WriteSettings().accepted_losses()

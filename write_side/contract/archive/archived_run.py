@@ -67,17 +67,53 @@ class ArchivedRun(NamedTuple):
         return self.frames[place] if place < len(self.offsets) and self.offsets[place] == offset else None
 
 
-def written(name: RunName, partitions: int, records: Sequence[Record]) -> Iterator[bytes]:
+class Piece(NamedTuple):
+    """Records that lie one behind the other in memory. offsets: of each in the log; ends: of each in `data`; int64[n]."""
+
+    data: bytes | memoryview
+    offsets: npt.NDArray[np.int64]
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> Piece:
+        """Of any run that a log yields."""
+        if isinstance(records, Frames):
+            first, last = int(records.starts[0]), int(records.starts[-1])
+            return cls(memoryview(records.data)[first:last], records.offset_column, records.starts[1:] - first)
+        offsets = np.array([record.offset for record in records], np.int64)
+        ends = np.cumsum([len(record.data) for record in records], dtype=np.int64)
+        return cls(b"".join(record.data for record in records), offsets, ends)
+
+    def cut(self, at: int) -> tuple[Piece, Piece]:
+        """The first records, so many, and the others."""
+        size = int(self.ends[at - 1]) if at else 0
+        data = memoryview(self.data)
+        return (
+            Piece(data[:size], self.offsets[:at], self.ends[:at]),
+            Piece(data[size:], self.offsets[at:], self.ends[at:] - size),
+        )
+
+
+def joined(pieces: Sequence[Piece]) -> Piece:
+    """Pieces that follow each other, as one."""
+    before = np.cumsum([0, *(len(piece.data) for piece in pieces)])
+    return Piece(
+        b"".join(piece.data for piece in pieces),
+        np.concatenate([piece.offsets for piece in pieces]),
+        np.concatenate([piece.ends + before[number] for number, piece in enumerate(pieces)]),
+    )
+
+
+def written(name: RunName, partitions: int, records: Piece) -> Iterator[bytes | memoryview]:
     """The bytes of a file in pieces. partitions: how many the log has."""
-    said = name._asdict() | {"partitions": partitions, "records": len(records)}
+    said = name._asdict() | {"partitions": partitions, "records": len(records.offsets)}
     text = json.dumps(said, separators=(",", ":")).encode()
-    ends = np.cumsum([len(record.data) for record in records], dtype=_NUMBER)
     hasher = blake3()
     for piece in (
         _START.pack(MAGIC, FORMAT, len(text)) + text,
-        np.array([record.offset for record in records], _NUMBER).tobytes(),
-        ends.tobytes(),
-        b"".join(record.data for record in records),
+        records.offsets.astype(_NUMBER).tobytes(),
+        records.ends.astype(_NUMBER).tobytes(),
+        records.data,
     ):
         hasher.update(piece)
         yield piece

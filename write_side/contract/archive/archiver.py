@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final
 
+import numpy as np
 import structlog
 
-from write_side.contract.archive.archived_run import RunName
+from write_side.contract.archive.archived_run import Piece, RunName, joined
 from write_side.contract.archive.log_archive import ArchiveBroken, LogArchive
 from write_side.contract.log.log import START, Log, LogFailed, NotThere, Record
 
@@ -57,14 +58,27 @@ class Archiver:
         loop = asyncio.get_running_loop()
         while True:
             for partition in self._folded:
-                if loop.time() >= self._not_before_s.get(partition, 0.0) and self._is_due(partition):
-                    await self.archive(partition)
+                if loop.time() >= self._not_before_s.get(partition, 0.0):
+                    await self._archive_what_is_due(partition)
             await asyncio.sleep(LOOK_S)
 
     async def archive(self, partition: int) -> bool:
         """Put all that is enough for files; whether that went well. What fails is told, and no reason to end."""
+        return await self._told(partition, self._archive_all(partition))
+
+    async def _archive_what_is_due(self, partition: int) -> None:
+        if partition not in self._last and not await self._told(partition, self._find_last(partition)):
+            return
+        if self._is_due(partition):
+            await self.archive(partition)
+
+    async def _find_last(self, partition: int) -> None:
+        self._last[partition] = await self._archive.last(partition)
+
+    async def _told(self, partition: int, work: Awaitable[None]) -> bool:
+        """Whether it went well; what fails is told."""
         try:
-            await self._archive_all(partition)
+            await work
         except Exception as failure:
             self.failures += 1
             self._not_before_s[partition] = asyncio.get_running_loop().time() + AGAIN_S
@@ -77,8 +91,6 @@ class Archiver:
         return True
 
     def _is_due(self, partition: int) -> bool:
-        if partition not in self._last:
-            return True  # what was put by the process before is not known yet
         ahead = self._folded[partition]() - self._last[partition]
         if self._log.unit == "bytes":
             return ahead >= self._sealed_bytes
@@ -98,7 +110,7 @@ class Archiver:
                     await self._archive.records(name)  # a store may say that it has what it has not
                     self._last[partition] = name.last
                     self.put += 1
-                    _log.info("log archived", partition=partition, file=name.text, records=len(records))
+                    _log.info("log archived", partition=partition, file=name.text, records=len(records.offsets))
         if gathering.count:
             self._mean_bytes[partition] = gathering.size / gathering.count
 
@@ -127,27 +139,25 @@ class _Gathering:
     """Records behind an offset, gathered until there are enough for a file. count, size: of all that were taken."""
 
     def __init__(self, partition: int, after: int, sealed_bytes: int) -> None:
-        self.count = 0
-        self._sealed = 0
+        self.count = self.size = 0
         self._partition = partition
         self._after = after
         self._sealed_bytes = sealed_bytes
-        self._records: list[Record] = []
+        self._pieces: list[Piece] = []
         self._bytes = 0
 
-    @property
-    def size(self) -> int:
-        return self._sealed + self._bytes
-
-    def take(self, run: Sequence[Record]) -> list[tuple[RunName, list[Record]]]:
+    def take(self, run: Sequence[Record]) -> list[tuple[RunName, Piece]]:
         """The files that are full now. Cut by the records alone, so that two processes cut alike."""
-        full = []
-        for record in run:
-            self._records.append(record)
-            self._bytes += len(record.data)
+        full, rest = [], Piece.of(run)
+        self.count, self.size = self.count + len(rest.offsets), self.size + len(rest.data)
+        while len(rest.offsets):
+            # Up to the record with which there is enough, and with it.
+            at = int(np.searchsorted(rest.ends, self._sealed_bytes - self._bytes)) + 1
+            piece, rest = rest.cut(min(at, len(rest.offsets)))
+            self._pieces.append(piece)
+            self._bytes += len(piece.data)
             if self._bytes >= self._sealed_bytes:
-                full.append((RunName(self._partition, self._after, record.offset), self._records))
-                self._sealed += self._bytes
-                self._records, self._bytes, self._after = [], 0, record.offset
-            self.count += 1
+                records = joined(self._pieces)
+                full.append((RunName(self._partition, self._after, int(records.offsets[-1])), records))
+                self._pieces, self._bytes, self._after = [], 0, full[-1][0].last
         return full

@@ -15,6 +15,7 @@ from typing import Final
 from write_side.contract.archive.archived_run import (
     ArchiveDamaged,
     ArchivedRun,
+    Piece,
     RunName,
     name_of,
     prefix,
@@ -95,7 +96,7 @@ class LogArchive:
             )
         return record.data
 
-    async def put(self, name: RunName, records: Sequence[Record]) -> None:
+    async def put(self, name: RunName, records: Piece) -> None:
         """Store a file of these records, which are all behind `name.after` up to `name.last`. Raises OSError."""
         pieces = written(name, self._partitions, records)
         await asyncio.to_thread(self.store.put, name.text, pieces)

@@ -47,6 +47,10 @@ class Frames(Sequence[Record]):
     @property
     def offsets(self) -> list[int]:
         """Of each record."""
-        offsets = self.starts[:-1] + self._offsets if isinstance(self._offsets, int) else self._offsets
-        found: list[int] = offsets.tolist()
+        found: list[int] = self.offset_column.tolist()
         return found
+
+    @property
+    def offset_column(self) -> npt.NDArray[np.int64]:
+        """As `offsets`, int64[n]."""
+        return self.starts[:-1] + self._offsets if isinstance(self._offsets, int) else self._offsets

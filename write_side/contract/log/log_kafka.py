@@ -19,6 +19,7 @@ from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeEr
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
+from write_side.contract.log.delete_records_kafka import delete_records
 from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
 from write_side.contract.log.questions_kafka import (
     READ_WAIT_MS,
@@ -35,7 +36,6 @@ from write_side.contract.log.topic_kafka import (
     TopicSettings,
     check_topic,
     create_topic,
-    trim_topic,
 )
 
 FETCH_BYTES: Final = 8 * 1024 * 1024
@@ -156,7 +156,7 @@ class KafkaLog:
 
     async def trim(self, partition: int, before: int) -> int:
         self._check_open()
-        return await trim_topic(self._bootstrap, self._topic, partition, before)
+        return (await delete_records(self._bootstrap, self._topic, {partition: before}))[partition]
 
     async def read(self, partition: int, after: int = START) -> AsyncGenerator[Sequence[Record], None]:
         if after >= 0 and await self.end(partition) == after + 1:
@@ -282,9 +282,17 @@ class KafkaLog:
         """What Kafka refuses, said for a person."""
         try:
             yield
-        except OffsetOutOfRangeError:
-            begin = await self.begin(partition)
-            raise Trimmed(f"{self._topic}, partition {partition},", begin) from None
+        except OffsetOutOfRangeError as error:
+            place, begin, end = (
+                f"{self._topic}, partition {partition},",
+                await self.begin(partition),
+                await self.end(partition),
+            )
+            if all(wanted < begin for wanted in error.args[0].values()):
+                raise Trimmed(place, begin) from None
+            raise NotThere(
+                f"{place} holds offsets {begin} to {end - 1}, and the reader is behind them. {_NOT_THERE}"
+            ) from None
         except ConsumerStoppedError:
             raise LogFailed("The log was closed while it was being read. What was read so far is good.") from None
         except (KafkaError, OSError) as error:

@@ -1,5 +1,5 @@
-"""Small questions to Kafka: where a partition ends, and one record of it. Asked over one client that stays open, because one that
-is opened anew takes longer than those who ask can wait.
+"""Small questions to Kafka: where a partition begins and ends, and one record of it. Asked over one client that stays open,
+because one that is opened anew takes longer than those who ask can wait.
 
 Raises KafkaError and OSError. Each question ends in bounded time (`bounded_kafka.py`); a client that failed is not asked again.
 """
@@ -34,15 +34,15 @@ class KafkaQuestions:
         self._asked: set[asyncio.Task[Any]] = set()
         self._closed = False
 
+    async def begin(self, at: TopicPartition) -> int:
+        """The offset of the first record that is there; that of the next one where none is."""
+        client = await self._opened()
+        return await self._answer(client, _begin(client, at))
+
     async def end(self, at: TopicPartition) -> int:
         """The offset that the next record will have."""
         client = await self._opened()
         return await self._answer(client, _end(client, at))
-
-    async def begin(self, at: TopicPartition) -> int:
-        """The offset of the first record that is there, or comes."""
-        client = await self._opened()
-        return await self._answer(client, _begin(client, at))
 
     async def record(self, at: TopicPartition, offset: int) -> bytes | None:
         """The value of the record at an offset; None when there is none."""
@@ -117,17 +117,22 @@ async def ends(consumer: AIOKafkaConsumer, at: TopicPartition) -> tuple[int, int
     return (await consumer.beginning_offsets([at]))[at], (await consumer.end_offsets([at]))[at]
 
 
+async def _begin(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
+    await _ask_who_leads(consumer)
+    begin: int = (await consumer.beginning_offsets([at]))[at]
+    return begin
+
+
 async def _end(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
-    # Who leads is asked each time: one that was, and does not know yet that another is, would tell an end of before.
-    if not await consumer._client.force_metadata_update():
-        raise KafkaError("no broker says who leads")
+    await _ask_who_leads(consumer)
     end: int = (await consumer.end_offsets([at]))[at]
     return end
 
 
-async def _begin(consumer: AIOKafkaConsumer, at: TopicPartition) -> int:
-    begin: int = (await consumer.beginning_offsets([at]))[at]
-    return begin
+async def _ask_who_leads(consumer: AIOKafkaConsumer) -> None:
+    """Each time: one that led, and does not know yet that another does, would tell what was before."""
+    if not await consumer._client.force_metadata_update():
+        raise KafkaError("no broker says who leads")
 
 
 async def _record(consumer: AIOKafkaConsumer, at: TopicPartition, offset: int) -> bytes | None:

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
@@ -119,14 +118,6 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, ma
             f"{_FEWER_BROKERS}"
         )
     return CheckedTopic(len(partitions), int(found["min.insync.replicas"]))
-
-
-async def trim_topic(bootstrap: str, topic: str, partition: int, before: int) -> int:
-    """Delete the records of a partition below an offset (KIP-107); returns where it begins now. Raises LogFailed."""
-    at = TopicPartition(topic, partition)
-    async with _admin(bootstrap) as admin:
-        deleted = await answered_within(admin.delete_records({at: RecordsToDelete(before)}))
-    return int(deleted[at])
 
 
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:

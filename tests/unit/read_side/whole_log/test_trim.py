@@ -42,8 +42,9 @@ class Wallet:
         assert await self.growing.taker().take(0)
         return self.end
 
-    async def trim(self, view: MemoryViewStore | None = None, **wishes: bool) -> PartitionTrimmed:
-        [told] = (await trim(self.log, self.snapshots, FINGERPRINTS, view, TrimWishes(**wishes))).partitions
+    async def trim(self, view: MemoryViewStore | None = None, *, dry_run: bool = False) -> PartitionTrimmed:
+        wishes = TrimWishes(dry_run=dry_run)
+        [told] = (await trim(self.log, self.snapshots, FINGERPRINTS, view, wishes)).partitions
         return told
 
 

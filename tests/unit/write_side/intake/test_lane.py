@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from tests.simulation import virtual_time
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.running import DEADLINE_S, RunningPartition
@@ -55,6 +57,10 @@ async def test_a_record_has_no_more_than_a_block_can_take() -> None:
     assert sum(map(len, records)) == 1_000
     assert all(record.weight() <= COMMANDS_BYTES_MAX and len(record.encode()) <= RECORD_BYTES_MAX for record in records)
     assert len(records) < 20
+
+
+def deposit(number: int) -> Transfer:
+    return Transfer(id_at(NOON_US, number), "@world", "alice", 1, "USD/2")
 
 
 def _transfer(n: int) -> Transfer:
@@ -193,3 +199,28 @@ class NeverTaken(KeptRecords):
     async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
         await asyncio.Event().wait()
         raise AssertionError("never")
+
+
+@pytest.mark.parametrize("asked", [deposit(2), OpenAccount("bob", "USD/2", 0, "")])
+async def test_an_answer_at_the_same_offset_to_another_command_is_told_to_nobody(asked: Command) -> None:
+    """A topic that is made again counts from 0, and this process remembers what was decided at the same offset before."""
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(OpenAccount("alice", "USD/2", 0, ""))
+        await process.submit(deposit(1))
+        here = [0, 1]
+
+        class MadeAgain(KeptRecords):
+            async def append(self, partition: int, batch: CommandBatch | StepBatch) -> int:
+                await super().append(partition, batch)
+                return here.pop(0)
+
+        lane = Lane(0, MadeAgain(), process.outcomes, 8_192, DEADLINE_S)  # type: ignore[arg-type]
+        for _ in range(2):
+            with pytest.raises(OutcomeUnknown):
+                await lane.add(CommandBatch.of([asked]))
+        here = [0, 1]
+        for same in (OpenAccount("alice", "USD/2", 0, ""), deposit(1)):
+            assert len((await lane.add(CommandBatch.of([same]))).answers.outcomes) == 1
+        here = [1]
+        with pytest.raises(OutcomeUnknown):
+            await lane.add(CommandBatch.of([deposit(1), asked]))

@@ -16,9 +16,12 @@ from write_side.contract.state.state import State
 from write_side.ledger.commands.commands import Hold, Leg, OpenAccount, Transfer, Void
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.owner.clock import ClockStepped
+from write_side.owner.failures import Next, what_follows
+from write_side.owner.lost_commands import CommandsLost, read_lost_commands
 from write_side.owner.outcomes import OutcomeUnknown
 from write_side.owner.writer import Overtaken, WriterLimits
 from write_side.queue.command_queue import Queued
+from write_side.queue.queue_memory import MemoryQueue
 
 YEAR_US = 365 * 24 * 3600 * 1_000_000
 ALICE = OpenAccount("alice", "USD/2", 0, "")
@@ -248,6 +251,55 @@ async def test_a_record_that_cannot_be_read_is_passed_over_and_counted() -> None
         await process.submit(deposit(1))
         assert process.writer.unreadable_records == 1
         assert balance(process.writer.state) == 1
+
+
+async def test_commands_that_the_queue_lost_before_they_were_decided_stop_the_writer_until_they_are_named() -> None:
+    records = MemoryRecords(1)
+    async with RunningPartition(records) as process:
+        await process.submit(ALICE, deposit(1))
+        await process.submit(deposit(2))
+    consumed_to = decode(records.blocks[0][-1]).header.consumed_to
+
+    async def started(accepted: str) -> RunningPartition:
+        process = RunningPartition(records, limits=WriterLimits(accepted_losses=read_lost_commands(accepted)))
+        await process.queue.consumed(
+            {0: consumed_to + 5}
+        )  # what a queue that lasts tells after somebody deleted from it
+        return process
+
+    lost = f"0:{consumed_to}-{consumed_to + 5}"
+    for accepted in ("", f"1:{consumed_to}-{consumed_to + 5}", f"0:{consumed_to}-{consumed_to + 4}"):
+        process = await started(accepted)
+        with pytest.raises(CommandsLost, match=f"5 records are gone.*FANFOLD_ACCEPT_LOST_COMMANDS={lost}") as refused:
+            await process.writer.start()
+        assert what_follows(refused.value, 1) is Next.STAYS, "a person has to look"
+        await process.writer.close()
+    async with await started(lost) as process:
+        await process.submit(deposit(2), deposit(3))
+        assert balance(process.writer.state) == 3
+    # It is in the log now: nobody has to be told again.
+    assert decode(records.blocks[0][-1]).header.consumed_to > consumed_to + 5
+    async with await started("") as process:
+        assert balance(process.writer.state) == 3
+
+
+async def test_what_the_next_owner_has_given_back_is_not_lost() -> None:
+    """A writer asks where its queue begins just when another one has taken over, consumed and given back."""
+    records = MemoryRecords(1)
+    async with RunningPartition(records) as process:
+        await process.submit(ALICE)
+
+    class Asked(MemoryQueue):
+        async def begins_at(self, partition: int) -> int:
+            async with RunningPartition(records) as newer:
+                await newer.submit(deposit(1))
+                return newer.writer.state.chained.consumed_to
+
+    older = RunningPartition(records)
+    older.writer._queue = Asked()
+    with pytest.raises(Overtaken):
+        await older.writer.start()
+    await older.writer.close()
 
 
 async def test_the_state_ahead_of_the_log_is_never_answered_from() -> None:

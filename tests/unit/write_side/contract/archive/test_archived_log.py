@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from tests.simulation.virtual_time import run
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from write_side.contract.archive.archived_log import ArchivedLog
-from write_side.contract.archive.archived_run import ArchiveDamaged, RunName, name_of, read, written
+from write_side.contract.archive.archived_run import ArchiveDamaged, Piece, RunName, name_of, read, written
 from write_side.contract.archive.archiver import Archiver
 from write_side.contract.archive.log_archive import ArchiveUnreadable, LogArchive
 from write_side.contract.log.log import START, Log, LogFailed, Record, Trimmed
@@ -124,10 +124,10 @@ async def test_files_that_another_process_cut_otherwise_are_passed_by(tmp_path: 
     runs = await archived.log.archive.runs(0)
     stray = RunName(0, runs[1].after + 1, runs[1].last + 2)
     await archived.log.archive.put(
-        stray, [Record(offset, b"other") for offset in range(stray.after + 1, stray.last + 1)]
+        stray, Piece.of([Record(offset, b"other") for offset in range(stray.after + 1, stray.last + 1)])
     )
     longer = RunName(0, START, runs[2].last)
-    await archived.log.archive.put(longer, [Record(*each) for each in archived.all[: longer.last + 1]])
+    await archived.log.archive.put(longer, Piece.of([Record(*each) for each in archived.all[: longer.last + 1]]))
     (tmp_path / "p00000-notes.txt").write_text("mine")
     found = await archived.log.archive.runs(0)
     assert found[0] == longer
@@ -139,7 +139,9 @@ async def test_files_that_another_process_cut_otherwise_are_passed_by(tmp_path: 
 # -- the bytes of a file ------------------------------------------------------------------------------------------
 
 NAME = RunName(3, 6, 17)
-FILE = b"".join(written(NAME, 8, [Record(7, b"seven"), Record(11, b""), Record(17, memoryview(b"seventeen"))]))
+FILE = b"".join(
+    written(NAME, 8, Piece.of([Record(7, b"seven"), Record(11, b""), Record(17, memoryview(b"seventeen"))]))
+)
 
 
 def test_a_file_says_what_was_written_and_its_name_is_read_again() -> None:
