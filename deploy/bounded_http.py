@@ -94,7 +94,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._unparsed_bytes > HEAD_BYTES_MAX:
             self._end("The head of the request is too large.")
         else:
-            self._watch_head(waiting=self._head_begun)
+            # Blank lines before a request line begin no head that the parser tells of, and end the wait for one all the same.
+            self._watch_head(waiting=self._head_begun or (self._in_head and not self._unanswered))
 
     # Called by the parser.
 

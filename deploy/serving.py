@@ -21,6 +21,8 @@ from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
+from deploy.unread_output import never_waiting
+from write_side.contract.log.bounded_kafka import cancel_until_ended
 
 DRAIN_S = 5
 """Open requests get this long at a stop; every one of them can be sent again with the same id."""
@@ -37,20 +39,17 @@ OLDER_PASSES = 50
 after so many of those looks (10). Next to nothing here is garbage in cycles, and requests in flight are many objects: a third of
 the time of full load went into looking."""
 
-
-CANCELLED_AGAIN_S = 0.5
-
 _ARENAS_MAX = -8
 """glibc's number of what `mallopt` is to set."""
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """`main` to its end on uvloop. Every process that serves is run by this: none must be left on asyncio's own, slower loop."""
-    say_seldom("aiokafka")
     # Threads that fold would each get a heap of their own from the C library, and keep 10 to 20 MiB of it when they are done.
     if (tune := _of_glibc("mallopt")) is not None:
         tune(_ARENAS_MAX, 1)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with never_waiting(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        say_seldom("aiokafka")
         try:
             runner.run(main)
         finally:
@@ -61,8 +60,7 @@ def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
     """Cancel what is left now, and again and again, for a loop that is about to be closed: its close cancels once and waits, and
     a client of Kafka that swallows that now and then would keep the process for ever."""
     for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.call_later(CANCELLED_AGAIN_S, end_tasks, loop)
+        cancel_until_ended(task)
 
 
 class CannotListen(Exception):

@@ -42,7 +42,7 @@ from fanfold.api.answers import Accounts, AccountState, Entries, Moved, OpenTran
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
-from fanfold.api.retry import Waits, retry
+from fanfold.api.retry import ASKED_AGAIN, Waits, retry
 from fanfold.api.routes import NDJSON, Route
 from fanfold.api.words import moment_text
 from fanfold.asked import Asked
@@ -54,9 +54,6 @@ from fanfold.topic_stream import watch_topic
 ATTEMPTS_MAX: Final = 7
 WAITS: Final = Waits(0.1, 3.0)
 """0.1, 0.2, 0.4 ... 3 s, with chance: some 6 s in all, enough for a service to restart, and then the caller decides."""
-
-ASKED_AGAIN: Final = frozenset({408, 425, 429})
-"""Of 4xx those that refuse nothing: a time-out of something in between, which may have passed it on; too early; too much."""
 
 REQUEST_SECONDS_MAX: Final = 30.0
 """Longer than the service waits for an outcome (10 s), so its own answer comes first."""

@@ -6,7 +6,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from fanfold.api.reading import LINE_WORDS
+from fanfold.api.body_checks import LINE_WORDS
 from fanfold.api.requests import Command, Open
 from fanfold.api.routes import ROUTES, Route
 from fanfold.api.values import document_of

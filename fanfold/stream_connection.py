@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.answers import ConnectionState
 from fanfold.api.close_codes import is_final
-from fanfold.api.retry import Waits
+from fanfold.api.retry import InARow, Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
 OPEN_SECONDS_MAX: Final = 10.0
@@ -54,7 +54,7 @@ async def kept_connected(
     updates: all of one connection; a ConnectionState among them says that it works. It may raise Passing, StreamEnded,
     websockets.ConnectionClosed. Raises StreamEnded.
     """
-    failed = 0
+    in_a_row = InARow(WAITS, asyncio.sleep, random.random)
     while True:
         try:
             async with connect(
@@ -68,7 +68,7 @@ async def kept_connected(
             ) as connection:
                 async for update in updates(connection):
                     if isinstance(update, ConnectionState):
-                        failed = 0
+                        in_a_row.worked()
                     yield update
                 reason = "the connection was closed"
         except Passing as passing:
@@ -87,6 +87,4 @@ async def kept_connected(
         except (OSError, TimeoutError, websockets.InvalidHandshake):
             reason = "the gateway cannot be reached"
         yield ConnectionState(False, reason)
-        # Not `retry`: whoever watches hears of each failure, and one after a connection that worked is the first again.
-        failed += 1
-        await asyncio.sleep(WAITS.before(failed, random.random()))
+        await in_a_row.wait()

@@ -40,7 +40,10 @@ class GatewaySettings(BaseSettings):
     stream_subscriptions_max: int = Field(1_000, ge=1, description="accounts one stream may watch")
     stream_message_bytes_max: int = Field(256 * 1024, ge=1024, description="largest message of a client, bytes")
     stream_buffer_bytes: int = Field(
-        64 * 1024, ge=1024, description="unsent bytes of one stream at which newer balances replace unsent ones"
+        64 * 1024,
+        ge=1024,
+        le=1 << 30,
+        description="unsent bytes of one stream at which newer balances replace unsent ones",
     )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")

@@ -31,10 +31,10 @@ from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
 from read_side.feed.topic_feed_memory import MemoryTopicFeed
+from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.keeper import Keepers
 from read_side.follow.projector import Projector
 from read_side.follow.timer import SystemTimer
-from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.history.keeping import keep

@@ -161,8 +161,9 @@ class WalletStub:
                 told = self.transfers.get(path.rpartition("/")[2])
                 return (404, problem_document("transfer_not_found")) if told is None else (200, told)
             case "PUT", _:
-                await self.open(path.rpartition("/")[2], json.loads(body)["asset"])
-                return 201, {"position": f"0:{self.sequence}"}
+                account, asked = path.rpartition("/")[2], json.loads(body)
+                await self.open(account, asked["asset"])
+                return 201, asked | {"account": account, "result": "opened", "position": f"0:{self.sequence}"}
             case _:
                 row = self.rows.get(path.rpartition("/")[2])
                 return (404, problem_document("account_not_found")) if row is None else (200, row.document(position))

@@ -87,8 +87,8 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     if store is not None:
         log = ArchivedLog(log, LogArchive(store, log.partitions))
     try:
+        await check_partition_count(log)  # first: of a topic that grew no setting is right
         _check_setting(settings, log)
-        await check_partition_count(log)
     except BaseException:
         await log.close()
         raise

@@ -29,9 +29,9 @@ from fanfold.api.answer_headers import (
     STALE_SINCE_MEANS,
 )
 from fanfold.api.answers import Health, Problem, Readiness
+from fanfold.api.body_checks import LINE_WORDS
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
-from fanfold.api.reading import LINE_WORDS
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
 from fanfold.api.routes import (
     ARROW,

@@ -1,8 +1,8 @@
 """What may be asked, each command as one class: its fields are the client's, the batch line's, the door's and the documents'.
 
 A value made by a program is not checked, so that a client never refuses for a service that may be newer; the door reads the same
-class with `reading.py`, which checks every field. `id`: a UUID; the same id never runs twice. A value that is made without one
-gets a new UUIDv7 at once, so that the same value asked again, for whatever reason, is the same command; two values made alike
+class with `body_checks.py`, which checks every field. `id`: a UUID; the same id never runs twice. A value that is made without
+one gets a new UUIDv7 at once, so that the same value asked again, for whatever reason, is the same command; two values made alike
 are two.
 
 What a field needs beside its type stands in `words.py`; rules that concern several fields are methods here.

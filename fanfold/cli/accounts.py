@@ -27,7 +27,7 @@ from fanfold.cli.asking import (
     stale,
     told_detail,
 )
-from fanfold.cli.moving import Units, document_of, fail_typed, sheet_of
+from fanfold.cli.move_options import Units, document_of, fail_typed, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
 from fanfold.cli.partitions import told as sentences_of

@@ -28,7 +28,7 @@ REFUSED: Final = 1
 NOT_ANSWERED: Final = 2
 INTERRUPTED: Final = 130
 """Exit codes: the service said no; nobody knows (2 is also a command that was typed wrongly); Ctrl-C (129 and 143 for the
-signals HUP and TERM). `output.NOT_TOLD` is 4, `moving.BEGUN` 3."""
+signals HUP and TERM). `output.NOT_TOLD` is 4, `move_options.BEGUN` 3."""
 
 _ENDING: Final = (signal.SIGTERM, signal.SIGHUP)
 """What `timeout`, a shell that is closed, or a supervisor sends: told like Ctrl-C, so that nobody loses the id."""

@@ -11,10 +11,10 @@ from typing import Annotated
 import typer
 
 from deploy.services import export_events
-from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, complain, say
+from fanfold.cli.known_failures import UNREADABLE, code_of_partitions, failures_told
+from fanfold.cli.output import NOT_TOLD, say
 from fanfold.cli.progress import progress_line
-from fanfold.cli.publish import STOPPED, progress_figures
+from fanfold.cli.publish import progress_figures
 from fanfold.cli.times import TIME_HELP, time_of
 from read_side.wiring import PartitionExported, Span
 from write_side.contract.words.position import parse_positions
@@ -53,11 +53,7 @@ def export(
                 parse_positions(from_position, "--from-position") if from_position else {},
             )
             found = asyncio.run(export_events(parquet, span, lambda n: progress.advance(task, n)))
-    code = 0
-    for each in found:
-        if each.problem is not None:
-            complain(f"fanfold: partition {each.partition}: {each.problem}")
-            code = code if code == STOPPED else UNREADABLE if each.unread else STOPPED
+    code = code_of_partitions(found)
     say(json.dumps(_document(found)) if as_json else _told(found, parquet), code=NOT_TOLD if code == 0 else code)
     raise typer.Exit(code)
 

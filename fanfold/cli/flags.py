@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from fanfold.api.requests import Change
-from fanfold.cli.moving import HowAsked
+from fanfold.cli.move_options import HowAsked
 
 Account = Annotated[str, typer.Argument(metavar="ACCOUNT", help="id of the account")]
 

@@ -20,7 +20,7 @@ from fanfold.api.requests import Open, Transfer
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
 from fanfold.cli.csv_source import CsvSource, csv_source
 from fanfold.cli.import_summary import Summary, sequence_of
-from fanfold.cli.moving import fail_typed
+from fanfold.cli.move_options import fail_typed
 from fanfold.cli.output import NOT_TOLD, say
 from fanfold.cli.progress import kept, progress_line
 from fanfold.client import Client, NotAnswered

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import typer
 from pydantic import ValidationError
@@ -14,6 +15,7 @@ from read_side.wiring import CannotTell, ProjectorStopped
 from write_side.wiring import PartitionStopped
 
 STOPPED = 1
+"""Exit code: a partition is damaged, or what is made of it is of another log."""
 UNREADABLE = 2
 _FAILURES = (CannotListen, *PartitionStopped, *ProjectorStopped, *CannotTell, ValueError, OSError)
 
@@ -33,3 +35,21 @@ def failures_told(exit_code: int) -> Iterator[None]:
         raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+class OfPartition(Protocol):
+    """What became of a partition. problem: why it does not go on; unread: nothing is wrong, something does not answer."""
+
+    partition: int
+    problem: str | None
+    unread: bool
+
+
+def code_of_partitions(found: Iterable[OfPartition]) -> int:
+    """The exit code, once what has stopped is told."""
+    code = 0
+    for each in found:
+        if each.problem is not None:
+            complain(f"fanfold: partition {each.partition}: {each.problem}")
+            code = code if code == STOPPED else UNREADABLE if each.unread else STOPPED
+    return code

@@ -11,7 +11,7 @@ from fanfold.answers import Refusal
 from fanfold.api.answers import Moved
 from fanfold.api.requests import Capture, Hold, HoldBetween, LegsTransfer, Reverse, Transfer, Void
 from fanfold.cli.asking import ask, fail_refused
-from fanfold.cli.moving import Between, HowAcross, HowAsked, Movement, Note, Units, fail_typed, legs_instead_of
+from fanfold.cli.move_options import Between, HowAcross, HowAsked, Movement, Note, Units, fail_typed, legs_instead_of
 
 HoldId = Annotated[str, typer.Argument(metavar="HOLD", help="id of the hold")]
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from deploy.services import keep_projection, verify_projection
-from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, complain, say, say_next
+from fanfold.cli.known_failures import STOPPED, UNREADABLE, code_of_partitions, failures_told
+from fanfold.cli.output import NOT_TOLD, say, say_next
 from fanfold.cli.progress import progress_line
-from fanfold.cli.publish import STOPPED, progress_figures
+from fanfold.cli.publish import progress_figures
 from read_side.wiring import Answer, Compared, Declared, NoProjection, PartitionProjected, Projected, named
 
 
@@ -69,14 +69,14 @@ def project(
         with failures_told(UNREADABLE):
             if verify:
                 compared = asyncio.run(verify_projection(told, path, on_events))
-                code = _code(compared.partitions) or (STOPPED if compared.count else 0)
+                code = code_of_partitions(compared.partitions) or (STOPPED if compared.count else 0)
                 document, text = _compared(compared), _told_compared(compared, told, path)
             else:
                 keep = keep_projection(
                     told, path, once=once, from_start=from_start, on_events=on_events, on_answer=_say if live else None
                 )
                 kept = asyncio.run(keep)
-                code = _code(kept.partitions)
+                code = code_of_partitions(kept.partitions)
                 document, text = _kept(kept), _told_kept(kept, told, path)
     # What was live goes on standing alone on standard output.
     if not live:
@@ -94,16 +94,6 @@ def _named(text: str) -> Declared:
         return named(text)
     except NoProjection as missing:
         raise typer.BadParameter(str(missing), param_hint="PROJECTION") from None
-
-
-def _code(found: list[PartitionProjected]) -> int:
-    """The exit code, once what has stopped is told."""
-    code = 0
-    for each in found:
-        if each.problem is not None:
-            complain(f"fanfold: partition {each.partition}: {each.problem}")
-            code = code if code == STOPPED else UNREADABLE if each.unread else STOPPED
-    return code
 
 
 def _document(found: list[PartitionProjected]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from fanfold.api.malformed import Malformed
 from fanfold.api.values import read
 from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused, refuse_system
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.moving import document_of
+from fanfold.cli.move_options import document_of
 from fanfold.cli.output import complain, say
 from read_side.wiring import Checked, check_proof
 from write_side.contract.words.atoms import NO_FLOOR, available

@@ -12,14 +12,11 @@ from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
 from deploy.services import publish_events
 from fanfold.api.events import SOURCE, event_schema
-from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.output import NOT_TOLD, complain, say
+from fanfold.cli.known_failures import UNREADABLE, code_of_partitions, failures_told
+from fanfold.cli.output import NOT_TOLD, say
 from fanfold.cli.progress import kept, progress_line
 from read_side.wiring import PartitionPublished
 from write_side.contract.words.position import parse_positions
-
-STOPPED = 1
-"""Exit code: a partition is damaged, or its topic is not of this log."""
 
 
 def publish(
@@ -67,9 +64,7 @@ def publish(
                     to, topic, once=once, after=behind, source=source, on_events=lambda n: progress.advance(task, n)
                 )
             )
-    code = 0
-    if any(each.problem is not None for each in found):
-        code = UNREADABLE if all(each.unread for each in found if each.problem is not None) else STOPPED
+    code = code_of_partitions(found)
     told = document_of(found, time.monotonic() - begun_s, time.process_time() - cpu_s)
     say(json.dumps(told) if as_json else _told(told), code=NOT_TOLD if code == 0 else code)
     raise typer.Exit(code)
@@ -84,9 +79,6 @@ def progress_figures() -> tuple[ProgressColumn, ...]:
 
 def document_of(found: list[PartitionPublished], seconds: float, cpu_s: float) -> dict[str, Any]:
     """rate: events a second; rate_cpu: a second of this process's processor time."""
-    for each in found:
-        if each.problem is not None:
-            complain(f"fanfold: partition {each.partition}: {each.problem}")
     events = sum(each.events for each in found)
     return {
         "events": events,

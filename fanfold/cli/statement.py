@@ -29,7 +29,7 @@ from fanfold.cli.asking import (
     run,
     stale,
 )
-from fanfold.cli.moving import fail_typed
+from fanfold.cli.move_options import fail_typed
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.times import TIME_HELP, time_of

@@ -1,6 +1,6 @@
 // The REST side of the console. Every answer is a value: done, refused with its problem document, or not known.
 
-import { ROUTES } from "/console/contract.js";
+import { ASKED_AGAIN, ROUTES } from "/console/contract.js";
 
 /** A UUIDv7: time first, so that the service can forget old ids without ever running one twice. */
 export function newTransferId() {
@@ -37,6 +37,8 @@ export function readPositions() {
   return send(ROUTES.get_positions, {});
 }
 
+const NO_ANSWER = { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." };
+
 /** `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
 async function send({ method, path }, named, body, query = {}) {
   const asked = new URLSearchParams(query).toString();
@@ -50,8 +52,11 @@ async function send({ method, path }, named, body, query = {}) {
     });
     document = await response.json();
   } catch {
-    return { kind: "unknown", problem: { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." } };
+    return { kind: "unknown", problem: NO_ANSWER };
   }
-  if (response.ok) return { kind: "done", document };
-  return { kind: response.status >= 500 ? "unknown" : "refused", problem: document };
+  // What something in between says for itself tells nothing about what became of the request.
+  const isOurs = document !== null && (response.ok ? method === "GET" || "result" in document : "code" in document);
+  if (response.ok && isOurs) return { kind: "done", document };
+  const isUnknown = response.ok || response.status >= 500 || ASKED_AGAIN.includes(response.status);
+  return { kind: isUnknown ? "unknown" : "refused", problem: isOurs ? document : isUnknown ? NO_ANSWER : {} };
 }

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Final, NamedTuple
 
 from fanfold.api import grammar
+from fanfold.api.retry import ASKED_AGAIN
 from fanfold.api.routes import ROUTES, STREAM_PATH
 
 TYPES: Final = {
@@ -64,7 +65,7 @@ def _contract() -> bytes:
     paths = {route.operation: {"method": route.method, "path": route.path} for route in ROUTES if route.public}
     patterns = {"ACCOUNT": grammar.ACCOUNT, "ASSET": grammar.ASSET, "NEW_ASSET": grammar.NEW_ASSET}
     told = [f"export const {name} = new RegExp({json.dumps(grammar.whole(text))});" for name, text in patterns.items()]
-    words = {"WORLD": grammar.WORLD, "STREAM": STREAM_PATH, "ROUTES": paths}
+    words = {"WORLD": grammar.WORLD, "STREAM": STREAM_PATH, "ROUTES": paths, "ASKED_AGAIN": sorted(ASKED_AGAIN)}
     told += [f"export const {name} = {json.dumps(word)};" for name, word in words.items()]
     return "\n".join(["// Made of fanfold/api when the gateway starts.", *told, ""]).encode()
 

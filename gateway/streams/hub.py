@@ -6,12 +6,12 @@ The rules are in `protocol/partition_watch.py` and `protocol/session.py`; here a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import structlog
 
-from fanfold.api.retry import Waits
+from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from gateway.protocol.session import Session, Watch
@@ -19,7 +19,7 @@ from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.balance_source import BalanceSource
 from gateway.streams.subscribes import Reading, Subscribes, read_all
-from read_side.contract.feed import Feed
+from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
 from write_side.contract.words.atoms import partition_of
 
@@ -34,6 +34,8 @@ WAITS: Final = Waits(0.05, 2.0)
 
 TICK_MS: Final = 250
 """How often silence and overdue snapshots are looked for: a sixth of `cut_wait_ms`."""
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -167,44 +169,44 @@ class Hub:
     # The feed.
 
     async def _follow(self, partition: PartitionWatch) -> None:
-        """A feed that ends or fails is taken up again: the first batch then breaks, and a repair makes up for the rest."""
-        failed = 0
+        """The first batch of a feed that is taken up again breaks, and a repair makes up for the rest."""
         repair: asyncio.Task[None] | None = None
+
+        def take(batch: FeedBatch) -> None:
+            nonlocal repair
+            self._heard_at_ms[partition.partition] = self._now_ms()
+            verdict = partition.take(batch)
+            self._metrics.batches.labels(verdict.value).inc()
+            if verdict is Verdict.BROKEN and (repair is None or repair.done()):
+                repair = self._spawn(self._repair(partition))
+
+        await self._take_all(
+            lambda: self._feed.subscribe(partition.partition), take, "feed_failed", partition=partition.partition
+        )
+
+    async def _follow_topics(self, topic_feed: TopicFeed) -> None:
+        """Whoever subscribes to the feed again is told everything again, so nothing is missed."""
+        await self._take_all(topic_feed.subscribe, self.topics.take, "topic_feed_failed")
+
+    async def _take_all(
+        self, subscribe: Callable[[], AsyncIterator[T]], take: Callable[[T], None], failed: str, **told: int
+    ) -> None:
+        """For ever: a feed that ends or fails is taken up again."""
+        in_a_row = InARow(WAITS, asyncio.sleep)
         taken = 0
         while True:
             try:
-                async for batch in self._feed.subscribe(partition.partition):
-                    failed = 0
-                    self._heard_at_ms[partition.partition] = self._now_ms()
-                    verdict = partition.take(batch)
-                    self._metrics.batches.labels(verdict.value).inc()
-                    if verdict is Verdict.BROKEN and (repair is None or repair.done()):
-                        repair = self._spawn(self._repair(partition))
+                async for each in subscribe():
+                    in_a_row.worked()
+                    take(each)
                     if self._touched:
                         self._wake.set()
                     taken += 1
                     if taken % BATCHES_AT_ONCE == 0:
                         await asyncio.sleep(0)
             except Exception:
-                _log.exception("feed_failed", partition=partition.partition)
-            # Not `retry`: a feed that ended without a failure is waited for too, and one that was heard begins anew.
-            failed += 1
-            await asyncio.sleep(WAITS.before(failed))
-
-    async def _follow_topics(self, topic_feed: TopicFeed) -> None:
-        """As `_follow`; whoever subscribes to the feed again is told everything again, so nothing is missed."""
-        failed = 0
-        while True:
-            try:
-                async for answer in topic_feed.subscribe():
-                    failed = 0
-                    self.topics.take(answer)
-                    if self._touched:
-                        self._wake.set()
-            except Exception:
-                _log.exception("topic_feed_failed")
-            failed += 1
-            await asyncio.sleep(WAITS.before(failed))
+                _log.exception(failed, **told)
+            await in_a_row.wait()
 
     async def _flush_for_ever(self) -> None:
         """Who was touched is flushed once, however many batches touched it meanwhile."""

@@ -24,6 +24,7 @@ from fanfold.api.routes import STREAM_PATH
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
 
@@ -103,6 +104,7 @@ class StreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._terms.buffer_bytes)
+        bound_unsent(self._transport, self._terms.buffer_bytes)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -296,7 +298,8 @@ class StreamConnection(asyncio.Protocol):
 
     def _took_some(self) -> bool:
         """Whether the client has taken bytes since this was asked last."""
-        before, self._taken_bytes = self._taken_bytes, self._written_bytes - self._transport.get_write_buffer_size()
+        waiting = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._transport)
+        before, self._taken_bytes = self._taken_bytes, self._written_bytes - waiting
         return self._taken_bytes > before
 
     def _look_for_pong(self) -> None:

@@ -15,7 +15,7 @@ from read_side.contract.no_answer import Elsewhere, NotFound, NotReached, Unansw
 from read_side.contract.rows import AccountRow
 from read_side.follow.projector import Projector
 from read_side.history import past
-from read_side.history.across import Across
+from read_side.history.counterparties import Across
 from read_side.history.cursor import cursor_of, version_of
 from read_side.history.segment import FLAGS_AS_BEFORE, Segment
 from read_side.history.statement import Line, Page, page_of

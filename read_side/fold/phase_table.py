@@ -188,18 +188,12 @@ def _transfer(table: PendingTable, row: int, partition: int) -> OpenTransfer:
     phase, legs = Phase(int(found[STATE])), _legs(table, row)
     debits, steps, cursor, mask = (int(found[column]) for column in (DEBITS, STEPS, CURSOR, MASK))
     return OpenTransfer(
-        found[ID_A : ID_B + 1].tobytes(),
-        Kind(int(found[OPTION]) >> KIND_SHIFT & 255),
-        protocol_of(int(found[OPTION])),
-        phase,
-        partition,
-        int(found[BEGUN]),
-        int(found[AT_US]),
-        found[SUBJECT_A : SUBJECT_B + 1].tobytes(),
-        waiting_for(phase, debits, steps, cursor, mask, {leg.step: leg.partition for leg in legs}),
-        _records(table, row),
-        legs,
-    )
+        id=found[ID_A : ID_B + 1].tobytes(), kind=Kind(int(found[OPTION]) >> KIND_SHIFT & 255),
+        protocol=protocol_of(int(found[OPTION])), phase=phase, partition=partition, begun=int(found[BEGUN]),
+        begun_at_us=int(found[AT_US]), link=found[SUBJECT_A : SUBJECT_B + 1].tobytes(),
+        waiting_for=waiting_for(phase, debits, steps, cursor, mask, {leg.step: leg.partition for leg in legs}),
+        steps=_records(table, row), legs=legs,
+    )  # fmt: skip
 
 
 def _hold(table: PendingTable, row: int) -> OpenHold:

@@ -19,9 +19,9 @@ import structlog
 
 from fanfold.api.retry import Waits, retry
 from read_side.contract.view import Checkpoint, ViewUnavailable
+from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.projector import Projector
 from read_side.follow.timer import Timer
-from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from write_side.contract.log.log import LogFailed
 
 WAITS: Final = Waits(2.0, 2.0)

@@ -21,11 +21,11 @@ from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, Partitio
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.follow.bring_view_right import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.log_watch import LogWatch
 from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
 from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
-from read_side.follow.view_owner import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.watermark import Shown
 from read_side.follow.work import Work
 from read_side.history.history import History

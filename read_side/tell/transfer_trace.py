@@ -159,8 +159,9 @@ class PartitionTrace:
                     did += (Did(row.step, row.action, self.partition, code),)
         header = outcome.of.block.header
         return Happened(
-            id, self.partition, header.sequence, outcome.row, header.created_at_us, outcome.kind, code, phase, protocol, did,
-            heard, asks, tuple(entries),
+            id=id, partition=self.partition, sequence=header.sequence, row=outcome.row, at_us=header.created_at_us,
+            kind=outcome.kind, code=code, phase=phase, protocol=protocol, did=did, heard=heard, asks=asks,
+            entries=tuple(entries),
         )  # fmt: skip
 
     def _steps(self, outcome: Outcome) -> tuple[tuple[Did, ...], tuple[Did, ...]]:

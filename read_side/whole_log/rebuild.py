@@ -22,8 +22,8 @@ import numpy as np
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
+from read_side.follow.bring_view_right import load_everything
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import load_everything
 from read_side.whole_log.alone import Alone, alone
 from read_side.whole_log.first_version import first_version, first_versions
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
@@ -175,18 +175,10 @@ class _PartitionRebuild:
             ) from emptied
         self._fold.end()
         return PartitionRebuilt(
-            self._partition,
-            live.generation,
-            owner.generation,
-            switched,
-            sequence,
-            self._fold.entries,
-            self._fold.state.count,
-            self._compared,
-            self._different,
-            self._differences,
-            self._begun_after,
-        )
+            partition=self._partition, old_generation=live.generation, new_generation=owner.generation, switched=switched,
+            sequence=sequence, entries=self._fold.entries, accounts=self._fold.state.count, compared=self._compared,
+            different=self._different, differences=self._differences, begun_after=self._begun_after,
+        )  # fmt: skip
 
     async def _begin(self, live: Checkpoint) -> None:
         """At a snapshot, where one is wanted and there; what is in it was not folded here."""

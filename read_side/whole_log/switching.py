@@ -7,8 +7,8 @@ from typing import Final
 
 from read_side.contract.view import Checkpoint, CheckpointMismatch, Owner, OwnerStale, ViewStore
 from read_side.fold.balances import changed_after
+from read_side.follow.bring_view_right import ROWS_PER_APPLY_MAX
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import ROWS_PER_APPLY_MAX
 from write_side.contract.log.log import Log
 
 SWITCHES_MAX: Final = 200

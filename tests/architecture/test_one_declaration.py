@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 
 SHOW = """
 import sys
-from fanfold.api import reading
+from fanfold.api import body_checks
 from fanfold.api.openapi import public_document
 from fanfold.api.requests import Capture, Hold, HoldBetween, LegsTransfer, Reverse, Transfer, between
 from fanfold.http_requests import line_of, request_of
@@ -30,12 +30,12 @@ from fanfold.api.malformed import Malformed
 HOLD, TWO = "01970f3e-8c2b-7d4f-9b3c-2345678901bc", ("alice", "bob", 5, "USD/2")
 FORMS = {
     "OfTransfer": [
-        (reading.transfer_body, Transfer, TWO),
-        (reading.transfer_body, LegsTransfer, (list(between(*TWO)),)),
-        (lambda body: reading.body_about(Capture, HOLD, body), Capture, (HOLD,)),
-        (lambda body: reading.body_about(Reverse, HOLD, body), Reverse, (HOLD,)),
+        (body_checks.transfer_body, Transfer, TWO),
+        (body_checks.transfer_body, LegsTransfer, (list(between(*TWO)),)),
+        (lambda body: body_checks.body_about(Capture, HOLD, body), Capture, (HOLD,)),
+        (lambda body: body_checks.body_about(Reverse, HOLD, body), Reverse, (HOLD,)),
     ],
-    "OfHold": [(reading.hold_body, HoldBetween, TWO), (reading.hold_body, Hold, (list(between(*TWO)),))],
+    "OfHold": [(body_checks.hold_body, HoldBetween, TWO), (body_checks.hold_body, Hold, (list(between(*TWO)),))],
 }
 schemas = public_document()["components"]["schemas"]
 for read, form, what in FORMS[sys.argv[1]]:
@@ -43,7 +43,7 @@ for read, form, what in FORMS[sys.argv[1]]:
     body = request_of(sent).body
     assert body["memo"] == "rent", "the client says it"
     assert read(body)[0] == sent, "the door reads it"
-    assert reading.batch_line(line_of(sent)) == sent, "and in a batch"
+    assert body_checks.batch_line(line_of(sent)) == sent, "and in a batch"
     assert "memo" not in request_of(form(*what)).body, "it may be left out"
     try:
         read(body | {"memo": ""})

@@ -210,6 +210,40 @@ async def test_an_unanswered_transfer_is_not_called_failed_and_leaves_nothing_to
     await expect(page.get_by_label("Amount")).to_have_value("")
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (408, {"error": "time-out"}),
+        (425, {}),
+        (429, {"title": "Too many requests"}),
+        (200, {"welcome": "sign in"}),
+        (502, []),
+    ],
+)
+async def test_what_something_in_between_says_is_no_answer_and_what_is_sent_again_has_the_same_id(
+    page: Page, status: int, said: object
+) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await expect(page.get_by_label("Amount")).to_have_value("12.50")
+    ids: list[str] = []
+
+    async def answer_for_it(route: Route) -> None:
+        assert route.request.post_data_json is not None
+        ids.append(route.request.post_data_json["id"])
+        await route.fetch()
+        await route.fulfill(status=status, json=said)
+
+    await page.route("**/v1/transfers", answer_for_it)
+    button = page.get_by_role("button", name="Send", exact=True)
+    for _ in range(2):
+        await button.click()
+        await expect(button).to_be_enabled()
+    assert len(ids) == 2
+    assert len(set(ids)) == 1, "nobody said that it was done, or refused"
+    await expect(page.locator(".activity li.unknown").first).to_contain_text("No answer arrived")
+    await shows(page, "alice", "$87.50")
+
+
 async def test_a_wrong_field_is_the_one_that_is_marked(page: Page) -> None:
     right = {"from": "alice", "to": "bob", "amount": "1.00", "asset": "USD/2"}
     for name, wrong in (("from", "al ice"), ("to", "@transit"), ("amount", "1,23"), ("asset", "usd")):

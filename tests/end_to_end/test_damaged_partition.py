@@ -93,6 +93,11 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
                     'fanfold_projector_stale_since_seconds{partition="2"}'
                 ]
             await says_since_when_it_is_old(session, service.address, ids[0])
+            body = {"from": "@world", "to": WELL, "amount": "10", "asset": load.ASSET}
+            headers = {"Idempotency-Key": "0"}  # it ran for the account in partition 2, whose good blocks tell so
+            async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:
+                refused = await response.json()
+                assert (response.status, refused["code"], refused["partition"]) == (503, "partition_stopped", 2)
             body = {"from": WELL, "to": HURT, "amount": "1", "asset": load.ASSET}
             headers = {"Idempotency-Key": "to the damaged one"}
             async with session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response:

@@ -16,8 +16,8 @@ from read_side.ask.balances import BalanceReader
 from read_side.contract.no_answer import NotFound, Rebuilding
 from read_side.contract.view import Owner, ViewUnavailable
 from read_side.feed.feed_redis import RedisFeed
+from read_side.follow.bring_view_right import Displaced
 from read_side.follow.projector import Projector
-from read_side.follow.view_owner import Displaced
 from read_side.views.view_redis import RedisViewStore
 from read_side.whole_log.alone import AtWork, alone
 from read_side.whole_log.rebuild import rebuild

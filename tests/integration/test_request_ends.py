@@ -306,6 +306,39 @@ async def test_a_head_that_does_not_come_ends_the_connection(app: Recorder, sent
         assert app.asked == []
 
 
+@pytest.mark.parametrize("behind", [b"", LAST.replace(b"close", b"keep-alive")], ids=["alone", "behind a request"])
+async def test_blank_lines_are_no_head_and_keep_no_connection(app: Recorder, behind: bytes) -> None:
+    """RFC 9112 section 2.2 lets a client send them before a request line, and the parser says nothing of them."""
+    async with serving(app, head_ms=50) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(behind)
+        async with asyncio.timeout(LIMIT_S):
+            if behind:
+                assert statuses(await reader.readuntil(b"\r\n\r\n/last")) == [200]
+            with suppress(ConnectionError):
+                while not reader.at_eof():
+                    writer.write(b"\r\n")
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(0.01):
+                            assert await reader.read(1) == b""
+        writer.close()
+
+
+async def test_blank_lines_before_a_request_take_nothing_from_it(app: Recorder) -> None:
+    async with serving(app, head_ms=50) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"\r\n\r\n")
+        await writer.drain()
+        writer.write(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}\r\n")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await reader.read(1)
+        app.go.set()
+        async with asyncio.timeout(LIMIT_S):
+            assert statuses(await reader.readuntil(b"\r\n\r\n/slow")) == [200]
+        writer.close()
+
+
 async def test_a_slow_head_behind_a_payment_does_not_take_its_answer(app: Recorder) -> None:
     async with serving(app, head_ms=50) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -741,6 +741,37 @@ async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_p
         writer.close()
 
 
+async def test_who_reads_steadily_stays_though_what_the_system_holds_for_him_takes_longer_than_a_pong_may(
+    wallet: WalletStub,
+) -> None:
+    """Some 2 MB went into the connection at once, and a ping behind them."""
+    async with serving(
+        wallet, wallet.feed, stream_buffer_bytes=64 * 1024, stream_ping_ms=100, stream_pong_ms=100,
+        feed_silence_ms=60_000,
+    ) as served:  # fmt: skip
+        await wallet.heartbeat()
+        small = socket.socket()
+        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        small.connect(_address(served))
+        small.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
+        await _raw_handshake(reader, writer, served)
+        [session] = served.gateway.hub._streams
+        stream: Any = served.gateway.hub._streams[session]
+        for _ in range(100):  # as a busy feed does, whenever the transport takes something
+            session.outbox.answer(b" " * 20_000)
+            stream.flush()
+            await asyncio.sleep(0)
+        held = stream._written_bytes - stream._transport.get_write_buffer_size()
+        assert held < 1_000_000, "newer balances replace what waits here, not what the system holds"
+        began_s, taken = asyncio.get_running_loop().time(), 0
+        while asyncio.get_running_loop().time() < began_s + 1.5:
+            taken += len(await reader.read(1024))
+            await asyncio.sleep(0.005)
+            assert not stream._closing, f"he has taken {taken} bytes all the time"
+        writer.transport.abort()
+
+
 async def test_a_client_that_answers_no_ping_is_let_go(wallet: WalletStub) -> None:
     async with serving(wallet, wallet.feed, stream_ping_ms=30, stream_pong_ms=30, stream_close_ms=30) as served:
         reader, writer = await asyncio.open_connection(*_address(served))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import uuid
 
-from fanfold.api.reading import transfer_body
+from fanfold.api.body_checks import transfer_body
 from tests.simulation.auditor import Line, Violation
 from tests.unit.write_side.ledger.wallet_model import Outcome
 from write_side.doors.asked_commands import command_of

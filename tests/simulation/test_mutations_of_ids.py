@@ -14,7 +14,7 @@ import write_side.contract.state.fold_ids
 import write_side.ledger.deciding.decide
 import write_side.ledger.deciding.next_block
 import write_side.owner.writer
-from fanfold.api import reading
+from fanfold.api import body_checks
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import Answer
@@ -92,9 +92,9 @@ def take_a_key_as_it_is_written(patch: Patch) -> None:
     """A blank behind an Idempotency-Key is a part of it, and so is how a UUID is written."""
 
     def as_written(key: str) -> str:
-        return str(uuid.uuid5(reading.KEY_NAMESPACE, f"{reading.PRINCIPAL}\n{key}"))
+        return str(uuid.uuid5(body_checks.KEY_NAMESPACE, f"{body_checks.PRINCIPAL}\n{key}"))
 
-    patch.setattr(reading, "id_of_key", as_written)
+    patch.setattr(body_checks, "id_of_key", as_written)
 
 
 def take_an_asset_as_it_is_written(patch: Patch) -> None:

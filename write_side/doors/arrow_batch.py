@@ -18,7 +18,7 @@ from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Kind
 from write_side.doors.arrow_stream import read_columns, text_column
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.command_checks import ACCOUNT_PATTERN, ASSET_PATTERN
+from write_side.ledger.commands.record_checks import ACCOUNT_PATTERN, ASSET_PATTERN
 from write_side.ledger.commands.records import id_bytes
 
 _ASSETS_MAX: Final = 1_000
@@ -61,8 +61,8 @@ def decode_arrow(body: bytes) -> CommandBatch:
     n = len(ids)
     nobody = pa.array([""], pa.utf8()).take(pa.array(np.zeros(n, np.int64)))
     return CommandBatch(
-        np.full(n, Kind.TRANSFER, np.uint8), ids, debit, credit, np.array(amount.to_numpy()), asset, assets, nobody,
-        np.zeros(n, np.int32),
+        kind=np.full(n, Kind.TRANSFER, np.uint8), ids=ids, debit=debit, credit=credit, amount=np.array(amount.to_numpy()),
+        asset=asset, assets=assets, owner=nobody, chain=np.zeros(n, np.int32),
     )  # fmt: skip
 
 

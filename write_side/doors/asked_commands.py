@@ -52,7 +52,7 @@ _FLAGS: Final = (
 
 
 def command_of(asked: requests.Open | requests.Command) -> Command:
-    """asked: read by `fanfold/api/reading.py`."""
+    """asked: read by `fanfold/api/body_checks.py`."""
     match asked:
         case requests.Transfer(protocol=None, reference=None, metadata=None):
             return Transfer(_id(asked.id), asked.from_, asked.to, asked.amount, asked.asset)

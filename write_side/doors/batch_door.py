@@ -14,8 +14,8 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 
+from fanfold.api.body_checks import batch_line, plain_transfer
 from fanfold.api.malformed import Malformed
-from fanfold.api.reading import batch_line, plain_transfer
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document

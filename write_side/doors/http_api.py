@@ -13,9 +13,9 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from fanfold.api import routes
+from fanfold.api.body_checks import Members, body_about, hold_body, open_body, plain_transfer, transfer_body
 from fanfold.api.openapi import side_document
 from fanfold.api.problems import PROBLEMS
-from fanfold.api.reading import Members, body_about, hold_body, open_body, plain_transfer, transfer_body
 from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
 from fanfold.api.requests import Command as Asked
 from fanfold.api.strict_json import parse_object

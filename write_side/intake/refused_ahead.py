@@ -3,8 +3,9 @@
 An id belongs to the partition that ran it, and another first giver is another partition: a client that repeats a request with a
 changed body would pay twice there, and nobody could say afterwards which of the two an id means. So the ids of all partitions
 are looked at first, those in the files of `FANFOLD_IDS` too, and an id that carries its time is refused when one of them may have
-run and forgotten it. No lock of a writer is taken for that: two requests that arrive within the same moment may both run. Nor can
-a partition be asked that has not served since the process began; one that is being taken up again is asked for what it knew.
+run and forgotten it. No lock of a writer is taken for that: two requests that arrive within the same moment may both run. One
+that is being taken up again is asked for what it knew, and one that a start found damaged for what could be read of it
+(`owner/learn_ids.py`); what is in blocks that nobody can read keeps nothing out of the others (DECISIONS 68).
 And an asset is written in one way; older logs may have accounts of assets written otherwise, and those stay usable.
 """
 

@@ -92,6 +92,7 @@ class Subjects:
         amount, place = told
         if amount != DONE_BY_LEGS or place is None:
             return []
+        outcomes.require()  # nothing can be taken there now, so nothing may have been done
         done = BlockOutcomes(await outcomes.block(place.sequence))[place.row]
         process = done.process
         if process is not None:  # it went across partitions: its legs are told where it began

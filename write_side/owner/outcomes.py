@@ -87,7 +87,7 @@ class Outcomes:
         self._replay = replay
         self._known = replay
         self.ids: IdRuns | None = None
-        """Every id that ran, as known when the partition last served; None where memory alone remembers them."""
+        """Every id that ran, as known when the partition last served, or learnt; None where memory alone remembers them."""
         self._has_served = False
         self._log = log
         self._end = LogEnd(log, partition)
@@ -108,7 +108,10 @@ class Outcomes:
 
     @property
     def known(self) -> State:
-        """What the partition knew when it last served: while the next writer folds, its own state knows less."""
+        """What the partition knew when it last served: while the next writer folds, its own state knows less. Of one that has
+        not served yet, what was read furthest."""
+        if self._replay is not self._known and not self._has_served and _reaches(self._replay) >= _reaches(self._known):
+            self._known = self._replay
         return self._known.state
 
     async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
@@ -141,10 +144,13 @@ class Outcomes:
     def restart(self, replay: Replay) -> None:
         """Another writer or follower folds the partition from now on; it is not served until `serve`."""
         self._replay = replay
-        if not self._has_served:
-            self._known = replay
         self._recent.clear()
         self._remembered.clear()
+
+    def learn(self, ids: IdRuns | None) -> None:
+        """What ran in a partition that has not served, as far as it can be read. `known` says the same of its state."""
+        if not self._has_served:
+            self.ids = ids
 
     def serve(self, ids: IdRuns | None = None) -> None:
         self.ids = ids
@@ -334,6 +340,10 @@ class Outcomes:
                 del self._remembered[next(iter(self._remembered))]
             self._remembered[sequence] = known
         return known
+
+
+def _reaches(replay: Replay) -> int:
+    return replay.state.chained.sequence
 
 
 async def _until(holds: Callable[[], bool], timeout_s: float) -> None:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from fanfold.api.retry import InARow
 from write_side.contract.block.block import Block
 from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
@@ -24,6 +25,7 @@ from write_side.id_runs.runs import IdRuns
 from write_side.owner.clock import Clock, SteppedClockGuard
 from write_side.owner.failures import WAITS, Next, a_new_process_may_mend, stops_for_all, what_follows
 from write_side.owner.follower import Follower
+from write_side.owner.learn_ids import learn_ids
 from write_side.owner.outcomes import Outcomes, Starting
 from write_side.owner.relay import Relay
 from write_side.owner.writer import Overtaken, Writer, WriterLimits
@@ -110,8 +112,9 @@ class Partition:
         return str(self.failure) or type(self.failure).__name__
 
     def position(self) -> int:
-        """The last block that is in the state; -1 for none."""
-        return self.part.replay.state.chained.sequence
+        """The last block that is in the state; -1 for none, and until it has served: of what was read before it was found damaged
+        nobody takes a snapshot."""
+        return self.part.replay.state.chained.sequence if self.served.is_set() else -1
 
     def last_offset(self) -> int:
         """Of the last record of the log that was read; START for none."""
@@ -143,21 +146,22 @@ class Partition:
 
     async def keep(self) -> None:
         """Serve for ever, in as many lives as it takes. Returns when it is stopped; raises what ends the process."""
-        in_a_row = 0
+        in_a_row = InARow(WAITS, asyncio.sleep)
         while True:
             self._serves_since_s = inf
             try:
                 await self._live()
                 return  # the log was closed
             except Exception as failure:
-                in_a_row = 1 if self._served_s() > CALM_S else in_a_row + 1
-                follows = what_follows(failure, in_a_row)
+                if self._served_s() > CALM_S:
+                    in_a_row.worked()
+                follows = what_follows(failure, in_a_row.failed + 1)
                 self._fail(failure, follows)
                 if follows is Next.ENDS:
                     raise
                 if follows is Next.STAYS:
                     return
-            await asyncio.sleep(WAITS.before(in_a_row))
+            await in_a_row.wait()
             if isinstance(self.part, Writer):
                 self._claimed = self.part.claimed
             self.part = self._new_part()
@@ -169,14 +173,12 @@ class Partition:
         with suppress(LogFailed):  # if it matters, the fold says so
             self._progress.end = await self._log.end(self.number)
         if isinstance(part, Follower) or self.relay is None:
-            await self._log.resume(self.number)  # files that could not be opened when the log was may be there by now
-            await part.start()
+            await self._start(part)
             self._serve()
             await part.run()
             return
         try:
-            await self._log.resume(self.number)
-            await part.start()
+            await self._start(part)
             self.relay.start(part.state)
             chained = part.state.chained
             self.consumed = Consumed(chained.consumed_to, chained.created_at_us)
@@ -188,6 +190,17 @@ class Partition:
             raise failures.exceptions[0] from None
         finally:
             await part.close()
+
+    async def _start(self, part: Writer | Follower) -> None:
+        """Raises why it cannot serve, once it is known which ids ran here, as far as that can be read: other partitions ask."""
+        try:
+            await self._log.resume(self.number)  # files that could not be opened when the log was may be there by now
+            await part.start()
+        except Exception as failure:
+            if not self.served.is_set():
+                await learn_ids(self._log, self.number, part.replay, self._snapshots, part.ids, failure)
+                self.outcomes.learn(part.ids)
+            raise
 
     def _served_s(self) -> float:
         """How long the life that is over has served."""

@@ -23,7 +23,7 @@ from fanfold import client
 from fanfold.api.answers import AccountState
 from fanfold.api.retry import Waits
 from fanfold.cli.main import COMMANDS, LOG_COMMANDS, Command, app
-from fanfold.cli.moving import document_of
+from fanfold.cli.move_options import document_of
 from tests.unit.fanfold.stub_wallet import StubWallet
 
 ROOT = Path(__file__).parents[3]

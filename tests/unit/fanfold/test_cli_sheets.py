@@ -21,7 +21,7 @@ from rich.console import Console
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
 from fanfold.api.answers import AccountState, OpenTransfer, PartitionNow, Waiting
-from fanfold.cli import accounts, import_csv, moving, rebuild, rollback, status, transfers, verify, watch
+from fanfold.cli import accounts, import_csv, move_options, rebuild, rollback, status, transfers, verify, watch
 from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
@@ -67,7 +67,7 @@ FAR = PartitionNow(
 DIFFERENCE = {"account": NAMES[0], "first_version": 2**40, "column": "held", "live": -MOST, "rebuilt": MOST}
 BACK = {"partition": 1023, "old_generation": 2**31, "new_generation": 2**31, "kept_at": "1023:5", "position": "1023:6"}
 SHEETS = {
-    "balance, transfer, hold": moving.sheet_of(STATES),
+    "balance, transfer, hold": move_options.sheet_of(STATES),
     "transfers": transfers.sheet_of([OPEN]),
     "system": accounts.system_sheet_of([SYSTEM]),
     "verify": verify.sheet_of(VERDICT),

@@ -50,7 +50,7 @@ from fanfold import (
 )
 from fanfold import client as client_module
 from fanfold.api.requests import Command
-from fanfold.api.retry import Waits
+from fanfold.api.retry import ASKED_AGAIN, Waits
 from fanfold.http_requests import line_of, request_of
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger.commands import commands
@@ -362,7 +362,7 @@ async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> No
                 await read
 
 
-@pytest.mark.parametrize("status", sorted(client_module.ASKED_AGAIN))
+@pytest.mark.parametrize("status", sorted(ASKED_AGAIN))
 async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have passed the request on: asked again, and unknown in the end."""
     monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+
+import pytest
+import uvloop
+from pydantic import ValidationError
+
 from fanfold.api.questions import WAIT_MS_MAX, WAIT_SECONDS_MAX
 from gateway.settings import GatewaySettings
 from write_side.settings import WriteSettings
@@ -16,3 +23,23 @@ def test_the_longest_wait_that_the_write_side_grants_is_no_silence() -> None:
 def test_the_longest_wait_that_the_read_side_grants_is_no_silence_and_one_that_hangs_keeps_nobody_for_long() -> None:
     silence_ms = GatewaySettings.model_fields["upstream_read_silence_ms"].default
     assert WAIT_MS_MAX < silence_ms <= 1.5 * WAIT_MS_MAX
+
+
+@pytest.mark.parametrize("beyond", [2**63, 10**30])
+def test_a_buffer_is_no_larger_than_a_connection_takes(beyond: int) -> None:
+    """With 2**63 every stream ended as it began."""
+    with pytest.raises(ValidationError):
+        GatewaySettings(stream_buffer_bytes=beyond)
+    [largest] = [
+        bound.le for bound in GatewaySettings.model_fields["stream_buffer_bytes"].metadata if hasattr(bound, "le")
+    ]
+
+    async def take() -> None:
+        one, other = socket.socketpair()
+        with other:
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, sock=one)
+            transport.set_write_buffer_limits(high=GatewaySettings(stream_buffer_bytes=largest).stream_buffer_bytes)
+            transport.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(take())

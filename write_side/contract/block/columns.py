@@ -9,6 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from write_side.contract.words.codes import numbers_of
+
 Columns = Mapping[str, Any]
 """Column name to numpy array (integers, ids as uint8[n, 16]) or list of str or pyarrow array (text)."""
 
@@ -205,6 +207,8 @@ SECTIONS: Final = (
     DETAILS,
     CONDITIONS,
 )
+Sections: Final = numbers_of({section.name: section.number for section in SECTIONS})
+"""Their numbers, for compiled loops."""
 SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS), 3: len(SECTIONS)}
 """How many of them a block of a format version may have."""
 

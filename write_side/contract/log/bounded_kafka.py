@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+if TYPE_CHECKING:
+    from aiokafka import AIOKafkaConsumer, AIOKafkaProducer  # a process without Kafka ends its tasks by this, too
 
 STOP_WAIT_S: Final = 5.0
 """A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit,
@@ -78,12 +80,12 @@ async def ended_within(work: Coroutine[Any, Any, object], wait_s: float) -> bool
 def _leave(task: asyncio.Task[Any]) -> None:
     _left.add(task)
     task.add_done_callback(_left.discard)
-    _cancel(task)
+    cancel_until_ended(task)
     task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # heard, so that nobody is told of it
 
 
-def _cancel(task: asyncio.Task[Any]) -> None:
-    """Until it has ended."""
+def cancel_until_ended(task: asyncio.Task[Any]) -> None:
+    """Now, and again and again: what swallowed it once hears it then."""
     if not task.done():
         task.cancel()
-        task.get_loop().call_later(AGAIN_S, _cancel, task)
+        task.get_loop().call_later(AGAIN_S, cancel_until_ended, task)

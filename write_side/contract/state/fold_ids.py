@@ -28,7 +28,7 @@ from write_side.contract.state.ids import (
 )
 from write_side.contract.state.pending import forget_reversals
 from write_side.contract.state.state import State
-from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Code, Kind
+from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Codes, Kinds
 
 Int64s = npt.NDArray[np.int64]
 
@@ -37,12 +37,6 @@ REMEMBERED: Final = np.array([code not in NOT_REMEMBERED for code in range(256)]
 """By code: whether the id of such an outcome is kept."""
 KINDS: Final = np.array([kind in REMEMBERED_KINDS for kind in range(256)])
 """By kind: whether it has an id to keep."""
-_TRANSFER: Final = int(Kind.TRANSFER)
-_ANSWER: Final = int(Kind.ANSWER)
-_TIMEOUT: Final = int(Kind.TIMEOUT)
-_DONE: Final = int(Code.DONE)
-_PENDING: Final = int(Code.PENDING)
-_STALE: Final = int(Code.STALE)
 
 
 def id_words(ids: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
@@ -114,8 +108,12 @@ def fold_ids(table, used, digest, outcomes, new, block):  # type: ignore[no-unty
             used += 1 if row == used else 0
             came += 1
             timeless += 0 if has_time(a, b) else 1
-        elif (kind[i] == _ANSWER or kind[i] == _TIMEOUT) and code[i] != _PENDING and code[i] != _STALE:
-            end_id(table, a, b, place, code[i] == _DONE)
+        elif (
+            (kind[i] == Kinds.ANSWER or kind[i] == Kinds.TIMEOUT)
+            and code[i] != Codes.PENDING
+            and code[i] != Codes.STALE
+        ):
+            end_id(table, a, b, place, code[i] == Codes.DONE)
     return came, timeless, used
 
 
@@ -130,14 +128,14 @@ def became(outcomes, entries, deltas, detailed, new):  # type: ignore[no-untyped
             entry += 1
         while detail < detailed.size and detailed[detail] < i:
             detail += 1
-        is_transfer = kind[i] == _TRANSFER
+        is_transfer = kind[i] == Kinds.TRANSFER
         parties[i] = 0
-        if code[i] == _DONE:
+        if code[i] == Codes.DONE:
             amounts[i] = DONE_BY_LEGS if is_transfer else DONE_OTHER
             if is_transfer and not (detail < detailed.size and detailed[detail] == i):
                 amounts[i] = deltas[entry + 1]
                 parties[i] = (account[entry] << 32) | account[entry + 1]
-        elif code[i] == _PENDING:
+        elif code[i] == Codes.PENDING:
             amounts[i] = PENDING_TRANSFER if is_transfer else PENDING_OTHER
         else:
             amounts[i] = REFUSED

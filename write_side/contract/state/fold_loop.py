@@ -8,20 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from write_side.contract.block.columns import (
-    ACCOUNTS,
-    CONDITIONS,
-    DETAILS,
-    ENTRIES,
-    FLAGS,
     FLAGS_MASK,
-    HELD,
-    LEGS,
-    LINKS,
-    OUTCOMES,
     PENDING,
-    PENDING_LEGS,
-    REPEATS,
-    STEPS,
+    Sections,
 )
 from write_side.contract.block.grammar import are_pending_legs, rows_rise, walk
 from write_side.contract.block.limits import OUTCOMES_MAX
@@ -36,7 +25,7 @@ from write_side.contract.state.fold_pending import fold_rows, fold_steps
 from write_side.contract.state.ids import IdArrays
 from write_side.contract.state.pending import PendingArrays, purge
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.contract.words.codes import Code, Kind
+from write_side.contract.words.codes import Codes, Kinds
 
 Int64s = npt.NDArray[np.int64]
 
@@ -45,22 +34,7 @@ FOLDED, FAULT, NUMBER, CAME, TIMELESS, COUNT, USED = range(7)
 many accounts and rows of ids there are."""
 OF_ENTRIES, OF_PENDING, TWICE, DIGEST, OPENED_TWICE = 1, 2, 3, 4, 5
 """Sorts of faults; the first two have numbers of their own (`fold.FAULTS`, `fold_pending.FAULTS`)."""
-_OPEN: Final = int(Kind.OPEN)
-_DONE: Final = int(Code.DONE)
 _MASK: Final = int(FLAGS_MASK)
-ACCOUNTS_AT: Final = ACCOUNTS.number
-OUTCOMES_AT: Final = OUTCOMES.number
-ENTRIES_AT: Final = ENTRIES.number
-REPEATS_AT: Final = REPEATS.number
-LEGS_AT: Final = LEGS.number
-HELD_AT: Final = HELD.number
-FLAGS_AT: Final = FLAGS.number
-PENDING_AT: Final = PENDING.number
-POOL_AT: Final = PENDING_LEGS.number
-STEPS_AT: Final = STEPS.number
-LINKS_AT: Final = LINKS.number
-DETAILS_AT: Final = DETAILS.number
-CONDITIONS_AT: Final = CONDITIONS.number
 WHAT_AT: Final = place_of(PENDING, "what")
 LOW_AT: Final = place_of(PENDING, "low")
 LEGS_COUNTED: Final = place_of(PENDING, "legs")
@@ -131,8 +105,8 @@ def _bounds(of, i):  # type: ignore[no-untyped-def]
 def _is_well_formed(run, i, outcomes, entries):  # type: ignore[no-untyped-def]
     """What `grammar_fault` asks of block i, but for the texts and terms of accounts."""
     at, end = _bounds(run.of, i)
-    g, g_end, r, r_end = at[LEGS_AT], end[LEGS_AT], at[REPEATS_AT], end[REPEATS_AT]
-    p, p_end = at[PENDING_AT], end[PENDING_AT]
+    g, g_end, r, r_end = at[Sections.legs], end[Sections.legs], at[Sections.repeats], end[Sections.repeats]
+    p, p_end = at[Sections.pending], end[Sections.pending]
     repeats = RepeatColumns(run.repeats[0, r:r_end], run.repeats[1, r:r_end], run.repeats[2, r:r_end])
     if outcomes.kind.size > OUTCOMES_MAX:
         return False
@@ -145,11 +119,14 @@ def _is_well_formed(run, i, outcomes, entries):  # type: ignore[no-untyped-def]
         rows_rise(entries.held_entry, entries.account.size, 1)
         and rows_rise(entries.flags_entry, entries.account.size, 1)
         and rows_rise(run.pending[0, p:p_end], outcomes.kind.size, 0)
-        and rows_rise(run.steps[0, at[STEPS_AT] : end[STEPS_AT]], outcomes.kind.size, 0)
-        and rows_rise(run.links[0, at[LINKS_AT] : end[LINKS_AT]], outcomes.kind.size, 1)
-        and rows_rise(run.details[0, at[DETAILS_AT] : end[DETAILS_AT]], outcomes.kind.size, 1)
-        and rows_rise(run.conditions[0, at[CONDITIONS_AT] : end[CONDITIONS_AT]], g_end - g, 1)
-        and are_pending_legs(run.pending[LEGS_COUNTED, p:p_end], run.pending_legs[0, at[POOL_AT] : end[POOL_AT]])
+        and rows_rise(run.steps[0, at[Sections.steps] : end[Sections.steps]], outcomes.kind.size, 0)
+        and rows_rise(run.links[0, at[Sections.links] : end[Sections.links]], outcomes.kind.size, 1)
+        and rows_rise(run.details[0, at[Sections.details] : end[Sections.details]], outcomes.kind.size, 1)
+        and rows_rise(run.conditions[0, at[Sections.conditions] : end[Sections.conditions]], g_end - g, 1)
+        and are_pending_legs(
+            run.pending[LEGS_COUNTED, p:p_end],
+            run.pending_legs[0, at[Sections.pending_legs] : end[Sections.pending_legs]],
+        )
     )
 
 
@@ -159,7 +136,7 @@ def _are_openings(state, count, outcomes, ids, opened, first, end):  # type: ign
     count: before it."""
     done = first
     for i in range(outcomes.kind.size):
-        if outcomes.kind[i] == _OPEN and outcomes.code[i] == _DONE:
+        if outcomes.kind[i] == Kinds.OPEN and outcomes.code[i] == Codes.DONE:
             if done == end or ids[i, 0] != opened.key_a[done] or ids[i, 1] != opened.key_b[done]:
                 return False
             done += 1
@@ -176,22 +153,23 @@ def _are_openings(state, count, outcomes, ids, opened, first, end):  # type: ign
 def _fold_pending(state, run, i, room):  # type: ignore[no-untyped-def]
     """As `fold_pending.fold_pending` of block i; 0 or a number of its faults."""
     at, end = _bounds(run.of, i)
-    o, o_end, p, p_end = at[OUTCOMES_AT], end[OUTCOMES_AT], at[PENDING_AT], end[PENDING_AT]
+    o, o_end, p, p_end = at[Sections.outcomes], end[Sections.outcomes], at[Sections.pending], end[Sections.pending]
     ids = run.ids[o:o_end].view(np.int64)
     if p_end > p:
         for k in range(o_end - o):
             room.links[k, 0], room.links[k, 1] = 0, 0
-        for k in range(at[LINKS_AT], end[LINKS_AT]):
+        for k in range(at[Sections.links], end[Sections.links]):
             row = run.links[0, k]
             room.links[row, 0], room.links[row, 1] = run.link_ids[k, 0], run.link_ids[k, 1]
         pending = PendingColumns(
             run.pending[0, p:p_end], run.pending_ids[p:p_end], run.pending[WHAT_AT, p:p_end], run.logged[p:p_end],
-            run.pending[LOW_AT, p:p_end], run.pending[LEGS_COUNTED, p:p_end], run.pool[at[POOL_AT] : end[POOL_AT]],
+            run.pending[LOW_AT, p:p_end], run.pending[LEGS_COUNTED, p:p_end],
+            run.pool[at[Sections.pending_legs] : end[Sections.pending_legs]],
         )  # fmt: skip
         fault = fold_rows(state.pending, state.digest, run.headers[i, CREATED_AT_US], pending, ids, room.links)
         if fault:
             return fault
-    s, s_end = at[STEPS_AT], end[STEPS_AT]
+    s, s_end = at[Sections.steps], end[Sections.steps]
     if s_end > s:
         for k in range(s, s_end):
             row = run.steps[0, k]
@@ -213,9 +191,10 @@ def fold_blocks(state, opened, run, room, found):  # type: ignore[no-untyped-def
     for i in range(run.headers.shape[0]):
         found[FOLDED] = i
         at, end = _bounds(run.of, i)
-        a, a_end, o, o_end = at[ACCOUNTS_AT], end[ACCOUNTS_AT], at[OUTCOMES_AT], end[OUTCOMES_AT]
-        e, e_end, h, h_end = at[ENTRIES_AT], end[ENTRIES_AT], at[HELD_AT], end[HELD_AT]
-        f, f_end = at[FLAGS_AT], end[FLAGS_AT]
+        a, a_end = at[Sections.accounts], end[Sections.accounts]
+        o, o_end = at[Sections.outcomes], end[Sections.outcomes]
+        e, e_end, h, h_end = at[Sections.entries], end[Sections.entries], at[Sections.held], end[Sections.held]
+        f, f_end = at[Sections.flags], end[Sections.flags]
         outcomes = OutcomeColumns(
             run.kind[o:o_end], run.code[o:o_end], run.outcomes[2, o:o_end], run.outcomes[3, o:o_end]
         )
@@ -243,7 +222,7 @@ def fold_blocks(state, opened, run, room, found):  # type: ignore[no-untyped-def
             return
         if o_end > o:
             new = OutcomeIds(ids, room.prints, room.amounts, room.parties)
-            became(outcomes, entries, deltas, run.details[0, at[DETAILS_AT] : end[DETAILS_AT]], new)
+            became(outcomes, entries, deltas, run.details[0, at[Sections.details] : end[Sections.details]], new)
             block = BlockAt(run.headers[i, SEQUENCE], at_us, state.cut_off_us)
             came, timeless, used = fold_ids(state.ids, found[USED], digest, outcomes, new, block)
             if came < 0:

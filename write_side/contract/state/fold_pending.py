@@ -37,7 +37,7 @@ from write_side.contract.state.pending_columns import (
     STEPS,
     SUBJECT_A,
     SUBJECT_B,
-    What,
+    PendingKinds,
 )
 from write_side.contract.state.pending_index import note_pending
 from write_side.contract.state.state import State
@@ -48,9 +48,6 @@ FAULTS: Final = {
     3: "a step is recorded that its transfer does not have",
     4: "a pending row is of an unknown kind",
 }
-_STEP: Final = int(What.STEP)
-_PROCESS: Final = int(What.PROCESS)
-_REVERSAL: Final = int(What.REVERSAL)
 LOGGED_NAMES: Final = (
     "state", "option", "deadline_us", "begun", "debits", "steps", "cursor", "mask", "code", "available",
 )  # fmt: skip
@@ -106,7 +103,13 @@ def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignor
         a, b, what = ids[i, 0], ids[i, 1], whats[i]
         kind = what & 255
         home = (what >> HOME_SHIFT) & 0xFFFF
-        if kind < 1 or kind > _STEP or home >= PARTITIONS_MAX or logged[i, 5] < 0 or logged[i, 5] > MASK_STEPS_MAX:
+        if (
+            kind < 1
+            or kind > PendingKinds.STEP
+            or home >= PARTITIONS_MAX
+            or logged[i, 5] < 0
+            or logged[i, 5] > MASK_STEPS_MAX
+        ):
             return 4
         row = find_pending(table, a, b, what)
         if logged[i, 0] == 0:
@@ -114,7 +117,7 @@ def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignor
                 return 1
             drop(table, digest, row)
             continue
-        if kind == _STEP:
+        if kind == PendingKinds.STEP:
             raise_low(table, digest, home, pending.low[i])
             if row >= 0 and logged[i, 3] != rows[row, BEGUN]:  # an id that was forgotten runs again
                 drop(table, digest, row)
@@ -124,11 +127,11 @@ def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignor
             row = add_pending(table, a, b, what, at_us)
             for k in range(leg, leg + counts[i]):
                 add_leg(table, row, legs[k])
-            if kind == _PROCESS:
+            if kind == PendingKinds.PROCESS:
                 add_records(table, row, logged[i, 5])
                 rows[row, SUBJECT_A] = links[outcomes[i], 0]
                 rows[row, SUBJECT_B] = links[outcomes[i], 1]
-            if kind == _REVERSAL:
+            if kind == PendingKinds.REVERSAL:
                 rows[row, REVERSING_A] = outcome_ids[outcomes[i], 0]
                 rows[row, REVERSING_B] = outcome_ids[outcomes[i], 1]
         elif (counts[i] > 0 and counts[i] != rows[row, LEG_COUNT]) or logged[i, 5] != rows[row, STEPS]:
@@ -151,7 +154,7 @@ def fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
     """Note in every process still open what became of its steps; 0 or a fault number."""
     rows = table.rows
     for i in range(len(steps)):
-        row = find_pending(table, ids[i, 0], ids[i, 1], np.int64(_PROCESS))
+        row = find_pending(table, ids[i, 0], ids[i, 1], np.int64(PendingKinds.PROCESS))
         if row < 0:
             continue
         if steps[i, 0] < 0 or steps[i, 0] >= rows[row, STEPS]:

@@ -29,6 +29,7 @@ from write_side.contract.block.columns import (
     PENDING_LEGS,
     REPEATS,
     STEPS,
+    Sections,
 )
 from write_side.contract.block.run import Follows, PlainRun, place_of
 from write_side.contract.block.run_bytes import CONSUMED_TO, CREATED_AT_US, SEQUENCE
@@ -44,10 +45,6 @@ from write_side.contract.state.fold import (
 )
 from write_side.contract.state.fold_ids import KINDS, REMEMBERED_TWICE
 from write_side.contract.state.fold_loop import (
-    ACCOUNTS_AT,
-    ENTRIES_AT,
-    OUTCOMES_AT,
-    STEPS_AT,
     HeldState,
     Room,
     RunColumns,
@@ -142,11 +139,12 @@ def _fold_all(state: State, run: PlainRun, prints: RunPrints | None) -> PlainRun
 
 
 def _held(state: State, most: Int64s) -> HeldState:
-    touched = np.zeros(int(most[ENTRIES_AT] + most[ACCOUNTS_AT]) + 1, np.int64)
+    touched = np.zeros(int(most[Sections.entries] + most[Sections.accounts]) + 1, np.int64)
     cut_off_us = state.chained.refuse_ids_before_us
     return HeldState(
-        Accounts(state.rows, state.changed_at_us, touched), AccountIndex(state.slots, state.secret), state.partition,
-        state.chained.partitions, state.digest, state.ids.arrays, state.pending.arrays, cut_off_us, cut_off_lanes(cut_off_us),
+        accounts=Accounts(state.rows, state.changed_at_us, touched), lookup=AccountIndex(state.slots, state.secret),
+        partition=state.partition, partitions=state.chained.partitions, digest=state.digest, ids=state.ids.arrays,
+        pending=state.pending.arrays, cut_off_us=cut_off_us, cut_off_lanes=cut_off_lanes(cut_off_us),
     )  # fmt: skip
 
 
@@ -156,11 +154,11 @@ def _steps(pending: Int64s) -> int:
 
 
 def _room(state: State, run: PlainRun, most: Int64s) -> Room:
-    outcomes = int(most[OUTCOMES_AT])
+    outcomes = int(most[Sections.outcomes])
     return Room(
         np.empty(run.rows(ENTRIES).numbers.shape[1], np.int64), np.zeros(max(1, len(state.asset_names)), np.int64),
         np.empty(outcomes, np.int64), np.empty(outcomes, np.int64), np.zeros((2, outcomes), np.uint64),
-        np.empty((outcomes, 2), np.int64), np.empty((int(most[STEPS_AT]), 2), np.int64),
+        np.empty((outcomes, 2), np.int64), np.empty((int(most[Sections.steps]), 2), np.int64),
     )  # fmt: skip
 
 
@@ -170,13 +168,15 @@ def _columns(run: PlainRun) -> RunColumns:
     pool[:, LEG_KEY_A : LEG_KEY_A + 2] = legs.ids.view(np.int64)
     pool[:, LEG_KEY_A + 2 :] = legs.numbers[1:].T
     logged = pending.numbers[[place_of(PENDING, name) for name in LOGGED_NAMES]].T
+    links = run.rows(LINKS)
     return RunColumns(
-        run.headers, run.digests, run.of, run.kind, run.code, outcomes.ids, outcomes.numbers,
-        run.rows(ENTRIES).numbers, run.rows(REPEATS).numbers, run.rows(LEGS).numbers, run.rows(HELD).numbers,
-        run.rows(FLAGS).numbers,
-        pending.numbers, pending.ids.view(np.int64), np.ascontiguousarray(logged), legs.numbers, pool,
-        steps.numbers, np.ascontiguousarray(steps.numbers[1:].T), run.rows(LINKS).numbers, run.rows(LINKS).ids.view(np.int64),
-        run.rows(DETAILS).numbers, run.rows(CONDITIONS).numbers,
+        headers=run.headers, digests=run.digests, of=run.of, kind=run.kind, code=run.code, ids=outcomes.ids,
+        outcomes=outcomes.numbers, entries=run.rows(ENTRIES).numbers, repeats=run.rows(REPEATS).numbers,
+        legs=run.rows(LEGS).numbers, held=run.rows(HELD).numbers, flags=run.rows(FLAGS).numbers,
+        pending=pending.numbers, pending_ids=pending.ids.view(np.int64), logged=np.ascontiguousarray(logged),
+        pending_legs=legs.numbers, pool=pool, steps=steps.numbers, taken=np.ascontiguousarray(steps.numbers[1:].T),
+        links=links.numbers, link_ids=links.ids.view(np.int64), details=run.rows(DETAILS).numbers,
+        conditions=run.rows(CONDITIONS).numbers,
     )  # fmt: skip
 
 
@@ -193,6 +193,8 @@ def _to_open(state: State, run: PlainRun, assets: Repeated, owners: Repeated) ->
 def _last_header(state: State, run: PlainRun) -> Header:
     chained, last = state.chained, run.headers[-1]
     return Header(
-        chained.partitions, state.partition, 0, chained.epoch, int(last[SEQUENCE]), chained.block_hash, int(last[CONSUMED_TO]),
-        int(last[CREATED_AT_US]), chained.refuse_ids_before_us, run.digests[-1].tobytes(), 0, run.hashes[-1].tobytes(),
+        partitions=chained.partitions, partition=state.partition, forgets=0, epoch=chained.epoch, sequence=int(last[SEQUENCE]),
+        previous_hash=chained.block_hash, consumed_to=int(last[CONSUMED_TO]), created_at_us=int(last[CREATED_AT_US]),
+        refuse_ids_before_us=chained.refuse_ids_before_us, digest=run.digests[-1].tobytes(), body_bytes=0,
+        block_hash=run.hashes[-1].tobytes(),
     )  # fmt: skip

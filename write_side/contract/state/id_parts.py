@@ -72,11 +72,12 @@ def is_whole(parts, part, rows):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def forget_in_part(parts, rows, part, first, last, kind, before_us, from_us, digest):  # type: ignore[no-untyped-def]
-    """Forget a part's ids of one kind (0: with a time) below `from_us`, those below `before_us` being forgotten; how many.
+def forget_in_part(ids, part, first, last, kind, before_us, digest):  # type: ignore[no-untyped-def]
+    """Forget a part's ids of one kind (0: with a time) below what is kept now, those below `before_us` being forgotten; how many.
 
-    Rows [first, last) are the part's.
+    Rows [first, last) are the part's. ids: `IdArrays`.
     """
+    parts, rows, from_us = ids.parts, ids.rows, ids.kept_from_us[kind]
     of = kind * OF_TIMELESS
     count = parts[part, of + COUNT]
     if count == 0 or parts[part, of + FIRST_US] >= from_us:

@@ -217,13 +217,10 @@ def _forget(ids, swept, used, before_us, digest, forgotten):  # type: ignore[no-
 
     forgotten: int64[2], how many with and without a time.
     """
-    rows, _, _, kept_from_us, parts = ids
     for part in range((used + PART_ROWS - 1) // PART_ROWS):
         first, last = _rows_of(part, swept, used)
         for kind in range(2):
-            forgotten[kind] += forget_in_part(
-                parts, rows, part, first, last, kind, before_us[kind], kept_from_us[kind], digest
-            )
+            forgotten[kind] += forget_in_part(ids, part, first, last, kind, before_us[kind], digest)
 
 
 @njit_inlined

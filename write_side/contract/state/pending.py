@@ -51,9 +51,8 @@ from write_side.contract.state.pending_columns import (
     STEPS,
     WHAT,
     WIDTH,
-    Action,
-    StepState,
-    What,
+    Actions,
+    PendingKinds,
 )
 from write_side.contract.state.pending_index import (
     DUE_ROOT,
@@ -90,16 +89,12 @@ _MOVED_MIN: Final = 64
 have moved, so moving begins when five eighths of a half are used at the latest."""
 _ROOM_ROWS: Final = 2**21
 """Of what is larger than 4 MiB: addresses for 2 million rows, 470 MiB. More than those are copied into twice as much."""
-_STEP: Final = int(What.STEP)
-_PROCESS: Final = int(What.PROCESS)
-_HELD: Final = int(StepState.HELD)
-_TRY: Final = int(Action.TRY)
 
 
 @njit_borrowing
 def step_what(home_partition, step):  # type: ignore[no-untyped-def]
     """The `what` of a participant's row."""
-    return np.int64(_STEP) | (np.int64(home_partition) << HOME_SHIFT) | (np.int64(step) << STEP_SHIFT)
+    return np.int64(PendingKinds.STEP) | (np.int64(home_partition) << HOME_SHIFT) | (np.int64(step) << STEP_SHIFT)
 
 
 @njit_inlined
@@ -196,8 +191,8 @@ def record_step(table, row, step, partition, action, code, sequence, at_us):  # 
     rows, legs = table.rows, table.legs
     record = record_at(rows, row, step)
     legs[record, RECORD_PARTITION] = partition
-    first = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
-    if action != _TRY:
+    first = RECORD_TRY_CODE if action == Actions.TRY else RECORD_END_CODE
+    if action != Actions.TRY:
         legs[record, RECORD_END_ACTION] = action
     legs[record, first] = code + 1
     legs[record, first + 1] = sequence

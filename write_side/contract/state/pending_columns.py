@@ -8,6 +8,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from write_side.contract.words.codes import numbers_of
+
 
 class What(IntEnum):
     """What a row stands for, in the low 8 bits of its `what`; a step has its home in the next 16 and its number behind."""
@@ -56,6 +58,13 @@ class HoldState(IntEnum):
     OPEN = 1
     BUSY = 2  # a capture of it is on its way across partitions
 
+
+PendingKinds: Final = numbers_of(What.__members__)
+Phases: Final = numbers_of(Phase.__members__)
+StepStates: Final = numbers_of(StepState.__members__)
+Actions: Final = numbers_of(Action.__members__)
+HoldStates: Final = numbers_of(HoldState.__members__)
+"""The same for compiled loops."""
 
 TCC_BIT: Final = 1
 FINAL_BIT: Final = 2

@@ -33,10 +33,10 @@ from write_side.contract.state.pending_columns import (
     LEG_KEY_B,
     STATE,
     WHAT,
-    HoldState,
-    Phase,
-    StepState,
-    What,
+    HoldStates,
+    PendingKinds,
+    Phases,
+    StepStates,
 )
 
 BY_DEADLINE: Final = 0
@@ -55,14 +55,6 @@ STEP_ROOT: Final = 4
 ROOTS: Final = STEP_ROOT + PARTITIONS_MAX
 ROW_COUNT, LEGS_END, LOW_ROSE, WORK_COUNT = range(4)
 """What `PendingTable.counts` has: rows, the end of the legs used in the pool, whether a low rose, accounts with open legs."""
-
-_HOLD: Final = int(What.HOLD)
-_PROCESS: Final = int(What.PROCESS)
-_STEP: Final = int(What.STEP)
-_REVERSAL: Final = int(What.REVERSAL)
-_OPEN_HOLD: Final = int(HoldState.OPEN)
-_TRYING: Final = int(Phase.TRYING)
-_HELD: Final = int(StepState.HELD)
 
 
 @njit_inlined
@@ -197,11 +189,13 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
     member = nodes[row, _MEMBER]
     is_due = rows[row, ENDS_BY_US] > 0 and (
-        (kind == _HOLD and state == _OPEN_HOLD) or (kind == _PROCESS and state == _TRYING) or kind == _REVERSAL
+        (kind == PendingKinds.HOLD and state == HoldStates.OPEN)
+        or (kind == PendingKinds.PROCESS and state == Phases.TRYING)
+        or kind == PendingKinds.REVERSAL
     )
     if is_due and not member & _IS_DUE:
         root = np.int64(DUE_ROOT)
-        if kind == _REVERSAL:
+        if kind == PendingKinds.REVERSAL:
             root = np.int64(
                 REVERSAL_ROOT + (0 if has_time(np.uint64(rows[row, ID_A]), np.uint64(rows[row, ID_B])) else 1)
             )
@@ -210,12 +204,12 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     elif member & _IS_DUE and not is_due:
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), row)
         member &= ~_IS_DUE
-    if kind in (_PROCESS, _STEP) and not member & _IS_AGED:
+    if kind in (PendingKinds.PROCESS, PendingKinds.STEP) and not member & _IS_AGED:
         home_partition = (rows[row, WHAT] >> HOME_SHIFT) & 0xFFFF
-        root = np.int64(PROCESS_ROOT) if kind == _PROCESS else STEP_ROOT + home_partition
+        root = np.int64(PROCESS_ROOT) if kind == PendingKinds.PROCESS else STEP_ROOT + home_partition
         _insert(rows, nodes, roots, np.int64(BY_BEGINNING), root, row)
         member |= _IS_AGED
-    is_counted = kind == _PROCESS or (kind == _STEP and state == _HELD)
+    is_counted = kind == PendingKinds.PROCESS or (kind == PendingKinds.STEP and state == StepStates.HELD)
     if is_counted and not member & _IS_COUNTED:
         _count_legs(table, row, np.int64(1))
         member |= _IS_COUNTED

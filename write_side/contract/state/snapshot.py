@@ -104,11 +104,13 @@ def write_snapshot(snapshot: Snapshot, *, with_prints: bool, written_by: str) ->
     chained = state.chained
     _, block_offset = replay.offsets.nearest(chained.sequence)
     head = SnapshotHead(
-        written_by, state.partition, chained.partitions, with_prints, chained.sequence, chained.block_hash.hex(), chained.epoch,
-        chained.created_at_us, chained.consumed_to, chained.refuse_ids_before_us, state.ids.timeless_from_us,
-        state.digest_bytes().hex(), block_offset, replay.last_offset,
-        snapshot.hashes.first.hex(), replay.offsets.nearest(0)[1], replay.passed,
-        {str(reason): count for reason, count in replay.skipped.items()}, snapshot.entries,
+        written_by=written_by, partition=state.partition, partitions=chained.partitions, with_prints=with_prints,
+        sequence=chained.sequence, block_hash=chained.block_hash.hex(), epoch=chained.epoch, created_at_us=chained.created_at_us,
+        consumed_to=chained.consumed_to, refuse_ids_before_us=chained.refuse_ids_before_us,
+        timeless_from_us=state.ids.timeless_from_us, digest=state.digest_bytes().hex(), block_offset=block_offset,
+        last_offset=replay.last_offset, first_block_hash=snapshot.hashes.first.hex(),
+        first_block_offset=replay.offsets.nearest(0)[1], passed=replay.passed,
+        skipped={str(reason): count for reason, count in replay.skipped.items()}, entries=snapshot.entries,
     )  # fmt: skip
     return written(head._asdict(), [*_accounts(state), *_ids(state), *_pending(state), *_places(snapshot)])
 

@@ -7,8 +7,18 @@ new codes get new numbers and their place in the order is told by `PRECEDENCE`.
 
 from __future__ import annotations
 
+from collections import namedtuple
+from collections.abc import Mapping
 from enum import IntEnum, IntFlag
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+
+
+def numbers_of(words: Mapping[str, int]) -> Any:
+    """Numbers under their names, such as an enum's members, as int64: a named tuple, which compiled loops read as constants."""
+    numbers: Any = namedtuple("Numbers", words)  # type: ignore[misc]  # of whichever words there are
+    return numbers(*map(np.int64, words.values()))
 
 
 class Kind(IntEnum):
@@ -114,6 +124,12 @@ class Flag(IntFlag):
     DEBIT_FROZEN = 1
     CREDIT_FROZEN = 2
     CLOSED = 4
+
+
+Kinds: Final = numbers_of(Kind.__members__)
+Codes: Final = numbers_of(Code.__members__)
+Flags: Final = numbers_of(Flag.__members__)
+"""The same for compiled loops."""
 
 
 def flag_words(flags: int) -> list[str]:

@@ -29,13 +29,13 @@ from write_side.contract.state.pending_columns import (
     RECORD_TRY_CODE,
     STATE,
     STEPS,
-    Action,
-    Phase,
-    StepState,
-    What,
+    Actions,
+    PendingKinds,
+    Phases,
+    StepStates,
 )
 from write_side.contract.state.pending_index import LEGS_END
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.across.coordinator import (
     ACTION,
     EVENT_TABLE,
@@ -43,7 +43,7 @@ from write_side.ledger.across.coordinator import (
     ON_REFUSAL,
     PLAN_TABLE,
     THEN,
-    Event,
+    Events,
     enter_phase,
     is_waited_for,
     step_option,
@@ -60,24 +60,7 @@ _ONE: Final = np.int64(1)
 """Numbers that are no constants to the compiler: it would make every function again for each that it is called with."""
 _UNWRITTEN: Final = np.int64(1 << 20)
 """On the code of a record that the block has not yet."""
-_DONE: Final = np.int64(Code.DONE)
-_PENDING: Final = np.int64(Code.PENDING)
-_STALE: Final = np.int64(Code.STALE)
-_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
-_TIMED_OUT: Final = np.int64(Code.TIMED_OUT)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
-_PROCESS: Final = np.int64(What.PROCESS)
-_TRY: Final = np.int64(Action.TRY)
-_CONFIRM: Final = np.int64(Action.CONFIRM)
-_COMPENSATING: Final = np.int64(Phase.COMPENSATING)
-_CANCELLING: Final = np.int64(Phase.CANCELLING)
-_ENDED_DONE: Final = np.int64(Phase.DONE)
-_ENDED_REFUSED: Final = np.int64(Phase.REFUSED)
-_COUNT: Final = np.int64(Event.COUNT)
-_REFUSE: Final = np.int64(Event.REFUSE)
-_NONE: Final = np.int64(StepState.NONE)
-_HELD: Final = np.int64(StepState.HELD)
-_REJECTED: Final = np.int64(StepState.REJECTED)
 
 
 class Answer(NamedTuple):
@@ -97,7 +80,7 @@ class Answer(NamedTuple):
 def _note_step(table, row, action, answer, code):  # type: ignore[no-untyped-def]
     """Remember what became of a step, to be written into the block with this outcome."""
     record_step(table, row, answer.step, answer.partition, action, code, answer.sequence, answer.at_us)
-    column = RECORD_TRY_CODE if action == _TRY else RECORD_END_CODE
+    column = RECORD_TRY_CODE if action == Actions.TRY else RECORD_END_CODE
     table.legs[record_at(table.rows, row, answer.step), column] |= _UNWRITTEN
 
 
@@ -116,7 +99,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
                 tape[at, 1] = outcome
                 tape[at, 2] = step
                 tape[at, 3] = record[RECORD_PARTITION]
-                tape[at, 4] = _TRY if first == RECORD_TRY_CODE else record[RECORD_END_ACTION]
+                tape[at, 4] = Actions.TRY if first == RECORD_TRY_CODE else record[RECORD_END_ACTION]
                 tape[at, 5] = record[first] - 1
                 tape[at, 6] = record[first + 1]
                 tape[at, 7] = record[first + 2]
@@ -127,7 +110,7 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
 def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
     """The phase has been done by this step."""
     if PLAN_TABLE[rows[row, STATE], IN_ORDER]:
-        rows[row, CURSOR] += -1 if rows[row, STATE] == _COMPENSATING else 1
+        rows[row, CURSOR] += -1 if rows[row, STATE] == Phases.COMPENSATING else 1
         rows[row, OPTION] |= ASKS_BIT
     else:
         rows[row, MASK] |= np.int64(1) << step
@@ -172,12 +155,12 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
             continue
         legs, option = legs_of(table, row, np.int64(step)), step_option(rows, row, step)
         code, available = run_step(book, outcome, legs, option, action, checked)
-        if code != _DONE and action != _TRY:
+        if code != Codes.DONE and action != Actions.TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
-        own = Answer(here, np.int64(step), _NONE, code, available, times.sequence, times.created_at_us, _ZERO)
+        own = Answer(here, np.int64(step), StepStates.NONE, code, available, times.sequence, times.created_at_us, _ZERO)
         _note_step(table, row, action, own, code)
         moved = True
-        if code == _DONE:
+        if code == Codes.DONE:
             _count_step(rows, row, step)
         else:
             _refuse(rows, row, own)
@@ -188,7 +171,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
 def advance(book, outcome, row, checked):  # type: ignore[no-untyped-def]
     """Go on as far as home can by itself. The phase is then DONE, REFUSED, or one that waits for answers."""
     rows = book.table.rows
-    while rows[row, STATE] != _ENDED_DONE and rows[row, STATE] != _ENDED_REFUSED:
+    while rows[row, STATE] != Phases.DONE and rows[row, STATE] != Phases.REFUSED:
         if _next_step(rows, row) < 0:
             enter_phase(rows, row, PLAN_TABLE[rows[row, STATE], THEN])
         elif not _do_own_steps(book, outcome, row, checked):
@@ -203,14 +186,14 @@ def begin(book, asked, option, legs):  # type: ignore[no-untyped-def]
     row = add_process(book, asked, option, legs)
     first_leg = table.rows[row, FIRST_LEG]
     code, available = _own_code(book, row, option)
-    if code != _DONE:
+    if code != Codes.DONE:
         drop(table, book.digest, row)
         table.counts[LEGS_END] = first_leg
         return code, available, np.int64(-1)
     advance(book, outcome, row, _ONE)
     keep_pending(book, outcome, row, book.times.low, _ONE)
     _write_steps(book, outcome, row, _ZERO)
-    return _PENDING, _NOT_TOLD, row
+    return Codes.PENDING, _NOT_TOLD, row
 
 
 @njit_inner
@@ -223,14 +206,14 @@ def _own_code(book, row, option):  # type: ignore[no-untyped-def]
             continue
         legs, own_option = legs_of(table, row, np.int64(step)), step_option(rows, row, step)
         code, available = check_legs(book, legs, (option & FROM_HOLD_BIT) if step == 0 else _ZERO)
-        if code != _DONE:
+        if code != Codes.DONE:
             return code, available
-        factors = factors_of(book, own_option, _TRY)
+        factors = factors_of(book, own_option, Actions.TRY)
         if factors[0] == 0 and factors[1] == 0:
-            factors = factors_of(book, own_option, _CONFIRM)
+            factors = factors_of(book, own_option, Actions.CONFIRM)
         if not legs_fit(book, legs, factors, factors):
-            return _LIMITED, _NOT_TOLD
-    return _DONE, _NOT_TOLD
+            return Codes.BALANCE_LIMIT, _NOT_TOLD
+    return Codes.DONE, _NOT_TOLD
 
 
 @njit_inner
@@ -241,18 +224,18 @@ def take_answer(book, asked, answer):  # type: ignore[no-untyped-def]
     """
     table = book.table
     rows = table.rows
-    row = find_pending(table, asked.id_a, asked.id_b, _PROCESS)
+    row = find_pending(table, asked.id_a, asked.id_b, PendingKinds.PROCESS)
     if row < 0 or not _is_waiting(rows, row, answer):
-        return _STALE, np.int64(-1)
+        return Codes.STALE, np.int64(-1)
     asks = rows[row, OPTION] & ASKS_BIT
     rows[row, OPTION] &= ~ASKS_BIT
-    if answer.state == _NONE:
+    if answer.state == StepStates.NONE:
         is_heard = _do_own_steps(book, asked.outcome, row, _ZERO)
     else:
         is_heard = _hear(book, asked.outcome, row, answer)
     if not is_heard:
         rows[row, OPTION] |= asks
-        return _STALE, np.int64(-1)
+        return Codes.STALE, np.int64(-1)
     return _go_on(book, asked.outcome, row)
 
 
@@ -274,13 +257,13 @@ def _hear(book, outcome, row, answer):  # type: ignore[no-untyped-def]
         return False
     phase = rows[row, STATE]
     event, action = EVENT_TABLE[phase, answer.state], PLAN_TABLE[phase, ACTION]
-    if phase == _CANCELLING and answer.state in (_HELD, _REJECTED):
+    if phase == Phases.CANCELLING and answer.state in (StepStates.HELD, StepStates.REJECTED):
         _note_late_try(table, row, answer)
-    if event == _COUNT:
-        _note_step(table, row, action, answer, _DONE)
+    if event == Events.COUNT:
+        _note_step(table, row, action, answer, Codes.DONE)
         _count_step(rows, row, answer.step)
         return True
-    if event == _REFUSE:
+    if event == Events.REFUSE:
         _note_step(table, row, action, answer, answer.code)
         _refuse(rows, row, answer)
         return True
@@ -292,7 +275,7 @@ def _hear(book, outcome, row, answer):  # type: ignore[no-untyped-def]
 def _note_late_try(table, row, answer):  # type: ignore[no-untyped-def]
     """A try that is answered behind the decision decides nothing any more; what became of it is told with the other steps."""
     if table.legs[record_at(table.rows, row, answer.step), RECORD_TRY_CODE] == 0:
-        _note_step(table, row, _TRY, answer, answer.code)
+        _note_step(table, row, Actions.TRY, answer, answer.code)
 
 
 @njit_inner
@@ -300,9 +283,9 @@ def time_out(book, asked):  # type: ignore[no-untyped-def]
     """The time for the tries is over: cancel. As `take_answer`."""
     table = book.table
     rows = table.rows
-    row = find_pending(table, asked.id_a, asked.id_b, _PROCESS)
-    rows[row, CODE] = _TIMED_OUT
-    enter_phase(rows, row, _CANCELLING)
+    row = find_pending(table, asked.id_a, asked.id_b, PendingKinds.PROCESS)
+    rows[row, CODE] = Codes.TIMED_OUT
+    enter_phase(rows, row, Phases.CANCELLING)
     return _go_on(book, asked.outcome, row)
 
 
@@ -310,11 +293,11 @@ def time_out(book, asked):  # type: ignore[no-untyped-def]
 def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     rows, times = book.table.rows, book.times
     advance(book, outcome, row, _ZERO)
-    if rows[row, STATE] == _ENDED_DONE or rows[row, STATE] == _ENDED_REFUSED:
+    if rows[row, STATE] == Phases.DONE or rows[row, STATE] == Phases.REFUSED:
         _write_steps(book, outcome, row, _ONE)
         return rows[row, CODE], row
     # With its legs where it asks, so that the messages that follow can be made from this block alone. What only counts an answer
     # leaves them out: a transfer of many legs would write them all with each of its steps.
     keep_pending(book, outcome, row, times.low, rows[row, OPTION] & ASKS_BIT)
     _write_steps(book, outcome, row, _ZERO)
-    return _PENDING, row
+    return Codes.PENDING, row

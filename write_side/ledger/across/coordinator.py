@@ -31,7 +31,9 @@ from write_side.contract.state.pending_columns import (
     TCC_BIT,
     Action,
     Phase,
+    Phases,
 )
+from write_side.contract.words.codes import numbers_of
 
 
 class Event(IntEnum):
@@ -41,6 +43,8 @@ class Event(IntEnum):
     COUNT = 1  # the step has done what the phase asks
     REFUSE = 2  # the try was refused
 
+
+Events: Final = numbers_of(Event.__members__)
 
 _I, _C, _X = Event.IGNORE, Event.COUNT, Event.REFUSE
 EVENTS: Final[dict[Phase, tuple[Event, ...]]] = {
@@ -96,22 +100,16 @@ IN_ORDER: Final = 1
 THEN: Final = 2
 ON_REFUSAL: Final = 3
 
-_CAPTURING: Final = np.int64(Phase.CAPTURING)
-_PAYING: Final = np.int64(Phase.PAYING)
-_RELEASING: Final = np.int64(Phase.RELEASING)
-_DEBITING: Final = np.int64(Phase.DEBITING)
-_COMPENSATING: Final = np.int64(Phase.COMPENSATING)
-
 
 @njit_borrowing
 def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
     """The steps [first, last) that the phase of a process asks, in rising order."""
     phase, debits, steps = rows[row, STATE], rows[row, DEBITS], rows[row, STEPS]
-    if phase in (_CAPTURING, _DEBITING):
+    if phase in (Phases.CAPTURING, Phases.DEBITING):
         return np.int64(0), debits
-    if phase == _PAYING:
+    if phase == Phases.PAYING:
         return debits, steps
-    if phase == _RELEASING:
+    if phase == Phases.RELEASING:
         return np.int64(0), steps - 1
     return np.int64(0), steps
 
@@ -145,5 +143,5 @@ def enter_phase(rows, row, phase):  # type: ignore[no-untyped-def]
     rows[row, STATE] = phase
     rows[row, MASK] = 0
     rows[row, OPTION] |= ASKS_BIT
-    if phase == _COMPENSATING:
+    if phase == Phases.COMPENSATING:
         rows[row, CURSOR] -= 1

@@ -6,7 +6,7 @@ of an accepted block, or again from the rows of a state: whoever gets a message 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -39,22 +39,16 @@ from write_side.contract.state.pending_columns import (
     STEPS,
     WHAT,
     WIDTH,
-    Action,
-    StepState,
-    What,
+    Actions,
+    PendingKinds,
+    StepStates,
 )
-from write_side.contract.words.codes import Kind
+from write_side.contract.words.codes import Kinds
 from write_side.ledger.across.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
 from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
 
 Int64s = npt.NDArray[np.int64]
 
-_STEP_ROW: Final = np.int64(What.STEP)
-_PROCESS: Final = np.int64(What.PROCESS)
-_STEP_KIND: Final = np.int64(Kind.STEP)
-_ANSWER_KIND: Final = np.int64(Kind.ANSWER)
-_NONE: Final = np.int64(StepState.NONE)
-_TRY: Final = np.int64(Action.TRY)
 _TARGET, _KIND, _ID_A, _ID_B, _HOME, _STEP, _ACTION, _OPTION, _STATE, _CODE, _AVAILABLE = range(11)
 _SEQUENCE, _AT_US, _BEGUN, _LOW, _FIRST, _LAST, _WIDTH = range(11, 18)
 """Columns of a message: target partition, kind, id, the numbers of `StepBatch` from home to low, and its legs."""
@@ -122,7 +116,7 @@ def _batch(made: Int64s, legs: Int64s) -> StepBatch:
 def _tell_home(message, rows, row, sender):  # type: ignore[no-untyped-def]
     """What became of a step of a transfer that another partition is home of."""
     message[_TARGET] = (rows[row, WHAT] >> HOME_SHIFT) & 0xFFFF
-    message[_KIND] = _ANSWER_KIND
+    message[_KIND] = Kinds.ANSWER
     message[_ID_A], message[_ID_B] = rows[row, ID_A], rows[row, ID_B]
     message[_HOME], message[_STEP] = sender.partition, rows[row, WHAT] >> STEP_SHIFT
     message[_STATE], message[_CODE], message[_AVAILABLE] = rows[row, STATE], rows[row, CODE], rows[row, AVAILABLE]
@@ -133,11 +127,11 @@ def _tell_home(message, rows, row, sender):  # type: ignore[no-untyped-def]
 def _ask_step(message, rows, row, step, target, here):  # type: ignore[no-untyped-def]
     """What the phase of a process asks of a step. One of home's own is told by an answer of no state to go on."""
     message[_TARGET] = target
-    message[_KIND] = _ANSWER_KIND if target == here else _STEP_KIND
+    message[_KIND] = Kinds.ANSWER if target == here else Kinds.STEP
     message[_ID_A], message[_ID_B] = rows[row, ID_A], rows[row, ID_B]
     message[_HOME], message[_STEP] = here, step
     message[_ACTION], message[_OPTION] = PLAN_TABLE[rows[row, STATE], ACTION], step_option(rows, row, step)
-    message[_STATE], message[_BEGUN] = _NONE, rows[row, BEGUN]
+    message[_STATE], message[_BEGUN] = StepStates.NONE, rows[row, BEGUN]
 
 
 @njit_inner
@@ -154,20 +148,21 @@ def _copy_legs(sent, used, rows, legs, row, step):  # type: ignore[no-untyped-de
 @njit(cache=True, nogil=True)
 def _make(rows, legs, lows, sender, again):  # type: ignore[no-untyped-def]
     """int64[messages, _WIDTH], int64[legs, LEG_WIDTH]: the messages of all rows, in their order."""
-    here, wanted = sender.partition, 0
+    here, wanted, carried = sender.partition, 0, 0
     for row in range(len(rows)):
         wanted += max(np.int64(1), rows[row, STEPS])
+        carried += rows[row, LEG_COUNT]
     made = np.zeros((wanted, _WIDTH), np.int64)
-    sent = np.zeros((len(legs), LEG_WIDTH), np.int64)
+    sent = np.empty((carried, LEG_WIDTH), np.int64)  # of these rows alone: the pool has room for millions
     n = used = 0
     for row in range(len(rows)):
         kind = rows[row, WHAT] & 255
         if rows[row, STATE] == 0:
             continue
-        if kind == _STEP_ROW and not again:
+        if kind == PendingKinds.STEP and not again:
             _tell_home(made[n], rows, row, sender)
             n += 1
-        if kind != _PROCESS or not (again or rows[row, OPTION] & ASKS_BIT):
+        if kind != PendingKinds.PROCESS or not (again or rows[row, OPTION] & ASKS_BIT):
             continue
         for step in range(rows[row, STEPS]):
             if not is_waited_for(rows, row, step):
@@ -178,7 +173,7 @@ def _make(rows, legs, lows, sender, again):  # type: ignore[no-untyped-def]
             message = made[n]
             _ask_step(message, rows, row, step, target, here)
             message[_LOW], message[_FIRST] = lows[row], used
-            if message[_ACTION] == _TRY and target != here:
+            if message[_ACTION] == Actions.TRY and target != here:
                 used = _copy_legs(sent, used, rows, legs, row, step)
             message[_LAST] = used
             n += 1

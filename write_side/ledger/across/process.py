@@ -27,17 +27,13 @@ from write_side.contract.state.pending_columns import (
     STEPS,
     TCC_BIT,
     TRIES_END_US,
-    Phase,
-    What,
+    PendingKinds,
+    Phases,
 )
 from write_side.ledger.rules.legs import is_world
 
 TRY_LIMIT_US: Final = 10_000_000
 """How long home waits for the tries of a tcc transfer before it cancels."""
-
-_PROCESS: Final = np.int64(What.PROCESS)
-_TRYING: Final = np.int64(Phase.TRYING)
-_DEBITING: Final = np.int64(Phase.DEBITING)
 
 
 @njit_inner
@@ -49,7 +45,7 @@ def add_process(book, asked, option, legs):  # type: ignore[no-untyped-def]
     lookup, table, times = book.lookup, book.table, book.times
     rows, pool = table.rows, table.legs
     partitions, here = lookup.partitions, np.int64(lookup.partition)
-    row = add_pending(table, asked.id_a, asked.id_b, _PROCESS, times.created_at_us)
+    row = add_pending(table, asked.id_a, asked.id_b, PendingKinds.PROCESS, times.created_at_us)
     rows[row, OPTION] = option | ASKS_BIT | (asked.kind << KIND_SHIFT)
     rows[row, BEGUN] = times.sequence
     for worlds in (False, True):  # those of `@world` last: they depend on the others
@@ -67,10 +63,10 @@ def add_process(book, asked, option, legs):  # type: ignore[no-untyped-def]
     _number_steps(table, row, here)
     add_records(table, row, rows[row, STEPS])
     if option & TCC_BIT:
-        rows[row, STATE] = _TRYING
+        rows[row, STATE] = Phases.TRYING
         rows[row, TRIES_END_US] = times.created_at_us + TRY_LIMIT_US
     else:
-        rows[row, STATE] = _DEBITING
+        rows[row, STATE] = Phases.DEBITING
     return row
 
 

@@ -23,7 +23,7 @@ from write_side.contract.state.pending_columns import (
     Action,
     StepState,
 )
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.across.participant import MOVE_TABLE, Manner, Move, manner_of
 from write_side.ledger.rules.asked import ANY_STEP, legs_of
 from write_side.ledger.rules.book import keep_pending
@@ -32,9 +32,6 @@ from write_side.ledger.rules.legs import check_legs, legs_fit, move_legs
 _ZERO: Final = np.int64(0)
 _ONE: Final = np.int64(1)
 """Numbers that are no constants to the compiler: it would make every function again for each that it is called with."""
-_DONE: Final = np.int64(Code.DONE)
-_STALE: Final = np.int64(Code.STALE)
-_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _TRY, _CONFIRM, _ = (np.int64(action) for action in Action)
 _NONE, _HELD, _REJECTED, _STEP_DONE, _RELEASED, _FENCED = (np.int64(state) for state in StepState)
@@ -58,16 +55,16 @@ def run_step(book, outcome, legs, option, action, checked):  # type: ignore[no-u
     factors = factors_of(book, option, action)
     if action == _TRY and not checked:
         code, available = check_legs(book, legs, option & FROM_HOLD_BIT)
-        if code != _DONE:
+        if code != Codes.DONE:
             return code, available
         if factors[0] == 0 and factors[1] == 0:
             # Nothing moves yet, but what is to be paid at the confirmation must fit.
             wanted = factors_of(book, option, _CONFIRM)
-            return (_DONE if legs_fit(book, legs, wanted, wanted) else _LIMITED), _NOT_TOLD
+            return (Codes.DONE if legs_fit(book, legs, wanted, wanted) else Codes.BALANCE_LIMIT), _NOT_TOLD
     if not checked and not legs_fit(book, legs, factors, factors):
-        return _LIMITED, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, _NOT_TOLD
     move_legs(book, outcome, legs, factors, factors)
-    return _DONE, _NOT_TOLD
+    return Codes.DONE, _NOT_TOLD
 
 
 class StepCommand(NamedTuple):
@@ -87,23 +84,23 @@ def take_step(book, asked, command):  # type: ignore[no-untyped-def]
     table, outcome, legs = book.table, asked.outcome, asked.legs
     rows, begun = table.rows, command.begun
     if begun < table.lows[command.home]:
-        return _STALE
+        return Codes.STALE
     row = find_pending(table, asked.id_a, asked.id_b, step_what(command.home, command.step))
     if row >= 0 and rows[row, BEGUN] != begun:
         if begun < rows[row, BEGUN] or rows[row, STATE] == _HELD:
-            return _STALE
+            return Codes.STALE
         # Its id was forgotten, and runs again: what is here is of the transfer before, which is over (home has one open at most).
         drop(table, book.digest, row)
         row = np.int64(-1)
     move = MOVE_TABLE[_NONE if row < 0 else rows[row, STATE], command.action]
     if move == _REPEAT:
         _keep_step(book, outcome, row, command, _ZERO)
-        return _STALE
+        return Codes.STALE
     if move == _CHECK:
         code, available = run_step(book, outcome, legs, command.option, _TRY, _ZERO)
-        held = code == _DONE and manner_of(command.option) != _SAGA_LAST_CREDIT
+        held = code == Codes.DONE and manner_of(command.option) != _SAGA_LAST_CREDIT
         row = _add_step(book, asked, command)
-        rows[row, STATE] = _HELD if held else (_STEP_DONE if code == _DONE else _REJECTED)
+        rows[row, STATE] = _HELD if held else (_STEP_DONE if code == Codes.DONE else _REJECTED)
         rows[row, CODE] = code
         rows[row, AVAILABLE] = available if available != _NOT_TOLD else 0
         if held:
@@ -117,14 +114,14 @@ def take_step(book, asked, command):  # type: ignore[no-untyped-def]
         row = _add_step(book, asked, command)
         rows[row, STATE] = _FENCED
         _keep_step(book, outcome, row, command, _ZERO)
-        return _DONE
+        return Codes.DONE
     if move in (_MOVE_CONFIRM, _MOVE_CANCEL):
         code, _ = run_step(book, outcome, legs_of(table, row, ANY_STEP), rows[row, OPTION], command.action, _ZERO)
-        if code == _DONE:
+        if code == Codes.DONE:
             rows[row, STATE] = _STEP_DONE if move == _MOVE_CONFIRM else _RELEASED
             _keep_step(book, outcome, row, command, _ZERO)
         return code
-    return _STALE
+    return Codes.STALE
 
 
 @njit_inlined

@@ -87,17 +87,10 @@ class _Telling:
         back = self._block.outcomes["back"][self._row].tolist()
         chain = told_chains(self._kind, self._code, back)
         batch = CommandBatch(
-            np.array(self._kind, np.uint8),
-            self._ids,
-            pa.array(self._debit, pa.utf8()),
-            pa.array(self._credit, pa.utf8()),
-            self._amount,
-            self._asset,
-            list(self._numbers),
-            pa.array(self._owner, pa.utf8()),
-            chain,
-            details,
-        )
+            kind=np.array(self._kind, np.uint8), ids=self._ids, debit=pa.array(self._debit, pa.utf8()),
+            credit=pa.array(self._credit, pa.utf8()), amount=self._amount, asset=self._asset, assets=list(self._numbers),
+            owner=pa.array(self._owner, pa.utf8()), chain=chain, details=details,
+        )  # fmt: skip
         return ToldCommands(batch, *self._fingerprints(details, chain))
 
     def _number(self, asset: str) -> int:
@@ -185,19 +178,15 @@ class _Telling:
             conditions["if_available"],
         )
         return Details(
-            row,
-            other,
-            told["option"],
-            told["deadline_us"],
-            pa.array(told["reference"], pa.utf8()),
-            pa.array(told["metadata"], pa.utf8()),
-            np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
-            pa.array([block.legs["account"][leg] for leg in legs], pa.utf8()),
-            block.legs["amount"][legs] if legs else np.empty(0, np.int64),
-            np.array([self._number(block.legs["asset"][leg]) for leg in legs], np.int32),
-            if_version[legs] if legs else np.empty(0, np.int64),
-            if_available[legs] if legs else np.empty(0, np.int64),
-        )
+            row=row, other=other, option=told["option"], deadline_us=told["deadline_us"],
+            reference=pa.array(told["reference"], pa.utf8()), metadata=pa.array(told["metadata"], pa.utf8()),
+            first_leg=np.concatenate(([0], np.cumsum(sizes))).astype(np.int64),
+            account=pa.array([block.legs["account"][leg] for leg in legs], pa.utf8()),
+            leg_amount=block.legs["amount"][legs] if legs else np.empty(0, np.int64),
+            leg_asset=np.array([self._number(block.legs["asset"][leg]) for leg in legs], np.int32),
+            if_version=if_version[legs] if legs else np.empty(0, np.int64),
+            if_available=if_available[legs] if legs else np.empty(0, np.int64),
+        )  # fmt: skip
 
     def _fingerprints(self, details: Details | None, chain: npt.NDArray[np.int32]) -> _Prints:
         given: dict[int, npt.NDArray[np.uint64]] = {}

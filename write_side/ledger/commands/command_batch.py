@@ -21,7 +21,6 @@ from write_side.contract.state.state import string_keys
 from write_side.contract.words.atoms import WORLD
 from write_side.contract.words.codes import Kind
 from write_side.ledger.commands.batch_columns import CommandColumns
-from write_side.ledger.commands.command_checks import check
 from write_side.ledger.commands.commands import (
     LEGS_MAX,
     Capture,
@@ -36,6 +35,7 @@ from write_side.ledger.commands.commands import (
     Void,
 )
 from write_side.ledger.commands.details import NO_ASSET, Details
+from write_side.ledger.commands.record_checks import check
 from write_side.ledger.commands.records import (
     BatchMalformed,
     Stream,
@@ -108,17 +108,11 @@ class CommandBatch(CommandColumns):
         asset_of = [numbers.setdefault(name, len(numbers)) if name else NO_ASSET for name in asset]
         details = Details.of([row for row, _ in rich], [command for _, command in rich], numbers) if rich else None
         return CommandBatch(
-            np.array(kind, np.uint8),
-            np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
-            pa.array(debit, _TEXT),
-            pa.array(credit, _TEXT),
-            np.array(amount, np.int64),
-            np.array(asset_of, np.int32),
-            list(numbers),
-            pa.array(owner, _TEXT),
-            np.full(len(rows), _CHAIN_OF_MODE[mode], np.int32),
-            details,
-        )
+            kind=np.array(kind, np.uint8), ids=np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
+            debit=pa.array(debit, _TEXT), credit=pa.array(credit, _TEXT), amount=np.array(amount, np.int64),
+            asset=np.array(asset_of, np.int32), assets=list(numbers), owner=pa.array(owner, _TEXT),
+            chain=np.full(len(rows), _CHAIN_OF_MODE[mode], np.int32), details=details,
+        )  # fmt: skip
 
     def outcome_ids(self) -> npt.NDArray[np.uint8]:
         """uint8[n, 16]: what their outcomes are named by: the id of each, and the key of the account that an opening is about."""
@@ -147,17 +141,13 @@ class CommandBatch(CommandColumns):
             chained += len(batch)
             first += len(batch)
         return CommandBatch(
-            np.concatenate([batch.kind for batch in batches]),
-            np.concatenate([batch.ids for batch in batches]),
-            pa.concat_arrays([batch.debit for batch in batches]),
-            pa.concat_arrays([batch.credit for batch in batches]),
-            np.concatenate([batch.amount for batch in batches]),
-            np.concatenate(moved),
-            list(numbers),
-            pa.concat_arrays([batch.owner for batch in batches]),
-            np.concatenate(chains),
-            Details.concatenated(details),
-        )
+            kind=np.concatenate([batch.kind for batch in batches]), ids=np.concatenate([batch.ids for batch in batches]),
+            debit=pa.concat_arrays([batch.debit for batch in batches]),
+            credit=pa.concat_arrays([batch.credit for batch in batches]),
+            amount=np.concatenate([batch.amount for batch in batches]), asset=np.concatenate(moved), assets=list(numbers),
+            owner=pa.concat_arrays([batch.owner for batch in batches]), chain=np.concatenate(chains),
+            details=Details.concatenated(details),
+        )  # fmt: skip
 
     def weight(self, pending: PendingTable | None = None) -> int:
         """Bytes that it can add to a block at most (`weights.py`)."""
@@ -178,33 +168,21 @@ class CommandBatch(CommandColumns):
         """Rows start to stop, without copying."""
         size = stop - start
         return CommandBatch(
-            self.kind[start:stop],
-            self.ids[start:stop],
-            self.debit.slice(start, size),
-            self.credit.slice(start, size),
-            self.amount[start:stop],
-            self.asset[start:stop],
-            self.assets,
-            self.owner.slice(start, size),
-            self.chain[start:stop],
-            None if self.details is None else self.details.slice(start, stop),
-        )
+            kind=self.kind[start:stop], ids=self.ids[start:stop], debit=self.debit.slice(start, size),
+            credit=self.credit.slice(start, size), amount=self.amount[start:stop], asset=self.asset[start:stop],
+            assets=self.assets, owner=self.owner.slice(start, size), chain=self.chain[start:stop],
+            details=None if self.details is None else self.details.slice(start, stop),
+        )  # fmt: skip
 
     def take(self, rows: npt.NDArray[np.intp]) -> CommandBatch:
         """These rows of a batch without details, in this order."""
         assert self.details is None
         at = pa.array(rows)
         return CommandBatch(
-            self.kind[rows],
-            self.ids[rows],
-            self.debit.take(at),
-            self.credit.take(at),
-            self.amount[rows],
-            self.asset[rows],
-            self.assets,
-            self.owner.take(at),
-            self.chain[rows],
-        )
+            kind=self.kind[rows], ids=self.ids[rows], debit=self.debit.take(at), credit=self.credit.take(at),
+            amount=self.amount[rows], asset=self.asset[rows], assets=self.assets, owner=self.owner.take(at),
+            chain=self.chain[rows],
+        )  # fmt: skip
 
     def chained(self, mode: Mode) -> CommandBatch:
         """The same commands as one chain, where the mode makes one."""
@@ -278,17 +256,11 @@ class CommandBatch(CommandColumns):
             raise BatchMalformed("the assets are not text") from error
         kind, ids, debit, credit, amount, asset, owner, *chain = commands.batch.columns
         batch = CommandBatch(
-            np.array(kind.to_numpy()),
-            id_bytes(ids),
-            debit,
-            credit,
-            numbers_of(amount),
-            np.array(asset.to_numpy()),
-            [] if assets == [""] else assets,
-            owner,
-            np.array(chain[0].to_numpy()) if chain else np.zeros(len(kind), np.int32),
-            _decode_details(*rest) if rest else None,
-        )
+            kind=np.array(kind.to_numpy()), ids=id_bytes(ids), debit=debit, credit=credit, amount=numbers_of(amount),
+            asset=np.array(asset.to_numpy()), assets=[] if assets == [""] else assets, owner=owner,
+            chain=np.array(chain[0].to_numpy()) if chain else np.zeros(len(kind), np.int32),
+            details=_decode_details(*rest) if rest else None,
+        )  # fmt: skip
         check(batch)
         if batch.weight() > limits.COMMANDS_BYTES_MAX:
             raise BatchMalformed("more than a block can take")
@@ -313,19 +285,11 @@ def _decode_details(rows: Stream, legs: Stream) -> Details:
     row, other, option, deadline_us, reference, metadata, sizes = rows.batch.columns
     account, amount, asset, if_version, if_available = legs.batch.columns
     return Details(
-        numbers_of(row),
-        id_bytes(other),
-        numbers_of(option),
-        numbers_of(deadline_us),
-        reference,
-        metadata,
-        legs_bounds(numbers_of(sizes), len(account), LEGS_MAX),
-        account,
-        numbers_of(amount),
-        np.array(asset.to_numpy()),
-        numbers_of(if_version),
-        numbers_of(if_available),
-    )
+        row=numbers_of(row), other=id_bytes(other), option=numbers_of(option), deadline_us=numbers_of(deadline_us),
+        reference=reference, metadata=metadata, first_leg=legs_bounds(numbers_of(sizes), len(account), LEGS_MAX),
+        account=account, leg_amount=numbers_of(amount), leg_asset=np.array(asset.to_numpy()), if_version=numbers_of(if_version),
+        if_available=numbers_of(if_available),
+    )  # fmt: skip
 
 
 _KINDS: Final = {

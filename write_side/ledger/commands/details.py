@@ -67,19 +67,19 @@ class Details:
         flat: list[Leg] = [leg for each in legs for leg in each]
         notes = [_note(command) for command in commands]
         return Details(
-            np.array(rows, np.int64),
-            np.frombuffer(b"".join(_other(command) for command in commands), np.uint8).reshape(-1, 16),
-            np.array([_option(command) for command in commands], np.int64),
-            np.array([command.deadline_us if isinstance(command, Hold) else 0 for command in commands], np.int64),
-            pa.array([note.reference for note in notes], pa.utf8()),
-            pa.array([note.metadata for note in notes], pa.utf8()),
-            np.concatenate(([0], np.cumsum([len(each) for each in legs]))).astype(np.int64),
-            pa.array([leg.account for leg in flat], pa.utf8()),
-            np.array([leg.amount for leg in flat], np.int64),
-            np.array([numbers.setdefault(leg.asset, len(numbers)) for leg in flat], np.int32),
-            np.array([leg.if_version for leg in flat], np.int64),
-            np.array([leg.if_available for leg in flat], np.int64),
-        )
+            row=np.array(rows, np.int64),
+            other=np.frombuffer(b"".join(_other(command) for command in commands), np.uint8).reshape(-1, 16),
+            option=np.array([_option(command) for command in commands], np.int64),
+            deadline_us=np.array([command.deadline_us if isinstance(command, Hold) else 0 for command in commands], np.int64),
+            reference=pa.array([note.reference for note in notes], pa.utf8()),
+            metadata=pa.array([note.metadata for note in notes], pa.utf8()),
+            first_leg=np.concatenate(([0], np.cumsum([len(each) for each in legs]))).astype(np.int64),
+            account=pa.array([leg.account for leg in flat], pa.utf8()),
+            leg_amount=np.array([leg.amount for leg in flat], np.int64),
+            leg_asset=np.array([numbers.setdefault(leg.asset, len(numbers)) for leg in flat], np.int32),
+            if_version=np.array([leg.if_version for leg in flat], np.int64),
+            if_available=np.array([leg.if_available for leg in flat], np.int64),
+        )  # fmt: skip
 
     @staticmethod
     def concatenated(parts: Sequence[tuple[int, Details | None, npt.NDArray[np.int32]]]) -> Details | None:
@@ -91,19 +91,18 @@ class Details:
         starts = [details.first_leg[:-1] + size for size, (_, details, _) in zip(sizes, found, strict=False)]
         every = [details for _, details, _ in found]
         return Details(
-            np.concatenate([details.row + first for first, details, _ in found]),
-            np.concatenate([details.other for details in every]),
-            np.concatenate([details.option for details in every]),
-            np.concatenate([details.deadline_us for details in every]),
-            pa.concat_arrays([details.reference for details in every]),
-            pa.concat_arrays([details.metadata for details in every]),
-            np.concatenate((*starts, sizes[-1:])),
-            pa.concat_arrays([details.account for details in every]),
-            np.concatenate([details.leg_amount for details in every]),
-            np.concatenate([assets[details.leg_asset] for _, details, assets in found]),
-            np.concatenate([details.if_version for details in every]),
-            np.concatenate([details.if_available for details in every]),
-        )
+            row=np.concatenate([details.row + first for first, details, _ in found]),
+            other=np.concatenate([details.other for details in every]),
+            option=np.concatenate([details.option for details in every]),
+            deadline_us=np.concatenate([details.deadline_us for details in every]),
+            reference=pa.concat_arrays([details.reference for details in every]),
+            metadata=pa.concat_arrays([details.metadata for details in every]), first_leg=np.concatenate((*starts, sizes[-1:])),
+            account=pa.concat_arrays([details.account for details in every]),
+            leg_amount=np.concatenate([details.leg_amount for details in every]),
+            leg_asset=np.concatenate([assets[details.leg_asset] for _, details, assets in found]),
+            if_version=np.concatenate([details.if_version for details in every]),
+            if_available=np.concatenate([details.if_available for details in every]),
+        )  # fmt: skip
 
     def slice(self, start: int, stop: int) -> Details | None:
         """Those of the batch's rows start to stop."""
@@ -112,19 +111,12 @@ class Details:
             return None
         legs = slice(int(self.first_leg[first]), int(self.first_leg[last]))
         return Details(
-            self.row[first:last] - start,
-            self.other[first:last],
-            self.option[first:last],
-            self.deadline_us[first:last],
-            self.reference[first:last],
-            self.metadata[first:last],
-            self.first_leg[first : last + 1] - legs.start,
-            self.account[legs],
-            self.leg_amount[legs],
-            self.leg_asset[legs],
-            self.if_version[legs],
-            self.if_available[legs],
-        )
+            row=self.row[first:last] - start, other=self.other[first:last], option=self.option[first:last],
+            deadline_us=self.deadline_us[first:last], reference=self.reference[first:last], metadata=self.metadata[first:last],
+            first_leg=self.first_leg[first : last + 1] - legs.start, account=self.account[legs],
+            leg_amount=self.leg_amount[legs], leg_asset=self.leg_asset[legs], if_version=self.if_version[legs],
+            if_available=self.if_available[legs],
+        )  # fmt: skip
 
 
 def _legs(command: Rich) -> tuple[Leg, ...]:

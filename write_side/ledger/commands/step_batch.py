@@ -28,8 +28,8 @@ from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Code, Kind
 from write_side.ledger.commands.batch_columns import StepColumns
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.command_checks import check_conditions, is_beyond
 from write_side.ledger.commands.commands import LEGS_MAX
+from write_side.ledger.commands.record_checks import check_conditions, is_beyond
 from write_side.ledger.commands.records import (
     BatchMalformed,
     id_array,

@@ -30,8 +30,18 @@ from write_side.contract.block.limits import (
 )
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.pending import find_pending, step_what
-from write_side.contract.state.pending_columns import KIND_SHIFT, LEG_COUNT, OPTION, STEPS, WHAT, Action, What
-from write_side.contract.words.codes import Kind
+from write_side.contract.state.pending_columns import (
+    KIND_SHIFT,
+    LEG_COUNT,
+    OPTION,
+    STEPS,
+    WHAT,
+    Action,
+    Actions,
+    PendingKinds,
+    What,
+)
+from write_side.contract.words.codes import Kind, Kinds
 from write_side.ledger.commands.batch_columns import CommandColumns, StepColumns
 from write_side.ledger.commands.commands import LEGS_MAX, OpenAccount, Transfer
 
@@ -76,11 +86,7 @@ _STEP_LEG: Final = PENDING_LEG_ROW + 2 * _CHANGE
 _PROCESS_LEGS_MAX: Final = 2 * LEGS_MAX
 MESSAGE_BYTES_MAX: Final = _ANSWER + _PROCESS_LEGS_MAX * (_ANSWER_LEG + _ANSWER_STEP) + LEGS_MAX * _HOLD_LEG
 """The heaviest message: an answer that ends the capture of a hold with the most legs."""
-_HOLD_KIND: Final = np.int64(What.HOLD)
-_PROCESS_KIND: Final = np.int64(What.PROCESS)
 _STEP_KIND: Final = np.uint8(Kind.STEP)
-_TRY: Final = np.int64(Action.TRY)
-_CAPTURE_KIND: Final = np.int64(Kind.CAPTURE)
 _TEXT_ENDS: Final = 3 * 2 * 4
 """Where the three texts of a row begin and end in their columns."""
 
@@ -150,7 +156,7 @@ def _count_legs(table, holds):  # type: ignore[no-untyped-def]
     """int64[n]: legs of each of these holds."""
     found = np.zeros(len(holds), np.int64)
     for i in range(len(holds)):
-        row = find_pending(table, holds[i, 0], holds[i, 1], _HOLD_KIND)
+        row = find_pending(table, holds[i, 0], holds[i, 1], PendingKinds.HOLD)
         if row >= 0:
             found[i] = table.rows[row, LEG_COUNT]
     return found
@@ -164,15 +170,15 @@ def _weigh_messages(table, kind, ids, home, step, action, legs):  # type: ignore
     for i in range(kind.size):
         if kind[i] == _STEP_KIND:
             found[i] = _STEP + legs[i] * _STEP_LEG
-            if action[i] != _TRY:
+            if action[i] != Actions.TRY:
                 row = find_pending(table, ids[i, 0], ids[i, 1], step_what(home[i], step[i]))
                 found[i] += rows[row, LEG_COUNT] * _STEP_LEG if row >= 0 else 0
             continue
         found[i] = _ANSWER
-        row = find_pending(table, ids[i, 0], ids[i, 1], _PROCESS_KIND)
+        row = find_pending(table, ids[i, 0], ids[i, 1], PendingKinds.PROCESS)
         if row >= 0:
             found[i] += rows[row, LEG_COUNT] * _ANSWER_LEG + rows[row, STEPS] * _ANSWER_STEP
-            if (rows[row, OPTION] >> KIND_SHIFT) & 255 == _CAPTURE_KIND:
+            if (rows[row, OPTION] >> KIND_SHIFT) & 255 == Kinds.CAPTURE:
                 found[i] += LEGS_MAX * _HOLD_LEG
     return found
 

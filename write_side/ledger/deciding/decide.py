@@ -1,4 +1,5 @@
-"""decide: state + commands -> block. Makes the columns that `rules.py` runs over, and a block's sections of what it says.
+"""decide: state + commands -> block. Makes the columns that the one loop runs over (`decide_loop.py`), and a block's sections of
+what it says.
 
 Any cutting of a command stream into blocks gives the same outcomes, given the times (`tests/unit/write_side/ledger`).
 """

@@ -15,7 +15,7 @@ import numpy as np
 from write_side.contract.compiled.compiled import njit_borrowing
 from write_side.contract.state.account_rows import NewAccount
 from write_side.contract.state.ids import AMOUNT
-from write_side.contract.words.codes import Code, Kind
+from write_side.contract.words.codes import Codes, Kinds
 from write_side.ledger.deciding.rich_commands import decide_rich, decide_unasked, has_room
 from write_side.ledger.rules.asked import asked_of, is_plain
 from write_side.ledger.rules.book import AVAILABLE, CODE
@@ -27,14 +27,6 @@ from write_side.ledger.rules.plain_transfers import move, plain_run, prefetch_ah
 REACHED_IDS_MAX: Final = 1
 NO_ROOM: Final = 2
 """Why the loop stopped before its end."""
-
-_OPEN: Final = int(Kind.OPEN)
-_EXPIRE: Final = int(Kind.EXPIRE)
-_DONE: Final = int(Code.DONE)
-_EXISTS: Final = int(Code.EXISTS)
-_PENDING: Final = int(Code.PENDING)
-_BATCH_REFUSED: Final = int(Code.BATCH_REFUSED)
-_NOT_RUN: Final = int(Code.NOT_RUN)
 
 
 @njit_borrowing
@@ -58,23 +50,23 @@ def decide_loop(book, ids, commands, system_keys, chain_state, start, raised):  
             continue
         if (rich[i] >= 0 or chain[i] > 0) and not has_room(book.output, book.counts, kind.size - i):
             return i, NO_ROOM
-        if kind[i] >= _EXPIRE:
+        if kind[i] >= Kinds.EXPIRE:
             outcomes[i, CODE], outcomes[i, AVAILABLE] = decide_unasked(book, ids, asked_of(commands, i))
             i += 1
             continue
         prefetch_ahead(book, ids, commands, i)
         enter_chain(chain_state, chain[i], i, book.counts)
         chain_refused = is_chain_refused(chain_state)
-        if kind[i] == _OPEN:
+        if kind[i] == Kinds.OPEN:
             new = NewAccount(
                 commands.debit_a[i], commands.debit_b[i], commands.row_key[i], commands.asset[i], commands.amount[i], NO_FLAGS
             )  # fmt: skip
             outcomes[i, CODE] = standing(book.accounts.rows, book.lookup, new)
-            if outcomes[i, CODE] == _DONE and chain_refused:
-                outcomes[i, CODE] = _NOT_RUN
-            elif outcomes[i, CODE] == _DONE:
+            if outcomes[i, CODE] == Codes.DONE and chain_refused:
+                outcomes[i, CODE] = Codes.NOT_RUN
+            elif outcomes[i, CODE] == Codes.DONE:
                 open_account(book, system_keys, i, new)
-            refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _EXISTS
+            refused = outcomes[i, CODE] != Codes.DONE and outcomes[i, CODE] != Codes.EXISTS
         else:
             stopped = chain_refused and chain[i] < 0
             id_row = take_id(book, ids, commands, i, raised_here, stopped)
@@ -85,13 +77,13 @@ def decide_loop(book, ids, commands, system_keys, chain_state, start, raised):  
                 note_before(book, commands, i)
             if id_row >= 0:
                 if chain_refused:
-                    outcomes[i, CODE] = _BATCH_REFUSED
+                    outcomes[i, CODE] = Codes.BATCH_REFUSED
                 elif rich[i] >= 0:
                     outcomes[i, CODE], outcomes[i, AVAILABLE], became = decide_rich(book, ids, asked_of(commands, i))
                     ids.table.rows[id_row, AMOUNT] = np.uint64(became)
                 else:
                     move(book, ids, commands, i, id_row)
-                refused = outcomes[i, CODE] != _DONE and outcomes[i, CODE] != _PENDING
+                refused = outcomes[i, CODE] != Codes.DONE and outcomes[i, CODE] != Codes.PENDING
         end_chain_row(book, ids, commands, chain_state, i, refused)
         i += 1
     return i, 0

@@ -37,10 +37,10 @@ from write_side.contract.state.pending_columns import (
     SUBJECT_A,
     SUBJECT_B,
     TCC_BIT,
-    What,
+    PendingKinds,
 )
 from write_side.contract.state.pending_index import open_legs
-from write_side.contract.words.codes import Code, Flag, Kind
+from write_side.contract.words.codes import Codes, Flags, Kinds
 from write_side.ledger.across.across import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step
 from write_side.ledger.commands import rich_columns as rich
@@ -56,26 +56,6 @@ from write_side.ledger.rules.holds import (
     void,
 )
 
-_TRANSFER: Final = np.int64(Kind.TRANSFER)
-_HOLD: Final = np.int64(Kind.HOLD)
-_CAPTURE: Final = np.int64(Kind.CAPTURE)
-_VOID: Final = np.int64(Kind.VOID)
-_REVERSE: Final = np.int64(Kind.REVERSE)
-_EXPIRE: Final = np.int64(Kind.EXPIRE)
-_STEP: Final = np.int64(Kind.STEP)
-_ANSWER: Final = np.int64(Kind.ANSWER)
-_DONE: Final = np.int64(Code.DONE)
-_PENDING: Final = np.int64(Code.PENDING)
-_DIFFER: Final = np.int64(Code.PARTITIONS_DIFFER)
-_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
-_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
-_NOT_EMPTY: Final = np.int64(Code.NOT_EMPTY)
-_TRANSFER_UNKNOWN: Final = np.int64(Code.TRANSFER_UNKNOWN)
-_ALREADY: Final = np.int64(Code.ALREADY_REVERSED)
-_NOT_REVERSIBLE: Final = np.int64(Code.NOT_REVERSIBLE)
-_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
-_PROCESS: Final = np.int64(What.PROCESS)
-_REVERSAL: Final = np.int64(What.REVERSAL)
 _LINK: Final = np.int64(LINK)
 _ZERO: Final = np.int64(0)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
@@ -100,9 +80,9 @@ def has_room(output, counts, left):  # type: ignore[no-untyped-def]
 @njit_inlined
 def _became(code, reversible):  # type: ignore[no-untyped-def]
     """What the id table keeps of an outcome, in its AMOUNT."""
-    if code == _DONE:
+    if code == Codes.DONE:
         return DONE_BY_LEGS if reversible else DONE_OTHER
-    if code == _PENDING:
+    if code == Codes.PENDING:
         return PENDING_TRANSFER if reversible else PENDING_OTHER
     return REFUSED
 
@@ -111,9 +91,9 @@ def _became(code, reversible):  # type: ignore[no-untyped-def]
 def _capture(book, asked, option):  # type: ignore[no-untyped-def]
     """Move what a hold holds: the code (PENDING when it spans partitions) and its available."""
     code, available, held, captured = capture(book, asked, option)
-    if code == _PENDING:
+    if code == Codes.PENDING:
         code, available, process = begin(book, asked, option | FROM_HOLD_BIT, captured)
-        if code == _PENDING:
+        if code == Codes.PENDING:
             _note_subject(book, asked, process)
             set_aside(book, asked.outcome, held, captured)
     return code, available
@@ -132,42 +112,42 @@ def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
     """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     row, legs, kind = asked.row, asked.legs, asked.kind
     option = row[rich.OPTION] & (TCC_BIT | FINAL_BIT)
-    code, available = _DONE, _NOT_TOLD
-    if kind in (_CAPTURE, _VOID, _REVERSE):
+    code, available = Codes.DONE, _NOT_TOLD
+    if kind in (Kinds.CAPTURE, Kinds.VOID, Kinds.REVERSE):
         note(book, _LINK, asked.outcome, row[rich.OTHER_A], row[rich.OTHER_B])
-    if kind == _TRANSFER:
+    if kind == Kinds.TRANSFER:
         if not any_elsewhere(legs, book.lookup):
             code, available = transfer_legs(book, asked.outcome, legs)
         elif asked.chain > 0:
-            code = _DIFFER
+            code = Codes.PARTITIONS_DIFFER
         else:
             code, available, _ = begin(book, asked, option, legs)
-    elif kind == _HOLD:
+    elif kind == Kinds.HOLD:
         code, available = hold(book, asked, option)
-    elif kind == _CAPTURE:
+    elif kind == Kinds.CAPTURE:
         code, available = _capture(book, asked, option)
-    elif kind == _VOID:
+    elif kind == Kinds.VOID:
         code = void(book, asked)
-    elif kind == _REVERSE:
+    elif kind == Kinds.REVERSE:
         code, available = _reverse(book, ids, asked, option)
     else:
         code = np.int64(_change(book, asked))
-    return code, available, np.int64(_became(code, kind == _TRANSFER))
+    return code, available, np.int64(_became(code, kind == Kinds.TRANSFER))
 
 
 @njit_inner
 def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
     """What no client asked for: a deadline, a step for another partition, an answer to home. Its code and available."""
     row = asked.row
-    if asked.kind == _EXPIRE:
+    if asked.kind == Kinds.EXPIRE:
         expire(book, asked)
-        return _DONE, _NOT_TOLD
-    if asked.kind == _STEP:
+        return Codes.DONE, _NOT_TOLD
+    if asked.kind == Kinds.STEP:
         command = StepCommand(
             row[rich.HOME], row[rich.STEP], row[rich.ACTION], row[rich.OPTION], row[rich.BEGUN], row[rich.LOW]
         )
         return np.int64(take_step(book, asked, command)), _NOT_TOLD
-    if asked.kind == _ANSWER:
+    if asked.kind == Kinds.ANSWER:
         answer = Answer(
             row[rich.HOME], row[rich.STEP], row[rich.STATE], row[rich.CODE], row[rich.AVAILABLE], row[rich.SEQUENCE],
             row[rich.AT_US], row[rich.BEGUN],
@@ -175,7 +155,7 @@ def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
         code, process = take_answer(book, asked, answer)
     else:
         code, process = time_out(book, asked)
-    if process >= 0 and code != _PENDING:
+    if process >= 0 and code != Codes.PENDING:
         _end(book, ids, asked.outcome, process, code)
     return np.int64(code), _NOT_TOLD
 
@@ -187,14 +167,14 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     rows = table.rows
     a, b = rows[process, ID_A], rows[process, ID_B]
     kind = (rows[process, OPTION] >> KIND_SHIFT) & _KIND_MASK
-    if kind == _CAPTURE:
-        end_capture(book, outcome, process, code == _DONE)
-    elif kind == _REVERSE and code != _DONE:
-        reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _REVERSAL)
+    if kind == Kinds.CAPTURE:
+        end_capture(book, outcome, process, code == Codes.DONE)
+    elif kind == Kinds.REVERSE and code != Codes.DONE:
+        reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], PendingKinds.REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, _ZERO)
-    end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == _DONE)
-    end_pending(book, outcome, find_pending(table, a, b, _PROCESS), times.low)
+    end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == Codes.DONE)
+    end_pending(book, outcome, find_pending(table, a, b, PendingKinds.PROCESS), times.low)
 
 
 @njit_inner
@@ -204,20 +184,20 @@ def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
     rows, id_rows = table.rows, ids.table.rows
     original = find_id(ids.table, np.uint64(other_a), np.uint64(other_b))
     if original < 0:
-        return _TRANSFER_UNKNOWN, _NOT_TOLD
+        return Codes.TRANSFER_UNKNOWN, _NOT_TOLD
     became = np.int64(id_rows[original, AMOUNT])
     if (became <= 0 and became != DONE_BY_LEGS) or legs.first == legs.last:
-        return _NOT_REVERSIBLE, _NOT_TOLD
-    if find_pending(table, other_a, other_b, _REVERSAL) >= 0:
-        return _ALREADY, _NOT_TOLD
+        return Codes.NOT_REVERSIBLE, _NOT_TOLD
+    if find_pending(table, other_a, other_b, PendingKinds.REVERSAL) >= 0:
+        return Codes.ALREADY_REVERSED, _NOT_TOLD
     if any_elsewhere(legs, book.lookup):
         code, available, process = begin(book, asked, option, legs)
-        if code == _PENDING:
+        if code == Codes.PENDING:
             _note_subject(book, asked, process)
     else:
         code, available = transfer_legs(book, asked.outcome, legs)
-    if code in (_DONE, _PENDING):
-        row = add_pending(table, other_a, other_b, _REVERSAL, book.times.created_at_us)
+    if code in (Codes.DONE, Codes.PENDING):
+        row = add_pending(table, other_a, other_b, PendingKinds.REVERSAL, book.times.created_at_us)
         rows[row, STATE] = 1
         rows[row, REVERSED_ID_US] = np.int64(id_rows[original, TIME_US])
         rows[row, REVERSING_A] = asked.id_a
@@ -235,13 +215,13 @@ def _change(book, asked):  # type: ignore[no-untyped-def]
     rows = book.accounts.rows
     number = find_row(rows, lookup.slots, lookup.secret, np.uint64(key_a), np.uint64(key_b))
     if number < 0:
-        return _UNKNOWN
+        return Codes.ACCOUNT_UNKNOWN
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
-    if flags & _CLOSED_FLAG and not to_clear & _CLOSED_FLAG:
-        return _CLOSED
+    if flags & Flags.CLOSED and not to_clear & Flags.CLOSED:
+        return Codes.ACCOUNT_CLOSED
     # Money that a transfer under way may still bring, or bring back, counts too.
     empty = rows[number, POSTED] == 0 and rows[number, HELD] == 0
-    if to_set & _CLOSED_FLAG and not (empty and open_legs(book.table, key_a, key_b) == 0):
-        return _NOT_EMPTY
+    if to_set & Flags.CLOSED and not (empty and open_legs(book.table, key_a, key_b) == 0):
+        return Codes.NOT_EMPTY
     change_flags(book, asked.outcome, number, (flags | to_set) & ~to_clear)
-    return _DONE
+    return Codes.DONE

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled.compiled import njit_inlined
 from write_side.contract.state.pending_columns import FIRST_LEG, LEG_COUNT, LEG_STEP
-from write_side.contract.words.codes import Kind
+from write_side.contract.words.codes import Kinds
 from write_side.ledger.commands.rich_columns import FIRST, LAST
 
 Int64s = npt.NDArray[np.int64]
@@ -17,7 +17,6 @@ Uint64s = npt.NDArray[np.uint64]
 
 Number = np.int64 | int
 
-_TRANSFER: Final = int(Kind.TRANSFER)
 ANY_STEP: Final = np.int64(-1)
 """All legs, whatever their step."""
 
@@ -70,7 +69,7 @@ class Asked(NamedTuple):
 @njit_inlined
 def is_plain(commands, i):  # type: ignore[no-untyped-def]
     """Whether a row is a transfer between two accounts of the partition that hangs together with no other."""
-    return commands.kind[i] == _TRANSFER and commands.rich[i] < 0 and commands.chain[i] == 0
+    return commands.kind[i] == Kinds.TRANSFER and commands.rich[i] < 0 and commands.chain[i] == 0
 
 
 @njit_inlined

@@ -150,25 +150,24 @@ def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit_inner
-def change(accounts, digest, output, counts, at_us, outcome, number, posted, held):  # type: ignore[no-untyped-def]
+def change(book, outcome, number, posted, held):  # type: ignore[no-untyped-def]
     """Add to an account's sums, as its next version, and note the entry. The limits have been checked."""
-    rows, changed_at_us, touched = accounts.rows, accounts.changed_at_us, accounts.touched
-    touch(rows, changed_at_us, touched, digest, number, at_us)
+    accounts, counts, rows = book.accounts, book.counts, book.accounts.rows
+    touch(rows, accounts.changed_at_us, accounts.touched, book.digest, number, book.times.created_at_us)
     rows[number, POSTED] += posted
     rows[number, HELD] += held
     rows[number, VERSION] += 1
     if held != 0 and rows[number, HELD] == 0:
-        _note_held(output.tape, counts, counts[ENTRIES], np.int64(0))
-    note_entry(rows, output, counts, outcome, number)
+        _note_held(book.output.tape, counts, counts[ENTRIES], np.int64(0))
+    note_entry(rows, book.output, counts, outcome, number)
 
 
 @njit_inner
 def change_flags(book, outcome, number, flags):  # type: ignore[no-untyped-def]
     """Give an account other flags, as its next version."""
-    accounts, output, counts = book.accounts, book.output, book.counts
-    rows, at_us, none = accounts.rows, book.times.created_at_us, np.int64(0)
-    note(book, np.int64(FLAGS_AFTER), counts[ENTRIES], flags, none)
-    change(accounts, book.digest, output, counts, at_us, outcome, number, none, none)
+    rows, none = book.accounts.rows, np.int64(0)
+    note(book, np.int64(FLAGS_AFTER), book.counts[ENTRIES], flags, none)
+    change(book, outcome, number, none, none)
     rows[number, FLAGS_AND_ASSET] = (rows[number, FLAGS_AND_ASSET] & ~FLAGS_MASK) | flags
 
 

@@ -13,7 +13,7 @@ from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import POSTED, VERSION, untouch
 from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
 from write_side.contract.state.pending_columns import LEG_AMOUNT
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.asked import asked_legs
 from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.rules.legs import number_of_leg
@@ -30,8 +30,6 @@ refused."""
 
 _BEFORE: Final = np.int64(BEFORE)
 _ZERO: Final = np.int64(0)
-_DONE: Final = np.int64(Code.DONE)
-_BATCH_REFUSED: Final = np.int64(Code.BATCH_REFUSED)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
@@ -86,10 +84,10 @@ def _take_back(book, ids, commands, chain_state, end):  # type: ignore[no-untype
     """Undo the done transfers of a chain, rows up to `end`: nobody has seen them yet, so no entry of them stays."""
     accounts, output, counts = book.accounts, book.output, book.counts
     for row in range(chain_state[BEGAN], end):
-        if output.outcomes[row, CODE] != _DONE:
+        if output.outcomes[row, CODE] != Codes.DONE:
             continue
         _move_back(book, commands, row)
-        output.outcomes[row, CODE] = _BATCH_REFUSED
+        output.outcomes[row, CODE] = Codes.BATCH_REFUSED
         output.outcomes[row, AVAILABLE] = _NOT_TOLD
         id_row = find_id(ids.table, commands.ids[row, 0], commands.ids[row, 1])
         if id_row >= 0:  # else the cut-off has passed it meanwhile

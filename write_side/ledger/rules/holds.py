@@ -25,27 +25,16 @@ from write_side.contract.state.pending_columns import (
     STATE,
     SUBJECT_A,
     SUBJECT_B,
-    HoldState,
-    What,
+    HoldStates,
+    PendingKinds,
 )
 from write_side.contract.state.pending_index import LEGS_END
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.commands.rich_columns import DEADLINE_US, OTHER_A, OTHER_B
 from write_side.ledger.rules.asked import ANY_STEP, Legs, legs_of
 from write_side.ledger.rules.book import end_pending, keep_pending
 from write_side.ledger.rules.legs import check_legs, is_world, legs_fit, move_legs
 
-_DONE: Final = np.int64(Code.DONE)
-_PENDING: Final = np.int64(Code.PENDING)
-_LIMITED: Final = np.int64(Code.BALANCE_LIMIT)
-_SPANS: Final = np.int64(Code.HOLD_SPANS_PARTITIONS)
-_PASSED: Final = np.int64(Code.DEADLINE_PASSED)
-_UNKNOWN: Final = np.int64(Code.HOLD_UNKNOWN)
-_BUSY: Final = np.int64(Code.HOLD_BUSY)
-_EXCEEDED: Final = np.int64(Code.HOLD_EXCEEDED)
-_HOLD: Final = np.int64(What.HOLD)
-_OPEN_HOLD: Final = np.int64(HoldState.OPEN)
-_BUSY_HOLD: Final = np.int64(HoldState.BUSY)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 _ZERO: Final = np.int64(0)
@@ -82,12 +71,12 @@ def any_elsewhere(legs, lookup):  # type: ignore[no-untyped-def]
 def transfer_legs(book, outcome, legs):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
     code, available = check_legs(book, legs, _ZERO)
-    if code != _DONE:
+    if code != Codes.DONE:
         return code, available
     if not legs_fit(book, legs, _GIVES, _RECEIVES):
-        return _LIMITED, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, _NOT_TOLD
     move_legs(book, outcome, legs, _GIVES, _RECEIVES)
-    return _DONE, _NOT_TOLD
+    return Codes.DONE, _NOT_TOLD
 
 
 @njit_inner
@@ -97,22 +86,22 @@ def hold(book, asked, option):  # type: ignore[no-untyped-def]
     pool, deadline_us = legs.pool, asked.row[DEADLINE_US]
     for i in range(legs.first, legs.last):
         if pool[i, LEG_AMOUNT] < 0 and is_elsewhere(pool[i], lookup):
-            return _SPANS, _NOT_TOLD
+            return Codes.HOLD_SPANS_PARTITIONS, _NOT_TOLD
     if 0 < deadline_us <= times.created_at_us:
-        return _PASSED, _NOT_TOLD
+        return Codes.DEADLINE_PASSED, _NOT_TOLD
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
     for i in range(legs.first, legs.last):
         pool[i, LEG_STEP] = 1 if is_elsewhere(pool[i], lookup) else 0
     here = Legs(pool, legs.first, legs.last, _ZERO)
     code, available = check_legs(book, here, _ZERO)
-    if code != _DONE:
+    if code != Codes.DONE:
         return code, available
     if not legs_fit(book, here, _GIVES, _RECEIVES) or not legs_fit(book, here, _HOLDS, _NOTHING):
-        return _LIMITED, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, _NOT_TOLD
     move_legs(book, asked.outcome, here, _HOLDS, _NOTHING)
-    row = add_pending(table, asked.id_a, asked.id_b, _HOLD, times.created_at_us)
+    row = add_pending(table, asked.id_a, asked.id_b, PendingKinds.HOLD, times.created_at_us)
     rows = table.rows
-    rows[row, STATE] = _OPEN_HOLD
+    rows[row, STATE] = HoldStates.OPEN
     rows[row, OPTION] = option
     rows[row, HOLD_DEADLINE_US] = deadline_us
     for i in range(legs.first, legs.last):
@@ -123,7 +112,7 @@ def hold(book, asked, option):  # type: ignore[no-untyped-def]
             np.uint64(pool[i, LEG_KEY_A]) % lookup.partitions if elsewhere else lookup.partition
         )
     keep_pending(book, asked.outcome, row, _ZERO, _ONE)
-    return _DONE, _NOT_TOLD
+    return Codes.DONE, _NOT_TOLD
 
 
 @njit_inlined
@@ -131,14 +120,14 @@ def _find_hold(book, a, b):  # type: ignore[no-untyped-def]
     """The row of a hold, and the code that says why it cannot be used (DONE when it can). One past its deadline is over."""
     table, times = book.table, book.times
     rows = table.rows
-    row = find_pending(table, a, b, _HOLD)
+    row = find_pending(table, a, b, PendingKinds.HOLD)
     if row < 0:
-        return row, _UNKNOWN
-    if rows[row, STATE] == _BUSY_HOLD:
-        return row, _BUSY
+        return row, Codes.HOLD_UNKNOWN
+    if rows[row, STATE] == HoldStates.BUSY:
+        return row, Codes.HOLD_BUSY
     if 0 < rows[row, HOLD_DEADLINE_US] <= times.created_at_us:
-        return row, _UNKNOWN
-    return row, _DONE
+        return row, Codes.HOLD_UNKNOWN
+    return row, Codes.DONE
 
 
 @njit_inlined
@@ -237,7 +226,7 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
     if final or _is_used_up(book.table, row):
         _let_go(book, outcome, row)
     else:
-        rows[row, STATE] = _OPEN_HOLD
+        rows[row, STATE] = HoldStates.OPEN
         keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
@@ -247,17 +236,17 @@ def capture(book, asked, option):  # type: ignore[no-untyped-def]
     begun of when the code is PENDING, because some are elsewhere. Nothing has moved then."""
     table, outcome = book.table, asked.outcome
     row, code = _find_hold(book, asked.row[OTHER_A], asked.row[OTHER_B])
-    if code != _DONE:
+    if code != Codes.DONE:
         return code, _NOT_TOLD, row, asked.legs
     captured = _captured(table, row, asked.amount, asked.legs)
     if captured.first == captured.last:
-        return _EXCEEDED, _NOT_TOLD, row, captured
+        return Codes.HOLD_EXCEEDED, _NOT_TOLD, row, captured
     if any_elsewhere(captured, book.lookup):
-        return _PENDING, _NOT_TOLD, row, captured
+        return Codes.PENDING, _NOT_TOLD, row, captured
     code, available = check_legs(book, captured, _ONE)
-    if code == _DONE and not legs_fit(book, captured, _GIVES_HELD, _RECEIVES):
-        code = _LIMITED
-    if code == _DONE:
+    if code == Codes.DONE and not legs_fit(book, captured, _GIVES_HELD, _RECEIVES):
+        code = Codes.BALANCE_LIMIT
+    if code == Codes.DONE:
         move_legs(book, outcome, captured, _GIVES_HELD, _RECEIVES)
         _take_from_hold(table, row, captured, -_ONE)
         _after_capture(book, outcome, row, option & FINAL_BIT)
@@ -269,7 +258,7 @@ def set_aside(book, outcome, row, captured):  # type: ignore[no-untyped-def]
     """Legs of the pool that a capture across partitions has begun to move: the hold is busy until `end_capture`."""
     table = book.table
     _take_from_hold(table, row, captured, -_ONE)
-    table.rows[row, STATE] = _BUSY_HOLD
+    table.rows[row, STATE] = HoldStates.BUSY
     keep_pending(book, outcome, row, _ZERO, _ONE)
 
 
@@ -278,7 +267,7 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     """A capture across partitions is over: the hold goes on, ends, or is given back as it was. Row numbers may change."""
     table = book.table
     rows = table.rows
-    row = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], _HOLD)
+    row = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], PendingKinds.HOLD)
     if not done:
         _take_from_hold(table, row, legs_of(table, process, ANY_STEP), _ONE)
     _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
@@ -288,7 +277,7 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
 def void(book, asked):  # type: ignore[no-untyped-def]
     """Let a hold go; the code."""
     row, code = _find_hold(book, asked.row[OTHER_A], asked.row[OTHER_B])
-    if code == _DONE:
+    if code == Codes.DONE:
         _let_go(book, asked.outcome, row)
     return code
 
@@ -296,4 +285,4 @@ def void(book, asked):  # type: ignore[no-untyped-def]
 @njit_inner
 def expire(book, asked):  # type: ignore[no-untyped-def]
     """The deadline of the hold of this id has come."""
-    _let_go(book, asked.outcome, find_pending(book.table, asked.id_a, asked.id_b, _HOLD))
+    _let_go(book, asked.outcome, find_pending(book.table, asked.id_a, asked.id_b, PendingKinds.HOLD))

@@ -22,9 +22,9 @@ from write_side.contract.state.ids import (
     put_id,
 )
 from write_side.contract.state.pending import find_pending
-from write_side.contract.state.pending_columns import What
+from write_side.contract.state.pending_columns import PendingKinds
 from write_side.contract.state.pending_index import ROW_COUNT
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 from write_side.ledger.rules.ran_before import PRINT_A, PRINT_B, RanBefore, first_outcome
 
@@ -36,20 +36,11 @@ ANSWERED_REFUSED: Final = np.int64(-2)
 FULL: Final = np.int64(-3)
 """Why there is nothing to decide: the code is told (that of something done, or a refusal), or a higher cut-off is wanted."""
 
-_REPEATED: Final = int(Code.REPEATED)
-_REUSED: Final = int(Code.ID_REUSED)
-_EXPIRED: Final = int(Code.ID_EXPIRED)
-_FUTURE: Final = int(Code.ID_IN_FUTURE)
-_NOT_RUN: Final = int(Code.NOT_RUN)
-_MEMORY_FULL: Final = int(Code.ID_MEMORY_FULL)
-_PROCESS: Final = np.int64(What.PROCESS)
-_HOLD: Final = np.int64(What.HOLD)
-
 
 @njit_inner
 def _is_open(table, a, b):  # type: ignore[no-untyped-def]
     """Whether an id without a time, which the id table may have forgotten, is that of an open hold or transfer."""
-    return find_pending(table, a, b, _PROCESS) >= 0 or find_pending(table, a, b, _HOLD) >= 0
+    return find_pending(table, a, b, PendingKinds.PROCESS) >= 0 or find_pending(table, a, b, PendingKinds.HOLD) >= 0
 
 
 @njit_inner
@@ -57,9 +48,9 @@ def _tell_again(outcomes, before, prints, i):  # type: ignore[no-untyped-def]
     """As of an id in the table, of one that was forgotten: it ran, and that never changes."""
     row = before.rows[before.at[i]]
     if row[PRINT_A] != prints[0, i] or row[PRINT_B] != prints[1, i]:
-        outcomes[i, CODE] = _REUSED
+        outcomes[i, CODE] = Codes.ID_REUSED
         return ANSWERED_REFUSED
-    outcomes[i, CODE] = _REPEATED
+    outcomes[i, CODE] = Codes.REPEATED
     outcomes[i, REPEAT_SEQUENCE], outcomes[i, REPEAT_ROW], refused = first_outcome(before, i)
     return ANSWERED_REFUSED if refused else ANSWERED
 
@@ -86,33 +77,33 @@ def take_id(book, ids, commands, i, raised, not_run):  # type: ignore[no-untyped
     at = find_id(ids.table, id_a, id_b)
     if at >= 0:
         if id_rows[at, FINGERPRINT_A] == prints[0, i] and id_rows[at, FINGERPRINT_B] == prints[1, i]:
-            outcomes[i, CODE] = _REPEATED
+            outcomes[i, CODE] = Codes.REPEATED
             outcomes[i, REPEAT_SEQUENCE] = np.int64(id_rows[at, PLACE] >> np.uint64(ROW_BITS))
             outcomes[i, REPEAT_ROW] = np.int64(id_rows[at, PLACE] & np.uint64((1 << ROW_BITS) - 1))
             # A repeated line counts in its chain as what it was the first time.
             return ANSWERED if np.int64(id_rows[at, AMOUNT]) != REFUSED else ANSWERED_REFUSED
-        outcomes[i, CODE] = _REUSED
+        outcomes[i, CODE] = Codes.ID_REUSED
         return ANSWERED_REFUSED
     if ids.before.at.size > 0 and ids.before.at[i] >= 0:
         return _tell_again(outcomes, ids.before, prints, i)
     id_time_us = time_of_id(id_a, id_b, at_us)
     if id_time_us < refuse_before_us or id_time_us > at_us + ID_AHEAD_US:
-        outcomes[i, CODE] = _EXPIRED if id_time_us < refuse_before_us else _FUTURE
+        outcomes[i, CODE] = Codes.ID_EXPIRED if id_time_us < refuse_before_us else Codes.ID_IN_FUTURE
         return ANSWERED_REFUSED
     if (
         id_time_us == at_us
         and book.table.counts[ROW_COUNT] > 0
         and _is_open(book.table, np.int64(id_a), np.int64(id_b))
     ):
-        outcomes[i, CODE] = _EXPIRED
+        outcomes[i, CODE] = Codes.ID_EXPIRED
         return ANSWERED_REFUSED
     if not_run:
-        outcomes[i, CODE] = _NOT_RUN
+        outcomes[i, CODE] = Codes.NOT_RUN
         return ANSWERED_REFUSED
     is_timeless = 0 if has_time(id_a, id_b) else 1
     if is_timeless and counts[TIMELESS] >= ids.timeless_max:
         # To forget an older one before its window would let it run twice.
-        outcomes[i, CODE] = _MEMORY_FULL
+        outcomes[i, CODE] = Codes.ID_MEMORY_FULL
         return ANSWERED_REFUSED
     step = max(np.int64(1), ids.ids_max // 16)
     count, used = counts[IDS], counts[ID_ROWS]

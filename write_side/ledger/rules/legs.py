@@ -25,7 +25,7 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.contract.words.codes import PRECEDENCE, Code, Flag, Kind
+from write_side.contract.words.codes import PRECEDENCE, Codes, Flags, Kind
 from write_side.ledger.rules.asked import is_among
 from write_side.ledger.rules.book import change
 
@@ -34,18 +34,6 @@ _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _NOT_TOLD: Final = np.int64(NOT_TOLD)
 _WORLD_A: Final = np.int64(WORLD_KEY[0].view(np.int64))
 _WORLD_B: Final = np.int64(WORLD_KEY[1].view(np.int64))
-_DONE: Final = np.int64(Code.DONE)
-_UNKNOWN: Final = np.int64(Code.ACCOUNT_UNKNOWN)
-_MISMATCH: Final = np.int64(Code.ASSET_MISMATCH)
-_CLOSED: Final = np.int64(Code.ACCOUNT_CLOSED)
-_DEBIT_FROZEN: Final = np.int64(Code.DEBIT_FROZEN)
-_CREDIT_FROZEN: Final = np.int64(Code.CREDIT_FROZEN)
-_VERSION: Final = np.int64(Code.VERSION_DIFFERS)
-_AVAILABLE: Final = np.int64(Code.AVAILABLE_BELOW)
-_INSUFFICIENT: Final = np.int64(Code.INSUFFICIENT_AVAILABLE)
-_CLOSED_FLAG: Final = np.int64(Flag.CLOSED)
-_DEBIT_FLAG: Final = np.int64(Flag.DEBIT_FROZEN)
-_CREDIT_FLAG: Final = np.int64(Flag.CREDIT_FROZEN)
 
 
 def _ranks() -> npt.NDArray[np.int64]:
@@ -99,25 +87,25 @@ def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped
     `authorised`: a hold has been made for what it gives, so that flags and available are not asked again.
     """
     if number < 0:
-        return _UNKNOWN, _NOT_TOLD
+        return Codes.ACCOUNT_UNKNOWN, _NOT_TOLD
     if hashes[asset_of(rows, number)] != leg[LEG_ASSET]:
-        return _MISMATCH, _NOT_TOLD
+        return Codes.ASSET_MISMATCH, _NOT_TOLD
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
     amount = leg[LEG_AMOUNT]
-    if flags & _CLOSED_FLAG:
-        return _CLOSED, _NOT_TOLD
-    if amount < 0 and flags & _DEBIT_FLAG and not authorised:
-        return _DEBIT_FROZEN, _NOT_TOLD
-    if amount > 0 and flags & _CREDIT_FLAG:
-        return _CREDIT_FROZEN, _NOT_TOLD
+    if flags & Flags.CLOSED:
+        return Codes.ACCOUNT_CLOSED, _NOT_TOLD
+    if amount < 0 and flags & Flags.DEBIT_FROZEN and not authorised:
+        return Codes.DEBIT_FROZEN, _NOT_TOLD
+    if amount > 0 and flags & Flags.CREDIT_FROZEN:
+        return Codes.CREDIT_FROZEN, _NOT_TOLD
     if leg[LEG_IF_VERSION] >= 0 and leg[LEG_IF_VERSION] != rows[number, VERSION]:
-        return _VERSION, _NOT_TOLD
+        return Codes.VERSION_DIFFERS, _NOT_TOLD
     if rows[number, FLOOR] != _NO_FLOOR:
         if _spendable(rows, number) < leg[LEG_IF_AVAILABLE]:
-            return _AVAILABLE, _spendable(rows, number)
+            return Codes.AVAILABLE_BELOW, _spendable(rows, number)
         if amount < 0 and _spendable(rows, number) < -amount and not authorised:
-            return _INSUFFICIENT, _spendable(rows, number)
-    return _DONE, _NOT_TOLD
+            return Codes.INSUFFICIENT_AVAILABLE, _spendable(rows, number)
+    return Codes.DONE, _NOT_TOLD
 
 
 @njit_inlined
@@ -129,7 +117,7 @@ def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
 @njit_inner
 def check_legs(book, legs, authorised):  # type: ignore[no-untyped-def]
     """The code that the rules give for the legs, limits apart, and its available."""
-    code, available = _DONE, _NOT_TOLD
+    code, available = Codes.DONE, _NOT_TOLD
     for i in range(legs.first, legs.last):
         if not is_among(legs, i):
             continue
@@ -187,8 +175,7 @@ def _is_first_of_asset(legs, i):  # type: ignore[no-untyped-def]
 @njit_inner
 def move_legs(book, outcome, legs, debit, credit):  # type: ignore[no-untyped-def]
     """Move the legs, and the transit account of each of their assets by what it takes or gives. `legs_fit` has said yes."""
-    accounts, digest, output, counts = book.accounts, book.digest, book.output, book.counts
-    at_us, pool = book.times.created_at_us, legs.pool
+    pool = legs.pool
     for i in range(legs.first, legs.last):
         if not is_among(legs, i):
             continue
@@ -196,9 +183,9 @@ def move_legs(book, outcome, legs, debit, credit):  # type: ignore[no-untyped-de
         posted, held = factors[0] * abs(pool[i, LEG_AMOUNT]), factors[1] * abs(pool[i, LEG_AMOUNT])
         number = number_of_leg(book, pool, i)
         if factors[0] != 0 or factors[1] != 0:
-            change(accounts, digest, output, counts, at_us, outcome, number, posted, held)
+            change(book, outcome, number, posted, held)
         if _is_first_of_asset(legs, i):
             total = _transit_sum(legs, pool[i, LEG_ASSET], debit, credit)
             if total != 0:
-                through = book.systems.transit[asset_of(accounts.rows, number)]
-                change(accounts, digest, output, counts, at_us, outcome, through, total, np.int64(0))
+                through = book.systems.transit[asset_of(book.accounts.rows, number)]
+                change(book, outcome, through, total, np.int64(0))

@@ -11,14 +11,9 @@ from write_side.contract.state.account_rows import FLOOR, ROW_KEY, AccountIndex,
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY
 from write_side.contract.words.atoms import NO_FLOOR
-from write_side.contract.words.codes import Code
+from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.book import ACCOUNTS, OPENED
 
-_DONE: Final = int(Code.DONE)
-_EXISTS: Final = int(Code.EXISTS)
-_DIFFER: Final = int(Code.PARTITIONS_DIFFER)
-_COLLIDES: Final = int(Code.ASSET_COLLIDES)
-_OTHER_TERMS: Final = int(Code.ACCOUNT_EXISTS)
 NO_FLAGS: Final = np.int64(0)
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -36,12 +31,12 @@ def _elsewhere(a, b, partition, partitions):  # type: ignore[no-untyped-def]
 def standing(rows, lookup, new):  # type: ignore[no-untyped-def]
     """What an opening finds: DONE when the account can be opened. Its asset is -1 for one that may have no number here."""
     if _elsewhere(new.key_a, new.key_b, lookup.partition, lookup.partitions):
-        return _DIFFER
+        return Codes.PARTITIONS_DIFFER
     number = find_row(rows, lookup.slots, lookup.secret, new.key_a, new.key_b)
     if number < 0:
-        return _DONE if new.asset >= 0 else _COLLIDES
+        return Codes.DONE if new.asset >= 0 else Codes.ASSET_COLLIDES
     same = np.uint64(rows[number, ROW_KEY]) == new.row_key and rows[number, FLOOR] == new.floor
-    return _EXISTS if same else _OTHER_TERMS
+    return Codes.EXISTS if same else Codes.ACCOUNT_EXISTS
 
 
 @njit_inner

@@ -26,22 +26,11 @@ from write_side.contract.state.hash_index import find_row, prefetch_home
 from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.contract.words.codes import Code, Flag
+from write_side.contract.words.codes import Codes, Flags
 from write_side.ledger.rules.asked import is_plain
 from write_side.ledger.rules.book import AVAILABLE, CODE, note_entry
 from write_side.ledger.rules.idempotency import FULL, take_id
 
-_DONE: Final = int(Code.DONE)
-_UNKNOWN: Final = int(Code.ACCOUNT_UNKNOWN)
-_MISMATCH: Final = int(Code.ASSET_MISMATCH)
-_INSUFFICIENT: Final = int(Code.INSUFFICIENT_AVAILABLE)
-_LIMITED: Final = int(Code.BALANCE_LIMIT)
-_CLOSED: Final = int(Code.ACCOUNT_CLOSED)
-_DEBIT_FROZEN: Final = int(Code.DEBIT_FROZEN)
-_CREDIT_FROZEN: Final = int(Code.CREDIT_FROZEN)
-_CLOSED_FLAG: Final = int(Flag.CLOSED)
-_DEBIT_FLAG: Final = int(Flag.DEBIT_FROZEN)
-_CREDIT_FLAG: Final = int(Flag.CREDIT_FROZEN)
 _LIMIT: Final = LIMIT
 _NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
@@ -67,31 +56,31 @@ def number_of(book, a, b, asset):  # type: ignore[no-untyped-def]
 def _terms_code(rows, debit, credit, asset):  # type: ignore[no-untyped-def]
     """Why one of two accounts is not simply an unflagged one of the asset (DONE when only flags of no matter here are set)."""
     if asset_of(rows, debit) != asset or asset_of(rows, credit) != asset:
-        return _MISMATCH
+        return Codes.ASSET_MISMATCH
     gives, receives = rows[debit, FLAGS_AND_ASSET], rows[credit, FLAGS_AND_ASSET]
-    if (gives | receives) & _CLOSED_FLAG:
-        return _CLOSED
-    if gives & _DEBIT_FLAG:
-        return _DEBIT_FROZEN
-    return _CREDIT_FROZEN if receives & _CREDIT_FLAG else _DONE
+    if (gives | receives) & Flags.CLOSED:
+        return Codes.ACCOUNT_CLOSED
+    if gives & Flags.DEBIT_FROZEN:
+        return Codes.DEBIT_FROZEN
+    return Codes.CREDIT_FROZEN if receives & Flags.CREDIT_FROZEN else Codes.DONE
 
 
 @njit_inlined
 def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
     """The code of a transfer between two looked-up accounts, and the debited one's available (`NOT_TOLD` if irrelevant)."""
     if debit < 0 or credit < 0:
-        return _UNKNOWN, np.int64(_NO_FLOOR)
+        return Codes.ACCOUNT_UNKNOWN, np.int64(_NO_FLOOR)
     unflagged = asset << ASSET_SHIFT
     if rows[debit, FLAGS_AND_ASSET] != unflagged or rows[credit, FLAGS_AND_ASSET] != unflagged:
         code = _terms_code(rows, debit, credit, asset)
-        if code != _DONE:
+        if code != Codes.DONE:
             return code, np.int64(_NO_FLOOR)
     posted, floor = rows[debit, POSTED], rows[debit, FLOOR]
     if floor != _NO_FLOOR and posted - rows[debit, HELD] - floor < amount:
-        return _INSUFFICIENT, posted - rows[debit, HELD] - floor
+        return Codes.INSUFFICIENT_AVAILABLE, posted - rows[debit, HELD] - floor
     if posted - amount < -_LIMIT or rows[credit, POSTED] + amount > _LIMIT:
-        return _LIMITED, np.int64(_NO_FLOOR)
-    return _DONE, np.int64(_NO_FLOOR)
+        return Codes.BALANCE_LIMIT, np.int64(_NO_FLOOR)
+    return Codes.DONE, np.int64(_NO_FLOOR)
 
 
 @njit_inlined
@@ -104,7 +93,7 @@ def move(book, ids, commands, i, id_row):  # type: ignore[no-untyped-def]
     code, spendable = _transfer_code(rows, debit, credit, asset, amount)
     output.outcomes[i, CODE] = code
     output.outcomes[i, AVAILABLE] = spendable
-    if code == _DONE:
+    if code == Codes.DONE:
         ids.table.rows[id_row, AMOUNT] = np.uint64(amount)
         ids.table.rows[id_row, PARTIES] = np.uint64((debit << 32) | credit)
         _change(book, debit, -amount)

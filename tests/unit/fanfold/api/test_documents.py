@@ -10,7 +10,7 @@ from jsonschema_rs import Draft202012Validator, meta
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
-from fanfold.api import answers, reading
+from fanfold.api import answers, body_checks
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.close_codes import MEANINGS
 from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES
@@ -87,13 +87,13 @@ def test_every_example_is_taken_by_the_door_of_its_address(path: str, method: st
     id = "01970f3e-8c2b-7d4f-9b3c-2345678901bc"
     match path:
         case "/v1/transfers":
-            read: Any = reading.transfer_body(example)[0]
+            read: Any = body_checks.transfer_body(example)[0]
         case "/v1/holds":
-            read = reading.hold_body(example)[0]
+            read = body_checks.hold_body(example)[0]
         case "/v1/accounts/{account}" if method == "PUT":
-            read = reading.open_body("alice", example)
+            read = body_checks.open_body("alice", example)
         case _:
-            read = reading.body_about(asked[0], "alice" if "account" in path else id, example)[0]
+            read = body_checks.body_about(asked[0], "alice" if "account" in path else id, example)[0]
     assert type(read) in asked
 
 
@@ -105,7 +105,7 @@ def test_every_example_of_a_line_is_taken_and_fits_its_schema(name: str) -> None
     word = {"Transfer": None, "LegsTransfer": None, "HoldBetween": "hold"}.get(name, name.lower())
     for example in schemas[name]["examples"]:
         line = example if word is None else {word: example}
-        assert type(reading.batch_line(line)).__name__ == name
+        assert type(body_checks.batch_line(line)).__name__ == name
         assert _errors("BatchLine", line, PUBLIC) == []
         assert _errors("BatchLine", line | {"memo": "x"}, PUBLIC) != []
 

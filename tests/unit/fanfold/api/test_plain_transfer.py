@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.reading import batch_line, plain_transfer, transfer_body
+from fanfold.api.body_checks import batch_line, plain_transfer, transfer_body
 from fanfold.api.strict_json import parse_object
 
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.retry import Waits, retry
+from fanfold.api.retry import InARow, Waits, retry
 
 WAITS = Waits(0.1, 3.0)
 
@@ -75,3 +75,17 @@ async def test_chance_takes_up_to_half_of_a_wait() -> None:
 def test_waits_grow_and_never_pass_their_bound(again: int, chance: float) -> None:
     assert 0 < WAITS.before(again, chance) <= WAITS.most_s
     assert WAITS.before(again, chance) <= 2 * WAITS.before(again + 1, chance)
+
+
+async def test_who_has_worked_once_more_waits_as_after_the_first_failure() -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    in_a_row = InARow(WAITS, sleep)
+    for _ in range(3):
+        await in_a_row.wait()
+    in_a_row.worked()
+    await in_a_row.wait()
+    assert slept == [0.1, 0.2, 0.4, 0.1]

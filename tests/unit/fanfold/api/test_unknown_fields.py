@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fanfold.api import reading
+from fanfold.api import body_checks
 from fanfold.api.malformed import Malformed
 
 TRANSFER = {"id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "from": "a", "to": "b", "amount": "5", "asset": "USD/2"}
@@ -27,7 +27,7 @@ def test_a_field_that_has_no_place_is_named_as_far_as_it_is_our_word(
     members: dict[str, object], field: str, told: str
 ) -> None:
     with pytest.raises(Malformed) as refused:
-        reading.transfer_body(members)
+        body_checks.transfer_body(members)
     assert (refused.value.code, refused.value.field) == ("field_unknown", field)
     assert told in refused.value.detail
     assert "memo" not in str(refused.value)

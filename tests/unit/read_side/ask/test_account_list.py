@@ -12,8 +12,9 @@ import pytest
 from fanfold.api.questions import ACCOUNTS_MAX
 from read_side.ask import account_list
 from read_side.doors.http_api import IDS_BYTES_MAX
+from tests.unit.read_side.archive import Archive
 from tests.unit.read_side.asgi_client import ask
-from tests.unit.read_side.ask.test_lists import EUR, Archive
+from tests.unit.read_side.ask.test_lists import EUR
 from tests.unit.read_side.ask.test_stale import Damaged
 from tests.unit.read_side.ask.test_transfers import USD, Bank
 from tests.unit.read_side.block_maker import changed, moved, opened
@@ -26,14 +27,6 @@ from write_side.ledger.commands.commands import OpenAccount
 
 FUTURE = "2099-01-01T00:00:00Z"
 BEFORE_ALL = "2001-01-01T00:00:00Z"
-
-
-@pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Archive]:
-    found = Archive(tmp_path)
-    await found.open()
-    yield found
-    await found.stop()
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,44 +11,13 @@ import pytest
 
 from read_side.ask import account_list
 from read_side.fold import account_order
-from read_side.history.folder import SegmentFolder
-from read_side.history.history import History
+from tests.unit.read_side.archive import Archive
 from tests.unit.read_side.ask.test_transfers import USD, Bank, new_id
 from tests.unit.read_side.block_maker import moved
-from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.state.ids import WINDOW_US
 from write_side.ledger.commands.commands import Capture, Hold, Leg, LegsTransfer, Note, OpenAccount, Protocol, Void
 
 EUR = "EUR/2"
-
-
-class Archive(Bank):
-    """A bank whose history is kept."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__()
-        for projector in self.projectors:
-            history = History(SegmentFolder(folder, FileStore(folder), projector.partition))
-            projector.history = projector.fold.history = history
-
-    async def open(self) -> None:
-        await super().open()
-        for projector in self.projectors:
-            assert projector.history is not None
-            await projector.history.fill(self.log)
-
-    async def page(self, target: str) -> Any:
-        reply = await self.get(target)
-        assert reply.status == 200, reply.document
-        return reply.document
-
-
-@pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Archive]:
-    found = Archive(tmp_path)
-    await found.open()
-    yield found
-    await found.stop()
 
 
 async def names_of(bank: Archive, query: str) -> list[str]:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from read_side.follow.partition_fold import PartitionFold
+from tests.unit.read_side.archive import Archive
 from tests.unit.read_side.asgi_client import ask
-from tests.unit.read_side.ask.test_lists import Archive
 from tests.unit.read_side.ask.test_transfers import USD
 from tests.unit.read_side.block_maker import moved
 from tests.unit.read_side.follow.test_projector import wrong_digest

@@ -13,11 +13,11 @@ import pytest
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, Owner
 from read_side.doors.read_metrics import ProjectorMetrics
+from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.keeper import Keeper, Keepers
 from read_side.follow.log_watch import QUIET_BEATS, SILENT_BEATS
 from read_side.follow.projector import Projector
 from read_side.follow.silence import Silence
-from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation import virtual_time
 from tests.unit.read_side.asgi_client import Reply, ask

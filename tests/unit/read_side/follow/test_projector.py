@@ -14,10 +14,10 @@ from read_side.contract.how_far import HowFar, Place
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, ViewUnavailable
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.partition_fold import PartitionFold
 from read_side.follow.projector import AHEAD_BEATS_MAX, Projector
 from read_side.follow.silence import SILENT_S
-from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.history.folder import SegmentFolder
 from read_side.history.history import History
 from read_side.views.view_memory import MemoryViewStore

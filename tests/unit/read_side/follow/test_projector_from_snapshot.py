@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.projector import Projector
-from read_side.follow.view_owner import Displaced, ViewOfAnotherLog
 from read_side.views.view_memory import MemoryViewStore
 from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Wishes

@@ -9,8 +9,8 @@ import pytest
 
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.follow.bring_view_right import ViewOwner
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.follow.view_owner import ViewOwner
 from read_side.views.view_memory import MemoryViewStore
 from read_side.views.view_sqlite import SqliteViewStore
 from read_side.whole_log.compare_view import TOLD_MAX, RowDiffers, compare_view

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from fanfold.api.answers import AccountState
 from fanfold.api.values import read
 from read_side.whole_log.proof import check_proof
-from tests.unit.read_side.ask.test_lists import Archive
+from tests.unit.read_side.archive import Archive
 from tests.unit.read_side.ask.test_transfers import USD, new_id
 from tests.unit.read_side.block_maker import NO_FLAGS, moved
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
@@ -20,13 +18,10 @@ from write_side.ledger.commands.commands import Change, Hold, Leg
 
 
 @pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Archive]:
-    found = Archive(tmp_path)
-    await found.open()
+async def bank(bank: Archive) -> Archive:
     for amount in range(1, 6):
-        await found.partitions.say(0, moved(found.alice, found.carol, amount))
-    yield found
-    await found.stop()
+        await bank.partitions.say(0, moved(bank.alice, bank.carol, amount))
+    return bank
 
 
 async def said(bank: Archive, version: int) -> AccountState:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from fanfold.api.body_checks import KEY_NAMESPACE
 from fanfold.api.problems import problem_document
-from fanfold.api.reading import KEY_NAMESPACE
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.doors import request as request_body
 from fanfold.doors.answer import json_response, send

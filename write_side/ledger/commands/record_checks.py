@@ -1,4 +1,7 @@
-"""What a batch of commands must be before anybody decides it: the rules of the doors, by the column."""
+"""What a record of commands must be before anybody decides it: the rules of the doors, by the column.
+
+One body at the door: `fanfold/api/body_checks.py`.
+"""
 
 from __future__ import annotations
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.unit.read_side.archive import Archive
 from tests.unit.read_side.asgi_client import ask
-from tests.unit.read_side.ask.test_lists import Archive
 from tests.unit.read_side.ask.test_transfers import USD, new_id
 from tests.unit.read_side.block_maker import moved, opened
 from tests.unit.read_side.doors.test_http_api import Side
@@ -31,14 +30,6 @@ from write_side.ledger.commands.commands import (
     Reverse,
     Transfer,
 )
-
-
-@pytest.fixture
-async def bank(tmp_path: Path) -> AsyncIterator[Archive]:
-    found = Archive(tmp_path)
-    await found.open()
-    yield found
-    await found.stop()
 
 
 async def lines(bank: Archive, account: str) -> list[tuple[str, str, list[str]]]:
