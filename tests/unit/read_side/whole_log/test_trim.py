@@ -249,3 +249,23 @@ async def test_a_trim_beside_another_one_goes_on_where_that_one_ended(
     monkeypatch.setattr(wallet.log, "begin", another_trims_then)
     told = await wallet.trim()
     assert (told.problem, told.began, told.begins) == (None, 40, last)
+
+
+async def test_a_log_that_is_only_read_is_trimmed_by_whoever_may_once_all_is_compared(tmp_path: Path) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    last = await wallet.archive()
+    await wallet.snapshot()
+    done: list[tuple[str, int]] = []
+
+    async def forget(partition: int, before: int) -> int:
+        done.append(("forget", before))
+        return await wallet.inner.trim(partition, before)
+
+    def on_progress(partition: int, compared: int) -> None:
+        done.append(("compare", compared))
+
+    told = await trim(wallet.log, wallet.snapshots, FINGERPRINTS, None, TrimWishes(), on_progress, forget)
+    assert told.partitions[0].begins == last
+    assert [what for what, _ in done[-2:]] == ["compare", "forget"]
+    assert [at for what, at in done if what == "forget"] == [last]
