@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -148,6 +149,30 @@ async def test_a_reader_in_the_middle_of_a_trimmed_segment_ends_with_trimmed_and
         await read_beside_a_trim()
     assert [record.offset for record in seen] == offsets[: len(seen)]
     assert told.value.begin > seen[-1].offset
+    await logs.close()
+
+
+async def test_no_append_waits_for_the_files_that_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    removing, may_go_on = threading.Event(), threading.Event()
+    unlink = Path.unlink
+
+    def slow(self: Path, missing_ok: bool = False) -> None:
+        removing.set()
+        assert may_go_on.wait(10)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    trimming = asyncio.create_task(log.trim(0, offsets[25]))
+    assert await asyncio.to_thread(removing.wait, 10)
+    async with asyncio.timeout(5):
+        offset = await log.append(0, block(40))
+        begin = await log.begin(0)
+    assert begin > 0
+    may_go_on.set()
+    assert await trimming == begin
+    assert [record.offset for record in await _everything(log, begin)][-1] == offset
     await logs.close()
 
 

@@ -75,20 +75,20 @@ class PartitionFiles:
         return OpenSegment(descriptor, firsts[at - 1], firsts[at] if at < len(firsts) else end)
 
     def trim(self, before: int) -> int:
-        """Forget the segments that end at or before an offset; returns where the first one left begins. Raises OSError.
+        """Forget the segments that end at or before an offset, durably; returns where the first one left begins. Raises OSError.
 
-        Who reads one of them goes on to its end. What a crash or a refusal leaves there the next trim or start of the writer
-        removes.
+        Their files are there until `remove_trimmed`. What a crash or a refusal leaves of them the next trim or start of the
+        writer removes.
         """
         begin = self.firsts[max(0, bisect_right(self.firsts, before) - 1)]
         if begin > self.firsts[0]:
             record_trimmed(self.folder, begin)
             self.firsts = [first for first in self.firsts if first >= begin]  # replaced: others read the list beside
-        if begin > 0:
-            self._remove_trimmed(begin)
         return begin
 
-    def _remove_trimmed(self, begin: int) -> None:
+    def remove_trimmed(self, begin: int) -> None:
+        """Remove the files of what was forgotten before an offset. From any thread: it takes a disk a tenth of a second a file,
+        and no append waits. Who reads one of them goes on to its end. Raises OSError."""
         for first in segment_offsets(self.folder):
             if first < begin:
                 segment_path(self.folder, first).unlink(missing_ok=True)
@@ -227,7 +227,7 @@ class PartitionFiles:
     def _sweep(self, begin: int) -> None:
         """Segments that are not read any more take room, and stop nobody."""
         try:
-            self._remove_trimmed(begin)
+            self.remove_trimmed(begin)
         except OSError as failure:
             _log.warning(
                 "%s holds segments that were trimmed away and cannot be removed (%s). They only take room",
