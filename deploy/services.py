@@ -311,15 +311,28 @@ async def trim_log_of_environment(wishes: TrimWishes, on_progress: Callable[[dic
     _log_beside_the_result()
     async with AsyncExitStack() as stack:
         log = await open_log_to_read()
-        if not wishes.dry_run and not log_is_in_kafka():
-            await log.close()  # there is one: to open it for writing makes none
-            log = await open_log(WriteSettings(), writing=True)
         stack.push_async_callback(log.close)
         view = await open_view(ReadSettings(), reading=True)
         stack.push_async_callback(view.close)
         return await trim_log(
-            log, snapshots_of(log), FINGERPRINTS, view, wishes, lambda line: on_progress(line["progress"])
+            log,
+            snapshots_of(log),
+            FINGERPRINTS,
+            view,
+            wishes,
+            lambda line: on_progress(line["progress"]),
+            None if log_is_in_kafka() else _forget_in_folder,
         )
+
+
+async def _forget_in_folder(partition: int, before: int) -> int:
+    """Trim a partition of the file log that the environment names. Its folder is taken for a moment only: all is compared before,
+    and a service that is started meanwhile starts. Raises LogFailed, also where one runs by now."""
+    log = await open_log(WriteSettings(), writing=True)
+    try:
+        return await log.trim(partition, before)
+    finally:
+        await log.close()
 
 
 async def _log_and_view(stack: AsyncExitStack, view_address: str) -> tuple[Log, ViewStore]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,10 @@ async def trim_log(
     view: ViewStore,
     wishes: TrimWishes,
     send: Callable[[dict[str, Any]], None],
+    forget: Callable[[int, int], Awaitable[int]] | None = None,
 ) -> dict[str, Any]:
-    """Trim a log (`whole_log/trim.py`); `send` gets progress documents, the result is one too. Raises ValueError where the
-    settings name no archive of it, or no snapshots."""
+    """Trim a log (`whole_log/trim.py`, forget too); `send` gets progress documents, as the result is. Raises ValueError where
+    the settings name no archive of it, or no snapshots."""
     if not isinstance(log, ArchivedLog):
         raise ValueError(
             "this log has no archive, so nothing of it may be forgotten, and nothing was trimmed. Name one with "
@@ -160,7 +161,7 @@ async def trim_log(
         send({"progress": {"partition": partition, "compared": compared}})
 
     lasting = None if isinstance(view, MemoryViewStore) else view
-    return (await trim(log, snapshots, prints, lasting, wishes, on_progress)).document()
+    return (await trim(log, snapshots, prints, lasting, wishes, on_progress, forget)).document()
 
 
 async def open_view(settings: ReadSettings, *, reading: bool = False) -> ViewStore:

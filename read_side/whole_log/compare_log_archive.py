@@ -10,7 +10,8 @@ import numpy as np
 
 from write_side.contract.archive.archived_log import ArchivedLog
 from write_side.contract.archive.archived_run import Piece, joined
-from write_side.contract.log.log import NotThere, Record
+from write_side.contract.block.run import first_bad
+from write_side.contract.log.log import LogDamaged, NotThere, Record
 
 Progress = Callable[[int, int], None]
 """Told a partition, and how many bytes of it were compared so far."""
@@ -28,9 +29,9 @@ async def compare_with_log(
     on_progress: Progress = lambda partition, compared: None,
 ) -> int:
     """Compare the archive of a partition with its log, from offset `begin` on, where the log begins or later, until a record at
-    `before` or behind; how many bytes that were. Raises LogFailed, ArchiveDiffers."""
+    `before` or behind, and look at the hash of every block; how many bytes that were. Raises LogFailed, ArchiveDiffers."""
     compared = 0
-    async with aclosing(log.archive.read(partition, begin - 1, before)) as runs:
+    async with aclosing(log.archive.read(partition, begin - 1, before, fresh=True)) as runs:
         async for copies in runs:
             compared += await _compare_run(log, partition, copies)
             on_progress(partition, compared)
@@ -51,9 +52,23 @@ async def _compare_run(log: ArchivedLog, partition: int, copies: Sequence[Record
         raise ArchiveDiffers(
             f"The log and its archive in {log.archive.store.place} differ at offset {differs} of partition {partition}. Nothing "
             "was changed. If `fanfold verify` finds the log good, the archive is wrong: put its files of this partition aside "
-            "from there on, and they are made again from the log. A log that ends before its archive has lost blocks: restore it."
+            "from there on, and the process that writes makes them again within ten minutes. A log that ends before its archive "
+            "has lost blocks: restore it."
         )
+    await asyncio.to_thread(_check_blocks, partition, copied)
     return len(copied.data)
+
+
+def _check_blocks(partition: int, copied: Piece) -> None:
+    """What was damaged in the log before it was copied is alike in both. Raises LogDamaged."""
+    bad = first_bad(bytes(copied.data), np.concatenate(([0], copied.ends)))
+    if bad is not None:
+        raise LogDamaged(
+            f"The block at offset {int(copied.offsets[bad])} of partition {partition} is damaged in the log, and was copied into "
+            "its archive like that. Nothing was changed. Restore the log from a replica or a backup, put the archive's files of "
+            "this partition aside from there on (the process that writes makes them again within ten minutes), and run "
+            "`fanfold verify`."
+        )
 
 
 def _until(run: Sequence[Record], last: int) -> Piece:

@@ -7,15 +7,22 @@ compared with the log, byte by byte. The record at that place stays, so that who
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from read_side.contract.view import ViewStore, ViewUnavailable
 from read_side.whole_log.compare_log_archive import ArchiveDiffers, Progress, compare_with_log
 from write_side.contract.archive.archived_log import ArchivedLog
 from write_side.contract.log.log import START, LogFailed
+from write_side.contract.log.log import Trimmed as TrimmedMeanwhile
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold_run import Prints
+
+TRIES: Final = 3
+"""Of two trims at once one may compare what the other has just trimmed."""
+
+Forget = Callable[[int, int], Awaitable[int]]
 
 
 class TrimWishes(NamedTuple):
@@ -74,22 +81,30 @@ async def trim(
     view: ViewStore | None,
     wishes: TrimWishes,
     on_progress: Progress = lambda partition, compared: None,
+    forget: Forget | None = None,
 ) -> Trimmed:
     """Trim partitions, one after the other. prints: of whoever decides, whose snapshots are meant. view: None where it is made
-    again at every start. Raises ValueError for a partition that there is none of; what else fails is told of its partition."""
+    again at every start. forget: as `Log.trim`, where `log` is one that is only read. Raises ValueError for a partition that
+    there is none of; what else fails is told of its partition."""
     chosen = range(log.partitions) if wishes.partitions is None else wishes.partitions
     if any(not 0 <= partition < log.partitions for partition in chosen):
         raise ValueError(
             f"the log has partitions 0 to {log.partitions - 1}, and {', '.join(map(str, chosen))} are to be trimmed"
         )
-    needs = _Needs(log, snapshots, prints, view)
+    needs = _Needs(log, snapshots, prints, view, forget or log.trim)
     found = []
     for partition in chosen:
         told = PartitionTrimmed(partition)
-        try:
-            await _trim(needs, told, on_progress, dry_run=wishes.dry_run)
-        except (LogFailed, ViewUnavailable, ArchiveDiffers) as failure:
-            told.problem = str(failure)
+        for left in reversed(range(TRIES)):
+            try:
+                await _trim(needs, told, on_progress, dry_run=wishes.dry_run)
+                break
+            except (LogFailed, ViewUnavailable, ArchiveDiffers) as failure:
+                if left and isinstance(failure, TrimmedMeanwhile):
+                    told = PartitionTrimmed(partition)
+                    continue
+                told.problem = str(failure)
+                break
         found.append(told)
     return Trimmed(wishes.dry_run, found)
 
@@ -101,6 +116,7 @@ class _Needs(NamedTuple):
     snapshots: Snapshots
     prints: Prints
     view: ViewStore | None
+    forget: Forget
 
 
 async def _trim(needs: _Needs, told: PartitionTrimmed, on_progress: Progress, *, dry_run: bool) -> None:
@@ -108,6 +124,8 @@ async def _trim(needs: _Needs, told: PartitionTrimmed, on_progress: Progress, *,
     partition, log = told.partition, needs.log
     told.began = told.begins = told.before = await log.begin(partition)
     told.archived_to = await log.archive.last(partition)
+    if told.archived_to < told.began and told.began > 0:
+        raise log.archive.ends_before(partition, told.archived_to)
     told.snapshot_at = await _snapshot_at(needs, partition)
     told.view_at = await _view_at(needs.view, partition)
     marks = {
@@ -125,7 +143,7 @@ async def _trim(needs: _Needs, told: PartitionTrimmed, on_progress: Progress, *,
     told.compared = await compare_with_log(needs.log, partition, told.began, least, on_progress)
     told.before = least
     if not dry_run:
-        told.begins = await log.trim(partition, least)
+        told.begins = await needs.forget(partition, least)
 
 
 async def _snapshot_at(needs: _Needs, partition: int) -> int:

@@ -18,6 +18,7 @@ from write_side.contract.archive.log_archive import LogArchive
 from write_side.contract.log.log import Log
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.snapshots.store_file import FileStore
+from write_side.id_runs.keeping import TIDIED_S
 
 PAYMENTS = 240
 
@@ -150,6 +151,36 @@ async def test_a_log_that_was_trimmed_is_not_read_without_its_archive_and_says_s
         assert status == 503, problem
     async with processes.running("up", environment=archived, errors=errors) as service:
         await _assert_all_is_told(service.address, ids, PAYMENTS)
+
+
+async def test_an_archive_that_is_away_keeps_nobody_from_paying_and_what_is_asked_of_it_is_told_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    data, copies, errors = tmp_path / "data", tmp_path / "copies", tmp_path / "errors.txt"
+    environment = load.folder_of(data)
+    ids = [str(uuid.uuid4()) for _ in range(PAYMENTS)]
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        await _write(service.address, ids)
+        await asyncio.sleep(2 * TIDIED_S)
+        assert await service.interrupt() == 0
+    await _in_small_segments(data)
+    log = await FileLog.open_read_only(data)
+    await _archive(log, copies)
+    await log.close()
+    environment |= {"FANFOLD_LOG_ARCHIVE": f"file:{copies}"}
+    code, result, told = await _command("trim", environment=environment)
+    assert (code, result["partitions"][0]["begins"] > 0) == (0, True), told
+    copies.rename(tmp_path / "away")
+    for archive in (environment, environment | {"FANFOLD_LOG_ARCHIVE": "off"}):
+        async with (
+            processes.running("up", environment=archive, errors=errors) as service,
+            aiohttp.ClientSession() as session,
+        ):
+            status, paid = await _pay(session, service.address, str(uuid.uuid4()), 1)
+            assert status == 201, paid
+    (tmp_path / "away").rename(copies)
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        await _assert_all_is_told(service.address, ids, PAYMENTS + 2)
 
 
 @pytest.mark.kafka

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from tests.ports.log_adapters import FileLogs, KafkaLogs, Logs, MemoryLogs, block, taken
 from tests.servers import unique_name
-from write_side.contract.log.log import START, Log, LogFailed, Record, Trimmed
+from write_side.contract.log.log import START, Log, LogDamaged, LogFailed, Record, Trimmed
 from write_side.contract.log.log_file import FileLog
 
 
@@ -151,6 +152,30 @@ async def test_a_reader_in_the_middle_of_a_trimmed_segment_ends_with_trimmed_and
     await logs.close()
 
 
+async def test_no_append_waits_for_the_files_that_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    removing, may_go_on = threading.Event(), threading.Event()
+    unlink = Path.unlink
+
+    def slow(self: Path, missing_ok: bool = False) -> None:
+        removing.set()
+        assert may_go_on.wait(10)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", slow)
+    trimming = asyncio.create_task(log.trim(0, offsets[25]))
+    assert await asyncio.to_thread(removing.wait, 10)
+    async with asyncio.timeout(5):
+        offset = await log.append(0, block(40))
+        begin = await log.begin(0)
+    assert begin > 0
+    may_go_on.set()
+    assert await trimming == begin
+    assert [record.offset for record in await _everything(log, begin)][-1] == offset
+    await logs.close()
+
+
 @pytest.mark.parametrize("left", ["all of them", "one of them"])
 async def test_segments_that_a_crash_left_are_removed_by_the_next_writer(tmp_path: Path, left: str) -> None:
     logs = FileLogs(tmp_path, segment_bytes=1000)
@@ -199,6 +224,7 @@ async def test_readers_and_a_writer_beside_many_trims_see_every_record_that_is_t
     logs = FileLogs(tmp_path, segment_bytes=2000)
     log, offsets = await _filled(logs, 10)
     beside = await FileLog.open_read_only(tmp_path, poll_ms=1)
+    steps: list[tuple[int, int]] = []  # a block can be read before its writer hears of it
 
     async def read_on() -> None:
         after = offsets[0]
@@ -206,7 +232,7 @@ async def test_readers_and_a_writer_beside_many_trims_see_every_record_that_is_t
             try:
                 async for run in beside.read(0, after):
                     for record in run:
-                        assert record.offset == offsets[offsets.index(after) + 1]
+                        steps.append((after, record.offset))
                         after = record.offset
             except Trimmed as trimmed:
                 after = trimmed.begin
@@ -219,5 +245,67 @@ async def test_readers_and_a_writer_beside_many_trims_see_every_record_that_is_t
                 await log.trim(0, offsets[-3])
 
     await asyncio.gather(read_on(), write_and_trim())
+    assert all(offsets.index(offset) == offsets.index(after) + 1 for after, offset in steps)
     await beside.close()
+    await logs.close()
+
+
+@pytest.mark.parametrize("opened", ["to write", "to read"])
+async def test_a_partition_that_does_not_say_where_it_begins_is_damaged_for_whoever_asks(
+    tmp_path: Path, opened: str
+) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    await log.trim(0, offsets[25])
+    await log.close()
+    (tmp_path / "log" / "p00000" / "begin.json").write_bytes(b"")
+    again = await (FileLog.open(tmp_path) if opened == "to write" else FileLog.open_read_only(tmp_path, poll_ms=1))
+    for after in (START, offsets[30]):
+        with pytest.raises(LogDamaged, match="does not say where"):
+            await _everything(again, after)
+        with pytest.raises(LogDamaged, match="does not say where"):
+            await asyncio.wait_for(anext(again.tail(0, after)), 5)
+    with pytest.raises(LogFailed):
+        await again.trim(0, offsets[30])
+    await again.close()
+
+
+async def test_a_damaged_partition_keeps_all_that_is_left_of_it(tmp_path: Path) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    await log.close()
+    folder = tmp_path / "log" / "p00000"
+    before = sorted(folder.glob("*.segment"))
+    before.pop(5).unlink()
+    again = await logs.open()
+    with pytest.raises(LogDamaged):
+        await again.trim(0, offsets[10])
+    assert sorted(folder.glob("*.segment")) == before
+    await logs.close()
+
+
+async def test_a_trimmed_segment_that_cannot_be_removed_stops_nobody_and_goes_when_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    folder = tmp_path / "log" / "p00000"
+
+    def refused(self: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(1, "Operation not permitted", str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refused)
+        with pytest.raises(LogFailed, match="not permitted"):
+            await log.trim(0, offsets[25])
+        begin = await log.begin(0)
+        assert 0 < begin <= offsets[25]
+        await log.close()
+        log = await logs.open()
+        assert await log.troubles() == {}
+        offset = await log.append(0, block(40))
+        assert [record.offset for record in await _everything(log, begin)][-1] == offset
+    assert (folder / f"{0:020d}.segment").exists()
+    assert await log.trim(0, begin) == begin
+    assert min(path.name for path in folder.glob("*.segment")) == f"{begin:020d}.segment"
     await logs.close()

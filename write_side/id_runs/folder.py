@@ -22,12 +22,16 @@ import structlog
 
 from write_side.contract.block.block import ZERO_HASH
 from write_side.contract.snapshots.store import SnapshotStore
+from write_side.contract.state.block_hashes import HASHES_KEPT
 from write_side.contract.state.snapshot_bytes import Column, SnapshotDamaged, SnapshotRefused, check, mapped, written
 from write_side.id_runs.run import JOINED, IdRun, Merged
 from write_side.ledger.rules.ran_before import ROW_WIDTH
 
 SEALED_ROWS: Final = 1 << 18
 """A run in memory is written when it has so many, 10 MiB."""
+SEALED_BLOCKS: Final = HASHES_KEPT // 2
+"""And when it is of so many blocks: a snapshot knows the hash of the block that the files end at, or the log behind it has that
+block, so a start looks for it in nothing that may have been trimmed."""
 JOINED_ROWS_MAX: Final = 1 << 26
 """Of a file, 2.6 GiB: joining needs so much room beside what it joins."""
 _WHAT: Final = "ids"

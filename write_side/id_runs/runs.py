@@ -2,9 +2,10 @@
 forgotten is found here, at any age.
 
 Whoever folds or decides the partition tells it the ids of every block that counts (`add`). They are in memory until they are a
-run's worth, or the state has forgotten some of them; then they are sorted and written (`tidy`, in a thread of its own). Nothing
-waits for that: what is not written yet is asked as well, and is in the log. `find` is asked before a block is decided, and only
-for ids that the state does not remember: that of the last block are there still.
+run's worth, or the state has forgotten some of them; then they are sorted and written (`tidy`, in a thread of its own). The
+first are written at once, however few: no start begins at a snapshot where there is no file, and what it would read instead may
+lie in an archive that is away. Nothing waits for that: what is not written yet is asked as well, and is in the log. `find` is
+asked before a block is decided, and only for ids that the state does not remember: that of the last block are there still.
 
 A start goes on where the files end: from a snapshot before that, or from a later one in whose state nothing was forgotten since
 (`goes_on_from`); else from the beginning of the log.
@@ -31,7 +32,7 @@ from write_side.contract.state.ids import ROW_BITS
 from write_side.contract.state.replay import Folded, FoldedBlocks
 from write_side.contract.state.state import Place, State
 from write_side.contract.words.codes import Code, Kind
-from write_side.id_runs.folder import BEGINNING, SEALED_ROWS, Mark, RunFolder
+from write_side.id_runs.folder import BEGINNING, SEALED_BLOCKS, SEALED_ROWS, Mark, RunFolder
 from write_side.id_runs.run import IdRun, Merged, find_in_run, run_of
 from write_side.ledger.rules.ran_before import ID_A, ID_B, PLACE, REFUSED_BIT, ROW_WIDTH, remembered_rows
 
@@ -177,7 +178,7 @@ class IdRuns:
     def tidy(self) -> bool:
         """Write and join what is due; whether anything was. Blocks. Raises OSError."""
         with self._lock:
-            if self._rows_in_parts >= SEALED_ROWS or self._end.remembers != self._before.remembers:
+            if self._is_due():
                 self._gather()
             due = self._unsealed
         for each in due:
@@ -187,6 +188,13 @@ class IdRuns:
             while self.folder.join():
                 pass
         return bool(due)
+
+    def _is_due(self) -> bool:
+        if self._rows_in_parts >= SEALED_ROWS or self._end.remembers != self._before.remembers:
+            return True
+        return self._rows_in_parts > 0 and (
+            self._before.sequence < 0 or self._end.sequence - self._before.sequence >= SEALED_BLOCKS
+        )
 
     def _tell(self, failure: OSError) -> None:
         _log.warning(

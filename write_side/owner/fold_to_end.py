@@ -13,6 +13,7 @@ from write_side.contract.block.block import read_header
 from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log, Record
 from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest, from_the_beginning
+from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.snapshot import Snapshot
@@ -59,7 +60,11 @@ async def fold_to_end(
         )
         return False
 
+    known = BlockHashes()
+
     def begin_at(newest: Snapshot) -> None:
+        nonlocal known
+        known = newest.hashes
         replay.begin_at(newest.replay)
 
     if ids is not None:
@@ -67,7 +72,7 @@ async def fold_to_end(
     await fold_from_newest(
         snapshots, partition, log.partitions, prints, begin_at, fold_on, starts=starts, may_begin=may_begin
     )
-    if ids is not None and not await _are_of(log, partition, replay, ids):
+    if ids is not None and not await _are_of(log, partition, replay, ids, known):
         _log.warning("ids not used", partition=partition, place=ids.folder.place, reason=_OF_ANOTHER_LOG)
         await asyncio.to_thread(ids.forget)
         begin_at(from_the_beginning(partition, log.partitions, prints))
@@ -83,11 +88,15 @@ def _take_all(replay: Replay, records: Sequence[Record], ids: IdRuns | None) -> 
             ids.tidy()
 
 
-async def _are_of(log: Log, partition: int, replay: Replay, ids: IdRuns) -> bool:
-    """Whether the last block of the ids' files is one of this log."""
+async def _are_of(log: Log, partition: int, replay: Replay, ids: IdRuns, known: BlockHashes) -> bool:
+    """Whether the last block of the ids' files is one of this log. known: hashes that need not be asked for, since what is before
+    a snapshot may be trimmed away, and its archive away as well."""
     end = ids.folder.end
     if end.sequence < 0:
         return True
     if end.sequence >= len(replay.offsets):
         return False
-    return read_header(await fetch_block(log, partition, replay.offsets, end.sequence)).block_hash == end.block_hash
+    own = known.find(end.sequence)
+    if own is None:
+        own = read_header(await fetch_block(log, partition, replay.offsets, end.sequence)).block_hash
+    return own == end.block_hash

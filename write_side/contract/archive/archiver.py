@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from write_side.contract.archive.archived_run import Piece, RunName, joined
-from write_side.contract.archive.log_archive import ArchiveBroken, LogArchive
+from write_side.contract.archive.log_archive import ArchiveBroken, ArchiveGap, LogArchive
 from write_side.contract.log.log import START, Log, LogFailed, NotThere, Record
 
 SEALED_BYTES: Final = 16 * 1024 * 1024
@@ -19,6 +19,8 @@ SEALED_BYTES: Final = 16 * 1024 * 1024
 enough to be read for one old outcome (5 ms from a disk)."""
 LOOK_S: Final = 5.0
 AGAIN_S: Final = 60.0
+FIND_AGAIN_S: Final = 600.0
+"""How often it is looked what the archive has: somebody may have put a file aside that was damaged, to be made again."""
 _FIRST_LOOK_RECORDS: Final = 256
 """How large the records of a log in Kafka are is known once some were read."""
 _MEANS: Final = (
@@ -50,6 +52,7 @@ class Archiver:
         self._folded = folded
         self._sealed_bytes = sealed_bytes
         self._last: dict[int, int] = {}
+        self._found_s: dict[int, float] = {}
         self._mean_bytes: dict[int, float] = {}
         self._not_before_s: dict[int, float] = {}
 
@@ -67,13 +70,23 @@ class Archiver:
         return await self._told(partition, self._archive_all(partition))
 
     async def _archive_what_is_due(self, partition: int) -> None:
-        if partition not in self._last and not await self._told(partition, self._find_last(partition)):
+        found_s, now_s = self._found_s.get(partition), asyncio.get_running_loop().time()
+        if (found_s is None or now_s - found_s >= FIND_AGAIN_S) and not await self._told(
+            partition, self._find_last(partition)
+        ):
             return
         if self._is_due(partition):
             await self.archive(partition)
 
     async def _find_last(self, partition: int) -> None:
-        self._last[partition] = await self._archive.last(partition)
+        last = self._last[partition] = await self._archive.last(partition)
+        self._found_s[partition] = asyncio.get_running_loop().time()
+        await self._require_no_gap(partition, last)
+
+    async def _require_no_gap(self, partition: int, last: int) -> None:
+        """Raises ArchiveGap where the log was trimmed and the archive ends before it begins."""
+        if last < (begin := await self._log.begin(partition)) and begin > 0:
+            raise self._archive.ends_before(partition, last)
 
     async def _told(self, partition: int, work: Awaitable[None]) -> bool:
         """Whether it went well; what fails is told."""
@@ -82,7 +95,9 @@ class Archiver:
         except Exception as failure:
             self.failures += 1
             self._not_before_s[partition] = asyncio.get_running_loop().time() + AGAIN_S
-            reason = f"{str(failure) or type(failure).__name__}. {_MEANS}"
+            reason = str(failure) or type(failure).__name__
+            if not isinstance(failure, ArchiveGap):
+                reason = f"{reason}. {_MEANS}"
             if self.failing.get(partition) != reason:
                 _log.error("log not archived", partition=partition, place=self._archive.store.place, reason=reason)
             self.failing[partition] = reason
@@ -99,15 +114,17 @@ class Archiver:
 
     async def _archive_all(self, partition: int) -> None:
         runs = await self._archive.runs(partition)
+        await self._require_no_gap(partition, runs[-1].last if runs else START)
         if runs and not await self._is_same(runs[-1]):
             del runs[-1]
         last = self._last[partition] = runs[-1].last if runs else START
+        await self._require_no_gap(partition, last)
         gathering = _Gathering(partition, last, self._sealed_bytes)
         async with aclosing(self._log.read(partition, last)) as reading:
             async for run in reading:
                 for name, records in await asyncio.to_thread(gathering.take, run):
                     await self._archive.put(name, records)
-                    await self._archive.records(name)  # a store may say that it has what it has not
+                    await self._archive.records(name, fresh=True)  # a store may say that it has what it has not
                     self._last[partition] = name.last
                     self.put += 1
                     _log.info("log archived", partition=partition, file=name.text, records=len(records.offsets))
@@ -119,7 +136,7 @@ class Archiver:
         log does not have its last record."""
         partition, last = newest.partition, newest.last
         try:
-            copy = (await self._archive.records(newest)).frames[-1]
+            copy = (await self._archive.records(newest, fresh=True)).frames[-1]
         except ArchiveBroken:
             return False
         try:

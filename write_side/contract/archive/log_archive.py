@@ -33,9 +33,19 @@ class ArchiveUnreadable(LogFailed):
     """A file of the archive is not there, is damaged, or the store does not answer."""
 
 
+class ArchiveGap(ArchiveUnreadable):
+    """The log begins behind where its archive ends."""
+
+
 class ArchiveBroken(ArchiveUnreadable):
     """A file of the archive is damaged, or is another one than its name says. A store that gave half of it once may give it whole
     the next time, so whoever runs tries again."""
+
+
+_OUT: Final = (
+    "If it stays so, restore the file from a copy. While the log still has its records (`fanfold trim --dry-run` tells where it "
+    "begins), move the file out of there instead: the process that writes makes it again within ten minutes."
+)
 
 
 class LogArchive:
@@ -62,27 +72,35 @@ class LogArchive:
         runs = await self.runs(partition)
         return runs[-1].last if runs else START
 
-    async def records(self, name: RunName) -> ArchivedRun:
-        """What a file holds, every byte checked. Raises ArchiveUnreadable."""
+    async def records(self, name: RunName, *, fresh: bool = False) -> ArchivedRun:
+        """What a file holds, every byte checked. fresh: as the store has it now, whatever memory has of it. Raises
+        ArchiveUnreadable."""
         async with self._reading:
-            if (found := self._read.get(name)) is not None:
-                self._read.move_to_end(name)
-                return found
+            kept = self._read.pop(name, None)
+            if kept is not None and not fresh:
+                self._read[name] = kept
+                return kept
+            del kept
             try:
                 found = await asyncio.to_thread(self._load, name)
             except OSError as failure:
                 raise self._unreadable(f"has a file that cannot be read, {name.text}", failure) from failure
             except ArchiveDamaged as failure:
-                raise ArchiveBroken(self._told(f"has a file that is damaged, {name.text}", str(failure))) from failure
+                raise ArchiveBroken(
+                    f"{self._told(f'has a file that is damaged, {name.text}', str(failure))} {_OUT}"
+                ) from failure
             self._read[name] = found
             if len(self._read) > KEPT_RUNS:
                 self._read.popitem(last=False)
             return found
 
-    async def read(self, partition: int, after: int, to: int) -> AsyncGenerator[Sequence[Record]]:
-        """Records with offset > after, until one at or behind `to` was yielded. Raises ArchiveUnreadable, NotThere."""
+    async def read(
+        self, partition: int, after: int, to: int, *, fresh: bool = False
+    ) -> AsyncGenerator[Sequence[Record]]:
+        """Records with offset > after, until one at or behind `to` was yielded. fresh: as `records`. Raises ArchiveUnreadable,
+        NotThere."""
         while after < to:
-            records = await self.records(await self._run_behind(partition, after))
+            records = await self.records(await self._run_behind(partition, after), fresh=fresh)
             found = records.behind(after)
             after = found[-1].offset
             yield found
@@ -107,10 +125,15 @@ class LogArchive:
             at = bisect_left(runs, after + 1, key=lambda run: run.last)
             if at < len(runs):
                 return runs[at]
-        raise ArchiveUnreadable(
-            f"The archive in {self.store.place} ends at offset {runs[-1].last if runs else 'none'} of partition {partition}, and "
-            f"what comes behind {after} was trimmed from the log. Nothing is changed. Name the archive that was there when the "
-            "log was trimmed (FANFOLD_LOG_ARCHIVE), or restore the file that is missing."
+        raise self.ends_before(partition, runs[-1].last if runs else START)
+
+    def ends_before(self, partition: int, last: int) -> ArchiveGap:
+        """That the log begins behind the last record that is archived: what is between the two is in neither."""
+        ends = "has nothing" if last == START else f"ends at offset {last}"
+        return ArchiveGap(
+            f"The archive in {self.store.place} {ends} of partition {partition}, and what comes behind that was trimmed from the "
+            "log: it is missing. Nothing is changed. Name the archive that was there when the log was trimmed "
+            "(FANFOLD_LOG_ARCHIVE), or restore the file that is missing there."
         )
 
     def _load(self, name: RunName) -> ArchivedRun:

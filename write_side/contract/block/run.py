@@ -201,6 +201,15 @@ class RunReader:
         return PlainRun(headers, digests, hashes, of, kind, code, tuple(read), self._joined)
 
 
+def first_bad(data: bytes, starts: Int64s) -> int | None:
+    """The number of the first record that has not the hash which it says, or is too short for one; None where all are good.
+    starts: as RunReader."""
+    long_enough = np.diff(starts) >= HEADER_BYTES
+    n = len(long_enough) if long_enough.all() else int(np.argmin(long_enough))
+    good = _hashed(np.frombuffer(data, np.uint8), starts[: n + 1])
+    return None if good == len(long_enough) else good
+
+
 def _hashed(data: npt.NDArray[np.uint8], starts: Int64s) -> int:
     """How many blocks from the first on have the hash that they say."""
     good = hash_chunks(data, starts, HASH_AT)

@@ -23,8 +23,11 @@ REQUEST_WAIT_MS: Final = 20_000
 async def delete_records(bootstrap: str, topic: str, below: Mapping[int, int]) -> dict[int, int]:
     """Delete every record of these partitions below the offset that each is given with; returns where each begins now.
 
-    Again is harmless. Raises LogFailed when a partition was not done, which says nothing of the others; ends in bounded time.
+    Again is harmless. Raises ValueError for an offset below 0, by which Kafka would delete everything; LogFailed when a partition
+    was not done, which says nothing of the others; ends in bounded time.
     """
+    if any(offset < 0 for offset in below.values()):
+        raise ValueError("records are deleted below an offset of 0 or more")
     admin: Any = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_WAIT_MS)
     try:
         return await answered_within(_ask(admin, topic, below))

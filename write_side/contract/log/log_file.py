@@ -249,8 +249,12 @@ class FileLog:
     async def trim(self, partition: int, before: int) -> int:
         if self._closed.is_set() or self._follows:
             raise LogFailed("This log is closed, or open for reading only. Nothing was trimmed.")
+        self._raise_damage(partition)  # whoever mends it may need all that is left
         files, thread = self._opened(partition), self._partitions[partition].thread
-        return await self._loop.run_in_executor(thread, _told, files.folder, partial(files.trim, before))
+        begin = await self._loop.run_in_executor(thread, _told, files.folder, partial(files.trim, before))
+        if begin > 0:
+            await asyncio.to_thread(_told, files.folder, partial(files.remove_trimmed, begin))
+        return begin
 
     async def troubles(self) -> Mapping[int, str]:
         return {partition: str(failure) for partition, failure in self._failures.items()}

@@ -75,18 +75,20 @@ class PartitionFiles:
         return OpenSegment(descriptor, firsts[at - 1], firsts[at] if at < len(firsts) else end)
 
     def trim(self, before: int) -> int:
-        """Forget the segments that end at or before an offset; returns where the first one left begins. Raises OSError.
+        """Forget the segments that end at or before an offset, durably; returns where the first one left begins. Raises OSError.
 
-        Who reads one of them goes on to its end. A crash leaves files that the next start of the writer removes.
+        Their files are there until `remove_trimmed`. What a crash or a refusal leaves of them the next trim or start of the
+        writer removes.
         """
         begin = self.firsts[max(0, bisect_right(self.firsts, before) - 1)]
         if begin > self.firsts[0]:
             record_trimmed(self.folder, begin)
             self.firsts = [first for first in self.firsts if first >= begin]  # replaced: others read the list beside
-            self._remove_trimmed(begin)
         return begin
 
-    def _remove_trimmed(self, begin: int) -> None:
+    def remove_trimmed(self, begin: int) -> None:
+        """Remove the files of what was forgotten before an offset. From any thread: it takes a disk a tenth of a second a file,
+        and no append waits. Who reads one of them goes on to its end. Raises OSError."""
         for first in segment_offsets(self.folder):
             if first < begin:
                 segment_path(self.folder, first).unlink(missing_ok=True)
@@ -109,6 +111,7 @@ class PartitionFiles:
             yield
         except LogDamaged:
             self.known = True
+            self.firsts = self.firsts or [self.end]  # not even where it begins is known: nothing before the damage is
             self.close()
             raise
         except BaseException:
@@ -217,9 +220,20 @@ class PartitionFiles:
                 raise
             self._open_last(flags)  # they were trimmed between two looks, and begin never falls
             return
-        if flags == os.O_RDWR and begin:
-            self._remove_trimmed(begin)
         self.firsts = firsts
+        if flags == os.O_RDWR and begin:
+            self._sweep(begin)
+
+    def _sweep(self, begin: int) -> None:
+        """Segments that are not read any more take room, and stop nobody."""
+        try:
+            self.remove_trimmed(begin)
+        except OSError as failure:
+            _log.warning(
+                "%s holds segments that were trimmed away and cannot be removed (%s). They only take room",
+                self.folder,
+                failure.strerror or failure,
+            )
 
     def _segments_from(self, begin: int) -> list[int]:
         """The first offsets of all segments from that offset on. Raises LogDamaged where one is missing, OSError."""

@@ -147,6 +147,25 @@ async def test_an_archive_that_says_something_else_keeps_all_and_is_named(tmp_pa
         assert name.text in verdict.problems[0]
 
 
+@pytest.mark.parametrize("left", ["all but a byte", "its first bytes", "nothing"])
+async def test_a_block_that_was_damaged_before_it_was_archived_keeps_all(tmp_path: Path, left: str) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    await wallet.snapshot()
+    blocks = wallet.growing.records.blocks[0]
+    whole = blocks[50]
+    blocks[50] = {
+        "all but a byte": whole[:-1] + bytes((whole[-1] ^ 1,)),
+        "its first bytes": whole[:20],
+        "nothing": b"",
+    }[left]
+    await wallet.archive()
+    told = await wallet.trim()
+    assert told.begins == 0
+    assert told.problem is not None
+    assert "offset 50" in told.problem
+
+
 async def test_an_archive_that_goes_further_than_its_log_tells_that_the_log_lost_blocks(tmp_path: Path) -> None:
     wallet = Wallet(tmp_path)
     wallet.growing.grow(200)
@@ -174,3 +193,79 @@ async def test_who_has_no_archive_is_told_where_it_is_named(tmp_path: Path) -> N
     with pytest.raises(Trimmed, match="FANFOLD_LOG_ARCHIVE"):
         async for _ in wallet.inner.read(0):
             pass
+
+
+async def test_what_is_compared_is_what_the_store_has_now_and_not_what_memory_has_of_it(tmp_path: Path) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    await wallet.archive()  # read back, and kept in memory
+    await wallet.snapshot()
+    name = (await wallet.log.archive.runs(0))[-1]
+    path = tmp_path / "copies" / name.text
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    told = await wallet.trim()
+    assert told.begins == 0
+    assert told.problem is not None
+    assert name.text in told.problem
+
+
+@pytest.mark.parametrize("gone", ["the first file", "a file in the middle", "all"])
+async def test_a_trimmed_log_whose_archive_ends_before_it_begins_is_a_problem(tmp_path: Path, gone: str) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    await wallet.archive()
+    await wallet.snapshot()
+    begins = (await wallet.trim()).begins
+    runs = await wallet.log.archive.runs(0)
+    for name in {"the first file": runs[:1], "a file in the middle": runs[2:3], "all": runs}[gone]:
+        (tmp_path / "copies" / name.text).unlink()
+    wallet.growing.grow(200)
+    told = await wallet.trim()
+    assert told.begins == begins
+    assert told.problem is not None
+    assert "is missing" in told.problem
+    archiver = Archiver(wallet.inner, wallet.log.archive, {0: lambda: wallet.end}, 2_000)
+    assert not await archiver.archive(0)
+    assert "is missing" in archiver.failing[0]
+    assert "the log has it all" not in archiver.failing[0]
+
+
+async def test_a_trim_beside_another_one_goes_on_where_that_one_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    last = await wallet.archive()
+    await wallet.snapshot()
+    begin = wallet.log.begin
+    others = [17, 40]
+
+    async def another_trims_then(partition: int) -> int:
+        began = await begin(partition)
+        if others:
+            await wallet.inner.trim(partition, others.pop(0))
+        return began
+
+    monkeypatch.setattr(wallet.log, "begin", another_trims_then)
+    told = await wallet.trim()
+    assert (told.problem, told.began, told.begins) == (None, 40, last)
+
+
+async def test_a_log_that_is_only_read_is_trimmed_by_whoever_may_once_all_is_compared(tmp_path: Path) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    last = await wallet.archive()
+    await wallet.snapshot()
+    done: list[tuple[str, int]] = []
+
+    async def forget(partition: int, before: int) -> int:
+        done.append(("forget", before))
+        return await wallet.inner.trim(partition, before)
+
+    def on_progress(partition: int, compared: int) -> None:
+        done.append(("compare", compared))
+
+    told = await trim(wallet.log, wallet.snapshots, FINGERPRINTS, None, TrimWishes(), on_progress, forget)
+    assert told.partitions[0].begins == last
+    assert [what for what, _ in done[-2:]] == ["compare", "forget"]
+    assert [at for what, at in done if what == "forget"] == [last]

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -15,6 +16,7 @@ from tests.unit.write_side.id_runs.bank import IDS_MAX, MUCH, SECOND_US, USD, Ba
 from write_side.contract.block.block import decode
 from write_side.contract.state.ids import CUT_OFF_STEP_US, WINDOW_US
 from write_side.contract.words.codes import Code
+from write_side.id_runs import runs
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, OpenAccount
 from write_side.ledger.deciding.next_block import next_block
@@ -145,3 +147,17 @@ class Alone:
 
 TestEveryIdOnce = EveryIdOnce.TestCase
 TestEveryIdOnce.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def test_files_begin_with_the_first_ids_and_are_never_further_behind_than_a_snapshot_knows_hashes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "SEALED_BLOCKS", 5)
+    bank = Bank(tmp_path)
+    bank.decide([OpenAccount("alice", USD, 0, "")])
+    for number in range(40):
+        bank.decide([transfer(timeless_id(number), 1)])
+        bank.ids.tidy()
+        assert len(bank.blocks) - 1 - bank.ids.folder.end.sequence < 5
+        assert bank.ids.folder.end.sequence > 0
+    assert len(bank.ids.folder.sealed) < 10

@@ -309,3 +309,20 @@ def test_what_is_written_is_archived_whenever_there_is_enough_for_a_file(tmp_pat
         running.cancel()
 
     run(story, lambda: 0.0)
+
+
+def test_a_file_that_somebody_put_aside_is_made_again_though_nothing_is_written(tmp_path: Path) -> None:
+    async def story() -> None:
+        archived = Archived(tmp_path, RECORDS * 6)
+        running = asyncio.create_task(archived.archiver(100).run())
+        await asyncio.sleep(20)
+        runs = await archived.log.archive.runs(0)
+        path = tmp_path / runs[1].text
+        whole = path.read_bytes()
+        path.unlink()
+        await asyncio.sleep(620)
+        assert path.read_bytes() == whole
+        assert await archived.log.archive.runs(0) == runs
+        running.cancel()
+
+    run(story, lambda: 0.0)
