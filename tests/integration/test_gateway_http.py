@@ -67,7 +67,8 @@ async def served(request: pytest.FixtureRequest, wallet: WalletStub) -> AsyncIte
 
 async def test_writes_and_reads_reach_their_side_and_come_back(served: Served) -> None:
     opened = await ask(served, "PUT", "/v1/accounts/alice", json={"asset": "USD/2"})
-    assert (opened.status, opened.document) == (201, {"position": "0:0"})
+    whole = {"account": "alice", "asset": "USD/2", "position": "0:0", "result": "opened"}
+    assert (opened.status, opened.document) == (201, whole)
     command = {"id": "1", "from": "@world", "to": "alice", "amount": "5", "asset": "USD/2"}
     assert (await ask(served, "POST", "/v1/transfers", json=command)).document["position"] == "0:1"
     read = await ask(served, "GET", "/v1/accounts/alice?min_position=0:1")
