@@ -22,7 +22,7 @@ def test_the_rules_hold_whatever_fails_and_everything_asked_comes_to_an_end(firs
         assert story.looks > story.blocks
 
 
-@pytest.mark.parametrize("seed", [3, 5])
+@pytest.mark.parametrize("seed", [3, 14])
 def test_a_seed_is_the_same_run_every_time(seed: int) -> None:
     first, second = run_seed(seed), run_seed(seed)
     assert first == second

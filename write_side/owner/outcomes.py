@@ -99,7 +99,8 @@ class Outcomes:
         self._trouble: Exception | None = None
         self._stopped: PartitionUnavailable | None = None
         self._told_stopped: Callable[[PartitionUnavailable | None], None] = lambda _: None
-        self._ending: dict[bytes, set[asyncio.Future[Decided]]] = {}
+        self._ending: dict[bytes, dict[asyncio.Future[Decided], None]] = {}
+        """Who waits for the end of a transfer, by its id, in the order they came: first come, first told."""
 
     @property
     def state(self) -> State:
@@ -241,7 +242,7 @@ class Outcomes:
             raise OutcomeUnknown
         # Waited for before it is looked for: the block that ends it may be accepted at any await.
         future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
-        self._ending.setdefault(id16, set()).add(future)
+        self._ending.setdefault(id16, {})[future] = None
         try:
             place = await self.ask(lambda state: state.find_transfer(id16)) or self._forgotten(id16)
             if place is not None and place.sequence < len(self._replay.offsets):
@@ -256,7 +257,7 @@ class Outcomes:
         finally:
             waiting = self._ending.get(id16)
             if waiting is not None:
-                waiting.discard(future)
+                waiting.pop(future, None)
                 if not waiting:
                     del self._ending[id16]
         [answer] = await self.answers(decided, (0,), whole=whole)

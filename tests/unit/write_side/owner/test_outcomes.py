@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
 from write_side.contract.block.block import decode
@@ -11,7 +12,7 @@ from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
 from write_side.ledger.commands.commands import OpenAccount, Transfer
-from write_side.owner.outcomes import Outcomes
+from write_side.owner.outcomes import Outcomes, OutcomeUnknown
 
 
 class SlowLog(MemoryLog):
@@ -47,3 +48,23 @@ async def test_an_answer_that_is_read_while_the_next_life_begins_is_told_by_what
     assert answer.status == 201
     assert [each["account"] for each in answer.document["accounts"]] == ["ann"]  # type: ignore[attr-defined]
     assert outcomes._remembered == {}, "the next life does not keep the last one's state"
+
+
+async def test_who_waits_for_the_end_of_one_transfer_is_told_in_the_order_of_asking() -> None:
+    outcomes = Outcomes(0, Replay(State(0)), MemoryLog(MemoryRecords(1)))
+    outcomes.serve()
+    told: list[int] = []
+
+    async def ask(number: int) -> None:
+        with suppress(OutcomeUnknown):
+            await outcomes.ended(id_at(NOON_US, 1), asyncio.get_running_loop().time() + 60)
+        told.append(number)
+
+    asking = [asyncio.create_task(ask(number)) for number in range(50)]
+    await asyncio.sleep(0)
+    while len(outcomes._ending[id_at(NOON_US, 1)]) < len(asking):
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    outcomes.fail(RuntimeError("the writer ended"))
+    await asyncio.gather(*asking)
+    assert told == list(range(50))
