@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 import typer
 from rich.progress import DownloadColumn
 
-from deploy.control_socket import TRIM, ask_process
+from deploy.control_socket import TRIM
 from deploy.services import log_folder_of_environment, trim_log_of_environment
-from fanfold.cli.asking import URL_VARIABLE
+from fanfold.cli.in_process import done_in_process
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.partitions import chosen_partitions
@@ -76,13 +75,7 @@ async def _trimmed(wishes: TrimWishes, on_progress: Callable[[dict[str, Any]], N
     folder = log_folder_of_environment()
     if folder is not None:
         try:
-            async for line in ask_process(folder, TRIM, wishes._asdict(), os.environ.get(URL_VARIABLE)):
-                if "error" in line:
-                    raise ValueError(line["error"])
-                if "result" in line:
-                    return dict(line["result"])
-                on_progress(line["progress"])
-            raise ValueError("the process ended before the trim did. Start it, and run the command again.")
+            return await done_in_process(folder, TRIM, wishes._asdict(), on_progress)
         except (FileNotFoundError, ConnectionRefusedError):
             pass  # nobody serves it
     return await trim_log_of_environment(wishes, on_progress)

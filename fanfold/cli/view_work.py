@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from deploy.control_socket import ask_process
 from deploy.services import about_view, embedded_folder, view_outlives_process
-from fanfold.cli.asking import URL_VARIABLE
+from fanfold.cli.in_process import done_in_process
 from fanfold.cli.output import complain
 
 
@@ -26,12 +24,7 @@ async def work_on_view(
     if folder is None:
         return await here()
     try:
-        async for line in ask_process(folder, wanted, how, os.environ.get(URL_VARIABLE)):
-            if "error" in line:
-                raise ValueError(line["error"])
-            if "result" in line:
-                return dict(line["result"])
-            on_progress(line["progress"])
+        return await done_in_process(folder, wanted, how, on_progress, ": it is ended then")
     except (FileNotFoundError, ConnectionRefusedError):
         if view_outlives_process(view):
             return await here()
@@ -39,6 +32,3 @@ async def work_on_view(
             f"no fanfold is running over {folder}. A view in memory lives in that process, and is made again at each of "
             "its starts."
         ) from None
-    raise ValueError(
-        f"the process ended before the {wanted} did. Start it, and run the command again: it is ended then."
-    )

@@ -92,20 +92,7 @@ async def trim(
             f"the log has partitions 0 to {log.partitions - 1}, and {', '.join(map(str, chosen))} are to be trimmed"
         )
     needs = _Needs(log, snapshots, prints, view, forget or log.trim)
-    found = []
-    for partition in chosen:
-        told = PartitionTrimmed(partition)
-        for left in reversed(range(TRIES)):
-            try:
-                await _trim(needs, told, on_progress, dry_run=wishes.dry_run)
-                break
-            except (LogFailed, ViewUnavailable, ArchiveDiffers) as failure:
-                if left and isinstance(failure, TrimmedMeanwhile):
-                    told = PartitionTrimmed(partition)
-                    continue
-                told.problem = str(failure)
-                break
-        found.append(told)
+    found = [await _tried(needs, partition, on_progress, dry_run=wishes.dry_run) for partition in chosen]
     return Trimmed(wishes.dry_run, found)
 
 
@@ -117,6 +104,20 @@ class _Needs(NamedTuple):
     prints: Prints
     view: ViewStore | None
     forget: Forget
+
+
+async def _tried(
+    needs: _Needs, partition: int, on_progress: Progress, *, dry_run: bool, tries: int = TRIES
+) -> PartitionTrimmed:
+    """One partition, and what kept it from being trimmed."""
+    told = PartitionTrimmed(partition)
+    try:
+        await _trim(needs, told, on_progress, dry_run=dry_run)
+    except (LogFailed, ViewUnavailable, ArchiveDiffers) as failure:
+        if isinstance(failure, TrimmedMeanwhile) and tries > 1:
+            return await _tried(needs, partition, on_progress, dry_run=dry_run, tries=tries - 1)
+        told.problem = str(failure)
+    return told
 
 
 async def _trim(needs: _Needs, told: PartitionTrimmed, on_progress: Progress, *, dry_run: bool) -> None:

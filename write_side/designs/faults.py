@@ -41,14 +41,7 @@ async def kill_at(name: Name, places: Places, load: Load, step: str, dead_s: flo
     locked_s = 0.0
     if name not in OURS:  # another service of ours recovers as it opens; of the others one may just go on
         locked_s = await _locked_s(name, places, [(payer, beside_payer), (payee, beside_payee)], dead_s)
-    began_s = time.perf_counter()
-    design = await open_design(name, places, Witness())
-    try:
-        await design.recover()
-        recovery_ms = (time.perf_counter() - began_s) * 1_000
-        after = sum((await design.balances()).values())
-    finally:
-        await design.close()
+    recovery_ms, after = await _recovered(name, places, time.perf_counter())
     return Harm(step, seen, locked_s, recovery_ms, after - before)
 
 
@@ -66,13 +59,7 @@ async def kill_node(
     start()
     await asked
     await design.close()
-    design = await open_design(name, places, Witness())
-    try:
-        await design.recover()
-        recovery_ms = (time.perf_counter() - began_s) * 1_000
-        after = sum((await design.balances()).values())
-    finally:
-        await design.close()
+    recovery_ms, after = await _recovered(name, places, began_s)
     return Harm(NODE_KILLED, None, 0.0, recovery_ms, after - before)
 
 
@@ -97,14 +84,19 @@ async def pause_node(
         await asked
     finally:
         await design.close()
+    recovery_ms, after = await _recovered(name, places, began_s)
+    return Harm(NODE_PAUSED, None, locked_s, recovery_ms, after - before)
+
+
+async def _recovered(name: Name, places: Places, began_s: float) -> tuple[float, int]:
+    """Another service opens and ends what was left half done: milliseconds since `began_s`, and all the money that is there."""
     design = await open_design(name, places, Witness())
     try:
         await design.recover()
         recovery_ms = (time.perf_counter() - began_s) * 1_000
-        after = sum((await design.balances()).values())
+        return recovery_ms, sum((await design.balances()).values())
     finally:
         await design.close()
-    return Harm(NODE_PAUSED, None, locked_s, recovery_ms, after - before)
 
 
 async def _locked_s(name: Name, places: Places, pairs: list[tuple[str, str]], dead_s: float) -> float:

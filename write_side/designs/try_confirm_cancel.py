@@ -11,14 +11,12 @@ the credit back.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 from uuid import UUID
 
-import asyncpg
-
-from write_side.designs.design import Capabilities, Result, Transfer, Unanswered, Witness
-from write_side.designs.postgres_nodes import PostgresNodes, nodes_away_told
+from write_side.designs.design import Capabilities, Result, Transfer, Unanswered
+from write_side.designs.over_postgres import OverPostgres
+from write_side.designs.postgres_nodes import nodes_away_told
 
 SCHEMA: Final = "try_confirm_cancel"
 TRYING: Final = "trying"
@@ -36,11 +34,6 @@ DECIDED: Final = "decided"
 PAYEE_CONFIRMED: Final = "payee_confirmed"
 ENDED: Final = "ended"
 
-# The debit and the phase in one local transaction: money that has left is always money whose way is written down.
-_TRY_PAYER: Final = """
-WITH taken AS (UPDATE account SET balance = balance - $4
-    WHERE id = $2 AND balance >= $4 AND NOT EXISTS (SELECT FROM transfer WHERE id = $1) RETURNING id)
-INSERT INTO transfer SELECT $1, $2, $3, $4, 'trying' FROM taken"""
 _TRY_PAYEE: Final = """
 INSERT INTO step SELECT $1, 'tried' WHERE EXISTS (SELECT FROM account WHERE id = $2) ON CONFLICT DO NOTHING"""
 _CONFIRM_PAYEE: Final = """
@@ -57,7 +50,7 @@ SELECT id, payer, payee, amount, phase FROM transfer WHERE phase IN ('trying', '
 _TURN: Final = "UPDATE transfer SET phase = $3 WHERE id = $1 AND phase = $2"
 
 
-class TryConfirmCancel:
+class TryConfirmCancel(OverPostgres):
     """The coordinator. Every one of its requests may be made again; so another one can go on from the phase status table."""
 
     capabilities = Capabilities(
@@ -68,31 +61,17 @@ class TryConfirmCancel:
         unbalanced_at=frozenset({PAYER_TRIED, PAYEE_TRIED, DECIDED}),
     )
 
-    def __init__(self, nodes: PostgresNodes, witness: Witness) -> None:
-        self._nodes = nodes
-        self._witness = witness
-
-    async def put_in(self, accounts: Mapping[str, int]) -> None:
-        await self._nodes.put_in(accounts)
-
-    def crosses(self, payer: str, payee: str) -> bool:
-        return self._nodes.node_of(payer) != self._nodes.node_of(payee)
-
     async def transfer(self, transfer: Transfer) -> Result:
         if not self.crosses(transfer.payer, transfer.payee):
             return await self._nodes.move_inside(transfer, CONFIRMED)
         with nodes_away_told():
             async with self._nodes.at_once:
-                if not await self._try_payer(transfer):
+                if not await self._take("try: take, write trying", transfer, TRYING):
                     return await self._again(transfer)
                 self._witness.reached(PAYER_TRIED)
                 tried = await self.try_payee(transfer)
                 self._witness.reached(PAYEE_TRIED)
                 return await self._end(transfer, await self._decide(transfer, CONFIRMING if tried else CANCELLING))
-
-    async def balances(self) -> dict[str, int]:
-        with nodes_away_told():
-            return await self._nodes.balances()
 
     async def recover(self) -> int:
         """What was being tried is cancelled: whoever asked was told nothing. What was decided is ended as decided."""
@@ -106,18 +85,7 @@ class TryConfirmCancel:
                     count += 1
         return count
 
-    async def close(self) -> None:
-        await self._nodes.close()
-
     # -- try ------------------------------------------------------------------------------------------------------
-
-    async def _try_payer(self, transfer: Transfer) -> bool:
-        """Whether it has begun now. False: refused, or begun before."""
-        try:
-            home = self._nodes.node_of(transfer.payer)
-            return await self._nodes.changed(home, "try: take, write trying", _TRY_PAYER, *transfer) == 1
-        except asyncpg.UniqueViolationError:  # the same id at the same moment, and the other one was first
-            return False
 
     async def try_payee(self, transfer: Transfer) -> bool:
         """Whether the payee is there and nothing was cancelled before."""
@@ -164,11 +132,6 @@ class TryConfirmCancel:
 
     async def cancel_payee(self, transfer: Transfer) -> None:
         await self._nodes.changed(self._nodes.node_of(transfer.payee), "cancel", _CANCEL_PAYEE, transfer.id)
-
-    async def _phase(self, transfer: Transfer) -> str | None:
-        home = self._nodes.node_of(transfer.payer)
-        rows = await self._nodes.rows(home, "read phase", "SELECT phase FROM transfer WHERE id = $1", transfer.id)
-        return rows[0]["phase"] if rows else None
 
 
 def _given(transfer: Transfer) -> tuple[UUID, str, int]:

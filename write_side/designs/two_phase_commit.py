@@ -8,7 +8,6 @@ restarts too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Final
@@ -16,8 +15,9 @@ from uuid import uuid4
 
 import asyncpg
 
-from write_side.designs.design import NODE_PAUSED, Capabilities, Result, Transfer, Witness
-from write_side.designs.postgres_nodes import PostgresNodes, nodes_away_told
+from write_side.designs.design import NODE_PAUSED, Capabilities, Result, Transfer
+from write_side.designs.over_postgres import TAKE, OverPostgres
+from write_side.designs.postgres_nodes import nodes_away_told
 
 SCHEMA: Final = "two_phase_commit"
 COMMIT: Final = "commit"
@@ -35,11 +35,6 @@ TABLES: Final = """
 CREATE TABLE IF NOT EXISTS decision (attempt text PRIMARY KEY, decision text NOT NULL);
 """
 
-# The id is taken in the transaction that takes the money: it is there when and only when the transfer ran.
-_TAKE: Final = """
-WITH taken AS (UPDATE account SET balance = balance - $4
-    WHERE id = $2 AND balance >= $4 AND NOT EXISTS (SELECT FROM transfer WHERE id = $1) RETURNING id)
-INSERT INTO transfer SELECT $1, $2, $3, $4, 'commit' FROM taken"""
 _GIVE: Final = "UPDATE account SET balance = balance + $2 WHERE id = $1"
 _DECIDE: Final = "INSERT INTO decision VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING decision"
 _DECISION: Final = "SELECT decision FROM decision WHERE attempt = $1"
@@ -47,7 +42,7 @@ _PREPARED: Final = "SELECT gid FROM pg_prepared_xacts WHERE database = current_d
 _RAN: Final = "SELECT FROM transfer WHERE id = $1"
 
 
-class TwoPhaseCommit:
+class TwoPhaseCommit(OverPostgres):
     """The coordinator. What it decided lies in the payer's node, which its transactions name, so that another one can go on."""
 
     capabilities = Capabilities(
@@ -58,16 +53,6 @@ class TwoPhaseCommit:
         unbalanced_at=frozenset({ONE_COMMITTED}),
         locked_at=frozenset({ONE_PREPARED, PREPARED, DECIDED, ONE_COMMITTED, NODE_PAUSED}),
     )
-
-    def __init__(self, nodes: PostgresNodes, witness: Witness) -> None:
-        self._nodes = nodes
-        self._witness = witness
-
-    async def put_in(self, accounts: Mapping[str, int]) -> None:
-        await self._nodes.put_in(accounts)
-
-    def crosses(self, payer: str, payee: str) -> bool:
-        return self._nodes.node_of(payer) != self._nodes.node_of(payee)
 
     async def transfer(self, transfer: Transfer) -> Result:
         if not self.crosses(transfer.payer, transfer.payee):
@@ -88,10 +73,6 @@ class TwoPhaseCommit:
                 self._witness.reached(COMMITTED)
                 return Result.DONE if decision == COMMIT else Result.REFUSED
 
-    async def balances(self) -> dict[str, int]:
-        with nodes_away_told():
-            return await self._nodes.balances()
-
     async def recover(self) -> int:
         """What is prepared is ended as decided; where nothing is decided, `abort` is written first: a coordinator that
         still lives finds it in the place of its commit."""
@@ -105,15 +86,12 @@ class TwoPhaseCommit:
                     ended.add(attempt)
         return len(ended)
 
-    async def close(self) -> None:
-        await self._nodes.close()
-
     # -- the first phase ------------------------------------------------------------------------------------------
 
     async def _prepare(self, home: int, attempt: str, transfer: Transfer) -> bool:
         """Whether both nodes have prepared; where one refuses, nothing is left of it."""
         parts: list[tuple[str, str, tuple[object, ...]]] = [
-            (transfer.payer, _TAKE, transfer),
+            (transfer.payer, TAKE, (*transfer, COMMIT)),
             (transfer.payee, _GIVE, (transfer.payee, transfer.amount)),
         ]
         async with AsyncExitStack() as held:
