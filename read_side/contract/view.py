@@ -98,6 +98,10 @@ class ViewUnavailable(Exception):
     follows."""
 
 
+class NoView(ViewUnavailable):
+    """Nobody has made this view yet, and whoever asks only reads."""
+
+
 class ViewStore(Protocol):
     """One instance per process, all partitions.
 
