@@ -37,6 +37,10 @@ def compare(
         float, typer.Option(help="seconds that nobody recovers a killed service, to see what stays locked", min=0.1)
     ] = 5.0,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+    html: Annotated[
+        Path | None,
+        typer.Option(help="write what was found as one page, too: tables and charts, opens offline", metavar="FILE"),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="a folder on the disk that event_sourcing writes to (default: the current one)")
     ] = None,
@@ -57,7 +61,11 @@ def compare(
       fanfold compare --designs two_phase_commit,event_sourcing --seconds 30 --faults none
 
       fanfold compare --designs in_memory_sharding --seconds 1 --json
+
+      fanfold compare --html designs.html
     """
+    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
+        raise typer.BadParameter(f"--html names a file in a folder that is there, not {html}")
     try:
         run = importlib.import_module("fanfold.cli.compare_run")
     except ModuleNotFoundError as missing:
@@ -74,7 +82,7 @@ def compare(
         before = signal.signal(signal.SIGTERM, end)
         try:
             wishes = run.Wishes.of(designs, faults, seconds=seconds, accounts=accounts, cross=cross, dead_s=dead)
-            kept = run.run(wishes, Path(scratch), as_json=as_json)
+            kept = run.run(wishes, Path(scratch), as_json=as_json, html=html)
         finally:
             signal.signal(signal.SIGTERM, before)
     if not kept:

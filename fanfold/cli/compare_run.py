@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import platform
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -17,11 +20,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from fanfold.cli.compare_page import page
 from fanfold.cli.compare_told import closing_lines, document, fault_sheet, progress_sheet, result_sheet, unlike_promised
-from fanfold.cli.output import complain, laid_out, say
+from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
 from tests.servers import ServerMissing, running_kafka, running_postgres, running_redis, running_zookeeper
 from write_side.designs.comparison import Compared, Fault, Node, Told, compare
-from write_side.designs.load import NODES, Load
+from write_side.designs.load import CLIENTS, NODES, Load
 from write_side.designs.wiring import Name, Places, publish_nodes
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -43,6 +47,17 @@ class Wishes(NamedTuple):
         chosen = () if faults == "none" else _named(Fault, faults, "--faults")
         return cls(_named(Name, designs, "--designs"), chosen, seconds, accounts, cross, dead_s)
 
+    def in_words(self) -> dict[str, str]:
+        return {
+            "designs": ", ".join(self.designs),
+            "seconds of load": f"{self.seconds:g}",
+            "clients": f"{CLIENTS}, each with one transfer at a time",
+            "accounts": f"{self.accounts:,} on {NODES} nodes",
+            "between two nodes": f"{self.cross:.0%} of the transfers",
+            "faults": ", ".join(self.faults) or "none",
+            "nobody recovers for": f"{self.dead_s:g} s",
+        }
+
 
 def _named(words: type[Word], text: str, option: str) -> tuple[Word, ...]:
     try:
@@ -51,8 +66,8 @@ def _named(words: type[Word], text: str, option: str) -> tuple[Word, ...]:
         raise typer.BadParameter(f"{option} takes {', '.join(words)}, with commas between, not {text!r}") from None
 
 
-def run(wishes: Wishes, scratch: Path, *, as_json: bool) -> bool:
-    """Compare and print; whether each design did what it says of itself."""
+def run(wishes: Wishes, scratch: Path, *, as_json: bool, html: Path | None) -> bool:
+    """Compare and print; whether each design did what it says of itself. html: where to write the page, None: none."""
     try:
         with _logs_aside(), _servers(wishes.designs, scratch) as (places, nodes), _Shown(wishes.designs) as shown:
             compared = asyncio.run(_compare(wishes, places, nodes, shown))
@@ -65,10 +80,31 @@ def run(wishes: Wishes, scratch: Path, *, as_json: bool) -> bool:
         if any(each.harms for each in compared):
             tables += ["", laid_out(fault_sheet(compared))]
         say("\n".join([*tables, "", *closing_lines(compared, wishes.cross, wishes.dead_s)]))
+    if html is not None:  # last: what was found is told whatever becomes of the file
+        _write_page(html, page(compared, wishes.in_words() | _machine(), wishes.cross, wishes.dead_s))
     wrong = [line for each in compared for line in unlike_promised(each)]
     for line in wrong:
         complain(line)
     return not wrong
+
+
+def _write_page(file: Path, text: str) -> None:
+    """Whole or not at all. Ends the command with 4 where it cannot be written: what was found has been told."""
+    beside = file.with_name(f".{file.name}.new")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file)
+    except OSError as failure:
+        beside.unlink(missing_ok=True)
+        complain(f"The page was not written to {file}: {failure.strerror}.")
+        raise typer.Exit(NOT_TOLD) from None
+
+
+def _machine() -> dict[str, str]:
+    return {
+        "machine": f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
 
 
 async def _compare(wishes: Wishes, places: Places, nodes: Mapping[Name, Node], shown: _Shown) -> list[Compared]:

@@ -16,8 +16,13 @@ from fanfold.cli.main import app
 @pytest.mark.usefixtures("redis_url", "zookeeper_server")  # skips where they are missing
 def test_money_is_lost_where_a_design_says_so_and_nowhere_else(tmp_path: Path) -> None:
     sizes = ["--seconds", "0.2", "--accounts", "40", "--dead", "0.1", "--folder", str(tmp_path)]
-    result = CliRunner().invoke(app, ["compare", "--designs", "in_memory_sharding,event_sourcing", *sizes, "--json"])
+    page = tmp_path / "page.html"
+    asked = ["compare", "--designs", "in_memory_sharding,event_sourcing", *sizes, "--json", "--html", str(page)]
+    result = CliRunner().invoke(app, asked)
     assert result.exit_code == 0, result.output
+    shown = page.read_text()
+    assert all(told in shown for told in ("in_memory_sharding", "debited", "node_killed", "0.2", "40 on 2 nodes"))
+    page.unlink()
     told = {each["design"]: each for each in json.loads(result.stdout)["designs"]}
     assert list(told) == ["in_memory_sharding", "event_sourcing"]
     for each in told.values():
