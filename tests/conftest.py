@@ -21,6 +21,7 @@ from tests.servers import (
     RedisServer,
     S3Server,
     ServerMissing,
+    ZooKeeperEnsemble,
     ZooKeeperServer,
     find_chromium,
     running_hdfs,
@@ -31,6 +32,7 @@ from tests.servers import (
     running_redis_cluster,
     running_s3,
     running_zookeeper,
+    running_zookeeper_ensemble,
     shared_kafka,
     shared_redis,
 )
@@ -165,6 +167,13 @@ def zookeeper_server() -> Iterator[ZooKeeperServer]:
     """A real ZooKeeper shared by the whole run: take paths of your own (`unique_name`), and start what you kill."""
     with _or_skip(running_zookeeper) as server:
         yield server
+
+
+@pytest.fixture
+def zookeeper_ensemble() -> Iterator[ZooKeeperEnsemble]:
+    """Three real servers of one ZooKeeper, of this test's own, each to be killed."""
+    with _or_skip(running_zookeeper_ensemble) as ensemble:
+        yield ensemble
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import typer
 from fanfold.cli.bench import SCRATCH_PREFIX
 
 DESIGNS: Final = "in_memory_sharding,two_phase_commit,try_confirm_cancel,saga,event_sourcing"
-FAULTS: Final = "service,pause,node"
+FAULTS: Final = "service,pause,node,zookeeper"
 UNLIKE_PROMISED: Final = 1
 
 
@@ -29,7 +29,8 @@ def compare(
     faults: Annotated[
         str,
         typer.Option(
-            help="service: killed at every step of a transfer; pause: a node hangs; node: one is killed and started again; none",
+            help="service: killed at every step of a transfer; pause: a node hangs; node: one is killed and started again; "
+            "zookeeper: of the three that have the map of the nodes one is killed, then two, and the session ended; none",
             metavar="NAMES",
         ),
     ] = FAULTS,

@@ -23,9 +23,18 @@ from rich.text import Text
 from fanfold.cli.compare_page import page
 from fanfold.cli.compare_told import closing_lines, document, fault_sheet, progress_sheet, result_sheet, unlike_promised
 from fanfold.cli.output import NOT_TOLD, complain, laid_out, say
-from tests.servers import ServerMissing, running_kafka, running_postgres, running_redis, running_zookeeper
+from tests.servers import (
+    ServerMissing,
+    ZooKeeperEnsemble,
+    running_kafka,
+    running_postgres,
+    running_redis,
+    running_zookeeper,
+    running_zookeeper_ensemble,
+)
 from write_side.designs.comparison import Compared, Fault, Node, Told, compare
 from write_side.designs.load import CLIENTS, NODES, Load
+from write_side.designs.map_faults import Ensemble
 from write_side.designs.wiring import Name, Places, publish_nodes
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -69,8 +78,8 @@ def _named(words: type[Word], text: str, option: str) -> tuple[Word, ...]:
 def run(wishes: Wishes, scratch: Path, *, as_json: bool, html: Path | None) -> bool:
     """Compare and print; whether each design did what it says of itself. html: where to write the page, None: none."""
     try:
-        with _logs_aside(), _servers(wishes.designs, scratch) as (places, nodes), _Shown(wishes.designs) as shown:
-            compared = asyncio.run(_compare(wishes, places, nodes, shown))
+        with _logs_aside(), _servers(wishes, scratch) as ours, _Shown(wishes.designs) as shown:
+            compared = asyncio.run(_compare(wishes, ours, shown))
     except ServerMissing as missing:  # it says what to install
         raise typer.BadParameter(str(missing)) from None
     if as_json:
@@ -107,7 +116,8 @@ def _machine() -> dict[str, str]:
     }
 
 
-async def _compare(wishes: Wishes, places: Places, nodes: Mapping[Name, Node], shown: _Shown) -> list[Compared]:
+async def _compare(wishes: Wishes, ours: _Servers, shown: _Shown) -> list[Compared]:
+    places = ours.places
     if places.zookeeper:
         await publish_nodes(places, places.redis)
     found = []
@@ -119,7 +129,8 @@ async def _compare(wishes: Wishes, places: Places, nodes: Mapping[Name, Node], s
             seconds=wishes.seconds,
             faults=wishes.faults,
             dead_s=wishes.dead_s,
-            node=nodes.get(name),
+            node=ours.nodes.get(name),
+            zookeeper=ours.zookeeper,
             told=lambda told, name=name: shown.told(name, told),  # type: ignore[misc]
         )
         shown.ended(each)
@@ -138,10 +149,19 @@ def _logs_aside() -> Iterator[None]:
         structlog.configure(**before)
 
 
+class _Servers(NamedTuple):
+    """nodes: of each design the one that may be killed. zookeeper: its servers, where they may be."""
+
+    places: Places
+    nodes: Mapping[Name, Node]
+    zookeeper: Ensemble | None
+
+
 @contextmanager
-def _servers(designs: tuple[Name, ...], scratch: Path) -> Iterator[tuple[Places, Mapping[Name, Node]]]:
-    """Those that the designs need, and of each design the node that may be killed. Raises ServerMissing."""
-    places, nodes = Places(folder=str(scratch / "log")), dict[Name, Node]()
+def _servers(wishes: Wishes, scratch: Path) -> Iterator[_Servers]:
+    """Those that the designs need. Raises ServerMissing."""
+    designs, places, nodes = wishes.designs, Places(folder=str(scratch / "log")), dict[Name, Node]()
+    ensemble: ZooKeeperEnsemble | None = None
     with ExitStack() as stack:
         over_postgres = {Name.TWO_PHASE_COMMIT, Name.TRY_CONFIRM_CANCEL, Name.SAGA} & set(designs)
         if over_postgres:
@@ -149,15 +169,17 @@ def _servers(designs: tuple[Name, ...], scratch: Path) -> Iterator[tuple[Places,
             places = places._replace(postgres=tuple(server.dsn for server in postgres))
             nodes |= dict.fromkeys(over_postgres, postgres[-1])
         if Name.IN_MEMORY_SHARDING in designs:
-            zookeeper = stack.enter_context(running_zookeeper())
+            if Fault.ZOOKEEPER in wishes.faults:
+                ensemble = stack.enter_context(running_zookeeper_ensemble())
+            hosts = stack.enter_context(running_zookeeper()).hosts if ensemble is None else ensemble.hosts
             redis = [stack.enter_context(running_redis()) for _ in range(NODES)]
-            places = places._replace(zookeeper=zookeeper.hosts, redis=tuple(server.url for server in redis))
+            places = places._replace(zookeeper=hosts, redis=tuple(server.url for server in redis))
             nodes[Name.IN_MEMORY_SHARDING] = redis[-1]
         if Name.EVENT_SOURCING_KAFKA in designs:
             broker = stack.enter_context(running_kafka())
             places = places._replace(kafka=broker.bootstrap)
             nodes[Name.EVENT_SOURCING_KAFKA] = broker
-        yield places, nodes
+        yield _Servers(places, nodes, ensemble)
 
 
 class _Shown:

@@ -33,5 +33,6 @@ def test_money_is_lost_where_a_design_says_so_and_nowhere_else(tmp_path: Path) -
     assert lost["debited"] < 0
     assert lost["credited"] == 0
     assert lost["node_killed"] < 0
+    assert lost["zookeeper_leader_killed"] == lost["zookeeper_away"] == lost["zookeeper_session_expired"] == 0
     assert told["event_sourcing"]["in_batches"]["done"] > 0
     assert list(tmp_path.iterdir()) == []
