@@ -145,11 +145,9 @@ class ViewFile:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-        if is_new:
-            db.execute("BEGIN IMMEDIATE")
-            create(db)
-            db.execute("COMMIT")
-        create_later(db)
+        db.execute("BEGIN IMMEDIATE")
+        (create if is_new else create_later)(db)
+        db.execute("COMMIT")
 
     def _locked(self) -> int:
         """The kernel drops the lock with the process, however it ends. Beside the file: closing one's own descriptor of the file
