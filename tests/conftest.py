@@ -122,14 +122,14 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def kafka_server() -> Iterator[KafkaServer]:
     """A real broker of this test's own, to be stopped, killed and paused. Takes seconds: prefer `kafka_bootstrap`."""
-    with _or_skip(running_kafka) as server:
+    with _or_skip(lambda: running_kafka(short_lived=True)) as server:
         yield server
 
 
 @pytest.fixture
 def kafka_cluster() -> Iterator[KafkaCluster]:
     """Three real brokers of this test's own, each to be killed, paused and started again. Takes some 15 s."""
-    with _or_skip(running_kafka_cluster) as cluster:
+    with _or_skip(lambda: running_kafka_cluster(short_lived=True)) as cluster:
         yield cluster
 
 
