@@ -269,7 +269,7 @@ async def gateway(on_ready: OnReady) -> None:
             door.app,
             bound,
             work=[door.run],
-            drain=door.drain,
+            stopping=door.stop,
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
