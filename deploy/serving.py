@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import uvicorn
 import uvloop
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
@@ -54,6 +55,13 @@ def run(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
         finally:
             end_tasks(runner.get_loop())
+
+
+def process_metrics() -> CollectorRegistry:
+    """What a service counts, with the memory, the processor time and the open files of its process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
 
 
 def end_tasks(loop: asyncio.AbstractEventLoop) -> None:

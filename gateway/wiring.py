@@ -58,6 +58,7 @@ class Gateway:
             ReadSideBalances(balances, written),
             metrics,
             lambda: time.monotonic_ns() // 1_000_000,
+            lambda: time.time_ns() // 1_000,
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,

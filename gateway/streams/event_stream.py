@@ -72,6 +72,7 @@ class EventStream:
         except Malformed as refusal:
             return await send_answer(send, malformed(refusal))
         if (refused := self._refused()) is not None:
+            self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
         head = scope["method"] == "HEAD"
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
