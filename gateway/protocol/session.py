@@ -17,6 +17,7 @@ from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
 from gateway.protocol.messages import (
     Acknowledged,
     AcknowledgedTopic,
+    Message,
     NotUnicode,
     StreamError,
     ack_frame,
@@ -99,6 +100,10 @@ class Session:
             message = decode(text)
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
+        return self.ask(message)
+
+    def ask(self, message: Message | StreamError) -> Wish | None:
+        """The same for a message that has been read."""
         match message:
             case Subscribe():
                 return self._subscribe(message)
