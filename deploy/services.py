@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
+from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, serve
 from deploy.settings import ProcessSettings
@@ -260,10 +261,12 @@ async def gateway(on_ready: OnReady) -> None:
         )
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
+        refuse_if_exposed(bound, settings)
         feed = await open_feed(ReadSettings())
         stack.push_async_callback(feed.close)
         door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry)
         stack.push_async_callback(door.close)
+        await door.open()
         address = f"http://{process.host}:{bound.getsockname()[1]}"
         await serve(
             door.app,
