@@ -8,7 +8,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, aclosing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,9 @@ import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fanfold import BalanceChange, Client, Moved, Refusal
 from fanfold.api.ids import new_id
+from fanfold.stream_connection import StreamEnded
 from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, open_feed, open_view
 from tests.gateway_server import Served, serving
@@ -441,3 +443,27 @@ async def test_an_address_without_a_rule_is_refused(wallet: Wallet, monkeypatch:
     monkeypatch.setattr(requests_allowed, "RULES", {})
     refused = await wallet.admin.get(f"/v1/accounts/{ALICE}")
     assert (refused.status, refused.code) == (403, "forbidden")
+
+
+async def test_a_program_says_who_asks_by_its_token_in_requests_and_streams(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna = wallet.caller("anna", some(ALICE, "read", "debit"), some("*", "credit"))
+    monkeypatch.setenv("FANFOLD_TOKEN", anna.token + "\n")
+    async with Client(wallet.served.url) as client:
+        assert isinstance(await client.transfer(ALICE, BOB, 5, USD), Moved)
+        hidden = await client.balance(BOB)
+        assert isinstance(hidden, Refusal)
+        assert (hidden.code, hidden.status) == ("account_not_found", 404)
+        async with aclosing(client.watch([ALICE, BOB])) as changes, asyncio.timeout(LIMIT_S):
+            async for change in changes:
+                if isinstance(change, BalanceChange):
+                    assert (change.account, change.posted) == (ALICE, 995)
+                    break
+    async with Client(wallet.served.url, token="x.y.z") as client:
+        refused = await client.balance(ALICE)
+        assert isinstance(refused, Refusal)
+        assert refused.code == "token_invalid"
+        with pytest.raises(StreamEnded, match="FANFOLD_TOKEN"):
+            async for _ in client.watch([ALICE]):
+                pass
