@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,9 @@ async def hear(stream: ClientConnection) -> Any:
 
 async def closed(stream: ClientConnection) -> int:
     async with asyncio.timeout(LIMIT_S):
-        async for _ in stream:
-            pass
+        with suppress(websockets.ConnectionClosed):
+            while True:
+                await stream.recv()
         await stream.wait_closed()
     assert stream.close_code is not None
     return stream.close_code
