@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fanfold.api import routes
-from fanfold.api.body_checks import PRINCIPAL, body_about, hold_body, open_body, plain_transfer, transfer_body
+from fanfold.api.body_checks import body_about, hold_body, open_body, plain_transfer, transfer_body
 from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Command, Open, Reverse, Void
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import JSON
@@ -59,11 +59,11 @@ class CheckedCommands:
             media_type(headers, JSON)
             body = await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
             key = headers.get(b"idempotency-key")
-            command = command_of(asked, body, None if key is None else key.decode("latin-1"))
+            command = command_of(asked, body, None if key is None else key.decode("latin-1"), principal.name)
             judged = await self.judge(principal, command)
             if not judged.may:
                 raise Forbidden(body_is_read=True)
-            inner = with_body(scope, body)
+            inner = with_body(at(scope, asked.path(asked.named)), body)
             answer = await whole_answer(lambda send: self._proxy(inner, said_again(body, receive), send))
             if answer.status and not principal.reads_everything:
                 answer = answer.with_document(shown_to(principal, answer.document(), reads_all=judged.reads_all))
@@ -83,26 +83,32 @@ class CheckedCommands:
         if not isinstance(verdict, OfOutcome):
             names = accounts_named(command) or ()
             return Judged(verdict, all(principal.may(Right.READ, name) for name in names))
-        parties = await self._parties(verdict.id) or own(verdict.id)
+        known = await self._parties(verdict.id)
+        parties = own(verdict.id) if known is None else known
         if of_outcome(principal, verdict, parties):
             return Judged(
                 True, all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
             )
-        if parties:
+        if known:
             # So that it takes as long as for an id that nothing has.
             await self._parties(absent_transfer(verdict.id, self._chance))
         return Judged(False, False)
 
-    async def _parties(self, id: str) -> list[Party]:
-        """Empty for an id that nothing has."""
+    async def _parties(self, id: str) -> Sequence[Party] | None:
+        """None for an id that nothing ever had; none of one of which nobody knows that."""
         found = await whole_answer(
             lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
         )
-        if found.status == 200:
-            return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
-        if found.status in (404, 409):  # of two commands with one id nobody knows which is meant
-            return []
-        raise NotLookedUp
+        match found.status:
+            case 200:
+                return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
+            case 404:
+                # Of an old one that may be forgotten a hold may still be open.
+                return () if "remembered_since" in found.document() else None
+            case 409:  # of two commands with one id nobody knows which is meant
+                return ()
+            case _:
+                raise NotLookedUp
 
 
 def _question(id: str) -> Scope:
@@ -130,7 +136,7 @@ async def _nothing_more() -> Message:
     raise AssertionError("nothing more comes")
 
 
-def command_of(asked: Asked, body: bytes, key: str | None) -> Open | Command:
+def command_of(asked: Asked, body: bytes, key: str | None, principal: str) -> Open | Command:
     """The command of a single request, read as the write side reads it. Raises Malformed."""
     route, named = asked.route, asked.named
     if route is routes.TRANSFER and key is None and (plain := plain_transfer(body)) is not None:
@@ -141,10 +147,10 @@ def command_of(asked: Asked, body: bytes, key: str | None) -> Open | Command:
     if route is routes.OPEN_ACCOUNT:
         return open_body(named, members)
     if route is routes.TRANSFER:
-        return transfer_body(members, key)[0]
+        return transfer_body(members, key, principal)[0]
     if route is routes.HOLD:
-        return hold_body(members, key)[0]
-    found: Command = body_about(_KINDS[route.operation], named, members, key, PRINCIPAL)[0]
+        return hold_body(members, key, principal)[0]
+    found: Command = body_about(_KINDS[route.operation], named, members, key, principal)[0]
     return found
 
 
@@ -154,6 +160,11 @@ _KINDS = {
     routes.VOID.operation: Void,
     routes.REVERSE.operation: Reverse,
 }
+
+
+def at(scope: Scope, path: str) -> dict[str, Any]:
+    """The same request at this address: what was looked at is what is asked, whatever spelling it came in."""
+    return dict(scope) | {"path": path, "raw_path": path.encode()}
 
 
 def with_body(scope: Scope, body: bytes) -> Scope:

@@ -68,7 +68,9 @@ class CheckedProxy:
             return
         principal = await self.admitted(scope, receive, send)
         if principal is not None:
-            inner = dict(scope) | {PRINCIPAL: principal.name.encode()}
+            # From here on nothing knows the token, not even a log of what failed.
+            headers = [each for each in scope["headers"] if each[0] != b"authorization"]
+            inner = dict(scope) | {PRINCIPAL: principal.name.encode(), "headers": headers}
             refused = await self._refusal(self._served(principal, asked), principal, asked, inner, receive, send)
             if refused is not None:
                 await send_answer(send, refused)

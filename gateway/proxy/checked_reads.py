@@ -24,7 +24,7 @@ from gateway.identity.shown import (
     outcome_shown_to,
     reads_one,
 )
-from gateway.proxy.checked_commands import Forbidden
+from gateway.proxy.checked_commands import Forbidden, at
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Receive, Scope, Send
 from gateway.proxy.whole_answer import WholeAnswer, whole_answer
@@ -48,7 +48,7 @@ class CheckedReads:
         """Of one account: its balance, its holds, its statement."""
         account = parse_account(asked.named)
         readable = principal.may(Right.READ, account)
-        inner = _at(scope, asked.path(account if readable else self._absent(account)))
+        inner = at(scope, asked.path(account if readable else self._absent(account)))
         if asked.route is not routes.ENTRIES or not readable or principal.reads_everything:
             await self._proxy(inner, receive, send)
             return
@@ -85,7 +85,7 @@ class CheckedReads:
         if principal.reads_everything:
             await self._proxy(scope, receive, send)
             return
-        inner = _at(scope, routes.PARTIES.path.format(transfer=id)) | {"method": "GET"}
+        inner = at(scope, routes.PARTIES.path.format(transfer=id)) | {"method": "GET"}
         found = await whole_answer(lambda send: self._proxy.inquire(inner, receive, send))
         if found.status != 200:
             await found.send(send)  # in the words of the public address
@@ -95,7 +95,7 @@ class CheckedReads:
         if reads_one(principal, parties):
             await found.with_document(outcome_shown_to(principal, document["outcome"], parties)).send(send)
         else:
-            await self._proxy(_at(scope, asked.path(absent_transfer(id, self._chance))), receive, send)
+            await self._proxy(at(scope, asked.path(absent_transfer(id, self._chance))), receive, send)
 
     async def everything(self, principal: Principal, _: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """What does not say whose it is."""
@@ -110,11 +110,6 @@ class CheckedReads:
 
     def _absent(self, account: str) -> str:
         return absent_account(account, self._partitions() or 1, self._chance)
-
-
-def _at(scope: Scope, path: str) -> dict[str, Any]:
-    """The same request at this address: what was looked at is what is asked, whatever spelling it came in."""
-    return dict(scope) | {"path": path, "raw_path": path.encode()}
 
 
 def _query(wanted: questions.OfAccounts) -> bytes:

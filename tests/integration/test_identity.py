@@ -18,7 +18,15 @@ from prometheus_client import CollectorRegistry
 
 from fanfold import BalanceChange, Client, Moved, Refusal
 from fanfold.api.ids import new_id
+from fanfold.api.requests import Capture
 from fanfold.stream_connection import StreamEnded
+from gateway.identity.commands_allowed import Party
+from gateway.identity.grants import Principal, grants_of
+from gateway.metrics import Metrics
+from gateway.proxy.checked_commands import CheckedCommands
+from gateway.proxy.reverse_proxy import ReverseProxy
+from gateway.proxy.upstream import InProcess
+from gateway.proxy.written import Written
 from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, open_feed, open_view
 from tests.gateway_server import Served, serving
@@ -467,3 +475,27 @@ async def test_a_program_says_who_asks_by_its_token_in_requests_and_streams(
         with pytest.raises(StreamEnded, match="FANFOLD_TOKEN"):
             async for _ in client.watch([ALICE]):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(404, {"remembered_since": "2026-01-01T00:00:00Z"}), (409, {"code": "id_ambiguous"})]
+)
+async def test_an_id_of_which_nobody_knows_that_nothing_has_it_is_not_made_ones_own_by_a_line(
+    status: int, told: dict[str, Any]
+) -> None:
+    """A hold may be open for longer than its id is remembered: who makes another one under it must not get to capture that."""
+
+    async def sides(scope: Any, receive: Any, send: Any) -> None:
+        body = json.dumps(told).encode()
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    side = InProcess(sides, 1_000)
+    proxy = ReverseProxy(side, side, Metrics(CollectorRegistry()), 1_000, Written(lambda: 1))
+    commands = CheckedCommands(proxy, lambda bits: 0)
+    anna = Principal("anna", tuple(grants_of([some("*", "read", "debit", "credit")])))
+    own = [Party(ALICE, True), Party(BOB, False)]
+    capture = Capture(new_id(), id=new_id())
+    assert not (await commands.judge(anna, capture, lambda _: own)).may
+    told.clear()
+    assert (await commands.judge(anna, capture, lambda _: own)).may is (status == 404)
