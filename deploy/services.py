@@ -248,6 +248,11 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
     )
 
 
+def asks_nobody() -> bool:
+    """Whether a gateway of this environment lets in whoever reaches it."""
+    return GatewaySettings().auth == "off"
+
+
 async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()

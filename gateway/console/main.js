@@ -6,6 +6,7 @@ import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
 import { Lag } from "/console/lag.js";
 import { formatWithSign, parse } from "/console/money.js";
+import { showSignIn } from "/console/sign_in.js";
 import { Stream } from "/console/stream.js";
 import { Timeline } from "/console/timeline.js";
 import { openAccount, transfer } from "/console/wallet_api.js";
@@ -192,4 +193,5 @@ for (const account of remembered()) {
 }
 remember();
 stream.start();
+showSignIn().then((isWaitedFor) => isWaitedFor && stream.stop("Sign in to see balances"));
 new Lag().start();

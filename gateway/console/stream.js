@@ -1,5 +1,7 @@
 // One WebSocket for all watched accounts. It reconnects by itself and resumes by version.
 
+import { token } from "/console/sign_in.js";
+
 const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
@@ -66,6 +68,17 @@ export class Stream {
     }
   }
 
+  /** Ends it until the page is loaded again. */
+  stop(why) {
+    clearTimeout(this.#reconnect);
+    clearInterval(this.#pings);
+    this.#reconnect = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
+    this.#on.state("lost", why);
+  }
+
   #connectNow() {
     if (this.#reconnect !== null) {
       clearTimeout(this.#reconnect);
@@ -89,6 +102,7 @@ export class Stream {
     this.#socket = socket;
     socket.onopen = () => {
       this.#answered = true;
+      if (token() !== "") this.#send({ op: "auth", token: token() });
       this.#subscribe([...this.#watched.keys()]);
       this.#tellState();
       this.#pings = setInterval(() => this.#ping(socket), PING_MS);
@@ -112,7 +126,7 @@ export class Stream {
     this.#socket = null;
     clearInterval(this.#pings);
     if (isTerminal(code)) {
-      this.#on.state("lost", `Disconnected (${code}). Reload the page.`);
+      this.#on.state("lost", code >= 4501 && code <= 4503 ? "Sign in to see balances" : `Disconnected (${code}). Reload the page.`);
       return;
     }
     this.#on.state("lost", "Disconnected, trying again");
