@@ -62,6 +62,10 @@ class Close(NamedTuple):
     code: CloseCode
 
 
+JUDGED: Final = (Auth, Subscribe, Unsubscribe, Ping, StreamError)
+"""What it is known of what somebody may say; anything else is refused where it is asked who is there."""
+
+
 class SignIn(NamedTuple):
     """Wish: find out who has this token, then `admit` (or `refuse_sign_in`)."""
 
@@ -117,6 +121,8 @@ class Session:
             return Close(CloseCode.NOT_UTF8)
         if self._hide is not None and self.principal is None and not isinstance(message, Auth):
             return Close(CloseCode.UNAUTHENTICATED)
+        if self._hide is not None and not isinstance(message, JUDGED):
+            return self._refuse(StreamError(message.id, "op_unknown", "it is not taken where it is asked who is there"))
         match message:
             case Auth() if self._hide is None:
                 return self._refuse(StreamError(message.id, "op_unknown", "nobody is asked here who is there"))

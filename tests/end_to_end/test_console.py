@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
@@ -523,7 +523,12 @@ async def test_who_signs_in_sees_what_may_be_read_and_the_token_stays_in_the_tab
     wallet = WalletStub()
     for name in ("alice", "bob"):
         await wallet.open(name)
-    asks = {"auth": "tokens", "auth_keys": f"file:{keys}", "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
+    asks: dict[str, Any] = {
+        "auth": "tokens",
+        "auth_keys": f"file:{keys}",
+        "auth_issuer": ISSUER,
+        "auth_audience": AUDIENCE,
+    }
     async with AsyncExitStack() as stack:
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
