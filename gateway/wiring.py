@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import secrets
 import time
 from pathlib import Path
@@ -22,7 +23,9 @@ from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
+from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
+from gateway.streams.long_poll import LongPoll
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
@@ -62,6 +65,7 @@ class Gateway:
             ReadSideBalances(balances, written),
             metrics,
             lambda: time.monotonic_ns() // 1_000_000,
+            lambda: time.time_ns() // 1_000,
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,
@@ -70,12 +74,6 @@ class Gateway:
         if partitions is not None:
             self.hub.open(partitions)
         proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
-        self._identity = None if settings.auth == "off" else _identity(settings)
-        checked: CheckedProxy | None = None
-        self._door: Door | None = None
-        if self._identity is not None:
-            checked, self._door = _checked(settings, self._identity, proxy, self.hub)
-        self.app = Front(checked or proxy, self._sides, self.hub, registry, static_files(), checked)
         terms = StreamTerms(
             connections_max=settings.stream_connections_max,
             subscriptions_max=settings.stream_subscriptions_max,
@@ -86,6 +84,17 @@ class Gateway:
             close_ms=settings.stream_close_ms,
             origins=settings.origins,
         )
+        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
+        self._identity = None if settings.auth == "off" else _identity(settings)
+        checked: CheckedProxy | None = None
+        self._door: Door | None = None
+        if self._identity is not None:
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub)
+        admitted = None if checked is None else checked.admitted
+        self._events = EventStream(
+            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
+        )
+        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(StreamConnection, self.hub, terms, metrics, lambda: self.app.stopping, door=self._door),
@@ -111,9 +120,10 @@ class Gateway:
                 each.cancel()
             await asyncio.gather(*watching, return_exceptions=True)
 
-    async def drain(self) -> None:
-        """New streams are refused; uvicorn has told the open ones to come back (1012)."""
+    def stop(self) -> None:
+        """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
         self.app.stopping = True
+        self._events.wake()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
@@ -169,7 +179,9 @@ def _identity(settings: GatewaySettings) -> Identity:
     return Identity(terms if keys is not None else None, keys, files, time.time, time.monotonic)
 
 
-def _checked(settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, hub: Hub) -> tuple[CheckedProxy, Door]:
+def _checked(
+    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub
+) -> tuple[CheckedProxy, Door]:
     """The doors of a gateway that asks who asks."""
     from gateway.identity.hidden import absent_account
     from gateway.proxy.checked_proxy import CheckedProxy
@@ -179,7 +191,9 @@ def _checked(settings: GatewaySettings, identity: Identity, proxy: ReverseProxy,
         return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
 
     terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
-    return CheckedProxy(proxy, identity, lambda: len(hub.partitions), secrets.randbits), Door(identity, terms, hide)
+    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits), Door(
+        identity, terms, hide
+    )
 
 
 class _Ready(msgspec.Struct):

@@ -6,8 +6,8 @@ import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
 import { Lag } from "/console/lag.js";
 import { formatWithSign, parse } from "/console/money.js";
-import { showSignIn } from "/console/sign_in.js";
-import { Stream } from "/console/stream.js";
+import { showSignIn, token } from "/console/sign_in.js";
+import { WalletStream } from "/console/wallet-stream.js";
 import { Timeline } from "/console/timeline.js";
 import { openAccount, transfer } from "/console/wallet_api.js";
 
@@ -21,12 +21,14 @@ const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
 });
-const stream = new Stream(location.origin.replace(/^http/, "ws") + STREAM, {
-  state(name, text) {
-    byId("connection").dataset.state = name;
-    byId("connection-text").textContent = text;
-    cards.stale(name !== "live" && name !== "partly");
-  },
+function showState(name, text) {
+  byId("connection").dataset.state = name;
+  byId("connection-text").textContent = text;
+  cards.stale(name !== "live" && name !== "partly");
+}
+
+const stream = new WalletStream(location.origin.replace(/^http/, "ws") + STREAM, {
+  state: showState,
   balance: (account, item) => cards.show(account, item),
   absent: (account) => cards.absent(account),
   unread: (account, code) => cards.unread(account, code),
@@ -34,7 +36,7 @@ const stream = new Stream(location.origin.replace(/^http/, "ws") + STREAM, {
   transfer: (_account, id) => timeline.changed(id),
   missed: () => timeline.again(),
   trouble: (title, detail) => activity.add("refused", title, detail),
-});
+}, token);
 
 function watch(account) {
   if (!cards.has(account)) {
@@ -193,5 +195,9 @@ for (const account of remembered()) {
 }
 remember();
 stream.start();
-showSignIn().then((isWaitedFor) => isWaitedFor && stream.stop("Sign in to see balances"));
+showSignIn().then((isWaitedFor) => {
+  if (!isWaitedFor) return;
+  stream.stop();
+  showState("lost", "Sign in to see balances");
+});
 new Lag().start();

@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
-from fanfold.api.routes import STREAM_PATH
+from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
@@ -43,9 +43,11 @@ class Front:
         hub: Hub,
         registry: CollectorRegistry,
         pages: dict[str, StaticFile],
+        events: App,
         checked: CheckedProxy | None = None,
     ) -> None:
-        """checked: the proxy, where it is asked who asks; None where nobody is."""
+        """proxy: for all that is no address of the gateway's own. checked: the same, where it is asked who asks; None where
+        nobody is."""
         self.stopping = False
         self._checked = checked
         self._proxy = proxy
@@ -53,6 +55,7 @@ class Front:
         self._hub = hub
         self._registry = registry
         self._pages = pages
+        self._events = events
         self._own: dict[str, Handler] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -68,10 +71,12 @@ class Front:
             await _lifespan(receive, send)
             return
         handler = self._own.get(scope["path"])
-        if handler is None:
+        if handler is None and scope["path"] != EVENTS.path:
             await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])
+        elif handler is None:
+            await self._events(scope, receive, send)
         elif scope["query_string"] and not _takes_any_query(scope["path"]):
             # Whoever asks for something special must not get the usual and take it for that.
             await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))

@@ -18,6 +18,7 @@ from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (
     Acknowledged,
     AcknowledgedTopic,
+    Message,
     NotUnicode,
     StreamError,
     ack_frame,
@@ -119,6 +120,10 @@ class Session:
             message = decode(text)
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
+        return self.ask(message)
+
+    def ask(self, message: Message | StreamError) -> Wish | None:
+        """The same for a message that has been read."""
         if self._hide is not None and self.principal is None and not isinstance(message, Auth):
             return Close(CloseCode.UNAUTHENTICATED)
         if self._hide is not None and not isinstance(message, JUDGED):

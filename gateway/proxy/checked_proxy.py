@@ -27,7 +27,7 @@ from gateway.proxy.checked_batch import CheckedBatch
 from gateway.proxy.checked_commands import CheckedCommands, Forbidden, NotLookedUp
 from gateway.proxy.checked_reads import CheckedReads
 from gateway.proxy.reverse_proxy import ReverseProxy, discard
-from gateway.proxy.upstream import Receive, Scope, Send
+from gateway.proxy.upstream import App, Receive, Scope, Send
 
 NOT_LOOKED_UP: Final = (
     "Whether who asks has a right to this could not be looked up, so it was not done, and no money was moved by this "
@@ -45,11 +45,18 @@ class CheckedProxy:
     number of so many bits that nobody guesses."""
 
     def __init__(
-        self, proxy: ReverseProxy, identity: Identity, partitions: Callable[[], int], chance: Callable[[int], int]
+        self,
+        proxy: ReverseProxy,
+        passed_on: App,
+        identity: Identity,
+        partitions: Callable[[], int],
+        chance: Callable[[int], int],
     ) -> None:
+        """passed_on: the proxy, or what is before it for requests that wait."""
+        self._passed_on = passed_on
         self._proxy = proxy
         self._identity = identity
-        reads = CheckedReads(proxy, partitions, chance)
+        reads = CheckedReads(proxy, passed_on, partitions, chance)
         commands = CheckedCommands(proxy, chance)
         self._serve: dict[Rule, Serve] = {
             Rule.READS_ACCOUNT: reads.account,
@@ -94,7 +101,7 @@ class CheckedProxy:
         return self._pass_on if principal.may_everything else self._serve[asked.rule]
 
     async def _pass_on(self, _: Principal, __: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._proxy(scope, receive, send)
+        await self._passed_on(scope, receive, send)
 
     async def _refusal(
         self, serve: Serve, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send

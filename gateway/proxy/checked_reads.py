@@ -26,7 +26,7 @@ from gateway.identity.shown import (
 )
 from gateway.proxy.checked_commands import Forbidden, at
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import Receive, Scope, Send
+from gateway.proxy.upstream import App, Receive, Scope, Send
 from gateway.proxy.whole_answer import WholeAnswer, whole_answer
 from write_side.contract.words.atoms import format_transfer_id, parse_account, parse_transfer_id
 
@@ -37,10 +37,13 @@ CSV: Final = routes.CSV.encode()
 
 
 class CheckedReads:
-    """partitions, chance: as of `CheckedProxy`."""
+    """passed_on, partitions, chance: as of `CheckedProxy`."""
 
-    def __init__(self, proxy: ReverseProxy, partitions: Callable[[], int], chance: Callable[[int], int]) -> None:
+    def __init__(
+        self, proxy: ReverseProxy, passed_on: App, partitions: Callable[[], int], chance: Callable[[int], int]
+    ) -> None:
         self._proxy = proxy
+        self._passed_on = passed_on
         self._partitions = partitions
         self._chance = chance
 
@@ -50,7 +53,7 @@ class CheckedReads:
         readable = principal.may(Right.READ, account)
         inner = at(scope, asked.path(account if readable else self._absent(account)))
         if asked.route is not routes.ENTRIES or not readable or principal.reads_everything:
-            await self._proxy(inner, receive, send)
+            await self._passed_on(inner, receive, send)
             return
         page = await whole_answer(lambda send: self._proxy(inner, receive, send))
         await _entries(principal, page).send(send)

@@ -185,6 +185,8 @@ async def test_without_a_token_or_with_a_wrong_one_nothing_is_told_but_how_to_as
 
 QUESTIONS = (
     "",
+    "?after_version=0&wait_ms=50",
+    "?after_version=x",
     "?min_version=1&wait_ms=20",
     "?as_of=0:1",
     "?as_of=2",

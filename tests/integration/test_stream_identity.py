@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
@@ -254,3 +255,71 @@ async def test_a_gateway_that_asks_nobody_does_not_hear_who_signs_in(wallet: Wal
         refused = await hear(opened)
         assert (refused["op"], refused["id"], refused["code"]) == ("error", 5, "op_unknown")
         assert (await watch(opened, "bob"))["accounts"][0]["version"] == 0
+
+
+async def events(answer: aiohttp.ClientResponse, count: int) -> list[Any]:
+    """So many frames of an event stream; fewer where it ends before."""
+    found: list[Any] = []
+    async with asyncio.timeout(LIMIT_S):
+        while len(found) < count and (line := await answer.content.readline()):
+            if line.startswith(b"data: "):
+                found.append(json.loads(line.removeprefix(b"data: ")))
+    return found
+
+
+async def test_event_streams_say_who_is_there_by_their_request_and_end_with_their_right(
+    wallet: WalletStub, place: Place
+) -> None:
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(door(wallet, place))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        path = f"{served.url}/v1/stream/sse?accounts=alice,bob,nobody"
+
+        async def opened(bearer: str | None) -> aiohttp.ClientResponse:
+            headers = {} if bearer is None else {"authorization": f"Bearer {bearer}"}
+            return await stack.enter_async_context(http.get(path, headers=headers))
+
+        for bearer, code in ((None, "unauthenticated"), ("x.y.z", "token_invalid")):
+            refused = await opened(bearer)
+            assert (refused.status, (await refused.json())["code"]) == (401, code)
+            assert "Bearer" in refused.headers["www-authenticate"]
+        anna, soon = await opened(token()), await opened(token("soon", exp=int(time.time()) + 8))
+        for each in (anna, soon):
+            ack, snapshot = await events(each, 2)
+            told = {row["account"]: {**row, "account": "", "sub": 0} for row in ack["accounts"]}
+            assert told["bob"] == told["nobody"] != told["alice"]
+            assert len(snapshot["items"]) == 1
+        await wallet.transfer("@world", "bob", 5)
+        await wallet.transfer("@world", "alice", 5)
+        [change] = await events(anna, 1)
+        assert [item["posted"] for item in change["items"]] == ["5"]
+        assert len(await events(soon, 99)) == 1, "it ends with its token"
+        place.access.write_text(json.dumps({"revoked": {"names": ["anna"]}}))
+        assert await events(anna, 99) == []
+        assert not served.gateway._door.signed_in  # type: ignore[union-attr]
+
+
+async def test_a_read_that_waits_for_a_change_waits_for_what_may_be_read_only(wallet: WalletStub, place: Place) -> None:
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(door(wallet, place))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+
+        async def read(account: str, wait_ms: int) -> tuple[int, str, float]:
+            headers, began = {"authorization": f"Bearer {token()}"}, time.monotonic()
+            path = f"{served.url}/v1/accounts/{account}?after_version=0&wait_ms={wait_ms}"
+            async with http.get(path, headers=headers) as answer:
+                return answer.status, await answer.text(), time.monotonic() - began
+
+        waiting = [
+            asyncio.create_task(read(name, ms)) for name, ms in (("alice", 10_000), ("bob", 700), ("nobody", 700))
+        ]
+        while served.gateway.hub.streams < 3:  # noqa: ASYNC110 - until all of them wait
+            await asyncio.sleep(0.01)
+        await wallet.transfer("@world", "bob", 5)
+        await wallet.transfer("@world", "alice", 5)
+        alice, bob, nobody = await asyncio.gather(*waiting)
+        assert alice[0] == 200
+        assert alice[2] < LIMIT_S / 3
+        assert bob[:2] == nobody[:2]
+        assert bob[0] == 404
+        assert min(bob[2], nobody[2]) >= 0.7, "a change of what may not be read ends no wait"
