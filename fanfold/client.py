@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,7 +47,7 @@ from fanfold.api.retry import ASKED_AGAIN, Waits, retry
 from fanfold.api.routes import NDJSON, Route
 from fanfold.api.words import moment_text
 from fanfold.asked import Asked
-from fanfold.http_requests import line_of, path_of, request_of
+from fanfold.http_requests import bearer, line_of, path_of, request_of
 from fanfold.statement import Statement
 from fanfold.stream import watch, watch_accounts, watch_transfers
 from fanfold.topic_stream import watch_topic
@@ -60,6 +61,9 @@ REQUEST_SECONDS_MAX: Final = 30.0
 
 BATCH_ITEMS_MAX: Final = BATCH_LINES_MAX
 """What the service takes in one batch request."""
+
+TOKEN_VARIABLE: Final = "FANFOLD_TOKEN"
+"""Never an argument of a command: those are shown to everybody on the machine."""
 
 NOTED_IDS_MAX: Final = 8
 """Ids in the note of a cancelled call: more no traceback needs, the caller has the items."""
@@ -95,11 +99,17 @@ class NotAnswered(Exception):
 
 
 class Client:
-    """`url` is the gateway's, such as http://127.0.0.1:8080. Use as `async with Client(url) as client:`."""
+    """`url` is the gateway's, such as http://127.0.0.1:8080. Use as `async with Client(url) as client:`.
 
-    def __init__(self, url: str) -> None:
+    token: a token or key that says who asks, where the service asks that; None: what FANFOLD_TOKEN says, if it says anything.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX))
+        self._token = (os.environ.get(TOKEN_VARIABLE, "") if token is None else token).strip()
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX), headers=bearer(self._token)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -341,23 +351,23 @@ class Client:
 
         An account named twice is watched once.
         """
-        return watch(self.url, list(dict.fromkeys(accounts)))
+        return watch(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_accounts(
         self, accounts: Sequence[str]
     ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
         """As `watch`, and why nothing is told of an account; see `fanfold.stream.watch_accounts`."""
-        return watch_accounts(self.url, list(dict.fromkeys(accounts)))
+        return watch_accounts(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_transfers(
         self, accounts: Sequence[str]
     ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
         """As `watch`, and the phases of their transfers across partitions; see `fanfold.stream.watch_transfers`."""
-        return watch_transfers(self.url, list(dict.fromkeys(accounts)))
+        return watch_transfers(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_topic(self, topic: str) -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
         """What a topic's question is answered with, whole, now and at each change; see `fanfold.topic_stream.watch_topic`."""
-        return watch_topic(self.url, topic)
+        return watch_topic(self.url, topic, self._token)
 
     def _asked(self, command: Command) -> Asked:
         return Asked(command, self.ask)

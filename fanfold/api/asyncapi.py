@@ -65,5 +65,7 @@ def _about() -> str:
     )
     return (
         "Live balances: every item is the whole balance, never a difference, and versions never go back. The gateway closes with:"
-        f"{codes}\n\n4000-4499 mean connect again and resume by `since`, 4500-4999 that it changes nothing."
+        f"{codes}\n\nWhere the gateway asks who is there, `Authorization: Bearer` says so in the handshake, or `auth` "
+        f"as the first message."
+        " 4000-4499 mean connect again and resume by `since`, 4500-4999 that it changes nothing."
     )

@@ -35,7 +35,7 @@ Members = Mapping[str, object]
 T = TypeVar("T")
 
 PRINCIPAL: Final = "anonymous"
-"""Who asks, until callers have names: all share one space of Idempotency-Keys."""
+"""Who asks where nobody is asked who asks: all share one space of Idempotency-Keys."""
 
 KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-key")
 """Never changes: the same key must make the same id for ever."""
@@ -74,9 +74,12 @@ def open_body(account: str, members: Members) -> Open:
     return _read(Open, members, about=account)
 
 
-def transfer_body(members: Members, key: str | None = None) -> tuple[Transfer | LegsTransfer, bool]:
-    """The body of `POST /v1/transfers`, and whether it is a dry run. key: the Idempotency-Key header where there is one."""
-    return _single(LegsTransfer if "legs" in members else Transfer, members, key)
+def transfer_body(
+    members: Members, key: str | None = None, principal: str = PRINCIPAL
+) -> tuple[Transfer | LegsTransfer, bool]:
+    """The body of `POST /v1/transfers`, and whether it is a dry run. key: the Idempotency-Key header where there is one;
+    principal: whose."""
+    return _single(LegsTransfer if "legs" in members else Transfer, members, key, principal)
 
 
 def plain_transfer(body: bytes) -> Transfer | None:
@@ -95,14 +98,16 @@ def plain_transfer(body: bytes) -> Transfer | None:
     return transfer if transfer.id else None
 
 
-def hold_body(members: Members, key: str | None = None) -> tuple[Hold | HoldBetween, bool]:
+def hold_body(members: Members, key: str | None = None, principal: str = PRINCIPAL) -> tuple[Hold | HoldBetween, bool]:
     """The body of `POST /v1/holds`."""
-    return _single(Hold if "legs" in members else HoldBetween, members, key)
+    return _single(Hold if "legs" in members else HoldBetween, members, key, principal)
 
 
-def body_about(kind: type[T], about: str, members: Members, key: str | None = None) -> tuple[T, bool]:
+def body_about(
+    kind: type[T], about: str, members: Members, key: str | None = None, principal: str = PRINCIPAL
+) -> tuple[T, bool]:
     """A body whose address names in its path what the command is about, such as the hold of a capture."""
-    return _single(kind, members, key, about)
+    return _single(kind, members, key, principal, about)
 
 
 def batch_line(members: Members) -> Open | Command:
@@ -121,7 +126,7 @@ def batch_line(members: Members) -> Open | Command:
     return _read(LegsTransfer, members) if "legs" in members else _read(Transfer, members)
 
 
-def id_of_key(key: str) -> str:
+def id_of_key(key: str, principal: str = PRINCIPAL) -> str:
     """The id that an Idempotency-Key stands for: the UUID that it is, in whichever of the usual spellings, else UUIDv5 of
     principal and key. Blanks around it are no part of it (RFC 9110, 5.5), nor are the quotes of a structured string."""
     key = key.strip(" \t")
@@ -134,12 +139,14 @@ def id_of_key(key: str) -> str:
         if id.lower() in grammar.NIL_AND_MAX:
             raise Malformed("idempotency_key_malformed", "Idempotency-Key", ID_SAYS)
         return id
-    return str(uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}"))
+    return str(uuid.uuid5(KEY_NAMESPACE, f"{principal}\n{key}"))
 
 
-def _single(kind: type[T], members: Members, key: str | None, about: str | None = None) -> tuple[T, bool]:
+def _single(
+    kind: type[T], members: Members, key: str | None, principal: str, about: str | None = None
+) -> tuple[T, bool]:
     named = {name: value for name, value in members.items() if name != DRY_RUN} if DRY_RUN in members else members
-    id = None if key is None else id_of_key(key)
+    id = None if key is None else id_of_key(key, principal)
     if id is not None and "id" not in named:
         named = {**named, "id": id}
     command = _read(kind, named, about=about)

@@ -211,7 +211,33 @@ class Ping:
     )
 
 
-ClientFrame = Annotated[Subscribe | Unsubscribe | Ping, Discriminator("op")]
+TOKEN_CHARACTERS_MAX: Final = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Auth:
+    """Who is there: the first message where the gateway asks that, and again before the token expires. Answered by an ack."""
+
+    id: RequestNumber
+    token: Annotated[
+        str,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=TOKEN_CHARACTERS_MAX,
+            description="A token or key, as `Authorization: Bearer` has it in a request.",
+        ),
+        Says("body_malformed", "is not of the asked type or length"),
+    ]
+    op: Annotated[Literal["auth"], _OP] = "auth"
+
+    __pydantic_config__ = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"required": ["op", "id", "token"], "examples": [{"op": "auth", "id": 0, "token": "eyJ..."}]},
+    )
+
+
+ClientFrame = Annotated[Auth | Subscribe | Unsubscribe | Ping, Discriminator("op")]
 
 
 @dataclass(frozen=True)
@@ -394,7 +420,7 @@ class ErrorFrame:
 GatewayFrame = Annotated[
     Ack | BalancesFrame | TransferFrame | TransfersMissed | TopicFrame | Pong | Status | ErrorFrame, Discriminator("op")
 ]
-CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Subscribe, Unsubscribe, Ping)
+CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Auth, Subscribe, Unsubscribe, Ping)
 GATEWAY_FRAMES: Final[tuple[type[Any], ...]] = (
     Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, Pong, Status, ErrorFrame
 )  # fmt: skip

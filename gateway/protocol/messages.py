@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from fanfold.api.frames import (
     CLIENT_FRAMES,
     NUMBER_MAX,
+    Auth,
     ClientFrame,
     Ping,
     Subscribe,
@@ -29,7 +30,7 @@ from fanfold.api.values import names_of
 from read_side.contract.topics import TopicAnswer
 from write_side.contract.words.atoms import format_transfer_id
 
-Message = Subscribe | Unsubscribe | Ping
+Message = Auth | Subscribe | Unsubscribe | Ping
 
 _MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(ClientFrame)
 
@@ -104,7 +105,7 @@ def _explain(number: int | None, error: ValidationError, tree: object) -> Stream
     if kind == "union_tag_not_found":
         return StreamError(number, "field_missing", "op is missing")
     if kind == "union_tag_invalid":
-        return StreamError(number, "op_unknown", "op must be subscribe, unsubscribe or ping")
+        return StreamError(number, "op_unknown", "op must be auth, subscribe, unsubscribe or ping")
     if kind in UNKNOWN:
         holder, name = _place(first["loc"][:-1]), str(first["loc"][-1])
         which = f" there: {name}" if name in _WORDS else ""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
 from websockets.frames import Frame, Opcode
@@ -24,9 +24,13 @@ from fanfold.api.routes import STREAM_PATH
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.protocol.session import SignIn as Presented
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+
+if TYPE_CHECKING:
+    from gateway.streams.sign_in import Door, SignIn
 
 _log = structlog.get_logger(__name__)
 _quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
@@ -56,8 +60,10 @@ class StreamConnection(asyncio.Protocol):
         "_heard",
         "_hub",
         "_joined",
+        "_later",
         "_metrics",
         "_ping_ends",
+        "_sign_in",
         "_stopping",
         "_taken_bytes",
         "_terms",
@@ -76,6 +82,7 @@ class StreamConnection(asyncio.Protocol):
         metrics: Metrics,
         stopping: Callable[[], bool],
         *,
+        door: Door | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -90,7 +97,10 @@ class StreamConnection(asyncio.Protocol):
         self._websocket = ServerProtocol(
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
-        self.session = Session(terms.subscriptions_max, hub.topics)
+        self.session = Session(terms.subscriptions_max, hub.topics, hide=None if door is None else door.hide)
+        self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
+        """None where nobody is asked who is there."""
+        self._later: list[bytes | bytearray | memoryview] = []
         self._fragments: bytearray | None = None
         self._writable = True
         self._written_bytes = self._taken_bytes = self._ping_ends = 0
@@ -111,6 +121,8 @@ class StreamConnection(asyncio.Protocol):
         self._connections.discard(self)
         self._set_timer(None)
         self._closing = True
+        if self._sign_in is not None:
+            self._sign_in.end()
         if self._joined:
             self._joined = False
             self._hub.leave(self)
@@ -127,7 +139,8 @@ class StreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            if self._sign_in is None or not self._sign_in.waits:
+                self._transport.resume_reading()
             self.flush()
 
     def data_received(self, data: bytes) -> None:
@@ -175,6 +188,8 @@ class StreamConnection(asyncio.Protocol):
         self._joined = True
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
+        if self._sign_in is not None:
+            self._sign_in.begin()
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
@@ -191,7 +206,7 @@ class StreamConnection(asyncio.Protocol):
             return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
-        return None
+        return None if self._sign_in is None else self._sign_in.refusal(request.headers.get_all("Authorization"))
 
     # Frames.
 
@@ -216,6 +231,11 @@ class StreamConnection(asyncio.Protocol):
                 pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
 
     def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sign_in is not None and self._sign_in.waits:
+            # Bounded: nothing is read meanwhile, and this came with what is being found out.
+            self._later.append(bytes(data))
+            self._transport.pause_reading()
+            return
         try:
             text = str(data, "utf-8")
         except UnicodeDecodeError:
@@ -226,11 +246,37 @@ class StreamConnection(asyncio.Protocol):
                 self._hub.watch(self.session, watch)
             case Unwatch(subscriptions):
                 self._hub.unwatch(subscriptions)
+            case Presented() as presented:
+                self._present(presented)
             case Close(code):
                 self.flush()
                 self._close(code)
             case None:
                 pass
+
+    # Who is there.
+
+    def _present(self, presented: Presented) -> None:
+        assert self._sign_in is not None, "only a session that asks who is there hears it"
+        refused = self._sign_in.present(presented)
+        if refused is not None:
+            self.end_with(refused.code)
+        elif self._sign_in.waits:
+            self._transport.pause_reading()
+
+    def take_later(self) -> None:
+        """It was found out who is there: what was said meanwhile is heard."""
+        later, self._later = self._later, []
+        for data in later:
+            if not self._closing:
+                self._take_text(data)
+        if self._writable and not self._transport.is_closing() and not self._later:
+            self._transport.resume_reading()
+        self.flush()
+
+    def end_with(self, code: CloseCode) -> None:
+        self.flush()
+        self._close(code)
 
     # Writing.
 
