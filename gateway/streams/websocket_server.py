@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import structlog
@@ -24,9 +24,13 @@ from fanfold.api.routes import STREAM_PATH
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.protocol.submits import Request as Commands
+from gateway.protocol.submits import Told
+from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.submit_tasks import SubmitTasks
 
 _log = structlog.get_logger(__name__)
 _quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
@@ -44,6 +48,7 @@ class StreamTerms(NamedTuple):
     pong_ms: int
     close_ms: int
     origins: frozenset[str]
+    drain_ms: int = 0
 
 
 class StreamConnection(asyncio.Protocol):
@@ -52,6 +57,7 @@ class StreamConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_connections",
+        "_draining",
         "_fragments",
         "_heard",
         "_hub",
@@ -59,6 +65,7 @@ class StreamConnection(asyncio.Protocol):
         "_metrics",
         "_ping_ends",
         "_stopping",
+        "_submits",
         "_taken_bytes",
         "_terms",
         "_timer",
@@ -76,6 +83,7 @@ class StreamConnection(asyncio.Protocol):
         metrics: Metrics,
         stopping: Callable[[], bool],
         *,
+        submits: SubmitTasks | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -90,13 +98,15 @@ class StreamConnection(asyncio.Protocol):
         self._websocket = ServerProtocol(
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
-        self.session = Session(terms.subscriptions_max, hub.topics)
+        self._submits = submits
+        self.session = Session(terms.subscriptions_max, hub.topics, None if submits is None else submits.queue())
         self._fragments: bytearray | None = None
         self._writable = True
         self._written_bytes = self._taken_bytes = self._ping_ends = 0
         self._heard = True
         self._joined = False
         self._closing = False
+        self._draining = False
         self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
@@ -129,6 +139,7 @@ class StreamConnection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.resume_reading()
             self.flush()
+            self._pass_on()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -143,6 +154,7 @@ class StreamConnection(asyncio.Protocol):
                 self._refuse_bytes()
             self._write_protocol_bytes()
             self.flush()
+            self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
             _log.exception("stream_failed")
             self._close(CloseCode.INTERNAL)
@@ -230,6 +242,26 @@ class StreamConnection(asyncio.Protocol):
             case None:
                 pass
 
+    # Commands.
+
+    def _pass_on(self) -> None:
+        """What was submitted, if nothing of it is under way. Who does not take his answers gets no more done."""
+        if self._submits is not None and (request := self._next_request()) is not None:
+            self._submits.ask(self, request)
+
+    def _next_request(self) -> Commands | None:
+        if not self._joined or self._closing or self._draining or not self._writable:
+            return None
+        return self.session.take_request()
+
+    def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
+        """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
+        self.session.answer_request(request, told)
+        if self._draining:
+            self._restart()
+        self.flush()
+        return self._next_request()
+
     # Writing.
 
     def flush(self) -> None:
@@ -273,11 +305,18 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
-        if self._joined and not self._closing:
-            self.flush()
-            self._close(CloseCode.RESTARTING)
-        else:
+        if not self._joined or self._closing:
             self._transport.close()
+        elif self.session.asks and self._terms.drain_ms and not self._draining:
+            self._draining = True  # and ended by the answers, or by the time
+            self._set_timer(self._terms.drain_ms, self._restart)
+        else:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.session.refuse_waiting("stopping", NEVER_SENT)
+        self.flush()
+        self._close(CloseCode.RESTARTING)
 
     # Keep-alive: a ping, and later a look whether anything at all came back.
 
