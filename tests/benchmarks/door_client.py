@@ -16,6 +16,7 @@ import sys
 import time
 import uuid
 from collections import deque
+from functools import partial
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -133,6 +134,10 @@ class Client(asyncio.Protocol):
             self._transport.write(b"".join(frames))
 
 
+def _itself(client: Client) -> Client:
+    return client
+
+
 async def main(
     address: str, clients: int, in_flight: int, accounts: int, zipf: float, transfers: int, seed: int
 ) -> None:
@@ -142,9 +147,8 @@ async def main(
     loop, asking = asyncio.get_running_loop(), list[Client]()
     for n in range(clients):
         frames = submits(drawn[n * share : (n + 1) * share])
-        _, client = await loop.create_connection(
-            lambda: Client(place.netloc, frames, in_flight), place.hostname, place.port
-        )  # noqa: B023
+        client = Client(place.netloc, frames, in_flight)
+        await loop.create_connection(partial(_itself, client), place.hostname, place.port)
         asking.append(client)
     await asyncio.gather(*(client.connected for client in asking))
     print("ready", flush=True)

@@ -1,5 +1,7 @@
 """What `bench door` is compared with, a process of its own: a bare asyncio protocol that answers every frame with as many bytes
-as the service does, and does nothing for it. `python -m tests.benchmarks.door_peer SUBMIT_BYTES ANSWER_BYTES`; prints its address.
+as the service does, and does nothing for it.
+
+`python -m tests.benchmarks.door_peer SUBMIT_BYTES ANSWER_BYTES`; prints its address.
 """
 
 from __future__ import annotations
