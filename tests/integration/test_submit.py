@@ -12,6 +12,8 @@ import aiohttp
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from fanfold import Client, Moved, NotAnswered, Open, Opened, Pending, Refusal, Transfer
+from fanfold.api.answers import AccountState
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import problem_document
 from fanfold.api.requests import BODY_BYTES_MAX
@@ -131,29 +133,27 @@ def lasting(answer: dict[str, Any]) -> dict[str, Any]:
     return answer if "repeated" in answer else {name: answer[name] for name in answer if name not in ("position", "at")}
 
 
-KINDS = [
-    json.dumps(each)
-    for each in (
-        opening(A),
-        pay(1, amount=1000),
-        {"hold": {"id": transfer_id(2), "from": A, "to": B, "amount": "5", "asset": USD}},
-        {"capture": {"id": transfer_id(3), "hold": transfer_id(2), "amount": "2"}},
-        {"void": {"id": transfer_id(4), "hold": transfer_id(2)}},
-        {"reverse": {"id": transfer_id(5), "transfer": transfer_id(1)}},
-        {"change": {"id": transfer_id(6), "account": B, "credit": "frozen"}},
-        pay(7, A, B),
-        pay(1, amount=999),
-        {"id": transfer_id(8), "asset": USD, "legs": [{"account": A, "amount": "-1"}, {"account": FAR, "amount": "1"}]},
-        pay(9) | {"dry_run": True},
-        pay(9) | {"memo": "x"},
-        {"from": A, "to": B, "amount": "1", "asset": USD},
-        pay(9) | {"amount": 1.5},
-        {"unknown": {}},
-        {},
-        {"open": 7},
-        pay(9) | {"reference": "x" * (BODY_BYTES_MAX + 1)},
-    )
+COMMANDS: list[Any] = [
+    opening(A),
+    pay(1, amount=1000),
+    {"hold": {"id": transfer_id(2), "from": A, "to": B, "amount": "5", "asset": USD}},
+    {"capture": {"id": transfer_id(3), "hold": transfer_id(2), "amount": "2"}},
+    {"void": {"id": transfer_id(4), "hold": transfer_id(2)}},
+    {"reverse": {"id": transfer_id(5), "transfer": transfer_id(1)}},
+    {"change": {"id": transfer_id(6), "account": B, "credit": "frozen"}},
+    pay(7, A, B),
+    pay(1, amount=999),
+    {"id": transfer_id(8), "asset": USD, "legs": [{"account": A, "amount": "-1"}, {"account": FAR, "amount": "1"}]},
+    pay(9) | {"dry_run": True},
+    pay(9) | {"memo": "x"},
+    {"from": A, "to": B, "amount": "1", "asset": USD},
+    pay(9) | {"amount": 1.5},
+    {"unknown": {}},
+    {},
+    {"open": 7},
+    pay(9) | {"reference": "x" * (BODY_BYTES_MAX + 1)},
 ]
+KINDS = list(map(json.dumps, COMMANDS))
 NO_OBJECTS = ['{"id":"1","id":"2"}', "7", "null", '"text"', "[]", '{"metadata":"\\u00e9"}']
 
 
@@ -218,9 +218,9 @@ async def test_a_transfer_across_partitions_holds_nobody_up_and_its_phases_come_
 async def test_no_balance_comes_before_the_answer_of_what_made_it(served: Served, door: Door) -> None:
     """The answers are held back until the feed has the balances, again and again."""
     async with connect(served.stream_url) as client, connect(served.stream_url) as other:
-        for each in (client, other):
-            await each.send(json.dumps({"op": "subscribe", "id": 0, "accounts": [{"account": A}]}))
-            assert [(await receive(each))["op"] for _ in range(2)] == ["ack", "balances"]
+        for watcher in (client, other):
+            await watcher.send(json.dumps({"op": "subscribe", "id": 0, "accounts": [{"account": A}]}))
+            assert [(await receive(watcher))["op"] for _ in range(2)] == ["ack", "balances"]
         answered = pushed = 0
         for turn in range(1, 30):
             door.answers.clear()
@@ -429,3 +429,83 @@ async def test_who_does_not_take_his_answers_gets_no_more_done(door: Door) -> No
         assert door.asked == []
         stream.resume_writing()
         assert [(await receive(client))["id"] for _ in range(2)] == [2, 1]
+
+
+# The client.
+
+
+async def test_a_program_has_many_commands_in_flight_over_one_connection(served: Served, door: Door) -> None:
+    payments = [Transfer("@world", B, n, USD, transfer_id(n)) for n in range(1, 200)]
+    async with Client(served.url) as client, client.stream() as stream, asyncio.timeout(WAIT_S):
+        opened = await stream.submit(Open("new", USD))
+        refused, moved, refusal = await stream.submit_batch(
+            [
+                Transfer("new", B, 1, USD, transfer_id(900)),
+                Transfer("@world", "new", 5, USD, transfer_id(901)),
+                Transfer("@world", "new", 6, USD, transfer_id(901)),
+            ]
+        )
+        told = await asyncio.gather(*map(stream.submit, payments))
+        again = await stream.submit(payments[0])
+        pending = await stream.submit(Transfer(A, FAR, 1, USD, transfer_id(903)))
+    assert isinstance(opened, Opened)
+    assert (isinstance(refused, Refusal), isinstance(moved, Moved), isinstance(refusal, Refusal)) == (True, True, True)
+    assert all(isinstance(each, Moved) for each in told)
+    assert [each.id for each in told if isinstance(each, Moved)] == [payment.id for payment in payments]
+    assert isinstance(again, Moved)
+    assert isinstance(pending, Pending)
+    assert len(door.asked) < 50
+
+
+async def test_a_list_of_more_than_a_message_takes_is_answered_in_order(served: Served, door: Door) -> None:
+    payments = [Transfer("@world", B, 1, USD, transfer_id(n), reference="x" * 100) for n in range(2_500)]
+    async with Client(served.url) as client, client.stream() as stream, asyncio.timeout(WAIT_S):
+        told = await stream.submit_batch(payments)
+    assert [each.id for each in told if isinstance(each, Moved)] == [payment.id for payment in payments]
+    assert [int(each.accounts[0].version) for each in told if isinstance(each, Moved)] == list(range(1, 2_501))
+
+
+async def test_what_a_lost_connection_left_unanswered_is_sent_again_with_the_same_ids(
+    served: Served, door: Door
+) -> None:
+    payments = [Transfer("@world", B, 1, USD, transfer_id(n)) for n in range(50)]
+    async with Client(served.url) as client, client.stream() as stream, asyncio.timeout(WAIT_S):
+        door.answers.clear()
+        told = asyncio.gather(*map(stream.submit, payments))
+        await until(lambda: len(door.asked) == 1)
+        [lost] = served.gateway.hub._streams.values()
+        lost._transport.abort()  # type: ignore[attr-defined]
+        door.answers.set()
+        assert all(isinstance(each, Moved) for each in await told)
+        state = await client.balance(B)
+        assert isinstance(state, AccountState)
+        assert (state.posted, state.version) == (50, 50), "each once"
+
+
+async def test_what_is_refused_for_now_is_asked_again_and_given_up_with_its_ids(served: Served, door: Door) -> None:
+    async with Client(served.url) as client, client.stream() as stream, asyncio.timeout(WAIT_S):
+        refusals = iter(["overloaded", "stopping"])
+        door.refuse = lambda lines: next(refusals, None)
+        assert isinstance(await stream.submit(Transfer("@world", B, 1, USD, transfer_id(1))), Moved)
+        door.refuse = lambda lines: "overloaded"
+        lost = Transfer("@world", B, 1, USD, transfer_id(2))
+        with pytest.raises(NotAnswered) as failure:
+            await stream.submit(lost)
+        assert (failure.value.ids, failure.value.not_taken) == ((lost.id,), True)
+        door.refuse = lambda lines: None
+        assert isinstance(await stream.submit(lost), Moved)
+
+
+async def test_who_leaves_the_stream_is_told_what_was_not_answered(served: Served, door: Door) -> None:
+    payment = Transfer("@world", B, 1, USD, transfer_id(1))
+    async with Client(served.url) as client, asyncio.timeout(WAIT_S):
+        async with client.stream() as stream:
+            door.answers.clear()
+            waiting = asyncio.create_task(stream.submit(payment))
+            await until(lambda: len(door.asked) == 1)
+        with pytest.raises(NotAnswered) as failure:
+            await waiting
+        assert (failure.value.ids, failure.value.not_taken) == ((payment.id,), False)
+        with pytest.raises(NotAnswered):
+            await stream.submit(payment)
+        door.answers.set()
