@@ -27,6 +27,7 @@ from gateway.protocol.session import Close, Session, Unwatch, Watch
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
 from gateway.proxy.reverse_proxy import NEVER_SENT
+from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
@@ -59,6 +60,7 @@ class StreamConnection(asyncio.Protocol):
         "_connections",
         "_draining",
         "_fragments",
+        "_frames",
         "_heard",
         "_hub",
         "_joined",
@@ -100,6 +102,7 @@ class StreamConnection(asyncio.Protocol):
         )
         self._submits = submits
         self.session = Session(terms.subscriptions_max, hub.topics, None if submits is None else submits.queue())
+        self._frames = ClientFrames(terms.message_bytes_max)
         self._fragments: bytearray | None = None
         self._writable = True
         self._written_bytes = self._taken_bytes = self._ping_ends = 0
@@ -143,13 +146,17 @@ class StreamConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        self._websocket.receive_data(data)
         try:
-            for event in self._websocket.events_received():
-                if isinstance(event, Request):
-                    self._shake_hands(event)
-                elif isinstance(event, Frame) and not self._closing:
-                    self._take_frame(event)
+            if not self._joined:
+                self._take_raw(data)
+                if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
+                    self._frames.pass_through()
+            else:
+                for part in self._frames.feed(data):
+                    if isinstance(part, Raw):
+                        self._take_raw(part.data)
+                    elif not self._closing:
+                        self._take_text(part.payload)
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()
@@ -160,6 +167,14 @@ class StreamConnection(asyncio.Protocol):
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
+
+    def _take_raw(self, data: bytes) -> None:
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Request):
+                self._shake_hands(event)
+            elif isinstance(event, Frame) and not self._closing:
+                self._take_frame(event)
 
     # Handshake.
 
