@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from fanfold.api import requests
+from fanfold.api.body_checks import PlainTransfers
 from fanfold.api.requests import CapturedLeg
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
@@ -83,6 +84,13 @@ def command_of(asked: requests.Open | requests.Command) -> Command:
             return Reverse(_id(asked.id), _id(asked.transfer), (), _PROTOCOLS[asked.protocol], _note(asked))
         case requests.Change():
             return _change(asked)
+
+
+def plain_commands(asked: PlainTransfers) -> list[Transfer]:
+    """The same of many plain transfers."""
+    ids = bytes.fromhex("".join(asked.ids).replace("-", ""))
+    id16s = [ids[at : at + 16] for at in range(0, len(ids), 16)]
+    return list(map(Transfer, id16s, asked.from_, asked.to, asked.amounts, asked.assets))
 
 
 def _transfer(asked: requests.Transfer | requests.LegsTransfer, legs: tuple[Leg, ...]) -> Transfer | LegsTransfer:

@@ -16,6 +16,7 @@ import numpy as np
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.intake.dry_run import dry_run
 from write_side.intake.home import home_partition, is_inside, partitions_of_accounts
@@ -170,6 +171,36 @@ class Intake:
             await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), until_s) for p, [each] in decided.items()
         ]
         return BatchOutcome.gathered(list(rows.values()), outcomes)
+
+    async def submit_plain(self, transfers: Sequence[Transfer], wait_s: float | None) -> list[Answer | DoneLine]:
+        """As `submit`, of plain transfers that do not hang together, with most answers as the text that they are sent as."""
+        if self._stopping:
+            raise Stopping
+        until_s = self._until(wait_s)
+        if (
+            self._stopped_elsewhere.any
+            or not self._ahead.are_written_as_now({transfer.asset for transfer in transfers})
+            or any(await self._ahead.suspected(transfers))
+            or (self._partitions > 1 and len({transfer.id for transfer in transfers}) < len(transfers))
+        ):
+            return list(await self.submit(transfers, wait_s=wait_s))
+        by_partition: dict[int, list[int]] = {}
+        for i, transfer in enumerate(transfers):
+            by_partition.setdefault(home_partition(transfer, self._partitions), []).append(i)
+        batches = {p: list(CommandBatch.of([transfers[i] for i in rows]).parts()) for p, rows in by_partition.items()}
+        answers: dict[int, Answer | DoneLine] = {}
+        for p, decided in (await self._decided(batches)).items():
+            found = [
+                answer
+                for part, each in zip(batches[p], decided, strict=True)
+                for answer in await self._lanes[p].outcomes.lines(each, len(part))
+            ]
+            answers.update(zip(by_partition[p], found, strict=True))
+        for i, answer in answers.items():
+            if isinstance(answer, Answer) and answer.status == PENDING_STATUS:
+                home = home_partition(transfers[i], self._partitions)
+                answers[i] = await self._ended(home, transfers[i], answer, until_s)
+        return [answers[i] for i in range(len(transfers))]
 
     async def dry_run(self, command: Command) -> Answer:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log.

@@ -99,9 +99,13 @@ class RefusedAhead:
             "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
         )
 
+    def are_written_as_now(self, assets: Iterable[str]) -> bool:
+        """Whether none of these has to be refused for how it is written."""
+        return all(_is_written_as_now(asset) or self._has(asset) for asset in assets)
+
     async def any_of(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
         """Whether a row of plain transfers may have to be refused: then each is asked for by `answer`."""
-        if not all(_is_written_as_now(asset) or self._has(asset) for asset in batch.assets):
+        if not self.are_written_as_now(batch.assets):
             return True
         if len(self._outcomes) == 1:
             return False
