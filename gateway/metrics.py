@@ -51,7 +51,10 @@ class Metrics:
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
         )
-        # Looking a label up costs more than counting, so each pair is looked up once.
+        # Looking a label up costs more than counting, so each is looked up once.
+        self.commands_answered, self.commands_not_done, self.commands_unknown = (
+            self.submitted.labels(told) for told in ("answered", "not_done", "unknown")
+        )
         self._by_pair: dict[tuple[str, int], Counter] = {}
 
     def passed_on(self, side: str, status: int) -> None:

@@ -56,7 +56,15 @@ class SubmitTasks:
         request: Request | None = first
         while request is not None:
             told = await self._door.ask(request)
-            for count, each in zip(request.counts, told, strict=True):
-                result = "answered" if not isinstance(each, Failed) else "unknown" if each.may_be_done else "not_done"
-                self._metrics.submitted.labels(result).inc(count)
+            self._count(request, told)
             request = stream.take_answers(request, told)
+
+    def _count(self, request: Request, told: Sequence[Told]) -> None:
+        unknown = not_done = 0
+        for count, each in zip(request.counts, told, strict=True):
+            if isinstance(each, Failed):
+                unknown, not_done = (unknown + count, not_done) if each.may_be_done else (unknown, not_done + count)
+        self._metrics.commands_answered.inc(len(request.commands) - unknown - not_done)
+        if unknown or not_done:
+            self._metrics.commands_unknown.inc(unknown)
+            self._metrics.commands_not_done.inc(not_done)

@@ -30,7 +30,7 @@ from write_side.doors.asked_commands import command_of, plain_commands
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.ledger.commands.commands import Command, Mode, Transfer
+from write_side.ledger.commands.commands import Command, Mode
 
 BYTES_A_TURN: Final = 32 * 1024
 """What is parsed of a batch before other requests get a turn: some 1 ms of short lines and of 32 legs alike."""
@@ -68,7 +68,7 @@ class BatchIntake(Protocol):
         """
         ...
 
-    async def submit_plain(self, transfers: Sequence[Transfer], wait_s: float | None) -> list[Answer | DoneLine]:
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
         """The same for plain transfers that do not hang together, with most answers as the text that they are sent as."""
         ...
 
@@ -115,7 +115,7 @@ class BatchDoor:
     async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
         lines = _lines(body)
         self._metrics.batch(len(lines))
-        if mode is Mode.CONTINUE and (plain := await _plain(lines)) is not None:
+        if mode is Mode.CONTINUE and (plain := await _plain(lines, body)) is not None:
             return _told(await self._intake.submit_plain(plain, wait_s))
         items = await _parse(lines)
         commands = [item for item in items if not isinstance(item, dict)]
@@ -157,30 +157,33 @@ def _lines(body: bytes) -> list[bytes]:
     return lines
 
 
-async def _plain(lines: list[bytes]) -> list[Transfer] | None:
-    """The commands, when all of them are plain transfers."""
-    found: list[Transfer] = []
+async def _plain(lines: list[bytes], body: bytes) -> CommandBatch | None:
+    """The commands, when all of them are plain transfers. lines: of the body."""
+    if len(lines) <= PLAIN_A_TURN and len(body) <= BODY_BYTES_MAX:
+        asked = plain_transfers(body, len(lines))
+        return None if asked is None else plain_commands(asked)
+    found: list[CommandBatch] = []
     for first in range(0, len(lines), PLAIN_A_TURN):
         turn = lines[first : first + PLAIN_A_TURN]
         asked = None if max(map(len, turn)) > BODY_BYTES_MAX else plain_transfers(b"\n".join(turn), len(turn))
         if asked is None:
             return None
-        found += plain_commands(asked)
+        found.append(plain_commands(asked))
         if first + PLAIN_A_TURN < len(lines):
             await asyncio.sleep(0)
-    return found
+    return CommandBatch.concatenated(found)
 
 
 def _told(answers: Sequence[Answer | DoneLine]) -> Response:
     """The results of plain transfers. Encoding a refusal or two more needs no turns."""
-    position = joined_positions(
-        {
-            answer.position if isinstance(answer, DoneLine) else str(answer.document.get("position", ""))
-            for answer in answers
-        }
+    lines, positions = zip(
+        *[_as_text(answer) if isinstance(answer, Answer) else answer for answer in answers], strict=True
     )
-    lines = [answer.text if isinstance(answer, DoneLine) else encode_line(_line(answer)) for answer in answers]
-    return Response(200, NDJSON, b"\n".join([*lines, b""]), headers=position_headers(position))
+    return Response(200, NDJSON, b"\n".join(lines) + b"\n", headers=position_headers(joined_positions(positions)))
+
+
+def _as_text(answer: Answer) -> DoneLine:
+    return DoneLine(encode_line(_line(answer)), str(answer.document.get("position", "")))
 
 
 async def _parse(lines: list[bytes]) -> list[Command | Document]:

@@ -172,35 +172,30 @@ class Intake:
         ]
         return BatchOutcome.gathered(list(rows.values()), outcomes)
 
-    async def submit_plain(self, transfers: Sequence[Transfer], wait_s: float | None) -> list[Answer | DoneLine]:
-        """As `submit`, of plain transfers that do not hang together, with most answers as the text that they are sent as."""
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+        """As `submit_batch` of transfers that do not hang together, each answered in full: most by the text that is sent."""
         if self._stopping:
             raise Stopping
         until_s = self._until(wait_s)
-        if (
-            self._stopped_elsewhere.any
-            or not self._ahead.are_written_as_now({transfer.asset for transfer in transfers})
-            or any(await self._ahead.suspected(transfers))
-            or (self._partitions > 1 and len({transfer.id for transfer in transfers}) < len(transfers))
-        ):
-            return list(await self.submit(transfers, wait_s=wait_s))
-        by_partition: dict[int, list[int]] = {}
-        for i, transfer in enumerate(transfers):
-            by_partition.setdefault(home_partition(transfer, self._partitions), []).append(i)
-        batches = {p: list(CommandBatch.of([transfers[i] for i in rows]).parts()) for p, rows in by_partition.items()}
+        homes = batch.homes(self._partitions) if self._partitions > 1 else np.zeros(len(batch), np.int64)
+        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
+        if goes_to_stopped or self._ahead.forgot_one_of(batch) or await self._ahead.any_of(batch, homes):
+            return list(await self.submit(transfers_of(batch), wait_s=wait_s))
+        rows = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)}
+        parts = {p: list((batch.take(at) if len(rows) > 1 else batch).parts()) for p, at in rows.items()}
         answers: dict[int, Answer | DoneLine] = {}
-        for p, decided in (await self._decided(batches)).items():
+        for p, decided in (await self._decided(parts)).items():
             found = [
                 answer
-                for part, each in zip(batches[p], decided, strict=True)
+                for part, each in zip(parts[p], decided, strict=True)
                 for answer in await self._lanes[p].outcomes.lines(each, len(part))
             ]
-            answers.update(zip(by_partition[p], found, strict=True))
+            answers.update(zip(rows[p].tolist(), found, strict=True))
         for i, answer in answers.items():
             if isinstance(answer, Answer) and answer.status == PENDING_STATUS:
-                home = home_partition(transfers[i], self._partitions)
-                answers[i] = await self._ended(home, transfers[i], answer, until_s)
-        return [answers[i] for i in range(len(transfers))]
+                [transfer] = transfers_of(batch.slice(i, i + 1))
+                answers[i] = await self._ended(int(homes[i]), transfer, answer, until_s)
+        return [answers[i] for i in range(len(batch))]
 
     async def dry_run(self, command: Command) -> Answer:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
