@@ -75,12 +75,12 @@ async def test_a_line_says_what_the_document_says(seed: int) -> None:
             count = len(answers.outcomes)
             told = [line for row in range(count) for line in answers.lines.of(row, 1)]
             assert answers.lines.of(0, count) == told
-            for row, line in enumerate(told):
-                if line is None:
+            for row, text in enumerate(told):
+                if text is None:
                     continue
                 answer = answers.answer(row)
                 assert isinstance(answer, Answer)
-                assert line.text == msgspec.json.encode({"status": answer.status} | answer.document)
-                assert line.position == answer.document["position"]
+                assert text.text == msgspec.json.encode({"status": answer.status} | answer.document)
+                assert text.position == answer.document["position"]
                 as_text += 1
     assert as_text > 25
