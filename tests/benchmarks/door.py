@@ -51,13 +51,13 @@ async def run(
     how = [str(each) for each in (clients, in_flight, accounts, zipf)]
     async with processes.running("up", environment=environment, errors=folder / "errors.txt") as service:
         await open_accounts(service.address, accounts)
-        await _asked(service.address, *how, str(transfers // WARM), "1")
+        await _asked(service.address, *how, str(transfers // WARM), "1", str(partitions))
         blocks, cpu_s = await _blocks(service.address), processor_s(service.process.pid)
-        told = await _asked(service.address, *how, str(transfers), "2")
+        told = await _asked(service.address, *how, str(transfers), "2", str(partitions))
         cpu_s = processor_s(service.process.pid) - cpu_s
         blocks = await _blocks(service.address) - blocks
     async with _peer(told["submit_bytes"], told["answer_bytes"]) as address:
-        floor = await _asked(address, *how, str(transfers), "2")
+        floor = await _asked(address, *how, str(transfers), "2", str(partitions))
     asked, rate = told["transfers"], told["transfers"] / told["took_s"]
     floor_rate = floor["transfers"] / floor["took_s"]
     return report.line(

@@ -1,5 +1,5 @@
 """The clients of `bench door`, a process of their own: `python -m tests.benchmarks.door_client ADDRESS CLIENTS IN_FLIGHT ACCOUNTS
-ZIPF TRANSFERS SEED`.
+ZIPF TRANSFERS SEED PARTITIONS`.
 
 Each has one WebSocket, and single transfers in flight over it: as many submits of one command each, another for every answer.
 Everything that can be made before is: it shares the cores with what it measures. Says `ready`, waits for a line, runs, and prints
@@ -24,6 +24,8 @@ import numpy as np
 import uvloop
 from websockets.frames import Frame, Opcode
 
+from write_side.contract.words.atoms import partition_of
+
 USD = "USD/2"
 FIRST_ID = 1_000_000
 """So that every submit is as long as every other one."""
@@ -35,13 +37,17 @@ def account(number: int) -> str:
     return f"account-{number:07d}"
 
 
-def pairs(accounts: int, zipf: float, count: int, seed: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Debit and credit of each, two different accounts; account n with a weight of n^-zipf. int64[count, 2]."""
+def pairs(
+    accounts: int, zipf: float, count: int, seed: int, partitions: int = 1
+) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Debit and credit of each, two different accounts of one partition; account n with a weight of n^-zipf. int64[count, 2]."""
     chance = np.random.default_rng(seed)
     weights = np.arange(1, accounts + 1, dtype=np.float64) ** -zipf
     found = chance.choice(accounts, size=(count, 2), p=weights / weights.sum())
-    found[:, 1] += found[:, 0] == found[:, 1]
-    return found % accounts
+    home = np.array([partition_of(account(number), partitions) for number in range(accounts)])
+    while (apart := (found[:, 0] == found[:, 1]) | (home[found[:, 0]] != home[found[:, 1]])).any():
+        found[apart, 1] = (found[apart, 1] + 1) % accounts
+    return found
 
 
 def submits(drawn: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> list[bytes]:
@@ -139,11 +145,11 @@ def _itself(client: Client) -> Client:
 
 
 async def main(
-    address: str, clients: int, in_flight: int, accounts: int, zipf: float, transfers: int, seed: int
+    address: str, clients: int, in_flight: int, accounts: int, zipf: float, transfers: int, seed: int, partitions: int
 ) -> None:
     place = urlsplit(address)
     share = max(1, transfers // clients)
-    drawn = pairs(accounts, zipf, share * clients, seed)
+    drawn = pairs(accounts, zipf, share * clients, seed, partitions)
     loop, asking = asyncio.get_running_loop(), list[Client]()
     for n in range(clients):
         frames = submits(drawn[n * share : (n + 1) * share])
@@ -172,4 +178,4 @@ async def main(
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), *map(int, sys.argv[6:8])))
+    uvloop.run(main(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), *map(int, sys.argv[6:9])))
