@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, takewhile
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,6 +19,9 @@ import msgspec
 from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
+
+REQUEST_COMMANDS_MAX: Final = 1_024
+"""Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
 
 _BLANKS: Final = r"[ \t\r\n]*"
 _HEAD: Final = re.compile(
@@ -132,7 +135,7 @@ class Request(NamedTuple):
 class Submits:
     """Those of one client. bytes_max: of commands that may wait; more may only as the first that waits."""
 
-    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "under_way")
+    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "_sizes", "under_way")
 
     def __init__(self, bytes_max: int, budget: SubmitBudget) -> None:
         self._bytes_max = bytes_max
@@ -143,11 +146,12 @@ class Submits:
     def _wait_for_none(self) -> None:
         self._ids: list[int] = []
         self._counts: list[int] = []
+        self._sizes: list[int] = []
         self._commands: list[msgspec.Raw] = []
         self._size = 0
 
     def add(self, submit: Commands) -> bool:
-        """Whether there is room for it: all that waits fits into one request, and both budgets hold."""
+        """Whether there is room for it: no more waits than a batch may have, and both budgets hold."""
         size = self._size + submit.size + 1
         if len(self._commands) + len(submit.commands) > BATCH_LINES_MAX or size > BATCH_BYTES_MAX:
             return False
@@ -159,15 +163,25 @@ class Submits:
         self._size = size
         self._ids.append(submit.id)
         self._counts.append(len(submit.commands))
+        self._sizes.append(submit.size + 1)
         self._commands += submit.commands
         return True
 
     def take(self) -> Request | None:
-        """All that waits, which is under way from now on; None where nothing waits, or something is under way."""
+        """What waits, as far as it goes into one request: it is under way from now on. None where nothing waits, or something is
+        under way."""
         if self.under_way is not None or not self._ids:
             return None
-        self.under_way = Request(self._ids, self._counts, self._commands, self._size)
-        self._wait_for_none()
+        if len(self._commands) <= REQUEST_COMMANDS_MAX:
+            self.under_way = Request(self._ids, self._counts, self._commands, self._size)
+            self._wait_for_none()
+            return self.under_way
+        ends = accumulate(self._counts)
+        submits = max(1, sum(1 for _ in takewhile(REQUEST_COMMANDS_MAX.__ge__, ends)))
+        commands, size = sum(self._counts[:submits]), sum(self._sizes[:submits])
+        self.under_way = Request(self._ids[:submits], self._counts[:submits], self._commands[:commands], size)
+        del self._ids[:submits], self._counts[:submits], self._sizes[:submits], self._commands[:commands]
+        self._size -= size
         return self.under_way
 
     def done(self) -> None:

@@ -1,7 +1,7 @@
 """Where the frames of a client begin and end, so that the common one is read here: a whole text message, masked, of up to 64 KiB.
 
-The sans-I/O protocol takes 2.7 us a frame and makes an event of it, 0.8 us are enough; a client that submits sends tens of thousands
-of them. Everything else (control frames, fragments, what breaks a rule) is given to it frame by frame, whole, so that
+The sans-I/O protocol takes 2.7 us a frame and makes an event of it, 0.8 us are enough; clients that submit send tens of
+thousands of them. Everything else (control frames, fragments, what breaks a rule) is given to it frame by frame, whole, so that
 there is one judge of RFC 6455, and it is never in the middle of a frame when one is read here.
 """
 

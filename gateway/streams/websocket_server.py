@@ -271,11 +271,16 @@ class StreamConnection(asyncio.Protocol):
 
     def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
         """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
-        self.session.answer_request(request, told)
-        if self._draining:
-            self._restart()
-        self.flush()
-        return self._next_request()
+        try:
+            self.session.answer_request(request, told)
+            if self._draining:
+                self._restart()
+            self.flush()
+            return self._next_request()
+        except Exception:  # whoever waits for his answers must not wait for ever
+            _log.exception("stream_failed")
+            self._close(CloseCode.INTERNAL)
+            return None
 
     # Writing.
 

@@ -72,6 +72,7 @@ class Client(asyncio.Protocol):
         self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.waits: list[tuple[float, int]] = []
         self.answer_bytes = 0
+        self.submit_bytes = len(frames[0])
         self._host = host
         self._frames = frames
         self._in_flight = in_flight
@@ -148,13 +149,14 @@ async def main(
     address: str, clients: int, in_flight: int, accounts: int, zipf: float, transfers: int, seed: int, partitions: int
 ) -> None:
     place = urlsplit(address)
+    host, port = place.hostname or "", place.port or 0
     share = max(1, transfers // clients)
     drawn = pairs(accounts, zipf, share * clients, seed, partitions)
     loop, asking = asyncio.get_running_loop(), list[Client]()
     for n in range(clients):
         frames = submits(drawn[n * share : (n + 1) * share])
         client = Client(place.netloc, frames, in_flight)
-        await loop.create_connection(partial(_itself, client), place.hostname, place.port)
+        await loop.create_connection(partial(_itself, client), host, port)
         asking.append(client)
     await asyncio.gather(*(client.connected for client in asking))
     print("ready", flush=True)
@@ -171,11 +173,14 @@ async def main(
         "cpu_s": after.ru_utime + after.ru_stime - used.ru_utime - used.ru_stime,
         "waits_ms": [ms for ms, _ in waits],
         "counts": [count for _, count in waits],
-        "submit_bytes": len(frames[0]),
+        "submit_bytes": asking[0].submit_bytes,
         "answer_bytes": asking[0].answer_bytes,
     }
     print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(main(sys.argv[1], *map(int, sys.argv[2:5]), float(sys.argv[5]), *map(int, sys.argv[6:9])))
+    at, clients, in_flight, accounts, zipf, transfers, seed, partitions = sys.argv[1:]
+    uvloop.run(
+        main(at, int(clients), int(in_flight), int(accounts), float(zipf), int(transfers), int(seed), int(partitions))
+    )

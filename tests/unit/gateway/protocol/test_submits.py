@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.protocol.messages import StreamError, decode, item
 from gateway.protocol.session import ERRORS_MAX, Close, Session, Watch
-from gateway.protocol.submits import Commands, Failed, Request, SubmitBudget, Submits, commands_of
+from gateway.protocol.submits import REQUEST_COMMANDS_MAX, Commands, Failed, Request, SubmitBudget, Submits, commands_of
 from gateway.protocol.subscription import Subscription
 
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
@@ -182,12 +182,30 @@ def test_more_than_may_wait_is_told_to_be_overloaded_and_says_that_nothing_was_d
     assert sent(session) == []
 
 
-def test_as_many_commands_wait_as_one_request_takes() -> None:
+def test_as_many_commands_wait_as_a_batch_has_lines() -> None:
     session = session_of(bytes_max=1_000_000)
     submit(session, 1, *[{}] * BATCH_LINES_MAX)
     submit(session, 2, {})
     assert [error["code"] for error in sent(session)] == ["overloaded"]
-    assert len(taken(session).commands) == BATCH_LINES_MAX
+    assert len(taken(session).commands) == BATCH_LINES_MAX, "those of one submit stay together"
+
+
+@given(st.lists(st.sampled_from([1, 2, 500, 1_023, 1_024, 1_025, 2_000]), min_size=1, max_size=6))
+def test_what_waits_goes_in_requests_of_a_bounded_size_in_order_and_gives_its_bytes_back(counts: list[int]) -> None:
+    budget = SubmitBudget(10_000_000)
+    session = session_of(bytes_max=1_000_000, budget=budget)
+    kept = [id for id, count in enumerate(counts) if submit(session, id, *[{"n": id}] * count) or not sent(session)]
+    told: list[int] = []
+    while (request := session.take_request()) is not None:
+        assert len(request.commands) <= REQUEST_COMMANDS_MAX or len(request.ids) == 1
+        assert [line["n"] for line in lines_of(request)] == [
+            id for id, count in zip(request.ids, request.counts, strict=True) for _ in range(count)
+        ]
+        told += request.ids
+        session.answer_request(request, request.shares([b"{}"] * len(request.commands)))
+    assert told == kept
+    assert [frame["id"] for frame in sent(session)] == kept
+    assert budget.bytes == 0
 
 
 def test_a_client_that_is_too_fast_is_not_ended_for_it() -> None:
