@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from fanfold.api.requests import BATCH_BYTES_MAX
+
 KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
 
@@ -48,6 +50,28 @@ class GatewaySettings(BaseSettings):
         ge=1024,
         le=1 << 30,
         description="unsent bytes of one stream at which newer balances replace unsent ones",
+    )
+    stream_submit_bytes_max: int = Field(
+        1024 * 1024,
+        ge=1024,
+        le=BATCH_BYTES_MAX,
+        description=(
+            "commands of one stream that may wait while others of it are under way, bytes (and as many as a batch has lines); "
+            "more are told `overloaded`, and nothing of them is done"
+        ),
+    )
+    submit_bytes_max: int = Field(
+        128 * 1024 * 1024,
+        ge=1024,
+        description="the same of all streams of this process together, with those that are under way, bytes",
+    )
+    stream_drain_ms: int = Field(
+        2_500,
+        ge=0,
+        description=(
+            "how long a gateway that stops waits for the answers to a stream's commands under way before it closes the stream, "
+            "milliseconds; with `FANFOLD_STREAM_CLOSE_MS` less than the 5 s that open requests have"
+        ),
     )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")

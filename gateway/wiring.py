@@ -18,6 +18,7 @@ from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
+from gateway.proxy.commands import CommandDoor
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
@@ -26,6 +27,8 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.submit_tasks import CommandDoor as Commands
+from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
@@ -50,6 +53,7 @@ class Gateway:
         write_side: Upstream,
         read_side: Upstream,
         balances: Upstream,
+        commands: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
         partitions: int | None,
@@ -58,6 +62,7 @@ class Gateway:
         metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
+        self._commands = commands
         self._partitions = partitions
         written = Written(lambda: len(self.hub.partitions))
         self.hub = Hub(
@@ -83,6 +88,7 @@ class Gateway:
             pong_ms=settings.stream_pong_ms,
             close_ms=settings.stream_close_ms,
             origins=settings.origins,
+            drain_ms=settings.stream_drain_ms,
         )
         passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
         self._identity = None if settings.auth == "off" else _identity(settings)
@@ -90,6 +96,18 @@ class Gateway:
         self._door: Door | None = None
         if self._identity is not None:
             checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub)
+        plain_door = CommandDoor(commands, written, metrics, settings.upstream_silence_ms)
+        command_door: Commands = plain_door
+        if checked is not None:
+            from gateway.proxy.checked_submits import CheckedSubmits
+
+            command_door = CheckedSubmits(plain_door, checked.batch)
+        self._submits = SubmitTasks(
+            command_door,
+            metrics,
+            bytes_max=settings.submit_bytes_max,
+            stream_bytes_max=settings.stream_submit_bytes_max,
+        )
         admitted = None if checked is None else checked.admitted
         self._events = EventStream(
             self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
@@ -97,7 +115,15 @@ class Gateway:
         self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
-            functools.partial(StreamConnection, self.hub, terms, metrics, lambda: self.app.stopping, door=self._door),
+            functools.partial(
+                StreamConnection,
+                self.hub,
+                terms,
+                metrics,
+                lambda: self.app.stopping,
+                submits=self._submits,
+                door=self._door,
+            ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
 
@@ -128,7 +154,8 @@ class Gateway:
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
         self.app.stopping = True
-        for side in (*self._sides.values(), self._balances):
+        await self._submits.close()
+        for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
 
     async def _learn_partitions(self) -> int:
@@ -224,7 +251,8 @@ def build_gateway(
             return OverHttp(side, settings.upstream_connect_ms, silence_ms)
         return InProcess(side, silence_ms)
 
-    # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another.
-    write = upstream(write_upstream, settings.upstream_silence_ms)
+    # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
+    # payment over HTTP wait for the commands of streams.
+    write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
     read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, feed, registry, partitions, topic_feed)
+    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed)

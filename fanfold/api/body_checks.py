@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast, get_args
+from operator import eq
+from typing import Any, Final, NamedTuple, TypeVar, cast, get_args
 
+import msgspec
 from pydantic import ValidationError
 
 from fanfold.api import grammar
@@ -58,6 +60,12 @@ _PLAIN_QUOTES: Final = 20
 
 _PLAIN_COMMAS: Final = 4
 
+_IDS, _PARTIES, _AMOUNTS = (
+    re.compile(rf"(?:{each}\n)*+", re.ASCII) for each in (grammar.UUID, grammar.PARTY, grammar.POSITIVE)
+)
+"""Many at once, one a line: one call of `re` instead of one for each."""
+_ASSET: Final = re.compile(grammar.ASSET, re.ASCII)
+
 LINE_WORDS: Final[Mapping[str, tuple[type, ...]]] = {
     "open": (Open,),
     "hold": (Hold, HoldBetween),
@@ -96,6 +104,64 @@ def plain_transfer(body: bytes) -> Transfer | None:
     except ValidationError:
         return None
     return transfer if transfer.id else None
+
+
+class PlainTransfers(NamedTuple):
+    """n transfers with their ids, both accounts, amount and asset and nothing more, each list of n."""
+
+    ids: list[str]
+    from_: list[str]
+    to: list[str]
+    amounts: list[int]
+    assets: list[str]
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    to: str
+    amount: str
+    asset: str
+    from_: str = msgspec.field(name="from")
+
+
+_plain: Final = msgspec.json.Decoder(_Plain).decode_lines
+
+
+def plain_transfers(body: bytes, lines: int) -> PlainTransfers | None:
+    """So many lines of a batch, when each is a plain transfer; None when one of them is not, or not right: then `batch_line` and
+    `plain_transfer` read them one by one.
+
+    As there, no field can be in a line twice: all are strings without an escape, five in each line, and no line has fewer. That
+    each object is one line: there are as many as lines, and every line begins with one.
+    """
+    if (
+        body.count(b'"') != _PLAIN_QUOTES * lines
+        or b"\\" in body
+        or not body.startswith(b"{")
+        or not body.count(b"{") == body.count(b"\n{") + 1 == lines
+    ):
+        return None
+    try:
+        found = _plain(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    ids, from_, to = [each.id for each in found], [each.from_ for each in found], [each.to for each in found]
+    amounts, assets = [each.amount for each in found], [each.asset for each in found]
+    if (
+        len(found) != lines
+        or not _are_ids(ids)
+        or not _PARTIES.fullmatch("\n".join([*from_, *to, ""]))
+        or any(map(eq, from_, to))
+        or not _AMOUNTS.fullmatch("\n".join([*amounts, ""]))
+        or not all(_ASSET.fullmatch(asset) for asset in set(assets))
+    ):
+        return None
+    return PlainTransfers(ids, from_, to, list(map(int, amounts)), assets)
+
+
+def _are_ids(ids: list[str]) -> bool:
+    text = "\n".join([*ids, ""])
+    return _IDS.fullmatch(text) is not None and not any(none in text.lower() for none in grammar.NIL_AND_MAX)
 
 
 def hold_body(members: Members, key: str | None = None, principal: str = PRINCIPAL) -> tuple[Hold | HoldBetween, bool]:

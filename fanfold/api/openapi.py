@@ -176,7 +176,7 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     if any(route.operation == "transfer_batch" for route in routes):
-        schemas |= _line_schemas()
+        schemas |= line_schemas()
     problem = TypeAdapter(Problem).json_schema(ref_template=_REF)
     schemas |= problem.pop("$defs") | {"Problem": problem}
     made["components"]["schemas"] = dict(sorted(schemas.items()))
@@ -345,7 +345,7 @@ def body_of(kind: Any, about: str | None, may_be_dry: bool) -> Any:
     return made
 
 
-def _line_schemas() -> Document:
+def line_schemas() -> Document:
     """JSON Schema of one line of a batch, `BatchLine`, and the schemas that it names."""
     lines: list[Any] = [Transfer, LegsTransfer]
     for word, kinds in LINE_WORDS.items():

@@ -30,6 +30,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, as ASGI has them."""
 
 _encode = msgspec.json.Encoder().encode
+encode_line = _encode
 encode_lines = msgspec.json.Encoder().encode_lines  # documents, one a line
 
 

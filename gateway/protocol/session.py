@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.frames import Auth, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (
     Acknowledged,
@@ -29,11 +30,17 @@ from gateway.protocol.messages import (
     topic_ack_frame,
 )
 from gateway.protocol.outbox import Outbox
+from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
 from gateway.protocol.subscription import Subscription
 from gateway.protocol.topics import TopicBoard, TopicSubscription
 
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
+
+WAITS_ALREADY: Final = (
+    "As many commands of this connection or gateway wait as may: nothing was done, and no money moved by this. "
+    "Submit them again with the same ids when others are answered."
+)
 
 NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -63,7 +70,7 @@ class Close(NamedTuple):
     code: CloseCode
 
 
-JUDGED: Final = (Auth, Subscribe, Unsubscribe, Ping, StreamError)
+JUDGED: Final = (Auth, Subscribe, Unsubscribe, Ping, Commands, StreamError)
 """What it is known of what somebody may say; anything else is refused where it is asked who is there."""
 
 
@@ -91,16 +98,22 @@ class Session:
         "live",
         "outbox",
         "principal",
+        "submits",
         "subscriptions_max",
         "topics",
     )
 
     def __init__(
-        self, subscriptions_max: int, board: TopicBoard | None = None, hide: Callable[[str], str] | None = None
+        self,
+        subscriptions_max: int,
+        board: TopicBoard | None = None,
+        submits: Submits | None = None,
+        hide: Callable[[str], str] | None = None,
     ) -> None:
-        """hide: a name that no account has, to be watched in the place of one that may not be read; None where nobody is
-        asked who is there."""
+        """submits: None where no commands are taken. hide: a name that no account has, to be watched in the place of one that
+        may not be read; None where nobody is asked who is there."""
         self.subscriptions_max = subscriptions_max
+        self.submits = submits
         self.principal: Principal | None = None
         self._hide = hide
         self.topics: dict[str, TopicSubscription] = {}
@@ -117,7 +130,7 @@ class Session:
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
         try:
-            message = decode(text)
+            message = commands_of(text) or decode(text)
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
         return self.ask(message)
@@ -133,6 +146,8 @@ class Session:
                 return self._refuse(StreamError(message.id, "op_unknown", "nobody is asked here who is there"))
             case Auth(id, token):
                 return SignIn(id, token)
+            case Commands():
+                return self._submit(message)
             case Subscribe():
                 return self._subscribe(message)
             case Unsubscribe(id, subs, topics):
@@ -164,6 +179,53 @@ class Session:
         """Who was there before stays."""
         refused = self._refuse(StreamError(id, "token_invalid", detail))
         return Close(CloseCode.TOKEN_REFUSED) if self.principal is None else refused
+
+    def _submit(self, message: Commands) -> Wish | None:
+        """What is taken waits for `take_request`."""
+        count = len(message.commands)
+        if not 1 <= count <= BATCH_LINES_MAX:
+            detail = f"commands must be 1 to {BATCH_LINES_MAX}"
+            return self._refuse(StreamError(message.id, "body_malformed", detail))
+        if self.submits is None:
+            return self._refuse(StreamError(message.id, "op_unknown", "no commands are taken on this stream"))
+        if not self.submits.add(message):
+            # Not counted with the refused messages: it says nothing of the client but that it is fast.
+            self.outbox.answer(error_frame(StreamError(message.id, "overloaded", WAITS_ALREADY)))
+        return None
+
+    @property
+    def asks(self) -> bool:
+        """Whether commands are under way."""
+        return self.submits is not None and self.submits.under_way is not None
+
+    def take_request(self) -> Request | None:
+        """What goes to the write side now, for `answer_request`; None while something is under way, or nothing waits.
+
+        Whatever else is in the outbox has left before: what comes into it from now on leaves behind the answers.
+        """
+        request = None if self.submits is None else self.submits.take()
+        if request is None:
+            return None
+        self.outbox.held = True
+        return request._replace(whose=self.principal)
+
+    def answer_request(self, request: Request, told: Sequence[Told]) -> None:
+        """told: what became of each submit of it."""
+        assert self.submits is not None
+        answer = self.outbox.answer
+        for at, (id, each) in enumerate(zip(request.ids, told, strict=True)):
+            if isinstance(each, Failed):
+                ids = transfer_ids(request.commands_of(at)) if each.may_be_done else ()
+                answer(error_frame(StreamError(id, each.code, each.detail, ids)))
+            else:
+                answer(answers_frame(id, each))
+        self.submits.done()
+        self.outbox.held = False
+
+    def refuse_waiting(self, code: str, detail: str) -> None:
+        """Nothing that waits for the write side goes there any more."""
+        for id in () if self.submits is None else self.submits.drop():
+            self.outbox.answer(error_frame(StreamError(id, code, detail)))
 
     def _subscribe(self, message: Subscribe) -> Wish | None:
         new = sum(wanted.account not in self.by_account for wanted in message.accounts)
@@ -284,7 +346,9 @@ class Session:
         self.outbox.answer(status_frame(live))
 
     def end(self) -> Unwatch:
-        """The connection is gone."""
+        """The connection is gone. Commands that are under way stay so; those that wait are not sent."""
+        if self.submits is not None:
+            self.submits.drop()
         self._forget(list(self.topics))
         return Unwatch(self._close(list(self.by_number)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fanfold.api import routes
 from fanfold.api.body_checks import body_about, hold_body, open_body, plain_transfer, transfer_body
@@ -22,6 +22,12 @@ from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Message, Receive, Scope, Send
 from gateway.proxy.whole_answer import said_again, whole_answer
 from write_side.contract.words.atoms import parse_account
+
+NOT_LOOKED_UP: Final = (
+    "Whether who asks has a right to this could not be looked up, so it was not done, and no money was moved by this "
+    "request. Send "
+    "it again soon with the same id."
+)
 
 
 class Forbidden(Exception):

@@ -8,7 +8,6 @@ there. What may not be done is refused in words that are the same whatever is th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
 
 import structlog
 
@@ -24,16 +23,10 @@ from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
 from gateway.proxy.checked_batch import CheckedBatch
-from gateway.proxy.checked_commands import CheckedCommands, Forbidden, NotLookedUp
+from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp
 from gateway.proxy.checked_reads import CheckedReads
 from gateway.proxy.reverse_proxy import ReverseProxy, discard
 from gateway.proxy.upstream import App, Receive, Scope, Send
-
-NOT_LOOKED_UP: Final = (
-    "Whether who asks has a right to this could not be looked up, so it was not done, and no money was moved by this "
-    "request. Send "
-    "it again soon with the same id."
-)
 
 _log = structlog.get_logger(__name__)
 
@@ -58,6 +51,7 @@ class CheckedProxy:
         self._identity = identity
         reads = CheckedReads(proxy, passed_on, partitions, chance)
         commands = CheckedCommands(proxy, chance)
+        self.batch = CheckedBatch(proxy, commands)
         self._serve: dict[Rule, Serve] = {
             Rule.READS_ACCOUNT: reads.account,
             Rule.LISTS_ACCOUNTS: reads.accounts,
@@ -65,7 +59,7 @@ class CheckedProxy:
             Rule.READS_EVERY_ACCOUNT: reads.everything,
             Rule.OF_THE_SYSTEM: reads.system,
             Rule.COMMANDS: commands.one,
-            Rule.COMMANDS_IN_LINES: CheckedBatch(proxy, commands).lines,
+            Rule.COMMANDS_IN_LINES: self.batch.lines,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
@@ -25,9 +25,14 @@ from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
 from gateway.protocol.session import SignIn as Presented
+from gateway.protocol.submits import Request as Commands
+from gateway.protocol.submits import Told
+from gateway.proxy.reverse_proxy import NEVER_SENT
+from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
     from gateway.streams.sign_in import Door, SignIn
@@ -48,6 +53,7 @@ class StreamTerms(NamedTuple):
     pong_ms: int
     close_ms: int
     origins: frozenset[str]
+    drain_ms: int = 0
 
 
 class StreamConnection(asyncio.Protocol):
@@ -56,7 +62,9 @@ class StreamConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_connections",
+        "_draining",
         "_fragments",
+        "_frames",
         "_heard",
         "_hub",
         "_joined",
@@ -65,6 +73,7 @@ class StreamConnection(asyncio.Protocol):
         "_ping_ends",
         "_sign_in",
         "_stopping",
+        "_submits",
         "_taken_bytes",
         "_terms",
         "_timer",
@@ -83,6 +92,7 @@ class StreamConnection(asyncio.Protocol):
         stopping: Callable[[], bool],
         *,
         door: Door | None = None,
+        submits: SubmitTasks | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -97,7 +107,14 @@ class StreamConnection(asyncio.Protocol):
         self._websocket = ServerProtocol(
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
-        self.session = Session(terms.subscriptions_max, hub.topics, hide=None if door is None else door.hide)
+        self._submits = submits
+        self.session = Session(
+            terms.subscriptions_max,
+            hub.topics,
+            None if submits is None else submits.queue(),
+            None if door is None else door.hide,
+        )
+        self._frames = ClientFrames(terms.message_bytes_max)
         self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
         """None where nobody is asked who is there."""
         self._later: list[bytes | bytearray | memoryview] = []
@@ -107,6 +124,7 @@ class StreamConnection(asyncio.Protocol):
         self._heard = True
         self._joined = False
         self._closing = False
+        self._draining = False
         self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
@@ -142,25 +160,39 @@ class StreamConnection(asyncio.Protocol):
             if self._sign_in is None or not self._sign_in.waits:
                 self._transport.resume_reading()
             self.flush()
+            self._pass_on()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        self._websocket.receive_data(data)
         try:
-            for event in self._websocket.events_received():
-                if isinstance(event, Request):
-                    self._shake_hands(event)
-                elif isinstance(event, Frame) and not self._closing:
-                    self._take_frame(event)
+            if not self._joined:
+                self._take_raw(data)
+                if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
+                    self._frames.pass_through()
+            else:
+                for part in self._frames.feed(data):
+                    if isinstance(part, Raw):
+                        self._take_raw(part.data)
+                    elif not self._closing:
+                        self._take_text(part.payload)
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()
             self.flush()
+            self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
             _log.exception("stream_failed")
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
+
+    def _take_raw(self, data: bytes) -> None:
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Request):
+                self._shake_hands(event)
+            elif isinstance(event, Frame) and not self._closing:
+                self._take_frame(event)
 
     # Handshake.
 
@@ -273,10 +305,36 @@ class StreamConnection(asyncio.Protocol):
         if self._writable and not self._transport.is_closing() and not self._later:
             self._transport.resume_reading()
         self.flush()
+        self._pass_on()
 
     def end_with(self, code: CloseCode) -> None:
         self.flush()
         self._close(code)
+
+    # Commands.
+
+    def _pass_on(self) -> None:
+        """What was submitted, if nothing of it is under way. Who does not take his answers gets no more done."""
+        if self._submits is not None and (request := self._next_request()) is not None:
+            self._submits.ask(self, request)
+
+    def _next_request(self) -> Commands | None:
+        if not self._joined or self._closing or self._draining or not self._writable:
+            return None
+        return self.session.take_request()
+
+    def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
+        """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
+        try:
+            self.session.answer_request(request, told)
+            if self._draining:
+                self._restart()
+            self.flush()
+            return self._next_request()
+        except Exception:  # whoever waits for his answers must not wait for ever
+            _log.exception("stream_failed")
+            self._close(CloseCode.INTERNAL)
+            return None
 
     # Writing.
 
@@ -321,11 +379,18 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
-        if self._joined and not self._closing:
-            self.flush()
-            self._close(CloseCode.RESTARTING)
-        else:
+        if not self._joined or self._closing:
             self._transport.close()
+        elif self.session.asks and self._terms.drain_ms and not self._draining:
+            self._draining = True  # and ended by the answers, or by the time
+            self._set_timer(self._terms.drain_ms, self._restart)
+        else:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.session.refuse_waiting("stopping", NEVER_SENT)
+        self.flush()
+        self._close(CloseCode.RESTARTING)
 
     # Keep-alive: a ping, and later a look whether anything at all came back.
 

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fanfold import BalanceChange, Client, Moved, Refusal
+from fanfold.api.close_codes import CloseCode
 from fanfold.api.ids import new_id
 from fanfold.api.requests import Capture
 from fanfold.stream_connection import StreamEnded
@@ -501,3 +502,38 @@ async def test_an_id_of_which_nobody_knows_that_nothing_has_it_is_not_made_ones_
     assert not (await commands.judge(anna, capture, lambda _: own)).may
     told.clear()
     assert (await commands.judge(anna, capture, lambda _: own)).may is (status == 404)
+
+
+async def test_what_is_submitted_is_judged_command_by_command_and_answered_as_far_as_it_may_be_read(
+    wallet: Wallet,
+) -> None:
+    payer = wallet.caller("payer", some(ALICE, "debit", "read"), some("*", "credit"))
+    hold, theirs = _transfer(ALICE, BOB, 5), await wallet.admin.hold(CAROL, BOB, 50)
+    commands = [
+        _transfer(ALICE, BOB),
+        _transfer(BOB, ALICE),
+        {"id": "x"},
+        {"hold": hold},
+        {"capture": {"hold": hold["id"], "id": new_id()}},
+        {"capture": {"hold": theirs, "id": new_id()}},
+        {"open": {"account": GHOST_BESIDE, "asset": USD}},
+        _transfer(ALICE, BOB, 50_000),
+    ]
+    headers = {"authorization": f"Bearer {payer.token}"}
+    async with wallet.session.ws_connect(wallet.served.stream_url, headers=headers) as stream:
+        await stream.send_json({"op": "submit", "id": 1, "commands": commands})
+        await stream.send_json(
+            {"op": "submit", "id": 2, "commands": [_transfer(ALICE, CAROL), _transfer(CAROL, ALICE)]}
+        )
+        heard = [await stream.receive_json(timeout=LIMIT_S) for _ in range(2)]
+    assert [(each["op"], each["id"]) for each in heard] == [("answers", 1), ("answers", 2)]
+    told = heard[0]["answers"]
+    assert [each["status"] for each in told] == [201, 403, 400, 201, 201, 403, 403, 422]
+    assert [each["status"] for each in heard[1]["answers"]] == [201, 403]
+    assert not any(name in json.dumps(heard) for name in (BOB, CAROL, GHOST_BESIDE))
+    assert "available" not in told[-1] or BOB not in json.dumps(told[-1])
+    assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1006"
+    async with wallet.session.ws_connect(wallet.served.stream_url) as stream:
+        await stream.send_json({"op": "submit", "id": 1, "commands": [_transfer("@world", ALICE)]})
+        assert (await stream.receive(timeout=LIMIT_S)).data == CloseCode.UNAUTHENTICATED
+    assert (await wallet.admin.get(f"/v1/accounts/{ALICE}")).document["posted"] == "993"
