@@ -9,6 +9,7 @@
   another version than HTTP/1.0 or 1.1 is told so: httptools would pass all of them on as if they were plain.
 - Trailers are not headers (RFC 9110 section 6.5.1).
 - Requests for a host that is not ours are refused, upgrades too (`allowed_hosts.py`).
+- A client that takes nothing of its answer for a time is cut off: it would keep the connection, and what waits for it, for ever.
 - Connections beyond what leaves the log its files are closed with a 503 (`descriptors.py`).
 """
 
@@ -35,6 +36,9 @@ HEAD_MS_MAX: Final = 15_000
 PIPELINED_MAX: Final = 16
 """Requests of one connection that wait for the answers before theirs; with more, nothing is read until one is answered."""
 
+UNREAD_MS_MAX: Final = 40_000
+"""So long nobody reads nothing of an answer that waits for him: a stream is given as much, a ping and its pong."""
+
 REFUSED_BODY_SECONDS_MAX: Final = 10
 """The body of a refused request is read for so long, so that its client reads the answer and no reset."""
 
@@ -56,6 +60,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._ended: str | None = None
         """Why nothing more is read. Said when the requests before are answered."""
         self._head_timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
 
@@ -70,9 +75,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch_head(waiting=False)
+        self._stop_watching_unread()
         for cycle in self._unanswered:  # uvicorn tells the last one only
             _disconnect(cycle)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch_unread()
+
+    def resume_writing(self) -> None:
+        self._stop_watching_unread()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._ended is not None:
@@ -238,6 +252,22 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         elif not waiting and self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
+
+    def _watch_unread(self) -> None:
+        """From when an answer waits for its client: look whether it takes some, until it has taken enough."""
+        unread_bytes = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(UNREAD_MS_MAX / 1000, self._look_at_unread, unread_bytes)
+
+    def _look_at_unread(self, before_bytes: int) -> None:
+        if self.transport.get_write_buffer_size() < before_bytes:
+            self._watch_unread()
+        else:
+            self.transport.abort()
+
+    def _stop_watching_unread(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def _head_overdue(self) -> None:
         self._head_timer = None

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry
-
 from deploy import serving
 from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
-from deploy.serving import listen, serve
+from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
@@ -35,7 +33,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)
-        registry = CollectorRegistry()
+        registry = process_metrics()
         snapshots = open_snapshots(write_settings, log)
         write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder())
         view, feed = await open_view(read_settings), await open_feed(read_settings)
@@ -82,6 +80,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             bound,
             start=start,
             work=[write_side.run, read_side.run, gateway.run],
+            stopping=gateway.stop,
             drain=write_side.drain,
             on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),

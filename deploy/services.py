@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.late_read_side import LateReadSide
-from deploy.serving import listen, serve
+from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
 from fanfold.api.events import EVENTS_TOPIC
 from fanfold.api.retry import Waits, retry
@@ -190,7 +189,7 @@ LOOPBACK = "127.0.0.1"
 
 async def write_side(on_ready: OnReady) -> None:
     """Intake and writers. Raises what ends a writer (`write_side.wiring.PartitionStopped`), CannotListen."""
-    settings, registry = WriteSettings(), CollectorRegistry()
+    settings, registry = WriteSettings(), process_metrics()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.write_port))
         log = await open_log(settings, writing=True)
@@ -204,7 +203,7 @@ async def write_side(on_ready: OnReady) -> None:
 async def projector(on_ready: OnReady) -> None:
     """Projectors and queries; they wait for a log that nobody has begun yet. Raises what ends a projector
     (`read_side.wiring.ProjectorStopped`), LogFailed for a log that cannot be used, CannotListen, ValueError."""
-    settings, registry = ReadSettings(), CollectorRegistry()
+    settings, registry = ReadSettings(), process_metrics()
     _no_topics(settings)
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
@@ -249,7 +248,7 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
 
 async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
-    settings, process, registry = GatewaySettings(), ProcessSettings(), CollectorRegistry()
+    settings, process, registry = GatewaySettings(), ProcessSettings(), process_metrics()
     view = ReadSettings()
     _no_topics(view)
     if view.view == "memory" or view.view_file() is not None:
@@ -269,7 +268,7 @@ async def gateway(on_ready: OnReady) -> None:
             door.app,
             bound,
             work=[door.run],
-            drain=door.drain,
+            stopping=door.stop,
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import uvicorn
 import uvloop
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
@@ -54,6 +55,13 @@ def run(main: Coroutine[Any, Any, None]) -> None:
             runner.run(main)
         finally:
             end_tasks(runner.get_loop())
+
+
+def process_metrics() -> CollectorRegistry:
+    """What a service counts, with the memory, the processor time and the open files of its process."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
 
 
 def end_tasks(loop: asyncio.AbstractEventLoop) -> None:
@@ -105,6 +113,16 @@ def _of_glibc(name: str) -> Any:
 
 
 class _Server(uvicorn.Server):
+    """stopping: called when it begins to stop, before it waits for the requests that are open."""
+
+    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are handled by `serve`: uvicorn would raise them again before what was taken is answered."""
@@ -120,10 +138,11 @@ async def serve(
     bound: socket.socket,
     *,
     work: Sequence[Callable[[], Coroutine[Any, Any, None]]],
-    drain: Callable[[], Coroutine[Any, Any, None]],
+    drain: Callable[[], Coroutine[Any, Any, None]] = _at_once,
     on_started: Callable[[], None],
     hosts: AllowedHosts,
     start: Callable[[], Coroutine[Any, Any, None]] = _at_once,
+    stopping: Callable[[], None] = lambda: None,
     ws: Any = "none",
     head_ms: int = HEAD_MS_MAX,
     connections: int | None = None,
@@ -133,6 +152,7 @@ async def serve(
     Requests are answered from the first second, while `start` folds the logs: the doors say so, and how far it is. `work` begins
     after it, and then `on_started` is called.  `drain` runs after the last request was taken and before the work is cancelled.
 
+    stopping: called when the stop begins, for what would hold it up: answers that go on for ever.
     connections: open ones at most; None: as many as leave the log its files. Call it when the logs are open.
     """
     most = connections_max() if connections is None else connections
@@ -150,7 +170,7 @@ async def serve(
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,
     )
-    server = _Server(config)
+    server = _Server(config, stopping)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

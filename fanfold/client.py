@@ -178,8 +178,13 @@ class Client:
         as_of: datetime.datetime | str | int | None = None,
         min_position: str | None = None,
         min_version: int | None = None,
+        after_version: int | None = None,
+        wait_s: float | None = None,
     ) -> AccountState | Refusal:
         """An account, not older than the position or version given. Raises NotAnswered.
+
+        after_version: answered when the account has a newer version than this one, or when `wait_s` is over (2 s where it is not
+        given, 10 at most), then as it is.
 
         as_of: the account as it was at a time, a position (`"0:17"`) or a version (12), with the block that says so; `final` is
         false while something could still come that belongs to that time. Raises ValueError for a time without a time zone.
@@ -191,6 +196,10 @@ class Client:
             parameters["min_position"] = min_position
         if min_version is not None:
             parameters["min_version"] = str(min_version)
+        if after_version is not None:
+            parameters["after_version"] = str(after_version)
+        if wait_s is not None:
+            parameters["wait_ms"] = str(round(wait_s * 1000))
         return await self._read(routes.ACCOUNT, state_of, parameters, account=account)
 
     async def balances(

@@ -158,7 +158,9 @@ async def _updates(
                     statuses.clear()
             case "balances":
                 for item in message["items"]:
-                    account = names[item["sub"]]
+                    account = names.get(item["sub"])
+                    if account is None:
+                        continue  # a newer gateway may say more
                     known.codes.pop(account, None)
                     if "asset" in item:  # only the first item of a subscription says it: an account has one for ever
                         known.assets[account] = item["asset"]
@@ -170,9 +172,9 @@ async def _updates(
                         continue
                     known.versions[account], known.newest[account] = item["v"], change._replace(snapshot=False)
                     yield change
-            case "transfer":
+            case "transfer" if message["sub"] in names:
                 yield TransferPhase(names[message["sub"]], message["id"], message["phase"])
-            case "transfers_missed":
+            case "transfers_missed" if message["sub"] in names:
                 yield PhasesMissed(names[message["sub"]])
             case "status":
                 live = bool(message["live"])

@@ -74,10 +74,10 @@ async def kept_connected(
         except Passing as passing:
             reason = str(passing)
         except websockets.ConnectionClosed as closed:
-            code = closed.rcvd.code if closed.rcvd is not None else 1006
-            if is_final(code):
+            told = closed.rcvd
+            if told is not None and is_final(told.code):
                 raise StreamEnded(
-                    f"The gateway ended the stream ({code}): {closed.reason or 'no reason given'}."
+                    f"The gateway ended the stream ({told.code}): {told.reason or 'no reason given'}."
                 ) from None
             reason = "the connection was lost"
         except websockets.InvalidStatus as refused:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from fanfold.doors.metrics import SECONDS
 
 
 class Metrics:
@@ -24,6 +26,24 @@ class Metrics:
         )
         self.frames = Counter("fanfold_gateway_flushes", "writes to streams", registry=registry)
         self.items = Counter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
+        self.commit_to_socket = Histogram(
+            "fanfold_gateway_commit_to_socket_seconds",
+            "From a block's time to its change written to all who watch it and read: of the oldest change of each flush",
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self.conflated = Counter(
+            "fanfold_gateway_conflated_balances",
+            "balances replaced by newer ones before their client had taken them",
+            registry=registry,
+        )
+        self._refused = Counter(
+            "fanfold_gateway_refused",
+            "requests and streams that the gateway itself refused",
+            ["code"],
+            registry=registry,
+        )
+        self._refused_by_code: dict[str, Counter] = {}
         self.closes = Counter("fanfold_gateway_closes", "streams closed, by code", ["code"], registry=registry)
         self.submitted = Counter(
             "fanfold_gateway_submitted_commands",
@@ -56,6 +76,13 @@ class Metrics:
             self.submitted.labels(told) for told in ("answered", "not_done", "unknown")
         )
         self._by_pair: dict[tuple[str, int], Counter] = {}
+
+    def refused_with(self, code: str) -> None:
+        """Count what the gateway refused by itself: a side's own refusals are counted as passed on."""
+        counter = self._refused_by_code.get(code)
+        if counter is None:
+            counter = self._refused_by_code[code] = self._refused.labels(code)
+        counter.inc()
 
     def passed_on(self, side: str, status: int) -> None:
         """Count a request to a side by its status, 0 when there was no answer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import random
 import time
 from typing import Annotated, Any, Final, cast
 
@@ -21,7 +22,9 @@ from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
+from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
+from gateway.streams.long_poll import LongPoll
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
@@ -59,6 +62,7 @@ class Gateway:
             ReadSideBalances(balances, written),
             metrics,
             lambda: time.monotonic_ns() // 1_000_000,
+            lambda: time.time_ns() // 1_000,
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,
@@ -67,7 +71,6 @@ class Gateway:
         if partitions is not None:
             self.hub.open(partitions)
         proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
-        self.app = Front(proxy, self._sides, self.hub, registry, static_files())
         terms = StreamTerms(
             connections_max=settings.stream_connections_max,
             subscriptions_max=settings.stream_subscriptions_max,
@@ -80,11 +83,14 @@ class Gateway:
             drain_ms=settings.stream_drain_ms,
         )
         self._submits = SubmitTasks(
-            CommandDoor(commands, written, metrics, settings.upstream_silence_ms),
+            CommandDoor(commands, written, settings.upstream_silence_ms),
             metrics,
             bytes_max=settings.submit_bytes_max,
             stream_bytes_max=settings.stream_submit_bytes_max,
         )
+        self._events = EventStream(self.hub, terms, metrics, lambda: self.app.stopping, random.randint)
+        long_poll = LongPoll(self.hub, proxy, settings.stream_connections_max)
+        self.app = Front(proxy, self._sides, self.hub, registry, static_files(), self._events, long_poll)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -99,9 +105,10 @@ class Gateway:
             self.hub.open(await self._learn_partitions())
         await self.hub.run()
 
-    async def drain(self) -> None:
-        """New streams are refused; uvicorn has told the open ones to come back (1012)."""
+    def stop(self) -> None:
+        """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
         self.app.stopping = True
+        self._events.wake()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""

@@ -53,6 +53,7 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
                     await asyncio.sleep(0.01)
             yield Served(gateway, server, f"http://127.0.0.1:{bound.getsockname()[1]}")
         finally:
+            gateway.stop()
             server.should_exit = True
             await serve
             work.cancel()

@@ -35,6 +35,8 @@ from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
 from fanfold.api.routes import (
     ARROW,
+    EVENT_STREAM,
+    EVENTS,
     JSON,
     NDJSON,
     PROBLEM,
@@ -128,7 +130,7 @@ _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": Transf
 def public_document() -> Document:
     """What the gateway's door takes: the whole public API."""
     return document(
-        [*(route for route in ROUTES if route.public), *PROBES],
+        [*(route for route in ROUTES if route.public), EVENTS, *PROBES],
         "fanfold",
         "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
         "with the same id it runs once. Every answer names its position, that of a write also in the header `Fanfold-Position`. "
@@ -254,6 +256,8 @@ def _told(codes: Iterable[str]) -> str:
 def _content(route: Route, answered: Answered) -> Document:
     if answered.model is not None:
         return {}
+    if route is EVENTS:
+        return {EVENT_STREAM: {"schema": {"type": "string"}}}
     if route.method == "GET":
         return {TEXT: {"schema": {"type": "string"}}}
     return {NDJSON: {"schema": {"type": "string"}}, ARROW: {"schema": {"type": "string", "format": "binary"}}}

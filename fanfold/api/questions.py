@@ -117,6 +117,16 @@ class OfAccount(Waiting):
     """Of one account."""
 
     min_version: Optionally[Annotated[int, Digits(0, VERSION_MAX, "Least version of the account.")]] = None
+    after_version: Optionally[
+        Annotated[
+            int,
+            Digits(
+                0,
+                VERSION_MAX,
+                "The version that you have: answered when there is a newer one, or when `wait_ms` is over, then as it is.",
+            ),
+        ]
+    ] = None
     as_of: Optionally[AsOf] = None
 
 
@@ -254,6 +264,46 @@ class OfSystem(Waiting):
     asset: Asset
     partitions: Optionally[SomePartitions] = None
     as_of: Optionally[AsOfAll] = None
+
+
+EVENT_ACCOUNTS_MAX: Final = 100
+"""Of one event stream: the id of its events says what its client has of each, in some 10 bytes."""
+EVENT_TOPICS_MAX: Final = 10
+
+
+@dataclass(frozen=True)
+class OfEvents:
+    """What an event stream tells of: accounts, topics, or both."""
+
+    accounts: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern=grammar.whole(grammar.ACCOUNTS),
+                examples=["alice,bob"],
+                description=f"The accounts to watch, {EVENT_ACCOUNTS_MAX} at most, each once.",
+            ),
+            Says("account_malformed", f"must be ids of accounts with commas, each of which {ACCOUNT_SAYS}"),
+        ]
+    ] = None
+    topics: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern=grammar.whole(f"{grammar.TOPIC}(?:,{grammar.TOPIC})*"),
+                examples=["leaderboard"],
+                description=f"The topics to watch, {EVENT_TOPICS_MAX} at most, each once.",
+            ),
+            Says("parameter_malformed", "must be names of topics with commas"),
+        ]
+    ] = None
+    transfers: Annotated[
+        Literal["true", "false"],
+        Field(description="Tell the phases of these accounts' transfers across partitions, too."),
+        Says("parameter_malformed", "must be true or false"),
+    ] = "false"
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 @dataclass(frozen=True)

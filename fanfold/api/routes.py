@@ -367,3 +367,20 @@ STREAM_REFUSED: Final = (
 )  # fmt: skip
 """What a handshake may be answered instead of the stream."""
 SUBPROTOCOL: Final = "wallet.v1"
+
+EVENT_STREAM: Final = "text/event-stream"
+EVENTS: Final = Route(
+    "GET",
+    f"{STREAM_PATH}/sse",
+    "read",
+    "events",
+    "Live balances and topics as server-sent events",
+    {200: Answered(None, "The events, for as long as the client stays.")},
+    "What `GET /v1/stream` tells, for who has only HTTP: each event is one of its frames, named by its `op`, after one subscribe "
+    "with these accounts and topics. The `id` of an event says what the client has: an EventSource that comes back sends it "
+    "(`Last-Event-ID`), and is told only what is newer. Without it, or where it means nothing any more, the whole state is told. "
+    "A comment comes where nothing else does. `retry` says when to come back.",
+    query=questions.OfEvents,
+    refused=("stopping",),
+)
+"""The gateway's own, like the stream."""

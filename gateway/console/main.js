@@ -6,7 +6,7 @@ import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
 import { Lag } from "/console/lag.js";
 import { formatWithSign, parse } from "/console/money.js";
-import { Stream } from "/console/stream.js";
+import { WalletStream } from "/console/wallet-stream.js";
 import { Timeline } from "/console/timeline.js";
 import { openAccount, transfer } from "/console/wallet_api.js";
 
@@ -20,7 +20,7 @@ const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
 });
-const stream = new Stream(location.origin.replace(/^http/, "ws") + STREAM, {
+const stream = new WalletStream(location.origin.replace(/^http/, "ws") + STREAM, {
   state(name, text) {
     byId("connection").dataset.state = name;
     byId("connection-text").textContent = text;

@@ -13,13 +13,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
-from fanfold.api.routes import STREAM_PATH
+from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import Receive, Scope, Send, Upstream, UpstreamUnavailable
+from gateway.proxy.upstream import App, Receive, Scope, Send, Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
+from gateway.streams.long_poll import LongPoll
 
 READY_WAIT_MS: Final = 2_000
 """How long a side may take to say whether it is ready."""
@@ -41,6 +42,8 @@ class Front:
         hub: Hub,
         registry: CollectorRegistry,
         pages: dict[str, StaticFile],
+        events: App,
+        long_poll: LongPoll,
     ) -> None:
         self.stopping = False
         self._proxy = proxy
@@ -48,6 +51,8 @@ class Front:
         self._hub = hub
         self._registry = registry
         self._pages = pages
+        self._events = events
+        self._long_poll = long_poll
         self._own: dict[str, Handler] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -63,10 +68,13 @@ class Front:
             await _lifespan(receive, send)
             return
         handler = self._own.get(scope["path"])
-        if handler is None:
-            await self._proxy(scope, receive, send)
+        if handler is None and scope["path"] != EVENTS.path:
+            passed_on = self._long_poll if self._long_poll.is_one(scope) else self._proxy
+            await passed_on(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])
+        elif handler is None:
+            await self._events(scope, receive, send)
         elif scope["query_string"] and not _takes_any_query(scope["path"]):
             # Whoever asks for something special must not get the usual and take it for that.
             await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))

@@ -47,7 +47,7 @@ class StaticFile(NamedTuple):
 def static_files() -> dict[str, StaticFile]:
     """Every page file by its path. Raises FileNotFoundError for a broken installation."""
     found = {}
-    for resource in files("gateway.console").iterdir():
+    for resource in (*files("gateway.console").iterdir(), *files("clients.javascript").iterdir()):
         ending = resource.name.rpartition(".")[2]
         if ending in TYPES:
             docs = resource.name.startswith("docs.")

@@ -108,6 +108,10 @@ class PartitionWatch:
         self.history: str | None = None
         """Of the log that what was told is from; None while it is not known."""
         self._repairing_since_ms: int | None = None
+        self.offered_us: int | None = None
+        """The block's time of the oldest change that the last batch had for anybody; None where it had none."""
+        self.conflated = 0
+        """Balances that were replaced by newer ones before their client had taken them."""
 
     def __len__(self) -> int:
         """How many accounts are watched."""
@@ -138,6 +142,7 @@ class PartitionWatch:
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
         verdict = judge(self.cursor, batch)
+        self.offered_us = None
         if verdict is not Verdict.SEEN:
             self.cursor = Cursor(batch.generation, batch.boot, batch.upto)
             # A projector that starts again may be some blocks back; clients have seen the later ones, so no read asks for less.
@@ -280,9 +285,13 @@ class PartitionWatch:
     def _offer(self, rows: AccountRows) -> None:
         """Only watched accounts are looked at beyond their name, and each is encoded once for all who watch it."""
         watched = self._watched
-        for i in [i for i, account in enumerate(rows.accounts) if account in watched]:
+        wanted = [i for i, account in enumerate(rows.accounts) if account in watched]
+        if wanted:
+            self.offered_us = int(rows.at_us[wanted].min())
+        for i in wanted:
             state = item_of_row(rows, i)
             for subscription in watched[rows.accounts[i]]:
+                self.conflated += subscription.unsent is not None and state.version > subscription.newest
                 subscription.offer(state)
                 self._touched[subscription.session] = None
 

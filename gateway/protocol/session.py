@@ -18,6 +18,7 @@ from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.protocol.messages import (
     Acknowledged,
     AcknowledgedTopic,
+    Message,
     NotUnicode,
     StreamError,
     ack_frame,
@@ -109,6 +110,10 @@ class Session:
             message = commands_of(text) or decode(text)
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
+        return self.ask(message)
+
+    def ask(self, message: Message | StreamError) -> Wish | None:
+        """The same for a message that has been read."""
         match message:
             case Commands():
                 return self._submit(message)

@@ -134,6 +134,11 @@ class Subscription:
         return self.stage is Stage.LIVE
 
     @property
+    def has(self) -> int:
+        """The newest version that the client is known to have; -1 for none."""
+        return self.newest if self.unsent is None else self.sent
+
+    @property
     def open(self) -> bool:
         return self.stage is not Stage.ENDED
 

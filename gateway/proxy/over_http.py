@@ -24,6 +24,8 @@ REQUESTS_MAX: Final = 256
 LARGE_REQUESTS_MAX: Final = 128
 """The same for bodies that are passed on while they come: a client that sends slowly keeps only others like it waiting."""
 
+WAITING_WORDS: Final = (b"min_position=", b"min_version=", b"after_version=")
+
 PATIENT_REQUESTS_MAX: Final = 128
 """The same for reads that say what they wait for: a client may say what never comes, and keeps only others like it waiting."""
 
@@ -81,7 +83,7 @@ class OverHttp:
                 gathered = b"".join([part async for part in body])
             except ConnectionResetError as gone:
                 raise NotSent("the client went away") from gone
-        waits = b"min_position=" in scope["query_string"] or b"min_version=" in scope["query_string"]
+        waits = any(word in scope["query_string"] for word in WAITING_WORDS)
         places = self._patient if waits else self._small if small else self._large
         exchange = self._exchange(scope, (gathered if small else aiter(body)) if declared else None, send, places)
         await _unless_left(exchange, body)

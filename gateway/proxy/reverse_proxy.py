@@ -161,13 +161,16 @@ class ReverseProxy:
         side = route(scope["method"], scope["path"])
         if isinstance(side, Refused):
             await _discard(receive)
+            self._metrics.refused_with(side.word)
             allow = [(b"allow", side.allow.encode())] if side.allow else ()
             await send_answer(send, problem(side.word), more=allow)
             return
         length = _declared_length(scope["headers"])
         if length is None or length > self._request_bytes_max:
             await _discard(receive)
-            await send_answer(send, problem("body_malformed" if length is None else "body_too_large"))
+            word = "body_malformed" if length is None else "body_too_large"
+            self._metrics.refused_with(word)
+            await send_answer(send, problem(word))
             return
         guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
         await self._pass_on(side, scope, guard, send)
@@ -214,7 +217,9 @@ class ReverseProxy:
             if not guard.ended:
                 await _discard(guard.unread)
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
-            await send_answer(send, problem("body_too_large" if guard.too_large else word or "internal", detail=detail))
+            word = "body_too_large" if guard.too_large else word or "internal"
+            self._metrics.refused_with(word)
+            await send_answer(send, problem(word, detail=detail))
         self._metrics.passed_on(side, guard.status)
 
 

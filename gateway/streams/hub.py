@@ -59,6 +59,7 @@ class Hub:
         balances: BalanceSource,
         metrics: Metrics,
         now_ms: Callable[[], int],
+        wall_us: Callable[[], int],
         *,
         snapshot_wait_ms: int,
         cut_wait_ms: int,
@@ -72,6 +73,9 @@ class Hub:
         self._balances = balances
         self._metrics = metrics
         self._now_ms = now_ms
+        self._wall_us = wall_us
+        self._offered_us: int | None = None
+        """The block's time of the oldest change that has not been flushed."""
         self._cut_wait_ms = cut_wait_ms
         self._feed_silence_ms = feed_silence_ms
         self._touched: dict[Watcher, None] = {}
@@ -175,7 +179,11 @@ class Hub:
         def take(batch: FeedBatch) -> None:
             nonlocal repair
             self._heard_at_ms[partition.partition] = self._now_ms()
+            conflated = partition.conflated
             verdict = partition.take(batch)
+            if (at_us := partition.offered_us) is not None:
+                self._offered_us = at_us if self._offered_us is None else min(self._offered_us, at_us)
+                self._metrics.conflated.inc(partition.conflated - conflated)
             self._metrics.batches.labels(verdict.value).inc()
             if verdict is Verdict.BROKEN and (repair is None or repair.done()):
                 repair = self._spawn(self._repair(partition))
@@ -220,6 +228,9 @@ class Hub:
                     if stream is not None:
                         stream.flush()
                 await asyncio.sleep(0)
+            if self._offered_us is not None:
+                self._metrics.commit_to_socket.observe(max(0, self._wall_us() - self._offered_us) / 1e6)
+                self._offered_us = None
 
     async def _tick_for_ever(self) -> None:
         while True:

@@ -181,6 +181,7 @@ class StreamConnection(asyncio.Protocol):
     def _refuse_bytes(self) -> None:
         """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
         self._closing = True
+        self._metrics.refused_with("handshake_malformed")
         self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
         self._transport.close()
 
@@ -190,6 +191,7 @@ class StreamConnection(asyncio.Protocol):
         except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
             refused = Refusal("handshake_malformed")
         if refused is not None:
+            self._metrics.refused_with(refused.word)
             response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)

@@ -5,6 +5,7 @@ What is accepted `fanfold/api` says, how a request is read and answered `fanfold
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -114,6 +115,15 @@ def _refusal(failure: Exception) -> Response | None:
             return None
 
 
+def _version(asked: questions.OfAccount) -> int | None:
+    """The version to wait for. Raises Malformed."""
+    if asked.after_version is None:
+        return asked.min_version
+    if asked.as_of is not None or asked.min_version is not None:
+        raise Malformed("parameter_malformed", "after_version", "takes neither as_of nor min_version beside it")
+    return asked.after_version + 1
+
+
 class _Edge:
     def __init__(self, doors: ReadDoors) -> None:
         self._doors = doors
@@ -121,8 +131,12 @@ class _Edge:
     async def account(self, scope: Scope, _incoming: Incoming) -> Response:
         account = parse_account(named_by_path(scope, routes.ACCOUNT))
         asked = _query(questions.OfAccount, scope)
-        want = wanted(asked, asked.min_version, written(scope["headers"]))
+        want = wanted(asked, _version(asked), written(scope["headers"]))
         try:
+            if asked.after_version is not None:
+                with suppress(NotReached, Unanswerable):  # then it is told as it is
+                    await self._doors.balances.account(account, want)
+                want = want._replace(version=None, wait_s=0.0)
             if asked.as_of is not None:
                 was = await self._doors.past.as_of(account, asked.as_of, want)
                 return json_response(200, self._was(was, self._partition_of(account)), lost_headers(want))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from deploy import bounded_http
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX
 from deploy.serving import listen, run, serve
@@ -239,3 +240,51 @@ def _waiting_for(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]
         await event.wait()
 
     return wait
+
+
+async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_takes_some_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_http, "UNREAD_MS_MAX", 150)
+    piece, asked = b"a" * 65_536, 400
+    over: list[int] = []
+    ready, end = asyncio.Event(), asyncio.Event()
+
+    async def much(_: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(asked):
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        over.append(1)
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    with listen("127.0.0.1", 0) as bound:
+        serving = asyncio.create_task(
+            serve(much, bound, work=[until_the_end], on_started=ready.set, hosts=AllowedHosts())
+        )
+        async with asyncio.timeout(LIMIT_S):
+            await ready.wait()
+
+        async def ask() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", bound.getsockname()[1], limit=1024)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return reader, writer
+
+        _, silent = await ask()
+        reader, slow = await ask()
+        read = 0
+        async with asyncio.timeout(6 * LIMIT_S):
+            while taken := await reader.read(1 << 20):
+                read += len(taken)
+                await asyncio.sleep(0.002)
+        assert read > asked * len(piece), "it was told everything, at its own pace"
+        async with asyncio.timeout(LIMIT_S):
+            while len(over) < 2:  # noqa: ASYNC110 - the request of who is cut off ends, too
+                await asyncio.sleep(0.01)
+        silent.close()
+        slow.close()
+        end.set()
+        async with asyncio.timeout(LIMIT_S):
+            await serving

@@ -13,12 +13,14 @@ from typing import Any
 import aiohttp
 import pytest
 import websockets
+from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, TransferPhase
 from fanfold.api.close_codes import CloseCode
 from fanfold.stream import watch, watch_accounts, watch_transfers
+from gateway.protocol.messages import item
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
@@ -842,3 +844,47 @@ async def _read_frame(reader: asyncio.StreamReader) -> dict[str, Any]:
     payload = await reader.readexactly(size)
     frame: dict[str, Any] = json.loads(payload) if head[0] == 0x81 else {}
     return frame
+
+
+async def counted(served: Served) -> dict[str, float]:
+    """The samples of the gateway's metrics, by name and labels."""
+    async with aiohttp.ClientSession() as http, http.get(served.url + "/metrics") as answer:
+        text = await answer.text()
+    return {
+        sample.name + "".join(sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+async def test_how_long_a_change_took_is_measured_and_what_was_replaced_is_counted(
+    served: Served, wallet: WalletStub
+) -> None:
+    async with connect(served.stream_url) as client:
+        await subscribe(client, "alice")
+        await receive(client)
+        assert (await counted(served))["fanfold_gateway_commit_to_socket_seconds_count"] == 0, "a snapshot is no change"
+        await wallet.open("carol")
+        await wallet.transfer("@world", "alice", 1)
+        await receive(client)
+        after = await counted(served)
+        assert after["fanfold_gateway_commit_to_socket_seconds_count"] == 1, "and what nobody watches is none"
+        assert after["fanfold_gateway_conflated_balances_total"] == 0
+        [session] = served.gateway.hub._streams
+        [subscription] = session.by_number.values()
+        subscription.unsent = item(2, "USD/2", "0", "0", "0", "")
+        await wallet.transfer("@world", "alice", 1)
+        await receive(client)
+        assert (await counted(served))["fanfold_gateway_conflated_balances_total"] == 1
+
+
+async def test_what_the_gateway_refuses_is_counted_by_its_code(served: Served) -> None:
+    async with aiohttp.ClientSession() as http:
+        for path in ("/v1/nothing", "/v1/nothing"):
+            async with http.get(served.url + path) as answer:
+                assert answer.status == 404
+    with pytest.raises(websockets.InvalidStatus):
+        await connect(served.stream_url + "?a=b")
+    found = await counted(served)
+    assert found["fanfold_gateway_refused_totalnot_found"] == 2
+    assert found["fanfold_gateway_refused_totalparameter_malformed"] == 1

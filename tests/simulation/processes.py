@@ -492,6 +492,7 @@ class Gateway:
             _ReadsOfGateway(world),
             self._metrics,
             lambda: round(asyncio.get_running_loop().time() * 1000),
+            lambda: 0,  # for metrics alone
             snapshot_wait_ms=10_000,
             cut_wait_ms=1_000_000_000,  # the cut is never given up, so that it can be audited
             feed_silence_ms=5_000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -13,12 +14,13 @@ from fanfold.api.problems import PROBLEMS
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
 from write_side.contract.words.codes import REFUSALS, Code, word_of
 from write_side.contract.words.position import Position
-from write_side.owner.outcomes import Decided, Outcomes
+from write_side.owner.outcomes import ANSWERS_A_TURN, Decided, Outcomes
 
 _STATUSES: Final = np.array(
     [PROBLEMS[REFUSALS[Code(code)]].status if code in REFUSALS else 201 for code in range(max(Code) + 1)], np.uint16
 )
 _WORDS: Final = np.array([word_of(Code(code)) for code in range(max(Code) + 1)], object)
+_STATUSES[Code.PENDING], _WORDS[Code.PENDING] = PENDING_STATUS, "pending"
 
 
 class BatchOutcome(NamedTuple):
@@ -69,7 +71,7 @@ class BatchOutcome(NamedTuple):
 
 
 async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, until_s: float) -> BatchOutcome:
-    """What became of n commands. Repeated ones and those across partitions are few, and are asked for one by one.
+    """What became of n commands. Repeated ones are few, and are asked for one by one.
 
     until_s: how long to wait for the end of those across partitions, in the loop's time.
     """
@@ -78,15 +80,37 @@ async def outcome_columns(outcomes: Outcomes, decided: Decided, n: int, until_s:
     code = block.outcomes["code"][rows]
     position = str(Position(block.header.partition, block.header.sequence))
     found = BatchOutcome(_STATUSES[code], _WORDS[code], np.full(n, position, object), np.zeros(n, np.bool_))
-    for row in np.flatnonzero((code == Code.REPEATED) | (code == Code.PENDING)).tolist():
+    await _tell_repeated(outcomes, decided, np.flatnonzero(code == Code.REPEATED), found, until_s)
+    await _tell_ends(outcomes, block.outcomes["id"][rows], np.flatnonzero(code == Code.PENDING), found, until_s)
+    return found
+
+
+async def _tell_ends(
+    outcomes: Outcomes, ids: npt.NDArray[np.uint8], pending: npt.NDArray[np.intp], found: BatchOutcome, until_s: float
+) -> None:
+    """Write how those rows ended that did in time; the others are pending. ids: uint8[n, 16]."""
+    if not pending.size:
+        return
+    rows = {ids[row].tobytes(): row for row in pending.tolist()}
+    ends = await outcomes.ends(list(rows), until_s)
+    for told, (id16, end) in enumerate(ends.items()):
+        if told % ANSWERS_A_TURN == ANSWERS_A_TURN - 1:
+            await asyncio.sleep(0)
+        row, code = rows[id16], end.answers.outcomes.codes[end.first_row]
+        found.status[row], found.code[row] = _STATUSES[code], _WORDS[code]
+        found.position[row] = end.answers.reached(end.first_row)
+
+
+async def _tell_repeated(
+    outcomes: Outcomes, decided: Decided, repeated: npt.NDArray[np.intp], found: BatchOutcome, until_s: float
+) -> None:
+    for row in repeated.tolist():
         [answer] = await outcomes.answers(decided, (row,), whole=False)
         if answer.status == PENDING_STATUS:
-            id16 = block.outcomes["id"][rows.start + row].tobytes()
-            ended = await outcomes.ended(id16, until_s, whole=False)
-            if ended is not None:
-                answer = ended.again() if answer.is_repeat else ended
+            at = 16 * (decided.first_row + row)
+            ended = await outcomes.ended(decided.answers.outcomes.ids[at : at + 16], until_s)
+            answer = answer if ended is None else ended.again()
         found.status[row], found.code[row], found.position[row], found.repeated[row] = _told(answer)
-    return found
 
 
 def _told(answer: Answer) -> tuple[int, object, object, bool]:

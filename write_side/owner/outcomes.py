@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from write_side.contract.tell.whole_answer import earlier_at_home, told_under_wa
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.runs import IdRuns
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.owner.questions import Questions
+from write_side.owner.questions import ASKED_A_TURN, Questions
 
 T = TypeVar("T")
 
@@ -78,6 +78,23 @@ class Decided(NamedTuple):
         return self.answers.outcomes.ids[begin:end] == commands.outcome_ids().tobytes()
 
 
+class _Ends:
+    """Who waits for the ends of some transfers: those that were told, those that were not."""
+
+    def __init__(self, ids: Iterable[bytes]) -> None:
+        self.told: dict[bytes, Decided] = {}
+        self.untold = set(ids)
+        self.all_told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def tell(self, id16: bytes, end: Decided) -> None:
+        """The first time counts."""
+        if id16 in self.untold:
+            self.untold.discard(id16)
+            self.told[id16] = end
+            if not self.untold and not self.all_told.done():
+                self.all_told.set_result(None)
+
+
 class Outcomes:
     """One partition. look: has its writer read what lies behind its last block, as a follower does by itself.
 
@@ -102,7 +119,7 @@ class Outcomes:
         self._trouble: Exception | None = None
         self._stopped: PartitionUnavailable | None = None
         self._told_stopped: Callable[[PartitionUnavailable | None], None] = lambda _: None
-        self._ending: dict[bytes, dict[asyncio.Future[Decided], None]] = {}
+        self._ending: dict[bytes, dict[_Ends, None]] = {}
         """Who waits for the end of a transfer, by its id, in the order they came: first come, first told."""
 
     @property
@@ -180,7 +197,8 @@ class Outcomes:
         """
         self._failure = failure
         self._stop(failure if stopped else None)
-        waiting = [*self._waiting.values(), *(future for each in self._ending.values() for future in each)]
+        ends = [ends.all_told for each in self._ending.values() for ends in each]
+        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *ends]
         self._waiting, self._ending = {}, {}
         for future in waiting:
             if not future.done():
@@ -247,35 +265,47 @@ class Outcomes:
         [answer] = await self.answers(Decided(await self._accepted(place.sequence), place.row), (0,))
         return answer.again()
 
-    async def ended(self, id16: bytes, until_s: float, *, whole: bool = True) -> Answer | None:
-        """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown.
+    async def ended(self, id16: bytes, until_s: float) -> Answer | None:
+        """How a transfer across partitions ended, None when it has not by `until_s` (the loop's time). Raises OutcomeUnknown."""
+        end = (await self.ends((id16,), until_s)).get(id16)
+        return None if end is None else (await self.answers(end, (0,)))[0]
 
-        whole: as in `answers`.
+    async def ends(self, ids: Sequence[bytes], until_s: float) -> dict[bytes, Decided]:
+        """The outcomes that ended these transfers across partitions, of those that have by `until_s` (the loop's time).
+
+        Raises OutcomeUnknown.
         """
         if self._failure is not None:
             raise OutcomeUnknown
-        # Waited for before it is looked for: the block that ends it may be accepted at any await.
-        future: asyncio.Future[Decided] = asyncio.get_running_loop().create_future()
-        self._ending.setdefault(id16, {})[future] = None
+        # Waited for before it is looked for: the block that ends one may be accepted at any await.
+        ends = _Ends(ids)
+        for id16 in ids:
+            self._ending.setdefault(id16, {})[ends] = None
         try:
-            place = await self.ask(lambda state: state.find_transfer(id16)) or self._forgotten(id16)
-            if place is not None and place.sequence < len(self._replay.offsets):
-                at = Decided(await self._block(place.sequence), place.row)
-                [answer] = await self.answers(at, (0,), whole=whole)
-                if answer.status != PENDING_STATUS:
-                    return answer
+            for at in range(0, len(ids), ASKED_A_TURN):
+                await self._look_for(ids[at : at + ASKED_A_TURN], ends)
             async with asyncio.timeout_at(until_s):
-                decided = await future
+                await ends.all_told
         except TimeoutError:
-            return None
+            pass
         finally:
-            waiting = self._ending.get(id16)
-            if waiting is not None:
-                waiting.pop(future, None)
-                if not waiting:
-                    del self._ending[id16]
-        [answer] = await self.answers(decided, (0,), whole=whole)
-        return answer
+            for id16 in ids:
+                if (waiting := self._ending.get(id16)) is not None:
+                    waiting.pop(ends, None)
+                    if not waiting:
+                        del self._ending[id16]
+        return ends.told
+
+    async def _look_for(self, ids: Sequence[bytes], ends: _Ends) -> None:
+        """Tell of these what has ended already."""
+        places = await self.ask(lambda state: [state.find_transfer(id16) for id16 in ids])
+        for id16, place in zip(ids, places, strict=True):
+            place = place or self._forgotten(id16)
+            if place is None or id16 not in ends.untold or place.sequence >= len(self._replay.offsets):
+                continue
+            answers = await self._block(place.sequence)
+            if answers.outcomes.codes[place.row] != Code.PENDING:
+                ends.tell(id16, Decided(answers, place.row))
 
     async def _whole(self, answer: Answer, answers: BlockAnswers, row: int) -> Answer:
         """The answer to a transfer across partitions that outcome `row` begins or ends, with all that home's log knows of it."""
@@ -288,9 +318,9 @@ class Outcomes:
     def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
         ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
         for row in np.flatnonzero(ended).tolist():
-            for future in self._ending.pop(block.outcomes["id"][row].tobytes(), ()):
-                if not future.done():
-                    future.set_result(Decided(answers, row))
+            id16 = block.outcomes["id"][row].tobytes()
+            for ends in self._ending.pop(id16, ()):
+                ends.tell(id16, Decided(answers, row))
 
     async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
         """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.

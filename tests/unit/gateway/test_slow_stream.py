@@ -30,7 +30,14 @@ class _Gateway:
         self.connections: set[Any] = set()
         self._metrics = Metrics(CollectorRegistry())
         self.hub = Hub(
-            MemoryFeed(), _NoBalances(), self._metrics, lambda: 0, snapshot_wait_ms=1, cut_wait_ms=1, feed_silence_ms=1
+            MemoryFeed(),
+            _NoBalances(),
+            self._metrics,
+            lambda: 0,
+            lambda: 0,
+            snapshot_wait_ms=1,
+            cut_wait_ms=1,
+            feed_silence_ms=1,
         )
         self.hub.open(1)
 

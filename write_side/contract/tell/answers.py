@@ -113,6 +113,11 @@ class BlockAnswers:
             return self._refused(outcome, code, kind, outcome.available)
         return self._opened(outcome, code) if kind is Kind.OPEN else self._done(outcome, kind)
 
+    def reached(self, row: int) -> str:
+        """The position of all that was done for what outcome `row` ends, as its answer tells it."""
+        header = self.block.header
+        return positions_reached(Position(header.partition, header.sequence), self.outcomes[row].steps)
+
     @cached_property
     def lines(self) -> DoneLines:
         """Most of the same answers, as text."""
@@ -153,10 +158,9 @@ class BlockAnswers:
 
     def _ended(self, outcome: Outcome, code: Code) -> Answer:
         """How a transfer across partitions ended, with all its steps."""
-        header, process, done = self.block.header, _process_of(outcome), outcome.steps
-        steps = {"steps": [step_document(step) for step in done]}
-        reached = positions_reached(Position(header.partition, header.sequence), done)
-        place: dict[str, object] = _progress(outcome, process) | {"position": reached, "at": self._at}
+        process = _process_of(outcome)
+        steps = {"steps": [step_document(step) for step in outcome.steps]}
+        place: dict[str, object] = _progress(outcome, process) | {"position": self.reached(outcome.row), "at": self._at}
         if code is Code.DONE:
             head: dict[str, object] = {"id": format_transfer_id(outcome.id), "result": "done"}
             return Answer(201, head | place | {"accounts": list(self.accounts(outcome).values())} | steps)

@@ -171,6 +171,20 @@ async def test_min_version_waits_for_the_version(side: Side) -> None:
     assert (await asyncio.wait_for(waiting, LIMIT_S)).document["version"] == 4
 
 
+async def test_after_version_waits_for_a_newer_one_and_then_tells_it_as_it_is(side: Side) -> None:
+    waiting = asyncio.ensure_future(get(side, "/v1/accounts/alice?after_version=2&wait_ms=10000"))
+    await side.writers[0].append(moved("alice", "bob", 1))
+    assert (await asyncio.wait_for(waiting, LIMIT_S)).document["version"] == 3
+    reply = await get(side, "/v1/accounts/alice?after_version=3&wait_ms=0")
+    assert (reply.status, reply.document["version"]) == (200, 3)
+    assert (await get(side, "/v1/accounts/nobody?after_version=0&wait_ms=0")).status == 404
+    reply = await get(side, "/v1/accounts/alice?after_version=3&min_position=0:9&wait_ms=0")
+    assert (reply.status, reply.code) == (409, "position_not_reached")
+    for beside in ("as_of=1", "min_version=1"):
+        reply = await get(side, f"/v1/accounts/alice?after_version=3&{beside}")
+        assert (reply.status, reply.code) == (400, "parameter_malformed")
+
+
 async def test_what_is_held_is_told_when_the_wait_is_over(side: Side) -> None:
     reply = await get(side, "/v1/accounts/alice?min_position=0:4&wait_ms=0")
     assert (reply.status, reply.code, reply.document["position"]) == (409, "position_not_reached", "0:3")

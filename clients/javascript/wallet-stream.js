@@ -1,22 +1,25 @@
-// One WebSocket for all watched accounts. It reconnects by itself and resumes by version.
+// Live balances of a fanfold service: one WebSocket for all watched accounts. It reconnects by itself and resumes by version.
+// The protocol: gateway/protocol/PROTOCOL.md. What every client of it does alike: tests/data/stream_cases.json.
 
 const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
 const ACCOUNTS_AT_ONCE = 1_000;
 
-/** Codes after which trying again changes nothing; the table is gateway/protocol/close_codes.py. 1000 is a goodbye of ours or a proxy's. */
-const isTerminal = (code) => [1002, 1003, 1007, 1009].includes(code) || (code >= 4500 && code <= 4999);
+/** Whether trying again after this close code would change nothing. Not 1000: a client says no goodbye, so a proxy did. */
+export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) || (code >= 4500 && code <= 4999);
 
 /** Refusals of a subscribe that pass. After any other, asking again changes nothing. */
-const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
+export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
+
+const NOTHING = () => {};
+const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble"];
 
 /**
- * Watches accounts. `on` has: state(name, text), balance(account, item), transfer(account, id, phase), missed(account),
- * absent(account), unread(account, code), read(account), trouble(title, detail).
- * A balance is passed on only when its version is newer than the one held.
+ * Watches accounts. `on`: what is told, each left out where nobody wants it (`wallet-stream.d.ts`).
+ * A balance is passed on only when its version is newer than the one held, or when it is a state of another history.
  */
-export class Stream {
+export class WalletStream {
   #url;
   #on;
   #socket = null;
@@ -33,19 +36,36 @@ export class Stream {
   #pings = null;
   #answered = true;
   #live = true;
+  #page = null; // what is listened to of a page, until `stop`
 
   constructor(url, on) {
     this.#url = url;
-    this.#on = on;
+    this.#on = Object.fromEntries(HEARD.map((name) => [name, on[name]?.bind(on) ?? NOTHING]));
   }
 
   start() {
-    window.addEventListener("online", () => this.#connectNow());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#connectNow());
-    // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
-    window.addEventListener("pagehide", () => this.#leave());
-    window.addEventListener("pageshow", () => this.#connectNow());
+    this.stop();
+    if (typeof document !== "undefined") {
+      this.#page = new AbortController();
+      const { signal } = this.#page;
+      window.addEventListener("online", () => this.#connectNow(), { signal });
+      document.addEventListener("visibilitychange", () => document.hidden || this.#connectNow(), { signal });
+      // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
+      window.addEventListener("pagehide", () => this.#leave(), { signal });
+      window.addEventListener("pageshow", () => this.#connectNow(), { signal });
+    }
     this.#connect();
+  }
+
+  /** Tells nothing more. `start` goes on from the versions that are held. */
+  stop() {
+    this.#page?.abort();
+    clearTimeout(this.#reconnect);
+    clearInterval(this.#pings);
+    this.#reconnect = null;
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close(1000);
   }
 
   watch(account) {
@@ -88,12 +108,13 @@ export class Stream {
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
     this.#socket = socket;
     socket.onopen = () => {
+      if (socket !== this.#socket) return; // stopped meanwhile
       this.#answered = true;
       this.#subscribe([...this.#watched.keys()]);
       this.#tellState();
       this.#pings = setInterval(() => this.#ping(socket), PING_MS);
     };
-    socket.onmessage = (event) => this.#receive(JSON.parse(event.data));
+    socket.onmessage = (event) => socket === this.#socket && this.#receive(JSON.parse(event.data));
     socket.onclose = (event) => this.#lost(socket, event.code);
   }
 
@@ -111,8 +132,8 @@ export class Stream {
     if (socket !== this.#socket) return;
     this.#socket = null;
     clearInterval(this.#pings);
-    if (isTerminal(code)) {
-      this.#on.state("lost", `Disconnected (${code}). Reload the page.`);
+    if (isFinal(code)) {
+      this.#on.state("ended", `Disconnected (${code}). Reload the page.`);
       return;
     }
     this.#on.state("lost", "Disconnected, trying again");

@@ -1,0 +1,1 @@
+"""The JavaScript client, as a package of files: the gateway serves it to its console."""

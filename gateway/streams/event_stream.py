@@ -1,0 +1,168 @@
+"""The stream for who has only HTTP: server-sent events (HTML Living Standard, 9.2), a request a client.
+
+Each event is a frame of `wallet.v1`. Session, hub and outbox are those of the sockets, so versions never go back here either, and
+who reads slowly gets the newest balance: nothing is taken out of an outbox while the server waits for its client. Who reads
+nothing at all is cut off by the server (`deploy/bounded_http.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from fanfold.api.frames import Subscribe
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import EVENT_ACCOUNTS_MAX, EVENT_TOPICS_MAX, OfEvents
+from fanfold.api.routes import EVENT_STREAM
+from fanfold.doors.answer import malformed, problem
+from fanfold.doors.answer import send as send_answer
+from fanfold.doors.request import read_query
+from gateway.metrics import Metrics
+from gateway.protocol.resume import Question
+from gateway.protocol.session import Session, Watch
+from gateway.proxy.upstream import Receive, Scope, Send
+from gateway.streams.hub import Hub
+from gateway.streams.waiting_request import WaitingRequest
+from gateway.streams.websocket_server import StreamTerms
+from write_side.contract.words.atoms import partition_of
+
+QUERY_BYTES_MAX: Final = 16 * 1024
+"""As many names as may be asked for, of 64 characters each, and room for what is escaped in them."""
+
+RETRY_MS: Final = (500, 5_000)
+"""When who is sent away comes back: a gateway's clients at different times."""
+
+_HEAD: Final = (
+    (b"content-type", EVENT_STREAM.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),  # nginx passes events on as they come
+)
+_ALIVE: Final = b": alive\n\n"
+_OP: Final = re.compile(rb'\{"op":"([a-z_]+)"')
+
+
+class EventStream:
+    """One of a gateway. random_ms: a whole number between two, which are among them."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        terms: StreamTerms,
+        metrics: Metrics,
+        stopping: Callable[[], bool],
+        random_ms: Callable[[int, int], int],
+    ) -> None:
+        self._hub = hub
+        self._terms = terms
+        self._metrics = metrics
+        self._stopping = stopping
+        self._random_ms = random_ms
+        self._clients: set[WaitingRequest] = set()
+
+    def wake(self) -> None:
+        """The gateway stops: everybody looks."""
+        for client in self._clients:
+            client.news.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            question, transfers = _asked(scope["query_string"])
+        except Malformed as refusal:
+            return await send_answer(send, malformed(refusal))
+        if (refused := self._refused()) is not None:
+            self._metrics.refused_with(refused)
+            return await send_answer(send, problem(refused))
+        head = scope["method"] == "HEAD"
+        await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
+        await send({"type": "http.response.body", "body": b"", "more_body": not head})
+        if head:
+            return None
+        client = WaitingRequest(Session(EVENT_ACCOUNTS_MAX, self._hub.topics))
+        self._hub.join(client)
+        self._clients.add(client)
+        leaving = asyncio.create_task(client.leave(receive))
+        try:
+            self._subscribe(client, question, transfers, _last_id(scope))
+            await self._tell(client, question, send)
+        finally:
+            leaving.cancel()
+            self._clients.discard(client)
+            self._hub.leave(client)
+
+    def _refused(self) -> str | None:
+        if self._stopping():
+            return "stopping"
+        if not self._hub.ready:
+            return "upstream_unavailable"
+        return "overloaded" if self._hub.streams >= self._terms.connections_max else None
+
+    def _subscribe(self, client: WaitingRequest, question: Question, transfers: bool, last_id: str) -> None:
+        accounts, topics = question.resumed(last_id)
+        wish = client.session.ask(Subscribe(1, accounts, topics, transfers))
+        if isinstance(wish, Watch):
+            self._hub.watch(client.session, wish)
+        client.flush()
+
+    async def _tell(self, client: WaitingRequest, question: Question, send: Send) -> None:
+        """Until the client has left, the gateway stops, or nothing is watched: then it is to come back."""
+        session = client.session
+        while not client.left:
+            try:
+                async with asyncio.timeout(self._terms.ping_ms / 1000):
+                    await client.news.wait()
+                client.news.clear()
+                written = self._events(session, question)
+            except TimeoutError:
+                written = _ALIVE
+            over = self._stopping() or not (session.by_number or session.topics)
+            if over:
+                written += b"retry: %d\n\n" % self._random_ms(*RETRY_MS)
+            if written or over:
+                await send({"type": "http.response.body", "body": written, "more_body": not over})
+            if over:
+                return
+
+    def _events(self, session: Session, question: Question) -> bytes:
+        """Everything that waits. The last event has the id: who has that has all before it."""
+        if not session.outbox:
+            return b""
+        frames, items = session.outbox.take()
+        self._metrics.frames.inc()
+        self._metrics.items.inc(items)
+        watches = self._hub.partitions
+        histories = [watches[partition_of(name, len(watches))].history for name in question.accounts]
+        return _written(frames, question.id_of(session, histories))
+
+
+def _asked(query: bytes) -> tuple[Question, bool]:
+    """Raises Malformed."""
+    asked = read_query(OfEvents, query, bytes_max=QUERY_BYTES_MAX)
+    if asked.accounts is None and asked.topics is None:
+        raise Malformed("parameter_malformed", "query", "must have accounts or topics")
+    accounts = _names("accounts", asked.accounts, EVENT_ACCOUNTS_MAX)
+    topics = _names("topics", asked.topics, EVENT_TOPICS_MAX)
+    return Question(accounts, topics), asked.transfers == "true"
+
+
+def _names(field: str, text: str | None, most: int) -> list[str]:
+    names = [] if text is None else text.split(",")
+    if len(names) > most or len(set(names)) < len(names):
+        raise Malformed("parameter_malformed", field, f"must be {most} at most, each once")
+    return names
+
+
+def _last_id(scope: Scope) -> str:
+    """What an EventSource says that comes back; "" when it says nothing, or more than one thing."""
+    said = [value for name, value in scope["headers"] if name == b"last-event-id"]
+    return said[0].decode("latin-1") if len(said) == 1 else ""
+
+
+def _written(frames: Iterable[bytes], last_id: str) -> bytes:
+    events = []
+    for frame in frames:
+        op = _OP.match(frame)
+        assert op is not None, "a frame begins with its op"
+        events.append(b"event: %s\ndata: %s\n" % (op[1], frame))
+    return b"\n".join(events) + b"id: %s\n\n" % last_id.encode()
