@@ -96,7 +96,7 @@ class Gateway:
         self._door: Door | None = None
         if self._identity is not None:
             checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub)
-        plain_door = CommandDoor(commands, written, metrics, settings.upstream_silence_ms)
+        plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
             from gateway.proxy.checked_submits import CheckedSubmits

@@ -14,7 +14,6 @@ import structlog
 
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.routes import BATCH, NDJSON
-from gateway.metrics import Metrics
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.proxy.upstream import Crowded, Message, NotSent, Receive, Scope, Upstream, UpstreamUnavailable
@@ -38,10 +37,9 @@ class _Refused(Exception):
 class CommandDoor:
     """silence_ms: how long the write side may take to answer."""
 
-    def __init__(self, write_side: Upstream, written: Written, metrics: Metrics, silence_ms: int) -> None:
+    def __init__(self, write_side: Upstream, written: Written, silence_ms: int) -> None:
         self._write_side = write_side
         self._written = written
-        self._metrics = metrics
         self._silence_ms = silence_ms
         self._away = False
 
@@ -82,8 +80,6 @@ class CommandDoor:
         except (UpstreamUnavailable, TimeoutError) as gone:
             self._is_away(gone)
             raise _Refused(_UNKNOWN) from None
-        finally:
-            self._metrics.passed_on("write", answer.status)
         if self._away:
             self._away = False
             _log.info("commands_taken_again")

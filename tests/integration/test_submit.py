@@ -293,7 +293,11 @@ async def test_what_was_sent_and_not_answered_may_be_done_and_its_ids_are_named(
     server = await asyncio.start_server(_cut_off, "127.0.0.1", 0)
     address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     feed = door.wallet.two.reading.feed
-    async with server, serving(address, feed, PARTITIONS) as served, connect(served.stream_url) as client:
+    async with (
+        server,
+        serving(address, feed, PARTITIONS, upstream_connect_ms=WAIT_S * 1000) as served,
+        connect(served.stream_url) as client,
+    ):
         await submit(client, 1, pay(1), opening(A), pay(2))
         error = await receive(client)
         assert (error["id"], error["code"]) == (1, "outcome_unknown")

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from fanfold.api import requests
 from fanfold.api.body_checks import PlainTransfers
-from fanfold.api.requests import CapturedLeg
+from fanfold.api.requests import BATCH_LINES_MAX, CapturedLeg
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag, Kind
 from write_side.contract.words.times import time_us
@@ -48,6 +48,8 @@ Noted = (
 )
 
 _TEXT: Final = pa.utf8()
+_NOBODY: Final = pa.array([""] * BATCH_LINES_MAX, _TEXT)
+"""Owners, as transfers have them."""
 _PROTOCOLS: Final = {None: Protocol.SAGA, "saga": Protocol.SAGA, "tcc": Protocol.TCC}
 _FLAGS: Final = (
     ("debit", "frozen", Flag.DEBIT_FROZEN),
@@ -98,7 +100,7 @@ def plain_commands(asked: PlainTransfers) -> CommandBatch:
     asset = np.array([numbers[each] for each in asked.assets], np.int32) if len(numbers) > 1 else np.zeros(n, np.int32)
     return CommandBatch(
         kind=np.full(n, Kind.TRANSFER, np.uint8), ids=ids, debit=pa.array(asked.from_, _TEXT), credit=pa.array(asked.to, _TEXT),
-        amount=np.array(asked.amounts, np.int64), asset=asset, assets=list(numbers), owner=pa.array([""] * n, _TEXT),
+        amount=np.array(asked.amounts, np.int64), asset=asset, assets=list(numbers), owner=_NOBODY.slice(0, n),
         chain=np.zeros(n, np.int32),
     )  # fmt: skip
 

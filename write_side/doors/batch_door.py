@@ -136,6 +136,8 @@ class BatchDoor:
 
 def _mode(query: bytes) -> Mode:
     """The query's `mode`, `continue` without one. Raises Malformed."""
+    if not query:
+        return Mode.CONTINUE
     parameters = urllib.parse.parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     if any(name != "mode" for name, _ in parameters):
         raise Malformed("parameter_malformed", "query", "has a parameter that is unknown; known here: mode")

@@ -181,8 +181,13 @@ class Intake:
         goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
         if goes_to_stopped or self._ahead.forgot_one_of(batch) or await self._ahead.any_of(batch, homes):
             return list(await self.submit(transfers_of(batch), wait_s=wait_s))
-        rows = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)}
-        parts = {p: list((batch.take(at) if len(rows) > 1 else batch).parts()) for p, at in rows.items()}
+        found_at = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)} if self._partitions > 1 else {}
+        if len(found_at) > 1:
+            rows = {p: at.tolist() for p, at in found_at.items()}
+            parts = {p: list(batch.take(at).parts()) for p, at in found_at.items()}
+        else:
+            rows = {next(iter(found_at), 0): list(range(len(batch)))}
+            parts = {p: list(batch.parts()) for p in rows}
         answers: dict[int, Answer | DoneLine] = {}
         for p, decided in (await self._decided(parts)).items():
             found = [
@@ -190,7 +195,7 @@ class Intake:
                 for part, each in zip(parts[p], decided, strict=True)
                 for answer in await self._lanes[p].outcomes.lines(each, len(part))
             ]
-            answers.update(zip(rows[p].tolist(), found, strict=True))
+            answers.update(zip(rows[p], found, strict=True))
         for i, answer in answers.items():
             if isinstance(answer, Answer) and answer.status == PENDING_STATUS:
                 [transfer] = transfers_of(batch.slice(i, i + 1))
