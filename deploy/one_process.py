@@ -72,7 +72,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
                 works = {
                     REBUILD: lambda how, send: read_side.rebuild(Wishes.of(how), send),
                     ROLL_BACK: lambda _, send: read_side.roll_back(send),
-                    TRIM: lambda how, send: read_side.trim(TrimWishes.of(how), FINGERPRINTS, send),
+                    TRIM: lambda how, send: read_side.trim(TrimWishes.of(how), FINGERPRINTS, write_side.ids_kept, send),
                 }
                 control = ControlSocket(folder, works, address)
                 await control.open()

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from read_side.wiring import (
     Declared,
     Derived,
     ExportFolder,
+    NoView,
+    NoViewYet,
     PartitionExported,
     PartitionPublished,
     Projected,
@@ -58,6 +61,8 @@ from write_side.wiring import (
     FINGERPRINTS,
     PartitionTime,
     WriteSide,
+    forget_in_folder,
+    ids_kept_in,
     log_times,
     open_log,
     open_queue,
@@ -319,27 +324,26 @@ async def trim_log_of_environment(wishes: TrimWishes, on_progress: Callable[[dic
     async with AsyncExitStack() as stack:
         log = await open_log_to_read()
         stack.push_async_callback(log.close)
-        view = await open_view(ReadSettings(), reading=True)
-        stack.push_async_callback(view.close)
+        settings = WriteSettings()
         return await trim_log(
             log,
             snapshots_of(log),
             FINGERPRINTS,
-            view,
+            await _view_or_none_yet(stack),
             wishes,
             lambda line: on_progress(line["progress"]),
-            None if log_is_in_kafka() else _forget_in_folder,
+            ids_kept_in(settings.ids_folder()),
+            None if log_is_in_kafka() else partial(forget_in_folder, Path(settings.log_address.removeprefix("file:"))),
         )
 
 
-async def _forget_in_folder(partition: int, before: int) -> int:
-    """Trim a partition of the file log that the environment names. Its folder is taken for a moment only: all is compared before,
-    and a service that is started meanwhile starts. Raises LogFailed, also where one runs by now."""
-    log = await open_log(WriteSettings(), writing=True)
+async def _view_or_none_yet(stack: AsyncExitStack) -> ViewStore | NoViewYet:
     try:
-        return await log.trim(partition, before)
-    finally:
-        await log.close()
+        view = await open_view(ReadSettings(), reading=True)
+    except NoView:
+        return NoViewYet()
+    stack.push_async_callback(view.close)
+    return view
 
 
 async def _log_and_view(stack: AsyncExitStack, view_address: str) -> tuple[Log, ViewStore]:

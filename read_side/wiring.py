@@ -25,7 +25,7 @@ from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
-from read_side.contract.view import ViewStore, ViewUnavailable
+from read_side.contract.view import NoView, ViewStore, ViewUnavailable
 from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
@@ -58,7 +58,7 @@ from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
 from read_side.whole_log.rollback import roll_back
 from read_side.whole_log.switching import NotSwitched
-from read_side.whole_log.trim import PartitionTrimmed, TrimWishes, trim
+from read_side.whole_log.trim import IdsKept, NoViewYet, PartitionTrimmed, TrimWishes, trim
 from read_side.whole_log.verify import Derived, PartitionVerdict, Verdict
 from read_side.whole_log.verify import verify as verify_log
 from write_side.contract.archive.archived_log import ArchivedLog
@@ -86,6 +86,8 @@ __all__ = [
     "ExportFolder",
     "Happened",
     "NoProjection",
+    "NoView",
+    "NoViewYet",
     "PartitionExported",
     "PartitionProjected",
     "PartitionPublished",
@@ -138,13 +140,14 @@ async def trim_log(
     log: Log,
     snapshots: Snapshots | None,
     prints: Prints,
-    view: ViewStore,
+    view: ViewStore | NoViewYet,
     wishes: TrimWishes,
     send: Callable[[dict[str, Any]], None],
+    ids_kept: IdsKept | None,
     forget: Callable[[int, int], Awaitable[int]] | None = None,
 ) -> dict[str, Any]:
-    """Trim a log (`whole_log/trim.py`, forget too); `send` gets progress documents, as the result is. Raises ValueError where
-    the settings name no archive of it, or no snapshots."""
+    """Trim a log (`whole_log/trim.py`, ids_kept and forget too); `send` gets progress documents, as the result is. Raises
+    ValueError where the settings name no archive of it, or no snapshots."""
     if not isinstance(log, ArchivedLog):
         raise ValueError(
             "this log has no archive, so nothing of it may be forgotten, and nothing was trimmed. Name one with "
@@ -161,7 +164,7 @@ async def trim_log(
         send({"progress": {"partition": partition, "compared": compared}})
 
     lasting = None if isinstance(view, MemoryViewStore) else view
-    return (await trim(log, snapshots, prints, lasting, wishes, on_progress, forget)).document()
+    return (await trim(log, snapshots, prints, lasting, wishes, on_progress, forget, ids_kept)).document()
 
 
 async def open_view(settings: ReadSettings, *, reading: bool = False) -> ViewStore:
@@ -356,6 +359,8 @@ class ReadSide:
         )
         return result.document()
 
-    async def trim(self, wishes: TrimWishes, prints: Prints, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
-        """Trim the log as far as its archive has it; otherwise as `rebuild`. prints: see `trim`. Raises ValueError."""
-        return await trim_log(self._log, self._snapshots, prints, self._view, wishes, send)
+    async def trim(
+        self, wishes: TrimWishes, prints: Prints, ids_kept: IdsKept | None, send: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        """Trim the log as far as its archive has it; otherwise as `rebuild`. prints, ids_kept: see `trim`. Raises ValueError."""
+        return await trim_log(self._log, self._snapshots, prints, self._view, wishes, send, ids_kept)

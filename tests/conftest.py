@@ -21,6 +21,7 @@ from tests.servers import (
     RedisServer,
     S3Server,
     ServerMissing,
+    ZooKeeperEnsemble,
     ZooKeeperServer,
     find_chromium,
     running_hdfs,
@@ -31,6 +32,7 @@ from tests.servers import (
     running_redis_cluster,
     running_s3,
     running_zookeeper,
+    running_zookeeper_ensemble,
     shared_kafka,
     shared_redis,
 )
@@ -120,14 +122,14 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def kafka_server() -> Iterator[KafkaServer]:
     """A real broker of this test's own, to be stopped, killed and paused. Takes seconds: prefer `kafka_bootstrap`."""
-    with _or_skip(running_kafka) as server:
+    with _or_skip(lambda: running_kafka(short_lived=True)) as server:
         yield server
 
 
 @pytest.fixture
 def kafka_cluster() -> Iterator[KafkaCluster]:
     """Three real brokers of this test's own, each to be killed, paused and started again. Takes some 15 s."""
-    with _or_skip(running_kafka_cluster) as cluster:
+    with _or_skip(lambda: running_kafka_cluster(short_lived=True)) as cluster:
         yield cluster
 
 
@@ -165,6 +167,13 @@ def zookeeper_server() -> Iterator[ZooKeeperServer]:
     """A real ZooKeeper shared by the whole run: take paths of your own (`unique_name`), and start what you kill."""
     with _or_skip(running_zookeeper) as server:
         yield server
+
+
+@pytest.fixture
+def zookeeper_ensemble() -> Iterator[ZooKeeperEnsemble]:
+    """Three real servers of one ZooKeeper, of this test's own, each to be killed."""
+    with _or_skip(running_zookeeper_ensemble) as ensemble:
+        yield ensemble
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.partition_count import check_partition_count
 from write_side.contract.state.snapshot import compile_snapshots
+from write_side.contract.state.state import State
 from write_side.doors.http_api import create_app
 from write_side.id_runs.folder import RunFolder
 from write_side.id_runs.runs import IdRuns, compile_id_runs
@@ -37,10 +38,12 @@ from write_side.intake.intake import Intake
 from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
+from write_side.owner import ids_kept
 from write_side.owner.clock import ClockStepped, SystemClock
 from write_side.owner.decide_log_again import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 from write_side.owner.demonstration import Fail, demonstrate
 from write_side.owner.id_window import told_ready
+from write_side.owner.ids_kept import IdsKept, kept_to
 from write_side.owner.log_time import LogTime, PartitionTime, partition_time
 from write_side.owner.look import look
 from write_side.owner.partition import Partition, Standing, keep_all
@@ -63,6 +66,8 @@ __all__ = [
     "WriteSide",
     "decide_log_again",
     "demonstrate",
+    "forget_in_folder",
+    "ids_kept_in",
     "log_times",
     "open_log",
     "open_queue",
@@ -209,6 +214,16 @@ def _new_ids(folder: Path, partition: int) -> IdRuns:
     return IdRuns(RunFolder(folder, FileStore(folder, synced=False), partition))
 
 
+def ids_kept_in(folder: Path | None) -> IdsKept | None:
+    """See `owner/ids_kept.py`."""
+    return ids_kept.ids_kept_in(folder, _new_ids)
+
+
+async def forget_in_folder(folder: Path, partition: int, before: int) -> int:
+    """Trim a partition of the file log in a folder that nobody serves. Raises LogFailed, also where somebody does by now."""
+    return await FileLog.forget(folder, partition, before)
+
+
 LATE_S: Final = 2.0
 """A record has its outcome within milliseconds: behind one that has none by then the next will hardly be answered.
 The look at the brokers (`look.py`), which also refuses requests, takes up to 5 s to find the same."""
@@ -268,6 +283,7 @@ class WriteSide:
         self._keeping: asyncio.Task[None] | None = None
         self._ids_max = settings.ids_max
         self._keeps_ids = ids is not None
+        self._ids_folder = ids
         metrics = WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver, self._trimmer)
         registry.register(metrics)
         self.app: FastAPI = create_app(
@@ -311,6 +327,13 @@ class WriteSide:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def ids_kept(self, partition: int, state: State) -> int | None:
+        """See `owner/ids_kept.py`, of what this process keeps."""
+        if (ids := self.partitions[partition].outcomes.ids) is not None:
+            return kept_to(ids, state)
+        kept = ids_kept_in(self._ids_folder)  # it does not serve, or keeps none
+        return None if kept is None else await kept(partition, state)
 
     async def _settled(self) -> None:
         for partition in self.partitions:

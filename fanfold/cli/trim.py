@@ -24,12 +24,16 @@ COLUMNS: Final = (
     Column("partition", right=True),
     Column("began at", right=True),
     Column("begins at", right=True),
+    Column("needed from", right=True),
     Column("archived to", right=True),
     Column("snapshot at", right=True),
+    Column("ids to", right=True),
     Column("view at", right=True),
     Column("no further, because", folds=True),
 )
-_NAMES: Final = ("partition", "began", "begins", "archived_to", "snapshot_at", "view_at", "keeps")
+_NAMES: Final = (
+    "partition", "began", "begins", "before", "archived_to", "snapshot_at", "ids_at", "view_at", "keeps"
+)  # fmt: skip
 
 
 def trim(
@@ -43,12 +47,13 @@ def trim(
 
     The archive is where FANFOLD_LOG_ARCHIVE names one, for every process over this log: the process that writes copies the log
     there, 16 MiB at a time, and whoever asks for what was trimmed reads it there. What is forgotten was compared with the archive
-    before, byte by byte. A partition keeps all behind its newest snapshot, behind what is archived, and behind the place of its
-    view; a file log forgets whole segments of 256 MiB.
+    before, byte by byte. A partition keeps all behind its newest snapshot, behind what is archived, behind the place of its
+    view, and what has ids that are in no file of FANFOLD_IDS yet, where that is a folder of this machine. All before "needed
+    from" may go; a file log forgets whole segments of 256 MiB.
 
-    Runs inside `fanfold up` where that serves this folder, beside the services over Kafka. After kill -9 run it again. Ends
-    with 0 when all went well, also where nothing could be forgotten yet, with 2 when a partition could not be read, compared or
-    trimmed.
+    Runs inside `fanfold up` where that serves this folder, beside the services over Kafka, and on a full disk. After kill -9
+    run it again. Ends with 0 when all went well, also where nothing could be forgotten yet, with 2 when a partition could not
+    be read, compared or trimmed.
 
     Examples:
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from read_side.contract.how_far import Place
 from read_side.contract.rows import AccountRow, AccountRows
@@ -96,6 +96,27 @@ class Reserved(NamedTuple):
 class ViewUnavailable(Exception):
     """The environment failed (network, server, its settings). Money is not affected: the log has it, and the view
     follows."""
+
+
+class Stale(NamedTuple):
+    """since_us: the time of the last good block, UTC microseconds. reason: why the log goes no further, for a person."""
+
+    since_us: int
+    reason: str
+
+
+@runtime_checkable
+class ReadByOthers(Protocol):
+    """A view whose rows are read without us as well, so that what our answers add must stand beside them."""
+
+    async def tell_stale(self, partition: int, stale: Stale | None) -> None:
+        """Say beside the rows of a partition that its log is damaged behind them; None: it is not. Rows and checkpoint stay.
+        Raises ViewUnavailable."""
+        ...
+
+
+class NoView(ViewUnavailable):
+    """Nobody has made this view yet, and whoever asks only reads."""
 
 
 class ViewStore(Protocol):

@@ -20,7 +20,7 @@ from read_side.contract.how_far import NOWHERE, Distances, HowFar, Place
 from read_side.contract.no_answer import Elsewhere, HistoryUnavailable, PartitionUnavailable, Starting, Unanswerable
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
-from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.contract.view import Checkpoint, ReadByOthers, Stale, ViewStore, ViewUnavailable
 from read_side.follow.bring_view_right import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.log_watch import LogWatch
 from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
@@ -111,6 +111,7 @@ class Projector:
         self._timer = timer
         self._snapshots = snapshots
         self._ahead_beats = 0
+        self._told_stale: tuple[Stale | None] | None = None
         self._log_end = LogEnd(log, partition)
         self._watch = LogWatch(self.look_at_log)
         self._silence = Silence(self._log_end)
@@ -148,6 +149,7 @@ class Projector:
         self._silence.told(self._timer.wall_us())
         if self.history is not None:
             self.fold.tell(self.history)
+        await self._tell_stale()
         self.ready = True
 
     async def look_at_log(self) -> None:
@@ -359,11 +361,26 @@ class Projector:
         if self._ahead_beats > AHEAD_BEATS_MAX:
             raise _another_log(self.owner)
         self._tell_readers()
+        await self._tell_stale()
         if self.stopped is None:
             self.log_away = self._watch.beat(self.fold.folded.offset, self.log_away)
         if self.stopped is None and self.log_away is None:
             # A heartbeat says that all is told up to here; of a log that is damaged or away nobody knows that.
             await self._publish(self.published, EMPTY_ROWS, NO_PHASES)
+
+    async def _tell_stale(self) -> None:
+        """Beside the rows, where others read them: also that what an earlier life said there is over."""
+        if not isinstance(self._view, ReadByOthers):
+            return
+        stale = None if self.stale_since_us is None else Stale(self.stale_since_us, str(self.stopped))
+        if self._told_stale == (stale,):
+            return
+        try:
+            await self._view.tell_stale(self.partition, stale)
+        except ViewUnavailable as error:  # the next beat tries it again
+            self.unavailable = str(error)
+        else:
+            self._told_stale = (stale,)
 
     async def _publish(self, after: int, rows: AccountRows, phases: PhaseRows) -> None:
         if not self._silence.may_tell(self._timer.wall_us(), self.shown.offset.value):
@@ -390,6 +407,7 @@ class Projector:
         _log.error("partition stopped", partition=self.partition, sequence=sequence, reason=reason)
         if isinstance(failure, CheckFailed):
             self.fold = self.owner.fold = await self._fold_before(failure.sequence)
+        await self._tell_stale()
 
     async def _fold_before(self, sequence: int) -> PartitionFold:
         """What is good, however long the log is away: the state that failed must never be written to the view."""

@@ -26,6 +26,7 @@ from read_side.contract.view import (
     Owner,
     OwnerStale,
     Reserved,
+    Stale,
     ViewUnavailable,
     claimed_at,
 )
@@ -102,6 +103,14 @@ class SqliteViewStore:
             return owner.generation if live is None else live
 
         return await self._run(apply, writing=True)
+
+    async def tell_stale(self, partition: int, stale: Stale | None) -> None:
+        def tell(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM stale WHERE partition = ?", (partition,))
+            if stale is not None:
+                db.execute("INSERT INTO stale (partition, since_us, reason) VALUES (?, ?, ?)", (partition, *stale))
+
+        await self._run(tell, writing=True)
 
     async def clear(self, owner: Owner) -> None:
         def clear(db: sqlite3.Connection) -> None:

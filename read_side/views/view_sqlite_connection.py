@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from read_side.contract.view import ViewUnavailable
+from read_side.contract.view import NoView, ViewUnavailable
 from read_side.views.view_sqlite_tables import APPLICATION_ID, LAYOUT, create, create_later
 
 BUSY_S: Final = 5.0
@@ -112,6 +112,8 @@ class ViewFile:
                 raise self._unusable("is a folder", "Name a file in it: FANFOLD_VIEW=sqlite:FOLDER/view.db")
             if not self._path.parent.is_dir():
                 raise self._unusable("lies in a folder that is not there", f"Make {self._path.parent} first.")
+            if self._reading and not self._path.exists():
+                raise self._none_yet("is not there yet")
             if self._lock is None and not self._reading:
                 self._lock = self._locked()
             address = f"{self._path.as_uri()}?mode={'ro' if self._reading else 'rwc'}"
@@ -128,7 +130,7 @@ class ViewFile:
         """Settings of the connection, and the tables of a new file. Somebody else's file is not touched."""
         is_new = _number(db, "SELECT count(*) FROM sqlite_schema") == 0
         if is_new and self._reading:
-            raise self._unusable("has no view in it yet", "Start the service over it, which makes one from the log.")
+            raise self._none_yet("has no view in it yet")
         if not is_new:
             if _number(db, "PRAGMA application_id") != APPLICATION_ID:
                 raise self._unusable("is the database of another program", "Name another file.")
@@ -143,11 +145,9 @@ class ViewFile:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         db.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES}")
         db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
-        if is_new:
-            db.execute("BEGIN IMMEDIATE")
-            create(db)
-            db.execute("COMMIT")
-        create_later(db)
+        db.execute("BEGIN IMMEDIATE")
+        (create if is_new else create_later)(db)
+        db.execute("COMMIT")
 
     def _locked(self) -> int:
         """The kernel drops the lock with the process, however it ends. Beside the file: closing one's own descriptor of the file
@@ -179,6 +179,12 @@ class ViewFile:
     def _told(self, code: int, reason: object) -> ViewUnavailable:
         what, to_do = _TOLD.get(code, ("SQLite failed", "See the disk, then start again."))
         return ViewUnavailable(f"The view in {self._path}: {what} ({reason}). {NOBODY_LOSES} {to_do}")
+
+    def _none_yet(self, what: str) -> NoView:
+        return NoView(
+            f"The view's file {self._path} {what}. Nothing was changed. {NOBODY_LOSES} Start the service over it, which makes "
+            "one from the log, or name another file with FANFOLD_VIEW."
+        )
 
     def _unusable(self, what: str, to_do: str) -> ViewUnavailable:
         return ViewUnavailable(f"The view's file {self._path} {what}. Nothing was changed. {NOBODY_LOSES} {to_do}")

@@ -1,15 +1,18 @@
 """The tables of a view in SQLite, and what a person asks there.
 
 For a person, of what is live and whole (amounts are integers of minor units; the asset's name says how many decimals: USD/2):
-    balances     account, asset, posted, held, available, floor, version, at, flags, partition; available and floor are null
-                 where there is no floor, flags are words with blanks between them
-    checkpoints  partition, position, block_hash, log_offset, at, generation: up to where the rows reflect the log
+    balances     account, asset, posted, held, available, floor, version, at, flags, partition, stale_since; available and floor
+                 are null where there is no floor, flags are words with blanks between them
+    checkpoints  partition, position, block_hash, log_offset, at, generation, stale_since, stale_reason: up to where the rows
+                 reflect the log
+    stale_since is null but where the log is damaged behind the rows: the time of its last good block
 
 Ours, and they may change:
     rows_P_G     a row an account, of generation G of partition P
     generations  who may write a generation, how many rows were loaded since it was cleared, and its checkpoint (null: none)
     live, kept   which generation of a partition is read, and which one was before
     reserved     who makes a generation or brings one back, and what was left unfinished
+    stale        the partitions whose log is damaged
 """
 
 from __future__ import annotations
@@ -31,17 +34,19 @@ ROW_COLUMNS: Final = ("account", "asset", *NUMBERS)
 
 _TIME: Final = "strftime('%Y-%m-%dT%H:%M:%S', {0} / 1000000, 'unixepoch') || printf('.%06dZ', {0} % 1000000)"
 _WORDS: Final = " || ".join(f"iif(flags & {int(flag)}, '{flag_words(flag)[0]} ', '')" for flag in Flag)
-_TABLES: Final = f"""
+_TABLES: Final = """
     CREATE TABLE generations (
         partition INTEGER NOT NULL, generation INTEGER NOT NULL, token TEXT NOT NULL, loaded INTEGER NOT NULL DEFAULT 0,
         sequence INTEGER, block_hash BLOB, log_offset INTEGER, at_us INTEGER,
         PRIMARY KEY (partition, generation)
     ) WITHOUT ROWID;
     CREATE TABLE live (partition INTEGER PRIMARY KEY, generation INTEGER NOT NULL);
+"""
+_CHECKPOINTS: Final = f"""
     CREATE VIEW checkpoints AS
         SELECT partition, partition || ':' || sequence AS position, lower(hex(block_hash)) AS block_hash, log_offset,
-               {_TIME.format("at_us")} AS at, generation
-        FROM live JOIN generations USING (partition, generation) WHERE sequence IS NOT NULL;
+               {_TIME.format("at_us")} AS at, generation, {_TIME.format("since_us")} AS stale_since, reason AS stale_reason
+        FROM live JOIN generations USING (partition, generation) LEFT JOIN stale USING (partition) WHERE sequence IS NOT NULL
 """
 
 
@@ -49,6 +54,7 @@ _LATER_TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS kept (partition INTEGER PRIMARY KEY, generation INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS reserved "
     "(one INTEGER PRIMARY KEY CHECK (one = 1), token TEXT NOT NULL, until_us INTEGER NOT NULL, unfinished TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS stale (partition INTEGER PRIMARY KEY, since_us INTEGER NOT NULL, reason TEXT NOT NULL)",
 )
 """Files of the same layout that were made before have none of them."""
 
@@ -57,7 +63,7 @@ def create(db: sqlite3.Connection) -> None:
     """Everything but rows, in an open transaction."""
     for statement in _TABLES.split(";"):
         db.execute(statement)
-    show(db)
+    create_later(db)
     db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     db.execute(f"PRAGMA user_version = {LAYOUT}")
 
@@ -66,6 +72,13 @@ def create_later(db: sqlite3.Connection) -> None:
     """What a file that was made before may lack."""
     for statement in _LATER_TABLES:
         db.execute(statement)
+    shown = (
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('balances', 'checkpoints') AND instr(sql, 'stale_since') > 0"
+    )
+    if db.execute(shown).fetchone()[0] < 2:
+        db.execute("DROP VIEW IF EXISTS checkpoints")
+        db.execute(_CHECKPOINTS)
+        show(db)
 
 
 def show(db: sqlite3.Connection) -> None:
@@ -120,7 +133,8 @@ def _shown(partition: int, generation: int) -> str:
         "SELECT account, asset, posted, held, "
         f"CASE WHEN floor <> {NO_FLOOR} THEN posted - held - floor END AS available, "
         f"CASE WHEN floor <> {NO_FLOOR} THEN floor END AS floor, "
-        f"version, {_TIME.format('at_us')} AS at, trim({_WORDS}) AS flags, {partition:d} AS partition "
+        f"version, {_TIME.format('at_us')} AS at, trim({_WORDS}) AS flags, {partition:d} AS partition, "
+        f"(SELECT {_TIME.format('since_us')} FROM stale WHERE partition = {partition:d}) AS stale_since "
         f"FROM {rows_table(partition, generation)} WHERE EXISTS (SELECT 1 FROM generations "
         f"WHERE partition = {partition:d} AND generation = {generation:d} AND sequence IS NOT NULL)"
     )
@@ -128,5 +142,5 @@ def _shown(partition: int, generation: int) -> str:
 
 _NOTHING: Final = (
     "SELECT NULL AS account, NULL AS asset, NULL AS posted, NULL AS held, NULL AS available, NULL AS floor, NULL AS version, "
-    "NULL AS at, NULL AS flags, NULL AS partition WHERE 0"
+    "NULL AS at, NULL AS flags, NULL AS partition, NULL AS stale_since WHERE 0"
 )

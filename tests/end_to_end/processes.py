@@ -29,6 +29,14 @@ class Service:
         """What it has said on standard error."""
         return self._errors.read_text()
 
+    async def has_said(self, text: str) -> None:
+        """Until it has said this on standard error: what it says there and what on standard output overtake one another."""
+        async with asyncio.timeout(EXIT_S):
+            while True:
+                if text in self.errors:
+                    return
+                await asyncio.sleep(0.01)
+
     async def kill(self) -> None:
         """kill -9."""
         self.process.kill()

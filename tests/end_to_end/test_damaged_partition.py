@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 
 from tests.end_to_end import load, processes
+from tests.end_to_end.test_project import asked
 from write_side.contract.words.atoms import partition_of
 
 PARTITIONS = 4
@@ -58,6 +59,7 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
     environment = load.folder_of(tmp_path / "data") | {
         "FANFOLD_PARTITIONS": str(PARTITIONS),
         "FANFOLD_SNAPSHOTS": "off",
+        "FANFOLD_VIEW": f"sqlite:{tmp_path / 'view.db'}",
     }
     errors = tmp_path / "errors.txt"
     async with processes.running("up", environment=environment, errors=errors) as service:
@@ -85,7 +87,10 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
                 ready = await response.json()
                 assert ready["write_side"]["ids"]["window_seconds"] > 0
             async with session.get(f"{service.address}/v1/accounts/{HURT}") as response:
-                assert (response.status, "stale_since" in await response.json()) == (200, True)
+                assert response.status == 200
+                since = (await response.json())["stale_since"]
+            old = "SELECT DISTINCT partition, stale_since FROM balances WHERE stale_since IS NOT NULL"
+            assert asked(tmp_path / "view.db", old) == [(2, since)], "who asks with SQL is told as well"
             async with session.get(f"{service.address}/metrics") as response:
                 metrics = await response.text()
                 assert 'fanfold_projector_stopped{partition="2"} 1.0' in metrics
@@ -148,8 +153,8 @@ async def test_a_service_over_nothing_but_damaged_partitions_starts_and_says_so(
         damage(tmp_path / "data", partition)
 
     async with processes.running("up", environment=environment, errors=errors) as service:
-        assert "fanfold: partition 0: " in service.errors
-        assert "fanfold verify" in service.errors
+        await service.has_said("fanfold: partition 0: ")
+        await service.has_said("fanfold verify")
         async with aiohttp.ClientSession() as session:
             async with session.get(f"{service.address}/healthz") as response:
                 assert response.status == 200

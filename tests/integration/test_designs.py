@@ -16,8 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import PostgresServer, RedisServer, ZooKeeperServer, running_redis, unique_name
+from tests.servers import PostgresServer, RedisServer, ZooKeeperEnsemble, ZooKeeperServer, running_redis, unique_name
 from write_side.contract.words.atoms import partition_of
+from write_side.designs import node_map
 from write_side.designs.design import (
     NODE_KILLED,
     NODE_PAUSED,
@@ -30,6 +31,8 @@ from write_side.designs.design import (
 )
 from write_side.designs.in_memory_sharding import InMemorySharding
 from write_side.designs.killed_service import run_until
+from write_side.designs.load import Load
+from write_side.designs.map_faults import AWAY, FOLLOWER_KILLED, LEADER_KILLED, SESSION_EXPIRED, map_faults
 from write_side.designs.money import judge
 from write_side.designs.sequence import sequence
 from write_side.designs.try_confirm_cancel import TryConfirmCancel
@@ -351,6 +354,42 @@ async def test_the_sharded_service_goes_on_without_zookeeper_and_follows_the_map
         await asyncio.wait_for(design.nodes.changed.wait(), 30)
         # Nobody has moved the money with the addresses: each account is looked for where it never was.
         assert await design.transfer(_transfer(PAYER, PAYEE)) is Result.REFUSED
+
+
+async def test_no_fault_of_zookeeper_holds_a_transfer_up_and_the_next_map_is_heard_after_each(
+    places: Places, zookeeper_ensemble: ZooKeeperEnsemble, redis_nodes: list[RedisServer]
+) -> None:
+    load = Load(40, 1.0)
+    places = places._replace(zookeeper=zookeeper_ensemble.hosts)
+    await publish_nodes(places, [server.url for server in redis_nodes])
+    async with opened(Name.IN_MEMORY_SHARDING, places) as design:
+        await design.put_in(load.put_in)
+    harms = await map_faults(places, load, zookeeper_ensemble, dead_s=0.5)
+    assert [harm.fault for harm in harms] == [FOLLOWER_KILLED, LEADER_KILLED, AWAY, SESSION_EXPIRED]
+    for harm in harms:
+        assert (harm.locked_s, harm.seen, harm.made) == (0.0, 0, 0), harm
+    assert [harm.fault for harm in await map_faults(places, load, None, dead_s=0.5)] == [SESSION_EXPIRED]
+    async with opened(Name.IN_MEMORY_SHARDING, places) as design:
+        assert isinstance(design, InMemorySharding)
+        before = design.nodes.session
+        await node_map.expire_session(places.zookeeper, design.nodes)
+        design.nodes.changed.clear()
+        await publish_nodes(places, design.nodes.addresses)
+        await asyncio.wait_for(design.nodes.changed.wait(), 30)
+        assert design.nodes.session not in (None, before)
+
+
+async def test_who_starts_while_zookeeper_is_away_is_told_so(
+    places: Places, zookeeper_ensemble: ZooKeeperEnsemble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_map, "START_LIMIT_S", 1.0)
+    places = places._replace(zookeeper=zookeeper_ensemble.hosts)
+    zookeeper_ensemble.kill_most()
+    try:
+        with pytest.raises(Unanswered, match="ZooKeeper told no map"):
+            await open_design(Name.IN_MEMORY_SHARDING, places, Witness())
+    finally:
+        zookeeper_ensemble.start()
 
 
 # -- drawn from a run ---------------------------------------------------------------------------------------------

@@ -195,7 +195,11 @@ async def test_looks_behind_the_last_record_share_one_connection_and_see_the_nex
 
 
 @pytest.mark.parametrize("wait_ms", range(0, 60, 10))
-async def test_a_log_that_is_closed_while_it_is_asked_leaves_no_connection(kafka_bootstrap: str, wait_ms: int) -> None:
+async def test_a_log_that_is_closed_while_it_is_asked_leaves_no_connection(
+    kafka_bootstrap: str, wait_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (log_kafka, questions_kafka):  # a question whose connection goes away under it waits that long
+        monkeypatch.setattr(module, "REQUEST_WAIT_MS", 2_000)
     log = await opened(kafka_bootstrap, unique_name())
     questions = [
         asyncio.create_task(work)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from pathlib import Path
 
@@ -12,6 +17,7 @@ import pytest
 
 from tests.ports.log_adapters import FileLogs, KafkaLogs, Logs, MemoryLogs, block, taken
 from tests.servers import unique_name
+from write_side.contract.log import log_file_folder
 from write_side.contract.log.log import START, Log, LogDamaged, LogFailed, Record, Trimmed
 from write_side.contract.log.log_file import FileLog
 
@@ -308,4 +314,114 @@ async def test_a_trimmed_segment_that_cannot_be_removed_stops_nobody_and_goes_wh
     assert (folder / f"{0:020d}.segment").exists()
     assert await log.trim(0, begin) == begin
     assert min(path.name for path in folder.glob("*.segment")) == f"{begin:020d}.segment"
+    await logs.close()
+
+
+# -- the file log: a disk without room, and two at once -----------------------------------------------------------
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.strip()}")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def _fill(disk: Path) -> None:
+    """Not a byte is left."""
+    with (disk / "filler").open("ab", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize("by", ["the process that writes", "another one, after it"])
+async def test_a_full_disk_is_made_room_on_by_a_trim(small_disk: Path, by: str) -> None:
+    logs = FileLogs(small_disk, segment_bytes=2_000)
+    log, offsets = await _filled(logs, 60)
+    _fill(small_disk)
+    with pytest.raises(LogFailed):  # in the middle of a block: a part of it is there
+        await log.append(0, block(60, rows=3_000))
+    full = shutil.disk_usage(small_disk).free
+    if by == "another one, after it":
+        await log.close()
+        begin = await FileLog.forget(small_disk, 0, offsets[50])
+    else:
+        begin = await log.trim(0, offsets[50])
+    assert 0 < begin <= offsets[50]
+    assert shutil.disk_usage(small_disk).free > full
+    await logs.close()
+    again = await logs.open()
+    assert await again.troubles() == {}
+    assert await again.begin(0) == begin
+    offset = await again.append(0, block(60))
+    assert [record.offset for record in await _everything(again, begin)][-1] == offset
+    await logs.close()
+
+
+@pytest.mark.parametrize("failure", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+async def test_only_for_want_of_room_the_room_that_was_taken_before_is_used(
+    tmp_path: Path, failure: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+
+    def refused(path: Path, data: bytes) -> None:
+        raise OSError(failure, os.strerror(failure), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log_file_folder, "write_durably", refused)
+        for at in (25, 35):  # the second time nothing could be taken since
+            if failure == errno.EIO or at == 35:
+                with pytest.raises(LogFailed):
+                    await log.trim(0, offsets[at])
+            else:
+                assert 0 < await log.trim(0, offsets[at]) <= offsets[at]
+    begin = await log.begin(0)
+    assert (begin > 0) == (failure != errno.EIO)
+    assert 0 < await log.trim(0, offsets[35]) <= offsets[35]
+    await logs.close()
+
+
+async def test_a_trim_waits_for_another_one_and_a_start_too_and_is_told_who_else_has_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = FileLogs(tmp_path, segment_bytes=1000)
+    log, offsets = await _filled(logs)
+    with pytest.raises(LogFailed, match=f"taken by process {os.getpid()} meanwhile.*Nothing was trimmed") as told:
+        await FileLog.forget(tmp_path, 0, offsets[20])
+    assert "folder of its own" not in str(told.value)
+    await log.close()
+
+    held = log_file_folder.lock_folder(tmp_path, trims=True)
+    waiting = [asyncio.create_task(FileLog.forget(tmp_path, 0, offsets[20])), asyncio.create_task(logs.open())]
+    done, _ = await asyncio.wait(waiting, timeout=0.2)
+    assert not done
+    os.close(held)
+    begin, again = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+    assert isinstance(again, FileLog)
+    assert isinstance(begin, int | LogFailed)  # whoever was first; who came behind a start is told so
+    await again.close()
+
+    held = log_file_folder.lock_folder(tmp_path, trims=True)
+    monkeypatch.setattr(log_file_folder, "TRIM_WAIT_S", 0.0)
+    for refused in (FileLog.forget(tmp_path, 0, offsets[20]), logs.open()):
+        with pytest.raises(LogFailed, match=f"is being trimmed by process {os.getpid()}"):
+            await refused
+    os.close(held)
+
+
+async def test_a_folder_whose_lock_file_tells_of_a_trim_that_is_over_is_free(tmp_path: Path) -> None:
+    logs = FileLogs(tmp_path)
+    await logs.open()
+    await logs.close()
+    os.close(log_file_folder.lock_folder(tmp_path, trims=True))
+    await logs.open()
+    assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
     await logs.close()

@@ -26,7 +26,12 @@ from tests.servers.postgres_server import PostgresServer, find_postgres, running
 from tests.servers.redis_server import RedisServer, find_redis, running_redis, running_redis_cluster, shared_redis
 from tests.servers.s3_server import S3Server, running_s3, s3_address
 from tests.servers.server import LOOPBACK, POLL_S, ServerFailed, ServerMissing, free_port, unique_name
-from tests.servers.zookeeper_server import ZooKeeperServer, running_zookeeper
+from tests.servers.zookeeper_server import (
+    ZooKeeperEnsemble,
+    ZooKeeperServer,
+    running_zookeeper,
+    running_zookeeper_ensemble,
+)
 
 __all__ = [
     "LOOPBACK",
@@ -39,6 +44,7 @@ __all__ = [
     "S3Server",
     "ServerFailed",
     "ServerMissing",
+    "ZooKeeperEnsemble",
     "ZooKeeperServer",
     "find_chromium",
     "find_hadoop_jars",
@@ -56,6 +62,7 @@ __all__ = [
     "running_redis_cluster",
     "running_s3",
     "running_zookeeper",
+    "running_zookeeper_ensemble",
     "s3_address",
     "shared_kafka",
     "shared_redis",

@@ -34,13 +34,21 @@ class KafkaServer(Server):
     """Broker and controller in one process (KRaft). Its address and the log in `directory` outlive a restart."""
 
     def __init__(
-        self, directory: Path, *, heap_mb: int = 512, node: int = 0, controller_ports: Sequence[int] = ()
+        self,
+        directory: Path,
+        *,
+        heap_mb: int = 512,
+        short_lived: bool = False,
+        node: int = 0,
+        controller_ports: Sequence[int] = (),
     ) -> None:
-        """node: which of a cluster's `controller_ports` is its own."""
+        """short_lived: it is compiled less well, which is over sooner: for who measures nothing. node: which of a cluster's
+        `controller_ports` is its own."""
         self._java = find_java()
         self._classpath = os.pathsep.join(str(jar) for jar in find_kafka_jars())
         self._directory = directory
         self._heap_mb = heap_mb
+        self._compiling = ["-XX:TieredStopAtLevel=1"] if short_lived else []
         self.process = Process(directory / "kafka.log")
         self.port = free_port()
         self._write_settings(node, controller_ports or (free_port(),))
@@ -60,7 +68,7 @@ class KafkaServer(Server):
         # One collector thread and few of the others: client and broker share the machine's two cores.
         options = [f"-Xmx{self._heap_mb}m", f"-Xms{self._heap_mb // 2}m", "-XX:+UseSerialGC", "-XX:-UsePerfData"]
         logging = f"-Dlog4j2.configurationFile={self._directory / 'log4j2.properties'}"
-        command = [self._java, *options, logging, "kafka.Kafka", str(self._settings_file)]
+        command = [self._java, *options, *self._compiling, logging, "kafka.Kafka", str(self._settings_file)]
         self.process.start(command, self._directory, {"CLASSPATH": self._classpath})
 
     def wait_until_ready(self) -> None:
@@ -161,10 +169,12 @@ def _serves_metadata(bootstrap: str) -> bool:
 
 
 @contextmanager
-def running_kafka(*, heap_mb: int = 512) -> Iterator[KafkaServer]:
-    """A private broker without topics; its data is gone afterwards. ServerMissing, ServerFailed."""
+def running_kafka(*, heap_mb: int = 512, short_lived: bool = False) -> Iterator[KafkaServer]:
+    """A private broker without topics; its data is gone afterwards. short_lived: see `KafkaServer`.
+
+    ServerMissing, ServerFailed."""
     with tempfile.TemporaryDirectory(prefix="fanfold-kafka-", ignore_cleanup_errors=True) as directory:
-        server = started(lambda place: KafkaServer(place, heap_mb=heap_mb), Path(directory))
+        server = started(lambda place: KafkaServer(place, heap_mb=heap_mb, short_lived=short_lived), Path(directory))
         try:
             yield server
         finally:
@@ -195,8 +205,9 @@ class KafkaCluster:
 
 
 @contextmanager
-def running_kafka_cluster(*, brokers: int = 3, heap_mb: int = 256) -> Iterator[KafkaCluster]:
-    """Private brokers without topics, each to be paused, killed and started; their data is gone afterwards.
+def running_kafka_cluster(*, brokers: int = 3, heap_mb: int = 256, short_lived: bool = False) -> Iterator[KafkaCluster]:
+    """Private brokers without topics, each to be paused, killed and started; their data is gone afterwards. short_lived: see
+    `KafkaServer`.
 
     ServerMissing, ServerFailed."""
 
@@ -207,7 +218,9 @@ def running_kafka_cluster(*, brokers: int = 3, heap_mb: int = 256) -> Iterator[K
             folder.mkdir()
         return KafkaCluster(
             [
-                KafkaServer(folder, heap_mb=heap_mb, node=node, controller_ports=controller_ports)
+                KafkaServer(
+                    folder, heap_mb=heap_mb, short_lived=short_lived, node=node, controller_ports=controller_ports
+                )
                 for node, folder in enumerate(folders)
             ]
         )

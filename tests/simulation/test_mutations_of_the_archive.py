@@ -21,7 +21,7 @@ def trim_to_the_snapshot_whatever_is_archived(patch: Patch) -> None:
     """Nobody asks how far the archive is."""
 
     async def without_the_archive(needs: Any, told: Any, _: Any, **_more: Any) -> None:
-        at = await trim._snapshot_at(needs, told.partition)
+        at, _ = await trim._start_at(needs, told.partition)
         if at >= 0:
             await needs.log.trim(told.partition, at)
 

@@ -11,6 +11,7 @@ from write_side.designs import load as loads
 from write_side.designs.design import Capabilities, Design, TakesBatches, Transfer, Witness
 from write_side.designs.faults import Harm, kill_at, kill_node, pause_node
 from write_side.designs.load import Load, Measured
+from write_side.designs.map_faults import Ensemble, map_faults
 from write_side.designs.money import Verdict, judge
 from write_side.designs.wiring import Name, Places, capabilities, open_design
 
@@ -24,6 +25,8 @@ class Fault(StrEnum):
     """One of the nodes (or the broker), killed and started again."""
     PAUSE = "pause"
     """One of the nodes hangs for a while, and goes on."""
+    ZOOKEEPER = "zookeeper"
+    """Of the design that has its map of the nodes there: servers of it killed, all of it away, the session ended."""
 
 
 class Node(Protocol):
@@ -76,9 +79,10 @@ async def compare(
     faults: Sequence[Fault],
     dead_s: float,
     node: Node | None,
+    zookeeper: Ensemble | None,
     told: Callable[[Told], None],
 ) -> Compared:
-    """Over empty servers. node: the one to kill; None: the design has none of its own."""
+    """Over empty servers. node: the one to kill; None: there is none, or it is not ours. zookeeper: likewise."""
     promises = capabilities(name)
     told(Told("opening accounts", 0.0))
     witness = Witness()
@@ -107,6 +111,9 @@ async def compare(
     if Fault.PAUSE in faults and node is not None:
         told(Told("a node paused", 0.85, in_batches or one_by_one))
         harms.append(await pause_node(name, places, load, node.pause, node.resume, dead_s))
+    if Fault.ZOOKEEPER in faults and name is Name.IN_MEMORY_SHARDING:
+        told(Told("ZooKeeper killed", 0.88, in_batches or one_by_one))
+        harms += await map_faults(places, load, zookeeper, dead_s)
     if Fault.NODE in faults and node is not None:
         told(Told("a node killed", 0.9, in_batches or one_by_one))
         harms.append(await kill_node(name, places, load, node.kill, node.start))

@@ -42,7 +42,8 @@ return 1"""
 
 
 class InMemorySharding:
-    """The wallet service. key: of the hash of balances, the same in every node. Ids are not looked at: nothing remembers them."""
+    """The wallet service. key: of the hash of balances, the same in every node. secrets: of addresses as the map has them those
+    with their passwords. Ids are not looked at: nothing remembers them."""
 
     capabilities = Capabilities(
         steps=(DEBITED, CREDITED),
@@ -54,7 +55,10 @@ class InMemorySharding:
         unbalanced_at=frozenset({DEBITED}),
     )
 
-    def __init__(self, nodes: NodeMap, key: str, witness: Witness, answer_wait_s: float) -> None:
+    def __init__(
+        self, nodes: NodeMap, key: str, witness: Witness, answer_wait_s: float, secrets: Mapping[str, str]
+    ) -> None:
+        self._secrets = secrets
         self._answer_wait_s = answer_wait_s
         self.nodes = nodes
         self._key = key
@@ -120,7 +124,7 @@ class InMemorySharding:
         if address not in self._clients:
             # Not tried again: a command whose answer was lost may have been run, and would be run twice.
             pool = redis.asyncio.BlockingConnectionPool.from_url(
-                address,
+                self._secrets.get(address, address),
                 max_connections=CONNECTIONS_A_NODE,
                 timeout=None,
                 retry=None,

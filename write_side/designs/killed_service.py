@@ -1,4 +1,4 @@
-"""A wallet service that kills itself at a step: `python -m write_side.designs.killed_service JSON`.
+"""A wallet service that kills itself at a step: `python -m write_side.designs.killed_service`, told by JSON on standard input.
 
 A real kill (SIGKILL) of a real process: nothing is rolled back, closed or said that a dying machine would not.
 """
@@ -30,10 +30,13 @@ class Killing(Witness):
 async def run_until(name: Name, places: Places, transfer: Transfer, step: str) -> int:
     """Make the transfer in a process of its own, which is killed at the step; its exit code: -9 when it was."""
     arguments = {"name": name, "places": places._asdict(), "transfer": [str(transfer.id), *transfer[1:]], "step": step}
+    # Not as an argument: an address may have a password in it, and everybody on a machine sees those.
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "write_side.designs.killed_service", json.dumps(arguments), stdout=subprocess.DEVNULL
+        sys.executable, "-m", "write_side.designs.killed_service", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
-    return await process.wait()
+    await process.communicate(json.dumps(arguments).encode())
+    assert process.returncode is not None
+    return process.returncode
 
 
 async def _main(name: str, places: dict[str, object], transfer: list[object], step: str) -> None:
@@ -46,4 +49,4 @@ async def _main(name: str, places: dict[str, object], transfer: list[object], st
 
 
 if __name__ == "__main__":
-    asyncio.run(_main(**json.loads(sys.argv[1])))
+    asyncio.run(_main(**json.load(sys.stdin)))

@@ -21,7 +21,8 @@ START_LIMIT_S = 10.0
 
 
 async def publish(hosts: str, path: str, addresses: Sequence[str]) -> None:
-    """Write the map, and whoever watches it is told. hosts: of ZooKeeper. path: of the znode."""
+    """Write the map, and whoever watches it is told. hosts: of ZooKeeper. path: of the znode. Raises Unanswered where ZooKeeper
+    is away."""
 
     def write() -> None:
         client = KazooClient(hosts=hosts)
@@ -33,7 +34,23 @@ async def publish(hosts: str, path: str, addresses: Sequence[str]) -> None:
             client.stop()
             client.close()
 
-    await asyncio.to_thread(write)
+    try:
+        await asyncio.to_thread(write)
+    except (KazooException, KazooTimeoutError) as away:
+        raise Unanswered(f"ZooKeeper did not take the map: {away!r}") from away
+
+
+async def expire_session(hosts: str, nodes: NodeMap) -> None:
+    """End the session that these nodes are watched in, as ZooKeeper does with one that was silent for too long: whoever has its
+    id and its password takes it over, and closes it."""
+
+    def expire() -> None:
+        other = KazooClient(hosts=hosts, client_id=nodes.session)
+        other.start(timeout=START_LIMIT_S)
+        other.stop()
+        other.close()
+
+    await asyncio.to_thread(expire)
 
 
 class NodeMap:
@@ -66,6 +83,12 @@ class NodeMap:
         except (KazooException, KazooTimeoutError, TimeoutError) as away:
             await self.close()
             raise Unanswered(f"ZooKeeper told no map of the nodes within {START_LIMIT_S:.0f} s") from away
+
+    @property
+    def session(self) -> tuple[int, bytes] | None:
+        """Id and password of the session with ZooKeeper; None while there is none."""
+        found = self._client.client_id
+        return None if found is None else (int(found[0]), bytes(found[1]))
 
     def _take(self, data: bytes) -> None:
         self.addresses = tuple(json.loads(data))

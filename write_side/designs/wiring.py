@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from write_side.designs import saga, try_confirm_cancel, two_phase_commit
 from write_side.designs.design import NODE_PAUSED, Capabilities, Design, Witness
+from write_side.designs.given import check_postgres, check_redis, clear, without_password
 from write_side.designs.in_memory_sharding import InMemorySharding
 from write_side.designs.node_map import NodeMap, publish
 from write_side.designs.postgres_nodes import PostgresNodes, nodes_away_told
@@ -76,9 +77,10 @@ def capabilities(name: Name) -> Capabilities:
 async def open_design(name: Name, places: Places, witness: Witness) -> Design:
     """Connected, with its tables made where they are missing. Raises Unanswered where a server is away."""
     if name is Name.IN_MEMORY_SHARDING:
-        nodes = NodeMap(places.zookeeper, f"/{places.prefix}nodes")
+        nodes = NodeMap(places.zookeeper, _path(places))
         await nodes.start()
-        return InMemorySharding(nodes, f"{places.prefix}balances", witness, places.answer_wait_s)
+        secrets = {without_password(address): address for address in places.redis}
+        return InMemorySharding(nodes, _key(places), witness, places.answer_wait_s, secrets)
     if name in OURS:
         # Here, because it takes a second, and the others do without.
         from write_side.designs.event_sourcing import EventSourcing, settings_of
@@ -110,5 +112,24 @@ def _log(name: Name, places: Places) -> str:
 
 
 async def publish_nodes(places: Places, addresses: Sequence[str]) -> None:
-    """Say in ZooKeeper which Redis nodes there are, in their order; services that run take it over."""
-    await publish(places.zookeeper, f"/{places.prefix}nodes", addresses)
+    """Say in ZooKeeper which Redis nodes there are, in their order, without passwords; services that run take it over."""
+    await publish(places.zookeeper, _path(places), [without_password(address) for address in addresses])
+
+
+async def check_given(places: Places, *, prepares: bool) -> None:
+    """prepares: whether two-phase commit is among the designs. Raises ServerUnfit."""
+    await check_postgres(places.postgres, prepares=prepares)
+    await check_redis(places.redis)
+
+
+async def clear_given(places: Places) -> None:
+    """Leave nothing in these servers."""
+    await clear(places.postgres, places.redis, places.zookeeper, places.prefix, _key(places), _path(places))
+
+
+def _key(places: Places) -> str:
+    return f"{places.prefix}balances"
+
+
+def _path(places: Places) -> str:
+    return f"/{places.prefix}nodes"

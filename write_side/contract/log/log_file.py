@@ -142,6 +142,25 @@ class FileLog:
         log._failures |= failures
         return log
 
+    @staticmethod
+    async def forget(data: Path, partition: int, before: int) -> int:
+        """`trim` of a log that no process writes. The folder is taken for a moment; nothing else is written, so that a full disk,
+        or a last block that was torn by one, is no reason not to make room. Raises LogFailed."""
+        folder = partition_folder(data, partition)
+
+        def forget() -> int:
+            lock, files = lock_folder(data, trims=True), PartitionFiles(folder)
+            try:
+                files.open_to_follow()
+                begin = files.trim(before)
+            finally:
+                _release([files], lock)
+            if begin > 0:
+                files.remove_trimmed(begin)
+            return begin
+
+        return await asyncio.to_thread(_told, folder, forget, "Then run the command again.")
+
     @property
     def partitions(self) -> int:
         return len(self._partitions)

@@ -4,6 +4,7 @@
 <data>/log/meta.json                           format and partition count, written once
 <data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
 <data>/log/p00000/begin.json                   where the partition begins, once segments before that were trimmed away
+<data>/log/p00000/begin.spare                  room that a trim of a full disk writes over and renames to begin.json
 <data>/log/p00000/<offset>.torn                a torn last frame, kept aside when it was cut off
 
 Whatever else lies there is nobody's: it is left alone, and named where it could be taken for a segment.
@@ -11,10 +12,12 @@ Whatever else lies there is nobody's: it is left alone, and named where it could
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -25,6 +28,14 @@ from write_side.contract.log.log import LogDamaged, LogFailed
 FORMAT: Final = 1
 SUFFIX: Final = ".segment"
 _BEGIN: Final = "begin.json"
+_SPARE: Final = "begin.spare"
+_SPARE_BYTES: Final = 512
+"""More than `begin.json` ever has, and of one sector."""
+FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_TRIMS: Final = "trim"
+TRIM_WAIT_S: Final = 10.0
+"""A trim has the folder for as long as one small file takes to be written."""
+_LOOK_S: Final = 0.02
 _NAME: Final = re.compile(r"([0-9]{20})\.segment")
 
 
@@ -81,8 +92,36 @@ def trimmed_to(folder: Path) -> int:
 
 
 def record_trimmed(folder: Path, begin: int) -> None:
-    """Say durably that what is before is not missed, before it goes."""
-    write_durably(folder / _BEGIN, json.dumps({"begin": begin}).encode() + b"\n")
+    """Say durably that what is before is not missed, before it goes. On a full disk too, where `keep_spare` came before: who
+    trims often does so because it is full."""
+    text = json.dumps({"begin": begin}).encode() + b"\n"
+    try:
+        write_durably(folder / _BEGIN, text)
+    except OSError as failure:
+        if failure.errno not in FULL or not _spare_is_whole(folder):
+            raise
+        descriptor = os.open(folder / _SPARE, os.O_WRONLY)
+        try:
+            os.pwrite(descriptor, text.ljust(_SPARE_BYTES), 0)  # over bytes that have their place on the disk
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        (folder / _SPARE).rename(folder / _BEGIN)
+        sync_folder(folder)
+
+
+def keep_spare(folder: Path) -> None:
+    """Take the room that a trim needs, while there is some. Where there is none, the next start or trim tries it again."""
+    with suppress(OSError):
+        if not _spare_is_whole(folder):
+            write_durably(folder / _SPARE, b" " * _SPARE_BYTES)
+
+
+def _spare_is_whole(folder: Path) -> bool:
+    try:
+        return (folder / _SPARE).stat().st_size == _SPARE_BYTES
+    except FileNotFoundError:
+        return False
 
 
 def sync_folder(folder: Path) -> None:
@@ -97,36 +136,63 @@ def sync_folder(folder: Path) -> None:
 def write_durably(path: Path, data: bytes) -> None:
     """Put a whole file in place: a crash leaves the old one or the new one, never a part."""
     aside = path.with_name(path.name + ".new")
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.rename(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.rename(path)
+    except OSError:
+        with suppress(OSError):  # on a full disk half of a file is half of what is missing
+            aside.unlink()
+        raise
     sync_folder(path.parent)
 
 
-def lock_folder(data: Path) -> int:
+def lock_folder(data: Path, *, trims: bool = False) -> int:
     """Take the folder for this process; returns the descriptor that holds the lock. Raises LogFailed.
 
-    The kernel drops the lock with the process, however it ends, so a lock file that was left behind locks nobody out.
+    The kernel drops the lock with the process, however it ends, so a lock file that was left behind locks nobody out. trims: only
+    for a trim, which has it for a moment and is waited for.
     """
     descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        with suppress(OSError):  # who holds it is only told by this; a full disk has no room for a number
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-    except BlockingIOError:
-        holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(descriptor)
-        raise LogFailed(
-            f"The folder {data} is in use by process {holder}. Two writers on one log could answer the same money twice, so "
-            "this process does not start. Stop the other one, or give this one a folder of its own (FANFOLD_DATA)."
-        ) from None
+        _take_lock(data, descriptor, trims)
+        with suppress(OSError):  # who holds it is only told by this; a full disk may have no room for a number
+            holder = f"{os.getpid()}{f' {_TRIMS}' if trims else ''}\n".encode()
+            os.ftruncate(descriptor, os.pwrite(descriptor, holder, 0))  # over what was there: that has its room
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def _take_lock(data: Path, descriptor: int, trims: bool) -> None:
+    until_s = time.monotonic() + TRIM_WAIT_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder, _, does = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip().partition(" ")
+            if does == _TRIMS and time.monotonic() < until_s:
+                time.sleep(_LOOK_S)
+                continue
+        raise LogFailed(_in_use(data, holder or "unknown", does == _TRIMS, trims)) from None
+
+
+def _in_use(data: Path, holder: str, is_trimmed: bool, trims: bool) -> str:
+    if is_trimmed:
+        return f"The folder {data} is being trimmed by process {holder}. Nothing was done here. Wait for it, then try again."
+    if trims:
+        return (
+            f"The folder {data} was taken by process {holder} meanwhile, which writes the log. Nothing was trimmed here. Run the "
+            "command again: it is done in that process."
+        )
+    return (
+        f"The folder {data} is in use by process {holder}. Two writers on one log could answer the same money twice, so "
+        "this process does not start. Stop the other one, or give this one a folder of its own (FANFOLD_DATA)."
+    )
 
 
 def recorded_partitions(data: Path) -> int | None:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple
 from write_side.contract.block.block import Undecodable
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced, Trimmed
 from write_side.contract.log.log_file_folder import (
+    keep_spare,
     record_trimmed,
     segment_offsets,
     segment_path,
@@ -93,6 +94,7 @@ class PartitionFiles:
             if first < begin:
                 segment_path(self.folder, first).unlink(missing_ok=True)
         sync_folder(self.folder)
+        keep_spare(self.folder)
 
     def open_to_write(self) -> None:
         """Check the segments, cut a torn last frame, write the last good one again and sync it. Raises LogFailed, OSError.
@@ -135,6 +137,7 @@ class PartitionFiles:
         elif len(self.firsts) > 1:
             self._check_last_of(self.firsts[-2])
         sync_folder(self.folder)
+        keep_spare(self.folder)
         return end
 
     def append(self, frame: bytes) -> int:

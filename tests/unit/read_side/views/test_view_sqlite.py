@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, CheckpointMismatch, ViewUnavailable
+from read_side.contract.view import Checkpoint, CheckpointMismatch, Stale, ViewUnavailable
 from read_side.views.view_sqlite import SqliteViewStore
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
@@ -66,8 +66,41 @@ async def test_a_person_asks_for_balances_and_checkpoints_while_the_store_is_ope
         ("zoe", "USD/2", 1050, 50, 1300, -300, 7, format_time(NOON_US), "", 1),
     ]
     assert ask(path, "SELECT * FROM checkpoints WHERE partition = 1") == [
-        (1, "1:3", "03" * 32, 300, format_time(NOON_US + 3), 1)
+        (1, "1:3", "03" * 32, 300, format_time(NOON_US + 3), 1, None, None)
     ]
+
+
+async def test_a_person_is_told_which_rows_are_old_because_the_log_is_damaged(
+    store: SqliteViewStore, path: Path
+) -> None:
+    await fill(store, ALICE)
+    await fill(store, ALICE._replace(account="zoe"), partition=1)
+    rows = "SELECT account, stale_since FROM balances ORDER BY account"
+    places = "SELECT partition, stale_since, stale_reason FROM checkpoints ORDER BY partition"
+    since = format_time(NOON_US)
+    for _ in range(2):
+        await store.tell_stale(1, Stale(NOON_US, "the disk"))
+        assert ask(path, rows) == [("alice", None), ("zoe", since)]
+        assert ask(path, places) == [(0, None, None), (1, since, "the disk")]
+    assert (await store.read(1, ["zoe"]))[0] == at(3)
+    for _ in range(2):
+        await store.tell_stale(1, None)
+        assert ask(path, rows) == [("alice", None), ("zoe", None)]
+
+
+async def test_a_file_that_was_made_before_tells_so_too(store: SqliteViewStore, path: Path) -> None:
+    await fill(store, ALICE)
+    await store.close()
+    with closing(sqlite3.connect(path)) as db:  # as it was
+        db.executescript(
+            "DROP VIEW checkpoints; DROP VIEW balances; DROP TABLE stale; "
+            "CREATE VIEW checkpoints AS SELECT 1 AS partition; CREATE VIEW balances AS SELECT account FROM rows_0_1;"
+        )
+    again = await SqliteViewStore.connect(path)
+    await again.tell_stale(0, Stale(NOON_US, "the disk"))
+    assert ask(path, "SELECT account, stale_since FROM balances") == [("alice", format_time(NOON_US))]
+    assert ask(path, "SELECT position, stale_reason FROM checkpoints") == [("0:3", "the disk")]
+    await again.close()
 
 
 async def test_a_person_sees_the_live_generation_and_never_half_a_view(store: SqliteViewStore, path: Path) -> None:

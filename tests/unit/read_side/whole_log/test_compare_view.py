@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from read_side.contract.rows import AccountRow, AccountRows
-from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
+from read_side.contract.view import Checkpoint, NoView, ViewStore
 from read_side.follow.bring_view_right import ViewOwner
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.views.view_memory import MemoryViewStore
@@ -182,9 +182,9 @@ async def test_a_view_in_sqlite_is_compared_beside_whoever_writes_it(tmp_path: P
 
 
 async def test_reading_a_view_in_sqlite_makes_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ViewUnavailable, match="cannot be opened"):
+    with pytest.raises(NoView, match=r"is not there yet.*Start the service"):
         await SqliteViewStore.connect(tmp_path / "view.db", reading=True)
     (tmp_path / "empty.db").touch()
-    with pytest.raises(ViewUnavailable, match="no view in it yet"):
+    with pytest.raises(NoView, match="no view in it yet"):
         await SqliteViewStore.connect(tmp_path / "empty.db", reading=True)
     assert [path.name for path in tmp_path.iterdir()] == ["empty.db"]

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from read_side.contract.view import Checkpoint
 from read_side.views.view_memory import MemoryViewStore
-from read_side.whole_log.trim import PartitionTrimmed, TrimWishes, trim
+from read_side.whole_log.trim import NO_VIEW, IdsKept, NoViewYet, PartitionTrimmed, Standing, TrimWishes, trim
 from read_side.whole_log.verify import Derived, verify
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from write_side.contract.archive.archived_log import ArchivedLog
 from write_side.contract.archive.archiver import Archiver
 from write_side.contract.archive.log_archive import LogArchive
-from write_side.contract.log.log import Trimmed
+from write_side.contract.log.log import START, Trimmed
 from write_side.contract.log.log_memory import MemoryLog
 from write_side.contract.snapshots.snapshots import Snapshots, named
 from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.state.state import State
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 
 
@@ -42,19 +44,22 @@ class Wallet:
         assert await self.growing.taker().take(0)
         return self.end
 
-    async def trim(self, view: MemoryViewStore | None = None, *, dry_run: bool = False) -> PartitionTrimmed:
+    async def trim(
+        self, view: Standing | None = None, *, dry_run: bool = False, ids_kept: IdsKept | None = None
+    ) -> PartitionTrimmed:
         wishes = TrimWishes(dry_run=dry_run)
-        [told] = (await trim(self.log, self.snapshots, FINGERPRINTS, view, wishes)).partitions
+        result = await trim(self.log, self.snapshots, FINGERPRINTS, view, wishes, ids_kept=ids_kept)
+        [told] = result.partitions
         return told
 
 
-class ViewAt(MemoryViewStore):
+class ViewAt:
     """A view whose live generation stands at an offset."""
 
     at = 0
 
-    async def checkpoint(self, partition: int, generation: int | None = None) -> object:  # type: ignore[override]
-        return type("Checkpoint", (), {"log_offset": self.at})
+    async def checkpoint(self, partition: int) -> Checkpoint | None:
+        return Checkpoint(1, 0, bytes(32), self.at, 0)
 
 
 async def test_nothing_goes_that_is_not_archived_or_that_no_snapshot_has(tmp_path: Path) -> None:
@@ -269,3 +274,34 @@ async def test_a_log_that_is_only_read_is_trimmed_by_whoever_may_once_all_is_com
     assert told.partitions[0].begins == last
     assert [what for what, _ in done[-2:]] == ["compare", "forget"]
     assert [at for what, at in done if what == "forget"] == [last]
+
+
+async def test_a_view_that_nobody_has_made_yet_keeps_all_and_says_what_to_do(tmp_path: Path) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    await wallet.archive()
+    await wallet.snapshot()
+    for view in (NoViewYet(), MemoryViewStore()):  # the second is there, and has nothing of this partition
+        told = await wallet.trim(view)
+        assert (told.problem, told.begins, told.view_at, told.keeps) == (None, 0, START, NO_VIEW)
+
+
+async def test_ids_that_are_in_no_file_yet_keep_their_blocks(tmp_path: Path) -> None:
+    wallet = Wallet(tmp_path)
+    wallet.growing.grow(200)
+    last = await wallet.archive()
+    await wallet.snapshot()
+
+    def kept_to(block: int | None) -> IdsKept:
+        async def kept(partition: int, state: State) -> int | None:
+            assert (partition, state.chained.sequence) == (0, wallet.growing.position)
+            return block
+
+        return kept
+
+    told = await wallet.trim(ids_kept=kept_to(-1))
+    assert (told.begins, told.ids_at, told.keeps) == (0, START, "the ids of what comes next are not in their files yet")
+    told = await wallet.trim(ids_kept=kept_to(17))
+    assert (told.begins, told.ids_at) == (17, 17)
+    told = await wallet.trim(ids_kept=kept_to(None))
+    assert (told.begins, told.ids_at) == (last, None)
