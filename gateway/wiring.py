@@ -95,7 +95,7 @@ class Gateway:
         checked: CheckedProxy | None = None
         self._door: Door | None = None
         if self._identity is not None:
-            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub)
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics)
         plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
@@ -207,7 +207,7 @@ def _identity(settings: GatewaySettings) -> Identity:
 
 
 def _checked(
-    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub
+    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub, metrics: Metrics
 ) -> tuple[CheckedProxy, Door]:
     """The doors of a gateway that asks who asks."""
     from gateway.identity.hidden import absent_account
@@ -218,7 +218,7 @@ def _checked(
         return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
 
     terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
-    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits), Door(
+    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics), Door(
         identity, terms, hide
     )
 

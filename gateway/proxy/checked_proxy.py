@@ -22,6 +22,7 @@ from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
+from gateway.metrics import Metrics
 from gateway.proxy.checked_batch import CheckedBatch
 from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp
 from gateway.proxy.checked_reads import CheckedReads
@@ -44,8 +45,10 @@ class CheckedProxy:
         identity: Identity,
         partitions: Callable[[], int],
         chance: Callable[[int], int],
+        metrics: Metrics,
     ) -> None:
         """passed_on: the proxy, or what is before it for requests that wait."""
+        self._metrics = metrics
         self._passed_on = passed_on
         self._proxy = proxy
         self._identity = identity
@@ -86,6 +89,7 @@ class CheckedProxy:
         except TokenRefused as why:
             refused, challenge = token_refused(why), INVALID_TOKEN
         await discard(receive)
+        self._metrics.refused_with("unauthenticated" if challenge is CHALLENGE else "token_invalid")
         await send_answer(send, refused, more=[(b"www-authenticate", challenge.encode())])
         return None
 
@@ -106,12 +110,14 @@ class CheckedProxy:
         except Forbidden as forbidden:
             if not forbidden.body_is_read:
                 await discard(receive)
+            self._metrics.refused_with("forbidden")
             return problem("forbidden")
         except Malformed as refusal:
             return malformed(refusal)
         except TooMuchAtOnce:
             return problem("overloaded")
         except NotLookedUp:
+            self._metrics.refused_with("upstream_unavailable")
             return problem("upstream_unavailable", detail=NOT_LOOKED_UP)
         except ClientGone:
             return None

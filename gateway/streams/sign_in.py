@@ -89,7 +89,7 @@ class Door:
 class SignIn:
     """Of one stream. waits: whether it is being found out who is there, so that nothing more is heard until it is."""
 
-    __slots__ = ("_counted", "_door", "_early", "_stream", "_timer", "waits")
+    __slots__ = ("_counted", "_door", "_early", "_gone", "_stream", "_timer", "waits")
 
     def __init__(self, door: Door, stream: Stream) -> None:
         self.waits = False
@@ -97,6 +97,7 @@ class SignIn:
         self._stream = stream
         self._early: str | None = None
         self._counted = False
+        self._gone = False
         self._timer: asyncio.TimerHandle | None = None
 
     def refusal(self, authorization: Sequence[str]) -> Refusal | None:
@@ -166,6 +167,7 @@ class SignIn:
 
     def end(self) -> None:
         """The stream is gone. Twice is once."""
+        self._gone = True
         self._set_timer(None)
         self._count_no_more()
         self._door.signed_in.discard(self)
@@ -183,6 +185,8 @@ class SignIn:
 
     def _admitted(self) -> None:
         self._count_no_more()
+        if self._gone:  # while it was found out who is there
+            return
         self._door.signed_in.add(self)
         self._set_end()
 

@@ -323,3 +323,32 @@ async def test_a_read_that_waits_for_a_change_waits_for_what_may_be_read_only(wa
         assert bob[:2] == nobody[:2]
         assert bob[0] == 404
         assert min(bob[2], nobody[2]) >= 0.7, "a change of what may not be read ends no wait"
+
+
+async def test_who_leaves_before_it_is_found_out_who_they_are_is_not_kept(wallet: WalletStub, place: Place) -> None:
+    async with door(wallet, place, auth_keys_ask_again_s=1, stream_sign_in_ms=300, stream_close_ms=100) as served:
+        found = served.gateway._door
+        assert found is not None
+        identity, may_answer = found.identity, asyncio.Event()
+        keys = identity._keys
+        assert keys is not None
+        keys._asked_at -= 10  # type: ignore[operator]
+        place.keys.write_bytes(jwks(SIGNER, LATER))
+        read = keys._source.read
+
+        async def late() -> bytes:
+            await may_answer.wait()
+            return await read()
+
+        keys._source.read = late  # type: ignore[method-assign]
+        async with stream(served) as opened:
+            await say(opened, "auth", 0, token=token(signer=LATER))
+            while not keys._asking.locked():  # noqa: ASYNC110 - until the issuer is asked
+                await asyncio.sleep(0.01)
+            assert await closed(opened) == CloseCode.NOT_SIGNED_IN
+        while served.gateway.hub.streams:  # noqa: ASYNC110 - until the gateway has noticed
+            await asyncio.sleep(0.01)
+        may_answer.set()
+        while found._tasks:  # noqa: ASYNC110 - until it is found out
+            await asyncio.sleep(0.01)
+        assert (found.unauthenticated, found.signed_in) == (0, set())
