@@ -134,7 +134,7 @@ def _named(words: type[Word], text: str, option: str) -> tuple[Word, ...]:
 def run(wishes: Wishes, scratch: Path, *, as_json: bool, html: Path | None) -> bool:
     """Compare and print; whether each design did what it says of itself. html: where to write the page, None: none."""
     try:
-        with _logs_aside(), _servers(wishes, scratch) as ours, _Shown(wishes.designs) as shown:
+        with logs_aside(), _servers(wishes, scratch) as ours, _Shown(wishes.designs) as shown:
             compared = asyncio.run(_compare(wishes, ours, shown))
     except (ServerMissing, ServerUnfit, Unanswered) as missing:  # it says what to install, or to look at
         raise typer.BadParameter(str(missing)) from None
@@ -206,7 +206,7 @@ async def _compare_each(wishes: Wishes, ours: _Servers, shown: _Shown) -> list[C
 
 
 @contextmanager
-def _logs_aside() -> Iterator[None]:
+def logs_aside() -> Iterator[None]:
     """Standard output is for what was found."""
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -35,7 +36,8 @@ def explain(
     """Tell what every partition did for a transfer, step by step, with the balances and the money in flight after each.
 
     Reads the log of every partition from its beginning and changes nothing; may run beside the service. Of a hold its captures
-    and its end are told too, of a transfer its reversal. Ends with 1 when no partition knows the id.
+    and its end are told too, of a transfer its reversal. Ends with 1 when no partition knows the id. --demo 2pc and redis tell
+    the same transfer in two other designs, on servers that are started for it (see `fanfold compare`).
 
     Examples:
 
@@ -44,9 +46,16 @@ def explain(
       FANFOLD_LOG=kafka://localhost:9092 fanfold explain 0197b2a1-5c1e-7d7e-8f5a-0123456789ab --json
 
       fanfold explain --demo saga --fail credit
+
+      fanfold explain --demo 2pc --fail crash
     """
     if (demo is None) == (not transfer) or (fail_at is not None and demo is None):
-        raise typer.BadParameter("give either the id of a transfer, or --demo saga or tcc, with --fail if you like")
+        raise typer.BadParameter(
+            "give either the id of a transfer, or --demo saga, tcc, 2pc or redis, with --fail if you like"
+        )
+    if demo in _DESIGNS:
+        _explain_design(_DESIGNS[demo], fail_at, as_json)
+        return
     if demo is not None:
         _demonstrate(demo, fail_at, as_json)
         return
@@ -62,10 +71,15 @@ def explain(
 
 
 class DemoProtocol(StrEnum):
-    """The two protocols, as they are typed."""
+    """The two protocols, as they are typed, and two other designs of the wallet chapter (from a checkout, on real servers)."""
 
     SAGA = "saga"
     TCC = "tcc"
+    TWO_PHASE_COMMIT = "2pc"
+    REDIS = "redis"
+
+
+_DESIGNS: Final = {DemoProtocol.TWO_PHASE_COMMIT: "two_phase_commit", DemoProtocol.REDIS: "in_memory_sharding"}
 
 
 STORY: Final = {
@@ -80,6 +94,16 @@ STORY: Final = {
         "that came and went. It takes one round trip more than a saga."
     ),
 }
+
+
+def _explain_design(design: str, fail_at: Fail | None, as_json: bool) -> None:
+    try:
+        explained = importlib.import_module("fanfold.cli.compare_explained")
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").startswith("tests"):
+            raise typer.BadParameter("it runs from a checkout of the repository, in its top folder") from None
+        raise typer.BadParameter(f"{missing.name} is not installed: pip install 'fanfold[compare]'") from None
+    explained.explain_design(design, None if fail_at is None else str(fail_at), as_json=as_json)
 
 
 def _demonstrate(protocol: DemoProtocol, fail_at: Fail | None, as_json: bool) -> None:

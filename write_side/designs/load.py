@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,11 @@ MONEY: Final = 1_000_000
 """What an account begins with, in minor units."""
 AMOUNT_MOST: Final = 100
 TOLD_EVERY_S: Final = 0.5
+
+
+def name_on(node: int, who: str) -> str:
+    """An account of this node, called somewhat like that."""
+    return next(name for name in (f"{who}-{n}" for n in count()) if partition_of(name, NODES) == node)
 
 
 class Measured(NamedTuple):
