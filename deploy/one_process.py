@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy import serving
 from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
+from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
@@ -28,6 +29,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
     write_settings, read_settings, gateway_settings = WriteSettings(), ReadSettings(), GatewaySettings()
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
+        refuse_if_exposed(bound, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
         log = await open_log(write_settings, writing=True)
         stack.push_async_callback(log.close)
@@ -54,6 +56,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             topic_feed=topic_feed if topics else None,
         )
         stack.push_async_callback(gateway.close)
+        await gateway.open()
 
         async def start() -> None:
             try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter

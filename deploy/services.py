@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from deploy.allowed_hosts import AllowedHosts
+from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
@@ -251,6 +252,11 @@ async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.so
     )
 
 
+def asks_nobody() -> bool:
+    """Whether a gateway of this environment lets in whoever reaches it."""
+    return GatewaySettings().auth == "off"
+
+
 async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), process_metrics()
@@ -264,10 +270,12 @@ async def gateway(on_ready: OnReady) -> None:
         )
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
+        refuse_if_exposed(bound, settings)
         feed = await open_feed(ReadSettings())
         stack.push_async_callback(feed.close)
         door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry)
         stack.push_async_callback(door.close)
+        await door.open()
         address = f"http://{process.host}:{bound.getsockname()[1]}"
         await serve(
             door.app,

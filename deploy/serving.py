@@ -22,6 +22,7 @@ from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
 from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
+from deploy.told_failures import tell_places_only
 from deploy.unread_output import never_waiting
 from write_side.contract.log.bounded_kafka import cancel_until_ended
 
@@ -49,6 +50,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     # Threads that fold would each get a heap of their own from the C library, and keep 10 to 20 MiB of it when they are done.
     if (tune := _of_glibc("mallopt")) is not None:
         tune(_ARENAS_MAX, 1)
+    tell_places_only()
     with never_waiting(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         say_seldom("aiokafka")
         try:

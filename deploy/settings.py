@@ -12,7 +12,7 @@ class ProcessSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
     host: str = Field(
-        "127.0.0.1", description="address to listen on; there is no authentication yet, so keep it on loopback"
+        "127.0.0.1", description="address to listen on; another one than loopback needs FANFOLD_AUTH=tokens"
     )
     port: int = Field(8080, ge=0, le=65535, description="the one public port: REST, WebSocket and console")
     allowed_hosts: str = Field(

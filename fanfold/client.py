@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import random
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -42,18 +43,18 @@ from fanfold.api.answers import Accounts, AccountState, Entries, Moved, OpenTran
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
-from fanfold.api.retry import ASKED_AGAIN, Waits, retry
+from fanfold.api.retry import ASKED_AGAIN, retry
 from fanfold.api.routes import NDJSON, Route
 from fanfold.api.words import moment_text
 from fanfold.asked import Asked
-from fanfold.http_requests import line_of, path_of, request_of
+from fanfold.command_stream import CommandStream
+from fanfold.http_requests import bearer, line_of, path_of, request_of
+from fanfold.not_answered import ATTEMPTS_MAX, WAITS, NotAnswered, naming, result_of
 from fanfold.statement import Statement
 from fanfold.stream import watch, watch_accounts, watch_transfers
 from fanfold.topic_stream import watch_topic
 
-ATTEMPTS_MAX: Final = 7
-WAITS: Final = Waits(0.1, 3.0)
-"""0.1, 0.2, 0.4 ... 3 s, with chance: some 6 s in all, enough for a service to restart, and then the caller decides."""
+__all__ = ["ATTEMPTS_MAX", "WAITS", "Client", "NotAnswered"]
 
 REQUEST_SECONDS_MAX: Final = 30.0
 """Longer than the service waits for an outcome (10 s), so its own answer comes first."""
@@ -61,8 +62,8 @@ REQUEST_SECONDS_MAX: Final = 30.0
 BATCH_ITEMS_MAX: Final = BATCH_LINES_MAX
 """What the service takes in one batch request."""
 
-NOTED_IDS_MAX: Final = 8
-"""Ids in the note of a cancelled call: more no traceback needs, the caller has the items."""
+TOKEN_VARIABLE: Final = "FANFOLD_TOKEN"
+"""Never an argument of a command: those are shown to everybody on the machine."""
 
 BatchMode = Literal["continue", "stop", "atomic"]
 Order = Literal["newest", "oldest"]
@@ -71,35 +72,18 @@ Direction = Literal["in", "out"]
 T = TypeVar("T")
 
 
-class NotAnswered(Exception):
-    """The service gave no answer within all attempts. What was asked may have been done: asking the same values again is safe.
+class Client:
+    """`url` is the gateway's, such as http://127.0.0.1:8080. Use as `async with Client(url) as client:`.
 
-    ids: of the commands that were asked, in their order. A command that is made anew, without its id, is another one.
-    problem: the problem document of the last attempt, where the service did answer that it cannot; None where it did not.
-    not_taken: every attempt was answered that it was not taken, or got no connection: what was asked was not done by these
-    attempts.
+    token: a token or key that says who asks, where the service asks that; None: what FANFOLD_TOKEN says, if it says anything.
     """
 
-    def __init__(
-        self,
-        message: str,
-        ids: Sequence[str] = (),
-        *,
-        problem: Mapping[str, Any] | None = None,
-        not_taken: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.ids = tuple(ids)
-        self.problem = problem
-        self.not_taken = not_taken
-
-
-class Client:
-    """`url` is the gateway's, such as http://127.0.0.1:8080. Use as `async with Client(url) as client:`."""
-
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX))
+        self._token = (os.environ.get(TOKEN_VARIABLE, "") if token is None else token).strip()
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX), headers=bearer(self._token)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +113,7 @@ class Client:
         """
         request = request_of(command)
         more: dict[str, Any] = {"json": request.body | ({"dry_run": True} if dry_run else {})}
-        with _naming([command]):
+        with naming([command]):
             return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
 
     def transfer(self, from_: str, to: str, amount: int, asset: str, *, id: str | None = None) -> Asked:
@@ -179,7 +163,7 @@ class Client:
             return []
         more = _waiting(wait_seconds)
         more["headers"] = {"content-type": NDJSON} | more.get("headers", {})
-        with _naming(items):
+        with naming(items):
             answer = await self._send(
                 routes.BATCH.method,
                 routes.BATCH.path,
@@ -189,9 +173,13 @@ class Client:
             )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
-        with _naming(items), self._understanding():
+        with naming(items), self._understanding():
             results = msgspec.json.Decoder().decode_lines(answer.body)
-            return [_result(item, result) for item, result in zip(items, results, strict=True)]
+            return [result_of(item, result) for item, result in zip(items, results, strict=True)]
+
+    def stream(self) -> CommandStream:
+        """One connection for many commands, thousands of them in flight: `async with client.stream() as stream:`."""
+        return CommandStream(self.url, self._token)
 
     async def balance(
         self,
@@ -341,23 +329,23 @@ class Client:
 
         An account named twice is watched once.
         """
-        return watch(self.url, list(dict.fromkeys(accounts)))
+        return watch(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_accounts(
         self, accounts: Sequence[str]
     ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
         """As `watch`, and why nothing is told of an account; see `fanfold.stream.watch_accounts`."""
-        return watch_accounts(self.url, list(dict.fromkeys(accounts)))
+        return watch_accounts(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_transfers(
         self, accounts: Sequence[str]
     ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
         """As `watch`, and the phases of their transfers across partitions; see `fanfold.stream.watch_transfers`."""
-        return watch_transfers(self.url, list(dict.fromkeys(accounts)))
+        return watch_transfers(self.url, list(dict.fromkeys(accounts)), self._token)
 
     def watch_topic(self, topic: str) -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
         """What a topic's question is answered with, whole, now and at each change; see `fanfold.topic_stream.watch_topic`."""
-        return watch_topic(self.url, topic)
+        return watch_topic(self.url, topic, self._token)
 
     def _asked(self, command: Command) -> Asked:
         return Asked(command, self.ask)
@@ -427,22 +415,6 @@ class _Reply(NamedTuple):
         return document if isinstance(document, dict) else {}
 
 
-@contextmanager
-def _naming(asked: Sequence[Open | Command]) -> Iterator[None]:
-    """Who gets no answer gets the ids, also those that were made here; who stops waiting finds them in the traceback."""
-    ids = [item.id for item in asked if not isinstance(item, Open)]
-    try:
-        yield
-    except NotAnswered as failure:
-        raise NotAnswered(str(failure), ids, problem=failure.problem, not_taken=failure.not_taken) from None
-    except asyncio.CancelledError as stopped:
-        some = ", ".join(ids[:NOTED_IDS_MAX]) + (", ..." if len(ids) > NOTED_IDS_MAX else "")
-        stopped.add_note(
-            f"fanfold: nobody waited for the answer to {some}: it may have been done. Ask again with the same id."
-        )
-        raise
-
-
 def _id_of(id: str | None) -> str:
     return new_id() if id is None else id
 
@@ -453,9 +425,3 @@ def _waiting(seconds: int | None) -> dict[str, Any]:
         return {}
     timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX + seconds)
     return {"headers": {"prefer": f"wait={seconds}"}, "timeout": timeout}
-
-
-def _result(item: Open | Command, result: Mapping[str, Any]) -> Opened | Moved | Pending | Refusal:
-    if result["status"] >= 400:
-        return refusal_of(result, result["status"])
-    return opened_of(result) if isinstance(item, Open) else outcome_of(result)

@@ -44,3 +44,8 @@ def line_of(command: Open | Command) -> dict[str, Any]:
 def quoted(segment: str) -> str:
     """Ids have no character that a path needs quoted; anything else is quoted, for the service to refuse."""
     return urllib.parse.quote(segment, safe="", errors="backslashreplace")
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that says who asks (RFC 6750); none for an empty token."""
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -17,52 +17,55 @@ from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kep
 Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState
 
 
-async def watch(url: str, accounts: Sequence[str]) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
+async def watch(
+    url: str, accounts: Sequence[str], token: str = ""
+) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
     """Every account as it is now, then each time it changes, newest only, versions rising; and the connection's state.
 
     Connected means that every account is watched, and told of if its partition can be read (`watch_accounts` says of which it
     cannot). An outage, however long, of the gateway or of what is behind it shows as a
     state, and the watch goes on when it is over. A version falls only when the service's data was replaced by another history.
-    An account that does not exist yet is watched all the same: its first state comes when it is opened.
+    An account that does not exist yet is watched all the same: its first state comes when it is opened. token: who watches, where
+    the service asks that.
     Raises StreamEnded.
     """
-    async with aclosing(_watch(url, accounts, transfers=False)) as updates:
+    async with aclosing(_watch(url, accounts, token, transfers=False)) as updates:
         async for update in updates:
             if isinstance(update, BalanceChange | ConnectionState):
                 yield update
 
 
 async def watch_accounts(
-    url: str, accounts: Sequence[str]
+    url: str, accounts: Sequence[str], token: str = ""
 ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
     """As `watch`, and of each account of which nothing can be told why that is, whenever that changes.
 
     A BalanceChange of an account takes back what an AccountStatus said of it.
     """
-    async with aclosing(_watch(url, accounts, transfers=False)) as updates:
+    async with aclosing(_watch(url, accounts, token, transfers=False)) as updates:
         async for update in updates:
             if isinstance(update, BalanceChange | AccountStatus | ConnectionState):
                 yield update
 
 
 async def watch_transfers(
-    url: str, accounts: Sequence[str]
+    url: str, accounts: Sequence[str], token: str = ""
 ) -> AsyncGenerator[BalanceChange | TransferPhase | PhasesMissed | ConnectionState, None]:
     """As `watch`, and each phase that a transfer across partitions of these accounts goes to, newest only.
 
     After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
     """
-    async with aclosing(_watch(url, accounts, transfers=True)) as updates:
+    async with aclosing(_watch(url, accounts, token, transfers=True)) as updates:
         async for update in updates:
             if not isinstance(update, AccountStatus):
                 yield update
 
 
-async def _watch(url: str, accounts: Sequence[str], *, transfers: bool) -> AsyncGenerator[Update, None]:
+async def _watch(url: str, accounts: Sequence[str], token: str, *, transfers: bool) -> AsyncGenerator[Update, None]:
     """Everything that is told. Raises StreamEnded."""
     known = _Known({}, {}, {}, {}, {})
     async with aclosing(
-        kept_connected(url, lambda connection: _updates(connection, accounts, known, transfers))
+        kept_connected(url, lambda connection: _updates(connection, accounts, known, transfers), token)
     ) as updates:
         async for update in updates:
             yield update

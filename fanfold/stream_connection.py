@@ -14,6 +14,7 @@ from fanfold.answers import ConnectionState
 from fanfold.api.close_codes import is_final
 from fanfold.api.retry import InARow, Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
+from fanfold.http_requests import bearer
 
 OPEN_SECONDS_MAX: Final = 10.0
 PING_SECONDS: Final = 10.0
@@ -47,7 +48,7 @@ class Passing(Exception):
 
 
 async def kept_connected(
-    url: str, updates: Callable[[ClientConnection], AsyncIterator[T]]
+    url: str, updates: Callable[[ClientConnection], AsyncIterator[T]], token: str = ""
 ) -> AsyncGenerator[T | ConnectionState, None]:
     """What is told over one connection after the other, and between two why there is none.
 
@@ -60,6 +61,7 @@ async def kept_connected(
             async with connect(
                 "ws" + url.removeprefix("http") + STREAM_PATH,
                 subprotocols=[websockets.Subprotocol(SUBPROTOCOL)],
+                additional_headers=bearer(token),
                 open_timeout=OPEN_SECONDS_MAX,
                 proxy=None,  # like the requests beside it: what stands in the environment is not asked
                 ping_interval=PING_SECONDS,
@@ -81,6 +83,12 @@ async def kept_connected(
                 ) from None
             reason = "the connection was lost"
         except websockets.InvalidStatus as refused:
+            if refused.response.status_code == 401:
+                raise StreamEnded(
+                    "The gateway asks who watches, and was not told so in a way that it accepts: FANFOLD_TOKEN has "
+                    "the token or key. "
+                    "Nothing was asked to change."
+                ) from None
             if refused.response.status_code < 500 and refused.response.status_code not in _PASSING_STATUSES:
                 raise StreamEnded(f"{url} has no balance stream (HTTP {refused.response.status_code}).") from None
             reason = "the gateway is not available"

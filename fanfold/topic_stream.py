@@ -15,7 +15,7 @@ from fanfold.api.values import document_of
 from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected
 
 
-async def watch_topic(url: str, topic: str) -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
+async def watch_topic(url: str, topic: str, token: str = "") -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
     """The topic's answer as it is now, then each newer one, whole; and the connection's state.
 
     An outage shows as a state, and the watch goes on from the answer that it has. Raises StreamEnded, also where there is no such
@@ -26,7 +26,7 @@ async def watch_topic(url: str, topic: str) -> AsyncGenerator[TopicAnswer | Conn
     def updates(connection: ClientConnection) -> AsyncIterator[TopicAnswer | ConnectionState]:
         return _updates(connection, topic, newest)
 
-    async with aclosing(kept_connected(url, updates)) as found:
+    async with aclosing(kept_connected(url, updates, token)) as found:
         async for update in found:
             if isinstance(update, TopicAnswer):
                 newest = update

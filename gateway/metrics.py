@@ -45,6 +45,17 @@ class Metrics:
         )
         self._refused_by_code: dict[str, Counter] = {}
         self.closes = Counter("fanfold_gateway_closes", "streams closed, by code", ["code"], registry=registry)
+        self.submitted = Counter(
+            "fanfold_gateway_submitted_commands",
+            "commands of streams, by what was told of them",
+            ["told"],
+            registry=registry,
+        )
+        self.submitted_bytes = Gauge(
+            "fanfold_gateway_submitted_bytes",
+            "of commands of streams that wait or are under way",
+            registry=registry,
+        )
         self.feed_silence = Gauge(
             "fanfold_gateway_feed_silence_seconds",
             "since the last word of a partition's feed",
@@ -60,7 +71,10 @@ class Metrics:
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
         )
-        # Looking a label up costs more than counting, so each pair is looked up once.
+        # Looking a label up costs more than counting, so each is looked up once.
+        self.commands_answered, self.commands_not_done, self.commands_unknown = (
+            self.submitted.labels(told) for told in ("answered", "not_done", "unknown")
+        )
         self._by_pair: dict[tuple[str, int], Counter] = {}
 
     def refused_with(self, code: str) -> None:

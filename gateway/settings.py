@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from ipaddress import ip_address
+from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from fanfold.api.requests import BATCH_BYTES_MAX
+
+KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
 
 class GatewaySettings(BaseSettings):
@@ -45,6 +51,28 @@ class GatewaySettings(BaseSettings):
         le=1 << 30,
         description="unsent bytes of one stream at which newer balances replace unsent ones",
     )
+    stream_submit_bytes_max: int = Field(
+        1024 * 1024,
+        ge=1024,
+        le=BATCH_BYTES_MAX,
+        description=(
+            "commands of one stream that may wait while others of it are under way, bytes (and as many as a batch has lines); "
+            "more are told `overloaded`, and nothing of them is done"
+        ),
+    )
+    submit_bytes_max: int = Field(
+        128 * 1024 * 1024,
+        ge=1024,
+        description="the same of all streams of this process together, with those that are under way, bytes",
+    )
+    stream_drain_ms: int = Field(
+        2_500,
+        ge=0,
+        description=(
+            "how long a gateway that stops waits for the answers to a stream's commands under way before it closes the stream, "
+            "milliseconds; with `FANFOLD_STREAM_CLOSE_MS` less than the 5 s that open requests have"
+        ),
+    )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")
     stream_close_ms: int = Field(
@@ -58,6 +86,74 @@ class GatewaySettings(BaseSettings):
         3_500, ge=1, description="a feed silent for so long (three heartbeats) counts as lagging, milliseconds"
     )
 
+    auth: Literal["off", "tokens"] = Field(
+        "off",
+        description=(
+            "`off`: nobody is asked who asks, and the gateway listens on this machine only; `tokens`: tokens of "
+            "FANFOLD_AUTH_KEYS, keys "
+            "of FANFOLD_API_KEYS"
+        ),
+    )
+    auth_keys: str = Field(
+        "",
+        description="what tokens are signed with: `file:PATH` (JWKS, or public keys in PEM), or `https://...` of a JWKS",
+    )
+    auth_issuer: str = Field("", description="what tokens must say as `iss`")
+    auth_audience: str = Field("", description="what tokens must say as `aud`, alone or among others")
+    auth_algorithms: Annotated[str, NoDecode] = Field(
+        "EdDSA,ES256,RS256", description="which may sign tokens; `HS256` is for secrets of 32 bytes or more in a file"
+    )
+    auth_leeway_s: int = Field(10, ge=0, le=300, description="how far the issuer's clock may be off, seconds")
+    auth_token_bytes_max: int = Field(8 * 1024, ge=256, le=16 * 1024, description="longest token, bytes")
+    auth_grants_claim: str = Field(
+        "fanfold_grants", min_length=1, description="the claim of a token that has its grants"
+    )
+    auth_grants: str = Field(
+        "", description="file of grants by subject, which then count instead of the tokens' own, and of who is shut out"
+    )
+    api_keys: str = Field("", description="file of the keys of machines, as `fanfold key` writes it")
+    auth_keys_ask_again_s: int = Field(
+        10, ge=1, description="for a key that is not known the issuer is asked at most this often, seconds"
+    )
+    auth_keys_max_age_s: int = Field(300, ge=1, description="the issuer's keys are read again this often, seconds")
+    stream_sign_in_ms: int = Field(
+        5_000, ge=1, description="how long a stream may stay without anybody signed in, milliseconds"
+    )
+    stream_unauthenticated_max: int = Field(
+        1_000, ge=1, description="streams without anybody signed in; more are told 503"
+    )
+
+    @model_validator(mode="after")
+    def _who_is_let_in(self) -> GatewaySettings:
+        if self.auth == "off":
+            return self
+        if not self.auth_keys and not self.api_keys:
+            raise ValueError(
+                "FANFOLD_AUTH=tokens needs FANFOLD_AUTH_KEYS, FANFOLD_API_KEYS, or both: else nobody could ask"
+            )
+        if self.auth_keys and not (self.auth_issuer and self.auth_audience):
+            raise ValueError(
+                "FANFOLD_AUTH_KEYS needs FANFOLD_AUTH_ISSUER and FANFOLD_AUTH_AUDIENCE: whose tokens, and for whom"
+            )
+        if not self.algorithms or self.algorithms - set(KEY_ALGORITHMS):
+            raise ValueError(f"FANFOLD_AUTH_ALGORITHMS must be some of {', '.join(KEY_ALGORITHMS)}")
+        if self.auth_keys and not self.auth_keys.startswith("file:") and not _is_safe(self.auth_keys):
+            raise ValueError("FANFOLD_AUTH_KEYS must be file:PATH or https://...; http:// only of this machine")
+        return self
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        return frozenset(each.strip() for each in self.auth_algorithms.split(",") if each.strip())
+
     @property
     def origins(self) -> frozenset[str]:
         return frozenset(origin.strip() for origin in self.allowed_origins.split(",") if origin.strip())
+
+
+def _is_safe(url: str) -> bool:
+    """Whether what comes from there cannot have been changed on the way."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" or (parts.scheme == "http" and ip_address(parts.hostname or "").is_loopback)
+    except ValueError:
+        return False

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
+import secrets
 import time
-from typing import Annotated, Any, Final, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import msgspec
 import structlog
@@ -16,6 +18,7 @@ from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
+from gateway.proxy.commands import CommandDoor
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
@@ -24,9 +27,16 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.submit_tasks import CommandDoor as Commands
+from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
+
+if TYPE_CHECKING:
+    from gateway.identity.identity import Identity
+    from gateway.proxy.checked_proxy import CheckedProxy
+    from gateway.streams.sign_in import Door
 
 WAITS: Final = Waits(0.5, 0.5)
 """How often the read side is asked for its partitions until it answers."""
@@ -43,6 +53,7 @@ class Gateway:
         write_side: Upstream,
         read_side: Upstream,
         balances: Upstream,
+        commands: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
         partitions: int | None,
@@ -51,6 +62,7 @@ class Gateway:
         metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
+        self._commands = commands
         self._partitions = partitions
         written = Written(lambda: len(self.hub.partitions))
         self.hub = Hub(
@@ -76,21 +88,63 @@ class Gateway:
             pong_ms=settings.stream_pong_ms,
             close_ms=settings.stream_close_ms,
             origins=settings.origins,
+            drain_ms=settings.stream_drain_ms,
         )
-        self._events = EventStream(self.hub, terms, metrics, lambda: self.app.stopping, random.randint)
-        long_poll = LongPoll(self.hub, proxy, settings.stream_connections_max)
-        self.app = Front(proxy, self._sides, self.hub, registry, static_files(), self._events, long_poll)
+        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
+        self._identity = None if settings.auth == "off" else _identity(settings)
+        checked: CheckedProxy | None = None
+        self._door: Door | None = None
+        if self._identity is not None:
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics)
+        plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
+        command_door: Commands = plain_door
+        if checked is not None:
+            from gateway.proxy.checked_submits import CheckedSubmits
+
+            command_door = CheckedSubmits(plain_door, checked.batch)
+        self._submits = SubmitTasks(
+            command_door,
+            metrics,
+            bytes_max=settings.submit_bytes_max,
+            stream_bytes_max=settings.stream_submit_bytes_max,
+        )
+        admitted = None if checked is None else checked.admitted
+        self._events = EventStream(
+            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
+        )
+        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
-            functools.partial(StreamConnection, self.hub, terms, metrics, lambda: self.app.stopping),
+            functools.partial(
+                StreamConnection,
+                self.hub,
+                terms,
+                metrics,
+                lambda: self.app.stopping,
+                submits=self._submits,
+                door=self._door,
+            ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
 
+    async def open(self) -> None:
+        """Read who is let in, before anybody is. Raises ValueError, OSError for files that do not say it."""
+        if self._identity is not None:
+            await self._identity.open()
+
     async def run(self) -> None:
         """Follow the feed and push, until cancelled."""
-        if not self.hub.ready:
-            self.hub.open(await self._learn_partitions())
-        await self.hub.run()
+        watching = []
+        if self._identity is not None and self._door is not None:
+            watching = [asyncio.create_task(part()) for part in (self._identity.run, self._door.run)]
+        try:
+            if not self.hub.ready:
+                self.hub.open(await self._learn_partitions())
+            await self.hub.run()
+        finally:
+            for each in watching:
+                each.cancel()
+            await asyncio.gather(*watching, return_exceptions=True)
 
     def stop(self) -> None:
         """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
@@ -100,7 +154,8 @@ class Gateway:
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
         self.app.stopping = True
-        for side in (*self._sides.values(), self._balances):
+        await self._submits.close()
+        for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
 
     async def _learn_partitions(self) -> int:
@@ -118,6 +173,54 @@ class Gateway:
             told = type(failure)
 
         return await retry(ask, (UpstreamUnavailable, msgspec.DecodeError), WAITS, asyncio.sleep, tell)
+
+
+def _identity(settings: GatewaySettings) -> Identity:
+    """Who is let in. Imported only where it is asked: what checks signatures is some MB."""
+    from gateway.identity.identity import Files, Identity
+    from gateway.identity.jwks_file import KeysInFile
+    from gateway.identity.keys import Keys, KeySource
+    from gateway.identity.tokens import TokenTerms
+    from gateway.identity.watched import WatchedFile
+
+    terms = TokenTerms(
+        settings.auth_issuer,
+        settings.auth_audience,
+        settings.algorithms,
+        settings.auth_leeway_s,
+        settings.auth_token_bytes_max,
+        settings.auth_grants_claim,
+    )
+    keys = None
+    if settings.auth_keys:
+        source: KeySource
+        if settings.auth_keys.startswith("file:"):
+            source = KeysInFile(Path(settings.auth_keys.removeprefix("file:")))
+        else:
+            from gateway.identity.jwks_http import KeysOverHttp
+
+            source = KeysOverHttp(settings.auth_keys)
+        ask_again_s, max_age_s = settings.auth_keys_ask_again_s, settings.auth_keys_max_age_s
+        keys = Keys(source, settings.algorithms, time.monotonic, ask_again_s, max_age_s)
+    files = Files(*(WatchedFile(Path(path)) if path else None for path in (settings.auth_grants, settings.api_keys)))
+    return Identity(terms if keys is not None else None, keys, files, time.time, time.monotonic)
+
+
+def _checked(
+    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub, metrics: Metrics
+) -> tuple[CheckedProxy, Door]:
+    """The doors of a gateway that asks who asks."""
+    from gateway.identity.hidden import absent_account
+    from gateway.proxy.checked_proxy import CheckedProxy
+    from gateway.streams.sign_in import Door, DoorTerms
+
+    def hide(account: str) -> str:
+        return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
+
+    terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
+    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics), Door(
+        identity, terms, hide
+    )
 
 
 class _Ready(msgspec.Struct):
@@ -148,7 +251,8 @@ def build_gateway(
             return OverHttp(side, settings.upstream_connect_ms, silence_ms)
         return InProcess(side, silence_ms)
 
-    # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another.
-    write = upstream(write_upstream, settings.upstream_silence_ms)
+    # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
+    # payment over HTTP wait for the commands of streams.
+    write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
     read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, feed, registry, partitions, topic_feed)
+    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed)

@@ -36,6 +36,7 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions)
+        await gateway.open()
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,

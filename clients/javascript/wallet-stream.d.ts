@@ -47,8 +47,11 @@ export function isFinal(code: number): boolean;
 export const PASSING: readonly string[];
 
 export class WalletStream {
-  /** url: `wss://host/v1/stream`. */
-  constructor(url: string, on: Heard);
+  /**
+   * url: `wss://host/v1/stream`. token: where the service asks who is there, the token or key; asked for at each connection, so that
+   * it may be a new one.
+   */
+  constructor(url: string, on: Heard, token?: () => string);
   start(): void;
   /** Tells nothing more. `start` goes on from the versions that are held. */
   stop(): void;

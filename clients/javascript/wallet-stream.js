@@ -22,6 +22,7 @@ const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "re
 export class WalletStream {
   #url;
   #on;
+  #token;
   #socket = null;
   #watched = new Map(); // account -> newest version held, null before the first
   #histories = new Map(); // account -> which history of the log that version is of
@@ -38,8 +39,10 @@ export class WalletStream {
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
 
-  constructor(url, on) {
+  /** token: gives what says who is there, at each connection; "" where nobody asks. */
+  constructor(url, on, token = () => "") {
     this.#url = url;
+    this.#token = token;
     this.#on = Object.fromEntries(HEARD.map((name) => [name, on[name]?.bind(on) ?? NOTHING]));
   }
 
@@ -110,6 +113,8 @@ export class WalletStream {
     socket.onopen = () => {
       if (socket !== this.#socket) return; // stopped meanwhile
       this.#answered = true;
+      const token = this.#token();
+      if (token !== "") this.#send({ op: "auth", token });
       this.#subscribe([...this.#watched.keys()]);
       this.#tellState();
       this.#pings = setInterval(() => this.#ping(socket), PING_MS);

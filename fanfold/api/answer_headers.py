@@ -1,5 +1,5 @@
-"""The headers of answers. `POSITION`, `HISTORY`, `REPLAYED` and `STALE_SINCE` are for everybody; `WRITTEN` and `LOST` are between
-a gateway and the read side, and no gateway passes them on, in or out."""
+"""The headers of answers. `POSITION`, `HISTORY`, `REPLAYED` and `STALE_SINCE` are for everybody; `WRITTEN`, `LOST` and
+`PRINCIPAL` are between a gateway and the sides, and no gateway passes them on, in or out."""
 
 from __future__ import annotations
 
@@ -46,3 +46,6 @@ WRITTEN: Final = "Fanfold-Written"
 only for the partitions that are read."""
 LOST: Final = "Fanfold-Lost"
 """Of an answer to such a read: positions that are beyond the end of the log, so that no wait would bring them."""
+
+PRINCIPAL: Final = "Fanfold-Principal"
+"""Of a write: who asks, as the gateway knows it; left out where it asks nobody. Each has their own space of Idempotency-Keys."""

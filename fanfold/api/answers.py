@@ -617,6 +617,33 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class TransferParty:
+    """An account that a command was about."""
+
+    account: Annotated[
+        str | None, _as("The account, a system account with or without its asset; null where it is not known.")
+    ]
+    gives: Annotated[bool | None, _as("Whether it gave, or was to give; null where that is not known.")]
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class OutcomeAndParties:
+    """What became of a command, and every account that it was about, so that a gateway knows to whom it may be told."""
+
+    outcome: Annotated[Outcome, _as("As it is told to who may read all of it.")]
+    parties: Annotated[tuple[TransferParty, ...], _as("Of a capture, void or reversal with those of what it is about.")]
+
+    __pydantic_config__ = _shown(
+        {
+            "outcome": {"id": _ID, "result": "done", "position": "0:17", "at": _AT, "accounts": [_STATE]},
+            "parties": [{"account": "@world", "gives": True}, {"account": "alice", "gives": False}],
+        }
+    )
+
+
+@dataclass(frozen=True)
 class SystemAccount:
     """A system account of one partition."""
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from fanfold.api.close_codes import MEANINGS
 from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
+from fanfold.api.openapi import line_schemas
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
 Document = dict[str, Any]
@@ -18,10 +19,11 @@ _CHANNEL: Final = "#/channels/stream"
 
 def stream_document() -> Document:
     """AsyncAPI 3.0."""
-    schemas: Document = {}
+    schemas: Document = line_schemas()
     for frame in (ClientFrame, GatewayFrame):
         kinds: Any = frame
         schemas |= TypeAdapter(kinds).json_schema(ref_template=_REF)["$defs"]
+    schemas["Submit"]["properties"]["commands"]["items"] = {"$ref": _REF.format(model="BatchLine")}
     frames = (*CLIENT_FRAMES, *GATEWAY_FRAMES)
     return {
         "asyncapi": "3.0.0",
@@ -65,5 +67,7 @@ def _about() -> str:
     )
     return (
         "Live balances: every item is the whole balance, never a difference, and versions never go back. The gateway closes with:"
-        f"{codes}\n\n4000-4499 mean connect again and resume by `since`, 4500-4999 that it changes nothing."
+        f"{codes}\n\nWhere the gateway asks who is there, `Authorization: Bearer` says so in the handshake, or `auth` "
+        f"as the first message."
+        " 4000-4499 mean connect again and resume by `since`, 4500-4999 that it changes nothing."
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar, cast, get_args
+from operator import eq
+from typing import Any, Final, NamedTuple, TypeVar, cast, get_args
 
+import msgspec
 from pydantic import ValidationError
 
 from fanfold.api import grammar
@@ -35,7 +37,7 @@ Members = Mapping[str, object]
 T = TypeVar("T")
 
 PRINCIPAL: Final = "anonymous"
-"""Who asks, until callers have names: all share one space of Idempotency-Keys."""
+"""Who asks where nobody is asked who asks: all share one space of Idempotency-Keys."""
 
 KEY_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "urn:fanfold:idempotency-key")
 """Never changes: the same key must make the same id for ever."""
@@ -58,6 +60,12 @@ _PLAIN_QUOTES: Final = 20
 
 _PLAIN_COMMAS: Final = 4
 
+_IDS, _PARTIES, _AMOUNTS = (
+    re.compile(rf"(?:{each}\n)*+", re.ASCII) for each in (grammar.UUID, grammar.PARTY, grammar.POSITIVE)
+)
+"""Many at once, one a line: one call of `re` instead of one for each."""
+_ASSET: Final = re.compile(grammar.ASSET, re.ASCII)
+
 LINE_WORDS: Final[Mapping[str, tuple[type, ...]]] = {
     "open": (Open,),
     "hold": (Hold, HoldBetween),
@@ -74,9 +82,12 @@ def open_body(account: str, members: Members) -> Open:
     return _read(Open, members, about=account)
 
 
-def transfer_body(members: Members, key: str | None = None) -> tuple[Transfer | LegsTransfer, bool]:
-    """The body of `POST /v1/transfers`, and whether it is a dry run. key: the Idempotency-Key header where there is one."""
-    return _single(LegsTransfer if "legs" in members else Transfer, members, key)
+def transfer_body(
+    members: Members, key: str | None = None, principal: str = PRINCIPAL
+) -> tuple[Transfer | LegsTransfer, bool]:
+    """The body of `POST /v1/transfers`, and whether it is a dry run. key: the Idempotency-Key header where there is one;
+    principal: whose."""
+    return _single(LegsTransfer if "legs" in members else Transfer, members, key, principal)
 
 
 def plain_transfer(body: bytes) -> Transfer | None:
@@ -95,14 +106,74 @@ def plain_transfer(body: bytes) -> Transfer | None:
     return transfer if transfer.id else None
 
 
-def hold_body(members: Members, key: str | None = None) -> tuple[Hold | HoldBetween, bool]:
+class PlainTransfers(NamedTuple):
+    """n transfers with their ids, both accounts, amount and asset and nothing more, each list of n."""
+
+    ids: list[str]
+    from_: list[str]
+    to: list[str]
+    amounts: list[int]
+    assets: list[str]
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    id: str
+    to: str
+    amount: str
+    asset: str
+    from_: str = msgspec.field(name="from")
+
+
+_plain: Final = msgspec.json.Decoder(_Plain).decode_lines
+
+
+def plain_transfers(body: bytes, lines: int) -> PlainTransfers | None:
+    """So many lines of a batch, when each is a plain transfer; None when one of them is not, or not right: then `batch_line` and
+    `plain_transfer` read them one by one.
+
+    As there, no field can be in a line twice: all are strings without an escape, five in each line, and no line has fewer. That
+    each object is one line: there are as many as lines, and every line begins with one.
+    """
+    if (
+        body.count(b'"') != _PLAIN_QUOTES * lines
+        or b"\\" in body
+        or not body.startswith(b"{")
+        or not body.count(b"{") == body.count(b"\n{") + 1 == lines
+    ):
+        return None
+    try:
+        found = _plain(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    ids, from_, to = [each.id for each in found], [each.from_ for each in found], [each.to for each in found]
+    amounts, assets = [each.amount for each in found], [each.asset for each in found]
+    if (
+        len(found) != lines
+        or not _are_ids(ids)
+        or not _PARTIES.fullmatch("\n".join([*from_, *to, ""]))
+        or any(map(eq, from_, to))
+        or not _AMOUNTS.fullmatch("\n".join([*amounts, ""]))
+        or not all(_ASSET.fullmatch(asset) for asset in set(assets))
+    ):
+        return None
+    return PlainTransfers(ids, from_, to, list(map(int, amounts)), assets)
+
+
+def _are_ids(ids: list[str]) -> bool:
+    text = "\n".join([*ids, ""])
+    return _IDS.fullmatch(text) is not None and not any(none in text.lower() for none in grammar.NIL_AND_MAX)
+
+
+def hold_body(members: Members, key: str | None = None, principal: str = PRINCIPAL) -> tuple[Hold | HoldBetween, bool]:
     """The body of `POST /v1/holds`."""
-    return _single(Hold if "legs" in members else HoldBetween, members, key)
+    return _single(Hold if "legs" in members else HoldBetween, members, key, principal)
 
 
-def body_about(kind: type[T], about: str, members: Members, key: str | None = None) -> tuple[T, bool]:
+def body_about(
+    kind: type[T], about: str, members: Members, key: str | None = None, principal: str = PRINCIPAL
+) -> tuple[T, bool]:
     """A body whose address names in its path what the command is about, such as the hold of a capture."""
-    return _single(kind, members, key, about)
+    return _single(kind, members, key, principal, about)
 
 
 def batch_line(members: Members) -> Open | Command:
@@ -121,7 +192,7 @@ def batch_line(members: Members) -> Open | Command:
     return _read(LegsTransfer, members) if "legs" in members else _read(Transfer, members)
 
 
-def id_of_key(key: str) -> str:
+def id_of_key(key: str, principal: str = PRINCIPAL) -> str:
     """The id that an Idempotency-Key stands for: the UUID that it is, in whichever of the usual spellings, else UUIDv5 of
     principal and key. Blanks around it are no part of it (RFC 9110, 5.5), nor are the quotes of a structured string."""
     key = key.strip(" \t")
@@ -134,12 +205,14 @@ def id_of_key(key: str) -> str:
         if id.lower() in grammar.NIL_AND_MAX:
             raise Malformed("idempotency_key_malformed", "Idempotency-Key", ID_SAYS)
         return id
-    return str(uuid.uuid5(KEY_NAMESPACE, f"{PRINCIPAL}\n{key}"))
+    return str(uuid.uuid5(KEY_NAMESPACE, f"{principal}\n{key}"))
 
 
-def _single(kind: type[T], members: Members, key: str | None, about: str | None = None) -> tuple[T, bool]:
+def _single(
+    kind: type[T], members: Members, key: str | None, principal: str, about: str | None = None
+) -> tuple[T, bool]:
     named = {name: value for name, value in members.items() if name != DRY_RUN} if DRY_RUN in members else members
-    id = None if key is None else id_of_key(key)
+    id = None if key is None else id_of_key(key, principal)
     if id is not None and "id" not in named:
         named = {**named, "id": id}
     command = _read(kind, named, about=about)

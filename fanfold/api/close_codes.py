@@ -23,7 +23,13 @@ class CloseCode(IntEnum):
     RESTARTING = 1012
     PONG_MISSED = 4000
     NOT_READING = 4001
+    SIGNED_IN_NO_MORE = 4002
+    RIGHTS_CHANGED = 4003
+    NOT_SIGNED_IN = 4004
     TOO_MANY_ERRORS = 4500
+    UNAUTHENTICATED = 4501
+    TOKEN_REFUSED = 4502
+    REVOKED = 4503
 
 
 class Meaning(NamedTuple):
@@ -44,7 +50,13 @@ MEANINGS: Final = {
     CloseCode.RESTARTING: Meaning(True, "the gateway is stopping"),
     CloseCode.PONG_MISSED: Meaning(True, "no pong in time"),
     CloseCode.NOT_READING: Meaning(True, "nothing was read for too long"),
+    CloseCode.SIGNED_IN_NO_MORE: Meaning(True, "the token has expired: connect again with a new one"),
+    CloseCode.RIGHTS_CHANGED: Meaning(True, "the rights of who is signed in have changed: subscribe again"),
+    CloseCode.NOT_SIGNED_IN: Meaning(True, "nobody signed in in time"),
     CloseCode.TOO_MANY_ERRORS: Meaning(False, "too many messages were refused"),
+    CloseCode.UNAUTHENTICATED: Meaning(False, "the first message must be auth"),
+    CloseCode.TOKEN_REFUSED: Meaning(False, "the token or key is not accepted"),
+    CloseCode.REVOKED: Meaning(False, "the token or key was revoked"),
 }
 
 

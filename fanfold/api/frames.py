@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from fanfold.api.answers import AccountName, AssetName, Flags, Id, ProblemCode, ProblemDetail, ProblemTitle
 from fanfold.api.grammar import TOPIC, whole
+from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.words import AccountId, Balance, Moment, OptionalBalance, Optionally, Says
 
 NUMBER_MAX: Final = 2**53 - 1
@@ -211,7 +212,71 @@ class Ping:
     )
 
 
-ClientFrame = Annotated[Subscribe | Unsubscribe | Ping, Discriminator("op")]
+TOKEN_CHARACTERS_MAX: Final = 16 * 1024
+
+
+@dataclass(frozen=True)
+class Auth:
+    """Who is there: the first message where the gateway asks that, and again before the token expires. Answered by an ack."""
+
+    id: RequestNumber
+    token: Annotated[
+        str,
+        Field(
+            strict=True,
+            min_length=1,
+            max_length=TOKEN_CHARACTERS_MAX,
+            description="A token or key, as `Authorization: Bearer` has it in a request.",
+        ),
+        Says("body_malformed", "is not of the asked type or length"),
+    ]
+    op: Annotated[Literal["auth"], _OP] = "auth"
+
+    __pydantic_config__ = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"required": ["op", "id", "token"], "examples": [{"op": "auth", "id": 0, "token": "eyJ..."}]},
+    )
+
+
+@dataclass(frozen=True)
+class Submit:
+    """Run these commands, in this order, each as a line of `POST /v1/transfers:batch`. Answered from the log."""
+
+    id: RequestNumber
+    commands: Annotated[
+        list[Any],  # as they were written: what they may be, the write side says of each (`asyncapi.py` tells it, too)
+        Field(
+            min_length=1,
+            max_length=BATCH_LINES_MAX,
+            description="The commands, each a line of a batch: the body of a transfer, or an object of one other kind.",
+        ),
+    ]
+    op: Annotated[Literal["submit"], _OP] = "submit"
+
+    __pydantic_config__ = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "required": ["op", "id", "commands"],
+            "examples": [
+                {
+                    "op": "submit",
+                    "id": 4,
+                    "commands": [
+                        {
+                            "id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab",
+                            "from": "alice",
+                            "to": "bob",
+                            "amount": "1000",
+                            "asset": "USD/2",
+                        }
+                    ],
+                }
+            ],
+        },
+    )
+
+
+ClientFrame = Annotated[Auth | Subscribe | Unsubscribe | Ping | Submit, Discriminator("op")]
 
 
 @dataclass(frozen=True)
@@ -379,22 +444,46 @@ class Status:
 
 
 @dataclass(frozen=True)
+class AnswersFrame:
+    """Answers a submit: what became of each command, in their order, as `POST /v1/transfers:batch` tells it line by line."""
+
+    id: AnswerNumber
+    answers: Annotated[
+        tuple[dict[str, Any], ...],
+        Field(description="Of each command its `status`, and with it the document that the single call would answer."),
+    ]
+    op: Annotated[Literal["answers"], _OP] = "answers"
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class ErrorFrame:
-    """A message was refused, and nothing of it was done. `id` is the message's, null when it could not be read."""
+    """A message was refused, and nothing of it was done. `id` is the message's, null when it could not be read.
+
+    Of a submit with `ids`: its answer is not known, and it may have been done.
+    """
 
     id: Annotated[Number | None, Field(description="The `id` of the refused message; null when it could not be read.")]
     code: ProblemCode
     title: ProblemTitle
     detail: ProblemDetail
+    ids: Annotated[
+        Optionally[tuple[Id, ...]],
+        Field(
+            description="Of a submit that may have been done: the ids of its commands, to ask with, or to send again."
+        ),
+    ] = None
     op: Annotated[Literal["error"], _OP] = "error"
 
     __pydantic_config__ = _OPEN
 
 
 GatewayFrame = Annotated[
-    Ack | BalancesFrame | TransferFrame | TransfersMissed | TopicFrame | Pong | Status | ErrorFrame, Discriminator("op")
+    Ack | BalancesFrame | TransferFrame | TransfersMissed | TopicFrame | AnswersFrame | Pong | Status | ErrorFrame,
+    Discriminator("op"),
 ]
-CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Subscribe, Unsubscribe, Ping)
+CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Auth, Subscribe, Unsubscribe, Ping, Submit)
 GATEWAY_FRAMES: Final[tuple[type[Any], ...]] = (
-    Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, Pong, Status, ErrorFrame
+    Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, AnswersFrame, Pong, Status, ErrorFrame
 )  # fmt: skip

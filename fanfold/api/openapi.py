@@ -68,6 +68,14 @@ READ_SIDE: Final = (
     "wait for what was written elsewhere. A 503 is said rather than an older balance."
 )
 
+BEARER: Final = (
+    "With `FANFOLD_AUTH=tokens`: a token (JWT) of the issuer that the service is told, or a key of a machine. Grants "
+    "say which accounts "
+    "may be read, debited, credited, opened and frozen; what may not be read is told as what is not there, what may "
+    "not be done is "
+    "`forbidden`, and answers show only accounts that may be read. `/readyz` says whether it is asked (`auth`)."
+)
+
 PROBES: Final = (
     Route("GET", "/healthz", "read", "health", "This process runs.", {200: Answered(Health, "It does.")}),
     Route(
@@ -168,13 +176,23 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     if any(route.operation == "transfer_batch" for route in routes):
-        schemas |= _line_schemas()
+        schemas |= line_schemas()
     problem = TypeAdapter(Problem).json_schema(ref_template=_REF)
     schemas |= problem.pop("$defs") | {"Problem": problem}
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     if stream:
         made["paths"][STREAM_PATH] = {"get": _stream()}
+        _say_who_asks(made)
     return made
+
+
+def _say_who_asks(made: Document) -> None:
+    """Of the public door, which asks that where it is told to: so what is asked of it may also have no token."""
+    made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": BEARER}}
+    for path, operations in made["paths"].items():
+        for operation in operations.values():
+            if path.startswith("/v1/") or path == "/metrics":
+                operation["security"] = [{"bearer": []}, {}]
 
 
 def _describe(app: FastAPI, route: Route) -> None:
@@ -327,7 +345,7 @@ def body_of(kind: Any, about: str | None, may_be_dry: bool) -> Any:
     return made
 
 
-def _line_schemas() -> Document:
+def line_schemas() -> Document:
     """JSON Schema of one line of a batch, `BatchLine`, and the schemas that it names."""
     lines: list[Any] = [Transfer, LegsTransfer]
     for word, kinds in LINE_WORDS.items():

@@ -222,6 +222,23 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "Nothing is wrong with the account: `position` says how far this answer knows it.",
     ),
     "cursor_malformed": Problem(400, "The cursor is not of this question", _NOTHING),
+    # Who asks, where the gateway asks that.
+    "unauthenticated": Problem(
+        401,
+        "This request does not say who asks",
+        "Nothing was done. Send a token or a key as `Authorization: Bearer ...`; whoever runs the service gives them out.",
+    ),
+    "token_invalid": Problem(
+        401,
+        "This token or key is not accepted",
+        "Nothing was done by this request. Get a new one, and send the same request with the same id.",
+    ),
+    "forbidden": Problem(
+        403,
+        "Who asks has no right to this",
+        "Nothing was done by this request. Whether what it names is there is not said. Rights are given by whoever runs the "
+        "service.",
+    ),
     # Environment.
     "not_found": Problem(404, "There is nothing at this address", _NOTHING),
     "method_not_allowed": Problem(405, "This address does not take that method", _NOTHING),

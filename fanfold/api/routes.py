@@ -62,6 +62,10 @@ class Route(NamedTuple):
         codes = {*BEFORE_AN_ADDRESS, *self.refused}
         if self.path.startswith(_OF_PROCESSES):
             codes |= {*_OF_SERVICES, *(_OF_WRITES if self.side == "write" else _OF_READS)}
+        if self.path.startswith(_OF_CLIENTS):
+            codes |= {*OF_WHO_ASKS}
+            if self.method != "GET" or "{" not in self.path:
+                codes.add("forbidden")
         if self.method != "GET":
             codes |= {*_OF_BODIES}
         if self.keyed:
@@ -81,6 +85,10 @@ BEFORE_AN_ADDRESS: Final = (
 """What any request may be answered: HTTP and the host are looked at before the address, its parameters before all else."""
 _OF_PROCESSES: Final = ("/v1/", "/internal/")
 """Addresses that only a process answers that knows its partitions; the others tell of the process itself."""
+_OF_CLIENTS: Final = "/v1/"
+OF_WHO_ASKS: Final = ("unauthenticated", "token_invalid")
+"""Where a gateway asks who asks. Whoever may not read what one address is about is told that it is not there, and never
+`forbidden`."""
 _OF_SERVICES: Final = ("starting", "upstream_unavailable", "body_too_large")
 """Where a gateway is before them, it answers also for a side that is away, and for a body that nobody asked for."""
 _OF_WRITES: Final = ("stopping", "partition_stopped", "outcome_unknown")
@@ -201,7 +209,9 @@ def _of_lines() -> tuple[str, ...]:
     singly = (OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID)
     found = {"partitions_differ", "batch_refused", "not_run", *(word for route in singly for word in route.codes)}
     return tuple(
-        word for word in PROBLEMS if word in found - {*BEFORE_AN_ADDRESS, "body_timeout", "content_type_unsupported"}
+        word
+        for word in PROBLEMS
+        if word in found - {*BEFORE_AN_ADDRESS, *OF_WHO_ASKS, "body_timeout", "content_type_unsupported"}
     )
 
 
@@ -352,10 +362,22 @@ BALANCES: Final = Route(
     refused=_LATE,
     public=False,
 )
+PARTIES: Final = Route(
+    "GET",
+    "/internal/transfers/{transfer}",
+    "read",
+    "get_parties",
+    "The outcome of a transfer or hold with all accounts that it was about, for gateways",
+    {200: Answered(answers.OutcomeAndParties, "What became of it, and of whom it was.")},
+    "What is refused is refused as `GET /v1/transfers/{transfer}` refuses it, in the same words.",
+    query=questions.Waiting,
+    refused=("transfer_not_found", "id_ambiguous", *_LATE),
+    public=False,
+)
 
 ROUTES: Final = (
     OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
-    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, POSITIONS, BALANCES,
+    OUTCOME, UNDER_WAY, REFERRED, SYSTEM, POSITIONS, BALANCES, PARTIES,
 )  # fmt: skip
 """An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
 
@@ -363,7 +385,8 @@ Of `/v1/accounts/alice/entries` that is the statement of alice, and not an accou
 
 STREAM_PATH: Final = "/v1/stream"
 STREAM_REFUSED: Final = (
-    *BEFORE_AN_ADDRESS, "handshake_malformed", "origin_refused", "upgrade_required", "stopping", "upstream_unavailable"
+    *BEFORE_AN_ADDRESS, *OF_WHO_ASKS, "handshake_malformed", "origin_refused", "upgrade_required",
+    "stopping", "upstream_unavailable"
 )  # fmt: skip
 """What a handshake may be answered instead of the stream."""
 SUBPROTOCOL: Final = "wallet.v1"

@@ -30,6 +30,7 @@ class Name(StrEnum):
     CROSS = "cross"
     DEPLOYED = "deployed"
     REQUESTS = "requests"
+    DOOR = "door"
     BATCHES = "batches"
     IDS = "ids"
     LONE = "lone"
@@ -48,6 +49,7 @@ _TRANSFERS = {
     Name.CROSS: 500,
     Name.DEPLOYED: 1_000,
     Name.REQUESTS: 20_000,
+    Name.DOOR: 400_000,
     Name.BATCHES: 131_072,
     Name.LONE: 16_000,
     Name.IDS: 16_777_216,
@@ -70,6 +72,7 @@ _PARTITIONS = {
     Name.KAFKA: 1,
     Name.DEPLOYED: 1,
     Name.REQUESTS: 1,
+    Name.DOOR: 1,
     Name.BATCHES: 1,
     Name.LONE: 1,
     Name.START: 1,
@@ -88,8 +91,8 @@ def bench(
     transfers: Annotated[
         int | None,
         typer.Option(
-            help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; batches: 131,072; "
-            "lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; history: 10,000,000)"
+            help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; door: 400,000; "
+            "batches: 131,072; lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; history: 10,000,000)"
         ),
     ] = None,
     accounts: Annotated[
@@ -105,8 +108,13 @@ def bench(
         float, typer.Option(help="writes: share of the transfers that cross partitions", min=0, max=1)
     ] = 0.0,
     open_holds: Annotated[int, typer.Option("--open", help="writes: holds that stay open all the while", min=0)] = 0,
-    clients: Annotated[int, typer.Option(help="requests: clients at once", min=1)] = 64,
-    in_flight: Annotated[int, typer.Option(help="requests: how many each client keeps in flight", min=1)] = 1,
+    clients: Annotated[int, typer.Option(help="requests, door: clients at once", min=1)] = 64,
+    in_flight: Annotated[
+        int | None, typer.Option(help="requests, door: how many each client keeps in flight (1; door: 40)", min=1)
+    ] = None,
+    zipf: Annotated[
+        float, typer.Option(help="door: how unevenly accounts are drawn, the n-th with a weight of n^-ZIPF", min=0)
+    ] = 0.5,
     log: Annotated[
         LogKind, typer.Option(help="lone, rebuild: the log; kafka: a real broker (KAFKA_BOOTSTRAP, or one is started)")
     ] = LogKind.FILE,
@@ -126,6 +134,7 @@ def bench(
     publish: the events of a log into a topic of a real broker, and the processor time an event of each stage.
     history: sealing the history of a log, and pages and past states of an account with a million entries among them.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
+    door: single transfers over the stream's `submit` to `fanfold up`, beside a bare asyncio peer of the same bytes.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
@@ -139,6 +148,8 @@ def bench(
       fanfold bench writes --open 1000000 --partitions 1
 
       fanfold bench requests --clients 64 --in-flight 40
+
+      fanfold bench door --zipf 1.5
 
       fanfold bench lone --log kafka
     """
@@ -164,7 +175,9 @@ def bench(
         if name is Name.WRITES:
             more = {"cross": cross, "open_holds": open_holds}
         elif name is Name.REQUESTS:
-            more = {"clients": clients, "in_flight": in_flight}
+            more = {"clients": clients, "in_flight": in_flight or 1}
+        elif name is Name.DOOR:
+            more = {"clients": clients, "in_flight": in_flight or 40, "zipf": zipf}
         elif name in (Name.LONE, Name.REBUILD):
             more = {"with_kafka": log is LogKind.KAFKA}
         line = benchmark.run(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import typer
 from pydantic import ValidationError
@@ -27,7 +27,7 @@ def failures_told(exit_code: int) -> Iterator[None]:
         yield
     except ValidationError as wrong:
         # Only the name and the rule: a value may be an address with a password in it.
-        rules = "; ".join(f"FANFOLD_{str(error['loc'][0]).upper()}: {error['msg']}" for error in wrong.errors())
+        rules = "; ".join(map(_rule, wrong.errors()))
         complain(f"fanfold: a setting is wrong, and nothing was started. {rules}")
         raise typer.Exit(exit_code) from None
     except _FAILURES as failure:
@@ -35,6 +35,14 @@ def failures_told(exit_code: int) -> Iterator[None]:
         raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def _rule(error: Mapping[str, Any]) -> str:
+    """What is about several settings names them itself."""
+    place: Sequence[object] = error["loc"]
+    return (
+        f"FANFOLD_{str(place[0]).upper()}: {error['msg']}" if place else str(error["msg"]).removeprefix("Value error, ")
+    )
 
 
 class OfPartition(Protocol):

@@ -36,6 +36,11 @@ class Group(NamedTuple):
 LOG_COMMANDS: Final = {
     "clock": Command("log_clock", "clock", "Tell whether the log's time is ahead of this machine's clock."),
 }
+KEY_COMMANDS: Final = {
+    "add": Command("keys", "add", "Make a key for a machine. It is shown once."),
+    "list": Command("keys", "list_keys", "List the keys of machines."),
+    "revoke": Command("keys", "revoke", "Revoke a key: it is refused, and its streams end."),
+}
 COMMANDS: Final[dict[str, Command | Group]] = {
     "up": Command("services", "up", "Start everything in one process: file log, views, gateway and console."),
     "open": Command("accounts", "open_account", "Open an account, or find it open with the same terms."),
@@ -71,6 +76,8 @@ COMMANDS: Final[dict[str, Command | Group]] = {
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),
     "gateway": Command("services", "gateway", "Start the gateway alone."),
+    "token": Command("keys", "token", "Make a token with a key of your own, for tests and small set-ups."),
+    "key": Group("Have the keys of machines: who asks without a person.", KEY_COMMANDS),
     "bench": Command("bench", "bench", "Measure this machine."),
     "compare": Command("compare", "compare", "Run the wallet chapter's designs side by side, and kill them."),
 }

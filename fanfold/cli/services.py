@@ -32,6 +32,7 @@ def up(
 
     def started(address: str, reasons: Sequence[str]) -> None:
         _tell("fanfold", address, reasons)
+        _tell_who_is_let_in()
         complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
     _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), started))
@@ -65,7 +66,17 @@ def gateway() -> None:
       FANFOLD_VIEW=redis://localhost:6379 FANFOLD_WRITE_URL=http://127.0.0.1:8081 \\
       FANFOLD_READ_URL=http://127.0.0.1:8082 fanfold gateway
     """
-    _run(lambda: serving.run(services.gateway(partial(_tell, "fanfold gateway"))))
+
+    def started(address: str, reasons: Sequence[str]) -> None:
+        _tell("fanfold gateway", address, reasons)
+        _tell_who_is_let_in()
+
+    _run(lambda: serving.run(services.gateway(started)))
+
+
+def _tell_who_is_let_in() -> None:
+    if services.asks_nobody():
+        complain("Nobody is asked who asks (FANFOLD_AUTH=off): whoever reaches it from this machine may move money.")
 
 
 def _tell(name: str, address: str, reasons: Sequence[str]) -> None:

@@ -16,6 +16,10 @@ NDJSON: Final = routes.NDJSON.encode()
 ARROW: Final = routes.ARROW.encode()
 PROBLEM: Final = routes.PROBLEM.encode()
 
+CHALLENGE: Final = 'Bearer realm="fanfold"'
+INVALID_TOKEN: Final = f'{CHALLENGE}, error="invalid_token"'
+"""What a 401 says of how to ask (RFC 6750, section 3): to who said nothing, and to whose token is not accepted."""
+
 RETRY_AFTER_SECONDS: Final = 1
 """What a 503 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
 _RETRY_AFTER_SECONDS: Final = {"id_memory_full": 60}
@@ -26,6 +30,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 """Names in lower case, as ASGI has them."""
 
 _encode = msgspec.json.Encoder().encode
+encode_line = _encode
 encode_lines = msgspec.json.Encoder().encode_lines  # documents, one a line
 
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import ValidationError
 
+from fanfold.api.answer_headers import PRINCIPAL
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.routes import Route
 from fanfold.api.values import names_of, read
@@ -26,7 +27,8 @@ DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 """How much of a body that is not kept is read and dropped, so that its sender gets to the answer instead of a reset."""
 
 
-_READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key"})
+PRINCIPAL_NAME: Final = PRINCIPAL.lower().encode()
+_READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key", PRINCIPAL_NAME})
 
 
 class ClientGone(Exception):

@@ -6,6 +6,7 @@ import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
 import { Lag } from "/console/lag.js";
 import { formatWithSign, parse } from "/console/money.js";
+import { showSignIn, token } from "/console/sign_in.js";
 import { WalletStream } from "/console/wallet-stream.js";
 import { Timeline } from "/console/timeline.js";
 import { openAccount, transfer } from "/console/wallet_api.js";
@@ -20,12 +21,14 @@ const cards = new Cards((account) => {
   stream.unwatch(account);
   remember();
 });
+function showState(name, text) {
+  byId("connection").dataset.state = name;
+  byId("connection-text").textContent = text;
+  cards.stale(name !== "live" && name !== "partly");
+}
+
 const stream = new WalletStream(location.origin.replace(/^http/, "ws") + STREAM, {
-  state(name, text) {
-    byId("connection").dataset.state = name;
-    byId("connection-text").textContent = text;
-    cards.stale(name !== "live" && name !== "partly");
-  },
+  state: showState,
   balance: (account, item) => cards.show(account, item),
   absent: (account) => cards.absent(account),
   unread: (account, code) => cards.unread(account, code),
@@ -33,7 +36,7 @@ const stream = new WalletStream(location.origin.replace(/^http/, "ws") + STREAM,
   transfer: (_account, id) => timeline.changed(id),
   missed: () => timeline.again(),
   trouble: (title, detail) => activity.add("refused", title, detail),
-});
+}, token);
 
 function watch(account) {
   if (!cards.has(account)) {
@@ -192,4 +195,9 @@ for (const account of remembered()) {
 }
 remember();
 stream.start();
+showSignIn().then((isWaitedFor) => {
+  if (!isWaitedFor) return;
+  stream.stop();
+  showState("lost", "Sign in to see balances");
+});
 new Lag().start();

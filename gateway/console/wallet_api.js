@@ -1,6 +1,7 @@
 // The REST side of the console. Every answer is a value: done, refused with its problem document, or not known.
 
 import { ASKED_AGAIN, ROUTES } from "/console/contract.js";
+import { token } from "/console/sign_in.js";
 
 /** A UUIDv7: time first, so that the service can forget old ids without ever running one twice. */
 export function newTransferId() {
@@ -47,7 +48,11 @@ async function send({ method, path }, named, body, query = {}) {
   try {
     response = await fetch(target, {
       method,
-      ...(body === undefined ? {} : { headers: { "content-type": "application/json" }, body: JSON.stringify(body) }),
+      headers: {
+        ...(token() === "" ? {} : { authorization: `Bearer ${token()}` }),
+        ...(body === undefined ? {} : { "content-type": "application/json" }),
+      },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(20_000),
     });
     document = await response.json();

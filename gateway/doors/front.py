@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 import structlog
@@ -17,10 +17,11 @@ from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
-from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import App, Receive, Scope, Send, Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
-from gateway.streams.long_poll import LongPoll
+
+if TYPE_CHECKING:
+    from gateway.proxy.checked_proxy import CheckedProxy
 
 READY_WAIT_MS: Final = 2_000
 """How long a side may take to say whether it is ready."""
@@ -37,22 +38,24 @@ class Front:
 
     def __init__(
         self,
-        proxy: ReverseProxy,
+        proxy: App,
         sides: dict[str, Upstream],
         hub: Hub,
         registry: CollectorRegistry,
         pages: dict[str, StaticFile],
         events: App,
-        long_poll: LongPoll,
+        checked: CheckedProxy | None = None,
     ) -> None:
+        """proxy: for all that is no address of the gateway's own. checked: the same, where it is asked who asks; None where
+        nobody is."""
         self.stopping = False
+        self._checked = checked
         self._proxy = proxy
         self._sides = sides
         self._hub = hub
         self._registry = registry
         self._pages = pages
         self._events = events
-        self._long_poll = long_poll
         self._own: dict[str, Handler] = {
             "/healthz": self._alive,
             "/readyz": self._ready,
@@ -69,8 +72,7 @@ class Front:
             return
         handler = self._own.get(scope["path"])
         if handler is None and scope["path"] != EVENTS.path:
-            passed_on = self._long_poll if self._long_poll.is_one(scope) else self._proxy
-            await passed_on(scope, receive, send)
+            await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])
         elif handler is None:
@@ -78,8 +80,17 @@ class Front:
         elif scope["query_string"] and not _takes_any_query(scope["path"]):
             # Whoever asks for something special must not get the usual and take it for that.
             await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))
-        else:
+        elif self._checked is None or scope["path"] != "/metrics" or await self._may_count(scope, receive, send):
             await handler(scope, send)
+
+    async def _may_count(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether who asks may see how much is going on; the refusal is sent."""
+        assert self._checked is not None
+        principal = await self._checked.admitted(scope, receive, send)
+        if principal is not None and not principal.is_of_the_system:
+            await send_answer(send, problem("forbidden"))
+            return False
+        return principal is not None
 
     async def _page(self, scope: Scope, send: Send) -> None:
         page = self._pages[scope["path"]]
@@ -118,6 +129,7 @@ class Front:
             "unread": reads.said("unread"),
             "stale": reads.said("stale"),
             "streams": self._hub.streams,
+            "auth": "off" if self._checked is None else "tokens",
             "write_side": writes.document,
             "read_side": reads.document,
         }

@@ -16,8 +16,10 @@ from pydantic import TypeAdapter, ValidationError
 from fanfold.api.frames import (
     CLIENT_FRAMES,
     NUMBER_MAX,
+    Auth,
     ClientFrame,
     Ping,
+    Submit,
     Subscribe,
     Unsubscribe,
     Wanted,
@@ -26,12 +28,13 @@ from fanfold.api.frames import (
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.values import names_of
+from gateway.protocol.submits import Commands, raw_commands
 from read_side.contract.topics import TopicAnswer
 from write_side.contract.words.atoms import format_transfer_id
 
-Message = Subscribe | Unsubscribe | Ping
+Message = Auth | Subscribe | Unsubscribe | Ping | Commands
 
-_MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(ClientFrame)
+_MESSAGE: Final[TypeAdapter[Auth | Subscribe | Unsubscribe | Ping | Submit]] = TypeAdapter(ClientFrame)
 
 
 class StreamError(NamedTuple):
@@ -40,6 +43,8 @@ class StreamError(NamedTuple):
     id: int | None
     code: str
     detail: str
+    ids: Sequence[str] = ()
+    """Of commands that may have been done all the same."""
 
 
 class NotUnicode(ValueError):
@@ -53,7 +58,10 @@ class _DuplicateField(ValueError):
 def decode(text: str) -> Message | StreamError:
     """One client message. Raises NotUnicode, nothing else on any text."""
     try:
-        tree = json.loads(text, object_pairs_hook=_fields_once, parse_constant=_no_constant)
+        try:
+            tree = json.loads(text, object_pairs_hook=_fields_once, parse_constant=_no_constant)
+        except _DuplicateField:
+            tree = _submit_unread(text)
     except _DuplicateField:
         return StreamError(None, "body_malformed", "a field appears twice")
     except (ValueError, RecursionError):
@@ -70,12 +78,40 @@ def decode(text: str) -> Message | StreamError:
             return StreamError(number, "field_missing", "accounts or topics is missing")
         case Unsubscribe(subs=[], topics=[]):
             return StreamError(number, "field_missing", "subs or topics is missing")
+        case Submit(id):
+            return _commands_as_written(id, text)
     return message
+
+
+def _commands_as_written(id: int, text: str) -> Commands | StreamError:
+    """Of a submit that has each field once: all else of it is the write side's to judge, a command for itself."""
+    try:
+        commands = raw_commands(id, bytes(msgspec.json.decode(text, type=_Listed).commands).decode())
+    except (msgspec.DecodeError, RecursionError):
+        commands = None
+    return commands or StreamError(id, "body_malformed", "commands are no JSON that can be passed on")
+
+
+class _Listed(msgspec.Struct):
+    commands: msgspec.Raw
 
 
 def _fields_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) != len(pairs):
+        raise _DuplicateField
+    return found
+
+
+class _Pairs(list[tuple[str, object]]):
+    """An object in which a field may be there twice."""
+
+
+def _submit_unread(text: str) -> dict[str, object]:
+    """A submit of which a command names a field twice: that one is refused by the write side, as a line of a batch is."""
+    pairs = json.loads(text, object_pairs_hook=_Pairs, parse_constant=_no_constant)
+    found: dict[str, object] = dict(pairs) if isinstance(pairs, _Pairs) else {}
+    if found.get("op") != "submit" or len(found) != len(pairs):
         raise _DuplicateField
     return found
 
@@ -104,7 +140,7 @@ def _explain(number: int | None, error: ValidationError, tree: object) -> Stream
     if kind == "union_tag_not_found":
         return StreamError(number, "field_missing", "op is missing")
     if kind == "union_tag_invalid":
-        return StreamError(number, "op_unknown", "op must be subscribe, unsubscribe or ping")
+        return StreamError(number, "op_unknown", "op must be auth, subscribe, unsubscribe, ping or submit")
     if kind in UNKNOWN:
         holder, name = _place(first["loc"][:-1]), str(first["loc"][-1])
         which = f" there: {name}" if name in _WORDS else ""
@@ -226,6 +262,7 @@ def status_frame(live: bool) -> bytes:
 
 def error_frame(error: StreamError) -> bytes:
     title = PROBLEMS[error.code].title
+    ids = {"ids": error.ids} if error.ids else {}
     return msgspec.json.encode(
-        {"op": "error", "id": error.id, "code": error.code, "title": title, "detail": error.detail}
+        {"op": "error", "id": error.id, "code": error.code, "title": title, "detail": error.detail} | ids
     )

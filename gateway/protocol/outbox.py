@@ -35,7 +35,7 @@ class UnsentTopic(Protocol):
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_phases", "_topics", "_waiting")
+    __slots__ = ("_answers", "_phases", "_topics", "_waiting", "held")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
@@ -44,9 +44,11 @@ class Outbox:
         """None until the client's first: most clients never ask for phases."""
         self._topics: dict[UnsentTopic, None] | None = None
         """Likewise."""
+        self.held = False
+        """Whether all but answers waits: what commands under way cause must not come before their answers."""
 
     def __bool__(self) -> bool:
-        return bool(self._answers or self._waiting or self._phases or self._topics)
+        return bool(self._answers) or (not self.held and bool(self._waiting or self._phases or self._topics))
 
     @property
     def waiting(self) -> int:
@@ -84,9 +86,11 @@ class Outbox:
     def take(self) -> tuple[list[bytes], int]:
         """The JSON frames to send now, at most one of them with balances, and how many balances that one has.
 
-        Phases come behind the balances that they explain.
+        Phases come behind the balances that they explain. What is held stays: of each the newest, so no more than without that.
         """
         frames, self._answers = self._answers, []
+        if self.held:
+            return frames, 0
         count = len(self._waiting)
         if count:
             frames.append(balances_frame([subscription.encode_unsent() for subscription in self._waiting]))

@@ -8,12 +8,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.frames import Auth, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.requests import BATCH_LINES_MAX
+from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (
     Acknowledged,
     AcknowledgedTopic,
@@ -28,11 +30,17 @@ from gateway.protocol.messages import (
     topic_ack_frame,
 )
 from gateway.protocol.outbox import Outbox
+from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
 from gateway.protocol.subscription import Subscription
 from gateway.protocol.topics import TopicBoard, TopicSubscription
 
 SUBSCRIBES_AT_ONCE_MAX = 32
 """Subscribes of one client that wait for their state: each costs a read, however few accounts it names."""
+
+WAITS_ALREADY: Final = (
+    "As many commands of this connection or gateway wait as may: nothing was done, and no money moved by this. "
+    "Submit them again with the same ids when others are answered."
+)
 
 NOTHING_TOLD: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -62,7 +70,18 @@ class Close(NamedTuple):
     code: CloseCode
 
 
-Wish = Watch | Unwatch | Close
+JUDGED: Final = (Auth, Subscribe, Unsubscribe, Ping, Commands, StreamError)
+"""What it is known of what somebody may say; anything else is refused where it is asked who is there."""
+
+
+class SignIn(NamedTuple):
+    """Wish: find out who has this token, then `admit` (or `refuse_sign_in`)."""
+
+    id: int
+    token: str
+
+
+Wish = Watch | Unwatch | Close | SignIn
 
 
 class Session:
@@ -71,18 +90,32 @@ class Session:
     __slots__ = (
         "_board",
         "_errors",
+        "_hide",
         "_next_number",
         "_unanswered",
         "by_account",
         "by_number",
         "live",
         "outbox",
+        "principal",
+        "submits",
         "subscriptions_max",
         "topics",
     )
 
-    def __init__(self, subscriptions_max: int, board: TopicBoard | None = None) -> None:
+    def __init__(
+        self,
+        subscriptions_max: int,
+        board: TopicBoard | None = None,
+        submits: Submits | None = None,
+        hide: Callable[[str], str] | None = None,
+    ) -> None:
+        """submits: None where no commands are taken. hide: a name that no account has, to be watched in the place of one that
+        may not be read; None where nobody is asked who is there."""
         self.subscriptions_max = subscriptions_max
+        self.submits = submits
+        self.principal: Principal | None = None
+        self._hide = hide
         self.topics: dict[str, TopicSubscription] = {}
         self._board = TopicBoard({}) if board is None else board
         self.by_account: dict[str, Subscription] = {}
@@ -97,14 +130,24 @@ class Session:
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
         try:
-            message = decode(text)
+            message = commands_of(text) or decode(text)
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
         return self.ask(message)
 
     def ask(self, message: Message | StreamError) -> Wish | None:
         """The same for a message that has been read."""
+        if self._hide is not None and self.principal is None and not isinstance(message, Auth):
+            return Close(CloseCode.UNAUTHENTICATED)
+        if self._hide is not None and not isinstance(message, JUDGED):
+            return self._refuse(StreamError(message.id, "op_unknown", "it is not taken where it is asked who is there"))
         match message:
+            case Auth() if self._hide is None:
+                return self._refuse(StreamError(message.id, "op_unknown", "nobody is asked here who is there"))
+            case Auth(id, token):
+                return SignIn(id, token)
+            case Commands():
+                return self._submit(message)
             case Subscribe():
                 return self._subscribe(message)
             case Unsubscribe(id, subs, topics):
@@ -117,6 +160,72 @@ class Session:
                 return None
             case StreamError():
                 return self._refuse(message)
+
+    def admit(self, principal: Principal, id: int | None) -> Close | None:
+        """It is this one. id: of the message that said so, which is acknowledged; None where the handshake did. Again it must
+        be the same one; and other rights than before need another stream, where everything is asked for anew."""
+        before = self.principal
+        if before is not None and before.name != principal.name:
+            assert id is not None
+            return self.refuse_sign_in(id, "It is somebody else's than the one before: open another stream for them.")
+        if before is not None and before.grants != principal.grants:
+            return Close(CloseCode.RIGHTS_CHANGED)
+        self.principal = principal
+        if id is not None:
+            self.outbox.answer(ack_frame(id))
+        return None
+
+    def refuse_sign_in(self, id: int, detail: str) -> Close | None:
+        """Who was there before stays."""
+        refused = self._refuse(StreamError(id, "token_invalid", detail))
+        return Close(CloseCode.TOKEN_REFUSED) if self.principal is None else refused
+
+    def _submit(self, message: Commands) -> Wish | None:
+        """What is taken waits for `take_request`."""
+        count = len(message.commands)
+        if not 1 <= count <= BATCH_LINES_MAX:
+            detail = f"commands must be 1 to {BATCH_LINES_MAX}"
+            return self._refuse(StreamError(message.id, "body_malformed", detail))
+        if self.submits is None:
+            return self._refuse(StreamError(message.id, "op_unknown", "no commands are taken on this stream"))
+        if not self.submits.add(message):
+            # Not counted with the refused messages: it says nothing of the client but that it is fast.
+            self.outbox.answer(error_frame(StreamError(message.id, "overloaded", WAITS_ALREADY)))
+        return None
+
+    @property
+    def asks(self) -> bool:
+        """Whether commands are under way."""
+        return self.submits is not None and self.submits.under_way is not None
+
+    def take_request(self) -> Request | None:
+        """What goes to the write side now, for `answer_request`; None while something is under way, or nothing waits.
+
+        Whatever else is in the outbox has left before: what comes into it from now on leaves behind the answers.
+        """
+        request = None if self.submits is None else self.submits.take()
+        if request is None:
+            return None
+        self.outbox.held = True
+        return request._replace(whose=self.principal)
+
+    def answer_request(self, request: Request, told: Sequence[Told]) -> None:
+        """told: what became of each submit of it."""
+        assert self.submits is not None
+        answer = self.outbox.answer
+        for at, (id, each) in enumerate(zip(request.ids, told, strict=True)):
+            if isinstance(each, Failed):
+                ids = transfer_ids(request.commands_of(at)) if each.may_be_done else ()
+                answer(error_frame(StreamError(id, each.code, each.detail, ids)))
+            else:
+                answer(answers_frame(id, each))
+        self.submits.done()
+        self.outbox.held = False
+
+    def refuse_waiting(self, code: str, detail: str) -> None:
+        """Nothing that waits for the write side goes there any more."""
+        for id in () if self.submits is None else self.submits.drop():
+            self.outbox.answer(error_frame(StreamError(id, code, detail)))
 
     def _subscribe(self, message: Subscribe) -> Wish | None:
         new = sum(wanted.account not in self.by_account for wanted in message.accounts)
@@ -140,6 +249,8 @@ class Session:
     def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
         """A second subscribe to a topic takes the place of the first."""
         self._forget([wanted.topic])
+        if self.principal is not None and not self.principal.is_of_the_system:  # its rows may be of anybody
+            return AcknowledgedTopic(wanted.topic, None, "topic_not_found")
         subscription = TopicSubscription(self, self._board, wanted)
         told = self._board.watch(subscription)
         if told.code != "topic_not_found":
@@ -155,11 +266,17 @@ class Session:
         """A second subscribe to an account keeps its number; what it asks counts once it is acknowledged."""
         subscription = self.by_account.get(wanted.account)
         if subscription is None:
-            subscription = Subscription(self, wanted.account, self._next_number)
+            subscription = Subscription(self, self._watched(wanted.account), self._next_number, wanted.account)
             self._next_number += 1
             self.by_account[wanted.account] = self.by_number[subscription.number] = subscription
         subscription.name(transfers)
         return subscription
+
+    def _watched(self, account: str) -> str:
+        """The account itself, or one that nobody has: so what may not be read is told as what is not there, in every word."""
+        if self._hide is None or (self.principal is not None and self.principal.may(Right.READ, account)):
+            return account
+        return self._hide(account)
 
     def acknowledge(
         self,
@@ -209,7 +326,7 @@ class Session:
         for each in subscriptions:
             name = each.account
             code = codes.get(name, "account_not_found")
-            rows.append(Acknowledged(name, each.number, versions.get(name), code, histories.get(name)))
+            rows.append(Acknowledged(each.shown, each.number, versions.get(name), code, histories.get(name)))
         self.outbox.answer(ack_frame(id, rows))
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:
@@ -229,7 +346,9 @@ class Session:
         self.outbox.answer(status_frame(live))
 
     def end(self) -> Unwatch:
-        """The connection is gone."""
+        """The connection is gone. Commands that are under way stay so; those that wait are not sent."""
+        if self.submits is not None:
+            self.submits.drop()
         self._forget(list(self.topics))
         return Unwatch(self._close(list(self.by_number)))
 
@@ -239,7 +358,7 @@ class Session:
         for number in numbers:
             subscription = self.by_number.pop(number, None)
             if subscription is not None:
-                del self.by_account[subscription.account]
+                del self.by_account[subscription.shown]
                 subscription.end()
                 closed.append(subscription)
         return closed

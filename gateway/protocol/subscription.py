@@ -101,6 +101,7 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
 class Subscription:
     """`number` is the `sub` of its items; never used again in this session.
 
+    shown: the name that the client knows; another one than what is watched where that may not be read: then nobody has `account`.
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
     read: whether its state was ever read here (that there is no such account, too).
@@ -108,13 +109,14 @@ class Subscription:
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "read", "sent", "session", "stage",
+        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "read", "sent", "session", "shown", "stage",
         "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
-    def __init__(self, session: Watcher, account: str, number: int) -> None:
+    def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
         self.session = session
         self.account = account
+        self.shown = account if shown is None else shown
         self.number = number
         self.stage = Stage.NAMED
         self.newest = -1

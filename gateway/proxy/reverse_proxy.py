@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from fanfold.api.answer_headers import POSITION_BYTES_MAX
+from fanfold.api.answer_headers import POSITION_BYTES_MAX, PRINCIPAL
 from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer
@@ -33,6 +33,8 @@ from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Writte
 
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
 """What a path segment may be beside this, the sides say."""
+
+PRINCIPAL_NAME: Final = PRINCIPAL.lower().encode()
 
 
 def _table() -> list[tuple[re.Pattern[str], dict[str, Side]]]:
@@ -56,6 +58,8 @@ DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
     POSITION_NAME,
     WRITTEN_NAME,
     LOST_NAME,
+    PRINCIPAL_NAME,
+    b"authorization",
 }
 """What is between the client and the gateway only, and what no side may believe from a client.
 
@@ -160,20 +164,24 @@ class ReverseProxy:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         side = route(scope["method"], scope["path"])
         if isinstance(side, Refused):
-            await _discard(receive)
+            await discard(receive)
             self._metrics.refused_with(side.word)
             allow = [(b"allow", side.allow.encode())] if side.allow else ()
             await send_answer(send, problem(side.word), more=allow)
             return
         length = _declared_length(scope["headers"])
         if length is None or length > self._request_bytes_max:
-            await _discard(receive)
+            await discard(receive)
             word = "body_malformed" if length is None else "body_too_large"
             self._metrics.refused_with(word)
             await send_answer(send, problem(word))
             return
         guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
         await self._pass_on(side, scope, guard, send)
+
+    async def inquire(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the read side what no client may ask it: with what was written through this gateway."""
+        await self._pass_on("read", scope, _Guard(receive, send, self._request_bytes_max, self._read_answered), send)
 
     def _write_answered(self, headers: Headers) -> Headers:
         """Noted before its client hears of it, so that whatever it asks next comes later. What is too long for some proxy on the
@@ -192,6 +200,8 @@ class ReverseProxy:
         headers = passed_headers(scope["headers"])
         if side == "read" and (written := self._written.header_of(scope["path"], scope["query_string"])) is not None:
             headers.append(written)
+        if side == "write" and PRINCIPAL in scope:
+            headers.append((PRINCIPAL_NAME, scope[PRINCIPAL]))
         inner = dict(scope) | {"headers": headers}
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the server that answers the client leaves the body out
@@ -215,7 +225,7 @@ class ReverseProxy:
                 _log.exception("upstream_failed", side=side)
         if not guard.status and (word is not None or guard.too_large):
             if not guard.ended:
-                await _discard(guard.unread)
+                await discard(guard.unread)
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             word = "body_too_large" if guard.too_large else word or "internal"
             self._metrics.refused_with(word)
@@ -223,7 +233,7 @@ class ReverseProxy:
         self._metrics.passed_on(side, guard.status)
 
 
-async def _discard(receive: Receive) -> None:
+async def discard(receive: Receive) -> None:
     """Read the rest of a body that nobody wants: a connection closed over unread bytes is reset, and its client would get
     the reset instead of the answer. Gives up at `DISCARDED_BYTES_MAX` or `DISCARD_SECONDS_MAX`."""
     left = DISCARDED_BYTES_MAX

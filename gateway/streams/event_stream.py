@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Final
 
 from fanfold.api.frames import Subscribe
 from fanfold.api.malformed import Malformed
@@ -27,6 +27,12 @@ from gateway.streams.hub import Hub
 from gateway.streams.waiting_request import WaitingRequest
 from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
+
+if TYPE_CHECKING:
+    from gateway.identity.grants import Principal
+    from gateway.streams.sign_in import Door
+
+    Admitted = Callable[[Scope, Receive, Send], Awaitable[Principal | None]]
 
 QUERY_BYTES_MAX: Final = 16 * 1024
 """As many names as may be asked for, of 64 characters each, and room for what is escaped in them."""
@@ -53,7 +59,13 @@ class EventStream:
         metrics: Metrics,
         stopping: Callable[[], bool],
         random_ms: Callable[[int, int], int],
+        door: Door | None = None,
+        admitted: Admitted | None = None,
     ) -> None:
+        """door, admitted: who is let in, and who a request says that asks (None: it is refused and answered); None where
+        nobody is asked."""
+        self._door = door
+        self._admitted = admitted
         self._hub = hub
         self._terms = terms
         self._metrics = metrics
@@ -67,6 +79,16 @@ class EventStream:
             client.news.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._door is None or self._admitted is None:
+            return await self._serve(Session(EVENT_ACCOUNTS_MAX, self._hub.topics), scope, receive, send)
+        principal = await self._admitted(scope, receive, send)
+        if principal is None:
+            return None
+        session = Session(EVENT_ACCOUNTS_MAX, self._hub.topics, hide=self._door.hide)
+        session.admit(principal, None)
+        return await self._serve(session, scope, receive, send)
+
+    async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             question, transfers = _asked(scope["query_string"])
         except Malformed as refusal:
@@ -79,17 +101,22 @@ class EventStream:
         await send({"type": "http.response.body", "body": b"", "more_body": not head})
         if head:
             return None
-        client = WaitingRequest(Session(EVENT_ACCOUNTS_MAX, self._hub.topics))
+        client = WaitingRequest(session)
+        sign_in = None if self._door is None else self._door.sign_in(client)
         self._hub.join(client)
         self._clients.add(client)
         leaving = asyncio.create_task(client.leave(receive))
         try:
+            if sign_in is not None:
+                sign_in.begin()
             self._subscribe(client, question, transfers, _last_id(scope))
             await self._tell(client, question, send)
         finally:
             leaving.cancel()
             self._clients.discard(client)
             self._hub.leave(client)
+            if sign_in is not None:
+                sign_in.end()
 
     def _refused(self) -> str | None:
         if self._stopping():
@@ -116,7 +143,7 @@ class EventStream:
                 written = self._events(session, question)
             except TimeoutError:
                 written = _ALIVE
-            over = self._stopping() or not (session.by_number or session.topics)
+            over = self._stopping() or client.ended or not (session.by_number or session.topics)
             if over:
                 written += b"retry: %d\n\n" % self._random_ms(*RETRY_MS)
             if written or over:

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from fanfold.api.problems import problem_document
 from fanfold.api.routes import PROBLEM, SUBPROTOCOL
+from fanfold.doors.answer import INVALID_TOKEN
 
 WALLET: Final = Subprotocol(SUBPROTOCOL)
 
@@ -50,4 +51,6 @@ def refusal_response(refusal: Refusal) -> Response:
     status = HTTPStatus(cast("int", document["status"]))
     body = msgspec.json.encode(document)
     headers = Headers([("Content-Type", PROBLEM), ("Content-Length", str(len(body))), ("Connection", "close")])
+    if status is HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = INVALID_TOKEN
     return Response(status.value, status.phrase, headers, body)

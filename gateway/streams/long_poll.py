@@ -48,6 +48,10 @@ class LongPoll:
             and self._hub.streams < self._connections_max
         )
 
+    async def or_pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Any request, which waits here if it is one."""
+        await (self if self.is_one(scope) else self._proxy)(scope, receive, send)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             account = parse_account(named_by_path(scope, ACCOUNT))

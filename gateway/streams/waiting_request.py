@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 
+from fanfold.api.close_codes import CloseCode
 from gateway.protocol.session import Session
 from gateway.proxy.upstream import Receive
 
 
 class WaitingRequest:
-    """A `Stream` of the hub. news: there may be something to tell, or nobody to tell it to any more (`left`)."""
+    """A `Stream` of the hub. news: there may be something to tell, or nobody to tell it to any more (`left`), or who is there
+    may not be told anything more (`ended`)."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.news = asyncio.Event()
         self.left = False
+        self.ended = False
 
     def flush(self) -> None:
+        self.news.set()
+
+    def take_later(self) -> None:
+        """Nothing is said on it."""
+
+    def end_with(self, code: CloseCode) -> None:
+        """There is no frame for the code: who comes back is told why by the answer."""
+        self.ended = True
         self.news.set()
 
     async def leave(self, receive: Receive) -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
 from websockets.frames import Frame, Opcode
@@ -24,9 +24,18 @@ from fanfold.api.routes import STREAM_PATH
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.protocol.session import SignIn as Presented
+from gateway.protocol.submits import Request as Commands
+from gateway.protocol.submits import Told
+from gateway.proxy.reverse_proxy import NEVER_SENT
+from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.submit_tasks import SubmitTasks
+
+if TYPE_CHECKING:
+    from gateway.streams.sign_in import Door, SignIn
 
 _log = structlog.get_logger(__name__)
 _quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
@@ -44,6 +53,7 @@ class StreamTerms(NamedTuple):
     pong_ms: int
     close_ms: int
     origins: frozenset[str]
+    drain_ms: int = 0
 
 
 class StreamConnection(asyncio.Protocol):
@@ -52,13 +62,18 @@ class StreamConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_connections",
+        "_draining",
         "_fragments",
+        "_frames",
         "_heard",
         "_hub",
         "_joined",
+        "_later",
         "_metrics",
         "_ping_ends",
+        "_sign_in",
         "_stopping",
+        "_submits",
         "_taken_bytes",
         "_terms",
         "_timer",
@@ -76,6 +91,8 @@ class StreamConnection(asyncio.Protocol):
         metrics: Metrics,
         stopping: Callable[[], bool],
         *,
+        door: Door | None = None,
+        submits: SubmitTasks | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -90,13 +107,24 @@ class StreamConnection(asyncio.Protocol):
         self._websocket = ServerProtocol(
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
-        self.session = Session(terms.subscriptions_max, hub.topics)
+        self._submits = submits
+        self.session = Session(
+            terms.subscriptions_max,
+            hub.topics,
+            None if submits is None else submits.queue(),
+            None if door is None else door.hide,
+        )
+        self._frames = ClientFrames(terms.message_bytes_max)
+        self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
+        """None where nobody is asked who is there."""
+        self._later: list[bytes | bytearray | memoryview] = []
         self._fragments: bytearray | None = None
         self._writable = True
         self._written_bytes = self._taken_bytes = self._ping_ends = 0
         self._heard = True
         self._joined = False
         self._closing = False
+        self._draining = False
         self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
@@ -111,6 +139,8 @@ class StreamConnection(asyncio.Protocol):
         self._connections.discard(self)
         self._set_timer(None)
         self._closing = True
+        if self._sign_in is not None:
+            self._sign_in.end()
         if self._joined:
             self._joined = False
             self._hub.leave(self)
@@ -127,27 +157,42 @@ class StreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            if self._sign_in is None or not self._sign_in.waits:
+                self._transport.resume_reading()
             self.flush()
+            self._pass_on()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
-        self._websocket.receive_data(data)
         try:
-            for event in self._websocket.events_received():
-                if isinstance(event, Request):
-                    self._shake_hands(event)
-                elif isinstance(event, Frame) and not self._closing:
-                    self._take_frame(event)
+            if not self._joined:
+                self._take_raw(data)
+                if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
+                    self._frames.pass_through()
+            else:
+                for part in self._frames.feed(data):
+                    if isinstance(part, Raw):
+                        self._take_raw(part.data)
+                    elif not self._closing:
+                        self._take_text(part.payload)
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()
             self.flush()
+            self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
             _log.exception("stream_failed")
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
+
+    def _take_raw(self, data: bytes) -> None:
+        self._websocket.receive_data(data)
+        for event in self._websocket.events_received():
+            if isinstance(event, Request):
+                self._shake_hands(event)
+            elif isinstance(event, Frame) and not self._closing:
+                self._take_frame(event)
 
     # Handshake.
 
@@ -175,6 +220,8 @@ class StreamConnection(asyncio.Protocol):
         self._joined = True
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
+        if self._sign_in is not None:
+            self._sign_in.begin()
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
@@ -191,7 +238,7 @@ class StreamConnection(asyncio.Protocol):
             return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
-        return None
+        return None if self._sign_in is None else self._sign_in.refusal(request.headers.get_all("Authorization"))
 
     # Frames.
 
@@ -216,6 +263,11 @@ class StreamConnection(asyncio.Protocol):
                 pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
 
     def _take_text(self, data: bytes | bytearray | memoryview) -> None:
+        if self._sign_in is not None and self._sign_in.waits:
+            # Bounded: nothing is read meanwhile, and this came with what is being found out.
+            self._later.append(bytes(data))
+            self._transport.pause_reading()
+            return
         try:
             text = str(data, "utf-8")
         except UnicodeDecodeError:
@@ -226,11 +278,63 @@ class StreamConnection(asyncio.Protocol):
                 self._hub.watch(self.session, watch)
             case Unwatch(subscriptions):
                 self._hub.unwatch(subscriptions)
+            case Presented() as presented:
+                self._present(presented)
             case Close(code):
                 self.flush()
                 self._close(code)
             case None:
                 pass
+
+    # Who is there.
+
+    def _present(self, presented: Presented) -> None:
+        assert self._sign_in is not None, "only a session that asks who is there hears it"
+        refused = self._sign_in.present(presented)
+        if refused is not None:
+            self.end_with(refused.code)
+        elif self._sign_in.waits:
+            self._transport.pause_reading()
+
+    def take_later(self) -> None:
+        """It was found out who is there: what was said meanwhile is heard."""
+        later, self._later = self._later, []
+        for data in later:
+            if not self._closing:
+                self._take_text(data)
+        if self._writable and not self._transport.is_closing() and not self._later:
+            self._transport.resume_reading()
+        self.flush()
+        self._pass_on()
+
+    def end_with(self, code: CloseCode) -> None:
+        self.flush()
+        self._close(code)
+
+    # Commands.
+
+    def _pass_on(self) -> None:
+        """What was submitted, if nothing of it is under way. Who does not take his answers gets no more done."""
+        if self._submits is not None and (request := self._next_request()) is not None:
+            self._submits.ask(self, request)
+
+    def _next_request(self) -> Commands | None:
+        if not self._joined or self._closing or self._draining or not self._writable:
+            return None
+        return self.session.take_request()
+
+    def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
+        """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
+        try:
+            self.session.answer_request(request, told)
+            if self._draining:
+                self._restart()
+            self.flush()
+            return self._next_request()
+        except Exception:  # whoever waits for his answers must not wait for ever
+            _log.exception("stream_failed")
+            self._close(CloseCode.INTERNAL)
+            return None
 
     # Writing.
 
@@ -275,11 +379,18 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
-        if self._joined and not self._closing:
-            self.flush()
-            self._close(CloseCode.RESTARTING)
-        else:
+        if not self._joined or self._closing:
             self._transport.close()
+        elif self.session.asks and self._terms.drain_ms and not self._draining:
+            self._draining = True  # and ended by the answers, or by the time
+            self._set_timer(self._terms.drain_ms, self._restart)
+        else:
+            self._restart()
+
+    def _restart(self) -> None:
+        self.session.refuse_waiting("stopping", NEVER_SENT)
+        self.flush()
+        self._close(CloseCode.RESTARTING)
 
     # Keep-alive: a ping, and later a look whether anything at all came back.
 

@@ -36,8 +36,9 @@ from write_side.contract.block.block import decode
 from write_side.contract.log.block_offsets import fetch_block
 from write_side.contract.log.log import Log
 from write_side.contract.state.pending_columns import Phase
-from write_side.contract.state.state import Place
+from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import Answer, BlockAnswers
+from write_side.contract.tell.outcome import Outcome
 from write_side.contract.tell.pending_row import KeyedLeg
 from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
 from write_side.contract.words.atoms import format_transfer_id
@@ -67,6 +68,16 @@ class Transfers:
         Raises NotFound, Ambiguous, NotReached, Unanswerable, Malformed. That there is no such transfer is said only when every
         partition of the log was asked: it may have moved money in any of them.
         """
+        partition, place = await self.where(transfer_id, wanted)
+        if isinstance(place, OpenTransfer):
+            names = await self.names(partition, place.begun, place.id, place.link, place.legs)
+            answer = Answer(202, pending_document(place, names, self._now_us()))
+        else:
+            answer = await self._finished(partition, place, transfer_id)
+        return await self._told(answer, partition, transfer_id)
+
+    async def where(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> tuple[int, Place | OpenTransfer]:
+        """The home of the transfer, and the place of what became of it, or how it stands there. Raises as `outcome` does."""
         await self._reach(wanted)
         places = self._find(transfer_id)
         if await self._reach_written(wanted, places):
@@ -86,13 +97,8 @@ class Transfers:
                 raise NotFound(self._positions(), None if everywhere else self._forgotten_before_us(transfer_id))
         if len(places) > 1:
             raise Ambiguous
-        [(partition, place)] = places.items()
-        if isinstance(place, OpenTransfer):
-            names = await self._names(partition, place.begun, place.id, place.link, place.legs)
-            answer = Answer(202, pending_document(place, names, self._now_us()))
-        else:
-            answer = await self._finished(partition, place, transfer_id)
-        return await self._told(answer, partition, transfer_id)
+        [found] = places.items()
+        return found
 
     async def _told(self, answer: Answer, partition: int, transfer_id: bytes) -> Answer:
         """With the accounts after each step, as far as this process projects their partitions; and since when nothing is known of
@@ -111,7 +117,7 @@ class Transfers:
         projector = self._projectors.get(partition)
         if projector is None or projector.refusal() is not None or sequence >= len(projector.fold.replay.offsets):
             return None
-        block = await self._answers(partition, sequence)
+        block = await self.answers(partition, sequence)
         return accounts_after(block.outcomes, transfer_id, step["step"], projector.fold.state)
 
     async def under_way(
@@ -244,7 +250,7 @@ class Transfers:
 
     async def _finished(self, partition: int, place: Place, transfer_id: bytes) -> Answer:
         """The outcome's own answer, and beside it what the outcome alone does not know."""
-        answers = await self._answers(partition, place.sequence)
+        answers = await self.answers(partition, place.sequence)
         answer = answers.answer(place.row)
         if isinstance(answer, Place):
             raise AssertionError("a remembered place is never that of a repeat")
@@ -253,11 +259,11 @@ class Transfers:
         document = dict(answer.document)
         if outcome.kind in (Kind.ANSWER, Kind.TIMEOUT):
             earlier = earlier_at_home(outcome)
-            blocks = [await self._answers(partition, sequence) for sequence in earlier]
+            blocks = [await self.answers(partition, sequence) for sequence in earlier]
             document = dict(told_whole(answer, transfer_id, (*blocks, answers)).document)
             command = beginning(blocks[0].outcomes, transfer_id)
             legs, link = process_legs(command), command.link or bytes(16)
-            document["legs"] = leg_documents(legs, await self._names(partition, earlier[0], transfer_id, link, legs))
+            document["legs"] = leg_documents(legs, await self.names(partition, earlier[0], transfer_id, link, legs))
         elif outcome.kind is Kind.HOLD and code is Code.DONE:
             hold: OpenHold | None = open_hold(state, transfer_id)
             document |= hold_members(hold, names_told(answers.outcomes, transfer_id))
@@ -285,23 +291,31 @@ class Transfers:
                 places[partition] = place
         return places
 
-    async def _names(
+    async def names(
         self, partition: int, begun: int, transfer_id: bytes, link: bytes, legs: Sequence[KeyedLeg]
     ) -> Names:
         """Who the legs are: by this partition's own accounts, the command, and of a capture of everything the hold's command."""
         state = self._projectors[partition].fold.state
-        names = names_known(state, legs) | names_told((await self._answers(partition, begun)).outcomes, transfer_id)
+        names = names_known(state, legs) | names_told((await self.answers(partition, begun)).outcomes, transfer_id)
         if any((leg.key, leg.asset_hash) not in names for leg in legs):
             place = state.find_transfer(link)
             if place is not None:
-                names |= names_told((await self._answers(partition, place.sequence)).outcomes, link)
+                names |= names_told((await self.answers(partition, place.sequence)).outcomes, link)
         return names
 
     def _positions(self) -> str:
         shown = {p: projector.how_far.shown.sequence for p, projector in self._projectors.items()}
         return format_positions({p: sequence for p, sequence in shown.items() if sequence >= 0})
 
-    async def _answers(self, partition: int, sequence: int) -> BlockAnswers:
+    def state(self, partition: int) -> State:
+        """As it is folded now, of a partition that was answered for."""
+        return self._projectors[partition].fold.state
+
+    async def outcome_at(self, partition: int, place: Place) -> Outcome:
+        return (await self.answers(partition, place.sequence)).outcomes[place.row]
+
+    async def answers(self, partition: int, sequence: int) -> BlockAnswers:
+        """Of one block."""
         key = (partition, sequence)
         answers = self._kept.get(key)
         if answers is None:

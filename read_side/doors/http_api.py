@@ -29,6 +29,7 @@ from read_side.ask.account_list import AccountList
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
+from read_side.ask.parties import parties_of
 from read_side.ask.past import Past
 from read_side.ask.positions import Positions
 from read_side.ask.stale import stale_partitions, stale_since
@@ -84,6 +85,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
         routes.ACCOUNT.operation: edge.account,
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
+        routes.PARTIES.operation: edge.parties,
         routes.SYSTEM.operation: edge.system,
         routes.POSITIONS.operation: edge.positions,
         routes.BALANCES.operation: edge.balances,
@@ -183,14 +185,24 @@ class _Edge:
         return json_response(200, page | self._stale_of_some(asked.partitions), lost_headers(want))
 
     async def transfer(self, scope: Scope, _incoming: Incoming) -> Response:
-        transfer_id = parse_transfer_id(named_by_path(scope, routes.OUTCOME))
+        return await self._outcome(scope, routes.OUTCOME)
+
+    async def parties(self, scope: Scope, _incoming: Incoming) -> Response:
+        """For gateways: the same with those whom it was about."""
+        return await self._outcome(scope, routes.PARTIES)
+
+    async def _outcome(self, scope: Scope, route: routes.Route) -> Response:
+        transfer_id = parse_transfer_id(named_by_path(scope, route))
         want = wanted(_query(questions.Waiting, scope), None, written(scope["headers"]))
         try:
-            answer = await self._doors.transfers.outcome(transfer_id, want)
+            document = (await self._doors.transfers.outcome(transfer_id, want)).document
+            if route is routes.PARTIES:
+                parties = await parties_of(self._doors.transfers, transfer_id)
+                document = {"outcome": document, "parties": [each.document() for each in parties]}
         except NotFound as nothing:
             return problem("transfer_not_found", position=nothing.positions, **_forgotten(nothing))
         # The reading succeeded, whatever became of the transfer: the document says that, as the answer to its POST did.
-        return json_response(200, answer.document, lost_headers(want))
+        return json_response(200, document, lost_headers(want))
 
     async def transfers(self, scope: Scope, _incoming: Incoming) -> Response:
         """Transfers across partitions that are under way, oldest first."""

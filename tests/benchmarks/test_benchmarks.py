@@ -13,6 +13,7 @@ from tests.benchmarks import (
     batches,
     cross,
     deployed,
+    door,
     ids,
     kafka,
     lone,
@@ -144,6 +145,16 @@ async def test_requests_reports_the_longest_waits(tmp_path: Path) -> None:
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "first_answer_max_ms", "service_cpu_ms"}
     assert told["durable"]
     assert told["transfers"] >= 20
+
+
+async def test_door_reports_its_rate_beside_a_bare_peers(tmp_path: Path) -> None:
+    told = json.loads(
+        await door.run(tmp_path, transfers=200, accounts=20, partitions=2, block=100, clients=4, in_flight=5, zipf=0.5)
+    )
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "floor_rate", "transfers_a_block", "service_cpu_us"}
+    assert told["durable"]
+    assert told["transfers"] == 200
+    assert told["floor_rate"] > 0
 
 
 async def test_batches_reports_lines_and_columns(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
@@ -16,6 +17,7 @@ from playwright.async_api import Page, Route, async_playwright, expect
 from tests.end_to_end import processes
 from tests.gateway_server import serving
 from tests.servers import free_port, unique_name
+from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.codes import Flag
@@ -510,3 +512,44 @@ async def test_amounts_are_never_floating_point(page: Page) -> None:
 async def test_the_api_page_works_without_internet(page: Page, target: Target) -> None:
     await page.goto(target.url + "/docs")
     await expect(page.locator(".opblock-summary-path").first).to_be_visible()
+
+
+async def test_who_signs_in_sees_what_may_be_read_and_the_token_stays_in_the_tab(
+    tmp_path: Path, chromium_path: str
+) -> None:
+    """Where the service asks who asks; where it does not, the page says so."""
+    signer, keys = Signer("EdDSA"), tmp_path / "keys.json"
+    keys.write_bytes(jwks(signer))
+    wallet = WalletStub()
+    for name in ("alice", "bob"):
+        await wallet.open(name)
+    asks: dict[str, Any] = {
+        "auth": "tokens",
+        "auth_keys": f"file:{keys}",
+        "auth_issuer": ISSUER,
+        "auth_audience": AUDIENCE,
+    }
+    async with AsyncExitStack() as stack:
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
+        stack.push_async_callback(browser.close)
+        page = await browser.new_page()
+        served = await stack.enter_async_context(serving(wallet, wallet.feed, **asks))
+        await page.goto(served.url)
+        await expect(page.locator("#connection-text")).to_have_text("Sign in to see balances")
+        token = signer.token(claims("anna", [some("alice", "read")], now_s=time.time()))
+        await page.get_by_label("Token or key").fill(token)
+        await page.get_by_role("button", name="Sign in").click()
+        await expect(page.locator("#connection-text")).to_have_text("Live")
+        await expect(page.locator("#who")).to_have_text(re.compile("Signed in"))
+        for name in ("alice", "bob"):
+            await page.locator("#watch-account").fill(name)
+            await page.get_by_role("button", name="Watch", exact=True).click()
+        await shows(page, "alice", "$0.00")
+        await expect(page.locator('.card[data-account="bob"]')).to_contain_text("Not opened yet")
+        kept = await page.evaluate("JSON.stringify(localStorage) + document.cookie + location.href")
+        assert token not in kept
+        open_door = await stack.enter_async_context(serving(wallet, wallet.feed))
+        await page.goto(open_door.url)
+        await expect(page.locator("#who")).to_have_text("Nobody is asked who asks")
+        await expect(page.locator("#connection-text")).to_have_text("Live")

@@ -11,11 +11,16 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
+import numpy as np
+import pyarrow as pa
+
 from fanfold.api import requests
-from fanfold.api.requests import CapturedLeg
+from fanfold.api.body_checks import PlainTransfers
+from fanfold.api.requests import BATCH_LINES_MAX, CapturedLeg
 from write_side.contract.words.atoms import NO_FLOOR
-from write_side.contract.words.codes import Flag
+from write_side.contract.words.codes import Flag, Kind
 from write_side.contract.words.times import time_us
+from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
     ANY_VERSION,
@@ -42,6 +47,9 @@ Noted = (
     | requests.Reverse
 )
 
+_TEXT: Final = pa.utf8()
+_NOBODY: Final = pa.array([""] * BATCH_LINES_MAX, _TEXT)
+"""Owners, as transfers have them."""
 _PROTOCOLS: Final = {None: Protocol.SAGA, "saga": Protocol.SAGA, "tcc": Protocol.TCC}
 _FLAGS: Final = (
     ("debit", "frozen", Flag.DEBIT_FROZEN),
@@ -83,6 +91,18 @@ def command_of(asked: requests.Open | requests.Command) -> Command:
             return Reverse(_id(asked.id), _id(asked.transfer), (), _PROTOCOLS[asked.protocol], _note(asked))
         case requests.Change():
             return _change(asked)
+
+
+def plain_commands(asked: PlainTransfers) -> CommandBatch:
+    """The same of many plain transfers, as columns."""
+    n, numbers = len(asked.ids), {asset: number for number, asset in enumerate(dict.fromkeys(asked.assets))}
+    ids = np.frombuffer(bytes.fromhex("".join(asked.ids).replace("-", "")), np.uint8).reshape(-1, 16)
+    asset = np.array([numbers[each] for each in asked.assets], np.int32) if len(numbers) > 1 else np.zeros(n, np.int32)
+    return CommandBatch(
+        kind=np.full(n, Kind.TRANSFER, np.uint8), ids=ids, debit=pa.array(asked.from_, _TEXT), credit=pa.array(asked.to, _TEXT),
+        amount=np.array(asked.amounts, np.int64), asset=asset, assets=list(numbers), owner=_NOBODY.slice(0, n),
+        chain=np.zeros(n, np.int32),
+    )  # fmt: skip
 
 
 def _transfer(asked: requests.Transfer | requests.LegsTransfer, legs: tuple[Leg, ...]) -> Transfer | LegsTransfer:

@@ -14,18 +14,19 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from fanfold.api.body_checks import batch_line, plain_transfer
+from fanfold.api.body_checks import batch_line, plain_transfer, plain_transfers
 from fanfold.api.malformed import Malformed
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.strict_json import parse_object
-from fanfold.doors.answer import ARROW, NDJSON, Response, encode_lines, malformed_document
+from fanfold.doors.answer import ARROW, NDJSON, Response, encode_line, encode_lines, malformed_document
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.position import joined_positions
 from write_side.doors.answer_headers import position_headers
 from write_side.doors.arrow_batch import decode_arrow
-from write_side.doors.asked_commands import command_of
+from write_side.doors.asked_commands import command_of, plain_commands
 from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -39,6 +40,9 @@ LINE_BYTES: Final = 128
 
 ANSWERS_A_TURN: Final = 64
 """Answers written before other requests get a turn: some 0.4 ms of transfers with 32 legs."""
+
+PLAIN_A_TURN: Final = 512
+"""Plain transfers read before other requests get a turn: some 1 ms."""
 
 ITEMS: Final = (1, 8, 64, 256, 1024, 4096, 8192)
 _MODES: Final = {"continue": Mode.CONTINUE, "stop": Mode.STOP, "atomic": Mode.ATOMIC}
@@ -62,6 +66,10 @@ class BatchIntake(Protocol):
 
         Raises Overloaded, Stopping and OutcomeUnknown, and Malformed for an atomic batch that cannot be one.
         """
+        ...
+
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+        """The same for plain transfers that do not hang together, with most answers as the text that they are sent as."""
         ...
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
@@ -107,6 +115,8 @@ class BatchDoor:
     async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
         lines = _lines(body)
         self._metrics.batch(len(lines))
+        if mode is Mode.CONTINUE and (plain := await _plain(lines, body)) is not None:
+            return _told(await self._intake.submit_plain(plain, wait_s))
         items = await _parse(lines)
         commands = [item for item in items if not isinstance(item, dict)]
         answers = await self._intake.submit(commands, mode, wait_s, _runs(items, mode)) if commands else []
@@ -126,6 +136,8 @@ class BatchDoor:
 
 def _mode(query: bytes) -> Mode:
     """The query's `mode`, `continue` without one. Raises Malformed."""
+    if not query:
+        return Mode.CONTINUE
     parameters = urllib.parse.parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     if any(name != "mode" for name, _ in parameters):
         raise Malformed("parameter_malformed", "query", "has a parameter that is unknown; known here: mode")
@@ -145,6 +157,35 @@ def _lines(body: bytes) -> list[bytes]:
     if len(lines) > BATCH_LINES_MAX:
         raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} lines")
     return lines
+
+
+async def _plain(lines: list[bytes], body: bytes) -> CommandBatch | None:
+    """The commands, when all of them are plain transfers. lines: of the body."""
+    if len(lines) <= PLAIN_A_TURN and len(body) <= BODY_BYTES_MAX:
+        asked = plain_transfers(body, len(lines))
+        return None if asked is None else plain_commands(asked)
+    found: list[CommandBatch] = []
+    for first in range(0, len(lines), PLAIN_A_TURN):
+        turn = lines[first : first + PLAIN_A_TURN]
+        asked = None if max(map(len, turn)) > BODY_BYTES_MAX else plain_transfers(b"\n".join(turn), len(turn))
+        if asked is None:
+            return None
+        found.append(plain_commands(asked))
+        if first + PLAIN_A_TURN < len(lines):
+            await asyncio.sleep(0)
+    return CommandBatch.concatenated(found)
+
+
+def _told(answers: Sequence[Answer | DoneLine]) -> Response:
+    """The results of plain transfers. Encoding a refusal or two more needs no turns."""
+    lines, positions = zip(
+        *[_as_text(answer) if isinstance(answer, Answer) else answer for answer in answers], strict=True
+    )
+    return Response(200, NDJSON, b"\n".join(lines) + b"\n", headers=position_headers(joined_positions(positions)))
+
+
+def _as_text(answer: Answer) -> DoneLine:
+    return DoneLine(encode_line(_line(answer)), str(answer.document.get("position", "")))
 
 
 async def _parse(lines: list[bytes]) -> list[Command | Document]:

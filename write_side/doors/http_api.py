@@ -13,7 +13,15 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from fanfold.api import routes
-from fanfold.api.body_checks import Members, body_about, hold_body, open_body, plain_transfer, transfer_body
+from fanfold.api.body_checks import (
+    PRINCIPAL,
+    Members,
+    body_about,
+    hold_body,
+    open_body,
+    plain_transfer,
+    transfer_body,
+)
 from fanfold.api.openapi import side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Reverse, Void
@@ -25,6 +33,7 @@ from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import (
     COMMANDS_TAKE_NONE,
+    PRINCIPAL_NAME,
     Headers,
     Scope,
     media_type,
@@ -134,7 +143,7 @@ class _Doors:
         return await self._command(scope, incoming, partial(body_about, Reverse, named_by_path(scope, routes.REVERSE)))
 
     async def _command(
-        self, scope: Scope, incoming: Incoming, read: Callable[[Members, str | None], tuple[Asked, bool]]
+        self, scope: Scope, incoming: Incoming, read: Callable[[Members, str | None, str], tuple[Asked, bool]]
     ) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
@@ -144,7 +153,8 @@ class _Doors:
         asked: Asked | None = plain_transfer(body) if read is transfer_body and key is None else None
         dry_run = False
         if asked is None:
-            asked, dry_run = read(parse_object(body), None if key is None else key.decode("latin-1"))
+            principal = headers.get(PRINCIPAL_NAME, b"").decode("latin-1") or PRINCIPAL
+            asked, dry_run = read(parse_object(body), None if key is None else key.decode("latin-1"), principal)
         command = command_of(asked)
         try:
             if dry_run:

@@ -16,6 +16,7 @@ import numpy as np
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.intake.dry_run import dry_run
 from write_side.intake.home import home_partition, is_inside, partitions_of_accounts
@@ -170,6 +171,36 @@ class Intake:
             await outcome_columns(self._lanes[p].outcomes, each, len(rows[p]), until_s) for p, [each] in decided.items()
         ]
         return BatchOutcome.gathered(list(rows.values()), outcomes)
+
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+        """As `submit_batch` of transfers that do not hang together, each answered in full: most by the text that is sent."""
+        if self._stopping:
+            raise Stopping
+        until_s = self._until(wait_s)
+        homes = batch.homes(self._partitions) if self._partitions > 1 else np.zeros(len(batch), np.int64)
+        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
+        if goes_to_stopped or self._ahead.forgot_one_of(batch) or await self._ahead.any_of(batch, homes):
+            return list(await self.submit(transfers_of(batch), wait_s=wait_s))
+        found_at = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)} if self._partitions > 1 else {}
+        if len(found_at) > 1:
+            rows = {p: at.tolist() for p, at in found_at.items()}
+            parts = {p: list(batch.take(at).parts()) for p, at in found_at.items()}
+        else:
+            rows = {next(iter(found_at), 0): list(range(len(batch)))}
+            parts = {p: list(batch.parts()) for p in rows}
+        answers: dict[int, Answer | DoneLine] = {}
+        for p, decided in (await self._decided(parts)).items():
+            found = [
+                answer
+                for part, each in zip(parts[p], decided, strict=True)
+                for answer in await self._lanes[p].outcomes.lines(each, len(part))
+            ]
+            answers.update(zip(rows[p], found, strict=True))
+        for i, answer in answers.items():
+            if isinstance(answer, Answer) and answer.status == PENDING_STATUS:
+                [transfer] = transfers_of(batch.slice(i, i + 1))
+                answers[i] = await self._ended(int(homes[i]), transfer, answer, until_s)
+        return [answers[i] for i in range(len(batch))]
 
     async def dry_run(self, command: Command) -> Answer:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log.

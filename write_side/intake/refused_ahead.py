@@ -99,6 +99,10 @@ class RefusedAhead:
             "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
         )
 
+    def forgot_one_of(self, batch: CommandBatch) -> bool:
+        """Whether an id without a time may have run and be forgotten: which one is, is asked of each by `forgotten`."""
+        return self._forgot_keys() and bool((~have_time(id_words(batch.ids))).any())
+
     async def any_of(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
         """Whether a row of plain transfers may have to be refused: then each is asked for by `answer`."""
         if not all(_is_written_as_now(asset) or self._has(asset) for asset in batch.assets):

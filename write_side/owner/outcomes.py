@@ -20,6 +20,7 @@ from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.runs import IdRuns
@@ -34,6 +35,8 @@ REMEMBERED_BLOCKS = 16
 """Decoded blocks kept for answering repeated commands: a client that retries does so soon."""
 
 
+LINES_A_TURN = 512
+"""Likewise, of plain transfers as text: 1 ms."""
 ANSWERS_A_TURN = 64
 """Answers made before other requests get a turn: some 10 ms of transfers with 32 legs in several partitions."""
 
@@ -240,6 +243,17 @@ class Outcomes:
             # Only a transfer across partitions has phases.
             told = await self._whole(answer, answers, at) if whole and "phase" in answer.document else answer
             found.append(told.again() if is_repeat else told)
+        return found
+
+    async def lines(self, decided: Decided, count: int) -> list[Answer | DoneLine]:
+        """The answers to the first so many rows of the record, where they can as the text that they are sent as."""
+        found: list[Answer | DoneLine] = []
+        for first in range(0, count, LINES_A_TURN):
+            if first:
+                await asyncio.sleep(0)
+            told = decided.answers.lines.of(decided.first_row + first, min(LINES_A_TURN, count - first))
+            for row, line in enumerate(told, first):
+                found.append((await self.answers(decided, (row,)))[0] if line is None else line)
         return found
 
     async def _opened(self, answers: BlockAnswers, row: int) -> Answer | Place:

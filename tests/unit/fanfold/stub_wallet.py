@@ -22,9 +22,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from fanfold.api.problems import NOBODY_HAS_IT, PROBLEMS, problem_document
 from write_side.contract.tell.answers import Answer, account_document
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.atoms import NO_FLOOR, format_floor, format_transfer_id
 from write_side.contract.words.codes import REFUSALS, Code, Flag
 from write_side.doors.http_api import create_app
+from write_side.intake.refused_ahead import transfers_of
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     Capture,
@@ -113,6 +115,9 @@ class StubWallet:
         async with self._changed:
             self._changed.notify_all()
         return answers
+
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+        return list(await self.submit(transfers_of(batch), wait_s=wait_s))
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
         raise NotImplementedError

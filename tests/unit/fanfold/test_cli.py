@@ -22,7 +22,7 @@ from typer.testing import CliRunner, Result
 from fanfold import client
 from fanfold.api.answers import AccountState
 from fanfold.api.retry import Waits
-from fanfold.cli.main import COMMANDS, LOG_COMMANDS, Command, app
+from fanfold.cli.main import COMMANDS, KEY_COMMANDS, LOG_COMMANDS, Command, app
 from fanfold.cli.move_options import document_of
 from tests.unit.fanfold.stub_wallet import StubWallet
 
@@ -407,13 +407,15 @@ def test_watch_prints_every_change_as_a_json_line(wallet: StubWallet) -> None:
 
 
 SINGLE_COMMANDS = [
-    (name, command) for name, command in (COMMANDS | LOG_COMMANDS).items() if isinstance(command, Command)
+    (name, command)
+    for name, command in (COMMANDS | LOG_COMMANDS | KEY_COMMANDS).items()
+    if isinstance(command, Command)
 ]
 
 
 def test_list_of_commands_says_what_each_command_says_itself() -> None:
     """Read, not imported: the list must not need what the commands need."""
-    listed = run("--help").stdout + run("log", "--help").stdout
+    listed = "".join(run(*group, "--help").stdout for group in ((), ("log",), ("key",)))
     for name, command in SINGLE_COMMANDS:
         source = ast.parse((ROOT / f"fanfold/cli/{command.file}.py").read_text())
         functions = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}

@@ -16,6 +16,7 @@ from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import NDJSON
 from tests.documented import check_documented, route_of
 from write_side.contract.tell.answers import Answer
+from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.atoms import (
     LIMIT,
     NO_FLOOR,
@@ -28,6 +29,7 @@ from write_side.contract.words.atoms import (
 from write_side.contract.words.codes import Flag
 from write_side.doors.http_api import create_app
 from write_side.intake.outcome_columns import BatchOutcome
+from write_side.intake.refused_ahead import transfers_of
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     ANY_AVAILABLE,
@@ -116,6 +118,11 @@ class MemoryIntake:
         return [self._answer(command) for command in taken] + [
             _not_run(command, mode) for command in commands[len(taken) :]
         ]
+
+    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+        # What a queue's other end would refuse must not get into one.
+        CommandBatch.decode(batch.encode())
+        return list(await self.submit(transfers_of(batch), wait_s=wait_s))
 
     async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
         if self.failure is not None:

@@ -17,6 +17,7 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.fold_ids import forget_before, id_words
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.ids import WINDOW_US, IdRow, IdTable, put_id, split_id
+from write_side.contract.tell.answers import Answer
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.times import format_time
 from write_side.ledger.commands.command_batch import CommandBatch
@@ -275,6 +276,28 @@ async def test_no_key_runs_anywhere_that_some_partition_may_have_forgotten_befor
         assert (
             await bank.ask("POST", "/v1/transfers", paid(format_transfer_id(timeless_id(7)), NEAR, "@world"))
         ).status == 201
+
+
+@pytest.mark.parametrize("way", ["values", "columns", "plain"])
+async def test_no_key_runs_again_in_a_log_of_one_partition_that_may_have_forgotten_it(way: str) -> None:
+    async with RunningPartition(MemoryRecords(1)) as process:
+        await process.submit(OpenAccount("alice", "USD/2", 0, ""))
+        deposit = Transfer(timeless_id(1), "@world", "alice", 5, "USD/2")
+        assert [answer.status for answer in await process.submit(deposit)] == [201]
+        state = process.writer.state
+        forget_before(state, state.chained.refuse_ids_before_us, state.chained.created_at_us + 1)
+        batch = CommandBatch.of([deposit])
+        if way == "columns":
+            code = (await process.intake.submit_batch(batch, Mode.CONTINUE, None)).code[0]
+        elif way == "plain":
+            [answer] = await process.intake.submit_plain(batch, None)
+            code = answer.document["code"] if isinstance(answer, Answer) else "done"
+        else:
+            code = (await process.submit(deposit))[0].document.get("code", "done")
+        assert code == "id_memory_full"
+        number = state.number_of("alice")
+        assert number is not None
+        assert state.posted[number] == 5
 
 
 @pytest.mark.parametrize("what", ["reverse", "capture", "void"])

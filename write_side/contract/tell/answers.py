@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from fanfold.api.problems import (
@@ -21,6 +22,7 @@ from fanfold.api.problems import (
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.state.state import Place, State
+from write_side.contract.tell.done_lines import DoneLines
 from write_side.contract.tell.outcome import BlockOutcomes, Outcome
 from write_side.contract.tell.pending_row import PendingRow, StepDone
 from write_side.contract.words.atoms import WORLD, available, format_floor, format_transfer_id, partition_of
@@ -115,6 +117,11 @@ class BlockAnswers:
         """The position of all that was done for what outcome `row` ends, as its answer tells it."""
         header = self.block.header
         return positions_reached(Position(header.partition, header.sequence), self.outcomes[row].steps)
+
+    @cached_property
+    def lines(self) -> DoneLines:
+        """Most of the same answers, as text."""
+        return DoneLines(self.outcomes, self._state, self._position, self._at)
 
     def accounts(self, outcome: Outcome) -> dict[str, dict[str, object]]:
         """The state after it of every account that an outcome changed, by name."""

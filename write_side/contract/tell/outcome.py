@@ -162,7 +162,7 @@ class BlockOutcomes:
 
     def entries(self, row: int) -> list[Entry]:
         """The accounts that outcome `row` changed, in order; one may be there more than once."""
-        first, accounts, posted, versions, held, flags = self._entries
+        first, accounts, posted, versions, held, flags = self.entry_columns
         return [
             Entry(accounts[i], posted[i], versions[i], held.get(i), flags.get(i))
             for i in range(first[row], first[row + 1])
@@ -207,7 +207,7 @@ class BlockOutcomes:
         return bool(len(self.block.details["outcome"]))
 
     @cached_property
-    def _entries(self) -> tuple[list[int], list[int], list[int], list[int], dict[int, int], dict[int, int]]:
+    def entry_columns(self) -> tuple[list[int], list[int], list[int], list[int], dict[int, int], dict[int, int]]:
         """By outcome its first entry; by entry account, posted, version, and held and flags where they are told."""
         entries, held, flags = self.block.entries, self.block.held, self.block.flags
         first = np.searchsorted(entries["outcome"], np.arange(len(self) + 1)).tolist()

@@ -13,11 +13,12 @@ from pydantic import TypeAdapter
 from fanfold.api import answers, body_checks
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.close_codes import MEANINGS
-from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES
+from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, Submit
 from fanfold.api.openapi import public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
 from gateway.protocol import messages
+from gateway.protocol.submits import Commands, answers_frame
 from gateway.proxy.reverse_proxy import Refused, route
 from read_side.contract.topics import TopicAnswer
 from read_side.fold.phase_table import OPEN_PHASES
@@ -127,6 +128,7 @@ def test_the_stream_is_described_with_every_frame_and_close_code() -> None:
 
 
 ROWS = b'[{"account":"alice","score":"900","share":0.5,"team":null}]'
+ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
 ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z", ["closed"])
 
 
@@ -141,6 +143,8 @@ ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "4f0c9d1e2b3a5867", 4, "0:7,1:2", ROWS))),
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "h", 5, "", None, "topic_too_large"))),
         ("TransferFrame", messages.transfer_frame(1, bytes(range(16)), "crediting")),
+        ("AnswersFrame", answers_frame(1, [b'{"status":201,"id":"%b"}' % ID.encode(), b'{"status":400}'])),
+        ("ErrorFrame", messages.error_frame(messages.StreamError(1, "outcome_unknown", "It may be done.", [ID]))),
         ("TransfersMissed", messages.transfers_missed_frame(1)),
         ("Pong", messages.pong_frame(1)),
         ("Status", messages.status_frame(False)),
@@ -156,7 +160,7 @@ def test_what_the_gateway_says_is_as_described(schema: str, frame: bytes) -> Non
 def test_what_a_client_says_is_taken_as_described(kind: Any) -> None:
     for example in STREAM["components"]["schemas"][kind.__name__]["examples"]:
         assert _errors(kind.__name__, example, STREAM) == []
-        assert isinstance(messages.decode(json.dumps(example)), kind)
+        assert isinstance(messages.decode(json.dumps(example)), Commands if kind is Submit else kind)
 
 
 def test_every_problem_has_a_status_that_says_whose_matter_it_is() -> None:

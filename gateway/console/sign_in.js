@@ -1,0 +1,30 @@
+// Who looks: a token or key, kept for as long as this tab lives and nowhere else, or nobody where nobody is asked.
+
+const KEPT = "fanfold.token";
+
+/** What says who asks; empty where nobody has signed in. */
+export const token = () => sessionStorage.getItem(KEPT) ?? "";
+
+/** Shows whether the service asks who asks, and takes a token where it does. Everything is asked for anew with it. Whether one is
+ * waited for. */
+export async function showSignIn() {
+  const form = document.getElementById("sign-in");
+  const said = document.getElementById("who");
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const given = form.elements.token.value.trim();
+    if (given === "") sessionStorage.removeItem(KEPT);
+    else sessionStorage.setItem(KEPT, given);
+    location.reload();
+  });
+  let asks;
+  try {
+    asks = (await (await fetch("/readyz")).json()).auth;
+  } catch {
+    return false; // that the service is away is told beside
+  }
+  form.hidden = asks !== "tokens";
+  said.hidden = asks !== "off" && token() === "";
+  said.textContent = asks === "off" ? "Nobody is asked who asks" : "Signed in; an empty field signs out";
+  return asks === "tokens" && token() === "";
+}

@@ -1,0 +1,181 @@
+"""Single commands by who has a right to some of what there is; and who the parties of an id are, which the read side says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from fanfold.api import routes
+from fanfold.api.body_checks import body_about, hold_body, open_body, plain_transfer, transfer_body
+from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Command, Open, Reverse, Void
+from fanfold.api.strict_json import parse_object
+from fanfold.doors.answer import JSON
+from fanfold.doors.incoming import Budget, Incoming
+from fanfold.doors.request import media_type, read_body, read_headers
+from gateway.identity.commands_allowed import OfOutcome, Party, accounts_named, allowed, of_outcome
+from gateway.identity.grants import Principal, Right
+from gateway.identity.hidden import absent_transfer
+from gateway.identity.requests_allowed import Asked
+from gateway.identity.shown import shown_to
+from gateway.proxy.reverse_proxy import ReverseProxy
+from gateway.proxy.upstream import Message, Receive, Scope, Send
+from gateway.proxy.whole_answer import said_again, whole_answer
+from write_side.contract.words.atoms import parse_account
+
+NOT_LOOKED_UP: Final = (
+    "Whether who asks has a right to this could not be looked up, so it was not done, and no money was moved by this "
+    "request. Send "
+    "it again soon with the same id."
+)
+
+
+class Forbidden(Exception):
+    """Who asks has no right to it. body_is_read: whether the request's body was taken already."""
+
+    def __init__(self, *, body_is_read: bool) -> None:
+        super().__init__()
+        self.body_is_read = body_is_read
+
+
+class NotLookedUp(Exception):
+    """The read side could not say who the parties of an id are: nobody is let through on a guess."""
+
+
+class Judged(NamedTuple):
+    """may: whether it may be done. reads_all: whether who asks may read every account that it is about."""
+
+    may: bool
+    reads_all: bool
+
+
+class CheckedCommands:
+    """budget: of all bodies that are looked at here; chance: as of `CheckedProxy`."""
+
+    def __init__(self, proxy: ReverseProxy, chance: Callable[[int], int]) -> None:
+        self.budget = Budget()
+        self._proxy = proxy
+        self._chance = chance
+
+    async def one(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        """Raises Forbidden, NotLookedUp, Malformed (in the words of the write side), TooMuchAtOnce, ClientGone."""
+        incoming = Incoming(receive, self.budget)
+        try:
+            headers = read_headers(scope["headers"])
+            media_type(headers, JSON)
+            body = await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
+            key = headers.get(b"idempotency-key")
+            command = command_of(asked, body, None if key is None else key.decode("latin-1"), principal.name)
+            judged = await self.judge(principal, command)
+            if not judged.may:
+                raise Forbidden(body_is_read=True)
+            inner = with_body(at(scope, asked.path(asked.named)), body)
+            answer = await whole_answer(lambda send: self._proxy(inner, said_again(body, receive), send))
+            if answer.status and not principal.reads_everything:
+                answer = answer.with_document(shown_to(principal, answer.document(), reads_all=judged.reads_all))
+            await answer.send(send)
+        finally:
+            incoming.give_back()
+
+    async def judge(
+        self,
+        principal: Principal,
+        command: Open | Command,
+        own: Callable[[str], Sequence[Party]] = lambda _: (),
+    ) -> Judged:
+        """own: the parties of what this request itself makes under an id, asked for where nothing has that id yet. Raises
+        NotLookedUp."""
+        verdict = allowed(principal, command)
+        if not isinstance(verdict, OfOutcome):
+            names = accounts_named(command) or ()
+            return Judged(verdict, all(principal.may(Right.READ, name) for name in names))
+        known = await self._parties(verdict.id)
+        parties = own(verdict.id) if known is None else known
+        if of_outcome(principal, verdict, parties):
+            return Judged(
+                True, all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
+            )
+        if known:
+            # So that it takes as long as for an id that nothing has.
+            await self._parties(absent_transfer(verdict.id, self._chance))
+        return Judged(False, False)
+
+    async def _parties(self, id: str) -> Sequence[Party] | None:
+        """None for an id that nothing ever had; none of one of which nobody knows that."""
+        found = await whole_answer(
+            lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
+        )
+        match found.status:
+            case 200:
+                return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
+            case 404:
+                # Of an old one that may be forgotten a hold may still be open.
+                return () if "remembered_since" in found.document() else None
+            case 409:  # of two commands with one id nobody knows which is meant
+                return ()
+            case _:
+                raise NotLookedUp
+
+
+def _question(id: str) -> Scope:
+    path = routes.PARTIES.path.format(transfer=id)
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": routes.PARTIES.method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [],
+        "client": None,
+        "server": None,
+        "state": {},
+    }
+
+
+async def _nothing_more() -> Message:
+    """Whoever asked may leave: the question is short."""
+    await asyncio.Future()
+    raise AssertionError("nothing more comes")
+
+
+def command_of(asked: Asked, body: bytes, key: str | None, principal: str) -> Open | Command:
+    """The command of a single request, read as the write side reads it. Raises Malformed."""
+    route, named = asked.route, asked.named
+    if route is routes.TRANSFER and key is None and (plain := plain_transfer(body)) is not None:
+        return plain
+    if route in (routes.OPEN_ACCOUNT, routes.CHANGE_ACCOUNT):
+        named = parse_account(named)
+    members = parse_object(body)
+    if route is routes.OPEN_ACCOUNT:
+        return open_body(named, members)
+    if route is routes.TRANSFER:
+        return transfer_body(members, key, principal)[0]
+    if route is routes.HOLD:
+        return hold_body(members, key, principal)[0]
+    found: Command = body_about(_KINDS[route.operation], named, members, key, principal)[0]
+    return found
+
+
+_KINDS = {
+    routes.CHANGE_ACCOUNT.operation: Change,
+    routes.CAPTURE.operation: Capture,
+    routes.VOID.operation: Void,
+    routes.REVERSE.operation: Reverse,
+}
+
+
+def at(scope: Scope, path: str) -> dict[str, Any]:
+    """The same request at this address: what was looked at is what is asked, whatever spelling it came in."""
+    return dict(scope) | {"path": path, "raw_path": path.encode()}
+
+
+def with_body(scope: Scope, body: bytes) -> Scope:
+    """The same request with this body, whose length it says."""
+    headers = [
+        (name, value) for name, value in scope["headers"] if name not in (b"content-length", b"transfer-encoding")
+    ]
+    return dict(scope) | {"headers": [*headers, (b"content-length", b"%d" % len(body))]}

@@ -1,0 +1,135 @@
+"""The proxy where it is asked who asks: nothing reaches a side that its principal has no right to, and nothing that is not
+theirs to see comes back.
+
+What may not be read is asked for under a name that nobody has (`identity/hidden.py`), so that it is told as what is not
+there. What may not be done is refused in words that are the same whatever is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from fanfold.api.answer_headers import PRINCIPAL
+from fanfold.api.malformed import Malformed
+from fanfold.api.problems import PROBLEMS
+from fanfold.doors.answer import CHALLENGE, INVALID_TOKEN, Response, malformed, problem
+from fanfold.doors.answer import send as send_answer
+from fanfold.doors.incoming import TooMuchAtOnce
+from fanfold.doors.request import ClientGone
+from gateway.identity.grants import Principal
+from gateway.identity.identity import Identity, NobodySaid
+from gateway.identity.requests_allowed import Asked, Rule, asked_of
+from gateway.identity.tokens import TokenRefused
+from gateway.metrics import Metrics
+from gateway.proxy.checked_batch import CheckedBatch
+from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp
+from gateway.proxy.checked_reads import CheckedReads
+from gateway.proxy.reverse_proxy import ReverseProxy, discard
+from gateway.proxy.upstream import App, Receive, Scope, Send
+
+_log = structlog.get_logger(__name__)
+
+Serve = Callable[[Principal, Asked, Scope, Receive, Send], Awaitable[None]]
+
+
+class CheckedProxy:
+    """An ASGI application in the place of the proxy. partitions: how many the log has, 0 while that is not known; chance: a
+    number of so many bits that nobody guesses."""
+
+    def __init__(
+        self,
+        proxy: ReverseProxy,
+        passed_on: App,
+        identity: Identity,
+        partitions: Callable[[], int],
+        chance: Callable[[int], int],
+        metrics: Metrics,
+    ) -> None:
+        """passed_on: the proxy, or what is before it for requests that wait."""
+        self._metrics = metrics
+        self._passed_on = passed_on
+        self._proxy = proxy
+        self._identity = identity
+        reads = CheckedReads(proxy, passed_on, partitions, chance)
+        commands = CheckedCommands(proxy, chance)
+        self.batch = CheckedBatch(proxy, commands)
+        self._serve: dict[Rule, Serve] = {
+            Rule.READS_ACCOUNT: reads.account,
+            Rule.LISTS_ACCOUNTS: reads.accounts,
+            Rule.READS_OUTCOME: reads.outcome,
+            Rule.READS_EVERY_ACCOUNT: reads.everything,
+            Rule.OF_THE_SYSTEM: reads.system,
+            Rule.COMMANDS: commands.one,
+            Rule.COMMANDS_IN_LINES: self.batch.lines,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        asked = asked_of(scope["method"], scope["path"])
+        if asked is None:
+            await self._proxy(scope, receive, send)  # which says that there is nothing, or that it takes no such method
+            return
+        principal = await self.admitted(scope, receive, send)
+        if principal is not None:
+            # From here on nothing knows the token, not even a log of what failed.
+            headers = [each for each in scope["headers"] if each[0] != b"authorization"]
+            inner = dict(scope) | {PRINCIPAL: principal.name.encode(), "headers": headers}
+            refused = await self._refusal(self._served(principal, asked), principal, asked, inner, receive, send)
+            if refused is not None:
+                await send_answer(send, refused)
+
+    async def admitted(self, scope: Scope, receive: Receive, send: Send) -> Principal | None:
+        """Who asks; None when the request was refused for it, and is answered."""
+        values = [value for name, value in scope["headers"] if name == b"authorization"]
+        try:
+            return await self._identity.who(self._identity.credential(values))
+        except NobodySaid:
+            refused, challenge = problem("unauthenticated"), CHALLENGE
+        except TokenRefused as why:
+            refused, challenge = token_refused(why), INVALID_TOKEN
+        await discard(receive)
+        self._metrics.refused_with("unauthenticated" if challenge is CHALLENGE else "token_invalid")
+        await send_answer(send, refused, more=[(b"www-authenticate", challenge.encode())])
+        return None
+
+    def _served(self, principal: Principal, asked: Asked) -> Serve:
+        if asked.rule is None:
+            return _nobody_may
+        return self._pass_on if principal.may_everything else self._serve[asked.rule]
+
+    async def _pass_on(self, _: Principal, __: Asked, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._passed_on(scope, receive, send)
+
+    async def _refusal(
+        self, serve: Serve, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send
+    ) -> Response | None:
+        """What is answered instead; None when it was served, or there is nobody to answer."""
+        try:
+            await serve(principal, asked, scope, receive, send)
+        except Forbidden as forbidden:
+            if not forbidden.body_is_read:
+                await discard(receive)
+            self._metrics.refused_with("forbidden")
+            return problem("forbidden")
+        except Malformed as refusal:
+            return malformed(refusal)
+        except TooMuchAtOnce:
+            return problem("overloaded")
+        except NotLookedUp:
+            self._metrics.refused_with("upstream_unavailable")
+            return problem("upstream_unavailable", detail=NOT_LOOKED_UP)
+        except ClientGone:
+            return None
+        except Exception:
+            _log.exception("request_not_checked", operation=asked.route.operation)
+            return problem("internal")
+        return None
+
+
+async def _nobody_may(_: Principal, __: Asked, ___: Scope, ____: Receive, _____: Send) -> None:
+    raise Forbidden(body_is_read=False)
+
+
+def token_refused(why: TokenRefused) -> Response:
+    return problem("token_invalid", detail=f"It {why}. {PROBLEMS['token_invalid'].detail}")

@@ -1,0 +1,213 @@
+"""Who is at a stream: found out at the handshake or by the first message, looked after until the stream ends.
+
+Without somebody a stream may say nothing, does not stay, and is one of a bounded number. With somebody it ends when their
+token does, and within a second of their being shut out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+
+from fanfold.api.close_codes import CloseCode
+from fanfold.api.problems import PROBLEMS
+from gateway.identity.grants import Principal
+from gateway.identity.identity import LOOK_S, Identity, NobodySaid
+from gateway.identity.tokens import KeyUnknown, TokenRefused
+from gateway.protocol.session import Close, Session
+from gateway.protocol.session import SignIn as Wish
+from gateway.streams.handshake import Refusal
+
+_DAY_S: Final = 86_400.0
+"""Timers are not set further ahead: whoever's token lasts for years is looked at once a day."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Stream(Protocol):
+    """The connection that somebody is at."""
+
+    session: Session
+
+    def take_later(self) -> None:
+        """Go on with what was said meanwhile."""
+        ...
+
+    def end_with(self, code: CloseCode) -> None:
+        """Say what is to be said, and close."""
+        ...
+
+
+class DoorTerms(NamedTuple):
+    """sign_in_ms: how long a stream may stay without somebody; unauthenticated_max: how many may."""
+
+    sign_in_ms: int
+    unauthenticated_max: int
+
+
+class Door:
+    """Who is asked who is there: of one gateway."""
+
+    def __init__(self, identity: Identity, terms: DoorTerms, hide: Callable[[str], str]) -> None:
+        self.identity = identity
+        self.terms = terms
+        self.hide = hide
+        self.unauthenticated = 0
+        self.signed_in: set[SignIn] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changes = identity.changes
+
+    async def run(self) -> None:
+        """End the streams of whoever has no right to them any more, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S / 4)
+            try:
+                self.look_again()
+            except Exception:  # a bug of ours must not keep a stream open for who was shut out
+                _log.exception("streams_not_looked_at")
+
+    def look_again(self) -> None:
+        """Whether everybody who is there still may be, where something has changed."""
+        self.identity.look()
+        if self._changes != self.identity.changes:
+            self._changes = self.identity.changes
+            for each in list(self.signed_in):
+                each.look_again()
+
+    def sign_in(self, stream: Stream) -> SignIn:
+        return SignIn(self, stream)
+
+    def spawn(self, sign_in: SignIn, wish: Wish) -> None:
+        task = asyncio.create_task(sign_in.find_out(wish))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class SignIn:
+    """Of one stream. waits: whether it is being found out who is there, so that nothing more is heard until it is."""
+
+    __slots__ = ("_counted", "_door", "_early", "_gone", "_stream", "_timer", "waits")
+
+    def __init__(self, door: Door, stream: Stream) -> None:
+        self.waits = False
+        self._door = door
+        self._stream = stream
+        self._early: str | None = None
+        self._counted = False
+        self._gone = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def refusal(self, authorization: Sequence[str]) -> Refusal | None:
+        """Why a handshake with these values of `Authorization` is refused; without one somebody has to sign in later."""
+        identity, credential = self._door.identity, ""
+        try:
+            credential = identity.credential([value.encode("latin-1", "replace") for value in authorization])
+            self._stream.session.admit(identity.who_now(credential), None)
+        except KeyUnknown:
+            self._early = credential
+        except TokenRefused as why:
+            return Refusal("token_invalid", f"It {why}. {PROBLEMS['token_invalid'].detail}")
+        except NobodySaid:
+            if self._door.unauthenticated >= self._door.terms.unauthenticated_max:
+                return Refusal("overloaded", "As many streams as may wait for somebody to sign in. Try again later.")
+        return None
+
+    def begin(self) -> None:
+        """The stream is open."""
+        if self._stream.session.principal is not None:
+            self._admitted()
+            return
+        self._counted = True
+        self._door.unauthenticated += 1
+        self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self._stream.end_with(CloseCode.NOT_SIGNED_IN))
+        if self._early is not None:
+            self.waits = True
+            self._door.spawn(self, Wish(-1, self._early))
+            self._early = None
+
+    def present(self, wish: Wish) -> Close | None:
+        """A message says who is there."""
+        try:
+            return self._admit(self._door.identity.who_now(wish.token), wish)
+        except KeyUnknown:
+            self.waits = True
+            self._door.spawn(self, wish)
+            return None
+        except TokenRefused as why:
+            return self._refuse(wish, why)
+
+    async def find_out(self, wish: Wish) -> None:
+        """As `present`, of a token whose key may be a new one."""
+        try:
+            found = self._admit(await self._door.identity.who(wish.token), wish)
+        except TokenRefused as why:
+            found = self._refuse(wish, why)
+        except Exception:
+            _log.exception("sign_in_failed")
+            found = Close(CloseCode.INTERNAL)
+        self.waits = False
+        if found is not None:
+            self._stream.end_with(found.code)
+        else:
+            self._stream.take_later()
+
+    def look_again(self) -> None:
+        """Whether who is there still may be."""
+        session = self._stream.session
+        if session.principal is None:
+            return
+        now = self._door.identity.still(session.principal)
+        if now is None:
+            self._stream.end_with(CloseCode.REVOKED)
+        elif now.grants != session.principal.grants:
+            self._stream.end_with(CloseCode.RIGHTS_CHANGED)
+
+    def end(self) -> None:
+        """The stream is gone. Twice is once."""
+        self._gone = True
+        self._set_timer(None)
+        self._count_no_more()
+        self._door.signed_in.discard(self)
+
+    def _admit(self, principal: Principal, wish: Wish) -> Close | None:
+        found = self._stream.session.admit(principal, wish.id if wish.id >= 0 else None)
+        if found is None:
+            self._admitted()
+        return found
+
+    def _refuse(self, wish: Wish, why: TokenRefused) -> Close | None:
+        if wish.id < 0:  # the handshake's: there is no message to answer
+            return Close(CloseCode.TOKEN_REFUSED)
+        return self._stream.session.refuse_sign_in(wish.id, f"It {why}. {PROBLEMS['token_invalid'].detail}")
+
+    def _admitted(self) -> None:
+        self._count_no_more()
+        if self._gone:  # while it was found out who is there
+            return
+        self._door.signed_in.add(self)
+        self._set_end()
+
+    def _set_end(self) -> None:
+        principal = self._stream.session.principal
+        left_s = None if principal is None else self._door.identity.expires_in_s(principal)
+        if left_s is None:
+            self._set_timer(None)
+        elif left_s > _DAY_S:
+            self._set_timer(_DAY_S, self._set_end)
+        else:
+            self._set_timer(left_s, lambda: self._stream.end_with(CloseCode.SIGNED_IN_NO_MORE))
+
+    def _count_no_more(self) -> None:
+        if self._counted:
+            self._counted = False
+            self._door.unauthenticated -= 1
+
+    def _set_timer(self, delay_s: float | None, then: Callable[[], None] | None = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None
+        if delay_s is not None and then is not None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, then)

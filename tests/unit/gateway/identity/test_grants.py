@@ -1,0 +1,128 @@
+"""What a grant covers, and what no grant gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.identity.grants import (
+    BadGrants,
+    Grant,
+    Principal,
+    Right,
+    check_name,
+    documents_of,
+    grant_of_text,
+    grants_of,
+)
+
+ACCOUNTS = st.from_regex(r"[a-c][a-c.]{0,3}", fullmatch=True)
+RIGHTS = st.frozensets(st.sampled_from([right for right in Right if right is not Right.SYSTEM]), min_size=1)
+
+
+def of(*texts: str) -> Principal:
+    return Principal("anna", tuple(map(grant_of_text, texts)))
+
+
+@pytest.mark.parametrize(
+    ("grants", "right", "account", "may"),
+    [
+        (["alice=read"], Right.READ, "alice", True),
+        (["alice=read"], Right.READ, "alice2", False),
+        (["alice=read"], Right.READ, "alic", False),
+        (["alice=read"], Right.READ, "Alice", False),
+        (["alice=read"], Right.DEBIT, "alice", False),
+        (["team1.*=read,debit"], Right.DEBIT, "team1.cash", True),
+        (["team1.*=read,debit"], Right.DEBIT, "team1.", True),
+        (["team1.*=read,debit"], Right.DEBIT, "team1", False),
+        (["team1.*=read,debit"], Right.DEBIT, "team10.cash", False),
+        (["team1.*=read", "team1.cash=debit"], Right.DEBIT, "team1.cash", True),
+        (["team1.*=read", "team1.cash=debit"], Right.DEBIT, "team1.other", False),
+        (["*=read,debit,credit,open,freeze"], Right.READ, "anybody", True),
+        (["*=read,debit,credit,open,freeze"], Right.DEBIT, "@world", False),
+        (["*=read,debit,credit,open,freeze"], Right.READ, "@transit:USD/2", False),
+        (["*=system"], Right.DEBIT, "@world", True),
+        (["*=system"], Right.READ, "anybody", False),
+        ([], Right.READ, "alice", False),
+    ],
+)
+def test_a_right_is_what_a_grant_gives_and_nothing_else(
+    grants: list[str], right: Right, account: str, may: bool
+) -> None:
+    assert of(*grants).may(right, account) is may
+
+
+@given(st.lists(st.tuples(ACCOUNTS, st.booleans(), RIGHTS), max_size=4), ACCOUNTS, st.sampled_from(list(Right)))
+def test_a_principal_may_what_one_of_the_grants_says_in_words(
+    grants: list[tuple[str, bool, frozenset[Right]]], account: str, right: Right
+) -> None:
+    principal = Principal("anna", tuple(Grant(name + "*" * some, rights) for name, some, rights in grants))
+    said = any(
+        right in rights and (account == name or (some and account[: len(name)] == name))
+        for name, some, rights in grants
+    )
+    assert principal.may(right, account) is said
+
+
+@given(st.lists(st.tuples(ACCOUNTS, st.booleans()), max_size=4), ACCOUNTS, ACCOUNTS)
+def test_a_beginning_may_be_read_whole_only_if_every_name_with_it_may(
+    grants: list[tuple[str, bool]], prefix: str, rest: str
+) -> None:
+    principal = Principal("anna", tuple(Grant(name + "*" * some, frozenset({Right.READ})) for name, some in grants))
+    if principal.may_all_with(Right.READ, prefix):
+        assert principal.may(Right.READ, prefix)
+        assert principal.may(Right.READ, prefix + rest)
+
+
+def test_only_who_may_everything_is_not_looked_at() -> None:
+    assert of("*=read,debit,credit,open,freeze,system").may_everything
+    assert not of("*=read,debit,credit,open,freeze").may_everything
+    assert not of("*=read,debit,credit,open,system").may_everything
+    assert of("*=read,system").reads_everything
+    assert not of("*=read").reads_everything
+    assert not of("*=system").reads_everything
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        {},
+        [[]],
+        ["alice=read"],
+        [{"accounts": "alice"}],
+        [{"accounts": "alice", "rights": []}],
+        [{"accounts": "alice", "rights": "read"}],
+        [{"accounts": "alice", "rights": ["read", "own"]}],
+        [{"accounts": "alice", "rights": [["read"]]}],
+        [{"accounts": "alice", "rights": ["read"], "until": 5}],
+        [{"accounts": "al*ce", "rights": ["read"]}],
+        [{"accounts": "alice**", "rights": ["read"]}],
+        [{"accounts": "", "rights": ["read"]}],
+        [{"accounts": "@world", "rights": ["debit"]}],
+        [{"accounts": "alice\n", "rights": ["read"]}],
+        [{"accounts": "team1.*", "rights": ["system"]}],
+        [{"accounts": "a", "rights": ["read"]}] * 257,
+    ],
+)
+def test_grants_that_are_not_understood_give_nothing_not_even_what_stands_beside(document: Any) -> None:
+    with pytest.raises(BadGrants):
+        grants_of(document)
+    good = [{"accounts": "alice", "rights": ["read"]}]
+    if isinstance(document, list):
+        with pytest.raises(BadGrants):
+            grants_of(good + document)
+
+
+def test_grants_are_written_as_they_are_read() -> None:
+    grants = grants_of([{"accounts": "team1.*", "rights": ["read", "debit"]}, {"accounts": "*", "rights": ["system"]}])
+    assert grants_of(documents_of(grants)) == grants
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a\nb", "ü", "x" * 256, None, 5])
+def test_a_name_fits_a_header_and_a_line(name: Any) -> None:
+    with pytest.raises(BadGrants):
+        check_name(name)
