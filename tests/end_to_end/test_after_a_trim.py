@@ -135,3 +135,27 @@ async def test_a_view_in_sqlite_that_is_not_there_yet_keeps_all_and_is_no_bad_us
         await _assert_all_is_told(service.address, ids, PAYMENTS)
         code, result, told = await _command("trim", environment=environment)
         assert (code, result["partitions"][0]["begins"] > 0) == (0, True), told
+
+
+async def test_what_was_proven_before_a_trim_is_proven_after_it_and_without_the_archive_it_is_said_where_to_name_it(
+    tmp_path: Path,
+) -> None:
+    environment, _ = await _archived(tmp_path)
+    errors, proofs = tmp_path / "errors.txt", list[str]()
+    code, result, told = await _command("trim", environment=environment)
+    assert (code, result["partitions"][0]["begins"] > 0) == (0, True), told
+    async with processes.running("up", environment=environment, errors=errors) as service:
+        asked = environment | {"FANFOLD_URL": service.address}
+        code, out, told = await processes.command("proof", "alice", "--as-of", "7", environment=asked)
+        assert code == 0, told
+        proofs.append(out)
+        await service.kill()
+    code, out, told = await processes.command("proof", "--check", "-", environment=environment, input_text=proofs[0])
+    assert code == 0, (out, told)
+    without = environment | {"FANFOLD_LOG_ARCHIVE": "off"}
+    async with processes.running("up", environment=without, errors=errors) as service:
+        asked = without | {"FANFOLD_URL": service.address}
+        code, out, told = await processes.command("proof", "alice", "--as-of", "7", environment=asked)
+        assert "Traceback" not in told
+        assert code != 0 or json.loads(out) == json.loads(proofs[0]), "what is kept of the past may have it still"
+        assert code == 0 or "FANFOLD_LOG_ARCHIVE" in out + told, (code, out, told)
