@@ -128,7 +128,7 @@ class Gateway:
         """For `uvicorn.Config(ws=...)`, which only calls it."""
 
     async def open(self) -> None:
-        """Read who is let in, before anybody is. Raises ValueError, OSError for files that do not say it."""
+        """Read who is let in, before anybody is. Raises ValueError for files that do not say it."""
         if self._identity is not None:
             await self._identity.open()
 

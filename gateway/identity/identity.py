@@ -29,6 +29,7 @@ VERIFIED_MAX: Final = 10_000
 """Tokens that were verified and are known again by their hash; beyond it all are verified anew. Verifying one takes 0.1 ms."""
 
 _SCHEME: Final = b"bearer"
+_NOT_STARTED: Final = "Nothing was started, and no money is affected."
 
 _log = structlog.get_logger(__name__)
 
@@ -70,14 +71,23 @@ class Identity:
         self._troubles: dict[Path, str] = {}
 
     async def open(self) -> None:
-        """Read everything for the first time. Raises OSError, BadFile, BadKeys: a door that does not know whom it lets in stays
-        shut. Only an issuer's address that does not answer is waited for later."""
-        for file, take in ((self._files.access, self._take_access), (self._files.keys, self._take_machines)):
-            if file is not None and (data := file.changed()) is not None:
-                try:
+        """Read everything for the first time. Raises BadFile, BadKeys: a door that does not know whom it lets in stays shut. Only
+        an issuer's address that does not answer is waited for later."""
+        for file, take, made_by in (
+            (self._files.access, self._take_access, "gateway/identity/README.md shows one"),
+            (self._files.keys, self._take_machines, "fanfold key add makes one"),
+        ):
+            if file is None:
+                continue
+            try:
+                if (data := file.changed()) is not None:
                     take(data)
-                except BadFile as bad:
-                    raise BadFile(f"{file.path} {bad}. Nothing was started, and no money is affected.") from None
+            except BadFile as bad:
+                raise BadFile(f"{file.path} {bad}. {_NOT_STARTED}") from None
+            except OSError as failure:
+                raise BadFile(
+                    f"{file.path} cannot be read ({failure.strerror or failure}); {made_by}. {_NOT_STARTED}"
+                ) from None
         if self._keys is not None:
             await self._keys.open()
 

@@ -52,7 +52,7 @@ class Keys:
         self._asking = asyncio.Lock()
 
     async def open(self) -> None:
-        """Raises OSError, BadKeys: but an issuer that is away is asked again when a token comes."""
+        """Raises BadKeys: but an issuer that is away is asked again when a token comes."""
         try:
             await self._read()
         except BadKeys as bad:
@@ -61,7 +61,10 @@ class Keys:
             ) from None
         except OSError as failure:
             if not self._source.is_remote:
-                raise
+                raise BadKeys(
+                    f"the keys in {self._source.place} cannot be read ({failure.strerror}). Nothing was started, and no money is "
+                    "affected."
+                ) from None
             _log.warning("token_keys_not_read", place=self._source.place, reason=str(failure))
 
     async def _read(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from gateway.identity.access import MachineKey, MachineKeys, digest_of, new_key
+from gateway.identity.access import BadFile, MachineKey, MachineKeys, digest_of, new_key
 from gateway.identity.grants import grants_of
 from gateway.identity.identity import Files, Identity, NobodySaid
 from gateway.identity.jwks_http import KeysOverHttp
@@ -162,8 +162,13 @@ async def test_files_are_looked_at_once_a_second_and_what_they_take_away_counts_
 
 async def test_a_file_that_is_not_understood_at_the_start_keeps_the_door_shut(tmp_path: Path) -> None:
     access = tmp_path / "access.json"
-    with pytest.raises(OSError, match="access"):
+    with pytest.raises(
+        BadFile, match=r"access\.json cannot be read \(No such file or directory\); .* Nothing was started"
+    ):
         await Place(Issuer(OLD), Files(WatchedFile(access))).identity.open()
+    keys = tmp_path / "keys.json"
+    with pytest.raises(BadFile, match=r"keys\.json cannot be read .*; fanfold key add makes one\. Nothing was started"):
+        await Place(Issuer(OLD), Files(None, WatchedFile(keys))).identity.open()
     access.write_text("{")
     with pytest.raises(ValueError, match=r"access\.json is no JSON"):
         await Place(Issuer(OLD), Files(WatchedFile(access))).identity.open()
