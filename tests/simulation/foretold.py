@@ -12,8 +12,14 @@ from write_side.ledger.commands.commands import Command, OpenAccount
 ROUNDS_MAX = 1_000
 
 
-def foretold(models: Sequence[WalletModel], home: int, command: Command, at_us: int) -> list[Outcome] | None:
-    """Its outcomes at home: one, or those from its beginning to its end across partitions. None: time ends something first."""
+def foretold(
+    models: Sequence[WalletModel], home: int, command: Command, at_us: int, first: int = 0
+) -> list[Outcome] | None:
+    """Its outcomes at home: one, or those from its beginning to its end across partitions. None: time ends something first.
+
+    first: which of the steps that are waited for answers first, counted round. Where several partitions refuse their part, the
+    first of them to answer says why, and each may be that.
+    """
     if any(model.holds.due(at_us) or model.coordinator.due(at_us) for model in models):
         return None
     models = copy.deepcopy(models)
@@ -29,7 +35,8 @@ def foretold(models: Sequence[WalletModel], home: int, command: Command, at_us: 
     for _ in range(ROUNDS_MAX):
         if models[home].coordinator.is_over(process):
             break
-        number = process.waits_for()[0]
+        waits_for = process.waits_for()
+        number = waits_for[first % len(waits_for)]
         step, key = process.steps[number], (home, command.id, number)
         tell = Tell(home, command.id, number, "none", "", process.begun)
         if step.partition != home:
