@@ -12,5 +12,8 @@ def tell_places_only() -> None:
     """From now on, in this process."""
     *before, last = structlog.get_config()["processors"]
     if isinstance(last, structlog.dev.ConsoleRenderer):
-        plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        plain = structlog.dev.ConsoleRenderer(
+            colors=last.colors,  # for a terminal alone: whoever looks for `partition=0` in a file finds it
+            exception_formatter=structlog.dev.plain_traceback,
+        )
         structlog.configure(processors=[*before, plain])

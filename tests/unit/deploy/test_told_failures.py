@@ -29,7 +29,9 @@ def test_a_failure_is_told_with_its_place_and_without_values(capsys: pytest.Capt
         _fail("tok" + "en-123")
     except ValueError:
         structlog.get_logger().exception("request_failed")
+    structlog.get_logger().warning("not_ready", partition=0)
     told = capsys.readouterr().out
     assert "token-123" not in told
+    assert "partition=0" in told, "without colours, where it is no terminal"
     assert "request_failed" in told
     assert "in _fail" in told
