@@ -109,7 +109,8 @@ class EventStream:
         try:
             if sign_in is not None:
                 sign_in.begin()
-            self._subscribe(client, question, transfers, _last_id(scope))
+            if not client.ended:  # who was shut out while the head was sent is told nothing
+                self._subscribe(client, question, transfers, _last_id(scope))
             await self._tell(client, question, send)
         finally:
             leaving.cancel()

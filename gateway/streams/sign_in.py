@@ -189,6 +189,8 @@ class SignIn:
             return
         self._door.signed_in.add(self)
         self._set_end()
+        # Who was shut out between being found out and now was not among those who were looked at then.
+        self.look_again()
 
     def _set_end(self) -> None:
         principal = self._stream.session.principal

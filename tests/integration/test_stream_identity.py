@@ -17,7 +17,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.api.close_codes import CloseCode
 from gateway.identity.access import MachineKey, MachineKeys, digest_of, new_key
-from gateway.identity.grants import grants_of
+from gateway.identity.grants import Principal, grants_of
+from gateway.protocol.session import Session
+from gateway.protocol.session import SignIn as Wish
 from tests.gateway_server import Served, serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
@@ -297,6 +299,93 @@ async def test_event_streams_say_who_is_there_by_their_request_and_end_with_thei
         place.access.write_text(json.dumps({"revoked": {"names": ["anna"]}}))
         assert "balances" not in [each["op"] for each in await events(anna, 99)]
         assert not served.gateway._door.signed_in  # type: ignore[union-attr]
+
+
+async def test_who_is_shut_out_while_an_event_stream_begins_is_told_nothing_and_is_not_kept(
+    wallet: WalletStub, place: Place
+) -> None:
+    async with door(wallet, place) as served:
+        found, told = served.gateway._door, list[Any]()
+        assert found is not None
+
+        async def receive() -> Any:
+            return await asyncio.Future()
+
+        async def send(message: Any) -> None:
+            told.append(message)
+            if (
+                message["type"] == "http.response.start"
+            ):  # the client takes its time, and meanwhile everybody is looked at
+                place.access.write_text(json.dumps({"revoked": {"names": ["anna"]}}))
+                found.identity._looked_at = None
+                found.look_again()
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": "/v1/stream/sse",
+            "query_string": b"accounts=alice",
+            "headers": [(b"authorization", b"Bearer " + token().encode())],
+        }
+        async with asyncio.timeout(LIMIT_S):
+            await served.gateway._events(scope, receive, send)
+        written = b"".join(message.get("body", b"") for message in told)
+        assert b"alice" not in written
+        assert b"retry: " in written
+        assert not told[-1]["more_body"]
+        assert not found.signed_in
+
+
+@pytest.mark.parametrize(
+    ("access", "code"),
+    [
+        ({"revoked": {"names": ["anna"]}}, CloseCode.REVOKED),
+        ({"grants": {"anna": [some("bob", "read")]}}, CloseCode.RIGHTS_CHANGED),
+        ({"revoked": {"names": ["bert"]}}, None),
+    ],
+)
+@pytest.mark.parametrize("by", ["handshake", "message"])
+async def test_whoever_is_let_in_is_looked_at_by_what_counts_then(
+    wallet: WalletStub, place: Place, by: str, access: Any, code: CloseCode | None
+) -> None:
+    class Opened:
+        def __init__(self, session: Session) -> None:
+            self.session = session
+            self.ended: CloseCode | None = None
+
+        def take_later(self) -> None: ...
+
+        def end_with(self, code: CloseCode) -> None:
+            self.ended = self.ended or code
+
+    async with door(wallet, place) as served:
+        found = served.gateway._door
+        assert found is not None
+        opened = Opened(Session(1, served.gateway.hub.topics, hide=found.hide))
+        sign_in, identity = found.sign_in(opened), found.identity
+
+        def change() -> None:
+            place.access.write_text(json.dumps(access))
+            identity._looked_at = None
+            found.look_again()
+
+        if by == "handshake":
+            assert sign_in.refusal([f"Bearer {token()}"]) is None
+            change()
+            sign_in.begin()
+        else:
+            sign_in.begin()
+
+            async def then_changed(credential: str) -> Principal:
+                principal = identity.who_now(credential)
+                change()
+                return principal
+
+            identity.who = then_changed  # type: ignore[method-assign]
+            await sign_in.find_out(Wish(0, token()))
+        assert opened.ended == code
+        sign_in.end()
+        assert not found.signed_in
 
 
 async def test_a_read_that_waits_for_a_change_waits_for_what_may_be_read_only(wallet: WalletStub, place: Place) -> None:
