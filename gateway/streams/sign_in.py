@@ -107,13 +107,19 @@ class SignIn:
             credential = identity.credential([value.encode("latin-1", "replace") for value in authorization])
             self._stream.session.admit(identity.who_now(credential), None)
         except KeyUnknown:
+            # Anybody can make up the name of a key: until it was looked for, nobody is there.
             self._early = credential
+            return self._refused_for_many()
         except TokenRefused as why:
             return Refusal("token_invalid", f"It {why}. {PROBLEMS['token_invalid'].detail}")
         except NobodySaid:
-            if self._door.unauthenticated >= self._door.terms.unauthenticated_max:
-                return Refusal("overloaded", "As many streams as may wait for somebody to sign in. Try again later.")
+            return self._refused_for_many()
         return None
+
+    def _refused_for_many(self) -> Refusal | None:
+        if self._door.unauthenticated < self._door.terms.unauthenticated_max:
+            return None
+        return Refusal("overloaded", "As many streams as may wait for somebody to sign in. Try again later.")
 
     def begin(self) -> None:
         """The stream is open."""

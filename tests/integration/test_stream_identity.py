@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import time
 from collections.abc import AsyncIterator
@@ -177,6 +178,42 @@ async def test_streams_without_anybody_are_few_and_do_not_stay(wallet: WalletStu
             assert (await hear(again))["op"] == "ack"
             assert served.gateway._door is not None
             assert served.gateway._door.unauthenticated == 0
+
+
+def _unsigned(kid: str) -> str:
+    parts = ({"alg": "EdDSA", "kid": kid, "typ": "JWT"}, claims("anna", [READS], now_s=time.time()))
+    head, body = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{head}.{body}.{'A' * 86}"
+
+
+async def test_who_makes_up_the_name_of_a_key_is_one_of_the_few_without_anybody(
+    wallet: WalletStub, place: Place
+) -> None:
+    async with door(wallet, place, auth_keys_ask_again_s=1, stream_unauthenticated_max=2) as served:
+        found, may_answer = served.gateway._door, asyncio.Event()
+        assert found is not None
+        keys = found.identity._keys
+        assert keys is not None
+        keys._asked_at -= 10  # type: ignore[operator]
+        read, refused = keys._source.read, list[int]()
+
+        async def late() -> bytes:
+            await may_answer.wait()
+            return await read()
+
+        keys._source.read = late  # type: ignore[method-assign]
+        async with AsyncExitStack() as stack:
+            opened = []
+            for n in range(50):
+                try:
+                    opened.append(await stack.enter_async_context(stream(served, _unsigned(f"made-up-{n}"))))
+                except websockets.InvalidStatus as answered:
+                    refused.append(answered.response.status_code)
+                assert found.unauthenticated <= 2
+            assert refused == [503] * 48
+            await stack.enter_async_context(stream(served, token()))
+            may_answer.set()
+            assert {await closed(each) for each in opened} == {CloseCode.TOKEN_REFUSED}
 
 
 async def test_a_stream_ends_with_its_token_unless_that_is_renewed(wallet: WalletStub, place: Place) -> None:
