@@ -156,6 +156,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         if self._offers_upgrade() and not rest:
             self._watch_head(waiting=False)
+            self._stop_watching_unread()  # what is left of an answer is the stream's now, and so is who does not read it
             self.handle_websocket_upgrade()
             return None
         if self.scope["method"] == "CONNECT":

@@ -242,6 +242,65 @@ def _waiting_for(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]
     return wait
 
 
+class _Echo(asyncio.Protocol):
+    """What takes a connection over from HTTP: says once that it has, and then what it is told."""
+
+    def __init__(self, config: Any, server_state: Any, app_state: Any) -> None:
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._transport.write(b"taken over" if data.startswith(b"GET ") else data)
+
+    def shutdown(self) -> None:
+        self._transport.close()
+
+
+UPGRADE = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+
+
+async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_cut_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bounded_http, "UNREAD_MS_MAX", 150)
+    body = b"a" * (32 * 1024 * 1024)
+    """More than the kernel takes of it."""
+    answered, ready, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def much(_: Any, receive: Any, send: Any) -> None:
+        length = (b"content-length", b"%d" % len(body))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": body})
+        answered.set()
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    with listen("127.0.0.1", 0) as bound:
+        serving = asyncio.create_task(
+            serve(much, bound, work=[until_the_end], on_started=ready.set, hosts=AllowedHosts(), ws=_Echo)
+        )
+        async with asyncio.timeout(6 * LIMIT_S):
+            await ready.wait()
+            reader, writer = await asyncio.open_connection(*bound.getsockname(), limit=1024)
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await answered.wait()
+            writer.write(UPGRADE)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 ")
+            assert len(await reader.readexactly(len(body))) == len(body)
+            assert await reader.readexactly(10) == b"taken over"
+            for _ in range(10):  # longer than anybody may take nothing of an answer
+                await asyncio.sleep(0.05)
+                writer.write(b"still here")
+                assert await reader.readexactly(10) == b"still here"
+            writer.close()
+            end.set()
+            await serving
+
+
 async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_takes_some_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
