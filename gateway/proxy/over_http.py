@@ -15,6 +15,7 @@ import aiohttp
 import structlog
 from yarl import URL
 
+from fanfold.doors.query_names import naming
 from gateway.proxy.places import NoPlace, Places
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Receive, Scope, Send, UpstreamUnavailable
 
@@ -24,7 +25,7 @@ REQUESTS_MAX: Final = 256
 LARGE_REQUESTS_MAX: Final = 128
 """The same for bodies that are passed on while they come: a client that sends slowly keeps only others like it waiting."""
 
-WAITING_WORDS: Final = (b"min_position=", b"min_version=", b"after_version=")
+_waits: Final = naming("min_position", "min_version", "after_version")
 
 PATIENT_REQUESTS_MAX: Final = 128
 """The same for reads that say what they wait for: a client may say what never comes, and keeps only others like it waiting."""
@@ -83,8 +84,7 @@ class OverHttp:
                 gathered = b"".join([part async for part in body])
             except ConnectionResetError as gone:
                 raise NotSent("the client went away") from gone
-        waits = any(word in scope["query_string"] for word in WAITING_WORDS)
-        places = self._patient if waits else self._small if small else self._large
+        places = self._patient if _waits(scope["query_string"]) else self._small if small else self._large
         exchange = self._exchange(scope, (gathered if small else aiter(body)) if declared else None, send, places)
         await _unless_left(exchange, body)
 

@@ -12,6 +12,7 @@ from typing import Final
 from fanfold.api.answer_headers import LOST, POSITION, WRITTEN
 from fanfold.api.malformed import Malformed
 from fanfold.api.routes import ACCOUNT
+from fanfold.doors.query_names import naming
 from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.position import PARTITIONS_MAX, format_positions, parse_positions
 
@@ -21,6 +22,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 POSITION_NAME: Final = POSITION.lower().encode()
 WRITTEN_NAME: Final = WRITTEN.lower().encode()
 LOST_NAME: Final = LOST.lower().encode()
+_says_itself: Final = naming("min_position")
 _ACCOUNT: Final = ACCOUNT.path.partition("{")[0]
 
 
@@ -72,7 +74,7 @@ class Written:
 
     def header_of(self, path: str, query: bytes) -> tuple[bytes, bytes] | None:
         """What a read with this address has to wait for; None for nothing. Who says what he wants himself gets that."""
-        if not self._newest or b"min_position=" in query:
+        if not self._newest or _says_itself(query):
             return None
         if path.startswith(_ACCOUNT):
             partitions, account = self._partitions(), path[len(_ACCOUNT) :].partition("/")[0]

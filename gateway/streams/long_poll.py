@@ -15,6 +15,7 @@ from fanfold.api.frames import NUMBER_MAX, Subscribe, Wanted
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfAccount
 from fanfold.api.routes import ACCOUNT
+from fanfold.doors.query_names import naming
 from fanfold.doors.request import named_by_path, read_query
 from gateway.protocol.session import Session, Watch
 from gateway.proxy.upstream import App, Message, Receive, Scope, Send
@@ -25,6 +26,7 @@ from write_side.contract.words.atoms import parse_account
 QUERY_BYTES_MAX: Final = 8 * 1024
 SHOWN_WITHIN_MS: Final = 1_000
 """What is told of a change may reach the view that is read a moment after the feed."""
+_waits_for_change: Final = naming("after_version")
 _ACCOUNT: Final = ACCOUNT.path.partition("{")[0]
 _EMPTY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 
@@ -41,7 +43,7 @@ class LongPoll:
         """Whether the request waits for a change. With too many streams, or while the partitions are not known, none does here:
         the read side waits."""
         return (
-            b"after_version=" in scope["query_string"]
+            _waits_for_change(scope["query_string"])
             and scope["method"] in ("GET", "HEAD")
             and scope["path"].startswith(_ACCOUNT)
             and self._hub.ready

@@ -103,7 +103,14 @@ async def test_reads_that_wait_keep_no_payment_waiting() -> None:
             client.close()
 
 
-@pytest.mark.parametrize("wish", [b"min_position=0:999999999999999999&wait_ms=10000", b"min_version=99&wait_ms=10000"])
+@pytest.mark.parametrize(
+    "wish",
+    [
+        b"min_position=0:999999999999999999&wait_ms=10000",
+        b"min_version=99&wait_ms=10000",
+        b"wait_ms=10000&%6Din%5fposition=0:999999999999999999",
+    ],
+)
 async def test_reads_that_say_what_they_wait_for_keep_no_other_read_waiting(wish: bytes) -> None:
     side = Side()
     async with side.behind_a_gateway() as served:

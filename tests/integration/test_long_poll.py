@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
@@ -34,7 +35,7 @@ async def read(served: Served, account: str, query: str) -> tuple[int, Any]:
     async with (
         asyncio.timeout(WAIT_S),
         aiohttp.ClientSession() as http,
-        http.get(f"{served.url}/v1/accounts/{account}?{query}") as answer,
+        http.get(URL(f"{served.url}/v1/accounts/{account}?{query}", encoded=True)) as answer,
     ):
         return answer.status, await answer.json(content_type=None)
 
@@ -51,10 +52,11 @@ def asked(wallet: WalletStub, account: str) -> int:
     return wallet.requests.count(f"GET /v1/accounts/{account}")
 
 
+@pytest.mark.parametrize("name", ["after_version", "after%5Fversion"])
 async def test_it_is_answered_when_the_account_changes_and_the_read_side_is_asked_once(
-    served: Served, wallet: WalletStub
+    served: Served, wallet: WalletStub, name: str
 ) -> None:
-    waiting = asyncio.create_task(read(served, "alice", "after_version=1&wait_ms=10000"))
+    waiting = asyncio.create_task(read(served, "alice", f"{name}=1&wait_ms=10000"))
     await waited_for(served, "alice")
     await wallet.open("bob")
     await wallet.transfer("@world", "bob", 5)

@@ -55,6 +55,7 @@ def test_an_answer_may_tell_its_positions_in_several_lines() -> None:
         ("/v1/accounts/alice", b"", b"%d:17" % ALICE),
         ("/v1/accounts/alice", b"min_version=3&wait_ms=0", b"%d:17" % ALICE),
         ("/v1/accounts/alice", b"min_position=0:1", None),
+        ("/v1/accounts/alice", b"wait_ms=1&min%5Fposition=0:1", None),
         ("/v1/accounts/alice/entries", b"limit=1", b"%d:17" % ALICE),
         ("/v1/accounts/alice/holds", b"", b"%d:17" % ALICE),
         ("/v1/accounts", b"prefix=a", b"0:17,1:17,2:17,3:17"),
