@@ -22,10 +22,10 @@ from gateway.identity.commands_allowed import Party
 from gateway.identity.grants import Principal
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
-from gateway.proxy.checked_commands import CheckedCommands, with_body
+from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, with_body
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Receive, Scope, Send
-from gateway.proxy.whole_answer import WholeAnswer, said_again, whole_answer
+from gateway.proxy.whole_answer import CutShort, WholeAnswer, said_again, whole_answer
 
 NO_COMMAND: Final = b"0"
 """In the place of a line that goes no further: no JSON object, so never a command of any version."""
@@ -67,7 +67,10 @@ class CheckedBatch:
             judged = await self.judge(principal, _lines(body))
             passed = b"\n".join([*(line.passed for line in judged), b""])
             inner = with_body(scope, passed)
-            answer = await whole_answer(lambda send: self._proxy(inner, said_again(passed, receive), send))
+            try:
+                answer = await whole_answer(lambda send: self._proxy(inner, said_again(passed, receive), send))
+            except CutShort:
+                raise OutcomeCut from None
             await _answered(principal, answer, judged).send(send)
         finally:
             incoming.give_back()

@@ -20,7 +20,7 @@ from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Message, Receive, Scope, Send
-from gateway.proxy.whole_answer import said_again, whole_answer
+from gateway.proxy.whole_answer import CutShort, said_again, whole_answer
 from write_side.contract.words.atoms import parse_account
 
 NOT_LOOKED_UP: Final = (
@@ -42,6 +42,15 @@ class NotLookedUp(Exception):
     """The read side could not say who the parties of an id are: nobody is let through on a guess."""
 
 
+class OutcomeCut(Exception):
+    """The write side began to say what became of it, and nobody heard the end: it may have been done. about: `id` or `account` of
+    the command, as the problem document has it; nothing for a batch."""
+
+    def __init__(self, **about: str) -> None:
+        super().__init__()
+        self.about = about
+
+
 class Judged(NamedTuple):
     """may: whether it may be done. reads_all: whether who asks may read every account that it is about."""
 
@@ -58,7 +67,7 @@ class CheckedCommands:
         self._chance = chance
 
     async def one(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Forbidden, NotLookedUp, Malformed (in the words of the write side), TooMuchAtOnce, ClientGone."""
+        """Raises Forbidden, NotLookedUp, OutcomeCut, Malformed (in the words of the write side), TooMuchAtOnce, ClientGone."""
         incoming = Incoming(receive, self.budget)
         try:
             headers = read_headers(scope["headers"])
@@ -70,7 +79,10 @@ class CheckedCommands:
             if not judged.may:
                 raise Forbidden(body_is_read=True)
             inner = with_body(at(scope, asked.path(asked.named)), body)
-            answer = await whole_answer(lambda send: self._proxy(inner, said_again(body, receive), send))
+            try:
+                answer = await whole_answer(lambda send: self._proxy(inner, said_again(body, receive), send))
+            except CutShort:
+                raise OutcomeCut(**_about(command)) from None
             if answer.status and not principal.reads_everything:
                 answer = answer.with_document(shown_to(principal, answer.document(), reads_all=judged.reads_all))
             await answer.send(send)
@@ -102,9 +114,12 @@ class CheckedCommands:
 
     async def _parties(self, id: str) -> Sequence[Party] | None:
         """None for an id that nothing ever had; none of one of which nobody knows that."""
-        found = await whole_answer(
-            lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
-        )
+        try:
+            found = await whole_answer(
+                lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
+            )
+        except CutShort:
+            raise NotLookedUp from None
         match found.status:
             case 200:
                 return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
@@ -115,6 +130,10 @@ class CheckedCommands:
                 return ()
             case _:
                 raise NotLookedUp
+
+
+def _about(command: Open | Command) -> dict[str, str]:
+    return {"account": str(command.account)} if isinstance(command, Open) else {"id": str(command.id)}
 
 
 def _question(id: str) -> Scope:

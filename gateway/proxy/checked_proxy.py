@@ -24,10 +24,11 @@ from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
 from gateway.metrics import Metrics
 from gateway.proxy.checked_batch import CheckedBatch
-from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp
+from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
-from gateway.proxy.reverse_proxy import ReverseProxy, discard
+from gateway.proxy.reverse_proxy import ONLY_READ, ReverseProxy, discard
 from gateway.proxy.upstream import App, Receive, Scope, Send
+from gateway.proxy.whole_answer import CutShort
 
 _log = structlog.get_logger(__name__)
 
@@ -119,6 +120,12 @@ class CheckedProxy:
         except NotLookedUp:
             self._metrics.refused_with("upstream_unavailable")
             return problem("upstream_unavailable", detail=NOT_LOOKED_UP)
+        except CutShort:  # of a read: commands say it in their own words
+            self._metrics.refused_with("upstream_unavailable")
+            return problem("upstream_unavailable", detail=ONLY_READ)
+        except OutcomeCut as cut:
+            self._metrics.refused_with("outcome_unknown")
+            return problem("outcome_unknown", **cut.about)
         except ClientGone:
             return None
         except Exception:

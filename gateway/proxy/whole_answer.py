@@ -12,6 +12,10 @@ from gateway.proxy.upstream import Message, Receive, Send
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
+class CutShort(Exception):
+    """An answer began, and its end never came: nobody is told a part of it as if it were all."""
+
+
 class WholeAnswer(NamedTuple):
     """status: 0 when there was none, for the client has left."""
 
@@ -37,18 +41,21 @@ class WholeAnswer(NamedTuple):
 
 
 async def whole_answer(ask: Callable[[Send], Awaitable[None]]) -> WholeAnswer:
-    """What `ask` sends."""
-    status, headers = 0, ()
+    """What `ask` sends. Raises CutShort."""
+    status, headers, ended = 0, (), False
     parts: list[bytes] = []
 
     async def send(message: Message) -> None:
-        nonlocal status, headers
+        nonlocal status, headers, ended
         if message["type"] == "http.response.start":
             status, headers = message["status"], tuple(message.get("headers", ()))
         else:
             parts.append(message.get("body", b""))
+            ended = not message.get("more_body", False)
 
     await ask(send)
+    if status and not ended:
+        raise CutShort
     return WholeAnswer(status, headers, b"".join(parts))
 
 
