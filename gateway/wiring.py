@@ -101,7 +101,7 @@ class Gateway:
         if checked is not None:
             from gateway.proxy.checked_submits import CheckedSubmits
 
-            command_door = CheckedSubmits(plain_door, checked.batch)
+            command_door = CheckedSubmits(plain_door, checked.batch, checked.may_still)
         self._submits = SubmitTasks(
             command_door,
             metrics,

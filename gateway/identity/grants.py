@@ -63,18 +63,24 @@ class Grant:
 @dataclass(frozen=True)
 class Principal:
     """name: the subject of a token, or `key:` and the name of a key. expires_at_s: Unix time from which it is nobody any
-    more; None for never. token: which token said so (its `jti`), "" where that is not known."""
+    more; None for never. token: which token said so (its `jti`), "" where that is not known. signed_with: the fingerprint of the
+    key that its token was verified with, "" for a machine."""
 
     name: str
     grants: tuple[Grant, ...]
     expires_at_s: int | None = None
     token: str = ""
+    signed_with: str = ""
 
     def may(self, right: Right, account: str) -> bool:
         """account: an id, or a system account in whichever form (`@world`, `@transit:USD/2`): for those every right is SYSTEM."""
         if account.startswith("@"):
             return self.is_of_the_system
         return any(right in grant.rights and grant.covers(account) for grant in self.grants)
+
+    def may_somewhere(self, right: Right) -> bool:
+        """Whether the right is given over any account."""
+        return any(right in grant.rights for grant in self.grants)
 
     def may_all_with(self, right: Right, prefix: str) -> bool:
         """Whether the right is given over every account whose name begins so; `""`: over every account."""

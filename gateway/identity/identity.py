@@ -140,9 +140,8 @@ class Identity:
     def _of_token(self, token: str) -> Principal:
         if self._terms is None or self._keys is None:
             raise TokenRefused("is no key, and tokens are not taken here")
-        if self._key_set is not self._keys.current:
-            self._key_set = self._keys.current
-            self._verified.clear()
+        self._take_key_set()
+        assert self._key_set is not None
         if len(token) > self._terms.bytes_max:
             raise TokenRefused(f"is longer than {self._terms.bytes_max} bytes")
         digest = hashlib.blake2b(token.encode("latin-1", "replace"), digest_size=32).digest()
@@ -157,6 +156,13 @@ class Identity:
             raise TokenRefused("has expired")
         return known
 
+    def _take_key_set(self) -> None:
+        """The keys as they were read last: what was verified with others is looked at again."""
+        if self._keys is not None and self._key_set is not self._keys.current:
+            self._key_set = self._keys.current
+            self._verified.clear()
+            self.changes += 1
+
     # What has become of one.
 
     def still(self, principal: Principal) -> Principal | None:
@@ -167,6 +173,8 @@ class Identity:
             key = self._machines.named(principal.name.removeprefix(KEY_NAMES))
             # A key of the same name that was made since is another one.
             return key.principal if key is not None and key.digest == principal.token else None
+        if self._key_set is not None and principal.signed_with not in self._key_set.fingerprints:
+            return None  # its key was withdrawn: perhaps somebody else has it
         if self._access.granted is None:
             return principal
         return replace(principal, grants=self._access.granted.get(principal.name, ()))
@@ -176,6 +184,7 @@ class Identity:
 
     def look(self) -> None:
         """At the files, unless that was done within the last second."""
+        self._take_key_set()
         now = self._clock()
         if self._looked_at is not None and now - self._looked_at < LOOK_S:
             return

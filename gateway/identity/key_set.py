@@ -7,6 +7,7 @@ algorithm belongs to its key: a public RSA key must never be taken for the secre
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final, NamedTuple
@@ -14,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
@@ -40,12 +41,20 @@ class VerificationKey(NamedTuple):
     algorithm: str
     key: Any
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the key: which one it is, whatever it is called."""
+        key = self.key
+        data = key if isinstance(key, bytes) else key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return hashlib.sha256(data).hexdigest()
+
 
 class KeySet:
     """Those of one issuer."""
 
     def __init__(self, keys: Iterable[VerificationKey] = ()) -> None:
         self.keys: Sequence[VerificationKey] = tuple(keys)
+        self.fingerprints = frozenset(each.fingerprint for each in self.keys)
 
     def find(self, id: str | None, algorithm: str) -> VerificationKey | None:
         """The one key that a token of this header may be of. A token without a `kid` has to leave no choice."""
@@ -95,7 +104,8 @@ def _of_jwks(data: bytes) -> list[VerificationKey]:
 
 def _of_jwk(jwk: dict[str, Any]) -> VerificationKey | None:
     """None for a key of another use or type, of which a set may have some (RFC 7517, section 5)."""
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         return None
     algorithm = _algorithm_of(jwk)
     if algorithm is None or jwk.get("alg", algorithm) != algorithm:

@@ -12,7 +12,7 @@ import binascii
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from jwt.algorithms import get_default_algorithms
@@ -70,7 +70,7 @@ def verify(
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
     if not _VERIFIERS[key.algorithm].verify(signed, key.key, signature):
         raise TokenRefused("has a signature that is not right")
-    return _principal(_members(payload), terms, now_s, granted)
+    return replace(_principal(_members(payload), terms, now_s, granted), signed_with=key.fingerprint)
 
 
 def _bytes_of(part: str) -> bytes:

@@ -43,8 +43,8 @@ class StreamError(NamedTuple):
     id: int | None
     code: str
     detail: str
-    ids: Sequence[str] = ()
-    """Of commands that may have been done all the same."""
+    ids: Sequence[str] | None = None
+    """Of commands that may have been done all the same; an opening has none. None: nothing was done."""
 
 
 class NotUnicode(ValueError):
@@ -262,7 +262,7 @@ def status_frame(live: bool) -> bytes:
 
 def error_frame(error: StreamError) -> bytes:
     title = PROBLEMS[error.code].title
-    ids = {"ids": error.ids} if error.ids else {}
+    ids = {} if error.ids is None else {"ids": error.ids}
     return msgspec.json.encode(
         {"op": "error", "id": error.id, "code": error.code, "title": title, "detail": error.detail} | ids
     )

@@ -215,7 +215,7 @@ class Session:
         answer = self.outbox.answer
         for at, (id, each) in enumerate(zip(request.ids, told, strict=True)):
             if isinstance(each, Failed):
-                ids = transfer_ids(request.commands_of(at)) if each.may_be_done else ()
+                ids = transfer_ids(request.commands_of(at)) if each.may_be_done else None
                 answer(error_frame(StreamError(id, each.code, each.detail, ids)))
             else:
                 answer(answers_frame(id, each))

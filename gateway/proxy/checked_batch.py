@@ -13,16 +13,15 @@ import msgspec
 from fanfold.api.body_checks import batch_line, plain_transfer
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import problem_document
-from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, Command, Hold, HoldBetween, Open
+from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, Command, Open
 from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import ARROW, NDJSON, malformed_document
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
-from gateway.identity.commands_allowed import Party
 from gateway.identity.grants import Principal
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
-from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, with_body
+from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, in_time, with_body
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import Receive, Scope, Send
 from gateway.proxy.whole_answer import CutShort, WholeAnswer, said_again, whole_answer
@@ -77,7 +76,9 @@ class CheckedBatch:
 
     async def judge(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
         """Of each line what goes further, in order. Raises NotLookedUp."""
-        made: dict[str, Sequence[Party]] = {}
+        return await in_time(self._judged(principal, lines))
+
+    async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
         judged: list[Line] = []
         looked_at = 0
         for line in lines:
@@ -90,12 +91,10 @@ class CheckedBatch:
             except Malformed as refusal:
                 judged.append(Line(NO_COMMAND, malformed_document(refusal), True))
                 continue
-            may, reads_all = await self._commands.judge(principal, command, lambda id: made.get(id.lower(), ()))
+            may, reads_all = await self._commands.judge(principal, command)
             if not may:
                 judged.append(Line(NO_COMMAND, problem_document("forbidden"), True))
                 continue
-            if isinstance(command, Hold | HoldBetween):
-                made[str(command.id).lower()] = _parties(command)
             judged.append(Line(line, None, reads_all))
         return judged
 
@@ -116,12 +115,6 @@ def _command(line: bytes) -> Open | Command:
     if len(line) > BODY_BYTES_MAX:
         raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
     return plain_transfer(line) or batch_line(parse_object(line))
-
-
-def _parties(hold: Hold | HoldBetween) -> list[Party]:
-    if isinstance(hold, HoldBetween):
-        return [Party(hold.from_, True), Party(hold.to, False)]
-    return [Party(leg.account, leg.amount < 0) for leg in hold.legs]
 
 
 def _answered(principal: Principal, answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
 
 from fanfold.api import routes
 from fanfold.api.body_checks import body_about, hold_body, open_body, plain_transfer, transfer_body
@@ -30,6 +30,9 @@ NOT_LOOKED_UP: Final = (
 )
 
 
+T = TypeVar("T")
+
+
 class Forbidden(Exception):
     """Who asks has no right to it. body_is_read: whether the request's body was taken already."""
 
@@ -49,6 +52,19 @@ class OutcomeCut(Exception):
     def __init__(self, **about: str) -> None:
         super().__init__()
         self.about = about
+
+
+JUDGED_WITHIN_S: Final = 10.0
+"""So long it may take to look up who the parties of a request's ids are; meanwhile its body counts against everybody's room."""
+
+
+async def in_time(judging: Awaitable[T]) -> T:
+    """Raises NotLookedUp."""
+    try:
+        async with asyncio.timeout(JUDGED_WITHIN_S):
+            return await judging
+    except TimeoutError:
+        raise NotLookedUp from None
 
 
 class Judged(NamedTuple):
@@ -75,7 +91,7 @@ class CheckedCommands:
             body = await read_body(headers, incoming, bytes_max=BODY_BYTES_MAX)
             key = headers.get(b"idempotency-key")
             command = command_of(asked, body, None if key is None else key.decode("latin-1"), principal.name)
-            judged = await self.judge(principal, command)
+            judged = await in_time(self.judge(principal, command))
             if not judged.may:
                 raise Forbidden(body_is_read=True)
             inner = with_body(at(scope, asked.path(asked.named)), body)
@@ -89,31 +105,30 @@ class CheckedCommands:
         finally:
             incoming.give_back()
 
-    async def judge(
-        self,
-        principal: Principal,
-        command: Open | Command,
-        own: Callable[[str], Sequence[Party]] = lambda _: (),
-    ) -> Judged:
-        """own: the parties of what this request itself makes under an id, asked for where nothing has that id yet. Raises
-        NotLookedUp."""
+    async def judge(self, principal: Principal, command: Open | Command) -> Judged:
+        """Raises NotLookedUp.
+
+        Of an id that nothing has yet nothing may be done, also where a line of the same request is about to make a hold under it:
+        by the time the request is run the id may be another's, and that hold refused.
+        """
         verdict = allowed(principal, command)
         if not isinstance(verdict, OfOutcome):
             names = accounts_named(command) or ()
             return Judged(verdict, all(principal.may(Right.READ, name) for name in names))
-        known = await self._parties(verdict.id)
-        parties = own(verdict.id) if known is None else known
+        if not principal.may_somewhere(verdict.given):
+            return Judged(False, False)  # whoever is named, so nobody has to be looked for
+        parties = await self._parties(verdict.id)
         if of_outcome(principal, verdict, parties):
             return Judged(
                 True, all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
             )
-        if known:
+        if parties:
             # So that it takes as long as for an id that nothing has.
             await self._parties(absent_transfer(verdict.id, self._chance))
         return Judged(False, False)
 
-    async def _parties(self, id: str) -> Sequence[Party] | None:
-        """None for an id that nothing ever had; none of one of which nobody knows that."""
+    async def _parties(self, id: str) -> Sequence[Party]:
+        """None of an id that nothing has, or of which nobody knows who they are."""
         try:
             found = await whole_answer(
                 lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
@@ -123,10 +138,7 @@ class CheckedCommands:
         match found.status:
             case 200:
                 return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
-            case 404:
-                # Of an old one that may be forgotten a hold may still be open.
-                return () if "remembered_since" in found.document() else None
-            case 409:  # of two commands with one id nobody knows which is meant
+            case 404 | 409:  # of two commands with one id nobody knows which is meant
                 return ()
             case _:
                 raise NotLookedUp

@@ -26,7 +26,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.checked_batch import CheckedBatch
 from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
-from gateway.proxy.reverse_proxy import ONLY_READ, ReverseProxy, discard
+from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
 from gateway.proxy.upstream import App, Receive, Scope, Send
 from gateway.proxy.whole_answer import CutShort
 
@@ -75,10 +75,20 @@ class CheckedProxy:
         if principal is not None:
             # From here on nothing knows the token, not even a log of what failed.
             headers = [each for each in scope["headers"] if each[0] != b"authorization"]
-            inner = dict(scope) | {PRINCIPAL: principal.name.encode(), "headers": headers}
+            inner = dict(scope) | {
+                PRINCIPAL: principal.name.encode(),
+                "headers": headers,
+                STILL: lambda: self.may_still(principal),
+            }
             refused = await self._refusal(self._served(principal, asked), principal, asked, inner, receive, send)
             if refused is not None:
                 await send_answer(send, refused)
+
+    def may_still(self, principal: Principal) -> bool:
+        """Whether somebody who was let in may do what they could then."""
+        self._identity.look()
+        now = self._identity.still(principal)
+        return now is not None and now.grants == principal.grants
 
     async def admitted(self, scope: Scope, receive: Receive, send: Send) -> Principal | None:
         """Who asks; None when the request was refused for it, and is answered."""

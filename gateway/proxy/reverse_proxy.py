@@ -72,6 +72,11 @@ Answered = Callable[[Headers], Headers]
 _log = structlog.get_logger(__name__)
 
 
+STILL: Final = "fanfold.still"
+"""In a scope: a function that says whether who asked may ask still. A body, a look or a wait takes a while, and meanwhile they
+may have been shut out."""
+
+
 class Refused(NamedTuple):
     """A request that goes nowhere: the problem's word, and methods that the address does take."""
 
@@ -108,6 +113,7 @@ class _Guard:
         self._left = bytes_max
         self._answered = answered
         self.too_large = False
+        self.still: Callable[[], bool] = _always
         self.ended = False
         self.cut = False
         """The body will not end: the client went away in it, or it is too large. No side is to blame for what follows."""
@@ -123,6 +129,9 @@ class _Guard:
         if self._left < 0:
             self.too_large = self.cut = True
             return {"type": "http.disconnect"}
+        if self.ended and not self.still():
+            self.cut = True  # nothing is done of a request whose end no side hears
+            return {"type": "http.disconnect"}
         return message
 
     async def send(self, message: Message) -> None:
@@ -133,6 +142,12 @@ class _Guard:
             message["headers"] = self._answered(message.get("headers", ()))
         await self._send(message)
 
+
+def _always() -> bool:
+    return True
+
+
+SHUT_OUT: Final = "It was revoked, or its rights have changed, since this request began: nothing was done. Ask again."
 
 DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 DISCARD_SECONDS_MAX: Final = 30
@@ -177,6 +192,14 @@ class ReverseProxy:
             await send_answer(send, problem(word))
             return
         guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        still: Callable[[], bool] | None = scope.get(STILL)
+        if still is not None:
+            if not still():
+                await discard(receive)
+                self._metrics.refused_with("token_invalid")
+                await send_answer(send, problem("token_invalid", detail=SHUT_OUT))
+                return
+            guard.still = still
         await self._pass_on(side, scope, guard, send)
 
     async def inquire(self, scope: Scope, receive: Receive, send: Send) -> None:

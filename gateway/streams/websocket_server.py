@@ -396,6 +396,8 @@ class StreamConnection(asyncio.Protocol):
 
     def _ping(self) -> None:
         if not self._writable:
+            # What waits for who takes nothing would keep the room of all others' commands.
+            self.session.refuse_waiting("overloaded", NEVER_SENT)
             # Slowly is not never: only who took nothing since the last ping is cut off.
             if self._took_some():
                 self._set_timer(self._terms.ping_ms, self._ping)

@@ -19,15 +19,11 @@ from prometheus_client import CollectorRegistry
 from fanfold import BalanceChange, Client, Moved, Refusal
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.ids import new_id
-from fanfold.api.requests import Capture
 from fanfold.stream_connection import StreamEnded
-from gateway.identity.commands_allowed import Party
-from gateway.identity.grants import Principal, grants_of
-from gateway.metrics import Metrics
+from gateway.identity.grants import Principal
+from gateway.identity.identity import Identity
+from gateway.proxy import checked_commands
 from gateway.proxy.checked_commands import CheckedCommands
-from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import InProcess
-from gateway.proxy.written import Written
 from read_side.settings import ReadSettings
 from read_side.wiring import ReadSide, open_feed, open_view
 from tests.gateway_server import Served, serving
@@ -410,17 +406,99 @@ async def test_a_line_that_may_not_be_done_is_one_that_cannot_be_read(
     )
 
 
-async def test_a_hold_may_be_captured_in_the_batch_that_makes_it_and_no_other_under_its_id(wallet: Wallet) -> None:
-    anna = wallet.caller("anna", some(ALICE, "debit", "read"), some("*", "credit"))
-    hold = _transfer(ALICE, BOB, 50)
-    done = await _batch(anna, _lines({"hold": hold}, {"capture": {"hold": hold["id"], "id": new_id()}}))
-    assert [each["status"] for each in done] == [201, 201]
-    theirs = await wallet.admin.hold(CAROL, BOB, 50)
-    taken = await _batch(
-        anna,
-        _lines({"hold": _transfer(ALICE, BOB, 50) | {"id": theirs}}, {"capture": {"hold": theirs, "id": new_id()}}),
+async def test_what_nothing_has_yet_is_nobodys_to_capture_void_or_reverse_whatever_stands_before_it(
+    wallet: Wallet,
+) -> None:
+    """A line that makes a hold under an id makes it nobody's: by the time it is run the id may be another's."""
+    anna = wallet.caller(
+        "anna", some(ALICE, "debit", "credit", "read"), some(CAROL, "debit", "read"), some("*", "credit")
     )
-    assert [each["status"] for each in taken] == [422, 403], "a line of that id makes it nobody else's"
+    hold = _transfer(ALICE, CAROL, 50)
+    done = await _batch(anna, _lines({"hold": hold}, {"capture": {"hold": hold["id"], "id": new_id()}}))
+    assert [each["status"] for each in done] == [201, 403]
+    later = await _batch(anna, _lines({"void": {"hold": hold["id"], "id": new_id()}}))
+    assert [each["status"] for each in later] == [201], "behind the hold's answer it is"
+    paid = _transfer(ALICE, BOB, 50)
+    own = _transfer(ALICE, CAROL, 1) | {"id": paid["id"]}
+    back = {"reverse": {"transfer": paid["id"], "id": new_id()}}
+    assert [each["status"] for each in await _batch(anna, _lines(paid, {"hold": own}, back))] == [201, 422, 403]
+    assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1050", (
+        "what was paid is not taken back"
+    )
+    assert [each["status"] for each in await _batch(anna, _lines(back))] == [403]
+    theirs = await wallet.admin.hold(CAROL, BOB, 50)
+    bert = wallet.caller("bert", some(ALICE, "debit", "read"), some("*", "credit"))
+    held = {"hold": _transfer(ALICE, BOB, 50) | {"id": theirs}}
+    taken = await _batch(bert, _lines(held, {"capture": {"hold": theirs, "id": new_id()}}))
+    assert [each["status"] for each in taken] == [422, 403]
+
+
+async def test_who_may_let_nobody_give_has_nobody_looked_up(wallet: Wallet, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_up: list[str] = []
+    parties = CheckedCommands._parties
+
+    async def counted(commands: CheckedCommands, id: str) -> Any:
+        looked_up.append(id)
+        return await parties(commands, id)
+
+    monkeypatch.setattr(CheckedCommands, "_parties", counted)
+    opener = wallet.caller("opener", some("*", "open"))
+    lines = [{"void": {"hold": new_id(), "id": new_id()}} for _ in range(50)]
+    assert {each["code"] for each in await _batch(opener, _lines(*lines))} == {"forbidden"}
+    assert looked_up == []
+
+
+async def test_a_request_that_takes_long_to_look_at_is_told_that_nothing_was_done(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_: CheckedCommands, __: str) -> Any:
+        await asyncio.Future()
+
+    monkeypatch.setattr(checked_commands, "JUDGED_WITHIN_S", 0.05)
+    monkeypatch.setattr(CheckedCommands, "_parties", never)
+    anna = wallet.caller("anna", some(ALICE, "debit"))
+    for path, body in (
+        ("/v1/transfers:batch", _lines({"void": {"hold": new_id(), "id": new_id()}})),
+        (f"/v1/holds/{new_id()}/void", json.dumps({"id": new_id()}).encode()),
+    ):
+        kind = "application/x-ndjson" if path.endswith("batch") else "application/json"
+        told = await anna.ask("POST", path, body, content_type=kind)
+        assert (told.status, told.code) == (503, "upstream_unavailable")
+        assert "no money was moved" in told.document["detail"]
+
+
+@pytest.mark.parametrize("everything", [True, False])
+async def test_who_is_shut_out_while_a_body_comes_has_nothing_done(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch, everything: bool
+) -> None:
+    some_rights = [some(ALICE, "debit", "read"), some("*", "credit")]
+    caller = wallet.admin if everything else wallet.caller("anna", *some_rights)
+    body = json.dumps(_transfer(ALICE, BOB, 5)).encode()
+    host, port = wallet.served.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        f"POST /v1/transfers HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {caller.token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    began = asyncio.Event()
+    who = Identity.who
+
+    async def noted(identity: Identity, credential: str) -> Principal:
+        found = await who(identity, credential)
+        began.set()
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Identity, "who", noted)
+        writer.write(head.encode() + body[:10])
+        async with asyncio.timeout(LIMIT_S):
+            await began.wait()
+            patched.setattr(Identity, "still", lambda *_: None)
+            writer.write(body[10:])
+            answer = await reader.read()
+    writer.close()
+    assert b" 201 " not in answer
+    assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1000"
 
 
 async def test_columns_are_for_who_may_everything(wallet: Wallet) -> None:
@@ -480,30 +558,6 @@ async def test_a_program_says_who_asks_by_its_token_in_requests_and_streams(
                 pass
 
 
-@pytest.mark.parametrize(
-    ("status", "told"), [(404, {"remembered_since": "2026-01-01T00:00:00Z"}), (409, {"code": "id_ambiguous"})]
-)
-async def test_an_id_of_which_nobody_knows_that_nothing_has_it_is_not_made_ones_own_by_a_line(
-    status: int, told: dict[str, Any]
-) -> None:
-    """A hold may be open for longer than its id is remembered: who makes another one under it must not get to capture that."""
-
-    async def sides(scope: Any, receive: Any, send: Any) -> None:
-        body = json.dumps(told).encode()
-        await send({"type": "http.response.start", "status": status, "headers": []})
-        await send({"type": "http.response.body", "body": body})
-
-    side = InProcess(sides, 1_000)
-    proxy = ReverseProxy(side, side, Metrics(CollectorRegistry()), 1_000, Written(lambda: 1))
-    commands = CheckedCommands(proxy, lambda bits: 0)
-    anna = Principal("anna", tuple(grants_of([some("*", "read", "debit", "credit")])))
-    own = [Party(ALICE, True), Party(BOB, False)]
-    capture = Capture(new_id(), id=new_id())
-    assert not (await commands.judge(anna, capture, lambda _: own)).may
-    told.clear()
-    assert (await commands.judge(anna, capture, lambda _: own)).may is (status == 404)
-
-
 async def test_what_is_submitted_is_judged_command_by_command_and_answered_as_far_as_it_may_be_read(
     wallet: Wallet,
 ) -> None:
@@ -528,12 +582,12 @@ async def test_what_is_submitted_is_judged_command_by_command_and_answered_as_fa
         heard = [await stream.receive_json(timeout=LIMIT_S) for _ in range(2)]
     assert [(each["op"], each["id"]) for each in heard] == [("answers", 1), ("answers", 2)]
     told = heard[0]["answers"]
-    assert [each["status"] for each in told] == [201, 403, 400, 201, 201, 403, 403, 422]
+    assert [each["status"] for each in told] == [201, 403, 400, 201, 403, 403, 403, 422]
     assert [each["status"] for each in heard[1]["answers"]] == [201, 403]
     assert not any(name in json.dumps(heard) for name in (BOB, CAROL, GHOST_BESIDE))
     assert "available" not in told[-1] or BOB not in json.dumps(told[-1])
-    assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1006"
+    assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1001"
     async with wallet.session.ws_connect(wallet.served.stream_url) as stream:
         await stream.send_json({"op": "submit", "id": 1, "commands": [_transfer("@world", ALICE)]})
         assert (await stream.receive(timeout=LIMIT_S)).data == CloseCode.UNAUTHENTICATED
-    assert (await wallet.admin.get(f"/v1/accounts/{ALICE}")).document["posted"] == "993"
+    assert (await wallet.admin.get(f"/v1/accounts/{ALICE}")).document["posted"] == "998"

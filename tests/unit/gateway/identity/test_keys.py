@@ -107,6 +107,20 @@ async def test_while_the_issuer_is_away_or_says_nonsense_its_known_keys_count() 
         assert (await place.identity.who(place.token(OLD))).name == "alice"
 
 
+async def test_whose_key_is_withdrawn_is_nobody_any_more_also_where_they_are_already() -> None:
+    issuer = Issuer(OLD, NEW)
+    place = Place(issuer)
+    await place.identity.open()
+    old, new = place.identity.who_now(place.token(OLD)), place.identity.who_now(place.token(NEW))
+    changes = place.identity.changes
+    issuer.document, place.clock.now = jwks(NEW), 11
+    assert await place.keys.read_again()
+    place.identity.look()
+    assert place.identity.changes > changes, "who is there is looked at again"
+    assert place.identity.still(old) is None
+    assert place.identity.still(new) == new
+
+
 async def test_an_issuer_that_is_away_at_the_start_is_asked_when_a_token_comes() -> None:
     issuer = Issuer(OLD)
     issuer.away = True

@@ -278,6 +278,8 @@ def test_keys_of_other_uses_and_types_are_passed_over() -> None:
     beside = [
         ED.jwk() | {"kid": "enc", "use": "enc"},
         ED.jwk() | {"kid": "sign", "key_ops": ["sign"]},
+        ED.jwk() | {"kid": "none", "key_ops": None},
+        ED.jwk() | {"kid": "number", "key_ops": 1},
         RSA.jwk() | {"kid": "pss", "alg": "PS256"},
         {"kty": "OKP", "crv": "X25519", "x": "AA"},
         {"kty": "new"},

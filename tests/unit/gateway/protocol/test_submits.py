@@ -248,10 +248,12 @@ def test_a_submit_that_may_have_been_done_names_the_ids_to_ask_with() -> None:
     submit(session, 1, TRANSFER, {"hold": {"id": held}}, {"open": {"account": "alice"}}, {"id": "no id"}, 7)
     submit(session, 2, TRANSFER)
     submit(session, 3, TRANSFER)
+    submit(session, 4, {"open": {"account": "alice"}})
     request = taken(session)
     not_done, unknown = Failed("stopping", "nothing was done"), Failed("outcome_unknown", "ask", may_be_done=True)
-    session.answer_request(request, [unknown, not_done, [b'{"status":201}']])
-    first, second, third = sent(session)
+    session.answer_request(request, [unknown, not_done, [b'{"status":201}'], unknown])
+    first, second, third, opening = sent(session)
+    assert (opening["id"], opening["ids"]) == (4, []), "an opening has no id, and may have been done"
     assert (first["op"], first["id"], first["code"], first["ids"]) == ("error", 1, "outcome_unknown", [ID, held])
     assert (second["id"], second["code"], "ids" in second) == (2, "stopping", False)
     assert third == {"op": "answers", "id": 3, "answers": [{"status": 201}]}
