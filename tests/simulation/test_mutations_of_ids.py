@@ -91,8 +91,8 @@ def ask_for_the_subject_before_the_id(patch: Patch) -> None:
 def take_a_key_as_it_is_written(patch: Patch) -> None:
     """A blank behind an Idempotency-Key is a part of it, and so is how a UUID is written."""
 
-    def as_written(key: str) -> str:
-        return str(uuid.uuid5(body_checks.KEY_NAMESPACE, f"{body_checks.PRINCIPAL}\n{key}"))
+    def as_written(key: str, principal: str = body_checks.PRINCIPAL) -> str:
+        return str(uuid.uuid5(body_checks.KEY_NAMESPACE, f"{principal}\n{key}"))
 
     patch.setattr(body_checks, "id_of_key", as_written)
 
