@@ -18,9 +18,10 @@ from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
+from gateway.proxy.asgi import App
 from gateway.proxy.commands import CommandDoor
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import App, InProcess, Upstream, UpstreamUnavailable
+from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
@@ -79,17 +80,7 @@ class Gateway:
         if partitions is not None:
             self.hub.open(partitions)
         proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
-        terms = StreamTerms(
-            connections_max=settings.stream_connections_max,
-            subscriptions_max=settings.stream_subscriptions_max,
-            message_bytes_max=settings.stream_message_bytes_max,
-            buffer_bytes=settings.stream_buffer_bytes,
-            ping_ms=settings.stream_ping_ms,
-            pong_ms=settings.stream_pong_ms,
-            close_ms=settings.stream_close_ms,
-            origins=settings.origins,
-            drain_ms=settings.stream_drain_ms,
-        )
+        terms = _stream_terms(settings)
         passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
         self._identity = None if settings.auth == "off" else _identity(settings)
         checked: CheckedProxy | None = None
@@ -173,6 +164,20 @@ class Gateway:
             told = type(failure)
 
         return await retry(ask, (UpstreamUnavailable, msgspec.DecodeError), WAITS, asyncio.sleep, tell)
+
+
+def _stream_terms(settings: GatewaySettings) -> StreamTerms:
+    return StreamTerms(
+        connections_max=settings.stream_connections_max,
+        subscriptions_max=settings.stream_subscriptions_max,
+        message_bytes_max=settings.stream_message_bytes_max,
+        buffer_bytes=settings.stream_buffer_bytes,
+        ping_ms=settings.stream_ping_ms,
+        pong_ms=settings.stream_pong_ms,
+        close_ms=settings.stream_close_ms,
+        origins=settings.origins,
+        drain_ms=settings.stream_drain_ms,
+    )
 
 
 def _identity(settings: GatewaySettings) -> Identity:

@@ -50,6 +50,15 @@ class WalletStub:
         """What is told of transfers, by id."""
         self._done: dict[str, dict[str, Any]] = {}
 
+    @staticmethod
+    async def of_alice_and_bob() -> WalletStub:
+        """Alice has 1000, Bob nothing."""
+        wallet = WalletStub()
+        await wallet.open("alice")
+        await wallet.open("bob")
+        await wallet.transfer("@world", "alice", 1000)
+        return wallet
+
     async def open(self, account: str, asset: str = "USD/2") -> None:
         self.sequence += 1
         self.rows[account] = AccountRow(account, asset, 0, 0, 0, 0, self.sequence)

@@ -189,22 +189,26 @@ SomePartitions = Annotated[
 _SOME_PHASES: Final = f"(?:{'|'.join(OPEN_PHASES)})"
 
 
+SomeAccounts = Annotated[
+    str,
+    Field(pattern=grammar.whole(grammar.ACCOUNTS), examples=["alice,bob"]),
+    Says("account_malformed", f"must be ids of accounts with commas, each of which {ACCOUNT_SAYS}"),
+]
+
+
 @dataclass(frozen=True)
 class OfAccounts(Waiting):
     """Which accounts: a page of them, in the order of their names, or these."""
 
     ids: Optionally[
         Annotated[
-            str,
+            SomeAccounts,
             Field(
-                pattern=grammar.whole(grammar.ACCOUNTS),
-                examples=["alice,bob"],
                 description=(
                     f"These accounts, {ACCOUNTS_MAX:,} at most, each once; all of them in one answer, so that no other choice "
                     "than `partitions` is taken beside it."
                 ),
             ),
-            Says("account_malformed", f"must be ids of accounts with commas, each of which {ACCOUNT_SAYS}"),
         ]
     ] = None
     prefix: Annotated[
@@ -276,15 +280,7 @@ class OfEvents:
     """What an event stream tells of: accounts, topics, or both."""
 
     accounts: Optionally[
-        Annotated[
-            str,
-            Field(
-                pattern=grammar.whole(grammar.ACCOUNTS),
-                examples=["alice,bob"],
-                description=f"The accounts to watch, {EVENT_ACCOUNTS_MAX} at most, each once.",
-            ),
-            Says("account_malformed", f"must be ids of accounts with commas, each of which {ACCOUNT_SAYS}"),
-        ]
+        Annotated[SomeAccounts, Field(description=f"The accounts to watch, {EVENT_ACCOUNTS_MAX} at most, each once.")]
     ] = None
     topics: Optionally[
         Annotated[

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import shutil
 import signal
@@ -13,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from fanfold.cli.bench import SCRATCH_PREFIX
+from fanfold.cli.from_checkout import from_checkout
 
 DESIGNS: Final = "in_memory_sharding,two_phase_commit,try_confirm_cancel,saga,event_sourcing"
 FAULTS: Final = "service,pause,node,zookeeper"
@@ -80,12 +80,7 @@ def compare(
     """
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise typer.BadParameter(f"--html names a file in a folder that is there, not {html}")
-    try:
-        run = importlib.import_module("fanfold.cli.compare_run")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("tests"):
-            raise typer.BadParameter("it runs from a checkout of the repository, in its top folder") from None
-        raise typer.BadParameter(f"{missing.name} is not installed: pip install 'fanfold[compare]'") from None
+    run = from_checkout("fanfold.cli.compare_run")
     with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder or Path.cwd()) as scratch:
 
         def end(number: int, _frame: object) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
@@ -14,6 +13,7 @@ import typer
 from deploy.services import open_log_to_read
 from fanfold.amounts import money
 from fanfold.cli.asking import fail
+from fanfold.cli.from_checkout import from_checkout
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import say
 from read_side.wiring import Did, Happened, Step, document_of, explain_records, word
@@ -97,12 +97,7 @@ STORY: Final = {
 
 
 def _explain_design(design: str, fail_at: Fail | None, as_json: bool) -> None:
-    try:
-        explained = importlib.import_module("fanfold.cli.compare_explained")
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").startswith("tests"):
-            raise typer.BadParameter("it runs from a checkout of the repository, in its top folder") from None
-        raise typer.BadParameter(f"{missing.name} is not installed: pip install 'fanfold[compare]'") from None
+    explained = from_checkout("fanfold.cli.compare_explained")
     explained.explain_design(design, None if fail_at is None else str(fail_at), as_json=as_json)
 
 

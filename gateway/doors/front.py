@@ -17,7 +17,8 @@ from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
-from gateway.proxy.upstream import App, Receive, Scope, Send, Upstream, UpstreamUnavailable
+from gateway.proxy.asgi import App, Receive, Scope, Send
+from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
 
 if TYPE_CHECKING:

@@ -4,34 +4,28 @@ answer says why. So what it means for the others is the mode's to say, as of any
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from fanfold.api.body_checks import batch_line, plain_transfer
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import problem_document
-from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX, Command, Open
-from fanfold.api.strict_json import parse_object
+from fanfold.api.requests import BATCH_BYTES_MAX
 from fanfold.doors.answer import ARROW, NDJSON, malformed_document
+from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
 from gateway.identity.grants import Principal
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
+from gateway.proxy.asgi import Receive, Scope, Send, said_again
 from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, in_time, with_body
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import Receive, Scope, Send
-from gateway.proxy.whole_answer import CutShort, WholeAnswer, said_again, whole_answer
+from gateway.proxy.whole_answer import CutShort, WholeAnswer, whole_answer
 
 NO_COMMAND: Final = b"0"
 """In the place of a line that goes no further: no JSON object, so never a command of any version."""
-
-BYTES_A_TURN: Final = 32 * 1024
-"""What is looked at before others get a turn: some 1 ms."""
-LINE_BYTES: Final = 128
 
 COLUMNS: Final = (
     "is of Arrow, of which single rows are not looked at here. It is for who may do everything with every account; send lines of "
@@ -63,7 +57,7 @@ class CheckedBatch:
             body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
             if given == ARROW:
                 raise Malformed("content_type_unsupported", "Content-Type", COLUMNS)
-            judged = await self.judge(principal, _lines(body))
+            judged = await self.judge(principal, lines_of(body))
             passed = b"\n".join([*(line.passed for line in judged), b""])
             inner = with_body(scope, passed)
             try:
@@ -80,14 +74,9 @@ class CheckedBatch:
 
     async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
         judged: list[Line] = []
-        looked_at = 0
-        for line in lines:
-            looked_at += len(line) + LINE_BYTES
-            if looked_at > BYTES_A_TURN:
-                await asyncio.sleep(0)
-                looked_at = len(line) + LINE_BYTES
+        async for line in in_turns(lines):
             try:
-                command = _command(line)
+                command = asked_by(line)
             except Malformed as refusal:
                 judged.append(Line(NO_COMMAND, malformed_document(refusal), True))
                 continue
@@ -97,24 +86,6 @@ class CheckedBatch:
                 continue
             judged.append(Line(line, None, reads_all))
         return judged
-
-
-def _lines(body: bytes) -> list[bytes]:
-    """Raises Malformed, as the write side says it."""
-    lines = body.split(b"\n", BATCH_LINES_MAX + 1)
-    if not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise Malformed("body_malformed", "body", "must have at least one line")
-    if len(lines) > BATCH_LINES_MAX:
-        raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} lines")
-    return lines
-
-
-def _command(line: bytes) -> Open | Command:
-    if len(line) > BODY_BYTES_MAX:
-        raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
-    return plain_transfer(line) or batch_line(parse_object(line))
 
 
 def _answered(principal: Principal, answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:

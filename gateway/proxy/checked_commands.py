@@ -18,9 +18,9 @@ from gateway.identity.grants import Principal, Right
 from gateway.identity.hidden import absent_transfer
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
+from gateway.proxy.asgi import Receive, Scope, Send, nothing_more, own_request, said_again
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import Message, Receive, Scope, Send
-from gateway.proxy.whole_answer import CutShort, said_again, whole_answer
+from gateway.proxy.whole_answer import CutShort, whole_answer
 from write_side.contract.words.atoms import parse_account
 
 NOT_LOOKED_UP: Final = (
@@ -129,10 +129,9 @@ class CheckedCommands:
 
     async def _parties(self, id: str) -> Sequence[Party]:
         """None of an id that nothing has, or of which nobody knows who they are."""
+        question = own_request(routes.PARTIES.method, routes.PARTIES.path.format(transfer=id))
         try:
-            found = await whole_answer(
-                lambda send: self._proxy.inquire(_question(id), said_again(b"", _nothing_more), send)
-            )
+            found = await whole_answer(lambda send: self._proxy.inquire(question, said_again(b"", nothing_more), send))
         except CutShort:
             raise NotLookedUp from None
         match found.status:
@@ -146,31 +145,6 @@ class CheckedCommands:
 
 def _about(command: Open | Command) -> dict[str, str]:
     return {"account": str(command.account)} if isinstance(command, Open) else {"id": str(command.id)}
-
-
-def _question(id: str) -> Scope:
-    path = routes.PARTIES.path.format(transfer=id)
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": routes.PARTIES.method,
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [],
-        "client": None,
-        "server": None,
-        "state": {},
-    }
-
-
-async def _nothing_more() -> Message:
-    """Whoever asked may leave: the question is short."""
-    await asyncio.Future()
-    raise AssertionError("nothing more comes")
 
 
 def command_of(asked: Asked, body: bytes, key: str | None, principal: str) -> Open | Command:

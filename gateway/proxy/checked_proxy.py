@@ -23,11 +23,11 @@ from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
 from gateway.metrics import Metrics
+from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.checked_batch import CheckedBatch
 from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
 from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
-from gateway.proxy.upstream import App, Receive, Scope, Send
 from gateway.proxy.whole_answer import CutShort
 
 _log = structlog.get_logger(__name__)

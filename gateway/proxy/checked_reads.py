@@ -24,9 +24,9 @@ from gateway.identity.shown import (
     outcome_shown_to,
     reads_one,
 )
+from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.checked_commands import Forbidden, at
 from gateway.proxy.reverse_proxy import ReverseProxy
-from gateway.proxy.upstream import App, Receive, Scope, Send
 from gateway.proxy.whole_answer import WholeAnswer, whole_answer
 from write_side.contract.words.atoms import format_transfer_id, parse_account, parse_transfer_id
 

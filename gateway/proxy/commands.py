@@ -15,8 +15,9 @@ import structlog
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.routes import BATCH, NDJSON
 from gateway.protocol.submits import Failed, Request, Told
+from gateway.proxy.asgi import Message, Scope, nothing_more, own_request, said_again
 from gateway.proxy.reverse_proxy import NEVER_SENT
-from gateway.proxy.upstream import Crowded, Message, NotSent, Receive, Scope, Upstream, UpstreamUnavailable
+from gateway.proxy.upstream import Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 
 OF_A_PARTITION: Final = frozenset({"partition_stopped", "starting"})
@@ -71,7 +72,7 @@ class CommandDoor:
         try:
             lines = request.lines
             async with asyncio.timeout(self._silence_ms / 1000):
-                await self._write_side(_scope(len(lines)), _body(lines), answer.take)
+                await self._write_side(_request(len(lines)), said_again(lines, nothing_more), answer.take)
         except Crowded:
             raise _Refused(Failed("overloaded", NEVER_SENT)) from None
         except NotSent as gone:
@@ -121,39 +122,12 @@ class _Answer:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
-def _scope(size: int) -> Scope:
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": BATCH.method,
-        "scheme": "http",
-        "path": BATCH.path,
-        "raw_path": BATCH.path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": [
-            (b"content-type", NDJSON.encode()),
-            (b"content-length", b"%d" % size),
-            (b"prefer", b"wait=0"),
-        ],
-        "client": None,
-        "server": None,
-        "state": {},
-    }
-
-
-def _body(lines: bytes) -> Receive:
-    """The body, whole; behind it nothing: who asked may leave, and what he asked goes on."""
-    left: list[Message] = [{"type": "http.request", "body": lines, "more_body": False}]
-
-    async def receive() -> Message:
-        if left:
-            return left.pop()
-        await asyncio.Future()
-        raise AssertionError("nothing more comes")
-
-    return receive
+def _request(size: int) -> Scope:
+    return own_request(
+        BATCH.method,
+        BATCH.path,
+        [(b"content-type", NDJSON.encode()), (b"content-length", b"%d" % size), (b"prefer", b"wait=0")],
+    )
 
 
 def _failed(answer: _Answer) -> Failed:

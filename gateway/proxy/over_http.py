@@ -16,8 +16,9 @@ import structlog
 from yarl import URL
 
 from fanfold.doors.query_names import naming
+from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.proxy.places import NoPlace, Places
-from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Receive, Scope, Send, UpstreamUnavailable
+from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, UpstreamUnavailable
 
 REQUESTS_MAX: Final = 256
 """Requests under way to a side at once, and as many questions of the gateway itself; more wait for `upstream_connect_ms`."""

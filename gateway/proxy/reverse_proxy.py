@@ -18,17 +18,8 @@ from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer
 from gateway.metrics import Metrics
-from gateway.proxy.upstream import (
-    HOP_BY_HOP,
-    Crowded,
-    Message,
-    NotSent,
-    Receive,
-    Scope,
-    Send,
-    Upstream,
-    UpstreamUnavailable,
-)
+from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"

@@ -8,16 +8,11 @@ request twice: a write may have been made although its answer was lost, and only
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
+from gateway.proxy.asgi import App, Message, Receive, Scope, Send, gone, own_request, said_again
 
 HOP_BY_HOP: Final = frozenset(
     b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding upgrade".split()
@@ -65,26 +60,9 @@ class InProcess:
         await self._app(scope, receive, send)
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body or b""))],
-            "client": None,
-            "server": None,
-            "state": {},
-        }
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body or b""))]
+        scope, receive = own_request(method, path, headers), said_again(body or b"", gone)
         status, parts = 0, bytearray()
-        asked = [{"type": "http.request", "body": body or b"", "more_body": False}]
-
-        async def receive() -> Message:
-            return asked.pop() if asked else {"type": "http.disconnect"}
 
         async def send(message: Message) -> None:
             nonlocal status

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.proxy.upstream import Message, Receive, Send
+from gateway.proxy.asgi import Message, Send
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -57,15 +57,3 @@ async def whole_answer(ask: Callable[[Send], Awaitable[None]]) -> WholeAnswer:
     if status and not ended:
         raise CutShort
     return WholeAnswer(status, headers, b"".join(parts))
-
-
-def said_again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read, for who reads it next; behind it whatever the client does."""
-    left = [body]
-
-    async def again() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return await receive()
-
-    return again

@@ -20,9 +20,10 @@ from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
 from gateway.metrics import Metrics
+from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
 from gateway.protocol.session import Session, Watch
-from gateway.proxy.upstream import Receive, Scope, Send
+from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.hub import Hub
 from gateway.streams.waiting_request import WaitingRequest
 from gateway.streams.websocket_server import StreamTerms
@@ -136,12 +137,13 @@ class EventStream:
     async def _tell(self, client: WaitingRequest, question: Question, send: Send) -> None:
         """Until the client has left, the gateway stops, or nothing is watched: then it is to come back."""
         session = client.session
+        watches = [self._hub.partitions[partition_of(name, len(self._hub.partitions))] for name in question.accounts]
         while not client.left:
             try:
                 async with asyncio.timeout(self._terms.ping_ms / 1000):
                     await client.news.wait()
                 client.news.clear()
-                written = self._events(session, question)
+                written = self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
             over = self._stopping() or client.ended or not (session.by_number or session.topics)
@@ -152,16 +154,14 @@ class EventStream:
             if over:
                 return
 
-    def _events(self, session: Session, question: Question) -> bytes:
+    def _events(self, session: Session, question: Question, watches: Iterable[PartitionWatch]) -> bytes:
         """Everything that waits. The last event has the id: who has that has all before it."""
         if not session.outbox:
             return b""
         frames, items = session.outbox.take()
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
-        watches = self._hub.partitions
-        histories = [watches[partition_of(name, len(watches))].history for name in question.accounts]
-        return _written(frames, question.id_of(session, histories))
+        return _written(frames, question.id_of(session, [watch.history for watch in watches]))
 
 
 def _asked(query: bytes) -> tuple[Question, bool]:

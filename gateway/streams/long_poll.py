@@ -18,7 +18,7 @@ from fanfold.api.routes import ACCOUNT
 from fanfold.doors.query_names import naming
 from fanfold.doors.request import named_by_path, read_query
 from gateway.protocol.session import Session, Watch
-from gateway.proxy.upstream import App, Message, Receive, Scope, Send
+from gateway.proxy.asgi import App, Receive, Scope, Send, said_again
 from gateway.streams.hub import Hub
 from gateway.streams.waiting_request import WaitingRequest
 from write_side.contract.words.atoms import parse_account
@@ -28,7 +28,6 @@ SHOWN_WITHIN_MS: Final = 1_000
 """What is told of a change may reach the view that is read a moment after the feed."""
 _waits_for_change: Final = naming("after_version")
 _ACCOUNT: Final = ACCOUNT.path.partition("{")[0]
-_EMPTY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 
 
 class LongPoll:
@@ -66,7 +65,8 @@ class LongPoll:
         if client.left:
             return None
         left_ms = min(asked.wait_ms, SHOWN_WITHIN_MS) if changed else 0
-        return await self._proxy(_with_wait(scope, left_ms), _after(receive), send)
+        # What the request began with was heard while it waited.
+        return await self._proxy(_with_wait(scope, left_ms), said_again(b"", receive), send)
 
     async def _wait(self, client: WaitingRequest, wanted: Wanted, wait_s: float, receive: Receive) -> bool:
         """Until there is a balance to be told, the client has left, or the time is over. Whether there is one."""
@@ -91,13 +91,3 @@ class LongPoll:
 def _with_wait(scope: Scope, wait_ms: int) -> Scope:
     pairs = [pair for pair in parse_qsl(scope["query_string"].decode("latin-1")) if pair[0] != "wait_ms"]
     return {**scope, "query_string": urlencode([*pairs, ("wait_ms", wait_ms)]).encode()}
-
-
-def _after(receive: Receive) -> Receive:
-    """The request again, without a body: what it began with has been heard."""
-    again = [_EMPTY]
-
-    async def received() -> Message:
-        return again.pop() if again else await receive()
-
-    return received

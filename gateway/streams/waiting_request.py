@@ -6,7 +6,7 @@ import asyncio
 
 from fanfold.api.close_codes import CloseCode
 from gateway.protocol.session import Session
-from gateway.proxy.upstream import Receive
+from gateway.proxy.asgi import Receive
 
 
 class WaitingRequest:

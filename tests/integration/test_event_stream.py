@@ -64,11 +64,8 @@ class Source:
 
 @pytest.fixture
 async def wallet() -> WalletStub:
-    wallet = WalletStub()
+    wallet = await WalletStub.of_alice_and_bob()
     wallet.history = "one"
-    await wallet.open("alice")
-    await wallet.open("bob")
-    await wallet.transfer("@world", "alice", 1000)
     return wallet
 
 

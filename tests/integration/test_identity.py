@@ -8,13 +8,12 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, suppress
+from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
 import pytest
-from prometheus_client import CollectorRegistry
 
 from fanfold import BalanceChange, Client, Moved, Refusal
 from fanfold.api.close_codes import CloseCode
@@ -25,12 +24,11 @@ from gateway.identity.identity import Identity
 from gateway.proxy import checked_commands
 from gateway.proxy.checked_commands import CheckedCommands
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_view
+from tests.both_sides import both_sides
 from tests.gateway_server import Served, serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from write_side.contract.words.atoms import partition_of
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue
 
 USD = "USD/2"
 PARTITIONS = 2
@@ -116,19 +114,9 @@ async def wallet(tmp_path: Path) -> AsyncIterator[Wallet]:
     keys = tmp_path / "keys.json"
     keys.write_bytes(jwks(SIGNER))
     async with AsyncExitStack() as stack:
-        log = await open_log(write_settings, writing=True)
-        stack.push_async_callback(log.close)
-        queue = await open_queue(write_settings, log)
-        stack.push_async_callback(queue.close)
-        write_side = WriteSide(write_settings, log, queue, CollectorRegistry())
-        await write_side.start()
-        view, feed = await open_view(read_settings), await open_feed(read_settings)
-        stack.push_async_callback(view.close)
-        stack.push_async_callback(feed.close)
-        archive = read_settings.archive_folder(write_settings.log_address)
-        read_side = ReadSide(read_settings, log, view, feed, CollectorRegistry(), archive=archive)
-        await read_side.start()
-        running = [asyncio.ensure_future(side.run()) for side in (write_side, read_side)]
+        write_side, read_side, feed = await stack.enter_async_context(
+            both_sides(write_settings, read_settings, keep_history=True)
+        )
 
         async def sides(scope: Any, receive: Any, send: Any) -> None:
             written = scope["method"] in ("PUT", "PATCH", "POST") and scope["path"].startswith("/v1/")
@@ -150,10 +138,6 @@ async def wallet(tmp_path: Path) -> AsyncIterator[Wallet]:
             assert (await found.admin.ask("PUT", f"/v1/accounts/{name}", {"asset": USD})).status == 201
             assert (await found.admin.pay("@world", name, 1_000)).status == 201
         yield found
-        for each in running:
-            each.cancel()
-            with suppress(asyncio.CancelledError):
-                await each
 
 
 async def test_without_a_token_or_with_a_wrong_one_nothing_is_told_but_how_to_ask(wallet: Wallet) -> None:

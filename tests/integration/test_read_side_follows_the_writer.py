@@ -6,20 +6,19 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
 
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, Wishes, open_feed, open_view
+from read_side.wiring import ReadSide, Wishes
+from tests.both_sides import both_sides
 from tests.servers import unique_name
 from tests.unit.read_side.asgi_client import Reply, ask
 from write_side.settings import WriteSettings
-from write_side.wiring import WriteSide, open_log, open_queue
+from write_side.wiring import WriteSide
 
 LIMIT_S = 60.0
 
@@ -47,24 +46,8 @@ async def both(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     view = "memory" if request.param == "memory" else request.getfixturevalue("redis_url")
     write_settings = WriteSettings(data=str(tmp_path), log="", partitions=2)
     read_settings = ReadSettings(view=view, view_prefix=unique_name())
-    async with AsyncExitStack() as stack:
-        log = await open_log(write_settings, writing=True)
-        stack.push_async_callback(log.close)
-        queue = await open_queue(write_settings, log)
-        stack.push_async_callback(queue.close)
-        write_side = WriteSide(write_settings, log, queue, CollectorRegistry())
-        await write_side.start()
-        view_store, feed = await open_view(read_settings), await open_feed(read_settings)
-        stack.push_async_callback(view_store.close)
-        stack.push_async_callback(feed.close)
-        read_side = ReadSide(read_settings, log, view_store, feed, CollectorRegistry())
-        await read_side.start()
-        running = [asyncio.ensure_future(side.run()) for side in (write_side, read_side)]
-        yield Both(write_side, read_side)
-        for each in running:
-            each.cancel()
-            with suppress(asyncio.CancelledError):
-                await each
+    async with both_sides(write_settings, read_settings) as sides:
+        yield Both(sides.write_side, sides.read_side)
 
 
 async def test_what_was_answered_is_read_at_once(both: Both) -> None:

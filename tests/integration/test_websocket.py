@@ -30,11 +30,7 @@ WAIT_S = 10
 
 @pytest.fixture
 async def wallet() -> WalletStub:
-    wallet = WalletStub()
-    await wallet.open("alice")
-    await wallet.open("bob")
-    await wallet.transfer("@world", "alice", 1000)
-    return wallet
+    return await WalletStub.of_alice_and_bob()
 
 
 @pytest.fixture

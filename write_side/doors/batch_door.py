@@ -14,11 +14,11 @@ from typing import Final, Protocol
 
 from prometheus_client import CollectorRegistry, Histogram
 
-from fanfold.api.body_checks import batch_line, plain_transfer, plain_transfers
+from fanfold.api.body_checks import plain_transfers
 from fanfold.api.malformed import Malformed
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
-from fanfold.api.strict_json import parse_object
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_line, encode_lines, malformed_document
+from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
@@ -31,12 +31,6 @@ from write_side.doors.prefer_header import wait_preference
 from write_side.intake.outcome_columns import BatchOutcome
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Mode
-
-BYTES_A_TURN: Final = 32 * 1024
-"""What is parsed of a batch before other requests get a turn: some 1 ms of short lines and of 32 legs alike."""
-
-LINE_BYTES: Final = 128
-"""What an empty line counts for, too: it is refused, and that takes some 10 us."""
 
 ANSWERS_A_TURN: Final = 64
 """Answers written before other requests get a turn: some 0.4 ms of transfers with 32 legs."""
@@ -113,7 +107,7 @@ class BatchDoor:
         return await self._lines(body, mode, wait_s)
 
     async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
-        lines = _lines(body)
+        lines = lines_of(body)
         self._metrics.batch(len(lines))
         if mode is Mode.CONTINUE and (plain := await _plain(lines, body)) is not None:
             return _told(await self._intake.submit_plain(plain, wait_s))
@@ -145,18 +139,6 @@ def _mode(query: bytes) -> Mode:
     if len(words) > 1 or words[0] not in _MODES:
         raise Malformed("mode_malformed", "mode", f"must be one of {', '.join(_MODES)}")
     return _MODES[words[0]]
-
-
-def _lines(body: bytes) -> list[bytes]:
-    """The lines of a batch; the last one may or may not end in a newline. Raises Malformed."""
-    lines = body.split(b"\n", BATCH_LINES_MAX + 1)
-    if not lines[-1]:
-        lines.pop()
-    if not lines:
-        raise Malformed("body_malformed", "body", "must have at least one line")
-    if len(lines) > BATCH_LINES_MAX:
-        raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} lines")
-    return lines
 
 
 async def _plain(lines: list[bytes], body: bytes) -> CommandBatch | None:
@@ -191,23 +173,12 @@ def _as_text(answer: Answer) -> DoneLine:
 async def _parse(lines: list[bytes]) -> list[Command | Document]:
     """The command of each line, or its refusal."""
     items: list[Command | Document] = []
-    parsed_bytes = 0
-    for line in lines:
-        parsed_bytes += len(line) + LINE_BYTES
-        if parsed_bytes > BYTES_A_TURN:
-            await asyncio.sleep(0)
-            parsed_bytes = len(line) + LINE_BYTES
+    async for line in in_turns(lines):
         try:
-            items.append(_item(line))
+            items.append(command_of(asked_by(line)))
         except Malformed as refusal:
             items.append(malformed_document(refusal))
     return items
-
-
-def _item(line: bytes) -> Command:
-    if len(line) > BODY_BYTES_MAX:
-        raise Malformed("body_too_large", "body", f"a line must not be larger than {BODY_BYTES_MAX} bytes")
-    return command_of(plain_transfer(line) or batch_line(parse_object(line)))
 
 
 def _runs(items: Sequence[Command | Document], mode: Mode) -> int | None:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import PROBLEMS, problem_document
@@ -156,8 +157,7 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
-        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
-        if goes_to_stopped or await self._ahead.any_of(batch, homes):
+        if await self._go_singly(batch, homes):
             return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
@@ -178,8 +178,7 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions) if self._partitions > 1 else np.zeros(len(batch), np.int64)
-        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
-        if goes_to_stopped or self._ahead.forgot_one_of(batch) or await self._ahead.any_of(batch, homes):
+        if await self._go_singly(batch, homes):
             return list(await self.submit(transfers_of(batch), wait_s=wait_s))
         found_at = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)} if self._partitions > 1 else {}
         if len(found_at) > 1:
@@ -201,6 +200,11 @@ class Intake:
                 [transfer] = transfers_of(batch.slice(i, i + 1))
                 answers[i] = await self._ended(int(homes[i]), transfer, answer, until_s)
         return [answers[i] for i in range(len(batch))]
+
+    async def _go_singly(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
+        """Whether one of these plain transfers may have to be refused before its partition is asked."""
+        goes_to_stopped = self._stopped_elsewhere.any and bool(batch.is_away(self._partitions).any())
+        return goes_to_stopped or await self._ahead.any_of(batch, homes)
 
     async def dry_run(self, command: Command) -> Answer:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
@@ -418,7 +422,7 @@ class Intake:
         return {p: [future.result() for future in each] for p, each in futures.items()}
 
     async def _columns_in_order(
-        self, batch: CommandBatch, homes: np.ndarray[tuple[int], np.dtype[np.int64]], until_s: float
+        self, batch: CommandBatch, homes: npt.NDArray[np.int64], until_s: float
     ) -> BatchOutcome:
         away = batch.is_away(self._partitions)
         cuts = np.flatnonzero((homes[1:] != homes[:-1]) | away[1:] | away[:-1]) + 1

@@ -99,20 +99,16 @@ class RefusedAhead:
             "id_expired", id=format_transfer_id(command.id), remembered_from=format_time(self._cut_off_us())
         )
 
-    def forgot_one_of(self, batch: CommandBatch) -> bool:
-        """Whether an id without a time may have run and be forgotten: which one is, is asked of each by `forgotten`."""
-        return self._forgot_keys() and bool((~have_time(id_words(batch.ids))).any())
-
     async def any_of(self, batch: CommandBatch, homes: npt.NDArray[np.int64]) -> bool:
-        """Whether a row of plain transfers may have to be refused: then each is asked for by `answer`."""
+        """Whether a row of plain transfers may have to be refused: then each is asked for by `forgotten` and `answer`."""
         if not all(_is_written_as_now(asset) or self._has(asset) for asset in batch.assets):
+            return True
+        ids = id_words(batch.ids)
+        if self._forgot_keys() and not have_time(ids).all():
             return True
         if len(self._outcomes) == 1:
             return False
-        ids = id_words(batch.ids)
         timeless = ~have_time(ids)
-        if self._forgot_keys() and timeless.any():
-            return True
         mixed = ids[:, 0] * _SPREAD ^ ids[:, 1]
         if np.unique(mixed).size < len(mixed):
             return True  # most likely one id twice

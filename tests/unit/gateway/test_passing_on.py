@@ -13,9 +13,10 @@ from prometheus_client import CollectorRegistry
 
 from fanfold.api.openapi import side_document
 from gateway.metrics import Metrics
+from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy, route
-from gateway.proxy.upstream import InProcess, Message, Receive, Scope, Send, UpstreamUnavailable
+from gateway.proxy.upstream import InProcess, UpstreamUnavailable
 from gateway.proxy.written import Written
 
 ARROW = b"application/vnd.apache.arrow.stream"

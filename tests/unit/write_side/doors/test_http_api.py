@@ -16,10 +16,10 @@ from fanfold.api.problems import problem_document
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.doors import request as request_body
 from fanfold.doors.answer import json_response, send
+from fanfold.doors.batch_lines import BYTES_A_TURN
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
 from write_side.contract.log.log import LogFailed
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
-from write_side.doors.batch_door import BYTES_A_TURN
 from write_side.intake.intake import Overloaded, Stopping
 from write_side.ledger.commands.commands import OpenAccount, Transfer
 from write_side.owner.outcomes import OutcomeUnknown
