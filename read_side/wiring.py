@@ -112,10 +112,11 @@ __all__ = [
     "explain",
     "explain_records",
     "export",
+    "kept_topics",
     "named",
     "open_event_topic",
     "open_feed",
-    "open_topics",
+    "open_topic_feed",
     "open_view",
     "project",
     "publish",
@@ -197,19 +198,26 @@ async def open_feed(settings: ReadSettings) -> Feed:
     return RedisFeed(settings.view, settings.view_prefix)
 
 
-def open_topics(settings: ReadSettings, log_address: str) -> tuple[TopicFeed, list[KeptTopic]]:
-    """The topics that the settings name, over the log at this address, and where gateways of this process hear of them.
+def open_topic_feed(settings: ReadSettings) -> TopicFeed | None:
+    """Where gateways hear of the topics that the settings name: in the process where the view is of one process, in the same
+    Redis otherwise. None: there are no topics."""
+    if not settings.topic_projections():
+        return None
+    if settings.view_is_of_one_process:
+        return MemoryTopicFeed()
+    from read_side.feed.topic_feed_redis import RedisTopicFeed
 
-    Raises ValueError for a setting of no known kind.
-    """
-    feed, names = MemoryTopicFeed(), settings.topic_projections()
-    scheme, _, folder = log_address.partition(":")
-    if names and scheme != "file":
-        raise ValueError("FANFOLD_TOPICS is for a log in files yet: each topic is kept beside it. Nothing was started.")
-    topics = [KeptTopic(text, Path(folder) / "topics", feed) for text in names]
+    return RedisTopicFeed(settings.view, settings.view_prefix)
+
+
+def kept_topics(settings: ReadSettings, data_folder: Path, feed: TopicFeed | None) -> list[KeptTopic]:
+    """The topics that the settings name, kept in this folder by this process. Raises ValueError for two of one name."""
+    if feed is None:
+        return []
+    topics = [KeptTopic(text, data_folder / "topics", feed) for text in settings.topic_projections()]
     if len({topic.name for topic in topics}) < len(topics):
         raise ValueError("FANFOLD_TOPICS names two projections with the same `name`. Nothing was started.")
-    return feed, topics
+    return topics
 
 
 def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
