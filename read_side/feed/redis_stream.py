@@ -62,7 +62,8 @@ class RedisStreams:
 
     async def rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.closed.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self.closed.wait()
 
     async def client(self) -> RedisClient:
         async with self._opening:

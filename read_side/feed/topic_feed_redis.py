@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from importlib import resources
 from typing import Any, Final
 
@@ -78,10 +79,9 @@ class RedisTopicFeed:
             except FAILURES:  # it is told again, as everything is
                 await self._streams.pause()
                 continue
-            try:
-                await asyncio.wait_for(self._something.wait(), self._again_s)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._again_s):
+                    await self._something.wait()
 
     async def _tell(self, client: RedisClient, answer: TopicAnswer) -> None:
         has_none = int(answer.number == NO_ANSWER)
