@@ -4,6 +4,7 @@
 const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
+const PONG_MS = 10_000;
 const ACCOUNTS_AT_ONCE = 1_000;
 
 /** Whether trying again after this close code would change nothing. Not 1000: a client says no goodbye, so a proxy did. */
@@ -35,6 +36,7 @@ export class WalletStream {
   #attempts = 0;
   #reconnect = null;
   #pings = null;
+  #pong = null;
   #answered = true;
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
@@ -51,11 +53,12 @@ export class WalletStream {
     if (typeof document !== "undefined") {
       this.#page = new AbortController();
       const { signal } = this.#page;
-      window.addEventListener("online", () => this.#connectNow(), { signal });
-      document.addEventListener("visibilitychange", () => document.hidden || this.#connectNow(), { signal });
+      window.addEventListener("online", () => this.#wakeUp(), { signal });
+      window.addEventListener("offline", () => this.#wakeUp(), { signal });
+      document.addEventListener("visibilitychange", () => document.hidden || this.#wakeUp(), { signal });
       // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
       window.addEventListener("pagehide", () => this.#leave(), { signal });
-      window.addEventListener("pageshow", () => this.#connectNow(), { signal });
+      window.addEventListener("pageshow", () => this.#wakeUp(), { signal });
     }
     this.#connect();
   }
@@ -64,7 +67,7 @@ export class WalletStream {
   stop() {
     this.#page?.abort();
     clearTimeout(this.#reconnect);
-    clearInterval(this.#pings);
+    this.#endPings();
     this.#reconnect = null;
     const socket = this.#socket;
     this.#socket = null;
@@ -89,10 +92,13 @@ export class WalletStream {
     }
   }
 
-  #connectNow() {
+  /** What was waited for may have passed, and what was connected may be dead: a machine that slept, another network. */
+  #wakeUp() {
     if (this.#reconnect !== null) {
       clearTimeout(this.#reconnect);
       this.#connect();
+    } else if (this.#socket !== null) {
+      this.#ping(this.#socket);
     }
   }
 
@@ -124,25 +130,33 @@ export class WalletStream {
   }
 
   #ping(socket) {
-    if (!this.#answered) {
+    if (this.#pong !== null || this.#send({ op: "ping" }) === null) return;
+    this.#answered = false;
+    this.#pong = setTimeout(() => {
+      this.#pong = null;
+      if (this.#answered) return;
       this.#lost(socket, 1006); // a dead connection may take minutes to close by itself
       socket.close();
-      return;
-    }
-    this.#answered = false;
-    this.#send({ op: "ping" });
+    }, PONG_MS);
+  }
+
+  #endPings() {
+    clearInterval(this.#pings);
+    clearTimeout(this.#pong);
+    this.#pong = null;
   }
 
   #lost(socket, code) {
     if (socket !== this.#socket) return;
     this.#socket = null;
-    clearInterval(this.#pings);
+    this.#endPings();
     if (isFinal(code)) {
       this.#on.state("ended", `Disconnected (${code}). Reload the page.`);
       return;
     }
-    this.#on.state("lost", "Disconnected, trying again");
-    this.#reconnect = setTimeout(() => this.#connect(), this.#wait());
+    const waitMs = this.#wait();
+    this.#on.state("lost", "Disconnected, trying again", waitMs);
+    this.#reconnect = setTimeout(() => this.#connect(), waitMs);
   }
 
   #subscribe(accounts) {
@@ -172,7 +186,7 @@ export class WalletStream {
     const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
     else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
-    else this.#on.state(this.#live ? "live" : "connecting", this.#live ? "Live" : "Connected, balances may be delayed");
+    else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Connected, balances may be delayed");
   }
 
   #refused({ id, code, title, detail }) {
