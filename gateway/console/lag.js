@@ -1,12 +1,20 @@
 // One line: whether what is shown is all that the log has, and what does not get on, from GET /v1/positions.
 
 import { shownUpTo } from "/console/stale.js";
+import { startLines } from "/console/start.js";
 import { readPositions } from "/console/wallet_api.js";
 
+const BEHIND_MS = 2000; // less is what a block takes to be shown
 const EVERY_MS = 2000; // the service looks at the end of a log once a second at most
 
 export class Lag {
   #line = document.getElementById("lag");
+  #onBehind;
+
+  /** onBehind: told whether readers do not see the end of the log. */
+  constructor(onBehind) {
+    this.#onBehind = onBehind;
+  }
 
   /** Ask for as long as somebody looks at the page. */
   start() {
@@ -20,6 +28,18 @@ export class Lag {
   async #read() {
     const answer = await readPositions();
     const told = answer.kind === "done" ? lineOf(answer.document) : null;
+    if (answer.kind === "unknown" || told?.state === "held") await this.#tellStart(told);
+    else this.#tell(told);
+    this.#onBehind(told?.state === "held" || (told?.oldest ?? 0) >= BEHIND_MS);
+  }
+
+  /** A partition that does not get on may be one that starts: then it is told how far that is. */
+  async #tellStart(told) {
+    const lines = await startLines();
+    this.#tell(lines.length > 0 ? { state: "starting", text: lines.join(" · ") } : told);
+  }
+
+  #tell(told) {
     this.#line.hidden = told === null; // without an answer nothing is known; that the stream is lost stands beside
     this.#line.dataset.state = told?.state ?? "";
     this.#line.textContent = told?.text ?? "";
@@ -45,7 +65,7 @@ function lineOf({ partitions }) {
     return { state: "well", text: known ? "Readers see all of the log" : "How far the log is ahead is not known" };
   }
   const oldest = Math.max(0, ...partitions.map((each) => each.oldest_unapplied_ms ?? 0));
-  return { state: "behind", text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
+  return { state: "behind", oldest, text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
 }
 
 function reasonOf({ partition, reason, stale_since: since }) {
