@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 LONG = "a" * 64
 MOST = 10**18
 ID = "0197ffff-ffff-7fff-bfff-ffffffffffff"
+AT = "2026-01-01T00:00:00.000001Z"
 NARROW = {"width": 360, "height": 740}
 
 
@@ -33,7 +34,6 @@ async def good(page: Page, state: str) -> None:
     assert await findings(page) == [], state
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     assert await findings(page, "color-contrast", "link-in-text-block") == [], f"{state}, dark"
-    assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], state
     beside = await page.evaluate(
         """(width) => [...document.querySelectorAll("body *")]
             .filter((each) => each.checkVisibility() && each.getBoundingClientRect().right > width + 1)
@@ -41,6 +41,7 @@ async def good(page: Page, state: str) -> None:
         NARROW["width"],
     )
     assert beside == [], state
+    assert await page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], state
 
 
 @asynccontextmanager
@@ -60,6 +61,14 @@ async def test_balances_of_every_kind_are_for_everybody(browser: Browser) -> Non
         await wallet.open(name, asset)
     wallet.rows[LONG] = wallet.rows[LONG]._replace(posted=-MOST, held=MOST, floor=NO_FLOOR, version=10**15)
     await wallet.flag("frozen", Flag.DEBIT_FROZEN | Flag.CREDIT_FROZEN | Flag.CLOSED)
+    wallet.holds = [{"id": ID, "amount": str(MOST), "state": "busy", "at": AT, "deadline": AT}]
+    wallet.entries = [
+        {
+            "version": version, "at": AT, "position": f"0:{version}", "transfer": ID, "kind": "transfer", "amount": str(-MOST),
+            "posted": str(1 - MOST), "held": "0", "available": None, "accounts": [LONG, LONG], "reference": "r" * 128,
+        }
+        for version in (10**15, 10**15 - 1)
+    ]  # fmt: skip
     async with narrow(wallet, browser) as page:
         await good(page, "nothing is watched")
         for name in (LONG, "alice", "frozen", "nobody"):
@@ -74,7 +83,20 @@ async def test_balances_of_every_kind_are_for_everybody(browser: Browser) -> Non
         await expect(page.locator("#lag")).to_have_attribute("data-state", "behind")
         for summary in await page.locator("details:visible > summary").all():
             await summary.click()
+        await expect(page.locator(".holds li:visible").first).to_be_visible()
+        await expect(page.locator(".statement .lines li:visible").first).to_be_visible()
+        await expect(page.locator("#accounts-found li")).to_have_count(4)
+        await expect(page.locator("#system-assets li")).to_have_count(3)
         await good(page, "balances, behind")
+        form, legs = page.locator("#transfer-form"), page.locator("#many-legs")
+        await form.get_by_label("Hold", exact=True).check()
+        await form.get_by_label("Many legs").check()
+        for number, account in enumerate((LONG, "alice"), start=1):
+            await legs.get_by_label(f"Account of leg {number}").fill(account)
+            await legs.get_by_label(f"Amount of leg {number}").fill(f"-9,999,999,999,999,999.9{number}")
+        await page.get_by_role("button", name=f"Chart of {LONG}").click()
+        await expect(page.locator("#chart-log")).to_have_attribute("data-state", "differs")
+        await good(page, "legs, a hold, and a chart that the log does not agree with")
         wallet.reason = f"nothing moves: {LONG} {LONG}"
         await expect(page.locator("#lag")).to_have_attribute("data-state", "held")
         await good(page, "a partition does not get on")
@@ -85,15 +107,14 @@ async def test_answers_and_steps_are_for_everybody(browser: Browser) -> None:
     await wallet.open(LONG)
     await wallet.open("bob")
     await wallet.transfer("@world", LONG, MOST)
-    at = "2026-01-01T00:00:00.000001Z"
     steps = [
-        {"step": step, "action": "try", "partition": step, "code": code, "position": f"{step}:{MOST}", "at": at}
+        {"step": step, "action": "try", "partition": step, "code": code, "position": f"{step}:{MOST}", "at": AT}
         for step, code in enumerate(("done", "insufficient_available"))
     ]
     legs = [{"account": LONG, "amount": str(-MOST), "asset": "ABCDEFGHIJKLMNOP/15"}] * 3
     wallet.transfers[ID] = {
-        "id": ID, "protocol": "saga", "result": "pending", "phase": "crediting", "legs": legs, "position": "0:2", "at": at,
-        "steps": steps, "waiting_for": [{"step": 1, "partition": 1, "action": "try"}], "stale_since": at,
+        "id": ID, "protocol": "saga", "result": "pending", "phase": "crediting", "legs": legs, "position": "0:2", "at": AT,
+        "steps": steps, "waiting_for": [{"step": 1, "partition": 1, "action": "try"}], "stale_since": AT,
         "step_accounts": [[{"account": LONG, "asset": "USD/2", "posted": str(MOST), "held": str(MOST)}], []],
     }  # fmt: skip
     async with narrow(wallet, browser) as page:
