@@ -54,7 +54,7 @@ export class WalletStream {
       this.#page = new AbortController();
       const { signal } = this.#page;
       window.addEventListener("online", () => this.#wakeUp(), { signal });
-      window.addEventListener("offline", () => this.#wakeUp(), { signal });
+      window.addEventListener("offline", () => this.#socket && this.#ping(this.#socket), { signal });
       document.addEventListener("visibilitychange", () => document.hidden || this.#wakeUp(), { signal });
       // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
       window.addEventListener("pagehide", () => this.#leave(), { signal });
@@ -116,8 +116,10 @@ export class WalletStream {
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
     this.#socket = socket;
+    this.#expect(socket, () => socket.readyState !== WebSocket.CONNECTING);
     socket.onopen = () => {
       if (socket !== this.#socket) return; // stopped meanwhile
+      this.#endPings();
       this.#answered = true;
       const token = this.#token();
       if (token !== "") this.#send({ op: "auth", token });
@@ -132,10 +134,15 @@ export class WalletStream {
   #ping(socket) {
     if (this.#pong !== null || this.#send({ op: "ping" }) === null) return;
     this.#answered = false;
+    this.#expect(socket, () => this.#answered);
+  }
+
+  /** A dead connection may take minutes to close by itself, or to say that it never comes. */
+  #expect(socket, hasCome) {
     this.#pong = setTimeout(() => {
       this.#pong = null;
-      if (this.#answered) return;
-      this.#lost(socket, 1006); // a dead connection may take minutes to close by itself
+      if (hasCome()) return;
+      this.#lost(socket, 1006);
       socket.close();
     }, PONG_MS);
   }
@@ -186,7 +193,7 @@ export class WalletStream {
     const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
     else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
-    else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Connected, balances may be delayed");
+    else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Behind, balances may be old");
   }
 
   #refused({ id, code, title, detail }) {

@@ -20,6 +20,7 @@ export class Plot {
   #onPoint;
   #plot = null;
   #drawn = null; // points and asset
+  #at = 0; // the point that the cursor is at
 
   /** onPoint: told which point a pointer is moved to. */
   constructor(box, onPoint) {
@@ -39,6 +40,7 @@ export class Plot {
   }
 
   point(index) {
+    this.#at = index;
     if (this.#plot === null || this.#plot.data[0][index] === undefined) return;
     const [times, sums] = this.#plot.data;
     this.#plot.setCursor({ left: this.#plot.valToPos(times[index], "x"), top: this.#plot.valToPos(sums[index], "y") });
@@ -70,6 +72,7 @@ export class Plot {
       cursor: { drag: { x: false, y: false }, y: false, bind: Object.fromEntries(MOUSE.map((name) => [name, () => null])) },
       scales: { x: { time: true } },
       axes: [{ ...axis, space: 86, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickOf(tick, step)) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => compact.format(tick)) }],
+      hooks: { draw: [() => this.point(this.#at)] }, // also of another size: before it is drawn nobody knows where a point is
       series: [{}, {
         stroke: colour("accent"),
         width: 2,

@@ -18,7 +18,7 @@ from tests.end_to_end.console_targets import Target, real_target
 from tests.servers import find_chromium
 
 FOLDER = Path(__file__).parents[2] / "docs"
-WINDOWS = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 360, "height": 740}}
+WINDOWS = {"wide": {"width": 1200, "height": 860}, "narrow": {"width": 360, "height": 740}}
 MOVED = (1250, 310, 4999, 75, 1800, 640, 2200, 99)
 
 
@@ -44,11 +44,10 @@ async def look(page: Page) -> None:
     """As it is found by who comes back: the balances, a statement, holds, a chart."""
     for name in ("alice", "bob"):
         await watch(page, name)
-    card = page.locator('.card[data-account="alice"]')
-    await card.get_by_text("Holds").click()
     await page.get_by_role("button", name="Chart of alice").click()
     await expect(page.locator("#chart-log")).to_contain_text("The log itself says so")
     await page.evaluate("window.scrollTo(0, 0); document.activeElement.blur()")
+    await page.mouse.move(0, 0)
 
 
 async def take(browser: Browser, target: Target, folder: Path) -> None:
@@ -58,7 +57,7 @@ async def take(browser: Browser, target: Target, folder: Path) -> None:
             async with console(target.url, browser, **options) as page:
                 await look(page)
                 path = folder / f"console-{scheme}-{window}.png"
-                await page.screenshot(path=path, full_page=True)
+                await page.screenshot(path=path)
                 print(path)
 
 
@@ -68,7 +67,7 @@ async def main(folder: Path) -> None:
         async with real_target(Path(data)) as target, chromium(str(find_chromium())) as browser:
             async with console(target.url, browser, viewport=WINDOWS["wide"]) as page:
                 await scene(page, target)
-                await page.screenshot(path=folder / "console-after-sending.png", full_page=True)
+                await page.screenshot(path=folder / "console-after-sending.png")
             await take(browser, target, folder)
 
 
