@@ -22,7 +22,10 @@ ARGUMENTS = [
 @asynccontextmanager
 async def chromium(path: str) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        # Pages are kept for the way back, as they are for people.
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=ARGUMENTS, ignore_default_args=["--disable-back-forward-cache"]
+        )
         try:
             yield browser
         finally:

@@ -1,4 +1,4 @@
-"""Pictures of the console before a real service: `python -m tests.end_to_end.console_screenshots`.
+"""Pictures of the console before a real service: `make pictures`.
 
 Dark and light, wide and 360 pixels; written to `docs/` when no folder is named. No test compares them: fonts differ by machine.
 """

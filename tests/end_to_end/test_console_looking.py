@@ -127,6 +127,24 @@ async def test_the_page_says_live_behind_and_when_it_connects_again(browser: Bro
         await expect(text).to_have_text("Live")
 
 
+async def test_a_page_that_is_gone_back_to_is_the_same_one_and_goes_on(browser: Browser) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, browser) as page,
+    ):
+        await watch(page, "alice")
+        await shows(page, "alice", "$0.00")
+        await page.evaluate("addEventListener('pageshow', (event) => { window.wasKept = event.persisted; })")
+        await page.goto(served.url + "/healthz")
+        await wallet.transfer("@world", "alice", 250)
+        await page.evaluate("history.back()")
+        await shows(page, "alice", "$2.50")
+        await expect(page.locator("#connection-text")).to_have_text("Live")
+        assert await page.evaluate("window.wasKept") is True
+
+
 async def test_a_connection_that_died_while_the_machine_slept_is_found_out_on_waking(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
