@@ -13,6 +13,8 @@ export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) |
 /** Refusals of a subscribe that pass. After any other, asking again changes nothing. */
 export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
 
+const SIGNED_OUT = [4501, 4502, 4503]; // what said who is there is missing, not accepted, or was revoked
+
 const NOTHING = () => {};
 const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble"];
 
@@ -158,7 +160,7 @@ export class WalletStream {
     this.#socket = null;
     this.#endPings();
     if (isFinal(code)) {
-      this.#on.state("ended", `Disconnected (${code}). Reload the page.`);
+      this.#on.state("ended", `Disconnected (${code}). ${SIGNED_OUT.includes(code) ? "Sign in again." : "Reload the page."}`);
       return;
     }
     const waitMs = this.#wait();

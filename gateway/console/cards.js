@@ -50,8 +50,10 @@ export class Cards {
     const remove = element.querySelector(".remove");
     remove.setAttribute("aria-label", `Stop watching ${account}`);
     remove.addEventListener("click", () => {
+      const beside = element.nextElementSibling ?? element.previousElementSibling;
       this.#cards.delete(account);
       element.remove();
+      (beside?.querySelector(".remove") ?? document.getElementById("watch-account")).focus(); // keys go on from there
       this.#onRemove(account);
     });
     const statement = new Statement(account, element.querySelector(".statement"));

@@ -20,6 +20,7 @@ export class Chart {
   #moment = byId("chart-moment");
   #plot = null;
   #account = null;
+  #opener = null; // the button that was pressed
   #history = null;
   #asked = 0;
   #rest = null;
@@ -33,9 +34,10 @@ export class Chart {
   }
 
   async open(account) {
+    const opener = document.activeElement;
     const { Plot } = await import("/console/plot.js"); // who looks at no chart loads none
     this.#plot ??= new Plot(byId("chart-plot"), (index) => this.#point(index));
-    this.#account = account;
+    [this.#account, this.#opener] = [account, opener];
     this.#history = new History(account);
     byId("chart-title").textContent = `${account} over time`;
     this.#section.hidden = false;
@@ -46,6 +48,8 @@ export class Chart {
 
   close() {
     this.#section.hidden = true;
+    this.#opener?.focus(); // keys go on from where it was opened
+    this.#opener = null;
     this.#account = this.#history = null;
     clearTimeout(this.#rest);
     clearTimeout(this.#soon);

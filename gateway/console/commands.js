@@ -28,11 +28,23 @@ export class Commands {
     const isAcross = result === "pending" || steps !== undefined || protocol !== undefined;
     if (command.id !== undefined && isAcross) this.#timeline.follow(command.id);
     const again = () => this.run({ operation, named, command, words, nothing });
-    if (answer.kind === "unknown") this.#activity.add("unknown", `${words.asked}: ${problem.title}`, problem.detail ?? "", again);
+    if (answer.kind === "unknown") this.#unknown(problem, command.id, words.asked, again);
     else if (answer.kind === "refused") this.#refused(problem, command, words.failed, nothing);
     else if (result === "pending") this.#activity.add("unknown", `Under way: ${words.done}`, "It ends by itself; its steps are shown as they are done.");
     else this.#activity.add("done", words.done, `In the log at position ${document.position ?? "?"}.`);
     return answer.kind === "done";
+  }
+
+  /** It may have been done: to be sent again, or asked for. */
+  #unknown({ title, detail }, id, asked, again) {
+    const actions = [{ text: "Send again with the same id", work: again, once: true }];
+    if (id !== undefined) actions.push({ text: "Ask what became of it", work: () => this.#ask(id, asked) });
+    this.#activity.add("unknown", `${asked}: ${title}`, detail ?? "", actions);
+  }
+
+  async #ask(id, asked) {
+    const problem = await this.#timeline.follow(id);
+    if (problem !== null) this.#activity.add("refused", `${asked}: ${problem.title ?? "no answer"}`, problem.detail ?? "");
   }
 
   #refused({ title, detail, available, account }, command, failed, nothing) {

@@ -5,6 +5,7 @@ const SECOND_MS = 1000;
 export class Connection {
   #line = document.getElementById("connection");
   #text = document.getElementById("connection-text");
+  #wait = document.getElementById("connection-wait"); // not read out: it counts the seconds
   #onStale;
   #state = ["connecting", "Connecting"];
   #retryAt = null; // when it connects again, as performance.now()
@@ -37,13 +38,14 @@ export class Connection {
     const isBehind = name === "behind" || (name === "live" && this.#isBehind);
     const state = isBehind ? "behind" : name;
     if (this.#line.dataset.state !== state) this.#line.dataset.state = state;
-    const said = name === "live" && isBehind ? "Behind the log" : this.#retryAt === null ? text : this.#untilThen();
-    if (this.#text.textContent !== said) this.#text.textContent = said;
+    const isLost = this.#retryAt !== null;
+    const said = isLost ? (navigator.onLine ? "Disconnected" : "Offline") : name === "live" && isBehind ? "Behind the log" : text;
+    if (this.#text.textContent !== said) this.#text.textContent = said; // what is said again is read out again
+    this.#wait.textContent = isLost ? `, reconnecting in ${this.#seconds()} s` : "";
     this.#onStale(!["live", "partly"].includes(name));
   }
 
-  #untilThen() {
-    const seconds = Math.max(1, Math.ceil((this.#retryAt - performance.now()) / SECOND_MS));
-    return navigator.onLine ? `Reconnecting in ${seconds} s` : `Offline, reconnecting in ${seconds} s`;
+  #seconds() {
+    return Math.max(1, Math.ceil((this.#retryAt - performance.now()) / SECOND_MS));
   }
 }

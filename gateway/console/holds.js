@@ -46,7 +46,9 @@ export class Holds {
   /** A line that is there stays: somebody may be typing in it. */
   #show({ holds, more, stale_since: since }) {
     const shown = new Map([...this.#list.children].map((line) => [line.dataset.id, line]));
+    const hadFocus = this.#list.contains(document.activeElement);
     this.#list.replaceChildren(...holds.map((hold) => this.#filled(shown.get(hold.id) ?? this.#line(hold.id), hold)));
+    if (hadFocus && !this.#list.contains(document.activeElement)) this.#box.querySelector("summary").focus();
     const count = holds.length === 0 ? "Nothing is held." : more ? `The oldest ${holds.length}; there are more.` : "";
     this.#said.textContent = [count, since === undefined ? "" : `Shown ${shownUpTo(since)}.`].filter(Boolean).join(" ");
   }
