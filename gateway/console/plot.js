@@ -13,7 +13,9 @@ const parts = new Intl.DateTimeFormat(undefined, { minute: "2-digit", second: "2
 const hour = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const month = new Intl.DateTimeFormat(undefined, { month: "short", year: "numeric" });
+const COMPACT_MAX = 1e15; // beyond that its words end
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+const scientific = new Intl.NumberFormat("en", { notation: "scientific", maximumFractionDigits: 2 });
 
 export class Plot {
   #box;
@@ -71,7 +73,7 @@ export class Plot {
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, y: false, bind: Object.fromEntries(MOUSE.map((name) => [name, () => null])) },
       scales: { x: { time: true } },
-      axes: [{ ...axis, space: 86, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickOf(tick, step)) }, { ...axis, size: 62, values: (_, ticks) => ticks.map((tick) => compact.format(tick)) }],
+      axes: [{ ...axis, space: 86, values: (_, ticks, _axis, _space, step) => ticks.map((tick) => tickOf(tick, step)) }, { ...axis, size: (_, texts) => widthOf(texts ?? []), values: (_, ticks) => ticks.map(sumOf) }],
       hooks: { draw: [() => this.point(this.#at)] }, // also of another size: before it is drawn nobody knows where a point is
       series: [{}, {
         stroke: colour("accent"),
@@ -81,6 +83,15 @@ export class Plot {
       }],
     };
   }
+}
+
+function sumOf(tick) {
+  return (Math.abs(tick) < COMPACT_MAX ? compact : scientific).format(tick);
+}
+
+/** Room for the longest text of an axis, in pixels. */
+function widthOf(texts) {
+  return 20 + 7.5 * Math.max(4, ...texts.map((text) => text.length));
 }
 
 /** In the reader's own way to write times: ticks `step` seconds apart, midnight as its day. */
