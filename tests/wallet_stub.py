@@ -49,8 +49,8 @@ class WalletStub:
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
-        self.starting: dict[str, Any] = {}
-        """How far the partitions are that start, as `/readyz` tells it."""
+        self.progress: dict[str, Any] | None = None
+        """How far a start or a rebuild is."""
         self.entries: list[dict[str, Any]] = []
         """The statement of every account, the newest first."""
         self.holds: list[dict[str, Any]] = []
@@ -108,6 +108,7 @@ class WalletStub:
             **self.lag,
             "unit": "records",
             **reason,
+            **({} if self.progress is None else {"progress": self.progress}),
             **({} if self.stale_since is None else {"stale_since": self.stale_since}),
         }
 
@@ -152,7 +153,7 @@ class WalletStub:
                 return 200, {
                     "status": "ready", "partitions_of_log": 1, "partitions": [{"partition": 0}], "unread": self.unread,
                     "stale": self.stale_partitions,
-                } | ({"starting": {"partitions": self.starting}} if self.starting else {})  # fmt: skip
+                }  # fmt: skip
             case "POST", "/internal/balances" if not self.available:
                 return 503, problem_document("view_rebuilding")
             case "POST", "/internal/balances" if codes := [

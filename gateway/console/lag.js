@@ -1,7 +1,7 @@
 // One line: whether what is shown is all that the log has, and what does not get on, from GET /v1/positions.
 
+import { progressOf } from "/console/progress.js";
 import { shownUpTo } from "/console/stale.js";
-import { startLines } from "/console/start.js";
 import { readPositions } from "/console/wallet_api.js";
 
 const BEHIND_MS = 2000; // less is what a block takes to be shown
@@ -28,26 +28,22 @@ export class Lag {
   async #read() {
     const answer = await readPositions();
     const told = answer.kind === "done" ? lineOf(answer.document) : null;
-    if (answer.kind === "unknown" || told?.state === "held") await this.#tellStart(told);
-    else this.#tell(told);
     this.#onBehind(told?.state === "held" || (told?.oldest ?? 0) >= BEHIND_MS);
-  }
-
-  /** A partition that does not get on may be one that starts: then it is told how far that is. */
-  async #tellStart(told) {
-    const lines = await startLines();
-    this.#tell(lines.length > 0 ? { state: "starting", text: lines.join(" · ") } : told);
-  }
-
-  #tell(told) {
     this.#line.hidden = told === null; // without an answer nothing is known; that the stream is lost stands beside
     this.#line.dataset.state = told?.state ?? "";
     this.#line.textContent = told?.text ?? "";
   }
 }
 
-/** Each partition that does not get on with its reason; otherwise how much readers do not see yet, in all of them. */
+/** How much readers do not see yet, and what goes on beside it. */
 function lineOf({ partitions }) {
+  const told = lagOf(partitions);
+  const going = partitions.filter(({ progress, reason }) => progress !== undefined && reason === undefined);
+  return { ...told, text: [told.text, ...going.map(({ partition, progress }) => `Partition ${partition}: ${progressOf(progress)}`)].join(" · ") };
+}
+
+/** Each partition that does not get on with its reason; otherwise how much readers do not see yet, in all of them. */
+function lagOf(partitions) {
   const held = partitions.filter((each) => each.reason !== undefined);
   if (held.length > 0) {
     return { state: "held", text: held.map((each) => reasonOf(each)).join(" · ") };
@@ -68,7 +64,8 @@ function lineOf({ partitions }) {
   return { state: "behind", oldest, text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
 }
 
-function reasonOf({ partition, reason, stale_since: since }) {
+function reasonOf({ partition, reason, stale_since: since, progress }) {
+  if (progress?.what === "start") return `Partition ${partition} starts: ${progressOf(progress)}`;
   if (since !== undefined) return `Partition ${partition} is shown ${shownUpTo(since)} (${reason})`;
   return reason.startsWith("partition ") ? reason : `partition ${partition}: ${reason}`;
 }

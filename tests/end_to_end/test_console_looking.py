@@ -84,21 +84,21 @@ async def test_a_chart_is_read_with_keys_and_says_what_the_log_says(browser: Bro
         await expect(page.get_by_role("button", name="Chart of alice")).to_be_focused()
 
 
-async def test_a_start_is_told_with_how_far_it_is(browser: Browser) -> None:
+async def test_a_start_and_a_rebuild_are_told_with_how_far_they_are(browser: Browser) -> None:
     wallet = WalletStub()
     wallet.reason = "the log is being folded"
-    wallet.starting = {"0": {"blocks_folded": 1200, "blocks": 4800, "seconds_left": 2.5}}
+    wallet.progress = {"what": "start", "done": 1200, "total": 4800, "unit": "blocks", "seconds_left": 2.5}
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
         console(served.url, browser, "behind") as page,
     ):
         line = page.locator("#lag")
-        await expect(line).to_contain_text(
-            "Partition 0 starts showing balances: 1200 of about 4800 blocks folded, about 3 s left"
-        )
-        wallet.starting = {}
-        wallet.unread = [{"partition": 0, "code": "view_rebuilding"}]
-        await expect(line).to_have_text("Partition 0: its view is being made")
+        starts = "Partition 0 starts: its log is folded, 1,200 of about 4,800 blocks, about 3 s left"
+        await expect(line).to_have_text(starts)
+        wallet.reason = None
+        wallet.progress = {"what": "rebuild", "done": 70, "total": None, "unit": "entries", "seconds_left": None}
+        again = "Partition 0: its view is made again, 70 entries"
+        await expect(line).to_have_text(f"Readers see all of the log · {again}")
 
 
 async def test_the_page_says_live_behind_and_when_it_connects_again(browser: Browser) -> None:
