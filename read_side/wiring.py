@@ -23,6 +23,7 @@ from read_side.ask.lists import Lists
 from read_side.ask.past import Past
 from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
+from read_side.ask.under_way import UnderWay
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
 from read_side.contract.view import NoView, ViewStore, ViewUnavailable
@@ -56,6 +57,7 @@ from read_side.whole_log.proof import Checked, check_proof
 from read_side.whole_log.publish import PartitionPublished, publish
 from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
+from read_side.whole_log.rollback import Progress as RollbackProgress
 from read_side.whole_log.rollback import roll_back
 from read_side.whole_log.switching import NotSwitched
 from read_side.whole_log.trim import IdsKept, NoViewYet, PartitionTrimmed, TrimWishes, trim
@@ -274,6 +276,7 @@ class ReadSide:
             for p, history in zip_longest(chosen, self._histories)
         ]
         self._topics = topics
+        self.under_way = UnderWay()
         self._taker = None
         if snapshots is not None and taken is not None:
             positions = {each.partition: each.position for each in self.projectors}
@@ -290,7 +293,7 @@ class ReadSide:
             AccountList(by_partition, balances, transfers),
             Lists(by_partition, balances, transfers),
             self.health,
-            Positions(self.projectors, timer.wall_us, log.partitions),
+            Positions(self.projectors, timer.wall_us, log.partitions, self.under_way),
         )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
@@ -346,26 +349,41 @@ class ReadSide:
 
         Raises NotSwitched, LogFailed, ViewUnavailable, ValueError.
         """
-        result = await rebuild(
-            self._log,
-            self._view,
-            wishes,
-            partitions=[projector.partition for projector in self.projectors],
-            on_progress=lambda progress: send({"progress": progress._asdict()}),
-            snapshots=self._snapshots,
-        )
+        try:
+            result = await rebuild(
+                self._log,
+                self._view,
+                wishes,
+                partitions=[projector.partition for projector in self.projectors],
+                on_progress=self._telling(send),
+                snapshots=self._snapshots,
+            )
+        finally:
+            self.under_way.over()
         return result.document()
 
     async def roll_back(self, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Make the generations of before the last switch live again; otherwise as `rebuild`."""
-        result = await roll_back(
-            self._log,
-            self._view,
-            partitions=[projector.partition for projector in self.projectors],
-            on_progress=lambda progress: send({"progress": progress._asdict()}),
-            snapshots=self._snapshots,
-        )
+        try:
+            result = await roll_back(
+                self._log,
+                self._view,
+                partitions=[projector.partition for projector in self.projectors],
+                on_progress=self._telling(send),
+                snapshots=self._snapshots,
+            )
+        finally:
+            self.under_way.over()
         return result.document()
+
+    def _telling(self, send: Callable[[dict[str, Any]], None]) -> Callable[[Progress | RollbackProgress], None]:
+        """To who asked for it, and to whoever asks how far it is."""
+
+        def tell(progress: Progress | RollbackProgress) -> None:
+            self.under_way.told(progress)
+            send({"progress": progress._asdict()})
+
+        return tell
 
     async def trim(
         self, wishes: TrimWishes, prints: Prints, ids_kept: IdsKept | None, send: Callable[[dict[str, Any]], None]
