@@ -44,6 +44,14 @@ class Metrics:
             registry=registry,
         )
         self._refused_by_code: dict[str, Counter] = {}
+        self.held_back = Counter(
+            "fanfold_gateway_held_back_streams",
+            "times that a stream was not read for a while, or closed, because its messages came too fast",
+            registry=registry,
+        )
+        self.asking = Gauge(
+            "fanfold_gateway_asking", "principals and addresses whose requests are counted", registry=registry
+        )
         self.closes = Counter("fanfold_gateway_closes", "streams closed, by code", ["code"], registry=registry)
         self.submitted = Counter(
             "fanfold_gateway_submitted_commands",

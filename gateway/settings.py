@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fanfold.api.requests import BATCH_BYTES_MAX
+from gateway.limits.terms import UNLIMITED, Limits
 
 KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
@@ -123,6 +124,55 @@ class GatewaySettings(BaseSettings):
         1_000, ge=1, description="streams without anybody signed in; more are told 503"
     )
 
+    # What is granted to one who asks. Where nobody is asked all of this machine are one, and nothing is limited by default.
+    requests_max: int | None = Field(
+        None,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "requests that a principal may send within FANFOLD_REQUESTS_WINDOW_S, all at once if it likes (an address, where "
+            "nobody is asked who asks): one, and one more for each 16 KiB of its body. 0: any number. Default: 5,000 with "
+            "FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    requests_window_s: int = Field(
+        5, ge=1, le=3_600, description="within which all of FANFOLD_REQUESTS_MAX is there again, seconds"
+    )
+    principal_streams_max: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "streams that a principal may have open: sockets, server-sent events and reads that wait. 0: any number. Default: "
+            "1,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    address_streams_max: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "the same of an address (of IPv6 a network of 64 bits); a proxy in front is one, until its network is trusted. "
+            "0: any number. Default: 5,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    stream_messages_max: int | None = Field(
+        None,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "messages that a stream may send within a second, one more for each 16 KiB; what comes faster is read as fast as "
+            "that, and who is 5 s ahead is cut off. 0: any number. Default: 10,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    submit_share_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description=(
+            "how much of FANFOLD_SUBMIT_BYTES_MAX a principal's commands may take, of what they take and what is free, percent: "
+            "with 50 one alone may have half, two a third each. 100: whoever comes first may have all"
+        ),
+    )
+
     @model_validator(mode="after")
     def _who_is_let_in(self) -> GatewaySettings:
         if self.auth == "off":
@@ -140,6 +190,17 @@ class GatewaySettings(BaseSettings):
         if self.auth_keys and not self.auth_keys.startswith("file:") and not _is_safe(self.auth_keys):
             raise ValueError("FANFOLD_AUTH_KEYS must be file:PATH or https://...; http:// only of this machine")
         return self
+
+    @property
+    def limits(self) -> Limits:
+        """With the defaults of `auth`."""
+        unset = UNLIMITED if self.auth == "off" else Limits(5_000, self.requests_window_s, 1_000, 5_000, 10_000)
+        told = (self.requests_max, self.principal_streams_max, self.address_streams_max, self.stream_messages_max)
+        by_default = (unset.requests, unset.principal_streams, unset.address_streams, unset.messages_a_second)
+        requests, *others = (
+            default if value is None else value for value, default in zip(told, by_default, strict=True)
+        )
+        return Limits(requests, self.requests_window_s, *others)
 
     @property
     def algorithms(self) -> frozenset[str]:

@@ -17,9 +17,12 @@ from prometheus_client import CollectorRegistry
 from fanfold.api.retry import Waits, retry
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
+from gateway.limits.rates import Quota
+from gateway.limits.terms import Limits
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App
 from gateway.proxy.commands import CommandDoor
+from gateway.proxy.rated import RatedByAddress, RequestRates
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
@@ -28,6 +31,7 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
@@ -81,12 +85,15 @@ class Gateway:
             self.hub.open(partitions)
         proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
         terms = _stream_terms(settings)
-        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
+        limits = settings.limits
+        places = StreamPlaces(limits)
+        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max, places, metrics).or_pass_on
+        rates = _rates(limits, metrics)
         self._identity = None if settings.auth == "off" else _identity(settings)
         checked: CheckedProxy | None = None
         self._door: Door | None = None
         if self._identity is not None:
-            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics)
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates)
         plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
@@ -98,12 +105,16 @@ class Gateway:
             metrics,
             bytes_max=settings.submit_bytes_max,
             stream_bytes_max=settings.stream_submit_bytes_max,
+            share_percent=settings.submit_share_percent,
         )
-        admitted = None if checked is None else checked.admitted
+        let_in = None if checked is None else checked.let_in
         self._events = EventStream(
-            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
+            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, let_in, places
         )
-        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
+        events: App = self._events
+        if checked is None and rates is not None:
+            passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
+        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), events, checked)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -114,6 +125,7 @@ class Gateway:
                 lambda: self.app.stopping,
                 submits=self._submits,
                 door=self._door,
+                places=places,
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
@@ -177,7 +189,17 @@ def _stream_terms(settings: GatewaySettings) -> StreamTerms:
         close_ms=settings.stream_close_ms,
         origins=settings.origins,
         drain_ms=settings.stream_drain_ms,
+        messages_a_second=settings.limits.messages_a_second,
     )
+
+
+def _rates(limits: Limits, metrics: Metrics) -> RequestRates | None:
+    """Of whoever asks, principals or addresses. None: any number of requests is granted."""
+    if not limits.requests:
+        return None
+    rates = RequestRates(Quota(limits.requests, limits.requests_window_s), metrics, time.monotonic_ns)
+    metrics.asking.set_function(lambda: len(rates.by_key))
+    return rates
 
 
 def _identity(settings: GatewaySettings) -> Identity:
@@ -212,7 +234,13 @@ def _identity(settings: GatewaySettings) -> Identity:
 
 
 def _checked(
-    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub, metrics: Metrics
+    settings: GatewaySettings,
+    identity: Identity,
+    proxy: ReverseProxy,
+    passed_on: App,
+    hub: Hub,
+    metrics: Metrics,
+    rates: RequestRates | None,
 ) -> tuple[CheckedProxy, Door]:
     """The doors of a gateway that asks who asks."""
     from gateway.identity.hidden import absent_account
@@ -223,9 +251,11 @@ def _checked(
         return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
 
     terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
-    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics), Door(
-        identity, terms, hide
+    refused = None if rates is None else RequestRates(rates.by_key.quota, metrics, time.monotonic_ns)
+    checked = CheckedProxy(
+        proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
     )
+    return checked, Door(identity, terms, hide)
 
 
 class _Ready(msgspec.Struct):

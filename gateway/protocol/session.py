@@ -171,6 +171,8 @@ class Session:
         if before is not None and before.grants != principal.grants:
             return Close(CloseCode.RIGHTS_CHANGED)
         self.principal = principal
+        if self.submits is not None:
+            self.submits.whose = principal
         if id is not None:
             self.outbox.answer(ack_frame(id))
         return None

@@ -96,11 +96,40 @@ def raw_commands(id: int, listed: str) -> Commands | None:
 
 
 class SubmitBudget:
-    """Bytes of commands that wait or are under way, of all clients of a gateway together."""
+    """Bytes of commands that wait or are under way, of all clients of a gateway together.
 
-    def __init__(self, bytes_max: int) -> None:
+    share_percent: a principal may have up to so much of what it has and what is free. With 50 one alone gets half of all, two a
+    third each, and whoever comes finds some; with 100 whoever comes first may have all.
+
+    Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998).
+    """
+
+    def __init__(self, bytes_max: int, share_percent: int = 100) -> None:
         self.bytes = 0
         self.bytes_max = bytes_max
+        self._share_percent = share_percent
+        self._by_name: dict[str, int] = {}
+
+    def take(self, size: int, whose: Principal | None) -> bool:
+        """Whether there is room. What comes first has it, of all or of a principal, as far as it is free."""
+        if self.bytes and self.bytes + size > self.bytes_max:
+            return False
+        if whose is not None:
+            has = self._by_name.get(whose.name, 0)
+            if has and (has + size) * 100 > self._share_percent * (has + self.bytes_max - self.bytes):
+                return False
+            self._by_name[whose.name] = has + size
+        self.bytes += size
+        return True
+
+    def give_back(self, size: int, whose: Principal | None) -> None:
+        self.bytes -= size
+        if whose is not None:
+            left = self._by_name.get(whose.name, 0) - size
+            if left > 0:
+                self._by_name[whose.name] = left
+            else:
+                self._by_name.pop(whose.name, None)
 
 
 class Request(NamedTuple):
@@ -138,12 +167,14 @@ class Request(NamedTuple):
 class Submits:
     """Those of one client. bytes_max: of commands that may wait; more may only as the first that waits."""
 
-    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "_sizes", "under_way")
+    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "_sizes", "under_way", "whose")
 
     def __init__(self, bytes_max: int, budget: SubmitBudget) -> None:
         self._bytes_max = bytes_max
         self._budget = budget
         self.under_way: Request | None = None
+        self.whose: Principal | None = None
+        """Who submits them, the same one always; None where nobody is asked who is there."""
         self._wait_for_none()
 
     def _wait_for_none(self) -> None:
@@ -160,9 +191,8 @@ class Submits:
             return False
         if self._ids and size > self._bytes_max:
             return False
-        if self._budget.bytes and self._budget.bytes + submit.size + 1 > self._budget.bytes_max:
+        if not self._budget.take(submit.size + 1, self.whose):
             return False
-        self._budget.bytes += submit.size + 1
         self._size = size
         self._ids.append(submit.id)
         self._counts.append(len(submit.commands))
@@ -190,13 +220,13 @@ class Submits:
     def done(self) -> None:
         """What was under way is answered, or will never be."""
         if self.under_way is not None:
-            self._budget.bytes -= self.under_way.size
+            self._budget.give_back(self.under_way.size, self.whose)
             self.under_way = None
 
     def drop(self) -> list[int]:
         """Forget what waits; the numbers of its submits, of which nothing was done."""
         dropped = self._ids
-        self._budget.bytes -= self._size
+        self._budget.give_back(self._size, self.whose)
         self._wait_for_none()
         return dropped
 

@@ -19,21 +19,23 @@ from fanfold.api.routes import EVENT_STREAM
 from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
+from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
 from gateway.protocol.session import Session, Watch
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.hub import Hub
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.waiting_request import WaitingRequest
 from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
 
 if TYPE_CHECKING:
-    from gateway.identity.grants import Principal
+    from gateway.proxy.checked_proxy import LetIn
     from gateway.streams.sign_in import Door
 
-    Admitted = Callable[[Scope, Receive, Send], Awaitable[Principal | None]]
+    Admit = Callable[[Scope, Receive, Send], Awaitable[LetIn | None]]
 
 QUERY_BYTES_MAX: Final = 16 * 1024
 """As many names as may be asked for, of 64 characters each, and room for what is escaped in them."""
@@ -61,17 +63,19 @@ class EventStream:
         stopping: Callable[[], bool],
         random_ms: Callable[[int, int], int],
         door: Door | None = None,
-        admitted: Admitted | None = None,
+        let_in: Admit | None = None,
+        places: StreamPlaces | None = None,
     ) -> None:
-        """door, admitted: who is let in, and who a request says that asks (None: it is refused and answered); None where
+        """door, let_in: who is let in, and who a request says that asks (None: it is refused and answered); None where
         nobody is asked."""
         self._door = door
-        self._admitted = admitted
+        self._let_in = let_in
         self._hub = hub
         self._terms = terms
         self._metrics = metrics
         self._stopping = stopping
         self._random_ms = random_ms
+        self._places = places
         self._clients: set[WaitingRequest] = set()
 
     def wake(self) -> None:
@@ -80,14 +84,14 @@ class EventStream:
             client.news.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._door is None or self._admitted is None:
+        if self._door is None or self._let_in is None:
             return await self._serve(Session(EVENT_ACCOUNTS_MAX, self._hub.topics), scope, receive, send)
-        principal = await self._admitted(scope, receive, send)
-        if principal is None:
+        let_in = await self._let_in(scope, receive, send)
+        if let_in is None:
             return None
         session = Session(EVENT_ACCOUNTS_MAX, self._hub.topics, hide=self._door.hide)
-        session.admit(principal, None)
-        return await self._serve(session, scope, receive, send)
+        session.admit(let_in.principal, None)
+        return await self._serve(session, scope, let_in.receive, let_in.send)
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -97,11 +101,24 @@ class EventStream:
         if (refused := self._refused()) is not None:
             self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
+        place = None if self._places is None else self._places.one()
+        if place is not None and (why := place.refusal(*_whose(scope, session))) is not None:
+            self._metrics.refused_with("too_many_connections")
+            return await send_answer(send, problem("too_many_connections", detail=why))
+        try:
+            await self._tell_all(session, question, transfers, scope, receive, send)
+        finally:
+            if place is not None:
+                place.leave()
+
+    async def _tell_all(
+        self, session: Session, question: Question, transfers: bool, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         head = scope["method"] == "HEAD"
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
         await send({"type": "http.response.body", "body": b"", "more_body": not head})
         if head:
-            return None
+            return
         client = WaitingRequest(session)
         sign_in = None if self._door is None else self._door.sign_in(client)
         self._hub.join(client)
@@ -162,6 +179,10 @@ class EventStream:
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
         return _written(frames, question.id_of(session, [watch.history for watch in watches]))
+
+
+def _whose(scope: Scope, session: Session) -> tuple[str, str | None]:
+    return address_key(scope["client"]), None if session.principal is None else session.principal.name
 
 
 def _asked(query: bytes) -> tuple[Question, bool]:

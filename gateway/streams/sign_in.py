@@ -36,6 +36,10 @@ class Stream(Protocol):
         """Go on with what was said meanwhile."""
         ...
 
+    def has_place_for(self, principal: str) -> bool:
+        """Whether who is found to be there may have one more stream."""
+        ...
+
     def end_with(self, code: CloseCode) -> None:
         """Say what is to be said, and close."""
         ...
@@ -179,6 +183,8 @@ class SignIn:
         self._door.signed_in.discard(self)
 
     def _admit(self, principal: Principal, wish: Wish) -> Close | None:
+        if not self._stream.has_place_for(principal.name):
+            return Close(CloseCode.TOO_MANY_STREAMS)
         found = self._stream.session.admit(principal, wish.id if wish.id >= 0 else None)
         if found is None:
             self._admitted()

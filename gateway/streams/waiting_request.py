@@ -25,6 +25,10 @@ class WaitingRequest:
     def take_later(self) -> None:
         """Nothing is said on it."""
 
+    def has_place_for(self, principal: str) -> bool:
+        """It was looked for before: who asks does not change."""
+        return True
+
     def end_with(self, code: CloseCode) -> None:
         """There is no frame for the code: who comes back is told why by the answer."""
         self.ended = True

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import structlog
 from websockets.frames import Frame, Opcode
@@ -21,6 +22,8 @@ from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.routes import STREAM_PATH
+from gateway.limits.addresses import address_key
+from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
@@ -32,6 +35,7 @@ from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
@@ -54,6 +58,14 @@ class StreamTerms(NamedTuple):
     close_ms: int
     origins: frozenset[str]
     drain_ms: int = 0
+    messages_a_second: int = 0
+    """0: as many as come."""
+
+
+HELD_BACK_S_MAX: Final = 5
+"""Who has sent so much more than he may that nothing would be heard of him for longer is cut off."""
+MESSAGE_BYTES: Final = 16 * 1024
+"""A message is as many as it has of these, and one."""
 
 
 class StreamConnection(asyncio.Protocol):
@@ -66,11 +78,14 @@ class StreamConnection(asyncio.Protocol):
         "_fragments",
         "_frames",
         "_heard",
+        "_held_back",
         "_hub",
         "_joined",
         "_later",
+        "_meter",
         "_metrics",
         "_ping_ends",
+        "_place",
         "_sign_in",
         "_stopping",
         "_submits",
@@ -93,6 +108,7 @@ class StreamConnection(asyncio.Protocol):
         *,
         door: Door | None = None,
         submits: SubmitTasks | None = None,
+        places: StreamPlaces | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -117,6 +133,11 @@ class StreamConnection(asyncio.Protocol):
         self._frames = ClientFrames(terms.message_bytes_max)
         self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
         """None where nobody is asked who is there."""
+        self._place = None if places is None else places.one()
+        rate = terms.messages_a_second
+        self._meter = Meter(Quota(rate, 1)) if rate else None
+        self._held_back: asyncio.TimerHandle | None = None
+        """Set while nothing is read because messages came too fast."""
         self._later: list[bytes | bytearray | memoryview] = []
         self._fragments: bytearray | None = None
         self._writable = True
@@ -138,6 +159,10 @@ class StreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._set_timer(None)
+        if self._held_back is not None:
+            self._held_back.cancel()
+        if self._place is not None:
+            self._place.leave()
         self._closing = True
         if self._sign_in is not None:
             self._sign_in.end()
@@ -157,10 +182,15 @@ class StreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         if not self._transport.is_closing():
-            if self._sign_in is None or not self._sign_in.waits:
-                self._transport.resume_reading()
+            self._read_on()
             self.flush()
             self._pass_on()
+
+    def _read_on(self) -> None:
+        """Unless something else is waited for."""
+        waits = self._held_back is not None or bool(self._later) or (self._sign_in is not None and self._sign_in.waits)
+        if self._writable and not waits and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -170,11 +200,15 @@ class StreamConnection(asyncio.Protocol):
                 if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
                     self._frames.pass_through()
             else:
+                frames = len(data) // MESSAGE_BYTES
                 for part in self._frames.feed(data):
+                    frames += 1
                     if isinstance(part, Raw):
                         self._take_raw(part.data)
                     elif not self._closing:
                         self._take_text(part.payload)
+                if self._meter is not None:
+                    self._hold_back(self._meter.charge(frames, time.monotonic_ns()))
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()
@@ -185,6 +219,24 @@ class StreamConnection(asyncio.Protocol):
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
+
+    def _hold_back(self, wait_ns: int) -> None:
+        """Who sends faster than he may is read as fast as he may. What came is heard: nothing of it is lost."""
+        if not wait_ns or self._closing:
+            return
+        self._metrics.held_back.inc()
+        if wait_ns > HELD_BACK_S_MAX * SECOND_NS:
+            self.end_with(CloseCode.TOO_FAST)
+            return
+        if self._held_back is not None:
+            self._held_back.cancel()
+        self._held_back = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._hear_again)
+        self._transport.pause_reading()
+
+    def _hear_again(self) -> None:
+        self._held_back = None
+        self._heard = True  # a pong may be among what was not read
+        self._read_on()
 
     def _take_raw(self, data: bytes) -> None:
         self._websocket.receive_data(data)
@@ -238,7 +290,23 @@ class StreamConnection(asyncio.Protocol):
             return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
-        return None if self._sign_in is None else self._sign_in.refusal(request.headers.get_all("Authorization"))
+        if self._sign_in is not None:
+            refused = self._sign_in.refusal(request.headers.get_all("Authorization"))
+            if refused is not None:
+                return refused
+        return self._refused_for_place()
+
+    def _refused_for_place(self) -> Refusal | None:
+        """Last: nobody else's place is held by who is refused for something else."""
+        if self._place is None:
+            return None
+        principal = self.session.principal
+        address = address_key(self._transport.get_extra_info("peername"))
+        refused = self._place.refusal(address, None if principal is None else principal.name)
+        return None if refused is None else Refusal("too_many_connections", refused)
+
+    def has_place_for(self, principal: str) -> bool:
+        return self._place is None or self._place.sign_in(principal)
 
     # Frames.
 
@@ -302,8 +370,7 @@ class StreamConnection(asyncio.Protocol):
         for data in later:
             if not self._closing:
                 self._take_text(data)
-        if self._writable and not self._transport.is_closing() and not self._later:
-            self._transport.resume_reading()
+        self._read_on()
         self.flush()
         self._pass_on()
 
@@ -418,7 +485,7 @@ class StreamConnection(asyncio.Protocol):
         return self._taken_bytes > before
 
     def _look_for_pong(self) -> None:
-        if self._heard or not self._writable:
+        if self._heard or not self._writable or self._held_back is not None:
             # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
             self._set_timer(self._terms.ping_ms, self._ping)
         elif self._taken_bytes < self._ping_ends and self._took_some():

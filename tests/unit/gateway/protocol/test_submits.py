@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanfold.api.requests import BATCH_LINES_MAX
+from gateway.identity.grants import Principal
 from gateway.protocol.messages import StreamError, decode, item
 from gateway.protocol.session import ERRORS_MAX, Close, Session, Watch
 from gateway.protocol.submits import REQUEST_COMMANDS_MAX, Commands, Failed, Request, SubmitBudget, Submits, commands_of
@@ -231,6 +232,41 @@ def test_all_clients_together_have_one_budget_and_give_it_back() -> None:
     assert sent(other) == []
     other.end()
     assert budget.bytes == 0
+
+
+def test_one_principal_never_fills_the_room_of_all_and_whoever_comes_finds_some() -> None:
+    budget = SubmitBudget(10_000, share_percent=50)
+
+    def filled_by(name: str) -> int:
+        """What fits, over as many streams as one likes."""
+        before = budget.bytes
+        for _ in range(50):
+            session = session_of(bytes_max=200, budget=budget)
+            session.admit(Principal(name, ()), None)
+            submit(session, 1, {"n": "x" * 90})
+        return budget.bytes - before
+
+    shares = [filled_by(name) for name in ("alice", "bob", "carol", "dave")]
+    assert 4_800 <= shares[0] <= 5_000
+    assert all(later >= budget.bytes_max // 2 ** (n + 1) - 100 for n, later in enumerate(shares))
+    assert filled_by("alice") == 0
+
+
+def test_the_share_of_a_principal_is_free_again_however_its_streams_end() -> None:
+    budget = SubmitBudget(1_000, share_percent=1)
+    for ends in ("answered", "left", "left while under way"):
+        session = session_of(budget=budget)
+        session.admit(Principal("alice", ()), None)
+        submit(session, 1, {"n": "x" * 500})
+        assert sent(session) == [], "one of each has room where it is free, however small the share is"
+        submit(session, 2, {})
+        assert [error["code"] for error in sent(session)] == ["overloaded"]
+        request = taken(session) if ends != "left" else None
+        if ends != "answered":
+            session.end()
+        if request is not None:
+            session.answer_request(request, request.shares([b"{}"]))
+        assert budget.bytes == 0
 
 
 def test_where_no_commands_are_taken_it_is_said() -> None:
