@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from fanfold.api.requests import BATCH_BYTES_MAX
 from gateway.limits.terms import UNLIMITED, Limits
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\-\[\]:]+\Z", re.ASCII)
 KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
 
@@ -41,7 +43,11 @@ class GatewaySettings(BaseSettings):
     )
     request_bytes_max: int = Field(8 * 1024 * 1024, ge=1, description="largest body of a REST request, bytes")
     allowed_origins: Annotated[str, NoDecode] = Field(
-        "", description="other web origins whose pages may open the stream, `https://a.example,https://b.example`"
+        "",
+        description=(
+            "other web origins whose pages may open the stream and ask everything else (CORS), "
+            "`https://a.example,https://b.example`; `*` for all"
+        ),
     )
     stream_connections_max: int = Field(20_000, ge=1, description="open streams of this process; more are told 503")
     stream_subscriptions_max: int = Field(1_000, ge=1, description="accounts one stream may watch")
@@ -172,6 +178,16 @@ class GatewaySettings(BaseSettings):
             "with 50 one alone may have half, two a third each. 100: whoever comes first may have all"
         ),
     )
+
+    @model_validator(mode="after")
+    def _which_pages(self) -> GatewaySettings:
+        for origin in self.origins - {"*"}:
+            if not _ORIGIN.match(origin):
+                raise ValueError(
+                    f"FANFOLD_ALLOWED_ORIGINS: {origin!r} is no origin as browsers say it: `https://a.example` or "
+                    "`https://a.example:8443`, in small letters, without a path and without a slash at its end"
+                )
+        return self
 
     @model_validator(mode="after")
     def _who_is_let_in(self) -> GatewaySettings:

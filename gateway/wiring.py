@@ -114,7 +114,9 @@ class Gateway:
         events: App = self._events
         if checked is None and rates is not None:
             passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
-        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), events, checked)
+        self.app = Front(
+            checked or passed_on, self._sides, self.hub, registry, static_files(), events, checked, settings.origins
+        )
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(

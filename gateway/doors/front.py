@@ -16,6 +16,7 @@ from fanfold.api.openapi import public_document
 from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
+from gateway.doors.cross_origin import CrossOrigin
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
@@ -46,10 +47,12 @@ class Front:
         pages: dict[str, StaticFile],
         events: App,
         checked: CheckedProxy | None = None,
+        origins: frozenset[str] = frozenset(),
     ) -> None:
         """proxy: for all that is no address of the gateway's own. checked: the same, where it is asked who asks; None where
-        nobody is."""
+        nobody is. origins: of pages that may ask here, beside its own."""
         self.stopping = False
+        self._cross_origin = CrossOrigin(origins) if origins else None
         self._checked = checked
         self._proxy = proxy
         self._sides = sides
@@ -71,6 +74,10 @@ class Front:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
             return
+        if self._cross_origin is not None:
+            if await self._cross_origin.answers_preflight(scope, send):
+                return
+            send = self._cross_origin.telling(scope, send)
         handler = self._own.get(scope["path"])
         if handler is None and scope["path"] != EVENTS.path:
             await self._proxy(scope, receive, send)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -208,7 +207,8 @@ class StreamConnection(asyncio.Protocol):
                     elif not self._closing:
                         self._take_text(part.payload)
                 if self._meter is not None:
-                    self._hold_back(self._meter.charge(frames, time.monotonic_ns()))
+                    now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
+                    self._hold_back(self._meter.charge(frames, now_ns))
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()

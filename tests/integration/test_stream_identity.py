@@ -392,6 +392,9 @@ async def test_whoever_is_let_in_is_looked_at_by_what_counts_then(
 
         def take_later(self) -> None: ...
 
+        def has_place_for(self, principal: str) -> bool:
+            return True
+
         def end_with(self, code: CloseCode) -> None:
             self.ended = self.ended or code
 
