@@ -49,6 +49,9 @@ class Metrics:
             "times that a stream was not read for a while, or closed, because its messages came too fast",
             registry=registry,
         )
+        self.draining = Gauge(
+            "fanfold_gateway_draining", "1 once its streams are sent away and no new one is let in", registry=registry
+        )
         self.asking = Gauge(
             "fanfold_gateway_asking", "principals and addresses whose requests are counted", registry=registry
         )

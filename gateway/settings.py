@@ -80,6 +80,12 @@ class GatewaySettings(BaseSettings):
             "milliseconds; with `FANFOLD_STREAM_CLOSE_MS` less than the 5 s that open requests have"
         ),
     )
+    drain_ms: int = Field(
+        10_000,
+        ge=0,
+        le=3_600_000,
+        description="over so long a `POST /drain` of the admin port spreads the ends of streams, milliseconds",
+    )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")
     stream_close_ms: int = Field(

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.retry import Waits, retry
+from gateway.doors.admin import AdminDoor
 from gateway.doors.front import Front
 from gateway.doors.static_files import static_files
 from gateway.limits.rates import Quota
@@ -28,6 +29,7 @@ from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
+from gateway.streams.drain import Drain
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
@@ -63,6 +65,7 @@ class Gateway:
         registry: CollectorRegistry,
         partitions: int | None,
         topic_feed: TopicFeed | None,
+        admin: bool,
     ) -> None:
         metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
@@ -107,15 +110,34 @@ class Gateway:
             stream_bytes_max=settings.stream_submit_bytes_max,
             share_percent=settings.submit_share_percent,
         )
+        self.drain = Drain(self.hub, settings.drain_ms, random.randrange)
+        metrics.draining.set_function(lambda: self.drain.begun)
         let_in = None if checked is None else checked.let_in
         self._events = EventStream(
-            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, let_in, places
+            self.hub,
+            terms,
+            metrics,
+            lambda: self.app.stopping,
+            random.randint,
+            self._door,
+            let_in,
+            places,
+            lambda: self.drain.begun,
         )
         events: App = self._events
         if checked is None and rates is not None:
             passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
         self.app = Front(
-            checked or passed_on, self._sides, self.hub, registry, static_files(), events, checked, settings.origins
+            checked or passed_on,
+            self._sides,
+            self.hub,
+            registry,
+            static_files(),
+            events,
+            checked,
+            settings.origins,
+            whole=not admin and checked is None,
+            draining=lambda: self.drain.begun,
         )
         self.ws_class = cast(
             "type[asyncio.Protocol]",
@@ -124,13 +146,17 @@ class Gateway:
                 self.hub,
                 terms,
                 metrics,
-                lambda: self.app.stopping,
+                lambda: self.app.stopping or self.drain.begun,
                 submits=self._submits,
                 door=self._door,
                 places=places,
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
+
+    def admin_door(self, *, is_reached_from_elsewhere: bool) -> App:
+        """For a server of its own: metrics, all of readiness, and the drain."""
+        return AdminDoor(self.app.inner, self.drain, self.app.is_of_the_system if is_reached_from_elsewhere else None)
 
     async def open(self) -> None:
         """Read who is let in, before anybody is. Raises ValueError for files that do not say it."""
@@ -154,6 +180,7 @@ class Gateway:
     def stop(self) -> None:
         """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
         self.app.stopping = True
+        self.drain.cancel()
         self._events.wake()
 
     async def close(self) -> None:
@@ -274,11 +301,14 @@ def build_gateway(
     registry: CollectorRegistry,
     partitions: int | None = None,
     topic_feed: TopicFeed | None = None,
+    *,
+    admin: bool = False,
 ) -> Gateway:
     """A gateway before two sides, each an ASGI application of this process or a URL.
 
-    partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. Must be
-    called inside the event loop.
+    partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. admin: whether
+    there is a server of the admin door, so that the public one tells only that it is alive and ready (as where it is asked who
+    asks). Must be called inside the event loop.
     """
 
     def upstream(side: Any, silence_ms: int) -> Upstream:
@@ -292,4 +322,4 @@ def build_gateway(
     # payment over HTTP wait for the commands of streams.
     write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
     read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed)
+    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed, admin)

@@ -87,7 +87,14 @@ PROBES: Final = (
         {200: Answered(Readiness, "It can.")},
         refused=("not_ready",),
     ),
-    Route("GET", "/metrics", "read", "metrics", "What this process counts", {200: Answered(None, "Prometheus text.")}),
+    Route(
+        "GET",
+        "/metrics",
+        "read",
+        "metrics",
+        "What this process counts; of a gateway with an admin port, or with FANFOLD_AUTH=tokens, there alone",
+        {200: Answered(None, "Prometheus text.")},
+    ),
 )
 """What every process answers."""
 
@@ -191,7 +198,7 @@ def _say_who_asks(made: Document) -> None:
     made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": BEARER}}
     for path, operations in made["paths"].items():
         for operation in operations.values():
-            if path.startswith("/v1/") or path == "/metrics":
+            if path.startswith("/v1/"):
                 operation["security"] = [{"bearer": []}, {}]
 
 

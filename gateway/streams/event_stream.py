@@ -65,9 +65,10 @@ class EventStream:
         door: Door | None = None,
         let_in: Admit | None = None,
         places: StreamPlaces | None = None,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         """door, let_in: who is let in, and who a request says that asks (None: it is refused and answered); None where
-        nobody is asked."""
+        nobody is asked. draining: whether nobody is let in any more, while those who are there are sent away one by one."""
         self._door = door
         self._let_in = let_in
         self._hub = hub
@@ -76,6 +77,7 @@ class EventStream:
         self._stopping = stopping
         self._random_ms = random_ms
         self._places = places
+        self._draining = draining
         self._clients: set[WaitingRequest] = set()
 
     def wake(self) -> None:
@@ -138,7 +140,7 @@ class EventStream:
                 sign_in.end()
 
     def _refused(self) -> str | None:
-        if self._stopping():
+        if self._stopping() or self._draining():
             return "stopping"
         if not self._hub.ready:
             return "upstream_unavailable"

@@ -49,6 +49,10 @@ class Stream(Protocol):
         """Write what waits in the session's outbox, or do nothing while the client does not read."""
         ...
 
+    def shutdown(self) -> None:
+        """Send the client away: it comes back later, or elsewhere."""
+        ...
+
 
 class Hub:
     """One per process. `run` must be running for anything to be pushed."""
@@ -127,6 +131,9 @@ class Hub:
     @property
     def streams(self) -> int:
         return len(self._streams)
+
+    def all_streams(self) -> list[Stream]:
+        return [*self._streams.values()]
 
     def join(self, stream: Stream) -> None:
         self._streams[stream.session] = stream

@@ -34,6 +34,10 @@ class WaitingRequest:
         self.ended = True
         self.news.set()
 
+    def shutdown(self) -> None:
+        """An event stream ends, and says when to come back. A read that waits is a request, and goes on to its answer."""
+        self.end_with(CloseCode.RESTARTING)
+
     async def leave(self, receive: Receive) -> None:
         """Returns when the client has left. A body that nobody asked for is passed over."""
         while (await receive())["type"] != "http.disconnect":

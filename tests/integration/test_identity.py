@@ -151,7 +151,6 @@ async def test_without_a_token_or_with_a_wrong_one_nothing_is_told_but_how_to_as
             ("GET", f"/v1/accounts/{ALICE}"),
             ("POST", "/v1/transfers"),
             ("GET", "/v1/system"),
-            ("GET", "/metrics"),
         ):
             async with wallet.session.request(method, wallet.served.url + path, headers=headers) as answer:
                 assert (answer.status, (await answer.json())["code"]) == (401, code)

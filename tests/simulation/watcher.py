@@ -105,6 +105,9 @@ class Watcher:
             self._gateway.hub.leave(self)
             self._gateway = None
 
+    def shutdown(self) -> None:
+        self.leave()
+
     def flush(self) -> None:
         """Called by the hub, as a connection that can be written to."""
         frames, _ = self.session.outbox.take()
