@@ -131,7 +131,7 @@ class CheckedProxy:
         except TokenRefused as why:
             refused, challenge = token_refused(why), INVALID_TOKEN
         if self._refused_rates is not None and challenge is INVALID_TOKEN:
-            self._refused_rates.owe(address_key(scope["client"]), 1)
+            self._refused_rates.owe(address_key(scope.get("client")), 1)
         await discard(receive)
         self._metrics.refused_with("unauthenticated" if challenge is CHALLENGE else "token_invalid")
         await send_answer(send, refused, more=[(b"www-authenticate", challenge.encode())])
@@ -139,7 +139,7 @@ class CheckedProxy:
 
     async def _refuses_strangers(self, credential: str, scope: Scope, receive: Receive, send: Send) -> bool:
         """An address that was refused again and again is not listened to for what would have to be verified first."""
-        rates, key = self._refused_rates, address_key(scope["client"])
+        rates, key = self._refused_rates, address_key(scope.get("client"))
         if rates is None or self._identity.knows(credential) or not rates.is_used_up(key):
             return False
         await rates.let_in(key, scope, receive, send)

@@ -93,7 +93,7 @@ class RatedByAddress:
         self._rates = rates
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        granted = await self._rates.let_in(address_key(scope["client"]), scope, receive, send)
+        granted = await self._rates.let_in(address_key(scope.get("client")), scope, receive, send)
         if granted is not None:
             await self._app(scope, granted.receive, granted.send)
 

@@ -184,7 +184,7 @@ class EventStream:
 
 
 def _whose(scope: Scope, session: Session) -> tuple[str, str | None]:
-    return address_key(scope["client"]), None if session.principal is None else session.principal.name
+    return address_key(scope.get("client")), None if session.principal is None else session.principal.name
 
 
 def _asked(query: bytes) -> tuple[Question, bool]:

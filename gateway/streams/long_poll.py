@@ -68,7 +68,7 @@ class LongPoll:
         except Malformed:
             return await self._proxy(scope, receive, send)  # which refuses it
         place, principal = self._places.one(), scope.get(PRINCIPAL)
-        why = place.refusal(address_key(scope["client"]), None if principal is None else principal.decode())
+        why = place.refusal(address_key(scope.get("client")), None if principal is None else principal.decode())
         if why is not None:
             self._metrics.refused_with("too_many_connections")
             return await send_answer(send, problem("too_many_connections", detail=why))

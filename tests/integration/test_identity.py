@@ -32,6 +32,8 @@ from write_side.settings import WriteSettings
 
 USD = "USD/2"
 PARTITIONS = 2
+COUNTED = ("date", "ratelimit")
+"""Headers that tell when and the how manieth request it was, whatever it was about."""
 SIGNER = Signer("EdDSA", "k1")
 LIMIT_S = 60.0
 
@@ -80,7 +82,7 @@ class Caller:
             return Reply(
                 answer.status,
                 await answer.read(),
-                {k.lower(): v for k, v in answer.headers.items() if k.lower() != "date"},
+                {k.lower(): v for k, v in answer.headers.items() if k.lower() not in COUNTED},
             )
 
     async def get(self, path: str) -> Reply:
