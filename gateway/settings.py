@@ -135,6 +135,15 @@ class GatewaySettings(BaseSettings):
     stream_unauthenticated_max: int = Field(
         1_000, ge=1, description="streams without anybody signed in; more are told 503"
     )
+    stream_unauthenticated_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description=(
+            "how many of those an address may have, of what it has and what is free, percent: so none keeps all others from "
+            "signing in. 100: whoever comes first may have all"
+        ),
+    )
 
     # What is granted to one who asks. Where nobody is asked all of this machine are one, and nothing is limited by default.
     requests_max: int | None = Field(

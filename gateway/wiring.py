@@ -117,7 +117,7 @@ class Gateway:
             self.hub,
             terms,
             metrics,
-            lambda: self.app.stopping,
+            lambda: self._front.stopping,
             random.randint,
             self._door,
             let_in,
@@ -127,7 +127,7 @@ class Gateway:
         events: App = self._events
         if checked is None and rates is not None:
             passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
-        self.app = Front(
+        self._front = Front(
             checked or passed_on,
             self._sides,
             self.hub,
@@ -139,6 +139,7 @@ class Gateway:
             whole=not admin and checked is None,
             draining=lambda: self.drain.begun,
         )
+        self.app: App = self._front
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -146,7 +147,7 @@ class Gateway:
                 self.hub,
                 terms,
                 metrics,
-                lambda: self.app.stopping or self.drain.begun,
+                lambda: self._front.stopping or self.drain.begun,
                 submits=self._submits,
                 door=self._door,
                 places=places,
@@ -156,7 +157,9 @@ class Gateway:
 
     def admin_door(self, *, is_reached_from_elsewhere: bool) -> App:
         """For a server of its own: metrics, all of readiness, and the drain."""
-        return AdminDoor(self.app.inner, self.drain, self.app.is_of_the_system if is_reached_from_elsewhere else None)
+        return AdminDoor(
+            self._front.inner, self.drain, self._front.is_of_the_system if is_reached_from_elsewhere else None
+        )
 
     async def open(self) -> None:
         """Read who is let in, before anybody is. Raises ValueError for files that do not say it."""
@@ -179,13 +182,13 @@ class Gateway:
 
     def stop(self) -> None:
         """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
-        self.app.stopping = True
+        self._front.stopping = True
         self.drain.cancel()
         self._events.wake()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
-        self.app.stopping = True
+        self._front.stopping = True
         await self._submits.close()
         for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
@@ -279,7 +282,9 @@ def _checked(
     def hide(account: str) -> str:
         return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
 
-    terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
+    terms = DoorTerms(
+        settings.stream_sign_in_ms, settings.stream_unauthenticated_max, settings.stream_unauthenticated_percent
+    )
     refused = None if rates is None else RequestRates(rates.by_key.quota, metrics, time.monotonic_ns)
     checked = CheckedProxy(
         proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused

@@ -20,6 +20,7 @@ from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
 from gateway.identity.grants import Principal
+from gateway.limits.counts import SharedRoom
 
 REQUEST_COMMANDS_MAX: Final = 1_024
 """Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
@@ -95,41 +96,8 @@ def raw_commands(id: int, listed: str) -> Commands | None:
     return Commands(id, commands, len(listed) if listed.isascii() else len(listed.encode()))
 
 
-class SubmitBudget:
-    """Bytes of commands that wait or are under way, of all clients of a gateway together.
-
-    share_percent: a principal may have up to so much of what it has and what is free. With 50 one alone gets half of all, two a
-    third each, and whoever comes finds some; with 100 whoever comes first may have all.
-
-    Source: Choudhury and Hahne, "Dynamic Queue Length Thresholds for Shared-Memory Packet Switches" (1998).
-    """
-
-    def __init__(self, bytes_max: int, share_percent: int = 100) -> None:
-        self.bytes = 0
-        self.bytes_max = bytes_max
-        self._share_percent = share_percent
-        self._by_name: dict[str, int] = {}
-
-    def take(self, size: int, whose: Principal | None) -> bool:
-        """Whether there is room. What comes first has it, of all or of a principal, as far as it is free."""
-        if self.bytes and self.bytes + size > self.bytes_max:
-            return False
-        if whose is not None:
-            has = self._by_name.get(whose.name, 0)
-            if has and (has + size) * 100 > self._share_percent * (has + self.bytes_max - self.bytes):
-                return False
-            self._by_name[whose.name] = has + size
-        self.bytes += size
-        return True
-
-    def give_back(self, size: int, whose: Principal | None) -> None:
-        self.bytes -= size
-        if whose is not None:
-            left = self._by_name.get(whose.name, 0) - size
-            if left > 0:
-                self._by_name[whose.name] = left
-            else:
-                self._by_name.pop(whose.name, None)
+class SubmitBudget(SharedRoom):
+    """Bytes of commands that wait or are under way, of all clients of a gateway together; a principal has its share of them."""
 
 
 class Request(NamedTuple):
@@ -184,6 +152,10 @@ class Submits:
         self._commands: list[msgspec.Raw] = []
         self._size = 0
 
+    @property
+    def _key(self) -> str | None:
+        return None if self.whose is None else self.whose.name
+
     def add(self, submit: Commands) -> bool:
         """Whether there is room for it: no more waits than a batch may have, and both budgets hold."""
         size = self._size + submit.size + 1
@@ -191,7 +163,7 @@ class Submits:
             return False
         if self._ids and size > self._bytes_max:
             return False
-        if not self._budget.take(submit.size + 1, self.whose):
+        if not self._budget.take(self._key, submit.size + 1):
             return False
         self._size = size
         self._ids.append(submit.id)
@@ -220,13 +192,13 @@ class Submits:
     def done(self) -> None:
         """What was under way is answered, or will never be."""
         if self.under_way is not None:
-            self._budget.give_back(self.under_way.size, self.whose)
+            self._budget.give_back(self._key, self.under_way.size)
             self.under_way = None
 
     def drop(self) -> list[int]:
         """Forget what waits; the numbers of its submits, of which nothing was done."""
         dropped = self._ids
-        self._budget.give_back(self._size, self.whose)
+        self._budget.give_back(self._key, self._size)
         self._wait_for_none()
         return dropped
 

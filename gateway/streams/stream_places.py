@@ -51,7 +51,10 @@ class StreamPlace:
         return False
 
     def sign_in(self, principal: str) -> bool:
-        """Whether there is a place for this one. Who is there stays: a stream is one principal's."""
+        """Whether there is a place for this one. Who is there stays: a stream is one principal's. Of a stream that has left
+        meanwhile nothing is held."""
+        if self._address is None:
+            return True
         if self._principal is None and self._places.principals.take(principal):
             self._principal = principal
         return self._principal is not None

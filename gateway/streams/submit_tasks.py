@@ -38,7 +38,7 @@ class SubmitTasks:
         self._metrics = metrics
         self._stream_bytes_max = stream_bytes_max
         self._tasks: set[asyncio.Task[None]] = set()
-        metrics.submitted_bytes.set_function(lambda: self.budget.bytes)
+        metrics.submitted_bytes.set_function(lambda: self.budget.used)
 
     def queue(self) -> Submits:
         """Of a new stream."""

@@ -222,7 +222,7 @@ class StreamConnection(asyncio.Protocol):
 
     def _hold_back(self, wait_ns: int) -> None:
         """Who sends faster than he may is read as fast as he may. What came is heard: nothing of it is lost."""
-        if not wait_ns or self._closing:
+        if not wait_ns or self._closing or self._transport.is_closing():
             return
         self._metrics.held_back.inc()
         if wait_ns > HELD_BACK_S_MAX * SECOND_NS:
@@ -291,7 +291,7 @@ class StreamConnection(asyncio.Protocol):
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
         if self._sign_in is not None:
-            refused = self._sign_in.refusal(request.headers.get_all("Authorization"))
+            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from())
             if refused is not None:
                 return refused
         return self._refused_for_place()
@@ -301,9 +301,11 @@ class StreamConnection(asyncio.Protocol):
         if self._place is None:
             return None
         principal = self.session.principal
-        address = address_key(self._transport.get_extra_info("peername"))
-        refused = self._place.refusal(address, None if principal is None else principal.name)
+        refused = self._place.refusal(self._from(), None if principal is None else principal.name)
         return None if refused is None else Refusal("too_many_connections", refused)
+
+    def _from(self) -> str:
+        return address_key(self._transport.get_extra_info("peername"))
 
     def has_place_for(self, principal: str) -> bool:
         return self._place is None or self._place.sign_in(principal)

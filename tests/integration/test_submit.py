@@ -346,7 +346,7 @@ async def test_who_leaves_in_between_leaves_nothing_and_what_was_under_way_is_do
     submits = served.gateway._submits
     door.answers.set()
     await until(lambda: not submits._tasks)
-    assert submits.budget.bytes == 0
+    assert submits.budget.used == 0
     assert len(door.asked) == 1, "what waited was never sent"
     async with connect(served.stream_url) as client:
         await submit(client, 1, pay(1), pay(2))

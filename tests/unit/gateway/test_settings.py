@@ -85,6 +85,8 @@ def test_a_batch_of_the_most_lines_and_the_largest_body_are_granted_by_default()
         ("stream_messages_max", 10_000_001),
         ("submit_share_percent", 0),
         ("submit_share_percent", 101),
+        ("stream_unauthenticated_percent", 0),
+        ("drain_ms", -1),
     ],
 )
 def test_a_limit_beyond_its_bounds_is_refused(name: str, value: Any) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.limits.addresses import NOBODY, address_key
-from gateway.limits.counts import Counts
+from gateway.limits.counts import Counts, SharedRoom
 from gateway.limits.terms import Limits
 from gateway.streams.stream_places import StreamPlaces
 
@@ -58,4 +58,42 @@ def test_a_stream_takes_a_place_of_its_address_and_one_of_its_principal_and_leav
     assert "FANFOLD_ADDRESS_STREAMS_MAX" in (third.refusal("10.0.0.1", "carol") or "")
     for place in (one, one, other, third):
         place.leave()
+    assert one.sign_in("alice"), "it left while it was found out who is there"
     assert (len(places.addresses), len(places.principals)) == (0, 0)
+
+
+@given(
+    st.integers(1, 100),
+    st.integers(1, 100),
+    st.lists(st.tuples(st.booleans(), st.sampled_from("abc"), st.integers(1, 40))),
+)
+def test_a_room_is_never_over_full_and_nobody_has_more_than_his_share(
+    most: int, percent: int, steps: list[tuple[bool, str, int]]
+) -> None:
+    room, held = SharedRoom(most, percent), list[tuple[str, int]]()
+    for takes, key, size in steps:
+        if not takes:
+            if held:
+                room.give_back(*held.pop())
+            continue
+        before = [other for name, other in held if name == key]
+        granted = room.take(key, size)
+        if granted:
+            held.append((key, size))
+        fits = room.used - size * granted + size <= most or not (room.used - size * granted)
+        if granted:
+            assert fits
+            assert not before or sum(before) + size <= percent / 100 * (sum(before) + most - room.used + size)
+        elif fits:
+            assert before, "who has nothing there finds room where there is some"
+        assert room.used == sum(size for _, size in held)
+    for each in held:
+        room.give_back(*each)
+    assert (room.used, room._by_key) == (0, {})
+
+
+def test_one_address_never_holds_all_places_of_who_has_not_signed_in() -> None:
+    room = SharedRoom(1_000, 50)
+    assert sum(room.take("10.0.0.1", 1) for _ in range(2_000)) == 500
+    assert sum(room.take("10.0.0.2", 1) for _ in range(2_000)) == 250
+    assert room.take("10.0.0.3", 1)
