@@ -149,7 +149,8 @@ def public_document() -> Document:
         "fanfold",
         "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
         "with the same id it runs once. Every answer names its position, that of a write also in the header `Fanfold-Position`. "
-        "Reads through the same gateway reflect it; through another one give it as `min_position`. "
+        "Reads through the same gateway reflect it; through another one give it as `min_position`. Where requests are counted, "
+        "answers say how many are granted (`RateLimit-Policy`) and left (`RateLimit`); one too many is a 429, and did nothing. "
         + WRITE_SIDE
         + " "
         + READ_SIDE,
