@@ -235,7 +235,6 @@ class StreamConnection(asyncio.Protocol):
 
     def _hear_again(self) -> None:
         self._held_back = None
-        self._heard = True  # a pong may be among what was not read
         self._read_on()
 
     def _take_raw(self, data: bytes) -> None:

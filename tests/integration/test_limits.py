@@ -18,6 +18,8 @@ from tests.gateway_server import Served, serving
 from tests.integration.test_stream_identity import Place, closed, hear, say, stream, token
 from tests.wallet_stub import WalletStub
 
+LIMIT_S = 30.0
+
 
 @pytest.fixture
 async def wallet() -> WalletStub:
@@ -49,16 +51,18 @@ async def test_requests_are_counted_by_principal_and_everything_that_it_may_ask_
             status, headers, document = await asked(served, path, **bearer("anna"))
             assert (status, document["code"]) == (429, "rate_limited")
             assert int(headers["retry-after"]) > 1_000
-        assert (await asked(served, "/v1/accounts/alice", **bearer("bert")))[0] == 200
+        known = bearer("bert")["authorization"]
+        assert (await asked(served, "/v1/accounts/alice", authorization=known))[0] == 200
         assert (await asked(served, "/readyz"))[0] == 200, "a balancer is never told to wait"
         before = len(wallet.requests)
         for status in (401, 401, 429):
             assert (await asked(served, "/v1/accounts/alice", authorization="Bearer x.y.z"))[0] == status
+        assert (await asked(served, "/v1/accounts/alice", authorization=known))[0] == 200, "who is known goes on"
         assert (await asked(served, "/v1/accounts/alice", **bearer("carl")))[0] == 429, (
             "not verified yet: not looked at"
         )
         assert (await asked(served, "/v1/accounts/alice"))[0] == 401
-        assert len(wallet.requests) == before
+        assert len(wallet.requests) == before + 1
 
 
 async def test_where_nobody_is_asked_requests_are_counted_by_address_and_without_a_setting_not_at_all(
@@ -93,13 +97,28 @@ async def test_streams_of_all_kinds_are_counted_together_and_a_place_that_is_lef
             async with stream(served) as other:
                 await say(other, "auth", 0, token=token("bert"))
                 assert await hear(other) == {"op": "ack", "id": 0}
-        async with asyncio.timeout(30), AsyncExitStack() as stack:
-            while True:  # until the gateway has seen that the first one is gone
+        assert await _until_free(served, "/v1/stream/sse?accounts=alice") == 200, "the first one is gone"
+        assert await _until_free(served, "/v1/accounts/alice?after_version=9&wait_ms=1") == 200, (
+            "so is the event stream"
+        )
+        async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+            while True:
                 try:
                     await stack.enter_async_context(stream(served, token("anna")))
                     return
                 except InvalidStatus:
                     await asyncio.sleep(0.01)
+
+
+async def _until_free(served: Served, path: str) -> int:
+    """What the request is answered with once there is a place for it; whoever asked leaves after the first bytes."""
+    async with asyncio.timeout(LIMIT_S), aiohttp.ClientSession() as http:
+        while True:
+            async with http.get(served.url + path, headers=bearer("anna")) as answer:
+                if answer.status != 429:
+                    await answer.content.readany()
+                    return answer.status
+            await asyncio.sleep(0.01)
 
 
 async def test_a_page_of_a_listed_origin_reads_a_refusal_too(wallet: WalletStub, tmp_path: Path) -> None:

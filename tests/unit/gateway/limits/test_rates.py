@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.limits.rates import SECOND_NS, Meter, Quota, Rates
@@ -58,19 +58,26 @@ def test_all_of_it_is_there_at_once_and_again_after_the_window_also_for_what_is_
     assert rates.left("alice", 5 + quota.window_s * SECOND_NS) == quota.units
 
 
-@given(QUOTAS, STEPS)
-def test_who_is_forgotten_had_all_of_his_quota(quota: Quota, steps: list[tuple[int, int]]) -> None:
+HALVES = st.integers(0, 6).map(lambda halves: halves * SECOND_NS // 2)
+
+
+@settings(max_examples=300)
+@given(
+    st.builds(Quota, st.integers(1, 4), st.integers(1, 4)),
+    st.lists(st.tuples(HALVES, st.sampled_from("ab"), st.integers(1, 4)), max_size=20),
+)
+def test_who_is_forgotten_had_all_of_his_quota(quota: Quota, steps: list[tuple[int, str, int]]) -> None:
     """Beside one that forgets nobody, as long as fewer ask than are kept."""
     rates, kept, now = Rates(quota, keys_max=3), dict[str, int](), 0
     most = quota.unit_ns * quota.units
-    for number, (wait, units) in enumerate(steps):
+    for wait, key, units in steps:
         now += wait
-        key = "ab"[number % 2]
         full = max(kept.get(key, 0), now) + min(units, quota.units) * quota.unit_ns
         taken = rates.take(key, units, now)
         assert taken.wait_ns == max(0, full - now - most)
         if not taken.wait_ns:
             kept[key] = full
+        assert taken.left == (most - max(0, kept.get(key, 0) - now)) // quota.unit_ns
 
 
 def test_memory_is_bounded_whoever_asks_and_who_asks_now_is_counted_all_the_same() -> None:

@@ -110,6 +110,27 @@ def test_who_is_far_ahead_in_one_go_is_cut_off_and_may_come_back() -> None:
     assert (closed_with, left) == (CloseCode.TOO_FAST, 0)
 
 
+def test_a_pong_that_lies_behind_what_is_not_read_yet_is_waited_for() -> None:
+    """Nothing is read from 3.9 s to 8.4; the ping leaves at 4, and a pong has 0.1 s."""
+
+    async def story() -> int | None:
+        gateway = Gateway(Limits(messages_a_second=A_SECOND))
+        gateway._terms = gateway._terms._replace(pong_ms=100)
+        wire = Wire(gateway)
+        wire.take(10_000)
+        await asyncio.sleep(3.9)
+        for number in range(round(A_SECOND * 5.5)):
+            wire.client.send_text(json.dumps({"op": "ping", "id": number}).encode())
+        wire._connection.data_received(b"".join(wire.client.data_to_send()))
+        for _ in range(100):
+            wire.take(100_000)
+            await asyncio.sleep(0.05)
+        assert wire._reading
+        return wire.closed_with
+
+    assert virtual_time.run(story, lambda: 0.0) is None
+
+
 def test_control_frames_are_messages_too() -> None:
     async def story() -> float:
         wire = Wire(Gateway(Limits(messages_a_second=A_SECOND)))
