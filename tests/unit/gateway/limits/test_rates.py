@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gateway.limits.rates import SECOND_NS, Meter, Quota, Rates
@@ -61,7 +61,9 @@ def test_all_of_it_is_there_at_once_and_again_after_the_window_also_for_what_is_
 HALVES = st.integers(0, 6).map(lambda halves: halves * SECOND_NS // 2)
 
 
-@settings(max_examples=300)
+@example(
+    Quota(4, 4), [(2 * SECOND_NS, "a", 4), (SECOND_NS // 2, "b", 1), (5 * SECOND_NS // 2, "b", 1), (0, "a", 4)]
+).via("who was written in the middle of one generation, and looked for in the next but one")
 @given(
     st.builds(Quota, st.integers(1, 4), st.integers(1, 4)),
     st.lists(st.tuples(HALVES, st.sampled_from("ab"), st.integers(1, 4)), max_size=20),
