@@ -181,7 +181,7 @@ class GatewaySettings(BaseSettings):
         le=10_000_000,
         description=(
             "messages that a stream may send within a second, one more for each 16 KiB; what comes faster is read as fast as "
-            "that, and who is 5 s ahead is cut off. 0: any number. Default: 10,000 with FANFOLD_AUTH=tokens, else 0"
+            "that, and who is 10 s ahead is cut off. 0: any number. Default: 10,000 with FANFOLD_AUTH=tokens, else 0"
         ),
     )
     submit_share_percent: int = Field(

@@ -61,7 +61,7 @@ class StreamTerms(NamedTuple):
     """0: as many as come."""
 
 
-HELD_BACK_S_MAX: Final = 5
+HELD_BACK_S_MAX: Final = 10
 """Who has sent so much more than he may that nothing would be heard of him for longer is cut off."""
 MESSAGE_BYTES: Final = 16 * 1024
 """A message is as many as it has of these, and one."""

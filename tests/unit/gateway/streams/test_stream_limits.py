@@ -97,7 +97,7 @@ def test_who_is_far_ahead_in_one_go_is_cut_off_and_may_come_back() -> None:
         gateway = Gateway(Limits(messages_a_second=A_SECOND))
         wire = Wire(gateway)
         wire.take(10_000)
-        for number in range(7 * A_SECOND):
+        for number in range(12 * A_SECOND):
             wire.client.send_text(json.dumps({"op": "ping", "id": number}).encode())
         # As one read of the socket: what has come is heard, so it cannot be held back any more.
         data = b"".join(wire.client.data_to_send())
