@@ -15,7 +15,12 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.retry import Waits, retry
+from gateway.arrivals.access_line import RouteNames
+from gateway.arrivals.access_log import AccessLog
+from gateway.arrivals.arrival import Arrivals
+from gateway.arrivals.forwarded import TrustedProxies
 from gateway.doors.front import Front
+from gateway.doors.public_door import PublicDoor
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App
@@ -28,6 +33,7 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.stream_access import StreamAccess
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
@@ -101,9 +107,13 @@ class Gateway:
         )
         admitted = None if checked is None else checked.admitted
         self._events = EventStream(
-            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
+            self.hub, terms, metrics, lambda: self._front.stopping, random.randint, self._door, admitted
         )
-        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
+        pages = static_files()
+        self._front = Front(checked or passed_on, self._sides, self.hub, registry, pages, self._events, checked)
+        arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
+        self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
+        self.app = PublicDoor(self._front, arrivals, self._accesses)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -111,9 +121,10 @@ class Gateway:
                 self.hub,
                 terms,
                 metrics,
-                lambda: self.app.stopping,
+                lambda: self._front.stopping,
                 submits=self._submits,
                 door=self._door,
+                access=StreamAccess(arrivals, self._accesses),
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
@@ -139,15 +150,17 @@ class Gateway:
 
     def stop(self) -> None:
         """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
-        self.app.stopping = True
+        self._front.stopping = True
         self._events.wake()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
-        self.app.stopping = True
+        self._front.stopping = True
         await self._submits.close()
         for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
+        if self._accesses is not None:
+            self._accesses.flush()
 
     async def _learn_partitions(self) -> int:
         """The read side knows how many the log has, whichever of them it projects."""

@@ -67,6 +67,11 @@ class Front:
         }
         self._own.update(dict.fromkeys(pages, self._page))
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The addresses that are answered here."""
+        return frozenset(self._own)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
@@ -99,9 +104,6 @@ class Front:
             (b"etag", page.tag),
             (b"cache-control", b"no-cache"),
             (b"content-security-policy", page.policy),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-opener-policy", b"same-origin"),
         ]
         held = {value for name, value in scope["headers"] if name == b"if-none-match"}
         if page.tag in held:

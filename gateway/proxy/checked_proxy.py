@@ -18,6 +18,7 @@ from fanfold.doors.answer import CHALLENGE, INVALID_TOKEN, Response, malformed, 
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.incoming import TooMuchAtOnce
 from fanfold.doors.request import ClientGone
+from gateway.arrivals.arrival import SCOPE as ARRIVAL
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
@@ -94,7 +95,10 @@ class CheckedProxy:
         """Who asks; None when the request was refused for it, and is answered."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
-            return await self._identity.who(self._identity.credential(values))
+            principal = await self._identity.who(self._identity.credential(values))
+            if (arrival := scope.get(ARRIVAL)) is not None:
+                arrival.principal = principal.name
+            return principal
         except NobodySaid:
             refused, challenge = problem("unauthenticated"), CHALLENGE
         except TokenRefused as why:

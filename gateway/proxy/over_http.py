@@ -16,6 +16,7 @@ import structlog
 from yarl import URL
 
 from fanfold.doors.query_names import naming
+from gateway.arrivals.forwarded import forwarded_by_us
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.proxy.places import NoPlace, Places
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, UpstreamUnavailable
@@ -99,6 +100,10 @@ class OverHttp:
             # A body without a length is framed again here; the side's name is not the one that the client knows.
             if name not in (b"transfer-encoding", b"host")
         ]
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        told = forwarded_by_us(scope.get("client"), scope.get("scheme", "http"), host)
+        if told is not None:
+            headers.append(("forwarded", told))
         started = False
         try:
             async with (

@@ -9,6 +9,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import structlog
@@ -17,6 +18,9 @@ from fanfold.api.answer_headers import POSITION_BYTES_MAX, PRINCIPAL
 from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer
+from gateway.arrivals.arrival import SCOPE as ARRIVAL
+from gateway.arrivals.arrival import Arrival
+from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
@@ -42,10 +46,10 @@ _TABLE: Final = _table()
 DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
     b"expect",
     b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
     b"x-real-ip",
+    REQUEST_ID,
+    TRACEPARENT,
+    TRACESTATE,
     POSITION_NAME,
     WRITTEN_NAME,
     LOST_NAME,
@@ -90,7 +94,7 @@ def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
     # A client must not unframe its body by naming the length as a header of the connection.
     dropped = DROPPED | (named - {b"content-length", b"transfer-encoding", b"content-type", b"host"})
-    return [(name, value) for name, value in headers if name not in dropped]
+    return [each for each in headers if each[0] not in dropped and not each[0].startswith(b"x-forwarded-")]
 
 
 class _Guard:
@@ -217,9 +221,13 @@ class ReverseProxy:
         if side == "write" and PRINCIPAL in scope:
             headers.append((PRINCIPAL_NAME, scope[PRINCIPAL]))
         inner = dict(scope) | {"headers": headers}
+        arrival: Arrival | None = scope.get(ARRIVAL)
+        if arrival is not None:
+            headers += arrival.trace.headers
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the server that answers the client leaves the body out
         word, sent = None, True
+        began_s = perf_counter()
         try:
             await self._sides[side](inner, guard.receive, guard.send)
             if side in self._away:
@@ -237,6 +245,8 @@ class ReverseProxy:
             word = "internal"
             if not guard.too_large:
                 _log.exception("upstream_failed", side=side)
+        if arrival is not None:
+            arrival.took(perf_counter() - began_s)
         if not guard.status and (word is not None or guard.too_large):
             if not guard.ended:
                 await discard(guard.unread)

@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import structlog
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.routes import STREAM_PATH
+from gateway.arrivals.arrival import Arrival
 from gateway.metrics import Metrics
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
@@ -32,6 +34,7 @@ from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.stream_access import StreamAccess
 from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
@@ -60,6 +63,8 @@ class StreamConnection(asyncio.Protocol):
     """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
 
     __slots__ = (
+        "_access",
+        "_arrival",
         "_closing",
         "_connections",
         "_draining",
@@ -93,6 +98,7 @@ class StreamConnection(asyncio.Protocol):
         *,
         door: Door | None = None,
         submits: SubmitTasks | None = None,
+        access: StreamAccess | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -108,6 +114,8 @@ class StreamConnection(asyncio.Protocol):
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
         self._submits = submits
+        self._access = access
+        self._arrival: Arrival | None = None
         self.session = Session(
             terms.subscriptions_max,
             hub.topics,
@@ -141,6 +149,12 @@ class StreamConnection(asyncio.Protocol):
         self._closing = True
         if self._sign_in is not None:
             self._sign_in.end()
+        if self._access is not None and self._arrival is not None:
+            close = self._websocket.close_rcvd if self._websocket.close_rcvd_then_sent else self._websocket.close_sent
+            principal = self.session.principal
+            self._access.closed(
+                self._arrival, self._written_bytes, close, None if principal is None else principal.name
+            )
         if self._joined:
             self._joined = False
             self._hub.leave(self)
@@ -200,7 +214,9 @@ class StreamConnection(asyncio.Protocol):
         """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
         self._closing = True
         self._metrics.refused_with("handshake_malformed")
-        self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
+        response = refusal_response(Refusal("handshake_malformed"))
+        self._tell_access(Headers(), response)
+        self._transport.write(response.serialize())
         self._transport.close()
 
     def _shake_hands(self, request: Request) -> None:
@@ -213,6 +229,7 @@ class StreamConnection(asyncio.Protocol):
             response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)
+        self._tell_access(request.headers, response)
         self._websocket.send_response(response)
         if response.status_code != 101:
             self._closing = True
@@ -222,6 +239,10 @@ class StreamConnection(asyncio.Protocol):
         self._set_timer(self._terms.ping_ms, self._ping)
         if self._sign_in is not None:
             self._sign_in.begin()
+
+    def _tell_access(self, headers: Headers, response: Response) -> None:
+        if self._access is not None:
+            self._arrival = self._access.answered(self._access.arrived(self._transport, headers), response)
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""

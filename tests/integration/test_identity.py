@@ -80,7 +80,7 @@ class Caller:
             return Reply(
                 answer.status,
                 await answer.read(),
-                {k.lower(): v for k, v in answer.headers.items() if k.lower() != "date"},
+                {k.lower(): v for k, v in answer.headers.items() if k.lower() not in ("date", "x-request-id")},
             )
 
     async def get(self, path: str) -> Reply:
