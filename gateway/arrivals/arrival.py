@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from gateway.arrivals.forwarded import Address, Headers, TrustedProxies
 from gateway.arrivals.trace import Trace, trace_of
@@ -50,3 +50,9 @@ class Arrivals:
         """peer, scheme: of the connection. headers: names in lower case. Never raises."""
         client, scheme = self._proxies.origin(peer, scheme, headers)
         return Arrival(client, scheme, trace_of(headers, self._bits), self.clock())
+
+
+def request_id_of(scope: Mapping[str, Any]) -> str:
+    """For what is logged of a request that failed; `-` of one that did not come through the public door."""
+    arrival: Arrival | None = scope.get(SCOPE)
+    return "-" if arrival is None else arrival.trace.request_id.decode()

@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
+from fanfold.api import grammar
+
 REQUEST_ID: Final = b"x-request-id"
 TRACEPARENT: Final = b"traceparent"
 TRACESTATE: Final = b"tracestate"
 TRACESTATE_BYTES_MAX: Final = 512
 """What must be passed on at least (Trace Context, 3.3.1.5); longer ones are left out."""
 
-_ID: Final = re.compile(rb"[A-Za-z0-9._:@=/+-]{1,128}\Z")
+_ID: Final = re.compile(grammar.REQUEST_ID.encode())
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x21-\x7e]{0,64})?\Z")
 _STATE: Final = re.compile(rb"[\x20-\x7e]{1,%d}\Z" % TRACESTATE_BYTES_MAX)
 
@@ -46,7 +48,7 @@ def trace_of(headers: Iterable[tuple[bytes, bytes]], bits: Callable[[int], int])
             parent = b"" if parent is not None else value
         elif name == TRACESTATE:
             states.append(value)
-    if request_id is None or not _ID.match(request_id):
+    if request_id is None or not _ID.fullmatch(request_id):
         request_id = b"%032x" % bits(128)
     known = None if parent is None else _parent(parent)
     if known is None:

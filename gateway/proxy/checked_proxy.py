@@ -19,6 +19,7 @@ from fanfold.doors.answer import send as send_answer
 from fanfold.doors.incoming import TooMuchAtOnce
 from fanfold.doors.request import ClientGone
 from gateway.arrivals.arrival import SCOPE as ARRIVAL
+from gateway.arrivals.arrival import request_id_of
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
@@ -143,7 +144,7 @@ class CheckedProxy:
         except ClientGone:
             return None
         except Exception:
-            _log.exception("request_not_checked", operation=asked.route.operation)
+            _log.exception("request_not_checked", operation=asked.route.operation, request_id=request_id_of(scope))
             return problem("internal")
         return None
 

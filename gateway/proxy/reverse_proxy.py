@@ -19,7 +19,7 @@ from fanfold.api.routes import ROUTES, Side
 from fanfold.doors.answer import problem
 from fanfold.doors.answer import send as send_answer
 from gateway.arrivals.arrival import SCOPE as ARRIVAL
-from gateway.arrivals.arrival import Arrival
+from gateway.arrivals.arrival import Arrival, request_id_of
 from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
@@ -244,7 +244,7 @@ class ReverseProxy:
         except Exception:
             word = "internal"
             if not guard.too_large:
-                _log.exception("upstream_failed", side=side)
+                _log.exception("upstream_failed", side=side, request_id=request_id_of(scope))
         if arrival is not None:
             arrival.took(perf_counter() - began_s)
         if not guard.status and (word is not None or guard.too_large):
