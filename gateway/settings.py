@@ -39,6 +39,20 @@ class GatewaySettings(BaseSettings):
             "needed: so long a read waits for a read side that hangs, before it is told so"
         ),
     )
+    upstream_failures_max: int = Field(
+        5,
+        ge=1,
+        description=(
+            "a side in another process that gave no answer so often in a row, to anything, is not asked for a moment: requests "
+            "are told at once that nothing was done"
+        ),
+    )
+    upstream_pause_ms: int = Field(
+        1_000,
+        ge=1,
+        le=60_000,
+        description="how long that moment is, milliseconds; then the gateway itself asks whether the side is there",
+    )
     trusted_proxies: Annotated[str, NoDecode] = Field(
         "",
         description=(

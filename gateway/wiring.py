@@ -24,6 +24,8 @@ from gateway.doors.public_door import PublicDoor
 from gateway.doors.static_files import static_files
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App
+from gateway.proxy.breaker import Breaker
+from gateway.proxy.circuit import Circuit
 from gateway.proxy.commands import CommandDoor
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
@@ -63,10 +65,10 @@ class Gateway:
         commands: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
+        metrics: Metrics,
         partitions: int | None,
         topic_feed: TopicFeed | None,
     ) -> None:
-        metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
         self._commands = commands
@@ -262,15 +264,21 @@ def build_gateway(
     called inside the event loop.
     """
 
-    def upstream(side: Any, silence_ms: int) -> Upstream:
-        if isinstance(side, str):
-            from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+    metrics = Metrics(registry)
 
-            return OverHttp(side, settings.upstream_connect_ms, silence_ms)
-        return InProcess(side, silence_ms)
+    def ways(name: str, side: Any, silence_ms: int) -> list[Upstream]:
+        """Two, which know of each other whether the side answers."""
+        if not isinstance(side, str):
+            return [InProcess(side, silence_ms) for _ in range(2)]
+        from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+
+        connect_ms = settings.upstream_connect_ms
+        breaker = Breaker(settings.upstream_failures_max, settings.upstream_pause_ms / 1000, 2 * connect_ms / 1000)
+        circuit = Circuit(name, breaker, metrics)
+        return [OverHttp(side, connect_ms, silence_ms, circuit) for _ in range(2)]
 
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
     # payment over HTTP wait for the commands of streams.
-    write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
-    read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed)
+    write, commands = ways("write_side", write_upstream, settings.upstream_silence_ms)
+    read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
+    return Gateway(settings, write, read, balances, commands, feed, registry, metrics, partitions, topic_feed)

@@ -18,6 +18,7 @@ from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.asgi import App, Receive, Scope, Send
+from gateway.proxy.circuit import CircuitOpen
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
 
@@ -177,6 +178,8 @@ async def _ask_ready(name: str, side: Upstream) -> _Told:
         async with asyncio.timeout(READY_WAIT_MS / 1000):
             status, body = await side.ask("GET", "/readyz")
         document = msgspec.json.decode(body) if body else None
+    except CircuitOpen:
+        return _Told([f"the {label} did not answer, so requests for it are refused at once until it does"], [], None)
     except (UpstreamUnavailable, TimeoutError):
         return _Told([f"the {label} does not answer"], [], None)
     except msgspec.DecodeError:

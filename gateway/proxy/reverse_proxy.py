@@ -16,13 +16,14 @@ import structlog
 
 from fanfold.api.answer_headers import POSITION_BYTES_MAX, PRINCIPAL
 from fanfold.api.routes import ROUTES, Side
-from fanfold.doors.answer import problem
+from fanfold.doors.answer import RETRY_AFTER_SECONDS, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.arrivals.arrival import SCOPE as ARRIVAL
 from gateway.arrivals.arrival import Arrival, request_id_of
 from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.circuit import CircuitOpen
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
@@ -226,7 +227,7 @@ class ReverseProxy:
             headers += arrival.trace.headers
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the server that answers the client leaves the body out
-        word, sent = None, True
+        word, sent, retry_after_s = None, True, RETRY_AFTER_SECONDS
         began_s = perf_counter()
         try:
             await self._sides[side](inner, guard.receive, guard.send)
@@ -235,6 +236,8 @@ class ReverseProxy:
                 _log.info("upstream_back", side=side)
         except Crowded:
             word, sent = "overloaded", False
+        except CircuitOpen as shut:
+            word, sent, retry_after_s = "upstream_unavailable", False, shut.retry_after_s
         except UpstreamUnavailable as gone:
             word, sent = "upstream_unavailable", not isinstance(gone, NotSent)
             # Once, not for every request of an outage: the metrics count those.
@@ -253,7 +256,7 @@ class ReverseProxy:
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             word = "body_too_large" if guard.too_large else word or "internal"
             self._metrics.refused_with(word)
-            await send_answer(send, problem(word, detail=detail))
+            await send_answer(send, problem(word, detail=detail)._replace(retry_after_s=retry_after_s))
         self._metrics.passed_on(side, guard.status)
 
 
