@@ -71,7 +71,7 @@ class Front:
     @property
     def own(self) -> frozenset[str]:
         """The addresses that are answered here."""
-        return frozenset(self._own)
+        return frozenset({*self._own, EVENTS.path})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
