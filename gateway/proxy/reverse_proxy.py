@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import structlog
 
 from fanfold.api.answer_headers import POSITION_BYTES_MAX, PRINCIPAL
-from fanfold.api.routes import ROUTES, Side
+from fanfold.api.requests import BODY_BYTES_MAX
+from fanfold.api.routes import BATCH, ROUTES, Side
 from fanfold.doors.answer import RETRY_AFTER_SECONDS, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.arrivals.arrival import SCOPE as ARRIVAL
@@ -24,6 +25,7 @@ from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.circuit import CircuitOpen
+from gateway.proxy.named_command import named_by
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
@@ -114,6 +116,8 @@ class _Guard:
         self.cut = False
         """The body will not end: the client went away in it, or it is too large. No side is to blame for what follows."""
         self.status = 0
+        self.body: list[bytes] | None = None
+        """What came of it, where that is kept."""
 
     async def receive(self) -> Message:
         if self.too_large:
@@ -122,6 +126,8 @@ class _Guard:
         self.cut = self.cut or (message["type"] == "http.disconnect" and not self.ended)
         self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self._left -= len(message.get("body", b""))
+        if self.body is not None and (part := message.get("body")):
+            self.body.append(part)
         if self._left < 0:
             self.too_large = self.cut = True
             return {"type": "http.disconnect"}
@@ -188,6 +194,8 @@ class ReverseProxy:
             await send_answer(send, problem(word))
             return
         guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        if side == "write" and 0 < length <= BODY_BYTES_MAX and scope["path"] != BATCH.path:
+            guard.body = []  # of a command at most: when nobody knows what became of it, its id is named
         still: Callable[[], bool] | None = scope.get(STILL)
         if still is not None:
             if not still():
@@ -256,7 +264,8 @@ class ReverseProxy:
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             word = "body_too_large" if guard.too_large else word or "internal"
             self._metrics.refused_with(word)
-            await send_answer(send, problem(word, detail=detail)._replace(retry_after_s=retry_after_s))
+            about = named_by(scope, b"".join(guard.body)) if sent and guard.body is not None else {}
+            await send_answer(send, problem(word, detail=detail, **about)._replace(retry_after_s=retry_after_s))
         self._metrics.passed_on(side, guard.status)
 
 

@@ -95,7 +95,7 @@ class Bounded(RuleBasedStateMachine):
             assert before == "closed"
         elif isinstance(verdict, Refused):
             assert before != "closed"
-            assert 0 < verdict.retry_after_s <= (OPEN_S if before == "open" else PROBE_S)
+            assert 0 < verdict.retry_after_s <= (OPEN_S if before == "open" else PROBE_S) + 1e-6
             assert self.now_s + verdict.retry_after_s <= self.asked_s + max(OPEN_S, PROBE_S) + 1e-6
         else:
             assert before == "open" or self.now_s - self.asked_s >= PROBE_S - 1e-6, "one at a time"

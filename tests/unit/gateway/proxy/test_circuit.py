@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from fanfold.api.body_checks import id_of_key
 from gateway.metrics import Metrics
 from gateway.proxy.breaker import Breaker
 from gateway.proxy.circuit import Circuit, CircuitOpen
@@ -73,9 +74,14 @@ class Stand:
     def gauge(self, name: str) -> float | None:
         return self.registry.get_sample_value(f"fanfold_gateway_{name}", {"side": "write_side"})
 
-    async def ask(self, method: str = "GET", path: str = "/v1/accounts/alice") -> tuple[int, dict[bytes, bytes], Any]:
+    async def ask(
+        self, method: str = "GET", path: str = "/v1/accounts/alice", body: bytes = b"", *more: tuple[bytes, bytes]
+    ) -> tuple[int, dict[bytes, bytes], Any]:
         sent: list[Any] = []
-        given = [{"type": "http.request", "body": b"", "more_body": False}]
+        given = [{"type": "http.request", "body": body, "more_body": False}]
+        headers = (
+            [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more] if body else []
+        )
 
         async def receive() -> Any:
             return given.pop() if given else await asyncio.Future()
@@ -89,11 +95,11 @@ class Stand:
             "path": path,
             "raw_path": path.encode(),
             "query_string": b"",
-            "headers": [],
+            "headers": headers,
         }
         await self.proxy(scope, receive, send)
-        body = b"".join(each.get("body", b"") for each in sent[1:])
-        return sent[0]["status"], dict(sent[0]["headers"]), json.loads(body)
+        told = b"".join(each.get("body", b"") for each in sent[1:])
+        return sent[0]["status"], dict(sent[0]["headers"]), json.loads(told)
 
 
 @pytest.fixture
@@ -186,6 +192,41 @@ async def test_whatever_may_have_been_done_is_told_so_though_the_circuit_opens_w
     assert stand.gauge("circuit_open") == 1
     assert (await stand.ask("POST", "/v1/transfers"))[2]["detail"] == NEVER_SENT
     assert len(stand.heard) == 3, "no write was sent twice, and none while it was open"
+
+
+ID, HOLD = "01970f3e-8c2b-7d4f-9b3c-2345678901bc", "01970f3e-8c2b-7d4f-9b3c-2345678901bd"
+PLAIN = b'{"from": "alice", "to": "bob", "amount": "5", "asset": "USD/2"%b}'
+WITH_ID = PLAIN % f', "id": "{ID}"'.encode()
+KEY = (b"idempotency-key", b"order-7")
+NAMED = [
+    ("POST", "/v1/transfers", WITH_ID, (), {"id": ID}),
+    ("POST", "/v1/transfers", PLAIN % b"", (KEY,), {"id": id_of_key("order-7")}),
+    ("POST", "/v1/transfers", PLAIN % b"", ((KEY[0], ID.encode()),), {"id": ID}),
+    ("POST", "/v1/holds", WITH_ID, (), {"id": ID}),
+    ("POST", f"/v1/holds/{HOLD}/capture", f'{{"id": "{ID}"}}'.encode(), (), {"id": ID}),
+    ("POST", f"/v1/holds/{HOLD}/void", f'{{"id": "{ID}"}}'.encode(), (), {"id": ID}),
+    ("POST", f"/v1/transfers/{HOLD}/reverse", f'{{"id": "{ID}"}}'.encode(), (), {"id": ID}),
+    ("PUT", "/v1/accounts/alice", b'{"asset": "USD/2"}', (), {"account": "alice"}),
+    ("PATCH", "/v1/accounts/alice", f'{{"id": "{ID}", "debit": "frozen"}}'.encode(), (), {"id": ID}),
+    ("POST", "/v1/transfers:batch", WITH_ID, (), {}),
+    ("POST", "/v1/transfers", b"no JSON", (), {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "more", "about"), NAMED)
+async def test_when_nobody_knows_what_became_of_a_write_it_is_told_by_which_name_to_ask(
+    stand: Stand, method: str, path: str, body: bytes, more: tuple[tuple[bytes, bytes], ...], about: dict[str, str]
+) -> None:
+    await stand.stands(hangs_up)
+    status, headers, told = await stand.ask(method, path, body, *more)
+    assert (status, told["code"], headers[b"retry-after"]) == (503, "upstream_unavailable", b"1")
+    assert "may have been made" in told["detail"]
+    assert {name: told[name] for name in ("id", "account") if name in told} == about
+
+
+async def test_of_what_was_never_sent_there_is_nothing_to_ask_for(stand: Stand) -> None:
+    told = (await stand.ask("POST", "/v1/transfers", WITH_ID))[2]
+    assert (told["detail"], "id" in told) == (NEVER_SENT, False)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
