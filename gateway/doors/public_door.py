@@ -6,14 +6,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import structlog
+
 from fanfold.api.routes import EVENT_STREAM
+from fanfold.doors.answer import problem
+from fanfold.doors.answer import send as send_answer
 from fanfold.doors.security_headers import ALWAYS, HTTPS_ONLY, POLICY
 from gateway.arrivals.access_log import AccessLog
-from gateway.arrivals.arrival import SCOPE, Arrival, Arrivals
+from gateway.arrivals.arrival import SCOPE, Arrival, Arrivals, request_id_of
 from gateway.proxy.asgi import App, Message, Receive, Scope, Send
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+_log = structlog.get_logger(__name__)
 _EVENTS: Final = (b"content-type", EVENT_STREAM.encode())
 
 
@@ -33,26 +38,38 @@ class PublicDoor:
         arrival = self._arrivals.of(scope.get("client"), scope.get("scheme", "http"), scope["headers"])
         inner = dict(scope) | {"client": arrival.client, "scheme": arrival.scheme, SCOPE: arrival}
         if self._log is None:
-            await self._app(inner, receive, _Answer(arrival, send).send)
+            await self._answered(inner, receive, _Answer(arrival, send))
             return
         answer = _ToldAnswer(arrival, send, scope, self._log, self._arrivals.clock)
         try:
-            await self._app(inner, receive, answer.send)
+            await self._answered(inner, receive, answer)
         finally:
             answer.tell()
+
+    async def _answered(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        """What fails is answered in the words of the API, as long as nothing was said; else the server cuts the answer off."""
+        try:
+            await self._app(scope, receive, answer.send)
+        except Exception:
+            if answer.begun:
+                raise
+            _log.exception("request_failed", request_id=request_id_of(scope))
+            await send_answer(answer.send, problem("internal"))
 
 
 class _Answer:
     """One answer on its way out."""
 
-    __slots__ = ("_arrival", "_send")
+    __slots__ = ("_arrival", "_send", "begun")
 
     def __init__(self, arrival: Arrival, send: Send) -> None:
         self._arrival = arrival
         self._send = send
+        self.begun = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             message["headers"] = self._with_ours(message.get("headers", ()))
         await self._send(message)
 
@@ -80,6 +97,7 @@ class _ToldAnswer(_Answer):
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             self._status = message["status"]
             self._stream = _EVENTS in message.get("headers", ())
             message["headers"] = self._with_ours(message.get("headers", ()))

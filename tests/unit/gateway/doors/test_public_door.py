@@ -154,23 +154,36 @@ async def test_what_a_request_was_is_written_down_without_anything_secret_in_it(
     assert (told["client"], told["status"], told["bytes"]) == ("10.0.0.1", 200, 5)
 
 
-async def test_no_answer_a_cut_one_and_a_failure_are_told() -> None:
-    async def silent(_: Scope, __: Receive, ___: Send) -> None:
-        return
+async def _silent(_: Scope, __: Receive, ___: Send) -> None:
+    """The client has left."""
 
-    async def fails(_: Scope, __: Receive, ___: Send) -> None:
+
+async def _fails(_: Scope, __: Receive, ___: Send) -> None:
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("app", "status", "cut"), [(_silent, 0, False), (_fails, 500, False), (one_app([], [], ends=False), 200, True)]
+)
+async def test_no_answer_a_failure_and_a_cut_one_are_told(app: Any, status: int, cut: bool) -> None:
+    door, written, log = logged(app)
+    await _asked(door, {})
+    log.flush()
+    [told] = written.documents
+    assert (told["status"], "cut" in told) == (status, cut)
+
+
+async def test_what_fails_is_answered_in_the_words_of_the_api_unless_an_answer_has_begun() -> None:
+    sent = await _asked(PublicDoor(_fails, Arrivals()), {})
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["code"]) == (500, "internal")
+    assert (b"x-content-type-options", b"nosniff") in sent[0]["headers"]
+
+    async def fails_late(_: Scope, __: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         raise RuntimeError("a bug")
 
-    for app in (silent, fails, one_app([], [], ends=False)):
-        door, written, log = logged(app)
-        if app is fails:
-            with pytest.raises(RuntimeError):
-                await _asked(door, {})
-        else:
-            await _asked(door, {})
-        log.flush()
-        [told] = written.documents
-        assert (told["status"], "cut" in told) == ((0, False) if app in (silent, fails) else (200, True))
+    with pytest.raises(RuntimeError):
+        await _asked(PublicDoor(fails_late, Arrivals()), {})
 
 
 async def test_of_a_head_no_byte_of_a_body_is_counted() -> None:

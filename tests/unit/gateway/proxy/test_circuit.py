@@ -18,6 +18,10 @@ from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import NEVER_SENT, ReverseProxy
 from gateway.proxy.upstream import NotSent, UpstreamUnavailable
 from gateway.proxy.written import Written
+from gateway.settings import GatewaySettings
+from gateway.wiring import build_gateway
+from read_side.feed.feed_memory import MemoryFeed
+from tests.unit.read_side.asgi_client import ask
 
 OPEN_S = 1.0
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
@@ -271,3 +275,16 @@ async def test_an_answer_that_says_no_is_an_answer(stand: Stand) -> None:
     for _ in range(10):
         assert (await stand.ask())[0] == 503
     assert stand.gauge("circuit_open") == 0
+
+
+async def test_readyz_says_that_a_side_is_not_asked_and_all_ways_to_it_know() -> None:
+    settings = GatewaySettings(upstream_failures_max=1, upstream_pause_ms=60_000)
+    away = "http://127.0.0.1:1"
+    gateway = build_gateway(settings, away, away, MemoryFeed(), CollectorRegistry(), 1)
+    first, then = [(await ask(gateway.app, "GET", "/readyz")).document for _ in range(2)]
+    assert "the write side does not answer" in first["reasons"]
+    assert then["status"] == "not ready"
+    assert "the read side did not answer, so requests for it are refused at once until it does" in then["degraded"]
+    reply = await ask(gateway.app, "GET", "/v1/accounts/alice")
+    assert (reply.status, reply.headers["retry-after"]) == (503, "60")
+    await gateway.close()
