@@ -116,6 +116,7 @@ class StreamConnection(asyncio.Protocol):
         self._submits = submits
         self._access = access
         self._arrival: Arrival | None = None
+        """During the handshake; after it only where its end is written down."""
         self.session = Session(
             terms.subscriptions_max,
             hub.topics,
@@ -215,11 +216,13 @@ class StreamConnection(asyncio.Protocol):
         self._closing = True
         self._metrics.refused_with("handshake_malformed")
         response = refusal_response(Refusal("handshake_malformed"))
-        self._tell_access(Headers(), response)
+        self._arrive(Headers())
+        self._tell_access(response)
         self._transport.write(response.serialize())
         self._transport.close()
 
     def _shake_hands(self, request: Request) -> None:
+        self._arrive(request.headers)
         try:
             refused = self._refusal(request)
         except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
@@ -229,7 +232,7 @@ class StreamConnection(asyncio.Protocol):
             response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)
-        self._tell_access(request.headers, response)
+        self._tell_access(response)
         self._websocket.send_response(response)
         if response.status_code != 101:
             self._closing = True
@@ -240,9 +243,14 @@ class StreamConnection(asyncio.Protocol):
         if self._sign_in is not None:
             self._sign_in.begin()
 
-    def _tell_access(self, headers: Headers, response: Response) -> None:
+    def _arrive(self, headers: Headers) -> None:
+        """Before anything else: whose address it is decides what is granted."""
         if self._access is not None:
-            self._arrival = self._access.answered(self._access.arrived(self._transport, headers), response)
+            self._arrival = self._access.arrived(self._transport, headers)
+
+    def _tell_access(self, response: Response) -> None:
+        if self._access is not None and self._arrival is not None:
+            self._arrival = self._access.answered(self._arrival, response)
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
