@@ -26,7 +26,7 @@ class StreamAccess:
         self._log = log
 
     def arrived(self, transport: asyncio.BaseTransport, headers: Headers) -> Arrival:
-        """headers: of the handshake; none where they cannot be read. Whose address it is, proxies looked through, is its `client`."""
+        """headers: of the handshake; none where they cannot be read. Its `client` is who asks, proxies looked through."""
         pairs = [
             (name.lower().encode("latin-1", "replace"), value.encode("latin-1", "replace"))
             for name, value in headers.raw_items()
