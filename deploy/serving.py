@@ -161,7 +161,7 @@ def _config(app: Any, ws: Any, hosts: AllowedHosts, head_ms: int, most: int) -> 
         log_level="warning",
         server_header=False,
         date_header=False,
-        proxy_headers=False,  # nobody asks where a request came from, and a client could say anything
+        proxy_headers=False,  # uvicorn would believe whoever is on loopback; gateway/arrivals/forwarded.py believes who is listed
         backlog=BACKLOG,
         timeout_graceful_shutdown=DRAIN_S,
         timeout_keep_alive=75,

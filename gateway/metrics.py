@@ -82,6 +82,15 @@ class Metrics:
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
         )
+        self.circuit_open = Gauge(
+            "fanfold_gateway_circuit_open",
+            "1 while a side that did not answer is not asked",
+            ["side"],
+            registry=registry,
+        )
+        self.circuit_openings = Counter(
+            "fanfold_gateway_circuit_openings", "times that began", ["side"], registry=registry
+        )
         # Looking a label up costs more than counting, so each is looked up once.
         self.commands_answered, self.commands_not_done, self.commands_unknown = (
             self.submitted.labels(told) for told in ("answered", "not_done", "unknown")

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fanfold.api.requests import BATCH_BYTES_MAX
+from gateway.arrivals.forwarded import TrustedProxies
 from gateway.limits.terms import UNLIMITED, Limits
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\-\[\]:]+\Z", re.ASCII)
@@ -40,6 +41,38 @@ class GatewaySettings(BaseSettings):
             "the same of the read side; longer than a client may let it wait (`wait_ms`, 10 s at most), and no longer than "
             "needed: so long a read waits for a read side that hangs, before it is told so"
         ),
+    )
+    upstream_failures_max: int = Field(
+        5,
+        ge=1,
+        description=(
+            "a side in another process that gave no answer so often in a row, to anything, is not asked for a moment: requests "
+            "are told at once that nothing was done"
+        ),
+    )
+    upstream_pause_ms: int = Field(
+        1_000,
+        ge=1,
+        le=60_000,
+        description="how long that moment is, milliseconds; then the gateway itself asks whether the side is there",
+    )
+    trusted_proxies: Annotated[str, NoDecode] = Field(
+        "",
+        description=(
+            "networks or addresses of the proxies in front, `10.0.0.0/8,192.0.2.7`: what they say of a client's address and "
+            "scheme is believed, of nobody else; empty: nobody is in front"
+        ),
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for",
+        description=(
+            "what those proxies write: `x-forwarded-for` (with `X-Forwarded-Proto`), or `forwarded` (RFC 7239); the other one is "
+            "ignored, for a proxy that does not write it may pass on what a client made up"
+        ),
+    )
+    access_log: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="one JSON line a request on standard output; `auto`: where it is asked who asks (FANFOLD_AUTH)",
     )
     request_bytes_max: int = Field(8 * 1024 * 1024, ge=1, description="largest body of a REST request, bytes")
     allowed_origins: Annotated[str, NoDecode] = Field(
@@ -205,6 +238,11 @@ class GatewaySettings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _who_is_believed(self) -> GatewaySettings:
+        TrustedProxies(self.trusted_proxies)  # raises for what is no network
+        return self
+
+    @model_validator(mode="after")
     def _who_is_let_in(self) -> GatewaySettings:
         if self.auth == "off":
             return self
@@ -236,6 +274,10 @@ class GatewaySettings(BaseSettings):
     @property
     def algorithms(self) -> frozenset[str]:
         return frozenset(each.strip() for each in self.auth_algorithms.split(",") if each.strip())
+
+    @property
+    def writes_accesses(self) -> bool:
+        return self.access_log == "on" or (self.access_log == "auto" and self.auth != "off")
 
     @property
     def origins(self) -> frozenset[str]:

@@ -15,13 +15,20 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.retry import Waits, retry
+from gateway.arrivals.access_line import RouteNames
+from gateway.arrivals.access_log import AccessLog
+from gateway.arrivals.arrival import Arrivals
+from gateway.arrivals.forwarded import TrustedProxies
 from gateway.doors.admin import AdminDoor
 from gateway.doors.front import Front
+from gateway.doors.public_door import PublicDoor
 from gateway.doors.static_files import static_files
 from gateway.limits.rates import Quota
 from gateway.limits.terms import Limits
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App
+from gateway.proxy.breaker import Breaker
+from gateway.proxy.circuit import Circuit
 from gateway.proxy.commands import CommandDoor
 from gateway.proxy.rated import RatedByAddress, RequestRates
 from gateway.proxy.reverse_proxy import ReverseProxy
@@ -33,6 +40,7 @@ from gateway.streams.drain import Drain
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
@@ -63,11 +71,11 @@ class Gateway:
         commands: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
+        metrics: Metrics,
         partitions: int | None,
         topic_feed: TopicFeed | None,
         admin: bool,
     ) -> None:
-        metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
         self._commands = commands
@@ -125,6 +133,7 @@ class Gateway:
             lambda: self.drain.begun,
         )
         events: App = self._events
+        pages = static_files()
         if checked is None and rates is not None:
             passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
         self._front = Front(
@@ -132,14 +141,16 @@ class Gateway:
             self._sides,
             self.hub,
             registry,
-            static_files(),
+            pages,
             events,
             checked,
             settings.origins,
             whole=not admin and checked is None,
             draining=lambda: self.drain.begun,
         )
-        self.app: App = self._front
+        arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
+        self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
+        self.app = PublicDoor(self._front, arrivals, self._accesses)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -151,6 +162,7 @@ class Gateway:
                 submits=self._submits,
                 door=self._door,
                 places=places,
+                access=StreamAccess(arrivals, self._accesses),
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
@@ -192,6 +204,8 @@ class Gateway:
         await self._submits.close()
         for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
+        if self._accesses is not None:
+            self._accesses.flush()
 
     async def _learn_partitions(self) -> int:
         """The read side knows how many the log has, whichever of them it projects."""
@@ -316,15 +330,21 @@ def build_gateway(
     asks). Must be called inside the event loop.
     """
 
-    def upstream(side: Any, silence_ms: int) -> Upstream:
-        if isinstance(side, str):
-            from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+    metrics = Metrics(registry)
 
-            return OverHttp(side, settings.upstream_connect_ms, silence_ms)
-        return InProcess(side, silence_ms)
+    def ways(name: str, side: Any, silence_ms: int) -> list[Upstream]:
+        """Two, which know of each other whether the side answers."""
+        if not isinstance(side, str):
+            return [InProcess(side, silence_ms) for _ in range(2)]
+        from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+
+        connect_ms = settings.upstream_connect_ms
+        breaker = Breaker(settings.upstream_failures_max, settings.upstream_pause_ms / 1000, 2 * connect_ms / 1000)
+        circuit = Circuit(name, breaker, metrics)
+        return [OverHttp(side, connect_ms, silence_ms, circuit) for _ in range(2)]
 
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
     # payment over HTTP wait for the commands of streams.
-    write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
-    read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed, admin)
+    write, commands = ways("write_side", write_upstream, settings.upstream_silence_ms)
+    read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
+    return Gateway(settings, write, read, balances, commands, feed, registry, metrics, partitions, topic_feed, admin)

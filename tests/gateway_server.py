@@ -42,6 +42,7 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
             ws=gateway.ws_class,
             http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX, connections_max()),  # type: ignore[arg-type]
             lifespan="off",
+            proxy_headers=False,
             log_level="warning",
             timeout_graceful_shutdown=5,
         )

@@ -12,10 +12,22 @@ from fanfold.api.answer_headers import HISTORY, POSITION, REPLAYED, STALE_SINCE
 from fanfold.api.routes import ROUTES
 from gateway.proxy.asgi import Message, Scope, Send
 
-_ASKED: Final = b"authorization, content-type, idempotency-key, last-event-id, prefer"
+_ASKED: Final = (
+    b"authorization, content-type, idempotency-key, last-event-id, prefer, traceparent, tracestate, x-request-id"
+)
 _METHODS: Final = ", ".join(sorted({"HEAD", *(route.method for route in ROUTES if route.public)})).encode()
 _EXPOSED: Final = ", ".join(
-    (POSITION, HISTORY, REPLAYED, STALE_SINCE, "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate")
+    (
+        POSITION,
+        HISTORY,
+        REPLAYED,
+        STALE_SINCE,
+        "RateLimit",
+        "RateLimit-Policy",
+        "Retry-After",
+        "WWW-Authenticate",
+        "X-Request-Id",
+    )
 ).encode()
 """What a page may read of an answer's head, beside what browsers always show."""
 

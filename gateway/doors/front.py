@@ -19,6 +19,7 @@ from fanfold.doors.answer import send as send_answer
 from gateway.doors.cross_origin import CrossOrigin
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.asgi import App, Receive, Scope, Send
+from gateway.proxy.circuit import CircuitOpen
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
 
@@ -84,6 +85,11 @@ class Front:
             self._own |= self.inner
         self._own.update(dict.fromkeys(pages, self._page))
 
+    @property
+    def own(self) -> frozenset[str]:
+        """The addresses that are answered here."""
+        return frozenset({*self._own, EVENTS.path})
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await lifespan(receive, send)
@@ -120,9 +126,6 @@ class Front:
             (b"etag", page.tag),
             (b"cache-control", b"no-cache"),
             (b"content-security-policy", page.policy),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-opener-policy", b"same-origin"),
         ]
         held = {value for name, value in scope["headers"] if name == b"if-none-match"}
         if page.tag in held:
@@ -220,6 +223,8 @@ async def _ask_ready(name: str, side: Upstream) -> _Told:
         async with asyncio.timeout(READY_WAIT_MS / 1000):
             status, body = await side.ask("GET", "/readyz")
         document = msgspec.json.decode(body) if body else None
+    except CircuitOpen:
+        return _Told([f"the {label} did not answer, so requests for it are refused at once until it does"], [], None)
     except (UpstreamUnavailable, TimeoutError):
         return _Told([f"the {label} does not answer"], [], None)
     except msgspec.DecodeError:

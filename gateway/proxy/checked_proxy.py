@@ -19,6 +19,8 @@ from fanfold.doors.answer import CHALLENGE, INVALID_TOKEN, Response, malformed, 
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.incoming import TooMuchAtOnce
 from fanfold.doors.request import ClientGone
+from gateway.arrivals.arrival import SCOPE as ARRIVAL
+from gateway.arrivals.arrival import request_id_of
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
@@ -125,7 +127,10 @@ class CheckedProxy:
             credential = self._identity.credential(values)
             if await self._refuses_strangers(credential, scope, receive, send):
                 return None
-            return await self._identity.who(credential)
+            principal = await self._identity.who(credential)
+            if (arrival := scope.get(ARRIVAL)) is not None:
+                arrival.principal = principal.name
+            return principal
         except NobodySaid:
             refused, challenge = problem("unauthenticated"), CHALLENGE
         except TokenRefused as why:
@@ -180,7 +185,7 @@ class CheckedProxy:
         except ClientGone:
             return None
         except Exception:
-            _log.exception("request_not_checked", operation=asked.route.operation)
+            _log.exception("request_not_checked", operation=asked.route.operation, request_id=request_id_of(scope))
             return problem("internal")
         return None
 

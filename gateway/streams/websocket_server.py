@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import structlog
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.routes import STREAM_PATH
+from gateway.arrivals.arrival import Arrival
 from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
@@ -34,6 +36,7 @@ from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import SubmitTasks
 
@@ -71,6 +74,8 @@ class StreamConnection(asyncio.Protocol):
     """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
 
     __slots__ = (
+        "_access",
+        "_arrival",
         "_closing",
         "_connections",
         "_draining",
@@ -108,6 +113,7 @@ class StreamConnection(asyncio.Protocol):
         door: Door | None = None,
         submits: SubmitTasks | None = None,
         places: StreamPlaces | None = None,
+        access: StreamAccess | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -123,6 +129,9 @@ class StreamConnection(asyncio.Protocol):
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
         self._submits = submits
+        self._access = access
+        self._arrival: Arrival | None = None
+        """During the handshake; after it only where its end is written down."""
         self.session = Session(
             terms.subscriptions_max,
             hub.topics,
@@ -165,6 +174,12 @@ class StreamConnection(asyncio.Protocol):
         self._closing = True
         if self._sign_in is not None:
             self._sign_in.end()
+        if self._access is not None and self._arrival is not None:
+            close = self._websocket.close_rcvd if self._websocket.close_rcvd_then_sent else self._websocket.close_sent
+            principal = self.session.principal
+            self._access.closed(
+                self._arrival, self._written_bytes, close, None if principal is None else principal.name
+            )
         if self._joined:
             self._joined = False
             self._hub.leave(self)
@@ -251,10 +266,14 @@ class StreamConnection(asyncio.Protocol):
         """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
         self._closing = True
         self._metrics.refused_with("handshake_malformed")
-        self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
+        response = refusal_response(Refusal("handshake_malformed"))
+        self._arrive(Headers())
+        self._tell_access(response)
+        self._transport.write(response.serialize())
         self._transport.close()
 
     def _shake_hands(self, request: Request) -> None:
+        self._arrive(request.headers)
         try:
             refused = self._refusal(request)
         except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
@@ -264,6 +283,7 @@ class StreamConnection(asyncio.Protocol):
             response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)
+        self._tell_access(response)
         self._websocket.send_response(response)
         if response.status_code != 101:
             self._closing = True
@@ -273,6 +293,15 @@ class StreamConnection(asyncio.Protocol):
         self._set_timer(self._terms.ping_ms, self._ping)
         if self._sign_in is not None:
             self._sign_in.begin()
+
+    def _arrive(self, headers: Headers) -> None:
+        """Before anything else: whose address it is decides what is granted."""
+        if self._access is not None:
+            self._arrival = self._access.arrived(self._transport, headers)
+
+    def _tell_access(self, response: Response) -> None:
+        if self._access is not None and self._arrival is not None:
+            self._arrival = self._access.answered(self._arrival, response)
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
@@ -304,7 +333,9 @@ class StreamConnection(asyncio.Protocol):
         return None if refused is None else Refusal("too_many_connections", refused)
 
     def _from(self) -> str:
-        return address_key(self._transport.get_extra_info("peername"))
+        """During the handshake."""
+        arrival = self._arrival
+        return address_key(self._transport.get_extra_info("peername") if arrival is None else arrival.client)
 
     def has_place_for(self, principal: str) -> bool:
         return self._place is None or self._place.sign_in(principal)

@@ -32,8 +32,8 @@ from write_side.settings import WriteSettings
 
 USD = "USD/2"
 PARTITIONS = 2
-COUNTED = ("date", "ratelimit")
-"""Headers that tell when and the how manieth request it was, whatever it was about."""
+COUNTED = ("date", "ratelimit", "x-request-id")
+"""Headers that tell which request it was, whatever it was about."""
 SIGNER = Signer("EdDSA", "k1")
 LIMIT_S = 60.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import uvloop
@@ -99,3 +99,20 @@ def test_a_quota_at_the_bounds_of_its_settings_is_the_one_that_was_set(units: in
     rates = Rates(Quota(units, window_s))
     assert rates.take("alice", units, 10**18).left == 0
     assert units * 0.99 <= rates.left("alice", 10**18 + window_s * SECOND_NS) <= units
+
+
+@pytest.mark.parametrize(
+    ("access_log", "auth", "writes"),
+    [("auto", "off", False), ("auto", "tokens", True), ("on", "off", True), ("off", "tokens", False)],
+)
+def test_who_is_asked_who_asks_is_written_down_unless_it_is_said_otherwise(
+    access_log: Literal["auto", "on", "off"], auth: Literal["off", "tokens"], writes: bool
+) -> None:
+    settings = GatewaySettings(access_log=access_log, auth=auth, api_keys="keys")
+    assert settings.writes_accesses == writes
+
+
+@pytest.mark.parametrize("networks", ["nonsense", "10.0.0.0/33", "10.0.0.1/8", "*"])
+def test_proxies_that_are_no_networks_are_refused_at_the_start(networks: str) -> None:
+    with pytest.raises(ValidationError, match="FANFOLD_TRUSTED_PROXIES"):
+        GatewaySettings(trusted_proxies=networks)
