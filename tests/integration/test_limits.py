@@ -129,3 +129,22 @@ async def test_a_page_of_a_listed_origin_reads_a_refusal_too(wallet: WalletStub,
             assert (preflight.status, preflight.headers["access-control-allow-origin"]) == (204, headers["origin"])
         async with http.post(url, headers=headers, data=b"{}") as refused:
             assert (refused.status, refused.headers["access-control-allow-origin"]) == (401, headers["origin"])
+
+
+async def test_behind_a_listed_proxy_whoever_it_names_is_counted_and_what_others_say_of_themselves_is_not(
+    wallet: WalletStub,
+) -> None:
+    limits: dict[str, Any] = {"requests_max": 1, "requests_window_s": 3_600, "address_streams_max": 1}
+    async with serving(wallet, wallet.feed, trusted_proxies="127.0.0.1", **limits) as served, AsyncExitStack() as stack:
+        for address in ("10.0.0.1", "10.0.0.2"):
+            behind = {"x-forwarded-for": address}
+            await stack.enter_async_context(connect(served.stream_url, additional_headers=behind, proxy=None))
+            with pytest.raises(InvalidStatus):
+                await stack.enter_async_context(connect(served.stream_url, additional_headers=behind, proxy=None))
+            assert [(await asked(served, "/v1/accounts/alice", **behind))[0] for _ in range(2)] == [200, 429]
+    async with serving(wallet, wallet.feed, **limits) as served:
+        told = [
+            (await asked(served, "/v1/accounts/alice", **{"x-forwarded-for": each}))[0]
+            for each in ("10.0.0.1", "10.0.0.2")
+        ]
+        assert told == [200, 429]
