@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
-from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected
+from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected, messages
 
 Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState
 
@@ -134,8 +134,7 @@ async def _updates(
     await subscribe(wanted)
     connected, live = False, True
     statuses: list[AccountStatus] = []
-    async for frame in connection:
-        message: dict[str, Any] = msgspec.json.decode(frame)
+    async for message in messages(connection):
         match message["op"]:
             case "ack":
                 rows = message.get("accounts", ())

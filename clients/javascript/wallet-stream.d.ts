@@ -36,6 +36,11 @@ export interface Heard {
   unread?(account: string, code: string): void;
   /** It can be read (again), or it is known not to be there. */
   read?(account: string): void;
+  /**
+   * Nothing else was said for a while. positions: `0:17,1:4`, of each partition of what is watched the block up to which everything
+   * has been told; time: the gateway's.
+   */
+  heartbeat?(positions: string, time: string): void;
   /** A subscribe was refused for good. */
   trouble?(title: string, detail: string): void;
 }

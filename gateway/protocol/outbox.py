@@ -35,7 +35,7 @@ class UnsentTopic(Protocol):
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_phases", "_topics", "_waiting", "held")
+    __slots__ = ("_answers", "_phases", "_topics", "_waiting", "held", "told")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
@@ -46,9 +46,16 @@ class Outbox:
         """Likewise."""
         self.held = False
         """Whether all but answers waits: what commands under way cause must not come before their answers."""
+        self.told = False
+        """Whether anything has left since this was set to False."""
 
     def __bool__(self) -> bool:
         return bool(self._answers) or (not self.held and bool(self._waiting or self._phases or self._topics))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits at all, held or not."""
+        return not (self._answers or self._waiting or self._phases or self._topics)
 
     @property
     def waiting(self) -> int:
@@ -89,6 +96,7 @@ class Outbox:
         Phases come behind the balances that they explain. What is held stays: of each the newest, so no more than without that.
         """
         frames, self._answers = self._answers, []
+        self.told = True
         if self.held:
             return frames, 0
         count = len(self._waiting)

@@ -127,6 +127,11 @@ class Session:
         self._unanswered = 0
         self._errors = 0
 
+    @property
+    def may_hear(self) -> bool:
+        """Whether somebody is there, where that is asked."""
+        return self._hide is None or self.principal is not None
+
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
         try:

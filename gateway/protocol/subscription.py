@@ -101,6 +101,7 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
 class Subscription:
     """`number` is the `sub` of its items; never used again in this session.
 
+    partition: of the account, once it is registered there.
     shown: the name that the client knows; another one than what is watched where that may not be read: then nobody has `account`.
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
@@ -109,8 +110,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "read", "sent", "session", "shown", "stage",
-        "transfers", "unanswered", "unsent",
+        "account", "due", "first", "granted", "missed", "newest", "number", "partition", "phases", "read", "sent", "session",
+        "shown", "stage", "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -118,6 +119,7 @@ class Subscription:
         self.account = account
         self.shown = account if shown is None else shown
         self.number = number
+        self.partition = -1
         self.stage = Stage.NAMED
         self.newest = -1
         self.sent = -1

@@ -18,6 +18,7 @@ from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.balance_source import BalanceSource
+from gateway.streams.lifetimes import Lifetimes
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
@@ -64,8 +65,10 @@ class Hub:
         snapshot_wait_ms: int,
         cut_wait_ms: int,
         feed_silence_ms: int,
+        lifetimes: Lifetimes,
         topic_feed: TopicFeed | None = None,
     ) -> None:
+        self.lifetimes = lifetimes
         self.partitions: list[PartitionWatch] = []
         self.silent: frozenset[int] = frozenset()
         """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
@@ -259,6 +262,7 @@ class Hub:
             in_silent = frozenset[Watcher]().union(*(self.partitions[p].sessions() for p in silent))
             for session in self._streams:
                 self._tell(session, session in in_silent)
+        self.lifetimes.tick(self.partitions)
         if self._touched:
             self._wake.set()
 
