@@ -24,6 +24,7 @@ export class WalletStream {
   #url;
   #on;
   #token;
+  #wish;
   #socket = null;
   #watched = new Map(); // account -> newest version held, null before the first
   #histories = new Map(); // account -> which history of the log that version is of
@@ -41,10 +42,11 @@ export class WalletStream {
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
 
-  /** token: gives what says who is there, at each connection; "" where nobody asks. */
-  constructor(url, on, token = () => "") {
+  /** token: gives what says who is there, at each connection; "" where nobody asks. maxRateHz: at most so many frames a second. */
+  constructor(url, on, token = () => "", { maxRateHz } = {}) {
     this.#url = url;
     this.#token = token;
+    this.#wish = maxRateHz === undefined ? { transfers: true } : { transfers: true, max_rate_hz: maxRateHz };
     this.#on = Object.fromEntries(HEARD.map((name) => [name, on[name]?.bind(on) ?? NOTHING]));
   }
 
@@ -160,7 +162,7 @@ export class WalletStream {
         const history = this.#histories.get(account);
         return history === undefined ? { account, since: version } : { account, since: version, history };
       });
-      const id = this.#send({ op: "subscribe", accounts: wanted, transfers: true });
+      const id = this.#send({ op: "subscribe", accounts: wanted, ...this.#wish });
       if (id !== null) this.#asked.set(id, part);
     }
   }

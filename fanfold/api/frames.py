@@ -22,6 +22,7 @@ NUMBER_MAX: Final = 2**53 - 1
 ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
 """Accounts in one subscribe, numbers in one unsubscribe: the size of one snapshot read."""
 
+RATE_HZ_MAX: Final = 1_000
 TOPICS_PER_MESSAGE_MAX: Final = 100
 TOPIC_BYTES_MAX: Final = 64 * 1024
 """Of the rows of a topic, as JSON: they are sent whole each time, to every subscriber."""
@@ -33,6 +34,11 @@ _OP: Final = Field(description="What kind of message this is.")
 Number = Annotated[
     int,
     Field(strict=True, ge=0, le=NUMBER_MAX),
+    Says("body_malformed", "is not of the asked type or range"),
+]
+RateHz = Annotated[
+    int,
+    Field(strict=True, ge=1, le=RATE_HZ_MAX),
     Says("body_malformed", "is not of the asked type or range"),
 ]
 RequestNumber = Annotated[Number, Field(description="The client's number of the message; its answer has the same one.")]
@@ -132,7 +138,8 @@ def _some(*lists: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Subscribe:
-    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too."""
+    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too. max_rate_hz: of these
+    accounts at most so many frames a second."""
 
     id: RequestNumber
     accounts: Annotated[
@@ -152,6 +159,12 @@ class Subscribe:
     transfers: Annotated[
         bool, Strict(), Field(description="Tell the phases of these accounts' transfers across partitions, too.")
     ] = False
+    max_rate_hz: Annotated[
+        Optionally[RateHz],
+        Field(
+            description="Of these accounts at most so many frames a second, each with the newest; without it, as they come."
+        ),
+    ] = None
     op: Annotated[Literal["subscribe"], _OP] = "subscribe"
 
     __pydantic_config__ = ConfigDict(
@@ -160,6 +173,7 @@ class Subscribe:
             **_some("accounts", "topics"),
             "examples": [
                 {"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]},
+                {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}], "max_rate_hz": 4},
                 {"op": "subscribe", "id": 1, "topics": ["leaderboard"]},
                 {
                     "op": "subscribe",

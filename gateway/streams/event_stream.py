@@ -83,7 +83,7 @@ class EventStream:
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            question, transfers = _asked(scope["query_string"])
+            question, wanted = _asked(scope["query_string"])
         except Malformed as refusal:
             return await send_answer(send, malformed(refusal))
         if (refused := self._refused()) is not None:
@@ -105,7 +105,7 @@ class EventStream:
             if self._stopping():  # while the head was sent
                 client.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
             if not client.ended:  # who was shut out while the head was sent is told nothing
-                self._subscribe(client, question, transfers, _last_id(scope))
+                self._subscribe(client, question, wanted, _last_id(scope))
             await self._tell(client, question, send)
         finally:
             leaving.cancel()
@@ -121,9 +121,10 @@ class EventStream:
             return "upstream_unavailable"
         return "overloaded" if self._hub.streams >= self._terms.connections_max else None
 
-    def _subscribe(self, client: WaitingRequest, question: Question, transfers: bool, last_id: str) -> None:
+    def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers))
+        transfers = wanted.transfers == "true"
+        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz))
         if isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()
@@ -155,6 +156,7 @@ class EventStream:
         frames, items = session.outbox.take()
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
+        self._hub.let_rest(session)
         return _written(frames, question.id_of(session, [watch.history for watch in watches]))
 
 
@@ -165,14 +167,14 @@ def _goodbye(away: tuple[CloseCode, int] | None, return_ms: int) -> bytes:
     return b"event: bye\ndata: %s\nretry: %d\n\n" % (bye_frame(*away), away[1])
 
 
-def _asked(query: bytes) -> tuple[Question, bool]:
+def _asked(query: bytes) -> tuple[Question, OfEvents]:
     """Raises Malformed."""
     asked = read_query(OfEvents, query, bytes_max=QUERY_BYTES_MAX)
     if asked.accounts is None and asked.topics is None:
         raise Malformed("parameter_malformed", "query", "must have accounts or topics")
     accounts = _names("accounts", asked.accounts, EVENT_ACCOUNTS_MAX)
     topics = _names("topics", asked.topics, EVENT_TOPICS_MAX)
-    return Question(accounts, topics), asked.transfers == "true"
+    return Question(accounts, topics), asked
 
 
 def _names(field: str, text: str | None, most: int) -> list[str]:

@@ -13,6 +13,7 @@ import structlog
 
 from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
+from gateway.protocol.pace import Pace
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
@@ -148,6 +149,16 @@ class Hub:
         shares = self._by_partition(watch.subscriptions)
         readings = [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
         self._spawn(self.subscribes.serve(session, watch, readings))
+
+    def let_rest(self, session: Session) -> None:
+        """Something was written to it: what has a pace is told again when that allows it."""
+        for pace in session.outbox.rests_begun():
+            asyncio.get_running_loop().call_later(pace.rest_ms / 1000, self._go_on, session, pace)
+
+    def _go_on(self, session: Session, pace: Pace) -> None:
+        session.outbox.go_on(pace)
+        if session.outbox:
+            self._wake_up(session)
 
     def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
         sessions = dict.fromkeys(subscription.session for subscription in subscriptions)

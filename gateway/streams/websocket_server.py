@@ -369,6 +369,8 @@ class StreamConnection(asyncio.Protocol):
             self._metrics.frames.inc()
             if items:
                 self._metrics.items.inc(items)
+            if self.session.outbox.paced:
+                self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)
