@@ -25,6 +25,9 @@ class Metrics:
             "fanfold_gateway_repairs", "reads of all watched accounts after a break of the feed", registry=registry
         )
         self.frames = Counter("fanfold_gateway_flushes", "writes to streams", registry=registry)
+        self.heartbeats = Counter(
+            "fanfold_gateway_heartbeats", "heartbeats told to streams that heard nothing else", registry=registry
+        )
         self.items = Counter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
         self.commit_to_socket = Histogram(
             "fanfold_gateway_commit_to_socket_seconds",

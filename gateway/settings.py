@@ -121,6 +121,24 @@ class GatewaySettings(BaseSettings):
     )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")
+    stream_heartbeat_ms: int = Field(
+        15_000,
+        ge=10,
+        description="a stream that was told nothing for so long hears a heartbeat, milliseconds",
+    )
+    stream_age_max_s: int = Field(
+        86_400,
+        ge=0,
+        description=(
+            "a stream ends at this age (between 90 and 100 % of it, so that those of one moment do not end in one), and its "
+            "client connects again, seconds; 0: never"
+        ),
+    )
+    stream_return_ms: int = Field(
+        5_000,
+        ge=0,
+        description="clients of a gateway that stops are told to come back at times spread over so long, milliseconds",
+    )
     stream_close_ms: int = Field(
         2_000, ge=1, description="how long a closing stream waits for its client, milliseconds"
     )

@@ -39,6 +39,7 @@ from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.drain import Drain
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from gateway.streams.long_poll import LongPoll
 from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from gateway.identity.identity import Identity
     from gateway.proxy.checked_proxy import CheckedProxy
     from gateway.streams.sign_in import Door
+
+CONNECTION_NAME_BYTES: Final = 8
 
 WAITS: Final = Waits(0.5, 0.5)
 """How often the read side is asked for its partitions until it answers."""
@@ -81,15 +84,22 @@ class Gateway:
         self._commands = commands
         self._partitions = partitions
         written = Written(lambda: len(self.hub.partitions))
+        clocks = (lambda: time.monotonic_ns() // 1_000_000), (lambda: time.time_ns() // 1_000)
         self.hub = Hub(
             feed,
             ReadSideBalances(balances, written),
             metrics,
-            lambda: time.monotonic_ns() // 1_000_000,
-            lambda: time.time_ns() // 1_000,
+            *clocks,
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,
+            lifetimes=Lifetimes(
+                _life_terms(settings),
+                metrics,
+                *clocks,
+                random.randint,
+                lambda: secrets.token_hex(CONNECTION_NAME_BYTES),
+            ),
             topic_feed=topic_feed,
         )
         if partitions is not None:
@@ -126,7 +136,6 @@ class Gateway:
             terms,
             metrics,
             lambda: self._front.stopping,
-            random.randint,
             self._door,
             let_in,
             places,
@@ -193,10 +202,12 @@ class Gateway:
             await asyncio.gather(*watching, return_exceptions=True)
 
     def stop(self) -> None:
-        """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
-        self._front.stopping = True
-        self.drain.cancel()
-        self._events.wake()
+        """The server stops: new streams are refused, and those that are open end, sockets with 1012 when what is under way is
+        answered. Everybody is told when to come back, each at another time. Twice is once."""
+        if not self._front.stopping:
+            self._front.stopping = True
+            self.drain.cancel()
+            self.hub.lifetimes.end_all()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
@@ -236,6 +247,16 @@ def _stream_terms(settings: GatewaySettings) -> StreamTerms:
         origins=settings.origins,
         drain_ms=settings.stream_drain_ms,
         messages_a_second=settings.limits.messages_a_second,
+        submit_bytes_max=settings.stream_submit_bytes_max,
+    )
+
+
+def _life_terms(settings: GatewaySettings) -> LifeTerms:
+    return LifeTerms(
+        heartbeat_ms=settings.stream_heartbeat_ms,
+        age_ms=settings.stream_age_max_s * 1_000,
+        return_ms=settings.stream_return_ms,
+        sign_in_ms=settings.stream_sign_in_ms,
     )
 
 

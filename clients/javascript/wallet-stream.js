@@ -5,6 +5,7 @@ const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
 const ACCOUNTS_AT_ONCE = 1_000;
+const RETURN_MS_MAX = 60_000;
 
 /** Whether trying again after this close code would change nothing. Not 1000: a client says no goodbye, so a proxy did. */
 export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) || (code >= 4500 && code <= 4999);
@@ -13,7 +14,7 @@ export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) |
 export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
 
 const NOTHING = () => {};
-const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble"];
+const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble", "heartbeat"];
 
 /**
  * Watches accounts. `on`: what is told, each left out where nobody wants it (`wallet-stream.d.ts`).
@@ -23,6 +24,7 @@ export class WalletStream {
   #url;
   #on;
   #token;
+  #wish;
   #socket = null;
   #watched = new Map(); // account -> newest version held, null before the first
   #histories = new Map(); // account -> which history of the log that version is of
@@ -33,16 +35,18 @@ export class WalletStream {
   #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
   #nextId = 1;
   #attempts = 0;
+  #returnMs = null; // what a goodbye said of when to come back
   #reconnect = null;
   #pings = null;
   #answered = true;
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
 
-  /** token: gives what says who is there, at each connection; "" where nobody asks. */
-  constructor(url, on, token = () => "") {
+  /** token: gives what says who is there, at each connection; "" where nobody asks. maxRateHz: at most so many frames a second. */
+  constructor(url, on, token = () => "", { maxRateHz } = {}) {
     this.#url = url;
     this.#token = token;
+    this.#wish = maxRateHz === undefined ? { transfers: true } : { transfers: true, max_rate_hz: maxRateHz };
     this.#on = Object.fromEntries(HEARD.map((name) => [name, on[name]?.bind(on) ?? NOTHING]));
   }
 
@@ -142,7 +146,11 @@ export class WalletStream {
       return;
     }
     this.#on.state("lost", "Disconnected, trying again");
-    this.#reconnect = setTimeout(() => this.#connect(), this.#wait());
+    // Who is sent away before anything worked waits ever longer, whatever is said.
+    const told = this.#attempts === 0 ? this.#returnMs : null;
+    const wait = this.#wait();
+    this.#returnMs = null;
+    this.#reconnect = setTimeout(() => this.#connect(), told ?? wait);
   }
 
   #subscribe(accounts) {
@@ -154,7 +162,7 @@ export class WalletStream {
         const history = this.#histories.get(account);
         return history === undefined ? { account, since: version } : { account, since: version, history };
       });
-      const id = this.#send({ op: "subscribe", accounts: wanted, transfers: true });
+      const id = this.#send({ op: "subscribe", accounts: wanted, ...this.#wish });
       if (id !== null) this.#asked.set(id, part);
     }
   }
@@ -224,6 +232,13 @@ export class WalletStream {
       case "error":
         this.#refused(frame);
         break;
+      case "heartbeat":
+        this.#on.heartbeat(frame.positions, frame.time);
+        break;
+      case "bye":
+        this.#returnMs = Math.min(frame.after_ms, RETURN_MS_MAX);
+        break;
+      // `hello` changes nothing here, and a newer gateway may say more.
     }
   }
 

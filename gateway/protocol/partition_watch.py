@@ -120,6 +120,7 @@ class PartitionWatch:
     def register(self, subscriptions: Sequence[Subscription]) -> Read:
         """Feed these from now on (silently, until they are acknowledged and released) and say what to read."""
         for subscription in subscriptions:
+            subscription.partition = self.partition
             self._watched.setdefault(subscription.account, {})[subscription] = None
             if subscription.transfers:
                 self._by_key[_key(subscription.account)] = subscription.account
@@ -134,6 +135,12 @@ class PartitionWatch:
                     del self._watched[subscription.account]
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
+
+    @property
+    def told_up_to(self) -> int:
+        """Whoever is live has been told everything up to this block, or it waits for them; -1 where that cannot be said. Within a
+        history it never falls: a projector that starts again behind tells nothing that was not read before."""
+        return -1 if self.repairing or self.cursor is None else self._furthest_heard
 
     def sessions(self) -> set[Watcher]:
         """Those that have been told something of an account here: of what was never read there is nothing old."""

@@ -11,6 +11,7 @@ from typing import Final
 
 import structlog
 
+from fanfold.api.close_codes import CloseCode
 from gateway.streams.hub import Hub
 
 STEPS_MAX: Final = 1_000
@@ -54,7 +55,8 @@ class Drain:
             self._task.cancel()
 
     async def _send_all_away(self) -> None:
-        streams = self._hub.all_streams()
+        lifetimes = self._hub.lifetimes
+        streams = lifetimes.streams
         for at in range(len(streams) - 1, 0, -1):  # so that no order of theirs decides who is first
             other = self._chance(at + 1)
             streams[at], streams[other] = streams[other], streams[at]
@@ -62,7 +64,7 @@ class Drain:
         for step in range(steps):
             for stream in streams[step::steps]:
                 try:
-                    stream.shutdown()
+                    stream.send_away(CloseCode.RESTARTING, lifetimes.return_ms())
                 except Exception:  # a bug of ours must not keep the others
                     _log.exception("stream_failed")
             if step < steps - 1:

@@ -11,13 +11,14 @@ from gateway.proxy.asgi import Receive
 
 class WaitingRequest:
     """A `Stream` of the hub. news: there may be something to tell, or nobody to tell it to any more (`left`), or who is there
-    may not be told anything more (`ended`)."""
+    may not be told anything more (`ended`). away: why it is sent away, and when it is to come back, milliseconds."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
         self.news = asyncio.Event()
         self.left = False
         self.ended = False
+        self.away: tuple[CloseCode, int] | None = None
 
     def flush(self) -> None:
         self.news.set()
@@ -34,9 +35,10 @@ class WaitingRequest:
         self.ended = True
         self.news.set()
 
-    def shutdown(self) -> None:
-        """An event stream ends, and says when to come back. A read that waits is a request, and goes on to its answer."""
-        self.end_with(CloseCode.RESTARTING)
+    def send_away(self, code: CloseCode, after_ms: int) -> None:
+        """The answer ends, and says so."""
+        self.away = self.away or (code, after_ms)
+        self.news.set()
 
     async def leave(self, receive: Receive) -> None:
         """Returns when the client has left. A body that nobody asked for is passed over."""

@@ -21,11 +21,14 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import STREAM_PATH
 from gateway.arrivals.arrival import Arrival
 from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
+from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
 from gateway.protocol.session import SignIn as Presented
@@ -60,8 +63,15 @@ class StreamTerms(NamedTuple):
     close_ms: int
     origins: frozenset[str]
     drain_ms: int = 0
+    submit_bytes_max: int = 0
     messages_a_second: int = 0
     """0: as many as come."""
+
+    def limits(self, takes_commands: bool) -> Limits:
+        """As a client is told them."""
+        submits = (BATCH_LINES_MAX, self.submit_bytes_max) if takes_commands else (None, None)
+        accounts, topics = ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+        return Limits(self.subscriptions_max, accounts, topics, self.message_bytes_max, *submits)
 
 
 HELD_BACK_S_MAX: Final = 10
@@ -70,15 +80,22 @@ MESSAGE_BYTES: Final = 16 * 1024
 """A message is as many as it has of these, and one."""
 
 
+class Away(NamedTuple):
+    """code: of the close frame; after_ms: when the client is to come back."""
+
+    code: CloseCode
+    after_ms: int
+
+
 class StreamConnection(asyncio.Protocol):
     """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
 
     __slots__ = (
         "_access",
         "_arrival",
+        "_away",
         "_closing",
         "_connections",
-        "_draining",
         "_fragments",
         "_frames",
         "_heard",
@@ -88,6 +105,7 @@ class StreamConnection(asyncio.Protocol):
         "_later",
         "_meter",
         "_metrics",
+        "_name",
         "_ping_ends",
         "_place",
         "_sign_in",
@@ -153,7 +171,9 @@ class StreamConnection(asyncio.Protocol):
         self._heard = True
         self._joined = False
         self._closing = False
-        self._draining = False
+        self._away: Away | None = None
+        """Why it ends, once what is under way is answered."""
+        self._name = ""
         self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
@@ -182,6 +202,7 @@ class StreamConnection(asyncio.Protocol):
             )
         if self._joined:
             self._joined = False
+            self._hub.lifetimes.end(self)
             self._hub.leave(self)
 
     def eof_received(self) -> None:
@@ -230,7 +251,7 @@ class StreamConnection(asyncio.Protocol):
             self.flush()
             self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
-            _log.exception("stream_failed")
+            _log.exception("stream_failed", connection=self._name)
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
@@ -289,6 +310,8 @@ class StreamConnection(asyncio.Protocol):
             self._closing = True
             return
         self._joined = True
+        signs_in = self._sign_in is not None and self.session.principal is None
+        self._name = self._hub.lifetimes.begin(self, self._terms.limits(self._submits is not None), signs_in)
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
         if self._sign_in is not None:
@@ -418,7 +441,7 @@ class StreamConnection(asyncio.Protocol):
             self._submits.ask(self, request)
 
     def _next_request(self) -> Commands | None:
-        if not self._joined or self._closing or self._draining or not self._writable:
+        if not self._joined or self._closing or self._away is not None or not self._writable:
             return None
         return self.session.take_request()
 
@@ -426,12 +449,12 @@ class StreamConnection(asyncio.Protocol):
         """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
         try:
             self.session.answer_request(request, told)
-            if self._draining:
-                self._restart()
+            if self._away is not None:
+                self._go(self._away)
             self.flush()
             return self._next_request()
         except Exception:  # whoever waits for his answers must not wait for ever
-            _log.exception("stream_failed")
+            _log.exception("stream_failed", connection=self._name)
             self._close(CloseCode.INTERNAL)
             return None
 
@@ -445,6 +468,8 @@ class StreamConnection(asyncio.Protocol):
             self._metrics.frames.inc()
             if items:
                 self._metrics.items.inc(items)
+            if self.session.outbox.paced:
+                self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)
@@ -478,18 +503,29 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
+        if self._away is not None:
+            return  # it is ending, and everything that it waits for has its time
         if not self._joined or self._closing:
             self._transport.close()
-        elif self.session.asks and self._terms.drain_ms and not self._draining:
-            self._draining = True  # and ended by the answers, or by the time
-            self._set_timer(self._terms.drain_ms, self._restart)
         else:
-            self._restart()
+            self.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
 
-    def _restart(self) -> None:
+    def send_away(self, code: CloseCode, after_ms: int) -> None:
+        """Say goodbye and close, once what is under way is answered, which has its time."""
+        if self._away is not None or not self._joined or self._closing:
+            return
+        away = self._away = Away(code, after_ms)
+        if self.session.asks and self._terms.drain_ms:
+            self._set_timer(self._terms.drain_ms, lambda: self._go(away))  # or ended by the answers
+        else:
+            self._go(away)
+
+    def _go(self, away: Away) -> None:
         self.session.refuse_waiting("stopping", NEVER_SENT)
         self.flush()
-        self._close(CloseCode.RESTARTING)
+        self.session.outbox.answer(bye_frame(away.code, away.after_ms))
+        self.flush()
+        self._close(away.code)
 
     # Keep-alive: a ping, and later a look whether anything at all came back.
 

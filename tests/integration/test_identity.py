@@ -564,6 +564,7 @@ async def test_what_is_submitted_is_judged_command_by_command_and_answered_as_fa
         await stream.send_json(
             {"op": "submit", "id": 2, "commands": [_transfer(ALICE, CAROL), _transfer(CAROL, ALICE)]}
         )
+        assert (await stream.receive_json(timeout=LIMIT_S))["op"] == "hello"
         heard = [await stream.receive_json(timeout=LIMIT_S) for _ in range(2)]
     assert [(each["op"], each["id"]) for each in heard] == [("answers", 1), ("answers", 2)]
     told = heard[0]["answers"]
@@ -574,5 +575,6 @@ async def test_what_is_submitted_is_judged_command_by_command_and_answered_as_fa
     assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1001"
     async with wallet.session.ws_connect(wallet.served.stream_url) as stream:
         await stream.send_json({"op": "submit", "id": 1, "commands": [_transfer("@world", ALICE)]})
+        assert (await stream.receive_json(timeout=LIMIT_S))["op"] == "hello"
         assert (await stream.receive(timeout=LIMIT_S)).data == CloseCode.UNAUTHENTICATED
     assert (await wallet.admin.get(f"/v1/accounts/{ALICE}")).document["posted"] == "998"

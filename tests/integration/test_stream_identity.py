@@ -21,7 +21,7 @@ from gateway.identity.access import MachineKey, MachineKeys, digest_of, new_key
 from gateway.identity.grants import Principal, grants_of
 from gateway.protocol.session import Session
 from gateway.protocol.session import SignIn as Wish
-from tests.gateway_server import Served, serving
+from tests.gateway_server import Served, next_frame, serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
 
@@ -87,7 +87,7 @@ async def say(stream: ClientConnection, op: str, id: int, **more: Any) -> None:
 
 
 async def hear(stream: ClientConnection) -> Any:
-    return json.loads(await asyncio.wait_for(stream.recv(), LIMIT_S))
+    return await next_frame(stream, LIMIT_S)
 
 
 async def closed(stream: ClientConnection) -> int:
@@ -329,7 +329,7 @@ async def test_event_streams_say_who_is_there_by_their_request_and_end_with_thei
             assert "Bearer" in refused.headers["www-authenticate"]
         anna, soon = await opened(token()), await opened(token("soon", exp=int(time.time()) + 8))
         for each in (anna, soon):
-            ack, snapshot = await events(each, 2)
+            _, ack, snapshot = await events(each, 3)
             told = {row["account"]: {**row, "account": "", "sub": 0} for row in ack["accounts"]}
             assert told["bob"] == told["nobody"] != told["alice"]
             assert len(snapshot["items"]) == 1

@@ -103,8 +103,6 @@ class Client:
         """Accounts that an ack named and nothing ended since."""
         self.next_id = 1
 
-    def shutdown(self) -> None: ...
-
     def flush(self) -> None:
         for frame in self.session.outbox.take()[0]:
             self._see(json.loads(frame))

@@ -9,6 +9,7 @@ import pytest
 
 from fanfold.api.close_codes import CloseCode
 from gateway.limits.terms import Limits
+from gateway.protocol.lifetime import Limits as StreamLimits
 from gateway.protocol.session import Session
 from gateway.streams.drain import STEPS_MAX, Drain
 from tests.simulation import virtual_time
@@ -16,6 +17,7 @@ from tests.simulation.wire import Wire
 from tests.unit.gateway.streams.test_stream_limits import Gateway
 
 WITHIN_MS = 10_000
+LIMITS = StreamLimits(1, 1, 1)
 MANY = STEPS_MAX + 200
 
 
@@ -24,7 +26,7 @@ class Fails:
 
     def flush(self) -> None: ...
 
-    def shutdown(self) -> None:
+    def send_away(self, code: CloseCode, after_ms: int) -> None:
         raise RuntimeError
 
 
@@ -83,7 +85,9 @@ def test_a_stream_that_fails_keeps_nobody_else_and_a_stop_ends_it() -> None:
     async def story() -> None:
         gateway, wires = gateway_of(3)
 
-        gateway.hub.join(Fails())
+        fails = Fails()
+        gateway.hub.lifetimes.begin(fails, LIMITS, signs_in=False)
+        gateway.hub.join(fails)
         drain = Drain(gateway.hub, 1, random.Random(0).randrange)
         drain.begin()
         await asyncio.sleep(1)

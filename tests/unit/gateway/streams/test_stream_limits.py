@@ -16,12 +16,13 @@ from gateway.metrics import Metrics
 from gateway.streams.balance_source import Found
 from gateway.streams.handshake import Refusal, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import Lifetimes
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
 from tests.simulation.faults import Chaos, Life
-from tests.simulation.processes import STREAM_TERMS
+from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
 from tests.simulation.wire import Wire
 
 A_SECOND = 10
@@ -49,6 +50,7 @@ class Gateway:
             snapshot_wait_ms=1,
             cut_wait_ms=1,
             feed_silence_ms=1,
+            lifetimes=Lifetimes(LIFE_TERMS, self.metrics, lambda: 0, lambda: 0, lambda least, _: least, lambda: "name"),
         )
         self.hub.open(1)
 
