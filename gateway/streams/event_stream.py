@@ -125,6 +125,8 @@ class EventStream:
         sign_in = None if self._door is None else self._door.sign_in(client)
         self._hub.join(client)
         self._clients.add(client)
+        if self._draining():  # since the head was sent
+            client.shutdown()
         leaving = asyncio.create_task(client.leave(receive))
         try:
             if sign_in is not None:
