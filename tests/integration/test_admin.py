@@ -191,3 +191,26 @@ async def test_where_nobody_is_asked_it_is_opened_on_loopback_only_and_a_port_th
 def test_a_port_that_there_is_not_is_refused(port: int) -> None:
     with pytest.raises(ValidationError):
         ProcessSettings(admin_port=port)
+
+
+async def test_an_event_stream_that_begins_while_the_drain_does_is_sent_away_too(wallet: WalletStub) -> None:
+    gateway = build_gateway(GatewaySettings(drain_ms=0), wallet, wallet, wallet.feed, CollectorRegistry(), 1)
+    sent, never = list[Any](), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.start":
+            gateway.drain.begin()
+            await asyncio.sleep(0)  # its list of streams is made
+
+    async def receive() -> Any:
+        await never.wait()
+
+    path, query = "/v1/stream/sse", b"accounts=alice"
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": [], "client": None}
+    async with asyncio.timeout(LIMIT_S):
+        await gateway.app(scope, receive, send)
+    assert b"retry: " in sent[-1]["body"]
+    assert gateway.hub.streams == 0
+    gateway.stop()
+    await gateway.close()
