@@ -207,7 +207,7 @@ async def test_an_event_stream_that_begins_while_the_drain_does_is_sent_away_too
         await never.wait()
 
     path, query = "/v1/stream/sse", b"accounts=alice"
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": [], "client": None}
+    scope: Any = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": [], "client": None}
     async with asyncio.timeout(LIMIT_S):
         await gateway.app(scope, receive, send)
     assert b"retry: " in sent[-1]["body"]

@@ -38,8 +38,11 @@ async def _ask_all(served: Served) -> None:
         async with http.ws_connect(served.stream_url, headers=BEHIND_A_PROXY | {"X-Request-Id": "mine-2"}) as stream:
             assert stream._response.headers["X-Request-Id"] == "mine-2"
             await stream.close(code=1000)
-        async with http.get(f"{served.url}/v1/stream?a=1", headers={"Upgrade": "websocket"}) as answer:
-            await answer.read()
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(f"{served.stream_url}?a=1")
+        assert refused.value.headers is not None
+        assert refused.value.headers["X-Content-Type-Options"] == "nosniff"
+        assert len(refused.value.headers["X-Request-Id"]) == 32
 
 
 async def test_requests_and_streams_are_written_down_as_who_the_listed_proxy_says(

@@ -73,6 +73,21 @@ async def test_the_server_itself_believes_no_header_about_where_a_request_comes_
     assert b"\r\nseen: 127.0.0.1 by http\r\n" in answer
 
 
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"421"), (b"nonsense\r\n\r\n", b"400")],
+)
+async def test_what_is_refused_before_any_application_is_no_page_either(port: int, asked: bytes, status: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(asked)
+    async with asyncio.timeout(LIMIT_S):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
+    assert b"\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n" in answer
+
+
 async def test_requests_one_after_the_other_are_counted_each_for_itself(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = b"b" * HEAD_BYTES_MAX

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
+from deploy.key_file import add_key
 from fanfold.api.routes import ROUTES
 from gateway.arrivals.access_line import RouteNames
 from gateway.arrivals.access_log import AccessLog
@@ -202,10 +204,32 @@ async def test_an_event_stream_has_a_line_when_it_opens_and_one_when_it_closes()
     ]  # fmt: skip
 
 
+async def test_who_asked_is_written_down_and_what_they_showed_for_it_never(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = tmp_path / "keys"
+    key = add_key(keys, "shop", ["*=read"])
+    settings = GatewaySettings(auth="tokens", api_keys=str(keys))
+    side = one_app([], [(b"content-type", b"application/json")])
+    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1)
+    await gateway.open()
+    path = "/v1/accounts/alice"
+    query = f"access_token={key}".encode()
+    for shown in (key, key + "x", ""):
+        headers = [(b"authorization", f"Bearer {shown}".encode())] if shown else []
+        await _asked(gateway.app, {"path": path, "raw_path": path.encode(), "query_string": query, "headers": headers})
+    await gateway.close()
+    written = capsys.readouterr().out
+    told = [json.loads(line) for line in written.splitlines() if line.startswith("{")]
+    assert [(each["principal"], each["status"]) for each in told] == [("key:shop", 200), (None, 401), (None, 401)]
+    assert key not in written
+
+
 TEXT = st.text(max_size=30)
 BYTES = st.binary(max_size=60)
 
 
+@settings(deadline=None)
 @given(
     principal=TEXT,
     method=TEXT,
