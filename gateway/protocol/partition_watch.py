@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -338,5 +339,10 @@ def item_of_row(rows: AccountRows, i: int) -> Item:
     posted, held, floor = int(rows.posted[i]), int(rows.held[i]), int(rows.floor[i])
     spendable = available(posted, held, floor)
     text = None if spendable is None else str(spendable)
-    at, flags = format_time(int(rows.at_us[i])), flag_words(int(rows.flags[i]))
+    at, flags = _time(int(rows.at_us[i])), _flags(int(rows.flags[i]))
     return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, at, flags)
+
+
+# All rows of a block have its time, and most accounts have no flags.
+_time = lru_cache(maxsize=64)(format_time)
+_flags = lru_cache(maxsize=64)(flag_words)
