@@ -7,7 +7,7 @@ help:
 	@echo 'make test        install all that tests need, real Kafka, Redis, HDFS and Chromium too, and run all checks'
 	@echo 'make install     make .venv from the lock; .venv/bin/fanfold is the command'
 	@echo 'make lint        ruff and mypy        make format   let ruff rewrite the sources'
-	@echo 'make pytest      tests only, ARGS=... goes to pytest'
+	@echo 'make pytest      tests only, ARGS=... goes to pytest; WORKERS=0: one after the other'
 	@echo 'make bench       every benchmark, one JSON line each (BENCH="writes rebuild" chooses)'
 	@echo 'make simulate    the deterministic simulation: SEEDS=1000 seeds FROM=0; a seed that fails prints itself'
 	@echo 'make outages     every server and side away, for AWAY=5,70,300 seconds, under load: a table; about an hour'
@@ -48,8 +48,10 @@ lint: install-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict .
 
+# Two at once: most of a run is waiting for processes. A file's tests stay together, and the long files come first.
+WORKERS ?= 2
 pytest: install-dev
-	.venv/bin/pytest $(ARGS)
+	.venv/bin/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 $(ARGS)
 
 format: install-dev
 	.venv/bin/ruff check --fix .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
 from collections.abc import Callable, Iterator
@@ -185,7 +186,12 @@ def chromium_path() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def compiled() -> None:
-    """Compile the rules before the first test, not within the deadline of one: a minute or more after they have changed."""
-    compile_ahead()
-    compile_id_runs()
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compile the rules before the first test, not within the deadline of one: a minute or more after they have changed.
+
+    One worker of a run compiles, the others load what it made.
+    """
+    with (tmp_path_factory.getbasetemp().parent / "compiled.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        compile_ahead()
+        compile_id_runs()

@@ -16,6 +16,8 @@ from tests.gateway_server import Served, serving
 from tests.wallet_stub import WalletStub
 
 LIMIT_S = 30
+CROWD_MS = 2_000
+"""How long connecting may take: long beside the stall of a busy machine, which would refuse some of the crowd."""
 DONE = b'{"result": "done"}'
 ANSWER = b"HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(DONE), DONE)
 
@@ -124,7 +126,7 @@ async def test_reads_that_say_what_they_wait_for_keep_no_other_read_waiting(wish
 
 async def test_a_payment_that_finds_no_place_is_told_that_nothing_was_done_and_never_sent() -> None:
     side = Side()
-    async with side.behind_a_gateway(upstream_connect_ms=100) as served:
+    async with side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served:
         clients = [await begin(served, PAYMENT) for _ in range(REQUESTS_MAX)]
         await until(lambda: side.waiting == REQUESTS_MAX)
         came = side.came
@@ -139,7 +141,7 @@ async def test_a_payment_that_finds_no_place_is_told_that_nothing_was_done_and_n
 async def test_bodies_that_come_slowly_keep_no_payment_waiting(declared: int) -> None:
     side = Side()
     head = PAYMENT.replace(b"Content-Length: 2\r\n\r\n{}", b"Content-Length: %d\r\n\r\n{" % declared)
-    async with side.behind_a_gateway(upstream_connect_ms=100) as served:
+    async with side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served:
         clients = [await begin(served, head) for _ in range(max(REQUESTS_MAX, LARGE_REQUESTS_MAX))]
         await until(lambda: side.waiting == (0 if declared == 2 else LARGE_REQUESTS_MAX))
         assert (await pay(served))[0] == 201

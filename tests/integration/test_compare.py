@@ -41,6 +41,7 @@ def test_money_is_lost_where_a_design_says_so_and_nowhere_else(tmp_path: Path) -
     assert lost["debited"] < 0
     assert lost["credited"] == 0
     assert lost["node_killed"] < 0
+    assert lost["map_changed"] < 0
     assert lost["zookeeper_leader_killed"] == lost["zookeeper_away"] == lost["zookeeper_session_expired"] == 0
     assert told["event_sourcing"]["in_batches"]["done"] > 0
     assert list(tmp_path.iterdir()) == []
@@ -75,7 +76,7 @@ def test_servers_that_are_given_are_used_left_alive_and_left_empty_and_no_passwo
         told = json.loads(result.stdout)
         assert told["wishes"]["given"]["redis"].startswith("redis://127.0.0.1:")
         faults = {each["design"]: [harm["fault"] for harm in each["faults"]] for each in told["designs"]}
-        assert faults["in_memory_sharding"] == ["debited", "credited", "zookeeper_session_expired"]
+        assert faults["in_memory_sharding"] == ["debited", "credited", "zookeeper_session_expired", "map_changed"]
         assert "node_killed" not in faults["two_phase_commit"]
         assert [client.dbsize() for client in clients] == [0, 0]
     assert asyncio.run(_left_in(postgres_servers)) == [0, 0]

@@ -22,6 +22,8 @@ NODE_KILLED: Final = "node_killed"
 """The fault of a node that loses its memory and is started again; the other faults are kills of the service, by step."""
 NODE_PAUSED: Final = "node_paused"
 """The fault of the payee's node that hangs for a while, and goes on."""
+MAP_CHANGED: Final = "map_changed"
+"""The fault of a map of the nodes that changes while transfers are under way, and is put right again."""
 
 
 class Transfer(NamedTuple):

@@ -15,7 +15,16 @@ import redis.asyncio
 from redis.exceptions import RedisError
 
 from write_side.contract.words.atoms import partition_of
-from write_side.designs.design import NODE_KILLED, NODE_PAUSED, Capabilities, Result, Transfer, Unanswered, Witness
+from write_side.designs.design import (
+    MAP_CHANGED,
+    NODE_KILLED,
+    NODE_PAUSED,
+    Capabilities,
+    Result,
+    Transfer,
+    Unanswered,
+    Witness,
+)
 from write_side.designs.node_map import NodeMap
 
 DEBITED: Final = "debited"
@@ -50,9 +59,10 @@ class InMemorySharding:
         durable=False,
         once=False,
         past_balance=False,
-        loses_money_at=frozenset({DEBITED, NODE_KILLED}),
+        loses_money_at=frozenset({DEBITED, NODE_KILLED, MAP_CHANGED}),
         may_lose_money_at=frozenset({NODE_PAUSED}),
         unbalanced_at=frozenset({DEBITED}),
+        locked_at=frozenset({MAP_CHANGED}),
     )
 
     def __init__(

@@ -1,19 +1,20 @@
 """What a fault of ZooKeeper does to the service that has its map of the nodes from there: does it go on, and hear of the next?
 
 Whoever has read the map goes on with it. So no fault of ZooKeeper loses money or holds a transfer up; what it delays is that a
-map which is written later is heard.
+map which is written later is heard. Hearing it is what can: a map that changes while transfers are under way takes the second
+command of some to a node that does not know their payee, and what is given back to one that does not know their payer.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol, runtime_checkable
 from uuid import uuid4
 
-from write_side.designs.design import Design, Transfer, Unanswered, Witness
+from write_side.designs.design import MAP_CHANGED, Design, Result, Transfer, Unanswered, Witness
 from write_side.designs.faults import Harm
 from write_side.designs.load import Load
 from write_side.designs.node_map import NodeMap, expire_session
@@ -25,6 +26,10 @@ AWAY: Final = "zookeeper_away"
 SESSION_EXPIRED: Final = "zookeeper_session_expired"
 HEARD_LIMIT_S: Final = 60.0
 _ASKED_EVERY_S: Final = 0.02
+_CLIENTS: Final = 16
+"""Transfers under way when the map changes."""
+_CHANGES_MAX: Final = 30
+"""As often as not some of them are between their two commands then."""
 
 
 class Ensemble(Protocol):
@@ -56,6 +61,7 @@ async def map_faults(places: Places, load: Load, ensemble: Ensemble | None, dead
     harms.append(
         await _while_asked(SESSION_EXPIRED, places, load, lambda design: expire_session(places.zookeeper, design.nodes))
     )
+    harms.append(await _map_changed(places, load))
     return harms
 
 
@@ -87,6 +93,71 @@ async def _while_asked(fault: str, places: Places, load: Load, strike: Callable[
     return Harm(fault, max(seen, key=abs, default=0), max(stopped_s, default=0.0), recovery_ms, after - before)
 
 
+async def _map_changed(places: Places, load: Load) -> Harm:
+    """Two nodes change places in the map under load, as by an operator who has not moved what is in them, and it is put right
+    again. A change may find no transfer between its two commands: then it is made again.
+
+    locked_s: for how long no transfer was done. recovery_ms: from writing the right map until one is."""
+    design = await open_design(Name.IN_MEMORY_SHARDING, places, Witness())
+    assert isinstance(design, ReadsMap)
+    right, seen, stopped_s, recovery_s = design.nodes.addresses, 0, 0.0, 0.0
+    try:
+        before = sum((await design.balances()).values())
+        async with _moving(design, load) as clients:
+            for _ in range(_CHANGES_MAX):
+                await clients.each_was_told(Result.DONE)
+                await _heard(design, places, right[::-1])
+                began_s = time.perf_counter()
+                await clients.each_was_told(Result.REFUSED)
+                seen = sum((await design.balances()).values()) - before
+                put_right_s = time.perf_counter()
+                await _heard(design, places, right)
+                await clients.each_was_told(Result.DONE)
+                ended_s = time.perf_counter()
+                stopped_s, recovery_s = max(stopped_s, ended_s - began_s), ended_s - put_right_s
+                if seen:
+                    break
+        after = sum((await design.balances()).values())
+    finally:
+        await publish_nodes(places, right)
+        await design.close()
+    return Harm(MAP_CHANGED, seen, stopped_s, recovery_s * 1_000, after - before)
+
+
+class _Clients:
+    """Who asks for one transfer between two nodes after the other, and what each was told since somebody last waited."""
+
+    def __init__(self) -> None:
+        self.ending = False
+        self._told: set[tuple[int, Result]] = set()
+        self._changed = asyncio.Event()
+
+    async def ask(self, client: int, design: ReadsMap, payer: str, payee: str) -> None:
+        while not self.ending:
+            self._told.add((client, await design.transfer(Transfer(uuid4(), payer, payee, 1))))
+            self._changed.set()
+
+    async def each_was_told(self, result: Result) -> None:
+        """Wait until every client is told so from now on. Raises TimeoutError."""
+        self._told.clear()
+        async with asyncio.timeout(HEARD_LIMIT_S):
+            while any((client, result) not in self._told for client in range(_CLIENTS)):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def _moving(design: ReadsMap, load: Load) -> AsyncIterator[_Clients]:
+    clients = _Clients()
+    pairs = list(zip(load.nodes[0], load.nodes[1], strict=False))
+    asking = [asyncio.create_task(clients.ask(i, design, *pairs[i % len(pairs)])) for i in range(_CLIENTS)]
+    try:
+        yield clients
+    finally:
+        clients.ending = True  # not cancelled: they may be between the two commands
+        await asyncio.gather(*asking)
+
+
 @asynccontextmanager
 async def _asking(design: ReadsMap, load: Load, before: int) -> AsyncIterator[tuple[list[float], list[int]]]:
     """Transfers between two nodes, one after the other; gives how long each took that was not answered, s, and how much
@@ -112,13 +183,17 @@ async def _asking(design: ReadsMap, load: Load, before: int) -> AsyncIterator[tu
 
 
 async def _hears(design: ReadsMap, places: Places) -> None:
-    """Write the same map again, until it is heard: one that is written while another leader is elected may be refused. Raises
+    await _heard(design, places, design.nodes.addresses)
+
+
+async def _heard(design: ReadsMap, places: Places, addresses: Sequence[str]) -> None:
+    """Write this map, and again until it is heard: one that is written while another leader is elected may be refused. Raises
     TimeoutError."""
     async with asyncio.timeout(HEARD_LIMIT_S):
         while True:
             design.nodes.changed.clear()
             try:
-                await publish_nodes(places, design.nodes.addresses)
+                await publish_nodes(places, addresses)
             except Unanswered:
                 continue
             await design.nodes.changed.wait()
