@@ -10,24 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.protocol.messages import balances_frame
-from gateway.protocol.pace import Pace
-
-
-class Unsent(Protocol):
-    """One account of the client, of which something waits. What it is then is asked when it leaves.
-
-    pace: how often it may be told; None: whenever there is something.
-    """
-
-    pace: Pace | None
-
-    def encode_unsent(self) -> bytes:
-        """The newest balance."""
-        ...
-
-    def encode_phases(self) -> list[bytes]:
-        """The newest phase of each transfer that waits."""
-        ...
+from gateway.protocol.pace import Pace, Unsent
 
 
 class UnsentTopic(Protocol):

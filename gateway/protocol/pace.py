@@ -5,10 +5,24 @@ The accounts of one subscribe have one pace, so what leaves at that pace is a cu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from gateway.protocol.outbox import Unsent
+
+class Unsent(Protocol):
+    """One account of the client, of which something waits. What it is then is asked when it leaves.
+
+    pace: how often it may be told; None: whenever there is something.
+    """
+
+    pace: Pace | None
+
+    def encode_unsent(self) -> bytes:
+        """The newest balance."""
+        ...
+
+    def encode_phases(self) -> list[bytes]:
+        """The newest phase of each transfer that waits."""
+        ...
 
 
 class Pace:
