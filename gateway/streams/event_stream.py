@@ -123,7 +123,7 @@ class EventStream:
                 sign_in.begin()
             if self._stopping() or self._draining():  # while the head was sent
                 client.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
-            if not client.ended:  # who was shut out while the head was sent is told nothing
+            if not client.ended and client.away is None:  # who was shut out or sent away meanwhile is told nothing
                 self._subscribe(client, question, wanted, _last_id(scope))
             await self._tell(client, question, send)
         finally:
