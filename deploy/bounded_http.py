@@ -26,6 +26,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from deploy.allowed_hosts import AllowedHosts, refusal, refused_with
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import PROBLEM
+from fanfold.doors.security_headers import ALWAYS, POLICY
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """Request line and headers together; four times what browsers and proxies send at most. More ends the connection with a 400."""
@@ -311,11 +312,14 @@ _LENGTH: Final = b"\r\ncontent-length: "
 """As uvicorn writes them."""
 
 
+_SECURITY: Final = "".join(f"{name.decode()}: {value.decode()}\r\n" for name, value in (*ALWAYS, POLICY))
+
+
 def _whole(refused: tuple[int, bytes], more: str = "") -> bytes:
     """A refusal as it is written where no application runs, the last answer of its connection."""
     status, body = refused
     head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {PROBLEM}\r\n{more}connection: close\r\n"
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {PROBLEM}\r\n{more}{_SECURITY}connection: close\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -352,6 +356,8 @@ class _Refused:
             (b"content-type", PROBLEM.encode()),
             (b"content-length", b"%d" % len(self._body)),
             (b"connection", b"close"),
+            *ALWAYS,
+            POLICY,
         ]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from deploy import serving
+from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
@@ -30,6 +31,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
         refuse_if_exposed(bound, gateway_settings)
+        admin = admin_socket(stack, process, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
         log = await open_log(write_settings, writing=True)
         stack.push_async_callback(log.close)
@@ -56,6 +58,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             registry,
             partitions=log.partitions,
             topic_feed=topic_feed,
+            admin=admin is not None,
         )
         stack.push_async_callback(gateway.close)
         await gateway.open()
@@ -90,6 +93,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
+            beside=admin_beside(gateway, admin, process),
         )
 
 

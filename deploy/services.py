@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
 from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
@@ -266,11 +267,20 @@ async def gateway(on_ready: OnReady) -> None:
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
         refuse_if_exposed(bound, settings)
+        admin = admin_socket(stack, process, settings)
         feed, topic_feed = await open_feed(view), open_topic_feed(view)
         stack.push_async_callback(feed.close)
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
-        door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry, topic_feed=topic_feed)
+        door = build_gateway(
+            settings,
+            settings.write_url,
+            settings.read_url,
+            feed,
+            registry,
+            topic_feed=topic_feed,
+            admin=admin is not None,
+        )
         stack.push_async_callback(door.close)
         await door.open()
         address = f"http://{process.host}:{bound.getsockname()[1]}"
@@ -282,6 +292,7 @@ async def gateway(on_ready: OnReady) -> None:
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
+            beside=admin_beside(door, admin, process),
         )
 
 

@@ -10,7 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import uvicorn
@@ -40,6 +40,9 @@ OLDER_PASSES = 50
 """The collector looks through what was made since its last look after so many objects (Python: 700), and through what is older
 after so many of those looks (10). Next to nothing here is garbage in cycles, and requests in flight are many objects: a third of
 the time of full load went into looking."""
+
+BESIDE_MAX = 32
+"""Connections to the door beside: a few who look, of the descriptors that are kept anyway."""
 
 _ARENAS_MAX = -8
 """glibc's number of what `mallopt` is to set."""
@@ -114,6 +117,14 @@ def _of_glibc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None)
 
 
+class Beside(NamedTuple):
+    """Another door of the same process, from before its start is over until its work has ended."""
+
+    app: Any
+    bound: socket.socket
+    hosts: AllowedHosts
+
+
 class _Server(uvicorn.Server):
     """stopping: called when it begins to stop, before it waits for the requests that are open."""
 
@@ -135,6 +146,28 @@ async def _at_once() -> None:
     """A start that has nothing to do."""
 
 
+def _nothing() -> None:
+    """A stop that nothing waits for."""
+
+
+def _config(app: Any, ws: Any, hosts: AllowedHosts, head_ms: int, most: int) -> uvicorn.Config:
+    """most: connections that may be open."""
+    return uvicorn.Config(
+        app,
+        ws=ws,
+        http=functools.partial(BoundedHttpProtocol, hosts, head_ms, most),  # type: ignore[arg-type]  # it only calls it
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,  # uvicorn would believe whoever is on loopback; gateway/arrivals/forwarded.py believes who is listed
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=DRAIN_S,
+        timeout_keep_alive=75,
+    )
+
+
 async def serve(
     app: Any,
     bound: socket.socket,
@@ -148,6 +181,7 @@ async def serve(
     ws: Any = "none",
     head_ms: int = HEAD_MS_MAX,
     connections: int | None = None,
+    beside: Beside | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
@@ -156,29 +190,22 @@ async def serve(
 
     stopping: called when the stop begins, for what would hold it up: answers that go on for ever.
     connections: open ones at most; None: as many as leave the log its files. Call it when the logs are open.
+    beside: another door, which is answered for as long as the process lives.
     """
     most = connections_max() if connections is None else connections
-    config = uvicorn.Config(
-        app,
-        ws=ws,
-        http=functools.partial(BoundedHttpProtocol, hosts, head_ms, most),  # type: ignore[arg-type]  # it only calls it
-        lifespan="off",
-        access_log=False,
-        log_level="warning",
-        server_header=False,
-        date_header=False,
-        proxy_headers=False,  # nobody asks where a request came from, and a client could say anything
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=DRAIN_S,
-        timeout_keep_alive=75,
-    )
-    server = _Server(config, stopping)
+    server = _Server(_config(app, ws, hosts, head_ms, most), stopping)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.handle_exit, number, None)
     listening = [bound, *(bound.dup() for _ in range(ACCEPTED_A_TURN - 1))]
     serving = asyncio.create_task(server.serve(sockets=listening))
+    other = (
+        None if beside is None else _Server(_config(beside.app, "none", beside.hosts, head_ms, BESIDE_MAX), _nothing)
+    )
+    other_serving = None
+    if beside is not None and other is not None:
+        other_serving = asyncio.create_task(other.serve(sockets=[beside.bound]))
     working = [asyncio.create_task(start())]
     await asyncio.wait([serving, *working], return_when=asyncio.FIRST_COMPLETED)
     if working[0].done() and working[0].exception() is None and not serving.done():
@@ -194,6 +221,9 @@ async def serve(
     for task in working:
         task.cancel()
     await asyncio.gather(*working, return_exceptions=True)
+    if other is not None and other_serving is not None:
+        other.should_exit = True
+        await other_serving
     for failure in failures:
         if failure is not None:
             raise failure

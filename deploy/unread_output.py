@@ -16,6 +16,8 @@ from typing import Final, TextIO
 
 WAITING_MAX: Final = 10_000
 """Texts, mostly a line each: some MB."""
+WAITING_CHARS_MAX: Final = 8 * 1024 * 1024
+"""Of all that wait: the access log comes in texts of many lines."""
 END_S: Final = 1.0
 """How long an end waits for what is still to be written."""
 
@@ -30,6 +32,7 @@ class UnreadOutput(io.TextIOBase):
         self._waiting: SimpleQueue[str | None] = SimpleQueue()
         self._waiting_max = waiting_max
         self._dropped = 0
+        self._chars_taken = self._chars_written = 0
         # A daemon, and past Python's buffers: one that waits in a write for ever keeps neither the process nor a lock at its end.
         self._thread = threading.Thread(target=self._write_all, name="output", daemon=True)
         self._thread.start()
@@ -39,9 +42,12 @@ class UnreadOutput(io.TextIOBase):
         return self._stream.encoding
 
     def write(self, text: str) -> int:
-        if self._waiting.qsize() >= self._waiting_max:
-            self._dropped += 1
+        # Each of the two counts is of one thread: who writes here may find the other a little low, and then waits for no more.
+        chars = self._chars_taken - self._chars_written
+        if self._waiting.qsize() >= self._waiting_max or chars >= WAITING_CHARS_MAX:
+            self._dropped += text.count("\n") or 1
         else:
+            self._chars_taken += len(text)
             self._waiting.put(text)
         return len(text)
 
@@ -65,6 +71,7 @@ class UnreadOutput(io.TextIOBase):
     def _write_all(self) -> None:
         while (text := self._waiting.get()) is not None:
             self._write(text)
+            self._chars_written += len(text)
             dropped, self._dropped = self._dropped, 0
             if dropped:
                 self._write(

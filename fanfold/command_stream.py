@@ -23,7 +23,7 @@ from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.requests import Command, Open
 from fanfold.http_requests import line_of
 from fanfold.not_answered import ATTEMPTS_MAX, WAITS, NotAnswered, naming, result_of
-from fanfold.stream_connection import StreamEnded, kept_connected
+from fanfold.stream_connection import StreamEnded, kept_connected, messages
 
 IN_FLIGHT_MAX: Final = 4_096
 IN_FLIGHT_BYTES_MAX: Final = 512 * 1024
@@ -123,8 +123,8 @@ class CommandStream:
         sending = asyncio.create_task(self._send(connection))
         try:
             yield ConnectionState(True, "connected")
-            async for frame in connection:
-                self._take(msgspec.json.decode(frame))
+            async for message in messages(connection):
+                self._take(message)
         finally:
             sending.cancel()
             await asyncio.gather(sending, return_exceptions=True)

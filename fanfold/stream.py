@@ -12,13 +12,13 @@ from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
-from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected
+from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected, messages
 
 Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState
 
 
 async def watch(
-    url: str, accounts: Sequence[str], token: str = ""
+    url: str, accounts: Sequence[str], token: str = "", *, max_rate_hz: int | None = None
 ) -> AsyncGenerator[BalanceChange | ConnectionState, None]:
     """Every account as it is now, then each time it changes, newest only, versions rising; and the connection's state.
 
@@ -26,23 +26,23 @@ async def watch(
     cannot). An outage, however long, of the gateway or of what is behind it shows as a
     state, and the watch goes on when it is over. A version falls only when the service's data was replaced by another history.
     An account that does not exist yet is watched all the same: its first state comes when it is opened. token: who watches, where
-    the service asks that.
+    the service asks that. max_rate_hz: at most so often a second (1 to 1,000), the newest then; None: as they come.
     Raises StreamEnded.
     """
-    async with aclosing(_watch(url, accounts, token, transfers=False)) as updates:
+    async with aclosing(_watch(url, accounts, _Wish(token, max_rate_hz=max_rate_hz))) as updates:
         async for update in updates:
             if isinstance(update, BalanceChange | ConnectionState):
                 yield update
 
 
 async def watch_accounts(
-    url: str, accounts: Sequence[str], token: str = ""
+    url: str, accounts: Sequence[str], token: str = "", *, max_rate_hz: int | None = None
 ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
     """As `watch`, and of each account of which nothing can be told why that is, whenever that changes.
 
     A BalanceChange of an account takes back what an AccountStatus said of it.
     """
-    async with aclosing(_watch(url, accounts, token, transfers=False)) as updates:
+    async with aclosing(_watch(url, accounts, _Wish(token, max_rate_hz=max_rate_hz))) as updates:
         async for update in updates:
             if isinstance(update, BalanceChange | AccountStatus | ConnectionState):
                 yield update
@@ -55,17 +55,25 @@ async def watch_transfers(
 
     After a lost connection, and where it says PhasesMissed, phases may have gone by: who waits for a transfer asks for it.
     """
-    async with aclosing(_watch(url, accounts, token, transfers=True)) as updates:
+    async with aclosing(_watch(url, accounts, _Wish(token, transfers=True))) as updates:
         async for update in updates:
             if not isinstance(update, AccountStatus):
                 yield update
 
 
-async def _watch(url: str, accounts: Sequence[str], token: str, *, transfers: bool) -> AsyncGenerator[Update, None]:
+class _Wish(NamedTuple):
+    """What is asked besides the accounts."""
+
+    token: str
+    transfers: bool = False
+    max_rate_hz: int | None = None
+
+
+async def _watch(url: str, accounts: Sequence[str], wish: _Wish) -> AsyncGenerator[Update, None]:
     """Everything that is told. Raises StreamEnded."""
     known = _Known({}, {}, {}, {}, {})
     async with aclosing(
-        kept_connected(url, lambda connection: _updates(connection, accounts, known, transfers), token)
+        kept_connected(url, lambda connection: _updates(connection, accounts, known, wish), wish.token)
     ) as updates:
         async for update in updates:
             yield update
@@ -109,15 +117,17 @@ class _Known(NamedTuple):
         return AccountStatus(account, code)
 
 
-def _subscribe(id: int, accounts: Sequence[str], known: _Known, transfers: bool) -> str:
+def _subscribe(id: int, accounts: Sequence[str], known: _Known, wish: _Wish) -> str:
     message: dict[str, Any] = {"op": "subscribe", "id": id, "accounts": [known.wanted(each) for each in accounts]}
-    if transfers:
+    if wish.transfers:
         message["transfers"] = True
+    if wish.max_rate_hz is not None:
+        message["max_rate_hz"] = wish.max_rate_hz
     return msgspec.json.encode(message).decode()
 
 
 async def _updates(
-    connection: ClientConnection, wanted: Sequence[str], known: _Known, transfers: bool
+    connection: ClientConnection, wanted: Sequence[str], known: _Known, wish: _Wish
 ) -> AsyncIterator[Update]:
     """All of one connection. Raises Passing, StreamEnded, websockets.ConnectionClosed."""
     names: dict[int, str] = {}
@@ -129,13 +139,12 @@ async def _updates(
             id = next(ids)
             unanswered.add(id)
             part = accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
-            await connection.send(_subscribe(id, part, known, transfers))
+            await connection.send(_subscribe(id, part, known, wish))
 
     await subscribe(wanted)
     connected, live = False, True
     statuses: list[AccountStatus] = []
-    async for frame in connection:
-        message: dict[str, Any] = msgspec.json.decode(frame)
+    async for message in messages(connection):
         match message["op"]:
             case "ack":
                 rows = message.get("accounts", ())

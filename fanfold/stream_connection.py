@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
+import msgspec
 import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -28,6 +29,9 @@ FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
 WAITS: Final = Waits(0.1, 5.0)
 """Between two attempts to connect: 0.1, 0.2 ... 5 s, with chance, for ever. A watcher has nothing better to do."""
 
+RETURN_SECONDS_MAX: Final = 60.0
+"""Nobody is sent away for longer, whatever is said."""
+
 PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
 """Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
 
@@ -43,8 +47,25 @@ class StreamEnded(Exception):
     """The gateway refused what was asked, or ended the stream for good: connecting again would change nothing."""
 
 
+class Leaving(Exception):
+    """The gateway says goodbye and when to come back, seconds; each client is told another time."""
+
+    def __init__(self, reason: str, after_s: float) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
 class Passing(Exception):
     """A subscribe was refused, for now: connect again later."""
+
+
+async def messages(connection: ClientConnection) -> AsyncIterator[dict[str, Any]]:
+    """What the gateway says. Raises Leaving where it says goodbye, websockets.ConnectionClosed."""
+    async for frame in connection:
+        message: dict[str, Any] = msgspec.json.decode(frame)
+        if message["op"] == "bye" and not is_final(message["code"]):
+            raise Leaving(message["reason"], min(message["after_ms"] / 1000, RETURN_SECONDS_MAX))
+        yield message
 
 
 async def kept_connected(
@@ -52,11 +73,12 @@ async def kept_connected(
 ) -> AsyncGenerator[T | ConnectionState, None]:
     """What is told over one connection after the other, and between two why there is none.
 
-    updates: all of one connection; a ConnectionState among them says that it works. It may raise Passing, StreamEnded,
+    updates: all of one connection; a ConnectionState among them says that it works. It may raise Passing, Leaving, StreamEnded,
     websockets.ConnectionClosed. Raises StreamEnded.
     """
     in_a_row = InARow(WAITS, asyncio.sleep, random.random)
     while True:
+        after_s: float | None = None
         try:
             async with connect(
                 "ws" + url.removeprefix("http") + STREAM_PATH,
@@ -75,6 +97,10 @@ async def kept_connected(
                 reason = "the connection was closed"
         except Passing as passing:
             reason = str(passing)
+        except Leaving as leaving:
+            reason = str(leaving)
+            if not in_a_row.failed:  # or it was sent away before anything worked: then the waits grow
+                after_s = leaving.after_s
         except websockets.ConnectionClosed as closed:
             told = closed.rcvd
             if told is not None and is_final(told.code):
@@ -95,4 +121,8 @@ async def kept_connected(
         except (OSError, TimeoutError, websockets.InvalidHandshake):
             reason = "the gateway cannot be reached"
         yield ConnectionState(False, reason)
-        await in_a_row.wait()
+        if after_s is None:
+            await in_a_row.wait()
+        else:
+            in_a_row.failed += 1
+            await asyncio.sleep(after_s)

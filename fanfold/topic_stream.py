@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
@@ -12,7 +11,7 @@ from websockets.asyncio.client import ClientConnection
 from fanfold.answers import ConnectionState, TopicAnswer
 from fanfold.api.frames import WantedTopic
 from fanfold.api.values import document_of
-from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected
+from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected, messages
 
 
 async def watch_topic(url: str, topic: str, token: str = "") -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
@@ -40,8 +39,7 @@ async def _updates(
     wanted = WantedTopic(topic) if newest is None else WantedTopic(topic, newest.number, newest.history)
     asked = {"op": "subscribe", "id": 0, "topics": [document_of(wanted)]}
     await connection.send(msgspec.json.encode(asked).decode())
-    async for frame in connection:
-        message: dict[str, Any] = msgspec.json.decode(frame)
+    async for message in messages(connection):
         match message["op"]:
             case "ack":
                 [row] = message["topics"]

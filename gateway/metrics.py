@@ -25,6 +25,9 @@ class Metrics:
             "fanfold_gateway_repairs", "reads of all watched accounts after a break of the feed", registry=registry
         )
         self.frames = Counter("fanfold_gateway_flushes", "writes to streams", registry=registry)
+        self.heartbeats = Counter(
+            "fanfold_gateway_heartbeats", "heartbeats told to streams that heard nothing else", registry=registry
+        )
         self.items = Counter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
         self.commit_to_socket = Histogram(
             "fanfold_gateway_commit_to_socket_seconds",
@@ -44,6 +47,17 @@ class Metrics:
             registry=registry,
         )
         self._refused_by_code: dict[str, Counter] = {}
+        self.held_back = Counter(
+            "fanfold_gateway_held_back_streams",
+            "times that a stream was not read for a while, or closed, because its messages came too fast",
+            registry=registry,
+        )
+        self.draining = Gauge(
+            "fanfold_gateway_draining", "1 once its streams are sent away and no new one is let in", registry=registry
+        )
+        self.asking = Gauge(
+            "fanfold_gateway_asking", "principals and addresses whose requests are counted", registry=registry
+        )
         self.closes = Counter("fanfold_gateway_closes", "streams closed, by code", ["code"], registry=registry)
         self.submitted = Counter(
             "fanfold_gateway_submitted_commands",
@@ -70,6 +84,15 @@ class Metrics:
         )
         self.requests = Counter(
             "fanfold_gateway_proxied_requests", "REST requests passed on", ["side", "status"], registry=registry
+        )
+        self.circuit_open = Gauge(
+            "fanfold_gateway_circuit_open",
+            "1 while a side that did not answer is not asked",
+            ["side"],
+            registry=registry,
+        )
+        self.circuit_openings = Counter(
+            "fanfold_gateway_circuit_openings", "times that began", ["side"], registry=registry
         )
         # Looking a label up costs more than counting, so each is looked up once.
         self.commands_answered, self.commands_not_done, self.commands_unknown = (

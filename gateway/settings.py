@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
@@ -10,7 +11,10 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fanfold.api.requests import BATCH_BYTES_MAX
+from gateway.arrivals.forwarded import TrustedProxies
+from gateway.limits.terms import UNLIMITED, Limits
 
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\-\[\]:]+\Z", re.ASCII)
 KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
 
@@ -38,9 +42,45 @@ class GatewaySettings(BaseSettings):
             "needed: so long a read waits for a read side that hangs, before it is told so"
         ),
     )
+    upstream_failures_max: int = Field(
+        5,
+        ge=1,
+        description=(
+            "a side in another process that gave no answer so often in a row, to anything, is not asked for a moment: requests "
+            "are told at once that nothing was done"
+        ),
+    )
+    upstream_pause_ms: int = Field(
+        1_000,
+        ge=1,
+        le=60_000,
+        description="how long that moment is, milliseconds; then the gateway itself asks whether the side is there",
+    )
+    trusted_proxies: Annotated[str, NoDecode] = Field(
+        "",
+        description=(
+            "networks or addresses of the proxies in front, `10.0.0.0/8,192.0.2.7`: what they say of a client's address and "
+            "scheme is believed, of nobody else; empty: nobody is in front"
+        ),
+    )
+    forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
+        "x-forwarded-for",
+        description=(
+            "what those proxies write: `x-forwarded-for` (with `X-Forwarded-Proto`), or `forwarded` (RFC 7239); the other one is "
+            "ignored, for a proxy that does not write it may pass on what a client made up"
+        ),
+    )
+    access_log: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="one JSON line a request on standard output; `auto`: where it is asked who asks (FANFOLD_AUTH)",
+    )
     request_bytes_max: int = Field(8 * 1024 * 1024, ge=1, description="largest body of a REST request, bytes")
     allowed_origins: Annotated[str, NoDecode] = Field(
-        "", description="other web origins whose pages may open the stream, `https://a.example,https://b.example`"
+        "",
+        description=(
+            "other web origins whose pages may open the stream and ask everything else (CORS), "
+            "`https://a.example,https://b.example`; `*` for all"
+        ),
     )
     stream_connections_max: int = Field(20_000, ge=1, description="open streams of this process; more are told 503")
     stream_subscriptions_max: int = Field(1_000, ge=1, description="accounts one stream may watch")
@@ -73,8 +113,32 @@ class GatewaySettings(BaseSettings):
             "milliseconds; with `FANFOLD_STREAM_CLOSE_MS` less than the 5 s that open requests have"
         ),
     )
+    drain_ms: int = Field(
+        10_000,
+        ge=0,
+        le=3_600_000,
+        description="over so long a `POST /drain` of the admin port spreads the ends of streams, milliseconds",
+    )
     stream_ping_ms: int = Field(20_000, ge=10, description="a stream is pinged this often, milliseconds")
     stream_pong_ms: int = Field(20_000, ge=10, description="and ends when nothing came back for so long, milliseconds")
+    stream_heartbeat_ms: int = Field(
+        15_000,
+        ge=10,
+        description="a stream that was told nothing for so long hears a heartbeat, milliseconds",
+    )
+    stream_age_max_s: int = Field(
+        86_400,
+        ge=0,
+        description=(
+            "a stream ends at this age (between 90 and 100 % of it, so that those of one moment do not end in one), and its "
+            "client connects again, seconds; 0: never"
+        ),
+    )
+    stream_return_ms: int = Field(
+        5_000,
+        ge=0,
+        description="clients of a gateway that stops are told to come back at times spread over so long, milliseconds",
+    )
     stream_close_ms: int = Field(
         2_000, ge=1, description="how long a closing stream waits for its client, milliseconds"
     )
@@ -122,6 +186,79 @@ class GatewaySettings(BaseSettings):
     stream_unauthenticated_max: int = Field(
         1_000, ge=1, description="streams without anybody signed in; more are told 503"
     )
+    stream_unauthenticated_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description=(
+            "how many of those an address may have, of what it has and what is free, percent: so none keeps all others from "
+            "signing in. 100: whoever comes first may have all"
+        ),
+    )
+
+    # What is granted to one who asks. Where nobody is asked all of this machine are one, and nothing is limited by default.
+    requests_max: int | None = Field(
+        None,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "requests that a principal may send within FANFOLD_REQUESTS_WINDOW_S, all at once if it likes (an address, where "
+            "nobody is asked who asks): one, and one more for each 16 KiB of its body. 0: any number. Default: 5,000 with "
+            "FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    requests_window_s: int = Field(
+        5, ge=1, le=3_600, description="within which all of FANFOLD_REQUESTS_MAX is there again, seconds"
+    )
+    principal_streams_max: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "streams that a principal may have open: sockets, server-sent events and reads that wait. 0: any number. Default: "
+            "1,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    address_streams_max: int | None = Field(
+        None,
+        ge=0,
+        description=(
+            "the same of an address (of IPv6 a network of 64 bits); a proxy in front is one, until its network is trusted. "
+            "0: any number. Default: 5,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    stream_messages_max: int | None = Field(
+        None,
+        ge=0,
+        le=10_000_000,
+        description=(
+            "messages that a stream may send within a second, one more for each 16 KiB; what comes faster is read as fast as "
+            "that, and who is 10 s ahead is cut off. 0: any number. Default: 10,000 with FANFOLD_AUTH=tokens, else 0"
+        ),
+    )
+    submit_share_percent: int = Field(
+        50,
+        ge=1,
+        le=100,
+        description=(
+            "how much of FANFOLD_SUBMIT_BYTES_MAX a principal's commands may take, of what they take and what is free, percent: "
+            "with 50 one alone may have half, two a third each. 100: whoever comes first may have all"
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _which_pages(self) -> GatewaySettings:
+        for origin in self.origins - {"*"}:
+            if not _ORIGIN.match(origin):
+                raise ValueError(
+                    f"FANFOLD_ALLOWED_ORIGINS: {origin!r} is no origin as browsers say it: `https://a.example` or "
+                    "`https://a.example:8443`, in small letters, without a path and without a slash at its end"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _who_is_believed(self) -> GatewaySettings:
+        TrustedProxies(self.trusted_proxies)  # raises for what is no network
+        return self
 
     @model_validator(mode="after")
     def _who_is_let_in(self) -> GatewaySettings:
@@ -142,8 +279,23 @@ class GatewaySettings(BaseSettings):
         return self
 
     @property
+    def limits(self) -> Limits:
+        """With the defaults of `auth`."""
+        unset = UNLIMITED if self.auth == "off" else Limits(5_000, self.requests_window_s, 1_000, 5_000, 10_000)
+        told = (self.requests_max, self.principal_streams_max, self.address_streams_max, self.stream_messages_max)
+        by_default = (unset.requests, unset.principal_streams, unset.address_streams, unset.messages_a_second)
+        requests, *others = (
+            default if value is None else value for value, default in zip(told, by_default, strict=True)
+        )
+        return Limits(requests, self.requests_window_s, *others)
+
+    @property
     def algorithms(self) -> frozenset[str]:
         return frozenset(each.strip() for each in self.auth_algorithms.split(",") if each.strip())
+
+    @property
+    def writes_accesses(self) -> bool:
+        return self.access_log == "on" or (self.access_log == "auto" and self.auth != "off")
 
     @property
     def origins(self) -> frozenset[str]:

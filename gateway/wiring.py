@@ -15,19 +15,34 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.retry import Waits, retry
+from gateway.arrivals.access_line import RouteNames
+from gateway.arrivals.access_log import AccessLog
+from gateway.arrivals.arrival import Arrivals
+from gateway.arrivals.forwarded import TrustedProxies
+from gateway.doors.admin import AdminDoor
 from gateway.doors.front import Front
+from gateway.doors.public_door import PublicDoor
 from gateway.doors.static_files import static_files
+from gateway.limits.rates import Quota
+from gateway.limits.terms import Limits
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App
+from gateway.proxy.breaker import Breaker
+from gateway.proxy.circuit import Circuit
 from gateway.proxy.commands import CommandDoor
+from gateway.proxy.rated import RatedByAddress, RequestRates
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.streams.balance_source import ReadSideBalances
+from gateway.streams.drain import Drain
 from gateway.streams.event_stream import EventStream
 from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from gateway.streams.long_poll import LongPoll
+from gateway.streams.stream_access import StreamAccess
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
@@ -38,6 +53,8 @@ if TYPE_CHECKING:
     from gateway.identity.identity import Identity
     from gateway.proxy.checked_proxy import CheckedProxy
     from gateway.streams.sign_in import Door
+
+CONNECTION_NAME_BYTES: Final = 8
 
 WAITS: Final = Waits(0.5, 0.5)
 """How often the read side is asked for its partitions until it answers."""
@@ -57,36 +74,47 @@ class Gateway:
         commands: Upstream,
         feed: Feed,
         registry: CollectorRegistry,
+        metrics: Metrics,
         partitions: int | None,
         topic_feed: TopicFeed | None,
+        admin: bool,
     ) -> None:
-        metrics = Metrics(registry)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
         self._commands = commands
         self._partitions = partitions
         written = Written(lambda: len(self.hub.partitions))
+        clocks = (lambda: time.monotonic_ns() // 1_000_000), (lambda: time.time_ns() // 1_000)
         self.hub = Hub(
             feed,
             ReadSideBalances(balances, written),
             metrics,
-            lambda: time.monotonic_ns() // 1_000_000,
-            lambda: time.time_ns() // 1_000,
+            *clocks,
             snapshot_wait_ms=settings.snapshot_wait_ms,
             cut_wait_ms=settings.cut_wait_ms,
             feed_silence_ms=settings.feed_silence_ms,
+            lifetimes=Lifetimes(
+                _life_terms(settings),
+                metrics,
+                *clocks,
+                random.randint,
+                lambda: secrets.token_hex(CONNECTION_NAME_BYTES),
+            ),
             topic_feed=topic_feed,
         )
         if partitions is not None:
             self.hub.open(partitions)
         proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
         terms = _stream_terms(settings)
-        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max).or_pass_on
+        limits = settings.limits
+        places = StreamPlaces(limits)
+        passed_on = LongPoll(self.hub, proxy, settings.stream_connections_max, places, metrics).or_pass_on
+        rates = _rates(limits, metrics)
         self._identity = None if settings.auth == "off" else _identity(settings)
         checked: CheckedProxy | None = None
         self._door: Door | None = None
         if self._identity is not None:
-            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics)
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates)
         plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
@@ -98,12 +126,40 @@ class Gateway:
             metrics,
             bytes_max=settings.submit_bytes_max,
             stream_bytes_max=settings.stream_submit_bytes_max,
+            share_percent=settings.submit_share_percent,
         )
-        admitted = None if checked is None else checked.admitted
+        self.drain = Drain(self.hub, settings.drain_ms, random.randrange)
+        metrics.draining.set_function(lambda: self.drain.begun)
+        let_in = None if checked is None else checked.let_in
         self._events = EventStream(
-            self.hub, terms, metrics, lambda: self.app.stopping, random.randint, self._door, admitted
+            self.hub,
+            terms,
+            metrics,
+            lambda: self._front.stopping,
+            self._door,
+            let_in,
+            places,
+            lambda: self.drain.begun,
         )
-        self.app = Front(checked or passed_on, self._sides, self.hub, registry, static_files(), self._events, checked)
+        events: App = self._events
+        pages = static_files()
+        if checked is None and rates is not None:
+            passed_on, events = RatedByAddress(passed_on, rates), RatedByAddress(events, rates)
+        self._front = Front(
+            checked or passed_on,
+            self._sides,
+            self.hub,
+            registry,
+            pages,
+            events,
+            checked,
+            settings.origins,
+            whole=not admin and checked is None,
+            draining=lambda: self.drain.begun,
+        )
+        arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
+        self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
+        self.app = PublicDoor(self._front, arrivals, self._accesses)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -111,12 +167,20 @@ class Gateway:
                 self.hub,
                 terms,
                 metrics,
-                lambda: self.app.stopping,
+                lambda: self._front.stopping or self.drain.begun,
                 submits=self._submits,
                 door=self._door,
+                places=places,
+                access=StreamAccess(arrivals, self._accesses),
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
+
+    def admin_door(self, *, is_reached_from_elsewhere: bool) -> App:
+        """For a server of its own: metrics, all of readiness, and the drain."""
+        return AdminDoor(
+            self._front.inner, self.drain, self._front.is_of_the_system if is_reached_from_elsewhere else None
+        )
 
     async def open(self) -> None:
         """Read who is let in, before anybody is. Raises ValueError for files that do not say it."""
@@ -138,16 +202,21 @@ class Gateway:
             await asyncio.gather(*watching, return_exceptions=True)
 
     def stop(self) -> None:
-        """The server stops: new streams are refused, event streams end. uvicorn tells the sockets to come back (1012)."""
-        self.app.stopping = True
-        self._events.wake()
+        """The server stops: new streams are refused, and those that are open end, sockets with 1012 when what is under way is
+        answered. Everybody is told when to come back, each at another time. Twice is once."""
+        if not self._front.stopping:
+            self._front.stopping = True
+            self.drain.cancel()
+            self.hub.lifetimes.end_all()
 
     async def close(self) -> None:
         """Close connections to the sides. Safe to call twice."""
-        self.app.stopping = True
+        self._front.stopping = True
         await self._submits.close()
         for side in (*self._sides.values(), self._balances, self._commands):
             await side.close()
+        if self._accesses is not None:
+            self._accesses.flush()
 
     async def _learn_partitions(self) -> int:
         """The read side knows how many the log has, whichever of them it projects."""
@@ -177,7 +246,27 @@ def _stream_terms(settings: GatewaySettings) -> StreamTerms:
         close_ms=settings.stream_close_ms,
         origins=settings.origins,
         drain_ms=settings.stream_drain_ms,
+        messages_a_second=settings.limits.messages_a_second,
+        submit_bytes_max=settings.stream_submit_bytes_max,
     )
+
+
+def _life_terms(settings: GatewaySettings) -> LifeTerms:
+    return LifeTerms(
+        heartbeat_ms=settings.stream_heartbeat_ms,
+        age_ms=settings.stream_age_max_s * 1_000,
+        return_ms=settings.stream_return_ms,
+        sign_in_ms=settings.stream_sign_in_ms,
+    )
+
+
+def _rates(limits: Limits, metrics: Metrics) -> RequestRates | None:
+    """Of whoever asks, principals or addresses. None: any number of requests is granted."""
+    if not limits.requests:
+        return None
+    rates = RequestRates(Quota(limits.requests, limits.requests_window_s), metrics, time.monotonic_ns)
+    metrics.asking.set_function(lambda: len(rates.by_key))
+    return rates
 
 
 def _identity(settings: GatewaySettings) -> Identity:
@@ -212,7 +301,13 @@ def _identity(settings: GatewaySettings) -> Identity:
 
 
 def _checked(
-    settings: GatewaySettings, identity: Identity, proxy: ReverseProxy, passed_on: App, hub: Hub, metrics: Metrics
+    settings: GatewaySettings,
+    identity: Identity,
+    proxy: ReverseProxy,
+    passed_on: App,
+    hub: Hub,
+    metrics: Metrics,
+    rates: RequestRates | None,
 ) -> tuple[CheckedProxy, Door]:
     """The doors of a gateway that asks who asks."""
     from gateway.identity.hidden import absent_account
@@ -222,10 +317,14 @@ def _checked(
     def hide(account: str) -> str:
         return absent_account(account, len(hub.partitions) or 1, secrets.randbits)
 
-    terms = DoorTerms(settings.stream_sign_in_ms, settings.stream_unauthenticated_max)
-    return CheckedProxy(proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics), Door(
-        identity, terms, hide
+    terms = DoorTerms(
+        settings.stream_sign_in_ms, settings.stream_unauthenticated_max, settings.stream_unauthenticated_percent
     )
+    refused = None if rates is None else RequestRates(rates.by_key.quota, metrics, time.monotonic_ns)
+    checked = CheckedProxy(
+        proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
+    )
+    return checked, Door(identity, terms, hide)
 
 
 class _Ready(msgspec.Struct):
@@ -242,22 +341,31 @@ def build_gateway(
     registry: CollectorRegistry,
     partitions: int | None = None,
     topic_feed: TopicFeed | None = None,
+    *,
+    admin: bool = False,
 ) -> Gateway:
     """A gateway before two sides, each an ASGI application of this process or a URL.
 
-    partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. Must be
-    called inside the event loop.
+    partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. admin: whether
+    there is a server of the admin door, so that the public one tells only that it is alive and ready (as where it is asked who
+    asks). Must be called inside the event loop.
     """
 
-    def upstream(side: Any, silence_ms: int) -> Upstream:
-        if isinstance(side, str):
-            from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+    metrics = Metrics(registry)
 
-            return OverHttp(side, settings.upstream_connect_ms, silence_ms)
-        return InProcess(side, silence_ms)
+    def ways(name: str, side: Any, silence_ms: int) -> list[Upstream]:
+        """Two, which know of each other whether the side answers."""
+        if not isinstance(side, str):
+            return [InProcess(side, silence_ms) for _ in range(2)]
+        from gateway.proxy.over_http import OverHttp  # its client is 10 MB that one process alone has no use for
+
+        connect_ms = settings.upstream_connect_ms
+        breaker = Breaker(settings.upstream_failures_max, settings.upstream_pause_ms / 1000, 2 * connect_ms / 1000)
+        circuit = Circuit(name, breaker, metrics)
+        return [OverHttp(side, connect_ms, silence_ms, circuit) for _ in range(2)]
 
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
     # payment over HTTP wait for the commands of streams.
-    write, commands = (upstream(write_upstream, settings.upstream_silence_ms) for _ in range(2))
-    read, balances = (upstream(read_upstream, settings.upstream_read_silence_ms) for _ in range(2))
-    return Gateway(settings, write, read, balances, commands, feed, registry, partitions, topic_feed)
+    write, commands = ways("write_side", write_upstream, settings.upstream_silence_ms)
+    read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
+    return Gateway(settings, write, read, balances, commands, feed, registry, metrics, partitions, topic_feed, admin)

@@ -18,6 +18,7 @@ from tests.servers import (
     HdfsServer,
     KafkaCluster,
     KafkaServer,
+    NginxServer,
     PostgresServer,
     RedisServer,
     S3Server,
@@ -28,6 +29,7 @@ from tests.servers import (
     running_hdfs,
     running_kafka,
     running_kafka_cluster,
+    running_nginx,
     running_postgres,
     running_redis,
     running_redis_cluster,
@@ -175,6 +177,12 @@ def zookeeper_ensemble() -> Iterator[ZooKeeperEnsemble]:
     """Three real servers of one ZooKeeper, of this test's own, each to be killed."""
     with _or_skip(running_zookeeper_ensemble) as ensemble:
         yield ensemble
+
+
+@pytest.fixture
+def nginx_with() -> Callable[[str, dict[str, bytes]], AbstractContextManager[NginxServer]]:
+    """A real nginx with a site and files, as `tests.servers.running_nginx` takes them."""
+    return lambda site, files: _or_skip(lambda: running_nginx(site, files))
 
 
 @pytest.fixture(scope="session")

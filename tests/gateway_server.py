@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from typing import Any, NamedTuple
 
 import uvicorn
 from prometheus_client import CollectorRegistry
+from websockets.asyncio.client import ClientConnection
 
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
@@ -18,6 +20,17 @@ from deploy.descriptors import connections_max
 from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
+
+PASSED_OVER = frozenset({"hello", "heartbeat", "bye"})
+"""What a stream hears because it is there: most stories are not about that, and their clients pass it over, as old ones do."""
+
+
+async def next_frame(client: ClientConnection, wait_s: float = 10) -> Any:
+    """What the gateway says next, but for what is passed over."""
+    async with asyncio.timeout(wait_s):
+        while (frame := json.loads(await client.recv()))["op"] in PASSED_OVER:
+            pass
+    return frame
 
 
 class Served(NamedTuple):
@@ -42,6 +55,7 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
             ws=gateway.ws_class,
             http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX, connections_max()),  # type: ignore[arg-type]
             lifespan="off",
+            proxy_headers=False,
             log_level="warning",
             timeout_graceful_shutdown=5,
         )

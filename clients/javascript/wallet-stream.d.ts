@@ -37,6 +37,11 @@ export interface Heard {
   unread?(account: string, code: string): void;
   /** It can be read (again), or it is known not to be there. */
   read?(account: string): void;
+  /**
+   * Nothing else was said for a while. positions: `0:17,1:4`, of each partition of what is watched the block up to which everything
+   * has been told; time: the gateway's.
+   */
+  heartbeat?(positions: string, time: string): void;
   /** A subscribe was refused for good. */
   trouble?(title: string, detail: string): void;
 }
@@ -50,9 +55,10 @@ export const PASSING: readonly string[];
 export class WalletStream {
   /**
    * url: `wss://host/v1/stream`. token: where the service asks who is there, the token or key; asked for at each connection, so that
-   * it may be a new one.
+   * it may be a new one. maxRateHz: of what is watched at most so many frames a second (1 to 1,000), each with the newest; left out,
+   * as it comes.
    */
-  constructor(url: string, on: Heard, token?: () => string);
+  constructor(url: string, on: Heard, token?: () => string, options?: { maxRateHz?: number });
   start(): void;
   /** Tells nothing more. `start` goes on from the versions that are held. */
   stop(): void;

@@ -6,6 +6,7 @@ const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
 const PONG_MS = 10_000;
 const ACCOUNTS_AT_ONCE = 1_000;
+const RETURN_MS_MAX = 60_000;
 
 /** Whether trying again after this close code would change nothing. Not 1000: a client says no goodbye, so a proxy did. */
 export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) || (code >= 4500 && code <= 4999);
@@ -16,7 +17,7 @@ export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view
 const SIGNED_OUT = [4501, 4502, 4503]; // what said who is there is missing, not accepted, or was revoked
 
 const NOTHING = () => {};
-const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble"];
+const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble", "heartbeat"];
 
 /**
  * Watches accounts. `on`: what is told, each left out where nobody wants it (`wallet-stream.d.ts`).
@@ -26,6 +27,7 @@ export class WalletStream {
   #url;
   #on;
   #token;
+  #wish;
   #socket = null;
   #watched = new Map(); // account -> newest version held, null before the first
   #histories = new Map(); // account -> which history of the log that version is of
@@ -36,6 +38,7 @@ export class WalletStream {
   #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
   #nextId = 1;
   #attempts = 0;
+  #returnMs = null; // what a goodbye said of when to come back
   #reconnect = null;
   #pings = null;
   #pong = null;
@@ -43,10 +46,11 @@ export class WalletStream {
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
 
-  /** token: gives what says who is there, at each connection; "" where nobody asks. */
-  constructor(url, on, token = () => "") {
+  /** token: gives what says who is there, at each connection; "" where nobody asks. maxRateHz: at most so many frames a second. */
+  constructor(url, on, token = () => "", { maxRateHz } = {}) {
     this.#url = url;
     this.#token = token;
+    this.#wish = maxRateHz === undefined ? { transfers: true } : { transfers: true, max_rate_hz: maxRateHz };
     this.#on = Object.fromEntries(HEARD.map((name) => [name, on[name]?.bind(on) ?? NOTHING]));
   }
 
@@ -163,7 +167,11 @@ export class WalletStream {
       this.#on.state("ended", `Disconnected (${code}). ${SIGNED_OUT.includes(code) ? "Sign in again." : "Reload the page."}`);
       return;
     }
-    const waitMs = this.#wait();
+    // Who is sent away before anything worked waits ever longer, whatever is said.
+    const told = this.#attempts === 0 ? this.#returnMs : null;
+    const waitMs = told ?? this.#wait();
+    if (told !== null) this.#attempts++;
+    this.#returnMs = null;
     this.#on.state("lost", "Disconnected, trying again", waitMs);
     this.#reconnect = setTimeout(() => this.#connect(), waitMs);
   }
@@ -177,7 +185,7 @@ export class WalletStream {
         const history = this.#histories.get(account);
         return history === undefined ? { account, since: version } : { account, since: version, history };
       });
-      const id = this.#send({ op: "subscribe", accounts: wanted, transfers: true });
+      const id = this.#send({ op: "subscribe", accounts: wanted, ...this.#wish });
       if (id !== null) this.#asked.set(id, part);
     }
   }
@@ -247,6 +255,13 @@ export class WalletStream {
       case "error":
         this.#refused(frame);
         break;
+      case "heartbeat":
+        this.#on.heartbeat(frame.positions, frame.time);
+        break;
+      case "bye":
+        this.#returnMs = Math.min(frame.after_ms, RETURN_MS_MAX);
+        break;
+      // `hello` changes nothing here, and a newer gateway may say more.
     }
   }
 

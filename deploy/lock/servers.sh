@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# servers.sh:             installs what the tests need beside Python, where it is missing: Redis, PostgreSQL, Chromium, Java,
-#                         Kafka, HDFS, ZooKeeper.
+# servers.sh:             installs what the tests need beside Python, where it is missing: Redis, PostgreSQL, Chromium, nginx,
+#                         Java, Kafka, HDFS, ZooKeeper.
 # servers.sh relock NAME: writes NAME-jars.txt again after NAME-pom.xml was changed; NAME is kafka, hadoop or zookeeper.
 #
 # Debian's packages come through apt-get (as root, or by sudo without a password); the jars of Kafka, Hadoop and ZooKeeper through
@@ -110,6 +110,16 @@ find_postgres || install_postgres || lacks "PostgreSQL is missing: apt-get insta
 
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || [ -n "${CHROMIUM:-}" ] ||
     apt_install chromium || lacks "Chromium is missing: apt-get install chromium"
+
+# Debian starts it where there is systemd: the tests start their own.
+install_nginx() {
+    apt_install nginx-light nginx || return 1
+    if [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now nginx >/dev/null 2>&1 || say "nginx may be running: systemctl disable --now nginx"
+    fi
+}
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_nginx ||
+    lacks "nginx is missing: apt-get install nginx-light"
 
 find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headless && find_java >/dev/null; } ||
     lacks "Java 17 or newer is missing: apt-get install openjdk-17-jre-headless"

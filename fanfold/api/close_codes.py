@@ -26,6 +26,9 @@ class CloseCode(IntEnum):
     SIGNED_IN_NO_MORE = 4002
     RIGHTS_CHANGED = 4003
     NOT_SIGNED_IN = 4004
+    TOO_OLD = 4005
+    TOO_MANY_STREAMS = 4006
+    TOO_FAST = 4007
     TOO_MANY_ERRORS = 4500
     UNAUTHENTICATED = 4501
     TOKEN_REFUSED = 4502
@@ -53,6 +56,9 @@ MEANINGS: Final = {
     CloseCode.SIGNED_IN_NO_MORE: Meaning(True, "the token has expired: connect again with a new one"),
     CloseCode.RIGHTS_CHANGED: Meaning(True, "the rights of who is signed in have changed: subscribe again"),
     CloseCode.NOT_SIGNED_IN: Meaning(True, "nobody signed in in time"),
+    CloseCode.TOO_OLD: Meaning(True, "the connection is as old as it may be: connect again"),
+    CloseCode.TOO_MANY_STREAMS: Meaning(True, "who signed in has as many streams as one may"),
+    CloseCode.TOO_FAST: Meaning(True, "messages came faster than one stream may send them"),
     CloseCode.TOO_MANY_ERRORS: Meaning(False, "too many messages were refused"),
     CloseCode.UNAUTHENTICATED: Meaning(False, "the first message must be auth"),
     CloseCode.TOKEN_REFUSED: Meaning(False, "the token or key is not accepted"),

@@ -22,6 +22,7 @@ NUMBER_MAX: Final = 2**53 - 1
 ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
 """Accounts in one subscribe, numbers in one unsubscribe: the size of one snapshot read."""
 
+RATE_HZ_MAX: Final = 1_000
 TOPICS_PER_MESSAGE_MAX: Final = 100
 TOPIC_BYTES_MAX: Final = 64 * 1024
 """Of the rows of a topic, as JSON: they are sent whole each time, to every subscriber."""
@@ -33,6 +34,11 @@ _OP: Final = Field(description="What kind of message this is.")
 Number = Annotated[
     int,
     Field(strict=True, ge=0, le=NUMBER_MAX),
+    Says("body_malformed", "is not of the asked type or range"),
+]
+RateHz = Annotated[
+    int,
+    Field(strict=True, ge=1, le=RATE_HZ_MAX),
     Says("body_malformed", "is not of the asked type or range"),
 ]
 RequestNumber = Annotated[Number, Field(description="The client's number of the message; its answer has the same one.")]
@@ -132,7 +138,8 @@ def _some(*lists: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Subscribe:
-    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too."""
+    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too. max_rate_hz: of these
+    accounts at most so many frames a second."""
 
     id: RequestNumber
     accounts: Annotated[
@@ -152,6 +159,12 @@ class Subscribe:
     transfers: Annotated[
         bool, Strict(), Field(description="Tell the phases of these accounts' transfers across partitions, too.")
     ] = False
+    max_rate_hz: Annotated[
+        Optionally[RateHz],
+        Field(
+            description="Of these accounts at most so many frames a second, each with the newest; without it, as they come."
+        ),
+    ] = None
     op: Annotated[Literal["subscribe"], _OP] = "subscribe"
 
     __pydantic_config__ = ConfigDict(
@@ -160,6 +173,7 @@ class Subscribe:
             **_some("accounts", "topics"),
             "examples": [
                 {"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]},
+                {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}], "max_rate_hz": 4},
                 {"op": "subscribe", "id": 1, "topics": ["leaderboard"]},
                 {
                     "op": "subscribe",
@@ -444,6 +458,75 @@ class Status:
 
 
 @dataclass(frozen=True)
+class StreamLimits:
+    """What a connection is held to. What is beyond is refused, and named in the refusal."""
+
+    accounts: Annotated[Number, Field(description="Accounts that it may watch.")]
+    accounts_a_message: Annotated[Number, Field(description="Accounts in one subscribe, numbers in one unsubscribe.")]
+    topics_a_message: Annotated[Number, Field(description="Topics in one subscribe.")]
+    message_bytes: Annotated[Optionally[Number], Field(description="The largest message of a client.")] = None
+    commands_a_submit: Annotated[
+        Optionally[Number], Field(description="Commands in one submit; left out where no commands are taken.")
+    ] = None
+    submit_bytes: Annotated[
+        Optionally[Number],
+        Field(description="Of commands that may wait while others of the connection are under way."),
+    ] = None
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The first frame of a connection: which one it is, the gateway's time, and what counts here."""
+
+    connection: Annotated[str, Field(min_length=1, max_length=64, description="Names the connection, in logs too.")]
+    time: Annotated[Moment, Field(description="The gateway's time, so that a client knows how far its own is off.")]
+    heartbeat_ms: Annotated[
+        Number, Field(description="A heartbeat comes when nothing was said for so long, and no later than twice that.")
+    ]
+    limits: StreamLimits
+    sign_in_ms: Annotated[
+        Optionally[Number],
+        Field(description="Somebody has to sign in, and has so long to do it; left out where nobody is asked."),
+    ] = None
+    op: Annotated[Literal["hello"], _OP] = "hello"
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """Nothing else was said for a while. positions: nothing newer of what is watched, up to there."""
+
+    time: Annotated[Moment, Field(description="The gateway's time.")]
+    positions: Annotated[
+        str,
+        Field(
+            description="`0:17,1:4`: of each partition that is watched the block up to which everything has been told; a "
+            "partition of which something has still to be told or read is left out."
+        ),
+    ]
+    op: Annotated[Literal["heartbeat"], _OP] = "heartbeat"
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
+class Bye:
+    """The last frame: the gateway closes the connection with this code, and the client is to come back."""
+
+    code: Annotated[Number, Field(description="Of the close frame that follows.")]
+    reason: Annotated[str, Field(description="The same for a person.")]
+    after_ms: Annotated[
+        Number, Field(description="Connect again after so long: each client is told another time, so not all at once.")
+    ]
+    op: Annotated[Literal["bye"], _OP] = "bye"
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class AnswersFrame:
     """Answers a submit: what became of each command, in their order, as `POST /v1/transfers:batch` tells it line by line."""
 
@@ -480,10 +563,21 @@ class ErrorFrame:
 
 
 GatewayFrame = Annotated[
-    Ack | BalancesFrame | TransferFrame | TransfersMissed | TopicFrame | AnswersFrame | Pong | Status | ErrorFrame,
+    Hello
+    | Ack
+    | BalancesFrame
+    | TransferFrame
+    | TransfersMissed
+    | TopicFrame
+    | AnswersFrame
+    | Pong
+    | Status
+    | Heartbeat
+    | ErrorFrame
+    | Bye,
     Discriminator("op"),
 ]
 CLIENT_FRAMES: Final[tuple[type[Any], ...]] = (Auth, Subscribe, Unsubscribe, Ping, Submit)
 GATEWAY_FRAMES: Final[tuple[type[Any], ...]] = (
-    Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, AnswersFrame, Pong, Status, ErrorFrame
+    Hello, Ack, BalancesFrame, TransferFrame, TransfersMissed, TopicFrame, AnswersFrame, Pong, Status, Heartbeat, ErrorFrame, Bye
 )  # fmt: skip

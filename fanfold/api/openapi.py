@@ -87,7 +87,14 @@ PROBES: Final = (
         {200: Answered(Readiness, "It can.")},
         refused=("not_ready",),
     ),
-    Route("GET", "/metrics", "read", "metrics", "What this process counts", {200: Answered(None, "Prometheus text.")}),
+    Route(
+        "GET",
+        "/metrics",
+        "read",
+        "metrics",
+        "What this process counts; of a gateway with an admin port, or with FANFOLD_AUTH=tokens, there alone",
+        {200: Answered(None, "Prometheus text.")},
+    ),
 )
 """What every process answers."""
 
@@ -142,7 +149,8 @@ def public_document() -> Document:
         "fanfold",
         "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
         "with the same id it runs once. Every answer names its position, that of a write also in the header `Fanfold-Position`. "
-        "Reads through the same gateway reflect it; through another one give it as `min_position`. "
+        "Reads through the same gateway reflect it; through another one give it as `min_position`. Where requests are counted, "
+        "answers say how many are granted (`RateLimit-Policy`) and left (`RateLimit`); one too many is a 429, and did nothing. "
         + WRITE_SIDE
         + " "
         + READ_SIDE,
@@ -191,7 +199,7 @@ def _say_who_asks(made: Document) -> None:
     made["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "description": BEARER}}
     for path, operations in made["paths"].items():
         for operation in operations.values():
-            if path.startswith("/v1/") or path == "/metrics":
+            if path.startswith("/v1/"):
                 operation["security"] = [{"bearer": []}, {}]
 
 

@@ -246,6 +246,18 @@ PROBLEMS: Final[dict[str, Problem]] = {
         503, "The service is not ready yet", "No money is affected. The reasons say what it waits for."
     ),
     "overloaded": Problem(503, "Too many requests are waiting", "This one was not taken. Try again with the same id."),
+    "rate_limited": Problem(
+        429,
+        "Who asks has asked more than is granted to one",
+        "Nothing was done by this request, and it moved no money. Send it again, with the same id, after as many seconds as "
+        "Retry-After says. RateLimit-Policy says how much is granted, and RateLimit how much of it is left; a batch counts by "
+        "its size, not by its lines.",
+    ),
+    "too_many_connections": Problem(
+        429,
+        "Who asks has as many streams open as are granted to one",
+        "Nothing was done, and the streams that are open go on. Close some, or watch more accounts over each.",
+    ),
     "partition_stopped": Problem(
         503,
         "The accounts' partition does not serve just now",
@@ -311,8 +323,19 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
 }
 
-NOT_TAKEN: Final = frozenset({"id_memory_full", "not_ready", "overloaded", "partition_stopped", "starting", "stopping"})
-"""Of the answers that are worth asking again (5xx) those that say that this request did nothing."""
+NOT_TAKEN: Final = frozenset(
+    {
+        "id_memory_full",
+        "not_ready",
+        "overloaded",
+        "partition_stopped",
+        "rate_limited",
+        "starting",
+        "stopping",
+        "too_many_connections",
+    }
+)
+"""Of the answers that are worth asking again (5xx, 429) those that say that this request did nothing."""
 
 OF_AN_ACCOUNT: Final = {
     "account_unknown": "Nothing changed. Look at how the account is written; it is opened first.",

@@ -11,6 +11,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
 from fanfold.api.answers import OPEN_PHASES
+from fanfold.api.frames import RATE_HZ_MAX
 from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
 
 WAIT_MS_DEFAULT: Final = 2_000
@@ -298,6 +299,11 @@ class OfEvents:
         Field(description="Tell the phases of these accounts' transfers across partitions, too."),
         Says("parameter_malformed", "must be true or false"),
     ] = "false"
+    max_rate_hz: Optionally[
+        Annotated[
+            int, Digits(1, RATE_HZ_MAX, "Of these accounts at most so many events a second, each with the newest.")
+        ]
+    ] = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

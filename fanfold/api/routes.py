@@ -63,7 +63,7 @@ class Route(NamedTuple):
         if self.path.startswith(_OF_PROCESSES):
             codes |= {*_OF_SERVICES, *(_OF_WRITES if self.side == "write" else _OF_READS)}
         if self.path.startswith(_OF_CLIENTS):
-            codes |= {*OF_WHO_ASKS}
+            codes |= {*OF_WHO_ASKS, "rate_limited"}
             if self.method != "GET" or "{" not in self.path:
                 codes.add("forbidden")
         if self.method != "GET":
@@ -298,7 +298,14 @@ ACCOUNT: Final = Route(
     "With `as_of` as it was at a time, a position or a version, from the log itself: `position` and `block_hash` say which block "
     "that was, and `final` whether anything could still come that belongs to that moment.",
     query=questions.OfAccount,
-    refused=("account_not_found", "version_not_reached", "version_unknown", "history_unavailable", *_LATE),
+    refused=(
+        "account_not_found",
+        "version_not_reached",
+        "version_unknown",
+        "history_unavailable",
+        "too_many_connections",
+        *_LATE,
+    ),
 )
 OUTCOME: Final = Route(
     "GET",
@@ -386,7 +393,7 @@ Of `/v1/accounts/alice/entries` that is the statement of alice, and not an accou
 STREAM_PATH: Final = "/v1/stream"
 STREAM_REFUSED: Final = (
     *BEFORE_AN_ADDRESS, *OF_WHO_ASKS, "handshake_malformed", "origin_refused", "upgrade_required",
-    "stopping", "upstream_unavailable"
+    "stopping", "upstream_unavailable", "too_many_connections"
 )  # fmt: skip
 """What a handshake may be answered instead of the stream."""
 SUBPROTOCOL: Final = "wallet.v1"
@@ -404,6 +411,6 @@ EVENTS: Final = Route(
     "(`Last-Event-ID`), and is told only what is newer. Without it, or where it means nothing any more, the whole state is told. "
     "A comment comes where nothing else does. `retry` says when to come back.",
     query=questions.OfEvents,
-    refused=("stopping",),
+    refused=("stopping", "too_many_connections"),
 )
 """The gateway's own, like the stream."""

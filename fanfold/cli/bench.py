@@ -31,6 +31,7 @@ class Name(StrEnum):
     DEPLOYED = "deployed"
     REQUESTS = "requests"
     DOOR = "door"
+    PUSH = "push"
     BATCHES = "batches"
     IDS = "ids"
     LONE = "lone"
@@ -50,6 +51,7 @@ _TRANSFERS = {
     Name.DEPLOYED: 1_000,
     Name.REQUESTS: 20_000,
     Name.DOOR: 400_000,
+    Name.PUSH: 200_000,
     Name.BATCHES: 131_072,
     Name.LONE: 16_000,
     Name.IDS: 16_777_216,
@@ -61,6 +63,7 @@ _TRANSFERS = {
 _ACCOUNTS = {
     Name.DEPLOYED: 100,
     Name.REQUESTS: 1_000,
+    Name.PUSH: 2_000,
     Name.BATCHES: 1_000,
     Name.LONE: 1_000,
     Name.IDS: 4_000_000,
@@ -73,6 +76,7 @@ _PARTITIONS = {
     Name.DEPLOYED: 1,
     Name.REQUESTS: 1,
     Name.DOOR: 1,
+    Name.PUSH: 1,
     Name.BATCHES: 1,
     Name.LONE: 1,
     Name.START: 1,
@@ -92,14 +96,15 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; door: 400,000; "
-            "batches: 131,072; lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; history: 10,000,000)"
+            "push: 200,000; batches: 131,072; lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; "
+            "history: 10,000,000)"
         ),
     ] = None,
     accounts: Annotated[
         int | None,
         typer.Option(
-            help="accounts in all (100,000; deployed: 100; requests, batches and lone: 1,000; ids: 4,000,000; "
-            "start: 200,000; memory: 1,000,000)"
+            help="accounts in all (100,000; deployed: 100; requests, batches and lone: 1,000; push: 2,000, a socket each; "
+            "ids: 4,000,000; start: 200,000; memory: 1,000,000)"
         ),
     ] = None,
     partitions: Annotated[int | None, typer.Option(help="partitions, one writer each")] = None,
@@ -115,6 +120,9 @@ def bench(
     zipf: Annotated[
         float, typer.Option(help="door: how unevenly accounts are drawn, the n-th with a weight of n^-ZIPF", min=0)
     ] = 0.5,
+    ledger_rate: Annotated[
+        int, typer.Option(help="push: changes a second of accounts that nobody watches", min=1)
+    ] = 100_000,
     log: Annotated[
         LogKind, typer.Option(help="lone, rebuild: the log; kafka: a real broker (KAFKA_BOOTSTRAP, or one is started)")
     ] = LogKind.FILE,
@@ -135,6 +143,7 @@ def bench(
     history: sealing the history of a log, and pages and past states of an account with a million entries among them.
     requests: single POSTs to `fanfold up`, percentiles and the longest wait.
     door: single transfers over the stream's `submit` to `fanfold up`, beside a bare asyncio peer of the same bytes.
+    push: a gateway's pushes a core-second beside a bare asyncio protocol's, and what changes cost it that nobody watches.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
@@ -150,6 +159,8 @@ def bench(
       fanfold bench requests --clients 64 --in-flight 40
 
       fanfold bench door --zipf 1.5
+
+      fanfold bench push --ledger-rate 1000000
 
       fanfold bench lone --log kafka
     """
@@ -178,6 +189,8 @@ def bench(
             more = {"clients": clients, "in_flight": in_flight or 1}
         elif name is Name.DOOR:
             more = {"clients": clients, "in_flight": in_flight or 40, "zipf": zipf}
+        elif name is Name.PUSH:
+            more = {"ledger_rate": ledger_rate}
         elif name in (Name.LONE, Name.REBUILD):
             more = {"with_kafka": log is LogKind.KAFKA}
         line = benchmark.run(

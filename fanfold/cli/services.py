@@ -77,6 +77,10 @@ def gateway() -> None:
 def _tell_who_is_let_in() -> None:
     if services.asks_nobody():
         complain("Nobody is asked who asks (FANFOLD_AUTH=off): whoever reaches it from this machine may move money.")
+    elif ProcessSettings().admin_port is None:
+        complain(
+            "No port is set for whoever runs it (FANFOLD_ADMIN_PORT): metrics and all of /readyz are told nowhere."
+        )
 
 
 def _tell(name: str, address: str, reasons: Sequence[str]) -> None:

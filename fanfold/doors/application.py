@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response as StarletteResponse
 from starlette.routing import Route
 
+from fanfold.api import grammar
 from fanfold.api.malformed import Malformed
 from fanfold.doors.answer import Response, Send, json_response, malformed, problem, send
 from fanfold.doors.incoming import Budget, Incoming, Receive, TooMuchAtOnce
@@ -33,6 +34,7 @@ Refusals = Callable[[Exception], Response | None]
 """How a side tells an exception of its own; None for one that should not have come."""
 
 _LOGGER = logging.getLogger(__name__)
+_REQUEST_ID: Final = re.compile(grammar.REQUEST_ID.encode())
 
 
 class Door(NamedTuple):
@@ -159,7 +161,7 @@ class _Endpoint:
         except Exception as failure:
             told = self._refusals(failure)
             if told is None:
-                _log_failure(self._route, failure)
+                _log_failure(self._route, scope["headers"], failure)
             response = told or problem("internal")
         finally:
             incoming.give_back()
@@ -179,13 +181,21 @@ async def _refuse_request(request: Request, refusal: Exception) -> StarletteResp
     return StarletteResponse(response.body, response.status, allowed, response.content_type.decode())
 
 
-async def _fail_request(_request: Request, failure: Exception) -> StarletteResponse:
-    _log_failure(OTHER, failure)
+async def _fail_request(request: Request, failure: Exception) -> StarletteResponse:
+    _log_failure(OTHER, request.scope["headers"], failure)
     response = problem("internal")
     return StarletteResponse(response.body, response.status, None, response.content_type.decode())
 
 
-def _log_failure(route: str, failure: Exception) -> None:
-    """Where it failed and with what kind of exception; its message is left out, for it may hold what the client sent."""
+def _log_failure(route: str, headers: Iterable[tuple[bytes, bytes]], failure: Exception) -> None:
+    """Where it failed and with what kind of exception; its message is left out, for it may hold what the client sent. Of the
+    headers the request id, by which the gateway's access log has the same request."""
     places = ", ".join(f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(failure.__traceback__))
-    _LOGGER.error("request to %s failed: %s at %s", route, type(failure).__name__, places)
+    kind = type(failure).__name__
+    _LOGGER.error("request %s to %s failed: %s at %s", _request_id(headers), route, kind, places)
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """`-` where there is none, or not one that is well-formed."""
+    said = [value for name, value in headers if name == b"x-request-id"]
+    return said[0].decode() if len(said) == 1 and _REQUEST_ID.fullmatch(said[0]) else "-"

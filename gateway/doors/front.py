@@ -16,8 +16,10 @@ from fanfold.api.openapi import public_document
 from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
+from gateway.doors.cross_origin import CrossOrigin
 from gateway.doors.static_files import StaticFile
 from gateway.proxy.asgi import App, Receive, Scope, Send
+from gateway.proxy.circuit import CircuitOpen
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from gateway.streams.hub import Hub
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 
 READY_WAIT_MS: Final = 2_000
 """How long a side may take to say whether it is ready."""
+
+NOT_READY: Final = "not ready"
+
+ELSEWHERE: Final = "Nothing changed. Metrics, and all of /readyz, are told on the admin port (FANFOLD_ADMIN_PORT)."
 
 _log = structlog.get_logger(__name__)
 
@@ -46,10 +52,18 @@ class Front:
         pages: dict[str, StaticFile],
         events: App,
         checked: CheckedProxy | None = None,
+        origins: frozenset[str] = frozenset(),
+        *,
+        whole: bool = True,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         """proxy: for all that is no address of the gateway's own. checked: the same, where it is asked who asks; None where
-        nobody is."""
+        nobody is. origins: of pages that may ask here, beside its own. whole: whether everybody is told all that is the matter
+        and what is counted; otherwise only that the gateway is alive and ready."""
         self.stopping = False
+        self._cross_origin = CrossOrigin(origins) if origins else None
+        self._draining = draining
+        self._readiness: asyncio.Task[dict[str, Any]] | None = None
         self._checked = checked
         self._proxy = proxy
         self._sides = sides
@@ -59,18 +73,31 @@ class Front:
         self._events = events
         self._own: dict[str, Handler] = {
             "/healthz": self._alive,
-            "/readyz": self._ready,
-            "/metrics": self._metrics,
+            "/readyz": self._ready_briefly,
+            "/metrics": self._elsewhere,
             "/openapi.json": self._described,
             "/asyncapi.json": self._described,
             STREAM_PATH: self._stream,
         }
+        self.inner: dict[str, Handler] = {"/healthz": self._alive, "/readyz": self._ready, "/metrics": self._metrics}
+        """What the admin door tells."""
+        if whole:
+            self._own |= self.inner
         self._own.update(dict.fromkeys(pages, self._page))
+
+    @property
+    def own(self) -> frozenset[str]:
+        """The addresses that are answered here."""
+        return frozenset({*self._own, EVENTS.path})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await lifespan(receive, send)
             return
+        if self._cross_origin is not None:
+            if await self._cross_origin.answers_preflight(scope, send):
+                return
+            send = self._cross_origin.telling(scope, send)
         handler = self._own.get(scope["path"])
         if handler is None and scope["path"] != EVENTS.path:
             await self._proxy(scope, receive, send)
@@ -81,12 +108,12 @@ class Front:
         elif scope["query_string"] and not _takes_any_query(scope["path"]):
             # Whoever asks for something special must not get the usual and take it for that.
             await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))
-        elif self._checked is None or scope["path"] != "/metrics" or await self._may_count(scope, receive, send):
+        else:
             await handler(scope, send)
 
-    async def _may_count(self, scope: Scope, receive: Receive, send: Send) -> bool:
+    async def is_of_the_system(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Whether who asks may see how much is going on; the refusal is sent."""
-        assert self._checked is not None
+        assert self._checked is not None, "where nobody is asked the admin door is on loopback"
         principal = await self._checked.admitted(scope, receive, send)
         if principal is not None and not principal.is_of_the_system:
             await send_answer(send, problem("forbidden"))
@@ -99,9 +126,6 @@ class Front:
             (b"etag", page.tag),
             (b"cache-control", b"no-cache"),
             (b"content-security-policy", page.policy),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
-            (b"cross-origin-opener-policy", b"same-origin"),
         ]
         held = {value for name, value in scope["headers"] if name == b"if-none-match"}
         if page.tag in held:
@@ -114,17 +138,40 @@ class Front:
         await send_answer(send, json_response(200, {"status": "alive"}))
 
     async def _ready(self, _: Scope, send: Send) -> None:
+        document = await self._how_ready()
+        # Said of the gateway itself, so it is no problem document, ready or not.
+        status = 503 if document["status"] == NOT_READY else 200
+        await send_answer(send, Response(status, JSON, msgspec.json.encode(document)))
+
+    async def _ready_briefly(self, _: Scope, send: Send) -> None:
+        """What a balancer needs; what is the matter is told where whoever runs it asks."""
+        document = await self._how_ready()
+        ready = document["status"] != NOT_READY
+        brief = {"status": "ready" if ready else NOT_READY, "auth": document["auth"]}
+        await send_answer(send, Response(200 if ready else 503, JSON, msgspec.json.encode(brief)))
+
+    async def _how_ready(self) -> dict[str, Any]:
+        """Whoever asks at once is told the same: each asks both sides, which have places for so many."""
+        if self._readiness is None or self._readiness.done():
+            self._readiness = asyncio.create_task(self._look_how_ready())
+        return await asyncio.shield(self._readiness)
+
+    async def _look_how_ready(self) -> dict[str, Any]:
         """Ready is a door through which a write would be answered. What else is the matter is told as degraded."""
         writes, reads = await asyncio.gather(
             *(_ask_ready(name, self._sides[name]) for name in ("write_side", "read_side"))
         )
         reasons = ["the gateway is stopping"] if self.stopping else []
+        if self._draining():
+            reasons.append(
+                "the gateway is draining: its streams are sent away, and requests are answered until it is stopped"
+            )
         if not self._hub.ready:
             reasons.append("the partitions are not known yet")
         reasons += writes.reasons
         degraded = [*writes.degraded, *reads.reasons, *reads.degraded, *self._old_streams()]
-        document = {
-            "status": "not ready" if reasons else "degraded" if degraded else "ready",
+        return {
+            "status": NOT_READY if reasons else "degraded" if degraded else "ready",
             "reasons": [*reasons, *degraded] if reasons else [],
             "degraded": degraded,
             "unread": reads.said("unread"),
@@ -134,14 +181,15 @@ class Front:
             "write_side": writes.document,
             "read_side": reads.document,
         }
-        # Said of the gateway itself, so it is no problem document, ready or not.
-        await send_answer(send, Response(503 if reasons else 200, JSON, msgspec.json.encode(document)))
 
     def _old_streams(self) -> list[str]:
         silent = "feed is silent, or what it lost cannot be read: balances on open streams may be old"
         if self._hub.ready and len(self._hub.silent) == len(self._hub.partitions):
             return [f"the {silent}"]
         return [f"partition {partition}: its {silent}" for partition in sorted(self._hub.silent)]
+
+    async def _elsewhere(self, _: Scope, send: Send) -> None:
+        await send_answer(send, problem("not_found", detail=ELSEWHERE))
 
     async def _metrics(self, _: Scope, send: Send) -> None:
         await send_answer(send, Response(200, CONTENT_TYPE_LATEST.encode(), generate_latest(self._registry)))
@@ -175,6 +223,8 @@ async def _ask_ready(name: str, side: Upstream) -> _Told:
         async with asyncio.timeout(READY_WAIT_MS / 1000):
             status, body = await side.ask("GET", "/readyz")
         document = msgspec.json.decode(body) if body else None
+    except CircuitOpen:
+        return _Told([f"the {label} did not answer, so requests for it are refused at once until it does"], [], None)
     except (UpstreamUnavailable, TimeoutError):
         return _Told([f"the {label} does not answer"], [], None)
     except msgspec.DecodeError:
@@ -203,7 +253,7 @@ def _takes_any_query(path: str) -> bool:
     return path == "/" or path.startswith("/console/")
 
 
-async def _lifespan(receive: Receive, send: Send) -> None:
+async def lifespan(receive: Receive, send: Send) -> None:
     """Opening and closing are the composition's; a server that asks is told that all is well."""
     while True:
         message = await receive()

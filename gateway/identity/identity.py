@@ -137,6 +137,10 @@ class Identity:
             raise TokenRefused("was revoked")
         return principal
 
+    def knows(self, credential: str) -> bool:
+        """Whether `who` costs next to nothing: a key, which is looked up, or a token that was verified before."""
+        return is_key(credential) or _digest(credential) in self._verified
+
     def _of_token(self, token: str) -> Principal:
         if self._terms is None or self._keys is None:
             raise TokenRefused("is no key, and tokens are not taken here")
@@ -144,7 +148,7 @@ class Identity:
         assert self._key_set is not None
         if len(token) > self._terms.bytes_max:
             raise TokenRefused(f"is longer than {self._terms.bytes_max} bytes")
-        digest = hashlib.blake2b(token.encode("latin-1", "replace"), digest_size=32).digest()
+        digest = _digest(token)
         known = self._verified.get(digest)
         if known is None:
             known = verify(token, self._key_set, self._terms, self._now_s(), self._access.granted)
@@ -218,3 +222,7 @@ class Identity:
         self._troubles.pop(file.path, None)
         self._verified.clear()
         self.changes += 1
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.blake2b(token.encode("latin-1", "replace"), digest_size=32).digest()

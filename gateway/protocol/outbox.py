@@ -10,18 +10,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from gateway.protocol.messages import balances_frame
-
-
-class Unsent(Protocol):
-    """One account of the client, of which something waits. What it is then is asked when it leaves."""
-
-    def encode_unsent(self) -> bytes:
-        """The newest balance."""
-        ...
-
-    def encode_phases(self) -> list[bytes]:
-        """The newest phase of each transfer that waits."""
-        ...
+from gateway.protocol.pace import Pace, Unsent
 
 
 class UnsentTopic(Protocol):
@@ -35,10 +24,13 @@ class UnsentTopic(Protocol):
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_phases", "_topics", "_waiting", "held")
+    __slots__ = ("_answers", "_begun", "_phases", "_resting", "_topics", "_waiting", "held", "paced", "told")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
+        self._begun: list[Pace] | None = None
+        self._resting: dict[Pace, None] | None = None
+        """None until something with a pace leaves: most clients never ask for one."""
         self._waiting: dict[Unsent, None] = {}
         self._phases: dict[Unsent, None] | None = None
         """None until the client's first: most clients never ask for phases."""
@@ -46,9 +38,19 @@ class Outbox:
         """Likewise."""
         self.held = False
         """Whether all but answers waits: what commands under way cause must not come before their answers."""
+        self.paced = False
+        """Whether anything in here may have a pace."""
+        self.told = False
+        """Whether anything has left since this was set to False."""
 
     def __bool__(self) -> bool:
         return bool(self._answers) or (not self.held and bool(self._waiting or self._phases or self._topics))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing waits at all, held or not."""
+        rests = any(pace.balances or pace.phases for pace in self._resting or ())
+        return not (self._answers or self._waiting or self._phases or self._topics or rests)
 
     @property
     def waiting(self) -> int:
@@ -59,11 +61,19 @@ class Outbox:
         self._answers.append(frame)
 
     def put(self, subscription: Unsent) -> None:
-        """Send `subscription.unsent` at the next flush, whatever it is by then."""
-        self._waiting[subscription] = None
+        """Send `subscription.unsent` at the next flush that its pace allows, whatever it is by then."""
+        pace = subscription.pace
+        if pace is None or not pace.resting:
+            self._waiting[subscription] = None
+        else:
+            pace.balances[subscription] = None
 
     def put_phases(self, subscription: Unsent) -> None:
-        """Send the unsent phases of the subscription's transfers at the next flush."""
+        """Send the unsent phases of the subscription's transfers at the next flush that its pace allows."""
+        pace = subscription.pace
+        if pace is not None and pace.resting:
+            pace.phases[subscription] = None
+            return
         if self._phases is None:
             self._phases = {}
         self._phases[subscription] = None
@@ -72,6 +82,9 @@ class Outbox:
         self._waiting.pop(subscription, None)
         if self._phases is not None:
             self._phases.pop(subscription, None)
+        if (pace := subscription.pace) is not None:
+            pace.balances.pop(subscription, None)
+            pace.phases.pop(subscription, None)
 
     def put_topic(self, subscription: UnsentTopic) -> None:
         """Send the newest answer of the topic at the next flush, whatever it is by then."""
@@ -89,8 +102,11 @@ class Outbox:
         Phases come behind the balances that they explain. What is held stays: of each the newest, so no more than without that.
         """
         frames, self._answers = self._answers, []
+        self.told = True
         if self.held:
             return frames, 0
+        if self.paced:
+            self._rest()
         count = len(self._waiting)
         if count:
             frames.append(balances_frame([subscription.encode_unsent() for subscription in self._waiting]))
@@ -103,6 +119,32 @@ class Outbox:
             topics, self._topics = self._topics, None
             frames += [subscription.encode_newest() for subscription in topics]
         return frames, count
+
+    def _rest(self) -> None:
+        """Whatever leaves now with a pace is not told again before that allows it."""
+        for subscription in (*self._waiting, *(self._phases or ())):
+            pace = subscription.pace
+            if pace is not None and not pace.resting:
+                pace.resting = True
+                self._begun = [*(self._begun or ()), pace]
+                if self._resting is None:
+                    self._resting = {}
+                self._resting[pace] = None
+
+    def rests_begun(self) -> list[Pace]:
+        """Those that began since this was asked last: call `go_on` with each when its time is over."""
+        begun, self._begun = self._begun, None
+        return begun or []
+
+    def go_on(self, pace: Pace) -> None:
+        """What waited for this pace may leave."""
+        pace.resting = False
+        if self._resting is not None:
+            self._resting.pop(pace, None)
+        balances, phases, pace.balances, pace.phases = pace.balances, pace.phases, {}, {}
+        self._waiting |= balances
+        for each in phases:
+            self.put_phases(each)
 
 
 def text_frame(payload: bytes) -> bytes:

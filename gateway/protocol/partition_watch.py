@@ -20,11 +20,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from gateway.protocol.interest import Interest
 from gateway.protocol.messages import Item, item
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
@@ -98,6 +100,7 @@ class PartitionWatch:
         self._touched = touched
         self._cut_wait_ms = cut_wait_ms
         self._watched: dict[str, dict[Subscription, None]] = {}
+        self._interest = Interest(self._watched)
         self._by_key: dict[bytes, str] = {}
         """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
         self._held: list[tuple[int, int, _Held]] = []
@@ -120,7 +123,11 @@ class PartitionWatch:
     def register(self, subscriptions: Sequence[Subscription]) -> Read:
         """Feed these from now on (silently, until they are acknowledged and released) and say what to read."""
         for subscription in subscriptions:
-            self._watched.setdefault(subscription.account, {})[subscription] = None
+            subscription.partition = self.partition
+            if subscription.account not in self._watched:
+                self._watched[subscription.account] = {}
+                self._interest.add(subscription.account)
+            self._watched[subscription.account][subscription] = None
             if subscription.transfers:
                 self._by_key[_key(subscription.account)] = subscription.account
         return Read(list(subscriptions), self._furthest_heard, self.breaks)
@@ -134,6 +141,12 @@ class PartitionWatch:
                     del self._watched[subscription.account]
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
+
+    @property
+    def told_up_to(self) -> int:
+        """Whoever is live has been told everything up to this block, or it waits for them; -1 where that cannot be said. Within a
+        history it never falls: a projector that starts again behind tells nothing that was not read before."""
+        return -1 if self.repairing or self.cursor is None else self._furthest_heard
 
     def sessions(self) -> set[Watcher]:
         """Those that have been told something of an account here: of what was never read there is nothing old."""
@@ -284,13 +297,12 @@ class PartitionWatch:
 
     def _offer(self, rows: AccountRows) -> None:
         """Only watched accounts are looked at beyond their name, and each is encoded once for all who watch it."""
-        watched = self._watched
-        wanted = [i for i, account in enumerate(rows.accounts) if account in watched]
+        wanted = self._interest.wanted(rows.accounts)
         if wanted:
-            self.offered_us = int(rows.at_us[wanted].min())
-        for i in wanted:
+            self.offered_us = int(rows.at_us[[i for i, _ in wanted]].min())
+        for i, account in wanted:
             state = item_of_row(rows, i)
-            for subscription in watched[rows.accounts[i]]:
+            for subscription in self._watched[account]:
                 self.conflated += subscription.unsent is not None and state.version > subscription.newest
                 subscription.offer(state)
                 self._touched[subscription.session] = None
@@ -327,5 +339,10 @@ def item_of_row(rows: AccountRows, i: int) -> Item:
     posted, held, floor = int(rows.posted[i]), int(rows.held[i]), int(rows.floor[i])
     spendable = available(posted, held, floor)
     text = None if spendable is None else str(spendable)
-    at, flags = format_time(int(rows.at_us[i])), flag_words(int(rows.flags[i]))
+    at, flags = _time(int(rows.at_us[i])), _flags(int(rows.flags[i]))
     return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, at, flags)
+
+
+# All rows of a block have its time, and most accounts have no flags.
+_time = lru_cache(maxsize=64)(format_time)
+_flags = lru_cache(maxsize=64)(flag_words)

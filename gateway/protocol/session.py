@@ -30,6 +30,7 @@ from gateway.protocol.messages import (
     topic_ack_frame,
 )
 from gateway.protocol.outbox import Outbox
+from gateway.protocol.pace import Pace
 from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
 from gateway.protocol.subscription import Subscription
 from gateway.protocol.topics import TopicBoard, TopicSubscription
@@ -56,6 +57,7 @@ class Watch(NamedTuple):
     wanted: list[Wanted]
     """What was asked of each."""
     transfers: bool
+    pace: Pace | None = None
 
 
 class Unwatch(NamedTuple):
@@ -127,6 +129,11 @@ class Session:
         self._unanswered = 0
         self._errors = 0
 
+    @property
+    def may_hear(self) -> bool:
+        """Whether somebody is there, where that is asked."""
+        return self._hide is None or self.principal is not None
+
     def receive(self, text: str) -> Wish | None:
         """One client message. Answers that need nobody else are in the outbox afterwards."""
         try:
@@ -171,6 +178,8 @@ class Session:
         if before is not None and before.grants != principal.grants:
             return Close(CloseCode.RIGHTS_CHANGED)
         self.principal = principal
+        if self.submits is not None:
+            self.submits.whose = principal
         if id is not None:
             self.outbox.answer(ack_frame(id))
         return None
@@ -244,7 +253,9 @@ class Session:
             return None
         self._unanswered += 1
         named = [self._name(wanted, message.transfers) for wanted in message.accounts]
-        return Watch(message.id, named, message.accounts, message.transfers)
+        pace = None if message.max_rate_hz is None else Pace(message.max_rate_hz)
+        self.outbox.paced = self.outbox.paced or pace is not None
+        return Watch(message.id, named, message.accounts, message.transfers, pace)
 
     def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
         """A second subscribe to a topic takes the place of the first."""
@@ -297,7 +308,8 @@ class Session:
         self._unanswered -= 1
         for subscription, wanted in zip(watch.subscriptions, watch.wanted, strict=True):
             is_ours = wanted.history is None or wanted.history == histories.get(subscription.account)
-            subscription.grant(wanted.since if is_ours else None, watch.transfers, subscription.account not in unread)
+            since = wanted.since if is_ours else None
+            subscription.grant(since, watch.transfers, subscription.account not in unread, watch.pace)
         codes = dict.fromkeys(undecided, "view_rebuilding") | {**unread}
         self._tell_held(watch.id, watch.subscriptions, versions, codes, histories)
 

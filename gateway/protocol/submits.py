@@ -20,6 +20,7 @@ from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
 from gateway.identity.grants import Principal
+from gateway.limits.counts import SharedRoom
 
 REQUEST_COMMANDS_MAX: Final = 1_024
 """Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
@@ -95,12 +96,8 @@ def raw_commands(id: int, listed: str) -> Commands | None:
     return Commands(id, commands, len(listed) if listed.isascii() else len(listed.encode()))
 
 
-class SubmitBudget:
-    """Bytes of commands that wait or are under way, of all clients of a gateway together."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self.bytes = 0
-        self.bytes_max = bytes_max
+class SubmitBudget(SharedRoom):
+    """Bytes of commands that wait or are under way, of all clients of a gateway together; a principal has its share of them."""
 
 
 class Request(NamedTuple):
@@ -138,12 +135,14 @@ class Request(NamedTuple):
 class Submits:
     """Those of one client. bytes_max: of commands that may wait; more may only as the first that waits."""
 
-    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "_sizes", "under_way")
+    __slots__ = ("_budget", "_bytes_max", "_commands", "_counts", "_ids", "_size", "_sizes", "under_way", "whose")
 
     def __init__(self, bytes_max: int, budget: SubmitBudget) -> None:
         self._bytes_max = bytes_max
         self._budget = budget
         self.under_way: Request | None = None
+        self.whose: Principal | None = None
+        """Who submits them, the same one always; None where nobody is asked who is there."""
         self._wait_for_none()
 
     def _wait_for_none(self) -> None:
@@ -153,6 +152,10 @@ class Submits:
         self._commands: list[msgspec.Raw] = []
         self._size = 0
 
+    @property
+    def _key(self) -> str | None:
+        return None if self.whose is None else self.whose.name
+
     def add(self, submit: Commands) -> bool:
         """Whether there is room for it: no more waits than a batch may have, and both budgets hold."""
         size = self._size + submit.size + 1
@@ -160,9 +163,8 @@ class Submits:
             return False
         if self._ids and size > self._bytes_max:
             return False
-        if self._budget.bytes and self._budget.bytes + submit.size + 1 > self._budget.bytes_max:
+        if not self._budget.take(self._key, submit.size + 1):
             return False
-        self._budget.bytes += submit.size + 1
         self._size = size
         self._ids.append(submit.id)
         self._counts.append(len(submit.commands))
@@ -190,13 +192,13 @@ class Submits:
     def done(self) -> None:
         """What was under way is answered, or will never be."""
         if self.under_way is not None:
-            self._budget.bytes -= self.under_way.size
+            self._budget.give_back(self._key, self.under_way.size)
             self.under_way = None
 
     def drop(self) -> list[int]:
         """Forget what waits; the numbers of its submits, of which nothing was done."""
         dropped = self._ids
-        self._budget.bytes -= self._size
+        self._budget.give_back(self._key, self._size)
         self._wait_for_none()
         return dropped
 

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
 from gateway.protocol.outbox import Outbox
+from gateway.protocol.pace import Pace
 
 PHASES_UNSENT_MAX: Final = 64
 """Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
@@ -101,6 +102,7 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
 class Subscription:
     """`number` is the `sub` of its items; never used again in this session.
 
+    pace: how often it may be told, as the last request that was granted says. partition: of the account, once registered.
     shown: the name that the client knows; another one than what is watched where that may not be read: then nobody has `account`.
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
@@ -109,8 +111,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "phases", "read", "sent", "session", "shown", "stage",
-        "transfers", "unanswered", "unsent",
+        "account", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases", "read", "sent",
+        "session", "shown", "stage", "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -118,6 +120,8 @@ class Subscription:
         self.account = account
         self.shown = account if shown is None else shown
         self.number = number
+        self.partition = -1
+        self.pace: Pace | None = None
         self.stage = Stage.NAMED
         self.newest = -1
         self.sent = -1
@@ -152,7 +156,7 @@ class Subscription:
         self.transfers = self.transfers or transfers
         self._move(Event.NAMED)
 
-    def grant(self, since: int | None, transfers: bool, read: bool = True) -> None:
+    def grant(self, since: int | None, transfers: bool, read: bool = True, pace: Pace | None = None) -> None:
         """A request is acknowledged: its state is sent again, though never below what the client has.
 
         read: whether there is a state to be sent; what was read for another request counts, too.
@@ -164,6 +168,7 @@ class Subscription:
         else:
             self.newest, self.unsent = has if self.granted is None else max(has, self.newest - 1), None
         self.first, self.granted = True, transfers
+        self.pace = pace  # while it is silent, so that nothing of it waits for the pace of before
         self.read = self.read or read
         self._answered(self._granted_last)
 

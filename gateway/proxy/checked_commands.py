@@ -7,9 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from fanfold.api import routes
-from fanfold.api.body_checks import body_about, hold_body, open_body, plain_transfer, transfer_body
-from fanfold.api.requests import BODY_BYTES_MAX, Capture, Change, Command, Open, Reverse, Void
-from fanfold.api.strict_json import parse_object
+from fanfold.api.requests import BODY_BYTES_MAX, Command, Open
 from fanfold.doors.answer import JSON
 from fanfold.doors.incoming import Budget, Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
@@ -19,9 +17,9 @@ from gateway.identity.hidden import absent_transfer
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
 from gateway.proxy.asgi import Receive, Scope, Send, nothing_more, own_request, said_again
+from gateway.proxy.named_command import command_of, named
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.whole_answer import CutShort, whole_answer
-from write_side.contract.words.atoms import parse_account
 
 NOT_LOOKED_UP: Final = (
     "Whether who asks has a right to this could not be looked up, so it was not done, and no money was moved by this "
@@ -98,7 +96,7 @@ class CheckedCommands:
             try:
                 answer = await whole_answer(lambda send: self._proxy(inner, said_again(body, receive), send))
             except CutShort:
-                raise OutcomeCut(**_about(command)) from None
+                raise OutcomeCut(**named(command)) from None
             if answer.status and not principal.reads_everything:
                 answer = answer.with_document(shown_to(principal, answer.document(), reads_all=judged.reads_all))
             await answer.send(send)
@@ -141,36 +139,6 @@ class CheckedCommands:
                 return ()
             case _:
                 raise NotLookedUp
-
-
-def _about(command: Open | Command) -> dict[str, str]:
-    return {"account": str(command.account)} if isinstance(command, Open) else {"id": str(command.id)}
-
-
-def command_of(asked: Asked, body: bytes, key: str | None, principal: str) -> Open | Command:
-    """The command of a single request, read as the write side reads it. Raises Malformed."""
-    route, named = asked.route, asked.named
-    if route is routes.TRANSFER and key is None and (plain := plain_transfer(body)) is not None:
-        return plain
-    if route in (routes.OPEN_ACCOUNT, routes.CHANGE_ACCOUNT):
-        named = parse_account(named)
-    members = parse_object(body)
-    if route is routes.OPEN_ACCOUNT:
-        return open_body(named, members)
-    if route is routes.TRANSFER:
-        return transfer_body(members, key, principal)[0]
-    if route is routes.HOLD:
-        return hold_body(members, key, principal)[0]
-    found: Command = body_about(_KINDS[route.operation], named, members, key, principal)[0]
-    return found
-
-
-_KINDS = {
-    routes.CHANGE_ACCOUNT.operation: Change,
-    routes.CAPTURE.operation: Capture,
-    routes.VOID.operation: Void,
-    routes.REVERSE.operation: Reverse,
-}
 
 
 def at(scope: Scope, path: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ there. What may not be done is refused in words that are the same whatever is th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import structlog
 
@@ -18,19 +19,32 @@ from fanfold.doors.answer import CHALLENGE, INVALID_TOKEN, Response, malformed, 
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.incoming import TooMuchAtOnce
 from fanfold.doors.request import ClientGone
+from gateway.arrivals.arrival import SCOPE as ARRIVAL
+from gateway.arrivals.arrival import request_id_of
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
+from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.checked_batch import CheckedBatch
 from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
+from gateway.proxy.rated import RequestRates
 from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
 from gateway.proxy.whole_answer import CutShort
 
 _log = structlog.get_logger(__name__)
+
+
+class LetIn(NamedTuple):
+    """receive, send: in the place of the request's own."""
+
+    principal: Principal
+    receive: Receive
+    send: Send
+
 
 Serve = Callable[[Principal, Asked, Scope, Receive, Send], Awaitable[None]]
 
@@ -47,9 +61,14 @@ class CheckedProxy:
         partitions: Callable[[], int],
         chance: Callable[[int], int],
         metrics: Metrics,
+        rates: RequestRates | None = None,
+        refused_rates: RequestRates | None = None,
     ) -> None:
-        """passed_on: the proxy, or what is before it for requests that wait."""
+        """passed_on: the proxy, or what is before it for requests that wait. rates: of principals; refused_rates: of addresses,
+        whose requests were refused for who asks."""
         self._metrics = metrics
+        self._rates = rates
+        self._refused_rates = refused_rates
         self._passed_on = passed_on
         self._proxy = proxy
         self._identity = identity
@@ -71,8 +90,9 @@ class CheckedProxy:
         if asked is None:
             await self._proxy(scope, receive, send)  # which says that there is nothing, or that it takes no such method
             return
-        principal = await self.admitted(scope, receive, send)
-        if principal is not None:
+        let_in = await self.let_in(scope, receive, send)
+        if let_in is not None:
+            principal, receive, send = let_in
             # From here on nothing knows the token, not even a log of what failed.
             headers = [each for each in scope["headers"] if each[0] != b"authorization"]
             inner = dict(scope) | {
@@ -90,19 +110,45 @@ class CheckedProxy:
         now = self._identity.still(principal)
         return now is not None and now.grants == principal.grants
 
+    async def let_in(self, scope: Scope, receive: Receive, send: Send) -> LetIn | None:
+        """Who asks, and no more than is granted; None when the request was refused, and is answered."""
+        principal = await self.admitted(scope, receive, send)
+        if principal is None:
+            return None
+        if self._rates is None:
+            return LetIn(principal, receive, send)
+        granted = await self._rates.let_in(principal.name, scope, receive, send)
+        return None if granted is None else LetIn(principal, *granted)
+
     async def admitted(self, scope: Scope, receive: Receive, send: Send) -> Principal | None:
         """Who asks; None when the request was refused for it, and is answered."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
-            return await self._identity.who(self._identity.credential(values))
+            credential = self._identity.credential(values)
+            if await self._refuses_strangers(credential, scope, receive, send):
+                return None
+            principal = await self._identity.who(credential)
+            if (arrival := scope.get(ARRIVAL)) is not None:
+                arrival.principal = principal.name
+            return principal
         except NobodySaid:
             refused, challenge = problem("unauthenticated"), CHALLENGE
         except TokenRefused as why:
             refused, challenge = token_refused(why), INVALID_TOKEN
+        if self._refused_rates is not None and challenge is INVALID_TOKEN:
+            self._refused_rates.owe(address_key(scope.get("client")), 1)
         await discard(receive)
         self._metrics.refused_with("unauthenticated" if challenge is CHALLENGE else "token_invalid")
         await send_answer(send, refused, more=[(b"www-authenticate", challenge.encode())])
         return None
+
+    async def _refuses_strangers(self, credential: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """An address that was refused again and again is not listened to for what would have to be verified first."""
+        rates, key = self._refused_rates, address_key(scope.get("client"))
+        if rates is None or self._identity.knows(credential) or not rates.is_used_up(key):
+            return False
+        await rates.let_in(key, scope, receive, send)
+        return True
 
     def _served(self, principal: Principal, asked: Asked) -> Serve:
         if asked.rule is None:
@@ -139,7 +185,7 @@ class CheckedProxy:
         except ClientGone:
             return None
         except Exception:
-            _log.exception("request_not_checked", operation=asked.route.operation)
+            _log.exception("request_not_checked", operation=asked.route.operation, request_id=request_id_of(scope))
             return problem("internal")
         return None
 

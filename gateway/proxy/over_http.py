@@ -8,7 +8,9 @@ their own, so have reads that say what they wait for, and a client that takes no
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 import aiohttp
@@ -16,8 +18,11 @@ import structlog
 from yarl import URL
 
 from fanfold.doors.query_names import naming
+from gateway.arrivals.forwarded import forwarded_by_us
 from gateway.proxy.asgi import Receive, Scope, Send
+from gateway.proxy.circuit import Circuit
 from gateway.proxy.places import NoPlace, Places
+from gateway.proxy.retry_budget import RetryBudget
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, UpstreamUnavailable
 
 REQUESTS_MAX: Final = 256
@@ -25,6 +30,8 @@ REQUESTS_MAX: Final = 256
 
 LARGE_REQUESTS_MAX: Final = 128
 """The same for bodies that are passed on while they come: a client that sends slowly keeps only others like it waiting."""
+
+READS: Final = frozenset({"GET", "HEAD"})
 
 _waits: Final = naming("min_position", "min_version", "after_version")
 
@@ -43,7 +50,11 @@ _log = structlog.get_logger(__name__)
 class OverHttp:
     """`Upstream` for a side in another process. Connects at the first request."""
 
-    def __init__(self, url: str, connect_ms: int, silence_ms: int) -> None:
+    def __init__(self, url: str, connect_ms: int, silence_ms: int, circuit: Circuit | None = None) -> None:
+        """circuit: of the side; None: it is asked whatever it did before."""
+        self._circuit = circuit
+        self._budget = RetryBudget()
+        self._connect_s = connect_ms / 1000
         self._base = url.rstrip("/")
         self._timeout = aiohttp.ClientTimeout(
             total=None, connect=connect_ms / 1000, sock_connect=connect_ms / 1000, sock_read=silence_ms / 1000
@@ -64,6 +75,9 @@ class OverHttp:
                 auto_decompress=False,
                 trust_env=False,
             )
+            # It repeats PUT as well, and when the second try finds nobody, it says that nobody was found: a write that may have
+            # been made would be told as never sent.
+            self._client._retry_connection = False
         return self._client
 
     def _url(self, raw_path: bytes, query: bytes) -> URL:
@@ -72,6 +86,7 @@ class OverHttp:
         return URL(text, encoded=True)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._enter()
         declared = {
             name: value for name, value in scope["headers"] if name in (b"content-length", b"transfer-encoding")
         }
@@ -99,19 +114,14 @@ class OverHttp:
             # A body without a length is framed again here; the side's name is not the one that the client knows.
             if name not in (b"transfer-encoding", b"host")
         ]
+        host = next((value for name, value in scope["headers"] if name == b"host"), None)
+        told = forwarded_by_us(scope.get("client"), scope.get("scheme", "http"), host)
+        if told is not None:
+            headers.append(("forwarded", told))
+        method, url = scope["method"], self._url(scope["raw_path"], scope["query_string"])
         started = False
         try:
-            async with (
-                places.one(),
-                self._session().request(
-                    scope["method"],
-                    self._url(scope["raw_path"], scope["query_string"]),
-                    headers=headers,
-                    data=body,
-                    allow_redirects=False,
-                    skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                ) as response,
-            ):
+            async with places.one(), self._asked(method, url, headers, body, is_read=method in READS) as response:
                 answered = [
                     (name.lower(), value) for name, value in response.raw_headers if name.lower() not in HOP_BY_HOP
                 ]
@@ -130,13 +140,13 @@ class OverHttp:
             _log.warning("answer_cut_short", reason=type(error).__name__)
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-        headers = {"content-type": "application/json"} if body is not None else None
+        headers = [("content-type", "application/json")] if body is not None else []
+        await self._enter()
         try:
             async with (
                 self._questions.one(),
-                self._session().request(
-                    method, self._url(path.encode(), b""), data=body, headers=headers, allow_redirects=False
-                ) as response,
+                # Whatever the gateway asks for itself is a read.
+                self._asked(method, self._url(path.encode(), b""), headers, body, is_read=True) as response,
             ):
                 return response.status, await response.read()
         except NoPlace as full:
@@ -144,15 +154,72 @@ class OverHttp:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _told(error) from error
 
+    @asynccontextmanager
+    async def _asked(
+        self,
+        method: str,
+        url: URL,
+        headers: Iterable[tuple[str, str]],
+        body: bytes | AsyncIterator[bytes] | None,
+        *,
+        is_read: bool,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, from its head on. What only reads, and has no answer because its connection ended, is asked a second time
+        while the budget lasts: a connection that nothing was asked over for a while may end at any moment."""
+        self._budget.asked()
+        request = partial(
+            self._session().request,
+            method,
+            url,
+            headers=list(headers),
+            data=body,
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+        )
+        try:
+            try:
+                response = await request()
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as ended:
+                again = is_read and not _is_unsent(ended) and not isinstance(body, AsyncIterator)
+                if not again or not self._budget.take():
+                    raise
+                response = await request()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if self._circuit is not None and (_is_unsent(error) or not isinstance(body, AsyncIterator)):
+                self._circuit.failed()  # of a body that comes from a client, the client may be what failed
+            raise
+        if self._circuit is not None:
+            self._circuit.answered()
+        async with response:
+            yield response
+
+    async def _enter(self) -> None:
+        """Raises CircuitOpen."""
+        if self._circuit is not None:
+            await self._circuit.enter(self._is_there)
+
+    async def _is_there(self) -> bool:
+        """Whether the side answers a question that costs it nothing, whatever it says, in the time that a connection may take."""
+        try:
+            async with asyncio.timeout(self._connect_s), self._session().get(self._url(b"/healthz", b"")):
+                return True
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
     async def close(self) -> None:
+        if self._circuit is not None:
+            await self._circuit.close()
         if self._client is not None:
             await self._client.close()
 
 
 def _told(error: Exception) -> UpstreamUnavailable:
     """Who never got a connection has sent nothing."""
-    unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-    return (NotSent if unsent else UpstreamUnavailable)(type(error).__name__)
+    return (NotSent if _is_unsent(error) else UpstreamUnavailable)(type(error).__name__)
+
+
+def _is_unsent(error: Exception) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 class _Body:

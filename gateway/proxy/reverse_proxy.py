@@ -9,16 +9,23 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from time import perf_counter
 from typing import Final, NamedTuple
 
 import structlog
 
 from fanfold.api.answer_headers import POSITION_BYTES_MAX, PRINCIPAL
-from fanfold.api.routes import ROUTES, Side
-from fanfold.doors.answer import problem
+from fanfold.api.requests import BODY_BYTES_MAX
+from fanfold.api.routes import BATCH, ROUTES, Side
+from fanfold.doors.answer import RETRY_AFTER_SECONDS, problem
 from fanfold.doors.answer import send as send_answer
+from gateway.arrivals.arrival import SCOPE as ARRIVAL
+from gateway.arrivals.arrival import Arrival, request_id_of
+from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
+from gateway.proxy.circuit import CircuitOpen
+from gateway.proxy.named_command import named_by
 from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
@@ -42,10 +49,10 @@ _TABLE: Final = _table()
 DROPPED: Final = (HOP_BY_HOP - {b"transfer-encoding"}) | {
     b"expect",
     b"forwarded",
-    b"x-forwarded-for",
-    b"x-forwarded-proto",
-    b"x-forwarded-host",
     b"x-real-ip",
+    REQUEST_ID,
+    TRACEPARENT,
+    TRACESTATE,
     POSITION_NAME,
     WRITTEN_NAME,
     LOST_NAME,
@@ -90,7 +97,7 @@ def passed_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
     named = {token.strip().lower() for name, value in headers if name == b"connection" for token in value.split(b",")}
     # A client must not unframe its body by naming the length as a header of the connection.
     dropped = DROPPED | (named - {b"content-length", b"transfer-encoding", b"content-type", b"host"})
-    return [(name, value) for name, value in headers if name not in dropped]
+    return [each for each in headers if each[0] not in dropped and not each[0].startswith(b"x-forwarded-")]
 
 
 class _Guard:
@@ -109,6 +116,8 @@ class _Guard:
         self.cut = False
         """The body will not end: the client went away in it, or it is too large. No side is to blame for what follows."""
         self.status = 0
+        self.body: list[bytes] | None = None
+        """What came of it, where that is kept."""
 
     async def receive(self) -> Message:
         if self.too_large:
@@ -117,6 +126,8 @@ class _Guard:
         self.cut = self.cut or (message["type"] == "http.disconnect" and not self.ended)
         self.ended = message["type"] == "http.disconnect" or not message.get("more_body", False)
         self._left -= len(message.get("body", b""))
+        if self.body is not None and (part := message.get("body")):
+            self.body.append(part)
         if self._left < 0:
             self.too_large = self.cut = True
             return {"type": "http.disconnect"}
@@ -183,6 +194,8 @@ class ReverseProxy:
             await send_answer(send, problem(word))
             return
         guard = _Guard(receive, send, self._request_bytes_max, self._answered[side])
+        if side == "write" and 0 < length <= BODY_BYTES_MAX and scope["path"] != BATCH.path:
+            guard.body = []  # of a command at most: when nobody knows what became of it, its id is named
         still: Callable[[], bool] | None = scope.get(STILL)
         if still is not None:
             if not still():
@@ -217,9 +230,13 @@ class ReverseProxy:
         if side == "write" and PRINCIPAL in scope:
             headers.append((PRINCIPAL_NAME, scope[PRINCIPAL]))
         inner = dict(scope) | {"headers": headers}
+        arrival: Arrival | None = scope.get(ARRIVAL)
+        if arrival is not None:
+            headers += arrival.trace.headers
         if scope["method"] == "HEAD":
             inner["method"] = "GET"  # the server that answers the client leaves the body out
-        word, sent = None, True
+        word, sent, retry_after_s = None, True, RETRY_AFTER_SECONDS
+        began_s = perf_counter()
         try:
             await self._sides[side](inner, guard.receive, guard.send)
             if side in self._away:
@@ -227,6 +244,8 @@ class ReverseProxy:
                 _log.info("upstream_back", side=side)
         except Crowded:
             word, sent = "overloaded", False
+        except CircuitOpen as shut:
+            word, sent, retry_after_s = "upstream_unavailable", False, shut.retry_after_s
         except UpstreamUnavailable as gone:
             word, sent = "upstream_unavailable", not isinstance(gone, NotSent)
             # Once, not for every request of an outage: the metrics count those.
@@ -236,14 +255,17 @@ class ReverseProxy:
         except Exception:
             word = "internal"
             if not guard.too_large:
-                _log.exception("upstream_failed", side=side)
+                _log.exception("upstream_failed", side=side, request_id=request_id_of(scope))
+        if arrival is not None:
+            arrival.took(perf_counter() - began_s)
         if not guard.status and (word is not None or guard.too_large):
             if not guard.ended:
                 await discard(guard.unread)
             detail = ONLY_READ if side == "read" else None if sent else NEVER_SENT
             word = "body_too_large" if guard.too_large else word or "internal"
             self._metrics.refused_with(word)
-            await send_answer(send, problem(word, detail=detail))
+            about = named_by(scope, b"".join(guard.body)) if sent and guard.body is not None else {}
+            await send_answer(send, problem(word, detail=detail, **about)._replace(retry_after_s=retry_after_s))
         self._metrics.passed_on(side, guard.status)
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from fanfold.api.close_codes import CloseCode
 from fanfold.api.frames import Subscribe
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import EVENT_ACCOUNTS_MAX, EVENT_TOPICS_MAX, OfEvents
@@ -19,39 +20,40 @@ from fanfold.api.routes import EVENT_STREAM
 from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
+from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
+from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
 from gateway.protocol.session import Session, Watch
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.hub import Hub
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.waiting_request import WaitingRequest
 from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
 
 if TYPE_CHECKING:
-    from gateway.identity.grants import Principal
+    from gateway.proxy.checked_proxy import LetIn
     from gateway.streams.sign_in import Door
 
-    Admitted = Callable[[Scope, Receive, Send], Awaitable[Principal | None]]
+    Admit = Callable[[Scope, Receive, Send], Awaitable[LetIn | None]]
 
 QUERY_BYTES_MAX: Final = 16 * 1024
 """As many names as may be asked for, of 64 characters each, and room for what is escaped in them."""
-
-RETRY_MS: Final = (500, 5_000)
-"""When who is sent away comes back: a gateway's clients at different times."""
 
 _HEAD: Final = (
     (b"content-type", EVENT_STREAM.encode()),
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),  # nginx passes events on as they come
 )
+_LIMITS: Final = Limits(EVENT_ACCOUNTS_MAX, EVENT_ACCOUNTS_MAX, EVENT_TOPICS_MAX)
 _ALIVE: Final = b": alive\n\n"
 _OP: Final = re.compile(rb'\{"op":"([a-z_]+)"')
 
 
 class EventStream:
-    """One of a gateway. random_ms: a whole number between two, which are among them."""
+    """One of a gateway."""
 
     def __init__(
         self,
@@ -59,77 +61,89 @@ class EventStream:
         terms: StreamTerms,
         metrics: Metrics,
         stopping: Callable[[], bool],
-        random_ms: Callable[[int, int], int],
         door: Door | None = None,
-        admitted: Admitted | None = None,
+        let_in: Admit | None = None,
+        places: StreamPlaces | None = None,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
-        """door, admitted: who is let in, and who a request says that asks (None: it is refused and answered); None where
-        nobody is asked."""
+        """door, let_in: who is let in, and who a request says that asks (None: it is refused and answered); None where
+        nobody is asked. draining: whether nobody is let in any more, while those who are there are sent away one by one."""
         self._door = door
-        self._admitted = admitted
+        self._let_in = let_in
         self._hub = hub
         self._terms = terms
         self._metrics = metrics
         self._stopping = stopping
-        self._random_ms = random_ms
-        self._clients: set[WaitingRequest] = set()
-
-    def wake(self) -> None:
-        """The gateway stops: everybody looks."""
-        for client in self._clients:
-            client.news.set()
+        self._places = places
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._door is None or self._admitted is None:
+        if self._door is None or self._let_in is None:
             return await self._serve(Session(EVENT_ACCOUNTS_MAX, self._hub.topics), scope, receive, send)
-        principal = await self._admitted(scope, receive, send)
-        if principal is None:
+        let_in = await self._let_in(scope, receive, send)
+        if let_in is None:
             return None
         session = Session(EVENT_ACCOUNTS_MAX, self._hub.topics, hide=self._door.hide)
-        session.admit(principal, None)
-        return await self._serve(session, scope, receive, send)
+        session.admit(let_in.principal, None)
+        return await self._serve(session, scope, let_in.receive, let_in.send)
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            question, transfers = _asked(scope["query_string"])
+            question, wanted = _asked(scope["query_string"])
         except Malformed as refusal:
             return await send_answer(send, malformed(refusal))
         if (refused := self._refused()) is not None:
             self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
+        place = None if self._places is None else self._places.one()
+        if place is not None and (why := place.refusal(*_whose(scope, session))) is not None:
+            self._metrics.refused_with("too_many_connections")
+            return await send_answer(send, problem("too_many_connections", detail=why))
+        try:
+            await self._tell_all(session, question, wanted, scope, receive, send)
+        finally:
+            if place is not None:
+                place.leave()
+
+    async def _tell_all(
+        self, session: Session, question: Question, wanted: OfEvents, scope: Scope, receive: Receive, send: Send
+    ) -> None:
         head = scope["method"] == "HEAD"
         await send({"type": "http.response.start", "status": 200, "headers": list(_HEAD)})
         await send({"type": "http.response.body", "body": b"", "more_body": not head})
         if head:
-            return None
+            return
         client = WaitingRequest(session)
         sign_in = None if self._door is None else self._door.sign_in(client)
+        self._hub.lifetimes.begin(client, _LIMITS, signs_in=False)
         self._hub.join(client)
-        self._clients.add(client)
         leaving = asyncio.create_task(client.leave(receive))
         try:
             if sign_in is not None:
                 sign_in.begin()
-            if not client.ended:  # who was shut out while the head was sent is told nothing
-                self._subscribe(client, question, transfers, _last_id(scope))
+            if self._stopping() or self._draining():  # while the head was sent
+                client.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
+            if not client.ended and client.away is None:  # who was shut out or sent away meanwhile is told nothing
+                self._subscribe(client, question, wanted, _last_id(scope))
             await self._tell(client, question, send)
         finally:
             leaving.cancel()
-            self._clients.discard(client)
+            self._hub.lifetimes.end(client)
             self._hub.leave(client)
             if sign_in is not None:
                 sign_in.end()
 
     def _refused(self) -> str | None:
-        if self._stopping():
+        if self._stopping() or self._draining():
             return "stopping"
         if not self._hub.ready:
             return "upstream_unavailable"
         return "overloaded" if self._hub.streams >= self._terms.connections_max else None
 
-    def _subscribe(self, client: WaitingRequest, question: Question, transfers: bool, last_id: str) -> None:
+    def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers))
+        transfers = wanted.transfers == "true"
+        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz))
         if isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()
@@ -146,9 +160,9 @@ class EventStream:
                 written = self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
-            over = self._stopping() or client.ended or not (session.by_number or session.topics)
+            over = client.away is not None or client.ended or not (session.by_number or session.topics)
             if over:
-                written += b"retry: %d\n\n" % self._random_ms(*RETRY_MS)
+                written += _goodbye(client.away, self._hub.lifetimes.return_ms())
             if written or over:
                 await send({"type": "http.response.body", "body": written, "more_body": not over})
             if over:
@@ -161,17 +175,29 @@ class EventStream:
         frames, items = session.outbox.take()
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
+        self._hub.let_rest(session)
         return _written(frames, question.id_of(session, [watch.history for watch in watches]))
 
 
-def _asked(query: bytes) -> tuple[Question, bool]:
+def _whose(scope: Scope, session: Session) -> tuple[str, str | None]:
+    return address_key(scope.get("client")), None if session.principal is None else session.principal.name
+
+
+def _goodbye(away: tuple[CloseCode, int] | None, return_ms: int) -> bytes:
+    """When to come back, which an EventSource does by itself; where the gateway sends it away, with the frame that says so."""
+    if away is None:
+        return b"retry: %d\n\n" % return_ms
+    return b"event: bye\ndata: %s\nretry: %d\n\n" % (bye_frame(*away), away[1])
+
+
+def _asked(query: bytes) -> tuple[Question, OfEvents]:
     """Raises Malformed."""
     asked = read_query(OfEvents, query, bytes_max=QUERY_BYTES_MAX)
     if asked.accounts is None and asked.topics is None:
         raise Malformed("parameter_malformed", "query", "must have accounts or topics")
     accounts = _names("accounts", asked.accounts, EVENT_ACCOUNTS_MAX)
     topics = _names("topics", asked.topics, EVENT_TOPICS_MAX)
-    return Question(accounts, topics), asked.transfers == "true"
+    return Question(accounts, topics), asked
 
 
 def _names(field: str, text: str | None, most: int) -> list[str]:

@@ -15,7 +15,8 @@ from websockets.typing import Subprotocol
 
 from fanfold.api.problems import problem_document
 from fanfold.api.routes import PROBLEM, SUBPROTOCOL
-from fanfold.doors.answer import INVALID_TOKEN
+from fanfold.doors.answer import INVALID_TOKEN, RETRY_AFTER_SECONDS
+from fanfold.doors.security_headers import ALWAYS, POLICY
 
 WALLET: Final = Subprotocol(SUBPROTOCOL)
 
@@ -51,6 +52,10 @@ def refusal_response(refusal: Refusal) -> Response:
     status = HTTPStatus(cast("int", document["status"]))
     body = msgspec.json.encode(document)
     headers = Headers([("Content-Type", PROBLEM), ("Content-Length", str(len(body))), ("Connection", "close")])
+    for name, value in (*ALWAYS, POLICY):
+        headers[name.decode()] = value.decode()
+    if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = INVALID_TOKEN
     return Response(status.value, status.phrase, headers, body)

@@ -13,11 +13,13 @@ import structlog
 
 from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
+from gateway.protocol.pace import Pace
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.balance_source import BalanceSource
+from gateway.streams.lifetimes import Lifetimes
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
@@ -64,8 +66,10 @@ class Hub:
         snapshot_wait_ms: int,
         cut_wait_ms: int,
         feed_silence_ms: int,
+        lifetimes: Lifetimes,
         topic_feed: TopicFeed | None = None,
     ) -> None:
+        self.lifetimes = lifetimes
         self.partitions: list[PartitionWatch] = []
         self.silent: frozenset[int] = frozenset()
         """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
@@ -145,6 +149,16 @@ class Hub:
         shares = self._by_partition(watch.subscriptions)
         readings = [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
         self._spawn(self.subscribes.serve(session, watch, readings))
+
+    def let_rest(self, session: Session) -> None:
+        """Something was written to it: what has a pace is told again when that allows it."""
+        for pace in session.outbox.rests_begun():
+            asyncio.get_running_loop().call_later(pace.rest_ms / 1000, self._go_on, session, pace)
+
+    def _go_on(self, session: Session, pace: Pace) -> None:
+        session.outbox.go_on(pace)
+        if session.outbox:
+            self._wake_up(session)
 
     def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
         sessions = dict.fromkeys(subscription.session for subscription in subscriptions)
@@ -259,6 +273,7 @@ class Hub:
             in_silent = frozenset[Watcher]().union(*(self.partitions[p].sessions() for p in silent))
             for session in self._streams:
                 self._tell(session, session in in_silent)
+        self.lifetimes.tick(self.partitions)
         if self._touched:
             self._wake.set()
 

@@ -11,15 +11,21 @@ from contextlib import suppress
 from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
+from fanfold.api.answer_headers import PRINCIPAL
 from fanfold.api.frames import NUMBER_MAX, Subscribe, Wanted
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfAccount
 from fanfold.api.routes import ACCOUNT
+from fanfold.doors.answer import problem
+from fanfold.doors.answer import send as send_answer
 from fanfold.doors.query_names import naming
 from fanfold.doors.request import named_by_path, read_query
+from gateway.limits.addresses import address_key
+from gateway.metrics import Metrics
 from gateway.protocol.session import Session, Watch
 from gateway.proxy.asgi import App, Receive, Scope, Send, said_again
 from gateway.streams.hub import Hub
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.waiting_request import WaitingRequest
 from write_side.contract.words.atoms import parse_account
 
@@ -33,10 +39,12 @@ _ACCOUNT: Final = ACCOUNT.path.partition("{")[0]
 class LongPoll:
     """Before a proxy, for requests that `is_one` says are such."""
 
-    def __init__(self, hub: Hub, proxy: App, connections_max: int) -> None:
+    def __init__(self, hub: Hub, proxy: App, connections_max: int, places: StreamPlaces, metrics: Metrics) -> None:
         self._hub = hub
         self._proxy = proxy
         self._connections_max = connections_max
+        self._places = places
+        self._metrics = metrics
 
     def is_one(self, scope: Scope) -> bool:
         """Whether the request waits for a change. With too many streams, or while the partitions are not known, none does here:
@@ -59,9 +67,17 @@ class LongPoll:
             asked = read_query(OfAccount, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
         except Malformed:
             return await self._proxy(scope, receive, send)  # which refuses it
+        place, principal = self._places.one(), scope.get(PRINCIPAL)
+        why = place.refusal(address_key(scope.get("client")), None if principal is None else principal.decode())
+        if why is not None:
+            self._metrics.refused_with("too_many_connections")
+            return await send_answer(send, problem("too_many_connections", detail=why))
         client = WaitingRequest(Session(1, self._hub.topics))
         since = None if asked.after_version is None else min(asked.after_version, NUMBER_MAX)
-        changed = await self._wait(client, Wanted(account, since), asked.wait_ms / 1000, receive)
+        try:
+            changed = await self._wait(client, Wanted(account, since), asked.wait_ms / 1000, receive)
+        finally:
+            place.leave()
         if client.left:
             return None
         left_ms = min(asked.wait_ms, SHOWN_WITHIN_MS) if changed else 0

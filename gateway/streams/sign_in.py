@@ -17,6 +17,8 @@ from fanfold.api.problems import PROBLEMS
 from gateway.identity.grants import Principal
 from gateway.identity.identity import LOOK_S, Identity, NobodySaid
 from gateway.identity.tokens import KeyUnknown, TokenRefused
+from gateway.limits.addresses import NOBODY
+from gateway.limits.counts import SharedRoom
 from gateway.protocol.session import Close, Session
 from gateway.protocol.session import SignIn as Wish
 from gateway.streams.handshake import Refusal
@@ -36,16 +38,22 @@ class Stream(Protocol):
         """Go on with what was said meanwhile."""
         ...
 
+    def has_place_for(self, principal: str) -> bool:
+        """Whether who is found to be there may have one more stream."""
+        ...
+
     def end_with(self, code: CloseCode) -> None:
         """Say what is to be said, and close."""
         ...
 
 
 class DoorTerms(NamedTuple):
-    """sign_in_ms: how long a stream may stay without somebody; unauthenticated_max: how many may."""
+    """sign_in_ms: how long a stream may stay without somebody; unauthenticated_max: how many may; address_percent: how many of
+    them an address, of what it has and what is free."""
 
     sign_in_ms: int
     unauthenticated_max: int
+    address_percent: int = 100
 
 
 class Door:
@@ -55,7 +63,7 @@ class Door:
         self.identity = identity
         self.terms = terms
         self.hide = hide
-        self.unauthenticated = 0
+        self.unauthenticated = SharedRoom(terms.unauthenticated_max, terms.address_percent)
         self.signed_in: set[SignIn] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changes = identity.changes
@@ -89,19 +97,21 @@ class Door:
 class SignIn:
     """Of one stream. waits: whether it is being found out who is there, so that nothing more is heard until it is."""
 
-    __slots__ = ("_counted", "_door", "_early", "_gone", "_stream", "_timer", "waits")
+    __slots__ = ("_address", "_counted", "_door", "_early", "_gone", "_stream", "_timer", "waits")
 
     def __init__(self, door: Door, stream: Stream) -> None:
         self.waits = False
         self._door = door
         self._stream = stream
         self._early: str | None = None
+        self._address = NOBODY
         self._counted = False
         self._gone = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def refusal(self, authorization: Sequence[str]) -> Refusal | None:
+    def refusal(self, authorization: Sequence[str], address: str = NOBODY) -> Refusal | None:
         """Why a handshake with these values of `Authorization` is refused; without one somebody has to sign in later."""
+        self._address = address
         identity, credential = self._door.identity, ""
         try:
             credential = identity.credential([value.encode("latin-1", "replace") for value in authorization])
@@ -117,7 +127,7 @@ class SignIn:
         return None
 
     def _refused_for_many(self) -> Refusal | None:
-        if self._door.unauthenticated < self._door.terms.unauthenticated_max:
+        if self._door.unauthenticated.has_room(self._address, 1):
             return None
         return Refusal("overloaded", "As many streams as may wait for somebody to sign in. Try again later.")
 
@@ -126,8 +136,7 @@ class SignIn:
         if self._stream.session.principal is not None:
             self._admitted()
             return
-        self._counted = True
-        self._door.unauthenticated += 1
+        self._counted = self._door.unauthenticated.take(self._address, 1)
         self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self._stream.end_with(CloseCode.NOT_SIGNED_IN))
         if self._early is not None:
             self.waits = True
@@ -179,6 +188,8 @@ class SignIn:
         self._door.signed_in.discard(self)
 
     def _admit(self, principal: Principal, wish: Wish) -> Close | None:
+        if not self._stream.has_place_for(principal.name):
+            return Close(CloseCode.TOO_MANY_STREAMS)
         found = self._stream.session.admit(principal, wish.id if wish.id >= 0 else None)
         if found is None:
             self._admitted()
@@ -211,7 +222,7 @@ class SignIn:
     def _count_no_more(self) -> None:
         if self._counted:
             self._counted = False
-            self._door.unauthenticated -= 1
+            self._door.unauthenticated.give_back(self._address, 1)
 
     def _set_timer(self, delay_s: float | None, then: Callable[[], None] | None = None) -> None:
         if self._timer is not None:

@@ -27,15 +27,18 @@ class Asking(Protocol):
 
 
 class SubmitTasks:
-    """Those of one gateway. bytes_max: of commands that wait or are under way; stream_bytes_max: of one stream, that wait."""
+    """Those of one gateway. bytes_max: of commands that wait or are under way; share_percent: see `SubmitBudget`;
+    stream_bytes_max: of one stream, that wait."""
 
-    def __init__(self, door: CommandDoor, metrics: Metrics, *, bytes_max: int, stream_bytes_max: int) -> None:
-        self.budget = SubmitBudget(bytes_max)
+    def __init__(
+        self, door: CommandDoor, metrics: Metrics, *, bytes_max: int, stream_bytes_max: int, share_percent: int = 100
+    ) -> None:
+        self.budget = SubmitBudget(bytes_max, share_percent)
         self._door = door
         self._metrics = metrics
         self._stream_bytes_max = stream_bytes_max
         self._tasks: set[asyncio.Task[None]] = set()
-        metrics.submitted_bytes.set_function(lambda: self.budget.bytes)
+        metrics.submitted_bytes.set_function(lambda: self.budget.used)
 
     def queue(self) -> Submits:
         """Of a new stream."""

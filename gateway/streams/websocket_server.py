@@ -11,17 +11,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import structlog
+from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import STREAM_PATH
+from gateway.arrivals.arrival import Arrival
+from gateway.limits.addresses import address_key
+from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
+from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch
 from gateway.protocol.session import SignIn as Presented
@@ -32,6 +39,8 @@ from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.stream_access import StreamAccess
+from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
@@ -54,23 +63,51 @@ class StreamTerms(NamedTuple):
     close_ms: int
     origins: frozenset[str]
     drain_ms: int = 0
+    submit_bytes_max: int = 0
+    messages_a_second: int = 0
+    """0: as many as come."""
+
+    def limits(self, takes_commands: bool) -> Limits:
+        """As a client is told them."""
+        submits = (BATCH_LINES_MAX, self.submit_bytes_max) if takes_commands else (None, None)
+        accounts, topics = ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+        return Limits(self.subscriptions_max, accounts, topics, self.message_bytes_max, *submits)
+
+
+HELD_BACK_S_MAX: Final = 10
+"""Who has sent so much more than he may that nothing would be heard of him for longer is cut off."""
+MESSAGE_BYTES: Final = 16 * 1024
+"""A message is as many as it has of these, and one."""
+
+
+class Away(NamedTuple):
+    """code: of the close frame; after_ms: when the client is to come back."""
+
+    code: CloseCode
+    after_ms: int
 
 
 class StreamConnection(asyncio.Protocol):
     """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
 
     __slots__ = (
+        "_access",
+        "_arrival",
+        "_away",
         "_closing",
         "_connections",
-        "_draining",
         "_fragments",
         "_frames",
         "_heard",
+        "_held_back",
         "_hub",
         "_joined",
         "_later",
+        "_meter",
         "_metrics",
+        "_name",
         "_ping_ends",
+        "_place",
         "_sign_in",
         "_stopping",
         "_submits",
@@ -93,6 +130,8 @@ class StreamConnection(asyncio.Protocol):
         *,
         door: Door | None = None,
         submits: SubmitTasks | None = None,
+        places: StreamPlaces | None = None,
+        access: StreamAccess | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -108,6 +147,9 @@ class StreamConnection(asyncio.Protocol):
             select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
         )
         self._submits = submits
+        self._access = access
+        self._arrival: Arrival | None = None
+        """During the handshake; after it only where its end is written down."""
         self.session = Session(
             terms.subscriptions_max,
             hub.topics,
@@ -117,6 +159,11 @@ class StreamConnection(asyncio.Protocol):
         self._frames = ClientFrames(terms.message_bytes_max)
         self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
         """None where nobody is asked who is there."""
+        self._place = None if places is None else places.one()
+        rate = terms.messages_a_second
+        self._meter = Meter(Quota(rate, 1)) if rate else None
+        self._held_back: asyncio.TimerHandle | None = None
+        """Set while nothing is read because messages came too fast."""
         self._later: list[bytes | bytearray | memoryview] = []
         self._fragments: bytearray | None = None
         self._writable = True
@@ -124,7 +171,9 @@ class StreamConnection(asyncio.Protocol):
         self._heard = True
         self._joined = False
         self._closing = False
-        self._draining = False
+        self._away: Away | None = None
+        """Why it ends, once what is under way is answered."""
+        self._name = ""
         self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
@@ -138,11 +187,22 @@ class StreamConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._set_timer(None)
+        if self._held_back is not None:
+            self._held_back.cancel()
+        if self._place is not None:
+            self._place.leave()
         self._closing = True
         if self._sign_in is not None:
             self._sign_in.end()
+        if self._access is not None and self._arrival is not None:
+            close = self._websocket.close_rcvd if self._websocket.close_rcvd_then_sent else self._websocket.close_sent
+            principal = self.session.principal
+            self._access.closed(
+                self._arrival, self._written_bytes, close, None if principal is None else principal.name
+            )
         if self._joined:
             self._joined = False
+            self._hub.lifetimes.end(self)
             self._hub.leave(self)
 
     def eof_received(self) -> None:
@@ -157,10 +217,15 @@ class StreamConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable = True
         if not self._transport.is_closing():
-            if self._sign_in is None or not self._sign_in.waits:
-                self._transport.resume_reading()
+            self._read_on()
             self.flush()
             self._pass_on()
+
+    def _read_on(self) -> None:
+        """Unless something else is waited for."""
+        waits = self._held_back is not None or bool(self._later) or (self._sign_in is not None and self._sign_in.waits)
+        if self._writable and not waits and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
         self._heard = True
@@ -170,21 +235,43 @@ class StreamConnection(asyncio.Protocol):
                 if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
                     self._frames.pass_through()
             else:
+                frames = len(data) // MESSAGE_BYTES
                 for part in self._frames.feed(data):
+                    frames += 1
                     if isinstance(part, Raw):
                         self._take_raw(part.data)
                     elif not self._closing:
                         self._take_text(part.payload)
+                if self._meter is not None:
+                    now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
+                    self._hold_back(self._meter.charge(frames, now_ns))
             if self._websocket.handshake_exc is not None and not self._closing:
                 self._refuse_bytes()
             self._write_protocol_bytes()
             self.flush()
             self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
-            _log.exception("stream_failed")
+            _log.exception("stream_failed", connection=self._name)
             self._close(CloseCode.INTERNAL)
             if not self._closing:
                 self._transport.abort()
+
+    def _hold_back(self, wait_ns: int) -> None:
+        """Who sends faster than he may is read as fast as he may. What came is heard: nothing of it is lost."""
+        if not wait_ns or self._closing or self._transport.is_closing():
+            return
+        self._metrics.held_back.inc()
+        if wait_ns > HELD_BACK_S_MAX * SECOND_NS:
+            self.end_with(CloseCode.TOO_FAST)
+            return
+        if self._held_back is not None:
+            self._held_back.cancel()
+        self._held_back = asyncio.get_running_loop().call_later(wait_ns / SECOND_NS, self._hear_again)
+        self._transport.pause_reading()
+
+    def _hear_again(self) -> None:
+        self._held_back = None
+        self._read_on()
 
     def _take_raw(self, data: bytes) -> None:
         self._websocket.receive_data(data)
@@ -200,10 +287,14 @@ class StreamConnection(asyncio.Protocol):
         """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
         self._closing = True
         self._metrics.refused_with("handshake_malformed")
-        self._transport.write(refusal_response(Refusal("handshake_malformed")).serialize())
+        response = refusal_response(Refusal("handshake_malformed"))
+        self._arrive(Headers())
+        self._tell_access(response)
+        self._transport.write(response.serialize())
         self._transport.close()
 
     def _shake_hands(self, request: Request) -> None:
+        self._arrive(request.headers)
         try:
             refused = self._refusal(request)
         except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
@@ -213,15 +304,27 @@ class StreamConnection(asyncio.Protocol):
             response = refusal_response(refused)
         else:
             response = self._websocket.accept(request)
+        self._tell_access(response)
         self._websocket.send_response(response)
         if response.status_code != 101:
             self._closing = True
             return
         self._joined = True
+        signs_in = self._sign_in is not None and self.session.principal is None
+        self._name = self._hub.lifetimes.begin(self, self._terms.limits(self._submits is not None), signs_in)
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
         if self._sign_in is not None:
             self._sign_in.begin()
+
+    def _arrive(self, headers: Headers) -> None:
+        """Before anything else: whose address it is decides what is granted."""
+        if self._access is not None:
+            self._arrival = self._access.arrived(self._transport, headers)
+
+    def _tell_access(self, response: Response) -> None:
+        if self._access is not None and self._arrival is not None:
+            self._arrival = self._access.answered(self._arrival, response)
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
@@ -238,7 +341,27 @@ class StreamConnection(asyncio.Protocol):
             return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
-        return None if self._sign_in is None else self._sign_in.refusal(request.headers.get_all("Authorization"))
+        if self._sign_in is not None:
+            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from())
+            if refused is not None:
+                return refused
+        return self._refused_for_place()
+
+    def _refused_for_place(self) -> Refusal | None:
+        """Last: nobody else's place is held by who is refused for something else."""
+        if self._place is None:
+            return None
+        principal = self.session.principal
+        refused = self._place.refusal(self._from(), None if principal is None else principal.name)
+        return None if refused is None else Refusal("too_many_connections", refused)
+
+    def _from(self) -> str:
+        """During the handshake."""
+        arrival = self._arrival
+        return address_key(self._transport.get_extra_info("peername") if arrival is None else arrival.client)
+
+    def has_place_for(self, principal: str) -> bool:
+        return self._place is None or self._place.sign_in(principal)
 
     # Frames.
 
@@ -302,8 +425,7 @@ class StreamConnection(asyncio.Protocol):
         for data in later:
             if not self._closing:
                 self._take_text(data)
-        if self._writable and not self._transport.is_closing() and not self._later:
-            self._transport.resume_reading()
+        self._read_on()
         self.flush()
         self._pass_on()
 
@@ -319,7 +441,7 @@ class StreamConnection(asyncio.Protocol):
             self._submits.ask(self, request)
 
     def _next_request(self) -> Commands | None:
-        if not self._joined or self._closing or self._draining or not self._writable:
+        if not self._joined or self._closing or self._away is not None or not self._writable:
             return None
         return self.session.take_request()
 
@@ -327,12 +449,12 @@ class StreamConnection(asyncio.Protocol):
         """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
         try:
             self.session.answer_request(request, told)
-            if self._draining:
-                self._restart()
+            if self._away is not None:
+                self._go(self._away)
             self.flush()
             return self._next_request()
         except Exception:  # whoever waits for his answers must not wait for ever
-            _log.exception("stream_failed")
+            _log.exception("stream_failed", connection=self._name)
             self._close(CloseCode.INTERNAL)
             return None
 
@@ -346,6 +468,8 @@ class StreamConnection(asyncio.Protocol):
             self._metrics.frames.inc()
             if items:
                 self._metrics.items.inc(items)
+            if self.session.outbox.paced:
+                self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)
@@ -379,18 +503,29 @@ class StreamConnection(asyncio.Protocol):
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
+        if self._away is not None:
+            return  # it is ending, and everything that it waits for has its time
         if not self._joined or self._closing:
             self._transport.close()
-        elif self.session.asks and self._terms.drain_ms and not self._draining:
-            self._draining = True  # and ended by the answers, or by the time
-            self._set_timer(self._terms.drain_ms, self._restart)
         else:
-            self._restart()
+            self.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
 
-    def _restart(self) -> None:
+    def send_away(self, code: CloseCode, after_ms: int) -> None:
+        """Say goodbye and close, once what is under way is answered, which has its time."""
+        if self._away is not None or not self._joined or self._closing:
+            return
+        away = self._away = Away(code, after_ms)
+        if self.session.asks and self._terms.drain_ms:
+            self._set_timer(self._terms.drain_ms, lambda: self._go(away))  # or ended by the answers
+        else:
+            self._go(away)
+
+    def _go(self, away: Away) -> None:
         self.session.refuse_waiting("stopping", NEVER_SENT)
         self.flush()
-        self._close(CloseCode.RESTARTING)
+        self.session.outbox.answer(bye_frame(away.code, away.after_ms))
+        self.flush()
+        self._close(away.code)
 
     # Keep-alive: a ping, and later a look whether anything at all came back.
 
@@ -418,7 +553,7 @@ class StreamConnection(asyncio.Protocol):
         return self._taken_bytes > before
 
     def _look_for_pong(self) -> None:
-        if self._heard or not self._writable:
+        if self._heard or not self._writable or self._held_back is not None:
             # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
             self._set_timer(self._terms.ping_ms, self._ping)
         elif self._taken_bytes < self._ping_ends and self._took_some():

@@ -99,8 +99,8 @@ class AccountRows:
     fold: where whoever made them has these rows and all others; a view of this process may show them from there.
     """
 
-    accounts: list[str]
-    assets: list[str]
+    accounts: Sequence[str]
+    assets: Sequence[str]
     posted: Int64s
     held: Int64s
     floor: Int64s

@@ -1,18 +1,22 @@
 """A feed batch as bytes: MessagePack around columns, so that nothing is done per row but writing its account id.
 
-generation, boot, after, upto, accounts, asset names, asset of each row (uint32), then the columns of `rows.NUMBERS` (int64),
+generation, boot, after, upto, accounts (how long each name is, a byte each, then all of them, then `ROOM` zero bytes; a list of
+names as it was written before is read too), asset names, asset of each row (uint32), then the columns of `rows.NUMBERS` (int64),
 all numbers little endian; and of the changes of phase the keys of the accounts, the ids of the transfers (16 bytes each), and one
 byte each for the phase (its place in `phases.WORDS`).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, overload
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from read_side.contract.feed import FeedBatch
+from read_side.contract.packed_names import FEW, NAME_MAX, ROOM, PackedNames
 from read_side.contract.phases import WORDS, PhaseRows
 from read_side.contract.rows import NUMBERS, AccountRows, Int64s
 
@@ -22,13 +26,42 @@ class _Columns(NamedTuple):
     boot: str
     after: int
     upto: int
-    accounts: list[str]
+    accounts: memoryview | list[str]
     asset_names: list[str]
-    assets: bytes
-    numbers: bytes
+    assets: memoryview
+    numbers: memoryview
     phase_keys: bytes
     phase_transfers: bytes
     phase_words: bytes
+
+
+class RepeatedWords(Sequence[str]):
+    """words[which[i]] at place i: few words, many places. which: uint32[n]."""
+
+    def __init__(self, words: Sequence[str], which: npt.NDArray[np.uint32]) -> None:
+        self._words, self._which = words, which
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._words[which] for which in self._which[index].tolist()]
+        return self._words[int(self._which[index])]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self[:])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a list
 
 
 _decoder = msgspec.msgpack.Decoder(_Columns)
@@ -47,10 +80,10 @@ def encode_batch(batch: FeedBatch) -> bytes:
             batch.boot,
             batch.after,
             batch.upto,
-            rows.accounts,
+            memoryview(b"".join((bytes(map(len, rows.accounts)), "".join(rows.accounts).encode("ascii"), bytes(ROOM)))),
             list(names),
-            assets.tobytes(),
-            numbers.tobytes(),
+            memoryview(assets.tobytes()),
+            memoryview(numbers.tobytes()),
             b"".join(batch.phases.keys),
             b"".join(batch.phases.transfers),
             bytes(map(_WORD_NUMBERS.__getitem__, batch.phases.phases)),
@@ -64,13 +97,28 @@ def decode_batch(partition: int, data: bytes) -> FeedBatch:
         columns = _decoder.decode(data)
     except msgspec.MsgspecError as error:
         raise ValueError("not a feed batch") from error
-    numbers: Int64s = np.frombuffer(columns.numbers, "<i8").reshape(len(NUMBERS), len(columns.accounts))
-    names = columns.asset_names
-    assets = [names[i] for i in np.frombuffer(columns.assets, "<u4").tolist()]
-    if len(assets) != len(columns.accounts):
+    chosen = np.frombuffer(columns.assets, "<u4")
+    accounts = _names(columns.accounts, len(chosen)) if isinstance(columns.accounts, memoryview) else columns.accounts
+    if len(chosen) != len(accounts) or (len(chosen) and int(chosen.max()) >= len(columns.asset_names)):
         raise ValueError("the columns of a feed batch differ in length")
-    rows = AccountRows(columns.accounts, assets, *numbers)
+    numbers: Int64s = np.frombuffer(columns.numbers, "<i8").reshape(len(NUMBERS), len(accounts))
+    rows = AccountRows(accounts, RepeatedWords(columns.asset_names, chosen), *numbers)
     return FeedBatch(partition, columns.generation, columns.boot, columns.after, columns.upto, rows, _phases(columns))
+
+
+def _names(data: memoryview, count: int) -> Sequence[str]:
+    """Raises ValueError."""
+    lengths = np.frombuffer(data, np.uint8, count)
+    size = int(lengths.sum(dtype=np.int64))
+    if (
+        count + size + ROOM != len(data)
+        or not lengths.all()
+        or (lengths > NAME_MAX).any()
+        or not bytes(data[count:]).isascii()
+    ):
+        raise ValueError("the names of a feed batch are malformed")
+    names = PackedNames(data, count, lengths)
+    return list(names) if count <= FEW else names
 
 
 def _phases(columns: _Columns) -> PhaseRows:

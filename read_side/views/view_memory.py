@@ -40,7 +40,7 @@ class _Table:
         places = self.find(rows.accounts)
         new = np.flatnonzero(places < 0)
         if new.size:
-            places[new] = self._append([rows.accounts[i] for i in new], [rows.assets[i] for i in new])
+            places[new] = self._append([rows.accounts[i] for i in new.tolist()], [rows.assets[i] for i in new.tolist()])
         for k, name in enumerate(NUMBERS):
             self.numbers[k, places] = getattr(rows, name)
 

@@ -69,7 +69,7 @@ ROOMS: Final[dict[str, tuple[str, ...]]] = {
         "views",
         "contract",
     ),
-    "gateway": ("doors", "streams", "proxy", "protocol", "identity"),
+    "gateway": ("doors", "streams", "proxy", "protocol", "identity", "arrivals", "limits"),
     "fanfold": ("cli", "doors", "api"),
 }
 """Of a folder its rooms from top to bottom: imports run down only."""
@@ -87,6 +87,8 @@ PURE_FOLDERS: Final = (
     "read_side/contract/",
     "read_side/fold/",
     "gateway/protocol/",
+    "gateway/limits/",
+    *(f"gateway/arrivals/{pure}.py" for pure in ("access_line", "forwarded", "trace")),
     *(
         f"gateway/identity/{pure}.py"
         for pure in ("access", "commands_allowed", "grants", "hidden", "key_set", "requests_allowed", "shown", "tokens")

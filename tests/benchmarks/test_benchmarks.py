@@ -19,6 +19,7 @@ from tests.benchmarks import (
     lone,
     memory,
     publish,
+    push,
     rebuild,
     requests,
     start,
@@ -155,6 +156,14 @@ async def test_door_reports_its_rate_beside_a_bare_peers(tmp_path: Path) -> None
     assert told["durable"]
     assert told["transfers"] == 200
     assert told["floor_rate"] > 0
+
+
+async def test_push_reports_its_rates_beside_a_bare_protocols(tmp_path: Path) -> None:
+    told = json.loads(await push.run(tmp_path, transfers=400, accounts=100, partitions=1, block=100, ledger_rate=1_000))
+    wanted = {"p50_ms", "p99_ms", "floor_rate", "coalesced_rate", "rss_per_socket_kib", "ledger_cores", "heartbeat_us"}
+    assert told.keys() >= REPORTED | wanted
+    assert told["pushes"] == 400
+    assert told["heartbeats"] > 0
 
 
 async def test_batches_reports_lines_and_columns(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 READY_S = 120.0
@@ -40,7 +40,7 @@ class Service:
     async def kill(self) -> None:
         """kill -9."""
         self.process.kill()
-        await self.process.wait()
+        await self._ended()
 
     async def interrupt(self) -> int:
         """Ctrl-C; returns the exit code."""
@@ -49,7 +49,17 @@ class Service:
 
     async def exit_code(self) -> int:
         async with asyncio.timeout(EXIT_S):
-            return await self.process.wait()
+            return await self._ended()
+
+    async def _ended(self) -> int:
+        """asyncio says so once all of its output was taken, of which an access log is more than it takes by itself."""
+        code, _ = await asyncio.gather(self.process.wait(), self._rest())
+        return code
+
+    async def _rest(self) -> None:
+        assert self.process.stdout is not None
+        with suppress(RuntimeError):  # somebody else reads it
+            await self.process.stdout.read()
 
 
 async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -> Service:

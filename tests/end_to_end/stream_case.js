@@ -1,18 +1,19 @@
 // One of the shared cases, in Node or in a page: tells what the client told, until the sentinel or until it has ended.
 
 /** case: of stream_cases.json; url: of the scripted gateway; WalletStream: the module's. */
-export const played = ({ WalletStream }, url, { watch, sentinel }) =>
+export const played = ({ WalletStream }, url, { watch, sentinel, options }) =>
   new Promise((resolve) => {
     const told = [];
     const done = (how) => {
       stream.stop();
       resolve({ told, how });
     };
-    const stream = new WalletStream(url, {
+    const on = {
       balance: (account, item) => (account === sentinel ? done("told") : told.push([account, item.v, item.posted])),
       trouble: () => done("refused"),
       state: (name) => name === "ended" && done("ended"),
-    });
+    };
+    const stream = new WalletStream(url, on, undefined, options);
     for (const account of [...watch, sentinel]) stream.watch(account);
     stream.start();
   });

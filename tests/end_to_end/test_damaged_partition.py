@@ -113,6 +113,7 @@ async def test_what_is_good_is_served_and_what_is_not_is_named(tmp_path: Path) -
             async with session.ws_connect(f"{service.address}/v1/stream", protocols=["wallet.v1"]) as stream:
                 wanted = [{"account": account} for account in (HURT, WELL)]
                 await stream.send_json({"op": "subscribe", "id": 1, "accounts": wanted})
+                assert (await stream.receive_json(timeout=20))["op"] == "hello"
                 ack = await stream.receive_json(timeout=20)
                 assert [row.get("code") for row in ack["accounts"]] == ["partition_unavailable", None]
                 [item] = (await stream.receive_json(timeout=20))["items"]

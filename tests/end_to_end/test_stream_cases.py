@@ -114,13 +114,14 @@ def _said(frame: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
     )
 
 
-Client = Callable[[str, list[str]], Awaitable[Told]]
+Client = Callable[[str, dict[str, Any]], Awaitable[Told]]
 
 
-async def python_client(url: str, accounts: list[str]) -> Told:
+async def python_client(url: str, case: dict[str, Any]) -> Told:
     told: list[list[Any]] = []
+    watching = watch(url, [*case["watch"], SENTINEL], max_rate_hz=case.get("max_rate_hz"))
     try:
-        async with aclosing(watch(url, [*accounts, SENTINEL])) as updates:
+        async with aclosing(watching) as updates:
             async for update in updates:
                 if isinstance(update, BalanceChange):
                     if update.account == SENTINEL:
@@ -131,14 +132,14 @@ async def python_client(url: str, accounts: list[str]) -> Told:
     raise AssertionError("a watch that ends says why")
 
 
-async def node_client(url: str, accounts: list[str]) -> Told:
+async def node_client(url: str, case: dict[str, Any]) -> Told:
     node = shutil.which("node")
     if node is None:
         pytest.skip("there is no node here; Chromium runs the same module")
     script = (
         f"import * as module from {json.dumps(MODULE.as_uri())};\n"
         f"import {{ played }} from {json.dumps(PLAYER.as_uri())};\n"
-        f"console.log(JSON.stringify(await played(module, {json.dumps(_stream(url))}, {_question(accounts)})));\n"
+        f"console.log(JSON.stringify(await played(module, {json.dumps(_stream(url))}, {json.dumps(_question(case))})));\n"
         "process.exit(0);\n"
     )
     flags = ["--input-type=module", "--no-warnings", "--experimental-websocket"]
@@ -162,15 +163,14 @@ async def page_client(chromium_path: str) -> AsyncIterator[Client]:
         browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
         page = await browser.new_page()
 
-        async def play(url: str, accounts: list[str]) -> Told:
+        async def play(url: str, case: dict[str, Any]) -> Told:
             script = """async ([module, player, url, question]) => {
                 const of = (text) => import(URL.createObjectURL(new Blob([text], { type: "text/javascript" })));
                 const { played } = await of(player);
                 return played(await of(module), url, question);
             }"""
-            question = {"watch": accounts, "sentinel": SENTINEL}
             files = [MODULE.read_text(), PLAYER.read_text()]
-            return Told(**await page.evaluate(script, [*files, _stream(url), question]))
+            return Told(**await page.evaluate(script, [*files, _stream(url), _question(case)]))
 
         yield play
         await browser.close()
@@ -180,8 +180,10 @@ def _stream(url: str) -> str:
     return "ws" + url.removeprefix("http") + "/v1/stream"
 
 
-def _question(accounts: list[str]) -> str:
-    return json.dumps({"watch": accounts, "sentinel": SENTINEL})
+def _question(case: dict[str, Any]) -> dict[str, Any]:
+    """What a client is made with."""
+    options = {"maxRateHz": case["max_rate_hz"]} if "max_rate_hz" in case else {}
+    return {"watch": case["watch"], "sentinel": SENTINEL, "options": options}
 
 
 @asynccontextmanager
@@ -194,7 +196,7 @@ async def gateway(case: dict[str, Any]) -> AsyncIterator[tuple[Gateway, str]]:
 
 async def play(case: dict[str, Any], client: Client) -> None:
     async with gateway(case) as (playing, url), asyncio.timeout(WAIT_S):
-        told = await client(url, case["watch"])
+        told = await client(url, case)
         how = next((word for word in ("refused", "ended") if case.get(word)), "told")
         assert playing.wrong == []
         assert told == Told(case["told"], how)

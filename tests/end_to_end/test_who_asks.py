@@ -6,9 +6,11 @@ import asyncio
 import json
 from pathlib import Path
 
+import aiohttp
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.end_to_end import load, processes
+from tests.servers import free_port
 from tests.tokens import Signer
 
 USD = "USD/2"
@@ -26,6 +28,7 @@ async def test_a_door_to_the_world_asks_who_asks_in_every_command(tmp_path: Path
         "FANFOLD_AUTH_ISSUER": "me",
         "FANFOLD_AUTH_AUDIENCE": "wallet",
         "FANFOLD_API_KEYS": str(keys),
+        "FANFOLD_ADMIN_PORT": str(admin_port := free_port()),
     }
 
     async def fanfold(*arguments: str, token: str = "", code: int = 0) -> str:
@@ -46,6 +49,11 @@ async def test_a_door_to_the_world_asks_who_asks_in_every_command(tmp_path: Path
     ]
     async with processes.running("up", environment=environment, errors=errors) as service:
         assert "Nobody is asked" not in service.errors
+        async with aiohttp.ClientSession() as http:
+            async with http.get(f"http://127.0.0.1:{admin_port}/metrics") as answer:
+                assert "fanfold_writer_sequence" in await answer.text()
+            async with http.get(f"{service.address.replace('0.0.0.0', '127.0.0.1')}/readyz") as answer:
+                assert await answer.json() == {"status": "ready", "auth": "tokens"}
         url = service.address.replace("0.0.0.0", "127.0.0.1")
         assert "unauthenticated" in await fanfold("open", "alice", USD, code=1)
         assert "token_invalid" in await fanfold("open", "alice", USD, token="a.b.c", code=1)

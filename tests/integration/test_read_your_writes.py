@@ -205,5 +205,6 @@ async def test_a_subscribe_is_acknowledged_with_what_was_written(wallet: Wallet,
             while len(wallet.asked) == asked:  # noqa: ASYNC110 - until the side has it
                 await asyncio.sleep(0)
             wallet.lag.set()
+            assert (await in_time(stream.receive_json()))["op"] == "hello"
             [acked] = (await in_time(stream.receive_json()))["accounts"]
             assert acked["version"] >= written["accounts"][0]["version"]

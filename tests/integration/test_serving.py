@@ -23,7 +23,9 @@ READ_BYTES = 1024 * 1024
 
 
 async def hello(scope: Any, receive: Any, send: Any) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+    seen = f"{scope['client'][0]} by {scope['scheme']}".encode()
+    headers = [(b"content-length", b"5"), (b"seen", seen)]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": b"hello"})
 
 
@@ -59,6 +61,31 @@ async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
             answer = await reader.read()
     writer.close()
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_the_server_itself_believes_no_header_about_where_a_request_comes_from(port: int) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    said = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9;proto=https\r\n"
+    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + said + b"\r\n")
+    async with asyncio.timeout(LIMIT_S):
+        answer = await reader.readuntil(b"hello")
+    writer.close()
+    assert b"\r\nseen: 127.0.0.1 by http\r\n" in answer
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"421"), (b"nonsense\r\n\r\n", b"400")],
+)
+async def test_what_is_refused_before_any_application_is_no_page_either(port: int, asked: bytes, status: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(asked)
+    async with asyncio.timeout(LIMIT_S):
+        answer = await reader.readuntil(b"\r\n\r\n")
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nx-content-type-options: nosniff\r\n" in answer
+    assert b"\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n" in answer
 
 
 async def test_requests_one_after_the_other_are_counted_each_for_itself(port: int) -> None:

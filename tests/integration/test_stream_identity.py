@@ -21,12 +21,13 @@ from gateway.identity.access import MachineKey, MachineKeys, digest_of, new_key
 from gateway.identity.grants import Principal, grants_of
 from gateway.protocol.session import Session
 from gateway.protocol.session import SignIn as Wish
-from tests.gateway_server import Served, serving
+from tests.gateway_server import Served, next_frame, serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
 
 SIGNER, LATER = Signer("EdDSA", "k1"), Signer("ES256", "k2")
 LIMIT_S = 20.0
+FEW: dict[str, Any] = {"stream_unauthenticated_max": 2, "stream_unauthenticated_percent": 100}
 READS = some("alice", "read")
 
 
@@ -86,7 +87,7 @@ async def say(stream: ClientConnection, op: str, id: int, **more: Any) -> None:
 
 
 async def hear(stream: ClientConnection) -> Any:
-    return json.loads(await asyncio.wait_for(stream.recv(), LIMIT_S))
+    return await next_frame(stream, LIMIT_S)
 
 
 async def closed(stream: ClientConnection) -> int:
@@ -165,7 +166,9 @@ async def test_a_token_that_is_not_accepted_ends_the_stream_and_at_the_handshake
 
 
 async def test_streams_without_anybody_are_few_and_do_not_stay(wallet: WalletStub, place: Place) -> None:
-    async with door(wallet, place, stream_sign_in_ms=200, stream_unauthenticated_max=2) as served:
+    async with door(
+        wallet, place, stream_sign_in_ms=200, stream_unauthenticated_max=2, stream_unauthenticated_percent=100
+    ) as served:
         async with AsyncExitStack() as stack:
             opened = [await stack.enter_async_context(stream(served)) for _ in range(2)]
             with pytest.raises(websockets.InvalidStatus) as refused:
@@ -177,7 +180,7 @@ async def test_streams_without_anybody_are_few_and_do_not_stay(wallet: WalletStu
             await say(again, "auth", 0, token=token())
             assert (await hear(again))["op"] == "ack"
             assert served.gateway._door is not None
-            assert served.gateway._door.unauthenticated == 0
+            assert served.gateway._door.unauthenticated.used == 0
 
 
 def _unsigned(kid: str) -> str:
@@ -189,7 +192,9 @@ def _unsigned(kid: str) -> str:
 async def test_who_makes_up_the_name_of_a_key_is_one_of_the_few_without_anybody(
     wallet: WalletStub, place: Place
 ) -> None:
-    async with door(wallet, place, auth_keys_ask_again_s=1, stream_unauthenticated_max=2) as served:
+    async with door(
+        wallet, place, auth_keys_ask_again_s=1, stream_unauthenticated_max=2, stream_unauthenticated_percent=100
+    ) as served:
         found, may_answer = served.gateway._door, asyncio.Event()
         assert found is not None
         keys = found.identity._keys
@@ -209,7 +214,7 @@ async def test_who_makes_up_the_name_of_a_key_is_one_of_the_few_without_anybody(
                     opened.append(await stack.enter_async_context(stream(served, _unsigned(f"made-up-{n}"))))
                 except websockets.InvalidStatus as answered:
                     refused.append(answered.response.status_code)
-                assert found.unauthenticated <= 2
+                assert found.unauthenticated.used <= 2
             assert refused == [503] * 48
             await stack.enter_async_context(stream(served, token()))
             may_answer.set()
@@ -324,7 +329,7 @@ async def test_event_streams_say_who_is_there_by_their_request_and_end_with_thei
             assert "Bearer" in refused.headers["www-authenticate"]
         anna, soon = await opened(token()), await opened(token("soon", exp=int(time.time()) + 8))
         for each in (anna, soon):
-            ack, snapshot = await events(each, 2)
+            _, ack, snapshot = await events(each, 3)
             told = {row["account"]: {**row, "account": "", "sub": 0} for row in ack["accounts"]}
             assert told["bob"] == told["nobody"] != told["alice"]
             assert len(snapshot["items"]) == 1
@@ -391,6 +396,9 @@ async def test_whoever_is_let_in_is_looked_at_by_what_counts_then(
             self.ended: CloseCode | None = None
 
         def take_later(self) -> None: ...
+
+        def has_place_for(self, principal: str) -> bool:
+            return True
 
         def end_with(self, code: CloseCode) -> None:
             self.ended = self.ended or code
@@ -477,4 +485,4 @@ async def test_who_leaves_before_it_is_found_out_who_they_are_is_not_kept(wallet
         may_answer.set()
         while found._tasks:  # noqa: ASYNC110 - until it is found out
             await asyncio.sleep(0.01)
-        assert (found.unauthenticated, found.signed_in) == (0, set())
+        assert (found.unauthenticated.used, found.signed_in) == (0, set())

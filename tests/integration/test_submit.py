@@ -17,7 +17,7 @@ from fanfold.api.answers import AccountState
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import problem_document
 from fanfold.api.requests import BODY_BYTES_MAX
-from tests.gateway_server import Served, serving
+from tests.gateway_server import Served, next_frame, serving
 from tests.integration.test_read_your_writes import Wallet, answering
 from tests.unit.write_side.two_partitions import PARTITIONS, TwoPartitions, account, transfer_id
 
@@ -107,8 +107,7 @@ async def submit(client: ClientConnection, id: int, *commands: Any) -> None:
 
 
 async def receive(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(WAIT_S):
-        frame: dict[str, Any] = json.loads(await client.recv())
+    frame: dict[str, Any] = await next_frame(client, WAIT_S)
     return frame
 
 
@@ -346,7 +345,7 @@ async def test_who_leaves_in_between_leaves_nothing_and_what_was_under_way_is_do
     submits = served.gateway._submits
     door.answers.set()
     await until(lambda: not submits._tasks)
-    assert submits.budget.bytes == 0
+    assert submits.budget.used == 0
     assert len(door.asked) == 1, "what waited was never sent"
     async with connect(served.stream_url) as client:
         await submit(client, 1, pay(1), pay(2))
@@ -366,7 +365,7 @@ async def test_a_gateway_that_stops_tells_the_answers_of_what_is_under_way_befor
         await receive(client)
         served.server.should_exit = True
         [stream] = served.gateway.hub._streams.values()
-        await until(lambda: stream._draining)  # type: ignore[attr-defined]
+        await until(lambda: stream._away is not None)  # type: ignore[attr-defined]
         door.answers.set()
         answers, error = await receive(client), await receive(client)
         assert (answers["op"], answers["answers"][0]["result"]) == ("answers", "done")

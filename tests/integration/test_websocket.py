@@ -18,10 +18,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, TransferPhase
-from fanfold.api.close_codes import CloseCode
+from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.stream import watch, watch_accounts, watch_transfers
 from gateway.protocol.messages import item
-from tests.gateway_server import Served, serving
+from tests.gateway_server import Served, next_frame, serving
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
 
@@ -45,8 +45,7 @@ async def send(client: ClientConnection, **message: Any) -> None:
 
 
 async def receive(client: ClientConnection) -> dict[str, Any]:
-    async with asyncio.timeout(WAIT_S):
-        frame: dict[str, Any] = json.loads(await client.recv())
+    frame: dict[str, Any] = await next_frame(client, WAIT_S)
     return frame
 
 
@@ -806,6 +805,43 @@ async def test_a_stopping_gateway_sends_everyone_away_to_reconnect(served: Serve
     assert len(served.gateway.hub.partitions[0]) == 0
 
 
+async def test_a_stream_is_greeted_hears_how_far_it_was_told_and_is_told_when_to_come_back(
+    wallet: WalletStub,
+) -> None:
+    async with (
+        serving(wallet, wallet.feed, stream_heartbeat_ms=50) as served,
+        asyncio.timeout(30),
+        connect(served.stream_url) as client,
+    ):
+        await wallet.heartbeat()
+        hello = json.loads(await client.recv())
+        assert hello["op"] == "hello"
+        assert (hello["limits"]["accounts"], hello["heartbeat_ms"], "sign_in_ms" in hello) == (1_000, 50, False)
+        await subscribe(client, "alice")
+        await receive(client)
+        await wallet.transfer("alice", "bob", 1)
+        while (frame := json.loads(await client.recv()))["op"] != "heartbeat" or not frame["positions"]:
+            pass
+        assert frame["positions"] == f"0:{wallet.sequence}"
+        served.server.should_exit = True
+        while (frame := json.loads(await client.recv()))["op"] != "bye":
+            pass
+        assert (frame["code"], 500 <= frame["after_ms"] <= 5_000) == (CloseCode.RESTARTING, True)
+        assert await closed_with(client) == CloseCode.RESTARTING
+
+
+async def test_a_stream_that_is_as_old_as_it_may_be_is_made_again_by_the_client(wallet: WalletStub) -> None:
+    async with (
+        serving(wallet, wallet.feed, stream_heartbeat_ms=50, stream_age_max_s=1) as served,
+        asyncio.timeout(30),
+        aclosing(watch(served.url, ["alice"])) as updates,
+    ):
+        while (update := await anext(updates)) != ConnectionState(False, MEANINGS[CloseCode.TOO_OLD].reason):
+            pass
+        while (update := await anext(updates)) != ConnectionState(True, "connected"):
+            assert isinstance(update, ConnectionState)
+
+
 async def test_an_ordinary_request_to_the_stream_is_told_to_upgrade(served: Served) -> None:
     async with aiohttp.ClientSession() as http, http.get(served.url + "/v1/stream") as answer:
         assert answer.status == 426
@@ -824,6 +860,7 @@ async def _raw_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWri
     )
     writer.write(head.encode())
     assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    assert (await _read_frame(reader))["op"] == "hello"
 
 
 def _masked(text: str) -> bytes:

@@ -1,4 +1,5 @@
-"""Real servers for tests and benchmarks: Redis, PostgreSQL, ZooKeeper, a one-node Kafka, S3 and HDFS, on loopback, on free ports.
+"""Real servers for tests and benchmarks: Redis, PostgreSQL, ZooKeeper, nginx, a one-node Kafka, S3 and HDFS, on loopback, on free
+ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
 give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
@@ -23,6 +24,7 @@ from tests.servers.kafka_server import (
     running_kafka_cluster,
     shared_kafka,
 )
+from tests.servers.nginx_server import NginxServer, find_nginx, running_nginx
 from tests.servers.postgres_server import PostgresServer, find_postgres, running_postgres
 from tests.servers.redis_server import RedisServer, find_redis, running_redis, running_redis_cluster, shared_redis
 from tests.servers.s3_server import S3Server, running_s3, s3_address
@@ -40,6 +42,7 @@ __all__ = [
     "HdfsServer",
     "KafkaCluster",
     "KafkaServer",
+    "NginxServer",
     "PostgresServer",
     "RedisServer",
     "S3Server",
@@ -51,6 +54,7 @@ __all__ = [
     "find_hadoop_jars",
     "find_java",
     "find_kafka_jars",
+    "find_nginx",
     "find_postgres",
     "find_redis",
     "free_port",
@@ -59,6 +63,7 @@ __all__ = [
     "running_hdfs",
     "running_kafka",
     "running_kafka_cluster",
+    "running_nginx",
     "running_postgres",
     "running_redis",
     "running_redis_cluster",

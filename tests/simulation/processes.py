@@ -16,6 +16,7 @@ from gateway.metrics import Metrics
 from gateway.protocol.messages import Item, item
 from gateway.streams.balance_source import BalancesUnavailable, Found
 from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.ask.balances import BalanceReader
 from read_side.contract.how_far import Wanted
@@ -73,6 +74,7 @@ STREAM_TERMS = StreamTerms(
     close_ms=1_000,
     origins=frozenset(),
 )
+LIFE_TERMS = LifeTerms(heartbeat_ms=1_500, age_ms=20_000, return_ms=1_000, sign_in_ms=1_000)
 """Pings and buffers so small that a story of seconds meets them as a client of hours does."""
 FORESEEN = (LogFailed, ClockStepped, Overtaken, ChainBroken, CheckFailed)
 """What may end a partition. The last two are found by its auditor, who says more."""
@@ -487,15 +489,22 @@ class Gateway:
         self.life = world.life("gateway")
         self.connections: set[Any] = set()
         self._metrics = Metrics(CollectorRegistry())
+
+        def now_ms() -> int:
+            return round(asyncio.get_running_loop().time() * 1000)
+
         self.hub = world.parts.hub(
             FaultyFeed(self.life, world.feed),
             _ReadsOfGateway(world),
             self._metrics,
-            lambda: round(asyncio.get_running_loop().time() * 1000),
+            now_ms,
             lambda: 0,  # for metrics alone
             snapshot_wait_ms=10_000,
             cut_wait_ms=1_000_000_000,  # the cut is never given up, so that it can be audited
             feed_silence_ms=5_000,
+            lifetimes=Lifetimes(
+                LIFE_TERMS, self._metrics, now_ms, lambda: 0, world.chaos.random.randint, lambda: "gateway"
+            ),
         )
         self.hub.open(world.partitions)
         self.life.start(self.hub.run())

@@ -92,6 +92,8 @@ def leaks_of(gateway: Serving) -> str | None:
         *gateway.connections,
         *(each for each in hub._streams.values() if isinstance(each, StreamConnection)),
     ]
+    if not set(hub.lifetimes._ends_at_ms) <= set(hub._streams.values()):
+        return "somebody is to be told heartbeats who is gone"
     if any(each._transport.lost for each in connections):
         return "a connection that is lost"
     return None

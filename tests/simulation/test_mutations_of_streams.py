@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from fanfold.api.close_codes import CloseCode
+from gateway.protocol.partition_watch import PartitionWatch
+from gateway.streams import lifetimes
 from gateway.streams.websocket_server import StreamConnection
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 
@@ -41,10 +43,19 @@ def watch_for_who_has_left(patch: Patch) -> None:
     patch.setattr(StreamConnection, "connection_lost", forgotten)
 
 
+def say_that_nothing_is_newer_of_what_is_being_read(patch: Patch) -> None:
+    """A heartbeat's watermark has every partition that is watched, also one of which balances are held back."""
+    patch.setattr(PartitionWatch, "told_up_to", property(lambda self: self._furthest_heard))
+    patch.setattr(
+        lifetimes, "partitions_told", lambda session: frozenset(each.partition for each in session.by_number.values())
+    )
+
+
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     cut_off_who_reads_slowly,
     count_a_ping_that_waits_as_not_answered,
     watch_for_who_has_left,
+    say_that_nothing_is_newer_of_what_is_being_read,
 )
 
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from fanfold.api.close_codes import CloseCode
+from gateway.protocol.lifetime import Limits
 from gateway.protocol.session import Session, Watch
 from gateway.streams.hub import Hub
 from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
+from write_side.contract.words.position import parse_positions
 
 
 class Told:
@@ -44,6 +47,8 @@ class Told:
         if frame["op"] == "error":
             self.world.trace(f"stream refused {frame.get('code')}")
             return False
+        if frame["op"] == "heartbeat":
+            self._hear_heartbeat(frame["positions"])
         if frame["op"] == "ack":
             self._name_of |= {each["sub"]: each["account"] for each in frame["accounts"]}
         if frame["op"] != "balances":
@@ -58,6 +63,17 @@ class Told:
         for auditor in self.world.auditors:
             auditor.require(self._is_cut(auditor), "what a client has been sent is at no one position")
         return True
+
+    def _hear_heartbeat(self, positions: str) -> None:
+        """Nothing newer up to there: that must be so of every account that is watched on this connection."""
+        told_up_to = parse_positions(positions) if positions else {}
+        for name in self._name_of.values():
+            auditor = self.world.auditor_of(name)
+            upto = told_up_to.get(auditor.partition, -1)
+            row = auditor.rows[upto].get(name) if upto >= 0 else None
+            auditor.require(
+                row is None or row.version <= self.versions.get(name, -1), "a heartbeat says that nothing is newer"
+            )
 
     def _is_cut(self, auditor: Auditor) -> bool:
         """Whether what this connection was sent of a partition is its state at one position. What it was not, it knows from
@@ -82,6 +98,7 @@ class Watcher:
         self.session = Session(100)
         self._gateway = gateway
         self.told.begin()
+        gateway.hub.lifetimes.begin(self, Limits(100, 100, 100), signs_in=False)
         gateway.hub.join(self)
 
     def subscribe(self) -> None:
@@ -102,8 +119,14 @@ class Watcher:
 
     def leave(self) -> None:
         if self._gateway is not None:
+            self._gateway.hub.lifetimes.end(self)
             self._gateway.hub.leave(self)
             self._gateway = None
+
+    def send_away(self, code: CloseCode, after_ms: int) -> None:
+        """Called where it is as old as it may be."""
+        self.world.trace(f"watcher sent away {code}")
+        self.leave()
 
     def flush(self) -> None:
         """Called by the hub, as a connection that can be written to."""

@@ -98,3 +98,17 @@ def test_a_service_whose_output_nobody_reads_goes_on_and_ends(tmp_path: Path) ->
         finally:
             service.kill()
     assert went_on.exists()
+
+
+async def test_texts_of_many_lines_are_bounded_by_their_size_and_their_lines_counted() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream:
+        output = UnreadOutput(stream)
+        text = f"{'x' * 99}\n" * 1_000
+        for _ in range(200):  # 20 MB
+            output.write(text)
+        dropped = output._dropped
+        assert 100_000 <= dropped < 200_000
+        whole = asyncio.create_task(asyncio.to_thread(_read_all, reading))
+        await asyncio.to_thread(output.end)
+    assert f"({dropped} lines were not written here" in await whole

@@ -12,11 +12,12 @@ from fanfold.api.close_codes import CloseCode
 from gateway.metrics import Metrics
 from gateway.streams.balance_source import Found
 from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import Lifetimes
 from gateway.streams.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
 from tests.simulation.faults import Chaos, Life
-from tests.simulation.processes import STREAM_TERMS
+from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
 from tests.simulation.wire import Wire
 
 TERMS = STREAM_TERMS._replace(buffer_bytes=65_536)
@@ -38,6 +39,9 @@ class _Gateway:
             snapshot_wait_ms=1,
             cut_wait_ms=1,
             feed_silence_ms=1,
+            lifetimes=Lifetimes(
+                LIFE_TERMS, self._metrics, lambda: 0, lambda: 0, lambda least, _: least, lambda: "name"
+            ),
         )
         self.hub.open(1)
 

@@ -12,12 +12,12 @@ from pydantic import TypeAdapter
 
 from fanfold.api import answers, body_checks
 from fanfold.api.asyncapi import stream_document
-from fanfold.api.close_codes import MEANINGS
+from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, Submit
 from fanfold.api.openapi import public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
-from gateway.protocol import messages
+from gateway.protocol import lifetime, messages
 from gateway.protocol.submits import Commands, answers_frame
 from gateway.proxy.reverse_proxy import Refused, route
 from read_side.contract.topics import TopicAnswer
@@ -128,6 +128,7 @@ def test_the_stream_is_described_with_every_frame_and_close_code() -> None:
 
 
 ROWS = b'[{"account":"alice","score":"900","share":0.5,"team":null}]'
+TIME = "2026-01-01T00:00:00.000000Z"
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
 ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z", ["closed"])
 
@@ -135,6 +136,14 @@ ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z
 @pytest.mark.parametrize(
     ("schema", "frame"),
     [
+        (
+            "Hello",
+            lifetime.hello_frame("9f0c", TIME, 15_000, lifetime.Limits(1_000, 1_000, 100, 1_024, 8_192, 4_096), 5_000),
+        ),
+        ("Hello", lifetime.hello_frame("9f0c", TIME, 15_000, lifetime.Limits(100, 100, 10), None)),
+        ("Heartbeat", lifetime.heartbeat_frame(TIME, {1: 4, 0: 17})),
+        ("Heartbeat", lifetime.heartbeat_frame(TIME, {})),
+        ("Bye", lifetime.bye_frame(CloseCode.RESTARTING, 3_120)),
         ("Ack", messages.ack_frame(1)),
         ("Ack", messages.ack_frame(1, [messages.Acknowledged("alice", 1, 4), messages.Acknowledged("bob", 2, None)])),
         ("BalancesFrame", messages.balances_frame([b'{"sub":1,"snapshot":true,"asset":"USD/2",' + ITEM.tail])),

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fanfold.api.requests import BATCH_LINES_MAX
+from gateway.identity.grants import Principal
 from gateway.protocol.messages import StreamError, decode, item
 from gateway.protocol.session import ERRORS_MAX, Close, Session, Watch
 from gateway.protocol.submits import REQUEST_COMMANDS_MAX, Commands, Failed, Request, SubmitBudget, Submits, commands_of
@@ -205,7 +206,7 @@ def test_what_waits_goes_in_requests_of_a_bounded_size_in_order_and_gives_its_by
         session.answer_request(request, request.shares([b"{}"] * len(request.commands)))
     assert told == kept
     assert [frame["id"] for frame in sent(session)] == kept
-    assert budget.bytes == 0
+    assert budget.used == 0
 
 
 def test_a_client_that_is_too_fast_is_not_ended_for_it() -> None:
@@ -226,11 +227,46 @@ def test_all_clients_together_have_one_budget_and_give_it_back() -> None:
     submit(other, 2, {"n": "x" * 70})
     assert [error["code"] for error in sent(other)] == ["overloaded"]
     one.answer_request(request, request.shares([b"{}"]))
-    assert budget.bytes == 0
+    assert budget.used == 0
     submit(other, 3, {"n": "x" * 70})
     assert sent(other) == []
     other.end()
-    assert budget.bytes == 0
+    assert budget.used == 0
+
+
+def test_one_principal_never_fills_the_room_of_all_and_whoever_comes_finds_some() -> None:
+    budget = SubmitBudget(10_000, share_percent=50)
+
+    def filled_by(name: str) -> int:
+        """What fits, over as many streams as one likes."""
+        before = budget.used
+        for _ in range(50):
+            session = session_of(bytes_max=200, budget=budget)
+            session.admit(Principal(name, ()), None)
+            submit(session, 1, {"n": "x" * 90})
+        return budget.used - before
+
+    shares = [filled_by(name) for name in ("alice", "bob", "carol", "dave")]
+    assert 4_800 <= shares[0] <= 5_000
+    assert all(later >= budget.most // 2 ** (n + 1) - 100 for n, later in enumerate(shares))
+    assert filled_by("alice") == 0
+
+
+def test_the_share_of_a_principal_is_free_again_however_its_streams_end() -> None:
+    budget = SubmitBudget(1_000, share_percent=1)
+    for ends in ("answered", "left", "left while under way"):
+        session = session_of(budget=budget)
+        session.admit(Principal("alice", ()), None)
+        submit(session, 1, {"n": "x" * 500})
+        assert sent(session) == [], "one of each has room where it is free, however small the share is"
+        submit(session, 2, {})
+        assert [error["code"] for error in sent(session)] == ["overloaded"]
+        request = taken(session) if ends != "left" else None
+        if ends != "answered":
+            session.end()
+        if request is not None:
+            session.answer_request(request, request.shares([b"{}"]))
+        assert budget.used == 0
 
 
 def test_where_no_commands_are_taken_it_is_said() -> None:
@@ -269,7 +305,7 @@ def test_what_waits_is_not_sent_for_a_client_that_is_gone_and_what_is_under_way_
     assert session.take_request() is None
     session.answer_request(request, request.shares([b"{}"]))
     assert session.take_request() is None
-    assert budget.bytes == 0
+    assert budget.used == 0
 
 
 # What they cause.

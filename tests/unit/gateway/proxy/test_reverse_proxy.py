@@ -76,6 +76,10 @@ def test_headers_of_one_connection_and_forged_ones_are_dropped() -> None:
         (b"x-hop", b"1"),
         (b"te", b"trailers"),
         (b"x-forwarded-for", b"10.0.0.1"),
+        (b"x-forwarded-prefix", b"/a"),
+        (b"forwarded", b"for=10.0.0.1"),
+        (b"x-request-id", b"a"),
+        (b"traceparent", b"a"),
         (b"expect", b"100-continue"),
     ]
     assert [name for name, _ in passed_headers(headers)] == [b"host", b"content-type", b"idempotency-key", b"prefer"]

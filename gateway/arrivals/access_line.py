@@ -1,0 +1,92 @@
+"""The line of the access log: what is in it is chosen here, one by one, so that nothing else ever is. Pure.
+
+Ids of accounts and transfers are somebody's, and a query may hold what should not be kept, so a path is told as the address that
+it is one of. All text is ASCII and without control characters: whatever a principal's name holds, it is one line, and a terminal
+that shows it is told nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from json.encoder import encode_basestring_ascii
+from typing import Final
+
+from fanfold.api.routes import ROUTES
+from gateway.arrivals.arrival import Arrival
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Any other is told as `other`."""
+
+
+class RouteNames:
+    """own: addresses of the gateway itself, in which nobody's name stands."""
+
+    def __init__(self, own: Iterable[str]) -> None:
+        paths = {route.path for route in ROUTES if route.public}
+        self._plain = {path for path in paths if "{" not in path} | set(own)
+        templates = sorted(paths - self._plain)
+        patterns = (re.sub(r"\\\{[a-z]+\\\}", "[^/]+", re.escape(path)) for path in templates)
+        self._pattern = re.compile("|".join(rf"({pattern})\Z" for pattern in patterns), re.DOTALL)
+        self._templates = dict(enumerate(templates, start=1))
+
+    def of(self, path: str) -> str | None:
+        """The address as the documents have it; None for what is none."""
+        if path in self._plain:
+            return path
+        found = self._pattern.match(path)
+        return None if found is None else self._templates[found.lastindex or 0]
+
+
+def access_line(
+    arrival: Arrival,
+    event: str,
+    method: str,
+    route: str | None,
+    *,
+    now_us: int,
+    status: int,
+    sent_bytes: int,
+    took_s: float,
+    cut: bool = False,
+    code: int | None = None,
+) -> str:
+    """One line with its end. event: `request`, `open` or `close`; now_us: Unix time, microseconds; status: 0 for no answer;
+    code: of a socket that is closed (RFC 6455 section 7.4)."""
+    trace, client = arrival.trace, arrival.client
+    seconds, micros = divmod(now_us, 1_000_000)
+    parts = [
+        f'{{"time":"{_second(seconds)}.{micros:06d}Z","event":"{event}"',
+        f'"request_id":{_text(trace.request_id.decode("latin-1"))}',
+        f'"traceparent":{_text(trace.parent.decode("latin-1"))}',
+        f'"principal":{_text(arrival.principal)}',
+        f'"client":{_text(None if client is None else client[0])}',
+        f'"method":"{method if method in METHODS else "other"}"',
+        f'"route":{_text(route)}',
+        f'"status":{status},"bytes":{sent_bytes},"ms":{took_s * 1000:.3f}',
+    ]
+    if arrival.upstream_s is not None:
+        parts.append(f'"upstream_ms":{arrival.upstream_s * 1000:.3f}')
+    if code is not None:
+        parts.append(f'"code":{code}')
+    if cut:
+        parts.append('"cut":true')
+    return ",".join(parts) + "}\n"
+
+
+def _text(value: str | None) -> str:
+    return "null" if value is None else encode_basestring_ascii(value).replace("\x7f", "\\u007f")
+
+
+_last_second: tuple[int, str] = (-1, "")
+
+
+def _second(seconds: int) -> str:
+    """Many lines are of one second."""
+    global _last_second
+    known, told = _last_second
+    if known != seconds:
+        told = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+        _last_second = seconds, told
+    return told

@@ -1,0 +1,115 @@
+"""How many requests are granted to one who asks, and how he is told: RateLimit, RateLimit-Policy and 429.
+
+A request is one unit, and one more for each 16 KiB of its body: a batch of 8,192 lines is some 70, about what it costs beside
+single requests, and nothing has to be read for it. A body that does not say its length counts when it has come.
+
+Source of the headers: draft-ietf-httpapi-ratelimit-headers-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from fanfold.doors.answer import problem
+from fanfold.doors.answer import send as send_answer
+from gateway.limits.addresses import address_key
+from gateway.limits.rates import SECOND_NS, Quota, Rates, Taken
+from gateway.metrics import Metrics
+from gateway.proxy.asgi import App, Message, Receive, Scope, Send
+from gateway.proxy.reverse_proxy import discard
+
+UNIT_BYTES: Final = 16 * 1024
+"""Of a body: what they cost here and at the write side is about what a single request does."""
+
+_POLICY: Final = b"requests"
+_BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Granted(NamedTuple):
+    """In the place of the request's own: what comes in is counted, and the answer says what is left."""
+
+    receive: Receive
+    send: Send
+
+
+class RequestRates:
+    """Of one gateway. by_key: of principals, or of addresses. now_ns: only rises."""
+
+    def __init__(self, quota: Quota, metrics: Metrics, now_ns: Callable[[], int]) -> None:
+        self.by_key = Rates(quota)
+        self._metrics = metrics
+        self._now_ns = now_ns
+        self._policy = (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (_POLICY, quota.units, quota.window_s))
+
+    async def let_in(self, key: str, scope: Scope, receive: Receive, send: Send) -> Granted | None:
+        """None when it was refused, and is answered."""
+        units, counts_later = _units_of(scope)
+        taken = self.by_key.take(key, units, self._now_ns())
+        told = [self._policy, (b"ratelimit", b'"%b";r=%d;t=%d' % (_POLICY, taken.left, _seconds(taken.next_ns)))]
+        if taken.wait_ns:
+            await self._refuse(taken, told, receive, send)
+            return None
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), *told]
+            await send(message)
+
+        return Granted(self._counted(key, receive) if counts_later else receive, tell)
+
+    def is_used_up(self, key: str) -> bool:
+        return not self.by_key.left(key, self._now_ns())
+
+    def owe(self, key: str, units: int) -> None:
+        self.by_key.owe(key, units, self._now_ns())
+
+    async def _refuse(self, taken: Taken, told: list[tuple[bytes, bytes]], receive: Receive, send: Send) -> None:
+        await discard(receive)
+        self._metrics.refused_with("rate_limited")
+        refused = problem("rate_limited")._replace(retry_after_s=_seconds(taken.wait_ns))
+        await send_answer(send, refused, more=told)
+
+    def _counted(self, key: str, receive: Receive) -> Receive:
+        held = 0
+
+        async def count() -> Message:
+            nonlocal held
+            message = await receive()
+            held += len(message.get("body", b""))
+            if held >= UNIT_BYTES:
+                self.owe(key, held // UNIT_BYTES)
+                held %= UNIT_BYTES
+            return message
+
+        return count
+
+
+class RatedByAddress:
+    """An application where nobody is asked who asks: each address has its quota."""
+
+    def __init__(self, app: App, rates: RequestRates) -> None:
+        self._app = app
+        self._rates = rates
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        granted = await self._rates.let_in(address_key(scope.get("client")), scope, receive, send)
+        if granted is not None:
+            await self._app(scope, granted.receive, granted.send)
+
+
+def _units_of(scope: Scope) -> tuple[int, bool]:
+    """What its head says that it costs, and whether its body is still to be counted."""
+    if scope["method"] in _BODILESS:
+        return 1, False
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            # What is no number, or a longer one than any body has, is refused by who reads it.
+            return 1 + (int(value) // UNIT_BYTES if value.isdigit() and len(value) <= 18 else 0), False
+        if name == b"transfer-encoding":
+            return 1, True
+    return 1, False
+
+
+def _seconds(wait_ns: int) -> int:
+    return -(-wait_ns // SECOND_NS)

@@ -1,0 +1,181 @@
+"""What a stream may send and how many there may be, on virtual time over the real connection."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from fanfold.api.close_codes import CloseCode
+from gateway.limits.terms import Limits
+from gateway.metrics import Metrics
+from gateway.streams.balance_source import Found
+from gateway.streams.handshake import Refusal, refusal_response
+from gateway.streams.hub import Hub
+from gateway.streams.lifetimes import Lifetimes
+from gateway.streams.stream_places import StreamPlaces
+from gateway.streams.websocket_server import StreamConnection
+from read_side.feed.feed_memory import MemoryFeed
+from tests.simulation import virtual_time
+from tests.simulation.faults import Chaos, Life
+from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
+from tests.simulation.wire import Wire
+
+A_SECOND = 10
+
+
+class _NoBalances:
+    async def read(self, partition: int, accounts: Any, min_position: int, wait_ms: int) -> Found:
+        return Found({}, -1)
+
+
+class Gateway:
+    def __init__(self, limits: Limits) -> None:
+        self.life = Life("gateway", Chaos(0), lambda text: None)
+        self.connections: set[Any] = set()
+        self.places = StreamPlaces(limits)
+        self.stopping = False
+        self._terms = STREAM_TERMS._replace(messages_a_second=limits.messages_a_second, connections_max=3)
+        self.metrics = Metrics(CollectorRegistry())
+        self.hub = Hub(
+            MemoryFeed(),
+            _NoBalances(),
+            self.metrics,
+            lambda: 0,
+            lambda: 0,
+            snapshot_wait_ms=1,
+            cut_wait_ms=1,
+            feed_silence_ms=1,
+            lifetimes=Lifetimes(LIFE_TERMS, self.metrics, lambda: 0, lambda: 0, lambda least, _: least, lambda: "name"),
+        )
+        self.hub.open(1)
+
+    def connection(self) -> StreamConnection:
+        return StreamConnection(
+            self.hub,
+            self._terms,
+            self.metrics,
+            lambda: self.stopping,
+            places=self.places,
+            config=None,
+            server_state=self,
+            app_state=None,
+        )
+
+
+def ping(wire: Wire, number: int) -> None:
+    wire.say(json.dumps({"op": "ping", "id": number}))
+
+
+def test_who_sends_faster_than_he_may_is_heard_as_fast_as_he_may_and_loses_nothing() -> None:
+    async def story() -> tuple[list[int], int | None]:
+        wire = Wire(Gateway(Limits(messages_a_second=A_SECOND)))
+        wire.take(10_000)
+        for number in range(8 * A_SECOND):
+            ping(wire, number)
+        told = list[int]()
+        answered = 0
+        while answered < 8 * A_SECOND and not wire.lost:
+            found = wire.take(100_000)
+            answered += len(found)
+            told.append(answered)
+            await asyncio.sleep(1.0)
+            wire.send()
+        return told, wire.closed_with
+
+    told, closed_with = virtual_time.run(story, lambda: 0.0)
+    assert closed_with is None, "its pongs lie behind what is not read yet"
+    assert told[0] <= A_SECOND + 1
+    assert all(later - earlier <= A_SECOND + 1 for earlier, later in pairwise(told))
+    assert told[-1] == 8 * A_SECOND
+
+
+def test_who_is_far_ahead_in_one_go_is_cut_off_and_may_come_back() -> None:
+    async def story() -> tuple[int | None, int]:
+        gateway = Gateway(Limits(messages_a_second=A_SECOND))
+        wire = Wire(gateway)
+        wire.take(10_000)
+        for number in range(12 * A_SECOND):
+            wire.client.send_text(json.dumps({"op": "ping", "id": number}).encode())
+        # As one read of the socket: what has come is heard, so it cannot be held back any more.
+        data = b"".join(wire.client.data_to_send())
+        wire._connection.data_received(data)
+        wire.take(100_000)
+        await asyncio.sleep(10)
+        return wire.closed_with, len(gateway.places.addresses)
+
+    closed_with, left = virtual_time.run(story, lambda: 0.0)
+    assert (closed_with, left) == (CloseCode.TOO_FAST, 0)
+
+
+def test_a_pong_that_lies_behind_what_is_not_read_yet_is_waited_for() -> None:
+    """Nothing is read from 3.9 s to 8.4; the ping leaves at 4, and a pong has 0.1 s."""
+
+    async def story() -> int | None:
+        gateway = Gateway(Limits(messages_a_second=A_SECOND))
+        gateway._terms = gateway._terms._replace(pong_ms=100)
+        wire = Wire(gateway)
+        wire.take(10_000)
+        await asyncio.sleep(3.9)
+        for number in range(round(A_SECOND * 5.5)):
+            wire.client.send_text(json.dumps({"op": "ping", "id": number}).encode())
+        wire._connection.data_received(b"".join(wire.client.data_to_send()))
+        for _ in range(100):
+            wire.take(100_000)
+            await asyncio.sleep(0.05)
+        assert wire._reading
+        return wire.closed_with
+
+    assert virtual_time.run(story, lambda: 0.0) is None
+
+
+def test_control_frames_are_messages_too() -> None:
+    async def story() -> float:
+        wire = Wire(Gateway(Limits(messages_a_second=A_SECOND)))
+        wire.take(10_000)
+        for _ in range(2 * A_SECOND):
+            wire.client.send_ping(b"")
+            wire.send()
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while wire._unread:
+            await asyncio.sleep(0.1)
+            wire.send()
+        return loop.time() - begun
+
+    assert 0.5 <= virtual_time.run(story, lambda: 0.0) <= 1.5
+
+
+@pytest.mark.parametrize(
+    ("limits", "opened", "status"),
+    [(Limits(), 3, 503), (Limits(address_streams=2), 2, 429), (Limits(principal_streams=1), 3, 503)],
+)
+def test_a_stream_for_which_there_is_no_place_is_told_so_before_it_is_one(
+    limits: Limits, opened: int, status: int
+) -> None:
+    async def story() -> None:
+        gateway = Gateway(limits)
+        wires = [Wire(gateway) for _ in range(opened)]
+        refused = Wire(gateway)
+        head = bytes(refused._buffer).decode()
+        assert head.startswith(f"HTTP/1.1 {status} ")
+        assert "Retry-After: 1\r\n" in head
+        assert "othing was done" in head or "not taken" in head or "ry again" in head
+        wires[0].drop()
+        assert b" 101 " in bytes(Wire(gateway)._buffer)[:20], "a place that was left is free"
+
+    virtual_time.run(story, lambda: 0.0)
+
+
+@pytest.mark.parametrize("word", ["stopping", "upstream_unavailable", "overloaded", "too_many_connections"])
+def test_whatever_passes_says_when_to_come_back(word: str) -> None:
+    assert refusal_response(Refusal(word)).headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize("word", ["not_found", "origin_refused", "token_invalid", "handshake_malformed"])
+def test_what_does_not_pass_does_not(word: str) -> None:
+    assert "Retry-After" not in refusal_response(Refusal(word)).headers
