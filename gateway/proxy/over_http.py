@@ -19,7 +19,9 @@ import structlog
 from yarl import URL
 
 from fanfold.doors.query_names import naming
+from fanfold.doors.security_headers import ALWAYS, POLICY
 from gateway.arrivals.forwarded import forwarded_by_us
+from gateway.arrivals.trace import REQUEST_ID
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.proxy.circuit import Circuit
 from gateway.proxy.places import NoPlace, Places
@@ -44,6 +46,9 @@ GATHERED_BYTES_MAX: Final = 64 * 1024
 
 CHUNK_BYTES: Final = 64 * 1024
 """Bytes of an answer passed on at once."""
+
+_NOT_PASSED_BACK: Final = HOP_BY_HOP | {REQUEST_ID} | {name for name, _ in (*ALWAYS, POLICY)}
+"""Of an answer: what the public door says itself, and what said twice would mean nothing to a browser."""
 
 _log = structlog.get_logger(__name__)
 
@@ -138,7 +143,9 @@ class OverHttp:
                 self._asked(method, url, headers, body, is_read=method in READS) as response,
             ):
                 answered = [
-                    (name.lower(), value) for name, value in response.raw_headers if name.lower() not in HOP_BY_HOP
+                    (name.lower(), value)
+                    for name, value in response.raw_headers
+                    if name.lower() not in _NOT_PASSED_BACK
                 ]
                 started = True
                 await send({"type": "http.response.start", "status": response.status, "headers": answered})

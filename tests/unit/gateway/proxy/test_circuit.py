@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.body_checks import id_of_key
+from fanfold.doors.security_headers import ALWAYS, POLICY
 from gateway.metrics import Metrics
 from gateway.proxy.breaker import Breaker
 from gateway.proxy.circuit import Circuit, CircuitOpen
@@ -339,6 +340,15 @@ async def test_a_body_that_comes_drop_by_drop_has_an_end_and_is_no_fault_of_the_
                 await stand.side(scope, receive, send)
             assert not isinstance(gone.value, NotSent)
     assert stand.gauge("circuit_open") == 0
+
+
+async def test_what_the_public_door_says_to_browsers_no_side_says_too(stand: Stand) -> None:
+    async def says_it(_: bytes, writer: asyncio.StreamWriter) -> None:
+        said = b"".join(b"%b: %b\r\n" % header for header in (*ALWAYS, POLICY, (b"X-Request-Id", b"a")))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n" + said + b"content-length: 2\r\nkept: yes\r\n\r\n{}")
+
+    await stand.stands(says_it)
+    assert set((await stand.ask())[1]) == {b"content-length", b"kept"}
 
 
 async def test_readyz_says_that_a_side_is_not_asked_and_all_ways_to_it_know() -> None:
