@@ -42,6 +42,14 @@ class GatewaySettings(BaseSettings):
             "needed: so long a read waits for a read side that hangs, before it is told so"
         ),
     )
+    upstream_total_ms: int = Field(
+        300_000,
+        ge=1,
+        description=(
+            "how long a request to a side in another process may take in all, milliseconds: its body as it comes, and its answer "
+            "as it is taken; the largest body then comes at 28 KB/s or more"
+        ),
+    )
     upstream_failures_max: int = Field(
         5,
         ge=1,

@@ -362,7 +362,8 @@ def build_gateway(
         connect_ms = settings.upstream_connect_ms
         breaker = Breaker(settings.upstream_failures_max, settings.upstream_pause_ms / 1000, 2 * connect_ms / 1000)
         circuit = Circuit(name, breaker, metrics)
-        return [OverHttp(side, connect_ms, silence_ms, circuit) for _ in range(2)]
+        total_ms = settings.upstream_total_ms
+        return [OverHttp(side, connect_ms, silence_ms, circuit, total_ms=total_ms) for _ in range(2)]
 
     # Money, reads and subscriptions each have their own way to a side: who waits for one never waits for another. Nor does a
     # payment over HTTP wait for the commands of streams.

@@ -2,7 +2,8 @@
 
 Whoever asks something holds a place while it is under way (`places.py`). What could hold one for ever does not: a client that
 leaves cancels its request, one that sends a small body slowly has no place until the body is there, large bodies have places of
-their own, so have reads that say what they wait for, and a client that takes nothing of its answer is cut off.
+their own, so have reads that say what they wait for, a client that takes nothing of its answer is cut off, and all of it has an
+end in time.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import structlog
 from yarl import URL
 
 from fanfold.doors.query_names import naming
+from fanfold.doors.security_headers import ALWAYS, POLICY
 from gateway.arrivals.forwarded import forwarded_by_us
+from gateway.arrivals.trace import REQUEST_ID
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.proxy.circuit import Circuit
 from gateway.proxy.places import NoPlace, Places
@@ -44,14 +47,27 @@ GATHERED_BYTES_MAX: Final = 64 * 1024
 CHUNK_BYTES: Final = 64 * 1024
 """Bytes of an answer passed on at once."""
 
+_NOT_PASSED_BACK: Final = HOP_BY_HOP | {REQUEST_ID} | {name for name, _ in (*ALWAYS, POLICY)}
+"""Of an answer: what the public door says itself, and what said twice would mean nothing to a browser."""
+
 _log = structlog.get_logger(__name__)
 
 
 class OverHttp:
     """`Upstream` for a side in another process. Connects at the first request."""
 
-    def __init__(self, url: str, connect_ms: int, silence_ms: int, circuit: Circuit | None = None) -> None:
-        """circuit: of the side; None: it is asked whatever it did before."""
+    def __init__(
+        self,
+        url: str,
+        connect_ms: int,
+        silence_ms: int,
+        circuit: Circuit | None = None,
+        *,
+        total_ms: int | None = None,
+    ) -> None:
+        """circuit: of the side; None: it is asked whatever it did before. total_ms: of one request, with its answer; None: as
+        long as something comes."""
+        self._total_s = None if total_ms is None else total_ms / 1000
         self._circuit = circuit
         self._budget = RetryBudget()
         self._connect_s = connect_ms / 1000
@@ -121,9 +137,15 @@ class OverHttp:
         method, url = scope["method"], self._url(scope["raw_path"], scope["query_string"])
         started = False
         try:
-            async with places.one(), self._asked(method, url, headers, body, is_read=method in READS) as response:
+            async with (
+                asyncio.timeout(self._total_s),
+                places.one(),
+                self._asked(method, url, headers, body, is_read=method in READS) as response,
+            ):
                 answered = [
-                    (name.lower(), value) for name, value in response.raw_headers if name.lower() not in HOP_BY_HOP
+                    (name.lower(), value)
+                    for name, value in response.raw_headers
+                    if name.lower() not in _NOT_PASSED_BACK
                 ]
                 started = True
                 await send({"type": "http.response.start", "status": response.status, "headers": answered})

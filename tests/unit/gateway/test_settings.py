@@ -29,6 +29,11 @@ def test_the_longest_wait_that_the_read_side_grants_is_no_silence_and_one_that_h
     assert WAIT_MS_MAX < silence_ms <= 1.5 * WAIT_MS_MAX
 
 
+def test_the_end_of_a_request_is_behind_every_silence_that_is_granted_within_it() -> None:
+    settings = GatewaySettings()
+    assert settings.upstream_total_ms > 2 * max(settings.upstream_silence_ms, settings.upstream_read_silence_ms)
+
+
 @pytest.mark.parametrize("beyond", [2**63, 10**30])
 def test_a_buffer_is_no_larger_than_a_connection_takes(beyond: int) -> None:
     """With 2**63 every stream ended as it began."""

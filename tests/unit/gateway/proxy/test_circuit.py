@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.body_checks import id_of_key
+from fanfold.doors.security_headers import ALWAYS, POLICY
 from gateway.metrics import Metrics
 from gateway.proxy.breaker import Breaker
 from gateway.proxy.circuit import Circuit, CircuitOpen
@@ -47,10 +48,15 @@ class Stand:
         self.side = OverHttp("http://127.0.0.1:1", 1_000, 1_000, self.circuit)
         self.proxy = ReverseProxy(self.side, self.side, metrics, 1_000_000, Written(lambda: 1))
         self.heard: list[bytes] = []
+        self.over = asyncio.Event()
+        self._serving: set[asyncio.Task[Any]] = set()
         self._server: asyncio.Server | None = None
 
     async def stands(self, answer: Answer, port: int = 0) -> int:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            serving = asyncio.current_task()
+            assert serving is not None
+            self._serving.add(serving)
             try:
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
@@ -74,6 +80,12 @@ class Stand:
         """Nobody is connected any more, and nobody can be."""
         if self._server is not None:
             self._server.close()
+
+    async def end(self) -> None:
+        self.over.set()
+        self.goes_away()
+        await self.side.close()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def gauge(self, name: str) -> float | None:
         return self.registry.get_sample_value(f"fanfold_gateway_{name}", {"side": "write_side"})
@@ -110,8 +122,7 @@ class Stand:
 async def stand() -> AsyncIterator[Stand]:
     made = Stand()
     yield made
-    made.goes_away()
-    await made.side.close()
+    await made.end()
 
 
 async def fine(_: bytes, writer: asyncio.StreamWriter) -> None:
@@ -202,6 +213,7 @@ ID, HOLD = "01970f3e-8c2b-7d4f-9b3c-2345678901bc", "01970f3e-8c2b-7d4f-9b3c-2345
 PLAIN = b'{"from": "alice", "to": "bob", "amount": "5", "asset": "USD/2"%b}'
 WITH_ID = PLAIN % f', "id": "{ID}"'.encode()
 KEY = (b"idempotency-key", b"order-7")
+CHUNKED = (b"transfer-encoding", b"chunked")
 NAMED = [
     ("POST", "/v1/transfers", WITH_ID, (), {"id": ID}),
     ("POST", "/v1/transfers", PLAIN % b"", (KEY,), {"id": id_of_key("order-7")}),
@@ -275,6 +287,68 @@ async def test_an_answer_that_says_no_is_an_answer(stand: Stand) -> None:
     for _ in range(10):
         assert (await stand.ask())[0] == 503
     assert stand.gauge("circuit_open") == 0
+
+
+async def _drop_by_drop(_: bytes, writer: asyncio.StreamWriter) -> None:
+    """Some of an answer every now and then, for ever."""
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    while not writer.is_closing():
+        writer.write(b" ")
+        await asyncio.sleep(0.02)
+
+
+async def test_an_answer_that_comes_drop_by_drop_has_an_end_all_the_same(stand: Stand) -> None:
+    stand.side._total_s = 0.3
+    await stand.stands(_drop_by_drop)
+    sent: list[Any] = []
+    given = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        return given.pop() if given else await asyncio.Future()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    path = "/v1/accounts/alice"
+    scope = {"method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": []}
+    async with asyncio.timeout(30):
+        await stand.side(scope, receive, send)
+    assert sent[0]["status"] == 200
+    assert all(message["more_body"] for message in sent[1:]), "it is not told as whole"
+
+
+async def test_a_body_that_comes_drop_by_drop_has_an_end_and_is_no_fault_of_the_side(stand: Stand) -> None:
+    stand.side._total_s = 0.3
+
+    async def waits_for_the_end_of_it(_: bytes, __: asyncio.StreamWriter) -> None:
+        await stand.over.wait()
+
+    await stand.stands(waits_for_the_end_of_it)
+
+    async def receive() -> Any:
+        await asyncio.sleep(0.02)
+        return {"type": "http.request", "body": b" ", "more_body": True}
+
+    async def send(message: Any) -> None:
+        raise AssertionError(message)
+
+    path = "/v1/transfers"
+    scope = {"method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": [CHUNKED]}
+    async with asyncio.timeout(30):
+        for _ in range(4):
+            with pytest.raises(UpstreamUnavailable) as gone:
+                await stand.side(scope, receive, send)
+            assert not isinstance(gone.value, NotSent)
+    assert stand.gauge("circuit_open") == 0
+
+
+async def test_what_the_public_door_says_to_browsers_no_side_says_too(stand: Stand) -> None:
+    async def says_it(_: bytes, writer: asyncio.StreamWriter) -> None:
+        said = b"".join(b"%b: %b\r\n" % header for header in (*ALWAYS, POLICY, (b"X-Request-Id", b"a")))
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n" + said + b"content-length: 2\r\nkept: yes\r\n\r\n{}")
+
+    await stand.stands(says_it)
+    assert set((await stand.ask())[1]) == {b"content-length", b"kept"}
 
 
 async def test_readyz_says_that_a_side_is_not_asked_and_all_ways_to_it_know() -> None:
