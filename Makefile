@@ -1,6 +1,6 @@
 # Everything starts with `make install`; `make up` and `make test` call it. Exact versions: deploy/lock.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate outages clean
+.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate outages pictures clean
 
 help:
 	@echo 'make up          start fanfold: one process, durable, with its console (FANFOLD_PORT 8080, FANFOLD_DATA ./data)'
@@ -11,6 +11,7 @@ help:
 	@echo 'make bench       every benchmark, one JSON line each (BENCH="writes rebuild" chooses)'
 	@echo 'make simulate    the deterministic simulation: SEEDS=1000 seeds FROM=0; a seed that fails prints itself'
 	@echo 'make outages     every server and side away, for AWAY=5,70,300 seconds, under load: a table; about an hour'
+	@echo 'make pictures    the console as it looks, dark and light, wide and narrow, into docs/'
 	@echo 'make lock        lock again after a change of dependencies (LOCK_OPTIONS=--upgrade: newest versions)'
 	@echo 'make clean       remove caches, builds and .venv; never the data'
 
@@ -72,6 +73,9 @@ simulate: install-dev
 AWAY ?= 5,70,300
 outages: install-dev install-servers
 	@.venv/bin/python -m tests.outages --seconds $(AWAY) $(ARGS)
+
+pictures: install-dev
+	@.venv/bin/python -m tests.end_to_end.console_screenshots
 
 clean:
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .numba_cache

@@ -16,7 +16,7 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, TrimWishes, Wishes, open_feed, open_topics, open_view
+from read_side.wiring import ReadSide, TrimWishes, Wishes, kept_topics, open_feed, open_topic_feed, open_view
 from write_side.settings import WriteSettings
 from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
@@ -43,8 +43,10 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(feed.close)
         # What the writers take serves the projectors too.
         archive = read_settings.archive_folder(write_settings.log_address)
-        topic_feed, topics = open_topics(read_settings, write_settings.log_address)
-        stack.push_async_callback(topic_feed.close)
+        topic_feed = open_topic_feed(read_settings)
+        if topic_feed is not None:
+            stack.push_async_callback(topic_feed.close)
+        topics = kept_topics(read_settings, write_settings.data_folder, topic_feed)
         read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics)
         gateway = build_gateway(
             gateway_settings,
@@ -53,7 +55,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             feed,
             registry,
             partitions=log.partitions,
-            topic_feed=topic_feed if topics else None,
+            topic_feed=topic_feed,
         )
         stack.push_async_callback(gateway.close)
         await gateway.open()

@@ -44,8 +44,10 @@ from read_side.wiring import (
     Wishes,
     compare,
     export,
+    kept_topics,
     open_event_topic,
     open_feed,
+    open_topic_feed,
     open_view,
     project,
     publish,
@@ -210,32 +212,26 @@ async def projector(on_ready: OnReady) -> None:
     """Projectors and queries; they wait for a log that nobody has begun yet. Raises what ends a projector
     (`read_side.wiring.ProjectorStopped`), LogFailed for a log that cannot be used, CannotListen, ValueError."""
     settings, registry = ReadSettings(), process_metrics()
-    _no_topics(settings)
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(LOOPBACK, settings.read_port))
         view, feed = await open_view(settings), await open_feed(settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
+        writing, topic_feed = WriteSettings(), open_topic_feed(settings)
+        if topic_feed is not None:
+            stack.push_async_callback(topic_feed.close)
+        topics = kept_topics(settings, writing.data_folder, topic_feed)
 
         async def make(log: Log) -> ReadSide:
             stack.push_async_callback(log.close)
-            writing = WriteSettings()
             # Over a file log the writers are on this machine, and theirs serve.
             taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
             archive = settings.archive_folder(writing.log_address)
-            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), taken, archive)
+            snapshots = open_snapshots(writing, log)
+            return ReadSide(settings, log, view, feed, registry, snapshots, taken, archive, topics=topics)
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)
-
-
-def _no_topics(settings: ReadSettings) -> None:
-    """Raises ValueError where topics are asked for: which process would keep one, and how others hear of it, is not built."""
-    if settings.topics:
-        raise ValueError(
-            "FANFOLD_TOPICS is for fanfold up yet, which is everything in one process: between processes no topic is told. "
-            "Nothing was started, and no money is affected. Start this one without it; fanfold project keeps the same rows."
-        )
 
 
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
@@ -261,7 +257,6 @@ async def gateway(on_ready: OnReady) -> None:
     """The public door. Raises CannotListen, ValueError for wrong settings."""
     settings, process, registry = GatewaySettings(), ProcessSettings(), process_metrics()
     view = ReadSettings()
-    _no_topics(view)
     if view.view == "memory" or view.view_file() is not None:
         raise ValueError(
             "beside a view in memory or in SQLite changes are told within the projector's process, so this gateway would push "
@@ -271,9 +266,11 @@ async def gateway(on_ready: OnReady) -> None:
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
         refuse_if_exposed(bound, settings)
-        feed = await open_feed(ReadSettings())
+        feed, topic_feed = await open_feed(view), open_topic_feed(view)
         stack.push_async_callback(feed.close)
-        door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry)
+        if topic_feed is not None:
+            stack.push_async_callback(topic_feed.close)
+        door = build_gateway(settings, settings.write_url, settings.read_url, feed, registry, topic_feed=topic_feed)
         stack.push_async_callback(door.close)
         await door.open()
         address = f"http://{process.host}:{bound.getsockname()[1]}"

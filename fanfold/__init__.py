@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         OpenTransfer,
         OpenTransfers,
         PartitionNow,
+        PartitionProgress,
         PartitionThen,
         Pending,
         PositionsNow,
@@ -82,6 +83,7 @@ __all__ = [
     "OpenTransfers",
     "Opened",
     "PartitionNow",
+    "PartitionProgress",
     "PartitionThen",
     "Pending",
     "PhasesMissed",
@@ -107,7 +109,7 @@ _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TopicAnswer TransferPhase",
     "fanfold.api.answers": "AbsentAccount AccountState Accounts Entries Entry ListedAccount Moved OpenTransfer OpenTransfers "
-    "PartitionNow PartitionThen Pending PositionsNow StalePartition Step Waiting",
+    "PartitionNow PartitionProgress PartitionThen Pending PositionsNow StalePartition Step Waiting",
     "fanfold.api.ids": "uuid7",
     "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",

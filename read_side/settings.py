@@ -30,8 +30,9 @@ class ReadSettings(BaseSettings):
     )
     topics: Annotated[str, NoDecode] = Field(
         "",
-        description="projections whose questions are answered as topics of the stream, `my_module:Leaderboard,...`; `fanfold up` "
-        "only, each kept in `topics/NAME.db` in the data folder",
+        description="projections whose questions are answered as topics of the stream, `my_module:Leaderboard,...`, each kept in "
+        "`topics/NAME.db` in the data folder by `fanfold up`, or by every `fanfold projector` (one of them tells it); a gateway "
+        "beside them has to have the setting, too, and none of the code",
     )
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
 

@@ -23,6 +23,7 @@ from read_side.ask.lists import Lists
 from read_side.ask.past import Past
 from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
+from read_side.ask.under_way import UnderWay
 from read_side.contract.feed import Feed
 from read_side.contract.topics import TopicFeed
 from read_side.contract.view import NoView, ViewStore, ViewUnavailable
@@ -56,6 +57,7 @@ from read_side.whole_log.proof import Checked, check_proof
 from read_side.whole_log.publish import PartitionPublished, publish
 from read_side.whole_log.rebuild import rebuild
 from read_side.whole_log.rebuild_result import Progress, Rebuilt, Wishes
+from read_side.whole_log.rollback import Progress as RollbackProgress
 from read_side.whole_log.rollback import roll_back
 from read_side.whole_log.switching import NotSwitched
 from read_side.whole_log.trim import IdsKept, NoViewYet, PartitionTrimmed, TrimWishes, trim
@@ -112,10 +114,11 @@ __all__ = [
     "explain",
     "explain_records",
     "export",
+    "kept_topics",
     "named",
     "open_event_topic",
     "open_feed",
-    "open_topics",
+    "open_topic_feed",
     "open_view",
     "project",
     "publish",
@@ -197,19 +200,26 @@ async def open_feed(settings: ReadSettings) -> Feed:
     return RedisFeed(settings.view, settings.view_prefix)
 
 
-def open_topics(settings: ReadSettings, log_address: str) -> tuple[TopicFeed, list[KeptTopic]]:
-    """The topics that the settings name, over the log at this address, and where gateways of this process hear of them.
+def open_topic_feed(settings: ReadSettings) -> TopicFeed | None:
+    """Where gateways hear of the topics that the settings name: in the process where the view is of one process, in the same
+    Redis otherwise. None: there are no topics."""
+    if not settings.topic_projections():
+        return None
+    if settings.view_is_of_one_process:
+        return MemoryTopicFeed()
+    from read_side.feed.topic_feed_redis import RedisTopicFeed
 
-    Raises ValueError for a setting of no known kind.
-    """
-    feed, names = MemoryTopicFeed(), settings.topic_projections()
-    scheme, _, folder = log_address.partition(":")
-    if names and scheme != "file":
-        raise ValueError("FANFOLD_TOPICS is for a log in files yet: each topic is kept beside it. Nothing was started.")
-    topics = [KeptTopic(text, Path(folder) / "topics", feed) for text in names]
+    return RedisTopicFeed(settings.view, settings.view_prefix)
+
+
+def kept_topics(settings: ReadSettings, data_folder: Path, feed: TopicFeed | None) -> list[KeptTopic]:
+    """The topics that the settings name, kept in this folder by this process. Raises ValueError for two of one name."""
+    if feed is None:
+        return []
+    topics = [KeptTopic(text, data_folder / "topics", feed) for text in settings.topic_projections()]
     if len({topic.name for topic in topics}) < len(topics):
         raise ValueError("FANFOLD_TOPICS names two projections with the same `name`. Nothing was started.")
-    return feed, topics
+    return topics
 
 
 def sealed_history(folder: Path, partitions: int) -> dict[int, SegmentFolder]:
@@ -266,6 +276,7 @@ class ReadSide:
             for p, history in zip_longest(chosen, self._histories)
         ]
         self._topics = topics
+        self.under_way = UnderWay()
         self._taker = None
         if snapshots is not None and taken is not None:
             positions = {each.partition: each.position for each in self.projectors}
@@ -282,7 +293,7 @@ class ReadSide:
             AccountList(by_partition, balances, transfers),
             Lists(by_partition, balances, transfers),
             self.health,
-            Positions(self.projectors, timer.wall_us, log.partitions),
+            Positions(self.projectors, timer.wall_us, log.partitions, self.under_way),
         )
         registry.register(ProjectorMetrics(self.projectors, timer.wall_us))
         self.app: FastAPI = create_app(doors, registry=registry)
@@ -338,26 +349,41 @@ class ReadSide:
 
         Raises NotSwitched, LogFailed, ViewUnavailable, ValueError.
         """
-        result = await rebuild(
-            self._log,
-            self._view,
-            wishes,
-            partitions=[projector.partition for projector in self.projectors],
-            on_progress=lambda progress: send({"progress": progress._asdict()}),
-            snapshots=self._snapshots,
-        )
+        try:
+            result = await rebuild(
+                self._log,
+                self._view,
+                wishes,
+                partitions=[projector.partition for projector in self.projectors],
+                on_progress=self._telling(send),
+                snapshots=self._snapshots,
+            )
+        finally:
+            self.under_way.over()
         return result.document()
 
     async def roll_back(self, send: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Make the generations of before the last switch live again; otherwise as `rebuild`."""
-        result = await roll_back(
-            self._log,
-            self._view,
-            partitions=[projector.partition for projector in self.projectors],
-            on_progress=lambda progress: send({"progress": progress._asdict()}),
-            snapshots=self._snapshots,
-        )
+        try:
+            result = await roll_back(
+                self._log,
+                self._view,
+                partitions=[projector.partition for projector in self.projectors],
+                on_progress=self._telling(send),
+                snapshots=self._snapshots,
+            )
+        finally:
+            self.under_way.over()
         return result.document()
+
+    def _telling(self, send: Callable[[dict[str, Any]], None]) -> Callable[[Progress | RollbackProgress], None]:
+        """To who asked for it, and to whoever asks how far it is."""
+
+        def tell(progress: Progress | RollbackProgress) -> None:
+            self.under_way.told(progress)
+            send({"progress": progress._asdict()})
+
+        return tell
 
     async def trim(
         self, wishes: TrimWishes, prints: Prints, ids_kept: IdsKept | None, send: Callable[[dict[str, Any]], None]

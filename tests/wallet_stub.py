@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import parse_qsl
 
 from blake3 import blake3
 
@@ -48,6 +49,12 @@ class WalletStub:
         self.requests: list[str] = []
         self.transfers: dict[str, dict[str, Any]] = {}
         """What is told of transfers, by id."""
+        self.progress: dict[str, Any] | None = None
+        """How far a start or a rebuild is."""
+        self.entries: list[dict[str, Any]] = []
+        """The statement of every account, the newest first."""
+        self.holds: list[dict[str, Any]] = []
+        """What is held of every account."""
         self._done: dict[str, dict[str, Any]] = {}
 
     @staticmethod
@@ -101,6 +108,7 @@ class WalletStub:
             **self.lag,
             "unit": "records",
             **reason,
+            **({} if self.progress is None else {"progress": self.progress}),
             **({} if self.stale_since is None else {"stale_since": self.stale_since}),
         }
 
@@ -131,13 +139,14 @@ class WalletStub:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, document = await self._answer(scope["method"], scope["path"], bytes(body))
+        query = dict(parse_qsl(scope["query_string"].decode()))
+        status, document = await self._answer(scope["method"], scope["path"], query, bytes(body))
         answer = json.dumps(document).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
-    async def _answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    async def _answer(self, method: str, path: str, query: dict[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
         position = f"0:{self.sequence}"
         match method, path:
             case "GET", "/readyz":
@@ -161,11 +170,20 @@ class WalletStub:
                 } | ({"undecided": undecided} if undecided else {}) | ({"stale": [0]} if self.stale else {})
             case "POST", "/v1/transfers":
                 return await self._transfer(json.loads(body))
+            case "GET", "/v1/accounts":
+                return 200, self._listed(query, position)
+            case "GET", "/v1/system":
+                world = -sum(row.posted for row in self.rows.values() if row.asset == query["asset"])
+                sums = {"asset": query["asset"], "world": str(world), "transit": "0"}
+                return 200, sums | {"positions": position, "partitions": []}
+            case "GET", _ if path.endswith("/holds"):
+                return 200, {"account": path.split("/")[3], "holds": self.holds, "more": False, "position": position}
             case "GET", "/v1/positions":
                 return 200, {"partitions": [self.far()], "elsewhere": []}
-            case "GET", _ if path.endswith("/entries"):  # nothing has moved that could be read
+            case "GET", _ if path.endswith("/entries"):
                 old = {} if self.stale_since is None else {"stale_since": self.stale_since}
-                return 200, {"account": path.split("/")[3], "asset": "USD/2", "entries": [], "position": position} | old
+                page = {"account": path.split("/")[3], "asset": "USD/2", "entries": self.entries, "position": position}
+                return 200, page | old
             case "GET", _ if path.startswith("/v1/transfers/"):
                 told = self.transfers.get(path.rpartition("/")[2])
                 return (404, problem_document("transfer_not_found")) if told is None else (200, told)
@@ -176,6 +194,14 @@ class WalletStub:
             case _:
                 row = self.rows.get(path.rpartition("/")[2])
                 return (404, problem_document("account_not_found")) if row is None else (200, row.document(position))
+
+    def _listed(self, query: dict[str, str], position: str) -> dict[str, Any]:
+        """A page of the accounts whose names begin so; its cursor is the last name of it."""
+        after = query.get("cursor", "")
+        names = sorted(name for name in self.rows if name.startswith(query.get("prefix", "")) and name > after)
+        page = names[: int(query["limit"])]
+        more = {"next": page[-1]} if len(page) < len(names) else {}
+        return {"accounts": [self.rows[name].document(position) for name in page], "positions": position} | more
 
     async def _transfer(self, command: dict[str, str]) -> tuple[int, dict[str, Any]]:
         if command["id"] in self._done:

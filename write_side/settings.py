@@ -22,7 +22,7 @@ class WriteSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FANFOLD_", env_ignore_empty=True, extra="ignore")
 
-    data: str = Field("./data", description="folder of the file log")
+    data: str = Field("./data", description="folder of the file log; over Kafka of the files of topics")
     log: str = Field(
         "", description="`file:FOLDER` (default: file: and FANFOLD_DATA) or `kafka://host:9092[,host:9092]`"
     )
@@ -94,6 +94,12 @@ class WriteSettings(BaseSettings):
     @property
     def log_address(self) -> str:
         return self.log or f"file:{self.data}"
+
+    @property
+    def data_folder(self) -> Path:
+        """Where what this process keeps beside the log is: the folder of a file log; over Kafka FANFOLD_DATA."""
+        scheme, _, folder = self.log_address.partition(":")
+        return Path(folder if scheme == "file" else self.data)
 
     @property
     def snapshots_address(self) -> str | None:

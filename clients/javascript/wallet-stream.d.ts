@@ -17,14 +17,15 @@ export interface BalanceItem {
 }
 
 /**
- * `live`: all that is watched is up to date. `partly`: but some accounts cannot be read. `connecting`: not yet, or it may be old.
+ * `live`: all that is watched is up to date. `partly`: but some accounts cannot be read. `behind`: it may be old.
+ * `connecting`: not yet, or some of it was refused.
  * `lost`: it is tried again by itself. `ended`: trying again would change nothing.
  */
-export type State = "connecting" | "live" | "partly" | "lost" | "ended";
+export type State = "connecting" | "live" | "partly" | "behind" | "lost" | "ended";
 
 export interface Heard {
-  /** text: the same for a person. */
-  state?(name: State, text: string): void;
+  /** text: the same for a person. waitMs: with `lost`, how long it waits before it connects again. */
+  state?(name: State, text: string, waitMs?: number): void;
   balance?(account: string, item: BalanceItem): void;
   /** A transfer across partitions of this account has gone to a phase; the newest wins. */
   transfer?(account: string, id: string, phase: string): void;

@@ -4,6 +4,7 @@
 const WAIT_MS_MIN = 250;
 const WAIT_MS_MAX = 8_000;
 const PING_MS = 15_000;
+const PONG_MS = 10_000;
 const ACCOUNTS_AT_ONCE = 1_000;
 const RETURN_MS_MAX = 60_000;
 
@@ -12,6 +13,8 @@ export const isFinal = (code) => [1002, 1003, 1007, 1009, 1010].includes(code) |
 
 /** Refusals of a subscribe that pass. After any other, asking again changes nothing. */
 export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"];
+
+const SIGNED_OUT = [4501, 4502, 4503]; // what said who is there is missing, not accepted, or was revoked
 
 const NOTHING = () => {};
 const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble", "heartbeat"];
@@ -38,6 +41,7 @@ export class WalletStream {
   #returnMs = null; // what a goodbye said of when to come back
   #reconnect = null;
   #pings = null;
+  #pong = null;
   #answered = true;
   #live = true;
   #page = null; // what is listened to of a page, until `stop`
@@ -55,11 +59,12 @@ export class WalletStream {
     if (typeof document !== "undefined") {
       this.#page = new AbortController();
       const { signal } = this.#page;
-      window.addEventListener("online", () => this.#connectNow(), { signal });
-      document.addEventListener("visibilitychange", () => document.hidden || this.#connectNow(), { signal });
+      window.addEventListener("online", () => this.#wakeUp(), { signal });
+      window.addEventListener("offline", () => this.#socket && this.#ping(this.#socket), { signal });
+      document.addEventListener("visibilitychange", () => document.hidden || this.#wakeUp(), { signal });
       // A page that is kept for the way back goes on then: it says goodbye, and connects again when it is shown.
       window.addEventListener("pagehide", () => this.#leave(), { signal });
-      window.addEventListener("pageshow", () => this.#connectNow(), { signal });
+      window.addEventListener("pageshow", () => this.#wakeUp(), { signal });
     }
     this.#connect();
   }
@@ -68,7 +73,7 @@ export class WalletStream {
   stop() {
     this.#page?.abort();
     clearTimeout(this.#reconnect);
-    clearInterval(this.#pings);
+    this.#endPings();
     this.#reconnect = null;
     const socket = this.#socket;
     this.#socket = null;
@@ -93,10 +98,13 @@ export class WalletStream {
     }
   }
 
-  #connectNow() {
+  /** What was waited for may have passed, and what was connected may be dead: a machine that slept, another network. */
+  #wakeUp() {
     if (this.#reconnect !== null) {
       clearTimeout(this.#reconnect);
       this.#connect();
+    } else if (this.#socket !== null) {
+      this.#ping(this.#socket);
     }
   }
 
@@ -114,8 +122,10 @@ export class WalletStream {
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
     this.#socket = socket;
+    this.#expect(socket, () => socket.readyState !== WebSocket.CONNECTING);
     socket.onopen = () => {
       if (socket !== this.#socket) return; // stopped meanwhile
+      this.#endPings();
       this.#answered = true;
       const token = this.#token();
       if (token !== "") this.#send({ op: "auth", token });
@@ -128,29 +138,42 @@ export class WalletStream {
   }
 
   #ping(socket) {
-    if (!this.#answered) {
-      this.#lost(socket, 1006); // a dead connection may take minutes to close by itself
-      socket.close();
-      return;
-    }
+    if (this.#pong !== null || this.#send({ op: "ping" }) === null) return;
     this.#answered = false;
-    this.#send({ op: "ping" });
+    this.#expect(socket, () => this.#answered);
+  }
+
+  /** A dead connection may take minutes to close by itself, or to say that it never comes. */
+  #expect(socket, hasCome) {
+    this.#pong = setTimeout(() => {
+      this.#pong = null;
+      if (hasCome()) return;
+      this.#lost(socket, 1006);
+      socket.close();
+    }, PONG_MS);
+  }
+
+  #endPings() {
+    clearInterval(this.#pings);
+    clearTimeout(this.#pong);
+    this.#pong = null;
   }
 
   #lost(socket, code) {
     if (socket !== this.#socket) return;
     this.#socket = null;
-    clearInterval(this.#pings);
+    this.#endPings();
     if (isFinal(code)) {
-      this.#on.state("ended", `Disconnected (${code}). Reload the page.`);
+      this.#on.state("ended", `Disconnected (${code}). ${SIGNED_OUT.includes(code) ? "Sign in again." : "Reload the page."}`);
       return;
     }
-    this.#on.state("lost", "Disconnected, trying again");
     // Who is sent away before anything worked waits ever longer, whatever is said.
     const told = this.#attempts === 0 ? this.#returnMs : null;
-    const wait = this.#wait();
+    const waitMs = told ?? this.#wait();
+    if (told !== null) this.#attempts++;
     this.#returnMs = null;
-    this.#reconnect = setTimeout(() => this.#connect(), told ?? wait);
+    this.#on.state("lost", "Disconnected, trying again", waitMs);
+    this.#reconnect = setTimeout(() => this.#connect(), waitMs);
   }
 
   #subscribe(accounts) {
@@ -180,7 +203,7 @@ export class WalletStream {
     const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
     else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
-    else this.#on.state(this.#live ? "live" : "connecting", this.#live ? "Live" : "Connected, balances may be delayed");
+    else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Behind, balances may be old");
   }
 
   #refused({ id, code, title, detail }) {

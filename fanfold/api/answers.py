@@ -702,6 +702,33 @@ BlockNumber = Annotated[int, Field(ge=-1)]
 
 
 @dataclass(frozen=True)
+class PartitionProgress:
+    """How far a partition is with what takes long: a start that folds its log, a rebuild or rollback of its view."""
+
+    what: Annotated[
+        str,
+        _one_of(
+            "start", "rebuild", "rollback",
+            means="What goes on: a start (nothing is answered meanwhile), or a view that is made beside the one that is read.",
+        ),
+    ]  # fmt: skip
+    done: Annotated[Count, _as("How much of it is done, in `unit`.")]
+    total: Annotated[Count | None, _as("About how much there is to do; null while that is not known.")]
+    unit: Annotated[
+        str,
+        _one_of(
+            "blocks", "entries", "accounts",
+            means="What is counted: of a rebuild first the entries that are folded, then the accounts that are compared.",
+        ),
+    ]  # fmt: skip
+    seconds_left: Annotated[
+        float | None, _as("About how long it takes yet, at the pace so far; null while that is not known.")
+    ]
+
+    __pydantic_config__ = _OPEN
+
+
+@dataclass(frozen=True)
 class PartitionNow:
     """How far one partition is. Marks are blocks of its log, -1 before the first; what is between them is its lag: all 0 where
     nothing happens."""
@@ -736,6 +763,10 @@ class PartitionNow:
     ]
     reason: Annotated[Optionally[str], _as("Why it does not get on, for a person; absent while it does.")] = None
     stale_since: Annotated[Optionally[Moment], _STALE_READERS] = None
+    progress: Annotated[
+        Optionally[PartitionProgress],
+        _as("Only while this process starts with it, or makes its view again or rolls it back."),
+    ] = None
 
     __pydantic_config__ = _OPEN
 

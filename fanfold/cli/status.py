@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import PartitionNow, PositionsNow
+from fanfold.api.answers import PartitionNow, PartitionProgress, PositionsNow
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, Url, ask, check_url, fail_refused, run
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
@@ -23,7 +23,7 @@ from fanfold.client import Client, NotAnswered
 REFRESH_S: Final = 1.0
 """The service looks at the end of the log no more often than that."""
 WELL: Final = "well"
-NOT_TOLD_IS_LEFT_OUT: Final = ("reason", "stale_since")
+NOT_TOLD_IS_LEFT_OUT: Final = ("reason", "stale_since", "progress")
 EXACT_MS: Final = 10_000
 """From here on an age is told in seconds."""
 
@@ -123,9 +123,14 @@ def _cells(now: PartitionNow) -> tuple[str, ...]:
 
 
 def _state(now: PartitionNow) -> str:
-    if now.stale_since is None:
-        return now.reason or WELL
-    return f"stale since {now.stale_since}: {now.reason}"
+    state = now.reason or WELL if now.stale_since is None else f"stale since {now.stale_since}: {now.reason}"
+    return state if now.progress is None else f"{state} ({_how_far(now.progress)})"
+
+
+def _how_far(progress: PartitionProgress) -> str:
+    of = "" if progress.total is None else f" of about {progress.total}"
+    left = "" if progress.seconds_left is None else f", about {progress.seconds_left:.0f} s left"
+    return f"{progress.what}: {progress.done}{of} {progress.unit}{left}"
 
 
 def _age(ms: int) -> str:

@@ -7,19 +7,19 @@ export class Activity {
   #empty = document.getElementById("activity-empty");
   #template = document.getElementById("activity-template");
 
-  /** kind: done, refused, unknown. `retry`, when given, becomes a button. */
-  add(kind, what, detail, retry = null) {
+  /** kind: done, refused, unknown. actions: buttons, a text and what each does; `once`: it goes then. */
+  add(kind, what, detail, actions = []) {
     const line = this.#template.content.firstElementChild.cloneNode(true);
     line.classList.add(kind);
     line.querySelector(".what").textContent = what;
     line.querySelector(".detail").textContent = detail;
-    if (retry !== null) {
+    for (const { text, work, once } of actions) {
       const button = document.createElement("button");
       button.type = "button";
-      button.textContent = "Send again with the same id";
+      button.textContent = text;
       button.addEventListener("click", () => {
-        button.remove();
-        retry();
+        if (once) button.remove();
+        work();
       });
       line.append(button);
     }

@@ -1,5 +1,6 @@
 // The cards of watched accounts. Text goes into the page through textContent only.
 
+import { Holds } from "/console/holds.js";
 import { format, formatWithSign } from "/console/money.js";
 import { Statement } from "/console/statement.js";
 
@@ -10,11 +11,19 @@ const FLAGS = { debit_frozen: "Debits frozen", credit_frozen: "Credits frozen", 
 export class Cards {
   #list = document.getElementById("cards");
   #template = document.getElementById("card-template");
-  #cards = new Map(); // account -> { element, asset, posted, statement }
+  #cards = new Map(); // account -> { element, asset, posted, held, statement, holds }
   #onRemove;
+  #onChart;
+  #holdEnds;
 
-  constructor(onRemove) {
-    this.#onRemove = onRemove;
+  /** onRemove, onChart: told the account. holdEnds: what ends a hold. */
+  constructor(onRemove, onChart, holdEnds) {
+    [this.#onRemove, this.#onChart, this.#holdEnds] = [onRemove, onChart, holdEnds];
+  }
+
+  /** Of what is watched, as far as it is known. */
+  get assets() {
+    return [...new Set([...this.#cards.values()].map(({ asset }) => asset))].filter((asset) => asset !== null);
   }
 
   get accounts() {
@@ -23,6 +32,11 @@ export class Cards {
 
   assetOf(account) {
     return this.#cards.get(account)?.asset ?? null;
+  }
+
+  /** In minor units, null before it is known. */
+  postedOf(account) {
+    return this.#cards.get(account)?.posted ?? null;
   }
 
   has(account) {
@@ -36,14 +50,25 @@ export class Cards {
     const remove = element.querySelector(".remove");
     remove.setAttribute("aria-label", `Stop watching ${account}`);
     remove.addEventListener("click", () => {
+      const beside = element.nextElementSibling ?? element.previousElementSibling;
       this.#cards.delete(account);
       element.remove();
+      (beside?.querySelector(".remove") ?? document.getElementById("watch-account")).focus(); // keys go on from there
       this.#onRemove(account);
     });
     const statement = new Statement(account, element.querySelector(".statement"));
-    this.#cards.set(account, { element, asset: null, posted: null, statement });
+    const chart = element.querySelector(".to-chart");
+    chart.setAttribute("aria-label", `Chart of ${account}`);
+    chart.addEventListener("click", () => this.#onChart(account));
+    const holds = new Holds(account, element.querySelector(".holds"), () => this.assetOf(account), this.#holdEnds);
+    this.#cards.set(account, { element, asset: null, posted: null, statement, holds });
     this.#list.append(element);
     this.#say(element, "Loading…");
+  }
+
+  /** Bring it into sight. */
+  point(account) {
+    this.#cards.get(account)?.element.scrollIntoView({ block: "nearest" });
   }
 
   absent(account) {
@@ -98,6 +123,7 @@ export class Cards {
     if (card.posted !== null && posted !== card.posted) this.#flash(figure, posted > card.posted ? "rose" : "fell");
     card.posted = posted;
     card.statement.changed();
+    card.holds.changed();
   }
 
   stale(isStale) {

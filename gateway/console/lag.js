@@ -1,12 +1,20 @@
 // One line: whether what is shown is all that the log has, and what does not get on, from GET /v1/positions.
 
+import { progressOf } from "/console/progress.js";
 import { shownUpTo } from "/console/stale.js";
 import { readPositions } from "/console/wallet_api.js";
 
+const BEHIND_MS = 2000; // less is what a block takes to be shown
 const EVERY_MS = 2000; // the service looks at the end of a log once a second at most
 
 export class Lag {
   #line = document.getElementById("lag");
+  #onBehind;
+
+  /** onBehind: told whether readers do not see the end of the log. */
+  constructor(onBehind) {
+    this.#onBehind = onBehind;
+  }
 
   /** Ask for as long as somebody looks at the page. */
   start() {
@@ -20,14 +28,22 @@ export class Lag {
   async #read() {
     const answer = await readPositions();
     const told = answer.kind === "done" ? lineOf(answer.document) : null;
+    this.#onBehind(told?.state === "held" || (told?.oldest ?? 0) >= BEHIND_MS);
     this.#line.hidden = told === null; // without an answer nothing is known; that the stream is lost stands beside
     this.#line.dataset.state = told?.state ?? "";
     this.#line.textContent = told?.text ?? "";
   }
 }
 
-/** Each partition that does not get on with its reason; otherwise how much readers do not see yet, in all of them. */
+/** How much readers do not see yet, and what goes on beside it. */
 function lineOf({ partitions }) {
+  const told = lagOf(partitions);
+  const going = partitions.filter(({ progress, reason }) => progress !== undefined && reason === undefined);
+  return { ...told, text: [told.text, ...going.map(({ partition, progress }) => `Partition ${partition}: ${progressOf(progress)}`)].join(" · ") };
+}
+
+/** Each partition that does not get on with its reason; otherwise how much readers do not see yet, in all of them. */
+function lagOf(partitions) {
   const held = partitions.filter((each) => each.reason !== undefined);
   if (held.length > 0) {
     return { state: "held", text: held.map((each) => reasonOf(each)).join(" · ") };
@@ -45,10 +61,11 @@ function lineOf({ partitions }) {
     return { state: "well", text: known ? "Readers see all of the log" : "How far the log is ahead is not known" };
   }
   const oldest = Math.max(0, ...partitions.map((each) => each.oldest_unapplied_ms ?? 0));
-  return { state: "behind", text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
+  return { state: "behind", oldest, text: `Behind the log: ${waits.join(", ")}${oldest > 0 ? `, the oldest ${ageOf(oldest)} old` : ""}` };
 }
 
-function reasonOf({ partition, reason, stale_since: since }) {
+function reasonOf({ partition, reason, stale_since: since, progress }) {
+  if (progress?.what === "start") return `Partition ${partition} starts: ${progressOf(progress)}`;
   if (since !== undefined) return `Partition ${partition} is shown ${shownUpTo(since)} (${reason})`;
   return reason.startsWith("partition ") ? reason : `partition ${partition}: ${reason}`;
 }

@@ -1,35 +1,46 @@
 // Puts the page together: forms to the REST API, the stream to the cards, and what is watched into this browser's storage.
 
+import { Accounts } from "/console/accounts.js";
 import { Activity } from "/console/activity.js";
 import { Cards } from "/console/cards.js";
-import { ACCOUNT, NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
+import { Chart } from "/console/chart.js";
+import { Commands } from "/console/commands.js";
+import { Connection } from "/console/connection.js";
+import { NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
 import { Drafts } from "/console/drafts.js";
+import { accountNamed, amountOf, onSubmit, wrong } from "/console/forms.js";
+import { HoldEnds } from "/console/hold_ends.js";
 import { Lag } from "/console/lag.js";
-import { formatWithSign, parse } from "/console/money.js";
+import { formatWithSign } from "/console/money.js";
 import { showSignIn, token } from "/console/sign_in.js";
-import { WalletStream } from "/console/wallet-stream.js";
+import { System } from "/console/system.js";
 import { Timeline } from "/console/timeline.js";
-import { openAccount, transfer } from "/console/wallet_api.js";
+import { TransferForm } from "/console/transfer_form.js";
+import { WalletStream } from "/console/wallet-stream.js";
+import { remember, remembered } from "/console/watched.js";
 
-const STORED = "fanfold.watched";
 const byId = (id) => document.getElementById(id);
 
 const activity = new Activity();
 const timeline = new Timeline();
 const drafts = new Drafts();
-const cards = new Cards((account) => {
-  stream.unwatch(account);
-  remember();
-});
-function showState(name, text) {
-  byId("connection").dataset.state = name;
-  byId("connection-text").textContent = text;
-  cards.stale(name !== "live" && name !== "partly");
-}
+const commands = new Commands(activity, timeline, drafts, (answer, forms) => transferForm.answered(answer, forms));
+const chart = new Chart();
+const holdEnds = new HoldEnds(commands, drafts, activity);
+const cards = new Cards((account) => unwatch(account), (account) => chart.open(account), holdEnds);
+const transferForm = new TransferForm(commands, drafts, activity, (account) => cards.assetOf(account));
+const accounts = new Accounts((account) => watch(account), (account) => cards.postedOf(account));
+const system = new System(() => cards.assets);
+const connection = new Connection((isStale) => cards.stale(isStale));
 
 const stream = new WalletStream(location.origin.replace(/^http/, "ws") + STREAM, {
-  state: showState,
-  balance: (account, item) => cards.show(account, item),
+  state: (name, text, waitMs) => connection.told(name, text, waitMs),
+  balance: (account, item) => {
+    cards.show(account, item);
+    accounts.show(account, item.posted, cards.assetOf(account));
+    chart.changed(account);
+    system.changed();
+  },
   absent: (account) => cards.absent(account),
   unread: (account, code) => cards.unread(account, code),
   read: (account) => cards.read(account),
@@ -42,12 +53,19 @@ function watch(account) {
   if (!cards.has(account)) {
     cards.add(account);
     stream.watch(account);
-    remember();
+    watchedChanged();
   }
+  cards.point(account);
 }
 
-function remember() {
-  localStorage.setItem(STORED, JSON.stringify(cards.accounts));
+function unwatch(account) {
+  stream.unwatch(account);
+  chart.gone(account);
+  watchedChanged();
+}
+
+function watchedChanged() {
+  remember(cards.accounts);
   byId("welcome").hidden = cards.accounts.length > 0;
   const options = [WORLD, ...cards.accounts].map((account) => {
     const option = document.createElement("option");
@@ -57,98 +75,23 @@ function remember() {
   byId("accounts").replaceChildren(...options);
 }
 
-function remembered() {
-  try {
-    const accounts = JSON.parse(localStorage.getItem(STORED) ?? "[]");
-    return Array.isArray(accounts) ? accounts.filter((account) => ACCOUNT.test(account)) : [];
-  } catch {
-    return [];
-  }
-}
-
-/** Tell an answer in words; `again` sends an unanswered request once more: `asked` tells that one, for it may have been done. */
-function tell(answer, done, failed, asked, again) {
-  if (answer.kind === "done" && answer.document.result === "pending") {
-    activity.add("unknown", `Under way: ${done}`, "It ends by itself; its steps are shown as they are done.");
-  } else if (answer.kind === "done") {
-    activity.add("done", done, `In the log at position ${answer.document.position ?? "?"}.`);
-  } else {
-    const { title, detail } = answer.problem;
-    const unknown = answer.kind === "unknown";
-    activity.add(answer.kind, `${unknown ? asked : failed}: ${title ?? "refused"}`, detail ?? "", unknown ? again : null);
-  }
-  return answer.kind === "done";
-}
+const notSent = (message) => activity.add("refused", "Not sent", message);
 
 async function open(account, asset, floor) {
-  const answer = await openAccount(account, asset, floor);
-  const [done, failed, asked] = [`Opened ${account} in ${asset}`, `${account} was not opened`, `Opening ${account}`];
-  return tell(answer, done, failed, asked, () => open(account, asset, floor));
+  const words = { done: `Opened ${account} in ${asset}`, failed: `${account} was not opened`, asked: `Opening ${account}` };
+  const isDone = await commands.run({ operation: "open_account", named: { account }, command: { asset, floor }, words });
+  if (isDone) accounts.again();
+  return isDone;
 }
 
-async function move(command) {
-  const sum = formatWithSign(command.amount, command.asset);
-  const what = `${sum} from ${command.from} to ${command.to}`;
-  const answer = await transfer(command);
-  const forms = answer.kind === "unknown" ? [] : drafts.answered(command.id);
-  // Whoever pressed Send again would pay again: also when it was "Send again with the same id" that got the answer.
-  if (answer.kind === "done" && forms.includes("transfer")) byId("transfer-form").elements.amount.value = "";
-  const available = answer.problem?.available;
-  if (available !== undefined) {
-    answer.problem.detail = `No money moved. ${command.from} has ${formatWithSign(available, command.asset)} available.`;
-  }
-  const { result, steps, protocol } = answer.document ?? answer.problem ?? {};
-  if (result === "pending" || steps !== undefined || protocol !== undefined) timeline.follow(command.id);
-  return tell(answer, `Moved ${what}`, `${what} did not go through`, `${what}, id ${command.id}`, () => move(command));
-}
-
-/** Runs `work` with the form's values while its button is disabled. A RangeError is shown at the named field. */
-function onSubmit(form, work) {
-  form.addEventListener("submit", async (event) => {
-    event.preventDefault();
-    const button = form.querySelector("button[type=submit]");
-    for (const input of form.elements) input.removeAttribute?.("aria-invalid");
-    button.disabled = true;
-    try {
-      await work(Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()])));
-    } catch (error) {
-      if (!(error instanceof RangeError)) throw error;
-      const field = form.elements[error.field ?? "amount"];
-      field?.setAttribute("aria-invalid", "true");
-      field?.focus();
-      activity.add("refused", "Not sent", error.message);
-    } finally {
-      button.disabled = false;
-    }
-  });
-}
-
-function accountNamed(text, field = "account") {
-  if (ACCOUNT.test(text)) return text;
-  throw Object.assign(new RangeError("An account is letters, digits and _ . : - and begins with a letter or digit."), { field });
-}
-
-function amountOf(text, asset, field) {
-  try {
-    return parse(text, asset);
-  } catch (error) {
-    throw Object.assign(error, { field: error.field ?? field });
-  }
-}
-
-function partyNamed(text, field) {
-  return text === WORLD ? text : accountNamed(text, field);
-}
-
-onSubmit(byId("watch-form"), async ({ account }) => {
+onSubmit(byId("watch-form"), notSent, async ({ account }) => {
   watch(accountNamed(account));
   byId("watch-form").reset();
 });
 
-onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
+onSubmit(byId("open-form"), notSent, async ({ account, asset, floor }) => {
   if (!NEW_ASSET.test(asset)) {
-    const rule = "The asset must be a code and its decimal places, 0 to 15 without a leading zero, such as USD/2.";
-    throw Object.assign(new RangeError(rule), { field: "asset" });
+    throw wrong("The asset must be a code and its decimal places, 0 to 15 without a leading zero, such as USD/2.", "asset");
   }
   const lowest = floor === "" ? null : amountOf(floor, asset, "floor");
   if (await open(accountNamed(account), asset, lowest)) {
@@ -157,24 +100,10 @@ onSubmit(byId("open-form"), async ({ account, asset, floor }) => {
   }
 });
 
-onSubmit(byId("transfer-form"), async ({ from, to, amount, asset }) => {
-  const fields = { from: partyNamed(from, "from"), to: partyNamed(to, "to"), amount: amountOf(amount, asset, "amount"), asset };
-  await move({ id: drafts.idFor("transfer", fields), ...fields });
-});
-byId("transfer-form").addEventListener("input", () => drafts.changed("transfer"));
-
-onSubmit(byId("timeline-form"), async ({ id }) => {
+onSubmit(byId("timeline-form"), notSent, async ({ id }) => {
   const problem = await timeline.follow(id);
   if (problem !== null) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
 });
-
-// The asset follows the account, once it is known.
-for (const name of ["from", "to"]) {
-  byId("transfer-form").elements[name].addEventListener("change", (event) => {
-    const asset = cards.assetOf(event.target.value.trim());
-    if (asset !== null) byId("transfer-form").elements.asset.value = asset;
-  });
-}
 
 byId("demo").addEventListener("click", async (event) => {
   event.target.disabled = true;
@@ -182,10 +111,12 @@ byId("demo").addEventListener("click", async (event) => {
     if (!(await open(account, "USD/2", "0"))) break;
     watch(account);
     const fields = { from: WORLD, to: account, amount: "10000", asset: "USD/2" };
-    await move({ id: drafts.idFor(`demo ${account}`, fields), ...fields });
+    const id = drafts.idFor(`demo ${account}`, fields);
+    const what = `${formatWithSign(fields.amount, fields.asset)} from ${WORLD} to ${account}`;
+    const words = { done: `Moved ${what}`, failed: `${what} did not go through`, asked: `${what}, id ${id}` };
+    await commands.run({ operation: "transfer", command: { id, ...fields }, words, nothing: "No money moved." });
   }
-  const form = byId("transfer-form").elements;
-  [form.from.value, form.to.value, form.amount.value, form.asset.value] = ["alice", "bob", "12.50", "USD/2"];
+  transferForm.fill("alice", "bob", "12.50", "USD/2");
   event.target.disabled = false;
 });
 
@@ -193,11 +124,15 @@ for (const account of remembered()) {
   cards.add(account);
   stream.watch(account);
 }
-remember();
+watchedChanged();
 stream.start();
 showSignIn().then((isWaitedFor) => {
-  if (!isWaitedFor) return;
-  stream.stop();
-  showState("lost", "Sign in to see balances");
+  if (isWaitedFor) {
+    stream.stop();
+    connection.told("lost", "Sign in to see balances");
+    return;
+  }
+  accounts.again();
+  system.start();
+  new Lag((isBehind) => connection.behind(isBehind)).start();
 });
-new Lag().start();

@@ -17,12 +17,14 @@ export async function showSignIn() {
     else sessionStorage.setItem(KEPT, given);
     location.reload();
   });
-  let asks;
+  let asks, tellsAll;
   try {
-    asks = (await (await fetch("/readyz")).json()).auth;
+    const told = await (await fetch("/readyz")).json();
+    [asks, tellsAll] = [told.auth, "degraded" in told];
   } catch {
     return false; // that the service is away is told beside
   }
+  document.getElementById("metrics-link").hidden = asks === "tokens" || !tellsAll; // a link gives no token, and a brief door no metrics
   form.hidden = asks !== "tokens";
   said.hidden = asks !== "off" && token() === "";
   said.textContent = asks === "off" ? "Nobody is asked who asks" : "Signed in; an empty field signs out";

@@ -73,11 +73,12 @@ export class Statement {
     this.#older.hidden = this.#next === null;
   }
 
-  #line({ version, at, kind, amount, posted, accounts, reference }, asset) {
+  #line(entry, asset) {
+    const { version, at, amount, posted, accounts, reference } = entry;
     const line = this.#template.content.firstElementChild.cloneNode(true);
     line.dataset.version = version;
     const moved = line.querySelector(".amount-moved");
-    moved.textContent = amount === "0" ? kind : (amount.startsWith("-") ? "" : "+") + format(amount, asset);
+    moved.textContent = amount === "0" ? unmoved(entry, asset) : (amount.startsWith("-") ? "" : "+") + format(amount, asset);
     moved.classList.toggle("in", !amount.startsWith("-") && amount !== "0");
     line.querySelector(".balance").textContent = format(posted, asset);
     line.querySelector(".detail").textContent = [time.format(new Date(at)), ...accounts, reference].filter(Boolean).join(" · ");
@@ -88,4 +89,10 @@ export class Statement {
     this.#said.textContent = text;
     this.#said.hidden = text === "";
   }
+}
+
+/** What a line says that moved nothing: a hold that began or ended, or what an account may do. */
+function unmoved({ kind, held_change: held }, asset) {
+  if (held === undefined) return kind.replaceAll("_", " ");
+  return held.startsWith("-") ? `let go ${format(held.slice(1), asset)}` : `held ${format(held, asset)}`;
 }

@@ -14,15 +14,6 @@ export function newTransferId() {
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join("-");
 }
 
-export function openAccount(account, asset, floor) {
-  return send(ROUTES.open_account, { account }, { asset, floor });
-}
-
-/** Sent again with the same id it runs once, so "not known" is answered by sending it again. */
-export function transfer(command) {
-  return send(ROUTES.transfer, {}, command);
-}
-
 /** What became of a transfer or hold, or where it stands now. Its result tells; a refused one is read as well as a done one. */
 export function readTransfer(id) {
   return send(ROUTES.get_transfer, { transfer: id });
@@ -33,6 +24,26 @@ export function readEntries(account, limit, cursor) {
   return send(ROUTES.get_entries, { account }, undefined, { limit, ...(cursor === null ? {} : { cursor }) });
 }
 
+/** A page of accounts whose names begin so. */
+export function readAccounts(prefix, limit, cursor) {
+  return send(ROUTES.get_accounts, {}, undefined, { limit, ...(prefix === "" ? {} : { prefix }), ...(cursor === null ? {} : { cursor }) });
+}
+
+/** The account as it was: at a version, or at a time. */
+export function readAsOf(account, moment) {
+  return send(ROUTES.get_account, { account }, undefined, { as_of: moment });
+}
+
+/** The holds that are open on an account. */
+export function readHolds(account) {
+  return send(ROUTES.get_holds, { account });
+}
+
+/** What came from outside and what is in flight. */
+export function readSystem(asset) {
+  return send(ROUTES.get_system, {}, undefined, { asset });
+}
+
 /** How far each partition is, and how far readers are behind the log. */
 export function readPositions() {
   return send(ROUTES.get_positions, {});
@@ -41,7 +52,7 @@ export function readPositions() {
 const NO_ANSWER = { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." };
 
 /** `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
-async function send({ method, path }, named, body, query = {}) {
+export async function send({ method, path }, named, body, query = {}) {
   const asked = new URLSearchParams(query).toString();
   const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name])) + (asked && `?${asked}`);
   let response, document;

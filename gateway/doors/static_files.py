@@ -31,6 +31,7 @@ DOCS_POLICY: Final = (
 """Swagger UI sets inline styles and draws its icons from data addresses."""
 
 
+FOLDERS: Final = ("gateway.console", "gateway.console.uplot", "clients.javascript")
 CONTRACT: Final = "/console/contract.js"
 """Tells the console's other modules the addresses and grammars of the API: made of `fanfold/api`, not typed again."""
 
@@ -47,7 +48,7 @@ class StaticFile(NamedTuple):
 def static_files() -> dict[str, StaticFile]:
     """Every page file by its path. Raises FileNotFoundError for a broken installation."""
     found = {}
-    for resource in (*files("gateway.console").iterdir(), *files("clients.javascript").iterdir()):
+    for resource in (each for folder in FOLDERS for each in files(folder).iterdir()):
         ending = resource.name.rpartition(".")[2]
         if ending in TYPES:
             docs = resource.name.startswith("docs.")
@@ -65,7 +66,13 @@ def _contract() -> bytes:
     paths = {route.operation: {"method": route.method, "path": route.path} for route in ROUTES if route.public}
     patterns = {"ACCOUNT": grammar.ACCOUNT, "ASSET": grammar.ASSET, "NEW_ASSET": grammar.NEW_ASSET}
     told = [f"export const {name} = new RegExp({json.dumps(grammar.whole(text))});" for name, text in patterns.items()]
-    words = {"WORLD": grammar.WORLD, "STREAM": STREAM_PATH, "ROUTES": paths, "ASKED_AGAIN": sorted(ASKED_AGAIN)}
+    words: dict[str, object] = {
+        "WORLD": grammar.WORLD,
+        "STREAM": STREAM_PATH,
+        "ROUTES": paths,
+        "LEGS_MAX": grammar.LEGS_MAX,
+    }
+    words["ASKED_AGAIN"] = sorted(ASKED_AGAIN)
     told += [f"export const {name} = {json.dumps(word)};" for name, word in words.items()]
     return "\n".join(["// Made of fanfold/api when the gateway starts.", *told, ""]).encode()
 

@@ -95,7 +95,9 @@ class Health:
             "partitions": [_partition(each, now_us) for each in self._projectors],
         }
         if starting := self._starting():
-            document["starting"] = {"partitions": {str(each.partition): _progress(each, now_us) for each in starting}}
+            document["starting"] = {
+                "partitions": {str(each.partition): start_progress(each, now_us) for each in starting}
+            }
         return document
 
     def _starting(self) -> list[Projector]:
@@ -112,7 +114,8 @@ async def look_ahead(projectors: Sequence[Projector]) -> None:
     await asyncio.gather(*(each.look_ahead(AHEAD_WAIT_S) for each in projectors))
 
 
-def _progress(projector: Projector, now_us: int) -> dict[str, int | float | None]:
+def start_progress(projector: Projector, now_us: int) -> dict[str, int | float | None]:
+    """How far the fold of a start is (`StartProgress.document`)."""
     folded, begun = projector.how_far.folded, projector.fold.replay.began_after + 1
     return projector.progress.document(folded.sequence + 1, folded.offset, now_us, begun)
 

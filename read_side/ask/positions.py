@@ -7,6 +7,7 @@ from typing import Any
 
 from read_side.ask.health import does_not_get_on, look_ahead
 from read_side.ask.stale import stale_since
+from read_side.ask.under_way import UnderWay
 from read_side.contract.no_answer import Starting
 from read_side.follow.projector import Projector
 from write_side.contract.compiled.compiling import compiling
@@ -16,10 +17,18 @@ from write_side.contract.words.position import Position
 class Positions:
     """Of the projectors of this process. Answers during a start, too: how far it is then is what one wants to know."""
 
-    def __init__(self, projectors: Sequence[Projector], wall_us: Callable[[], int], partitions_of_log: int) -> None:
+    def __init__(
+        self,
+        projectors: Sequence[Projector],
+        wall_us: Callable[[], int],
+        partitions_of_log: int,
+        under_way: UnderWay | None = None,
+    ) -> None:
+        """under_way: who is told of rebuilds, where there are any."""
         self._projectors = projectors
         self._wall_us = wall_us
         self._partitions_of_log = partitions_of_log
+        self._under_way = under_way or UnderWay()
 
     async def document(self) -> dict[str, Any]:
         """The answer of `/v1/positions` (`fanfold/api/answers.py`)."""
@@ -27,17 +36,17 @@ class Positions:
         await look_ahead(here)
         numbers = {each.partition for each in here}
         return {
-            "partitions": [_told(each, self._wall_us()) for each in here],
+            "partitions": [_told(each, self._wall_us(), self._under_way) for each in here],
             "elsewhere": [number for number in range(self._partitions_of_log) if number not in numbers],
         }
 
 
-def _told(projector: Projector, now_us: int) -> dict[str, Any]:
+def _told(projector: Projector, now_us: int, under_way: UnderWay) -> dict[str, Any]:
     far, distances, reason = projector.how_far, projector.distances(), does_not_get_on(projector, now_us)
     if reason is None and isinstance(projector.refusal(), Starting):
         reason = compiling().why or "the log is being folded"
     shown = far.shown.sequence
-    document = {
+    document: dict[str, Any] = {
         "partition": projector.partition,
         "position": str(Position(projector.partition, shown)) if shown >= 0 else None,
         "accepted": far.accepted.sequence,
@@ -47,4 +56,6 @@ def _told(projector: Projector, now_us: int) -> dict[str, Any]:
         **distances._asdict(),
         **stale_since(projector),
     }
-    return document if reason is None else document | {"reason": reason}
+    progress = under_way.of(projector, now_us)
+    document |= {} if reason is None else {"reason": reason}
+    return document if progress is None else document | {"progress": progress}

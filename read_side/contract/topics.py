@@ -1,7 +1,7 @@
 """The topic port: the answer of a projection's question, from whoever keeps the projection to gateways.
 
-Adapter: `read_side/feed/topic_feed_memory.py`. An answer is whole and replaces the one before, so there is nothing to be missed:
-who is slow, or comes later, gets the newest.
+Adapters: `read_side/feed/topic_feed_memory.py`, `topic_feed_redis.py`. An answer is whole and replaces the one before, so nothing
+is missed: who is slow, or comes later, gets the newest.
 """
 
 from __future__ import annotations
@@ -36,11 +36,15 @@ class TopicFeed(Protocol):
     """`tell` is for who keeps projections, `subscribe` for gateways."""
 
     def tell(self, answer: TopicAnswer) -> None:
-        """Hand the newest answer of a topic to every subscriber, without waiting for any. None yet does not replace one."""
+        """Hand the newest answer of a topic to every subscriber, without waiting for any. None yet does not replace one.
+
+        Between processes one tells a topic: what others tell of it meanwhile is told when that one has ended."""
         ...
 
     def subscribe(self) -> AsyncIterator[TopicAnswer]:
-        """Of every topic what was told last, then each newer answer; of several that wait the newest. Ends with `close`."""
+        """Of every topic what was told last, then each newer answer; of several that wait the newest. Ends with `close`.
+
+        An environment that fails for a while delays answers, and never shows as an exception."""
         ...
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ All keys of a partition have one hash tag, so each script and each stream lives 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -36,6 +37,7 @@ async def open_client(
         socket_connect_timeout=connect_s,
         retry=retry,
     )
+    pool.connection_class = _hearing(pool.connection_class)
     client = Redis.from_pool(pool)
     try:
         server = await client.info("cluster")
@@ -47,12 +49,40 @@ async def open_client(
     await close_client(client)
     # A cluster's client does not wait for a free connection, so it may open more than it needs at once.
     cluster = RedisCluster.from_url(url, socket_timeout=answer_s, socket_connect_timeout=connect_s, retry=retry)
+    _let_hear(cluster)
     try:
         await cluster.initialize()
     except BaseException:
         await cluster.aclose()
         raise
     return cluster
+
+
+def _hearing(connection_class: Any) -> Any:
+    """The same connections, whose user hears that it is cancelled.
+
+    They send under `asyncio.wait_for`, which before Python 3.12 passes over a cancel in the moment in which all is sent: one of
+    eight here. Whoever cancels waits for the end, so a partition or a service that is stopped would go on for ever.
+    """
+
+    class Hearing(connection_class):  # type: ignore[misc]
+        async def send_packed_command(self, *args: Any, **kwargs: Any) -> None:
+            task = asyncio.current_task()
+            before = 0 if task is None else task.cancelling()
+            await super().send_packed_command(*args, **kwargs)
+            if task is not None and task.cancelling() > before:
+                await self.disconnect(nowait=True)  # its answer, which nobody takes, would be the next one's
+                raise asyncio.CancelledError
+
+    return Hearing
+
+
+def _let_hear(cluster: RedisCluster) -> None:
+    """Of every node: those that are known, and those that it finds."""
+    nodes = cluster.nodes_manager
+    nodes.connection_kwargs["connection_class"] = _hearing(nodes.connection_kwargs["connection_class"])
+    for node in nodes.startup_nodes.values():
+        node.connection_class = _hearing(node.connection_class)
 
 
 async def close_client(client: RedisClient) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from fanfold.cli.compare_page import page
-from tests.end_to_end.test_console import ARGUMENTS
+from tests.end_to_end.console_page import ARGUMENTS
 from tests.unit.fanfold.test_compare_told import LOCKED, LOST, compared
 from write_side.designs.wiring import Name
 

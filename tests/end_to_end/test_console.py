@@ -5,118 +5,37 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import aiohttp
 import pytest
-from playwright.async_api import Page, Route, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, expect
 
-from tests.end_to_end import processes
+from tests.end_to_end.console_page import console, shows, watch
+from tests.end_to_end.console_targets import Target, real_target, stub_target
 from tests.gateway_server import serving
-from tests.servers import free_port, unique_name
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
 from write_side.contract.words.codes import Flag
 
-pytestmark = pytest.mark.browser
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-class Target(NamedTuple):
-    """A running fanfold. `transfer` moves money without the page; `drop_streams` cuts every open stream."""
-
-    url: str
-    transfer: Callable[[str, str, int], Awaitable[None]]
-    drop_streams: Callable[[], Awaitable[None]]
-
-
-@pytest.fixture(params=["stub", "fanfold up"])
+@pytest_asyncio.fixture(loop_scope="session", params=["stub", "fanfold up"])
 async def target(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Target]:
     running = stub_target() if request.param == "stub" else real_target(tmp_path)
     async with running as target:
         yield target
 
 
-@asynccontextmanager
-async def stub_target() -> AsyncIterator[Target]:
-    wallet = WalletStub()
-    async with serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served:
-
-        async def drop_streams() -> None:
-            for stream in list(served.gateway.hub._streams.values()):
-                stream._transport.abort()  # type: ignore[attr-defined]
-
-        yield Target(served.url, wallet.transfer, drop_streams)
-
-
-@asynccontextmanager
-async def real_target(folder: Path, partitions: int = 1) -> AsyncIterator[Target]:
-    """The embedded process; its streams are dropped as they are in life, by kill -9 and a new start over the same data."""
-    environment = {
-        "FANFOLD_DATA": str(folder / "data"),
-        "FANFOLD_PORT": str(free_port()),
-        "FANFOLD_PARTITIONS": str(partitions),
-    }
-    errors = folder / "errors.txt"
-    service = await processes.start("up", environment=environment, errors=errors)
-
-    async def transfer(debit: str, credit: str, amount: int) -> None:
-        body = {"from": debit, "to": credit, "amount": str(amount), "asset": "USD/2"}
-        headers = {"Idempotency-Key": unique_name()}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.post(f"{service.address}/v1/transfers", json=body, headers=headers) as response,
-        ):
-            assert response.status == 201, await response.text()
-
-    async def restart() -> None:
-        nonlocal service
-        await service.kill()
-        service = await processes.start("up", environment=environment, errors=errors)
-
-    try:
-        yield Target(service.address, transfer, restart)
-    finally:
-        await service.kill()
-
-
-@asynccontextmanager
-async def console(url: str, chromium_path: str) -> AsyncIterator[Page]:
-    """The console, open; it may load nothing from elsewhere and raise nothing."""
-    troubles: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
-        page = await browser.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("request", lambda request: troubles.append(request.url) if url not in request.url else None)
-        await page.goto(url)
-        await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(target: Target, browser: Browser) -> AsyncIterator[Page]:
+    async with console(target.url, browser) as page:
         yield page
-        await browser.close()
-    assert troubles == []
-
-
-@pytest.fixture
-async def page(target: Target, chromium_path: str) -> AsyncIterator[Page]:
-    async with console(target.url, chromium_path) as page:
-        yield page
-
-
-async def shows(page: Page, account: str, text: str) -> None:
-    await expect(page.locator(f'.card[data-account="{account}"] .figure')).to_have_text(text)
 
 
 async def test_a_newcomer_gets_two_funded_accounts_and_moves_money(page: Page) -> None:
@@ -263,12 +182,12 @@ async def test_a_narrow_page_is_read_without_going_sideways(page: Page) -> None:
     assert await page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
-async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_by_itself(chromium_path: str) -> None:
+async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_by_itself(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=0, snapshot_wait_ms=50, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         wallet.available = False
         await watch(page, "alice")
@@ -280,7 +199,7 @@ async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_b
         await expect(connection).to_have_attribute("data-state", "live")
 
 
-async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after_a_reload(chromium_path: str) -> None:
+async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after_a_reload(browser: Browser) -> None:
     wallet = WalletStub()
     here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
     await wallet.open(here)
@@ -288,7 +207,7 @@ async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after
     wallet.unreadable = {there: "partition_unavailable"}
     async with (
         serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         await wallet.heartbeat()
         await watch(page, here)
@@ -330,17 +249,12 @@ async def test_an_account_can_be_watched_before_it_is_opened_and_is_remembered(p
     await expect(page.locator("#welcome")).to_be_visible()
 
 
-async def watch(page: Page, account: str) -> None:
-    await page.locator("#watch-account").fill(account)
-    await page.get_by_role("button", name="Watch", exact=True).click()
-
-
-async def test_a_frozen_and_a_closed_account_say_so(chromium_path: str) -> None:
+async def test_a_frozen_and_a_closed_account_say_so(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         await wallet.heartbeat()
         await watch(page, "alice")
@@ -353,7 +267,7 @@ async def test_a_frozen_and_a_closed_account_say_so(chromium_path: str) -> None:
         await expect(flags).to_be_hidden()
 
 
-async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(chromium_path: str) -> None:
+async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     id = uuid.uuid4()
@@ -380,7 +294,7 @@ async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(
     }
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         await wallet.heartbeat()
         await watch(page, "alice")
@@ -405,9 +319,9 @@ async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(
         await expect(page.locator(".activity li.refused")).to_contain_text("No such transfer is remembered")
 
 
-async def test_a_transfer_between_partitions_shows_its_steps_by_itself(chromium_path: str, tmp_path: Path) -> None:
+async def test_a_transfer_between_partitions_shows_its_steps_by_itself(browser: Browser, tmp_path: Path) -> None:
     """alice and bob live in different ones of two partitions."""
-    async with real_target(tmp_path, partitions=2) as target, console(target.url, chromium_path) as page:
+    async with real_target(tmp_path, partitions=2) as target, console(target.url, browser) as page:
         await page.get_by_role("button", name="Open two demo accounts and fund them").click()
         await expect(page.get_by_label("Amount")).to_have_value("12.50")
         await page.get_by_role("button", name="Send").click()
@@ -419,8 +333,8 @@ async def test_a_transfer_between_partitions_shows_its_steps_by_itself(chromium_
         await expect(page.locator("#timeline-steps li").nth(1)).to_contain_text("bob 112.50 · in transit −12.50")  # noqa: RUF001
 
 
-async def test_a_statement_below_a_card_follows_and_goes_back_page_by_page(chromium_path: str, tmp_path: Path) -> None:
-    async with real_target(tmp_path) as target, console(target.url, chromium_path) as page:
+async def test_a_statement_below_a_card_follows_and_goes_back_page_by_page(browser: Browser, tmp_path: Path) -> None:
+    async with real_target(tmp_path) as target, console(target.url, browser) as page:
         await page.get_by_role("button", name="Open two demo accounts and fund them").click()
         await shows(page, "alice", "$100.00")
         card = page.locator('.card[data-account="alice"]')
@@ -445,12 +359,12 @@ async def test_a_line_says_whether_readers_see_all_of_the_log(page: Page) -> Non
     await expect(page.locator("#lag")).to_have_text("Readers see all of the log")
 
 
-async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(chromium_path: str) -> None:
+async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         line = page.locator("#lag")
         await expect(line).to_have_text("Readers see all of the log")
@@ -470,12 +384,12 @@ async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(
         await expect(line).to_contain_text(wallet.reason)
 
 
-async def test_a_statement_that_is_old_says_so_instead_of_that_nothing_has_moved(chromium_path: str) -> None:
+async def test_a_statement_that_is_old_says_so_instead_of_that_nothing_has_moved(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
         serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, chromium_path) as page,
+        console(served.url, browser) as page,
     ):
         await watch(page, "alice")
         wallet.stale_since = "2026-01-01T12:00:00.000000Z"
@@ -515,7 +429,7 @@ async def test_the_api_page_works_without_internet(page: Page, target: Target) -
 
 
 async def test_who_signs_in_sees_what_may_be_read_and_the_token_stays_in_the_tab(
-    tmp_path: Path, chromium_path: str
+    tmp_path: Path, browser: Browser
 ) -> None:
     """Where the service asks who asks; where it does not, the page says so."""
     signer, keys = Signer("EdDSA"), tmp_path / "keys.json"
@@ -530,10 +444,8 @@ async def test_who_signs_in_sees_what_may_be_read_and_the_token_stays_in_the_tab
         "auth_audience": AUDIENCE,
     }
     async with AsyncExitStack() as stack:
-        playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=chromium_path, args=ARGUMENTS)
-        stack.push_async_callback(browser.close)
         page = await browser.new_page()
+        stack.push_async_callback(page.close)
         served = await stack.enter_async_context(serving(wallet, wallet.feed, **asks))
         await page.goto(served.url)
         await expect(page.locator("#connection-text")).to_have_text("Sign in to see balances")

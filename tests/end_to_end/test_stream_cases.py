@@ -22,7 +22,7 @@ from fanfold.api.close_codes import is_final
 from fanfold.api.routes import SUBPROTOCOL
 from fanfold.stream import watch
 from fanfold.stream_connection import PASSING, StreamEnded
-from tests.end_to_end.test_console import ARGUMENTS
+from tests.end_to_end.console_page import ARGUMENTS
 
 WAIT_S = 30
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import asyncio
 import json
 import random
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pytest
 import websockets
 
 from fanfold import Client, Moved, Opened, TopicAnswer
-from tests.end_to_end import processes
+from tests.end_to_end import deployed, processes
 
 LIMIT_S = 120.0
 LEADERS = "read_side.projections.examples.leaderboard:Leaderboard"
@@ -242,16 +242,35 @@ async def test_the_command_prints_answers_and_says_that_there_is_no_such_topic(t
             assert (code, out, said in errors) == (2, "", True), errors
 
 
-@pytest.mark.parametrize("command", ["projector", "gateway"])
-async def test_a_service_of_its_own_refuses_topics_in_a_sentence(command: str, tmp_path: Path) -> None:
-    environment = {
-        "FANFOLD_LOG": f"file:{tmp_path / 'data'}",
-        "FANFOLD_VIEW": "redis://127.0.0.1:1",
-        "FANFOLD_TOPICS": LEADERS,
-    }
-    code, out, errors = await processes.command(command, environment=environment)
-    assert (code, out) == (1, "")
-    assert "FANFOLD_TOPICS is for fanfold up yet" in errors
+@pytest.mark.kafka
+@pytest.mark.redis
+async def test_processes_of_their_own_tell_a_topic_through_redis_and_one_projector_tells_when_another_was_killed(
+    kafka_bootstrap: str, redis_url: str, tmp_path: Path
+) -> None:
+    environment = deployed.environment_of(kafka_bootstrap, redis_url, partitions=2) | {"FANFOLD_TOPICS": LEADERS}
+    errors, watching = tmp_path / "errors", Watching()
+
+    def of(projector: str) -> dict[str, str]:
+        return environment | {"FANFOLD_DATA": str(tmp_path / projector), "FANFOLD_PROJECT_PARTITIONS": projector}
+
+    async with AsyncExitStack() as stack:
+
+        async def started(command: str, variables: dict[str, str]) -> processes.Service:
+            running = processes.running(command, environment=variables, errors=errors)
+            return await stack.enter_async_context(running)
+
+        write_side = await started("write-side", environment)
+        first, second = await started("projector", of("0")), await started("projector", of("1"))
+        sides = {"FANFOLD_WRITE_URL": write_side.address, "FANFOLD_READ_URL": second.address}
+        gateway = await started("gateway", environment | sides)
+        async with Client(gateway.address) as client:
+            await client.open_account("alice", "PT/0")
+            await client.transfer("@world", "alice", 7, "PT/0")
+            await watching.watch(gateway.address, lambda: watching.shows("score", "7"))
+            await first.kill()
+            await client.transfer("@world", "alice", 5, "PT/0")
+            await watching.watch(gateway.address, lambda: watching.shows("score", "12"))
+    assert watching.best == [("alice", 12)]
 
 
 @pytest.mark.parametrize("topics", ["nonsense", "a:b c", f"{LEADERS},{LEADERS}"])

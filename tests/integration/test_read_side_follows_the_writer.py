@@ -90,12 +90,19 @@ async def test_a_rebuild_under_load_is_equal_and_reads_go_on(both: Both) -> None
 
     loads = [asyncio.ensure_future(load(name)) for name in names[:8]]
     told: list[dict[str, Any]] = []
+    seen: list[dict[str, Any] | None] = []
+
+    def tell(progress: dict[str, Any]) -> None:
+        told.append(progress)
+        seen.append(both.read_side.under_way.of(both.read_side.projectors[progress["progress"]["partition"]], 0))
+
     for generation in (2, 3):
-        result = await asyncio.wait_for(both.read_side.rebuild(Wishes(), told.append), LIMIT_S)
+        result = await asyncio.wait_for(both.read_side.rebuild(Wishes(), tell), LIMIT_S)
         assert (result["verdict"], result["different"]) == ("switched", 0)
         assert [each["new_generation"] for each in result["partitions"]] == [generation, generation]
     stop.set()
     moved = await asyncio.gather(*loads)
-    assert told
+    assert all(each is not None and each["what"] == "rebuild" for each in seen), "whoever asks meanwhile is told, too"
+    assert all("progress" not in each for each in (await both.get("/v1/positions")).document["partitions"])
     system = (await both.get("/v1/system?asset=USD/2")).document
     assert system["world"] == str(-sum(moved))

@@ -79,7 +79,8 @@ class NodeMap:
 
         try:
             await asyncio.to_thread(begin)
-            await asyncio.wait_for(self.changed.wait(), START_LIMIT_S)
+            async with asyncio.timeout(START_LIMIT_S):
+                await self.changed.wait()
         except (KazooException, KazooTimeoutError, TimeoutError) as away:
             await self.close()
             raise Unanswered(f"ZooKeeper told no map of the nodes within {START_LIMIT_S:.0f} s") from away

@@ -302,6 +302,7 @@ async def test_how_far_it_is_is_told_while_the_log_is_folded_for_the_first_time(
     [told] = await side.positions()
     assert (told["position"], told["unread"], told["stored"]) == (None, 1, -1)
     assert told["reason"] == "the log is being folded"
+    assert told["progress"] == {"what": "start", "done": 0, "total": None, "unit": "blocks", "seconds_left": None}
 
 
 async def test_positions_take_no_parameters() -> None:

@@ -1,0 +1,1 @@
+"""uPlot, as it was released: what the console draws with."""

@@ -1,0 +1,152 @@
+"""Topics through Redis: of each the newest answer in a hash, and a capped stream of the names of those that changed.
+
+Several processes may keep the same topic, each in rows of its own: one of them tells it, and another when that one has told
+nothing for `LEASE_S` (`tell_topic.lua`). Its rows are another history, which clients are sent whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from importlib import resources
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from read_side.contract.topics import NO_ANSWER, TopicAnswer
+from read_side.feed.redis_stream import RedisStreams
+from read_side.views.redis_client import FAILURES, RedisClient
+
+TELL_AGAIN_S: Final = 3.0
+"""The newest answers are told again this often: to go on keeping them, and to a Redis that has lost them."""
+LEASE_S: Final = 15.0
+"""A keeper that told nothing for so long has ended, or cannot reach Redis."""
+ENTRIES_MAX: Final = 1_024
+
+_SCRIPT: Final = resources.files("read_side.feed").joinpath("tell_topic.lua").read_text("utf-8")
+_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_log = structlog.get_logger(__name__)
+
+
+class RedisTopicFeed:
+    """`TopicFeed` (read_side/contract/topics.py). Connects on first use; `tell` needs a running loop."""
+
+    def __init__(
+        self, url: str, prefix: str = "fanfold", *, again_s: float = TELL_AGAIN_S, lease_s: float = LEASE_S
+    ) -> None:
+        self._streams = RedisStreams(url)
+        # One hash tag: the script is of one node of a cluster.
+        self._answers, self._changes, self._keepers = (f"{prefix}:{{topics}}:{part}" for part in _PARTS)
+        self._again_s, self._lease_ms = again_s, int(lease_s * 1_000)
+        self._token = secrets.token_hex(16)
+        self._newest: dict[str, TopicAnswer] = {}
+        self._untold: dict[str, None] = {}
+        self._elsewhere: set[str] = set()
+        self._something = asyncio.Event()
+        self._telling: asyncio.Task[None] | None = None
+
+    def tell(self, answer: TopicAnswer) -> None:
+        if answer.number == NO_ANSWER and answer.topic in self._newest:
+            return
+        self._newest[answer.topic] = answer
+        self._untold[answer.topic] = None
+        self._something.set()
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_for_ever())
+
+    def subscribe(self) -> AsyncIterator[TopicAnswer]:
+        return self._told()
+
+    async def close(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            self._telling = None
+            await self._release()
+        await self._streams.close()
+
+    async def _tell_for_ever(self) -> None:
+        """What is new at once, and all of it every `again_s`."""
+        while True:
+            names, self._untold = list(self._untold or self._newest), {}
+            self._something.clear()
+            try:
+                for name in names:
+                    await self._tell(await self._streams.client(), self._newest[name])
+            except FAILURES:  # it is told again, as everything is
+                await self._streams.pause()
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._again_s):
+                    await self._something.wait()
+
+    async def _tell(self, client: RedisClient, answer: TopicAnswer) -> None:
+        has_none = int(answer.number == NO_ANSWER)
+        values = (answer.topic, encode_answer(answer), has_none, self._token, self._lease_ms, ENTRIES_MAX)
+        keys = (self._answers, self._changes, f"{self._keepers}:{answer.topic}")
+        told: Any = await client.eval(_SCRIPT, len(keys), *keys, *values)
+        if told:
+            self._elsewhere.discard(answer.topic)
+        elif answer.topic not in self._elsewhere:
+            self._elsewhere.add(answer.topic)
+            _log.info("topic is told by another process", topic=answer.topic)
+
+    async def _release(self) -> None:
+        """Let another one keep them at once. What cannot be told now, the lease tells."""
+        try:
+            client = await self._streams.client()
+            for name in self._newest:
+                await client.eval(_RELEASE, 1, f"{self._keepers}:{name}", self._token)
+        except FAILURES:
+            return
+
+    async def _told(self) -> AsyncIterator[TopicAnswer]:
+        cursor: str | None = None
+        last: dict[str, TopicAnswer] = {}
+        while not self._streams.closed.is_set():
+            names: Iterable[str] | None = None
+            try:
+                if cursor is None:
+                    cursor = await self._streams.last(self._changes)  # before the answers: no change falls between
+                elif entries := await self._streams.read(self._changes, cursor):
+                    cursor = entries[-1][0].decode()
+                    names = {fields[b"topic"].decode() for _, fields in entries}
+                else:
+                    cursor = await self._streams.cursor_after_silence(self._changes, cursor)
+                    continue
+                answers = await self._read_answers(names)
+            except FAILURES:
+                await self._streams.pause()
+                continue
+            for answer in answers:
+                if last.get(answer.topic) != answer:
+                    last[answer.topic] = answer
+                    yield answer
+
+    async def _read_answers(self, names: Iterable[str] | None) -> list[TopicAnswer]:
+        """The newest of these topics; None: of all. What another version told in another way is none."""
+        client = await self._streams.client()
+        if names is None:
+            found: Any = (await client.hgetall(self._answers)).values()
+        else:
+            found = await client.hmget(self._answers, list(names))
+        return [answer for data in found if data and (answer := decode_answer(data)) is not None]
+
+
+_PARTS: Final = ("answers", "changes", "keeper")
+
+
+def encode_answer(answer: TopicAnswer) -> bytes:
+    """As MessagePack, its rows the bytes that they are."""
+    return msgspec.msgpack.encode(answer)
+
+
+def decode_answer(data: bytes) -> TopicAnswer | None:
+    """The inverse; None for what is none."""
+    try:
+        return msgspec.msgpack.decode(data, type=TopicAnswer)
+    except msgspec.MsgspecError:
+        return None

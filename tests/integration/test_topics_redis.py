@@ -1,0 +1,116 @@
+"""Topics through a real Redis: one process tells each, another when that one has ended, and what Redis loses is told again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+import redis.asyncio
+
+from read_side.contract.topics import TopicAnswer, without_answer
+from read_side.feed.topic_feed_redis import RedisTopicFeed, decode_answer, encode_answer
+from tests.servers import RedisServer, unique_name
+
+pytestmark = pytest.mark.redis
+
+LIMIT_S = 30.0
+
+Open = Callable[..., RedisTopicFeed]
+
+
+@pytest.fixture
+async def opened(redis_server: RedisServer) -> AsyncIterator[Open]:
+    """Feeds as processes of one deployment have them, closed at the end."""
+    prefix = unique_name()
+    async with AsyncExitStack() as stack:
+
+        def open_feed(lease_s: float = 60.0) -> RedisTopicFeed:
+            feed = RedisTopicFeed(redis_server.url, prefix, again_s=0.05, lease_s=lease_s)
+            stack.push_async_callback(feed.close)
+            return feed
+
+        yield open_feed
+
+
+def answer(number: int, history: str = "h1") -> TopicAnswer:
+    return TopicAnswer("leaders", history, number, "0:1,1:7", b'[{"score":"1"}]')
+
+
+async def until(answers: AsyncIterator[TopicAnswer], wanted: TopicAnswer) -> list[TopicAnswer]:
+    """What came, up to this one."""
+    found: list[TopicAnswer] = []
+    async with asyncio.timeout(LIMIT_S):
+        while wanted not in found:
+            found.append(await anext(answers))
+    return found
+
+
+async def test_one_process_tells_a_topic_and_another_one_once_it_has_ended(opened: Open) -> None:
+    keeper, standby, gateway = opened(), opened(), opened()
+    answers = gateway.subscribe()
+    keeper.tell(answer(1))
+    await until(answers, answer(1))
+    standby.tell(answer(9, "another"))
+    keeper.tell(answer(2))
+    assert await until(answers, answer(2)) == [answer(2)]
+    await keeper.close()
+    assert await until(answers, answer(9, "another")) == [answer(9, "another")]
+
+
+async def test_a_keeper_that_is_gone_without_a_word_is_replaced_after_its_lease(
+    opened: Open, redis_server: RedisServer
+) -> None:
+    gone, standby, gateway = opened(lease_s=0.2), opened(), opened()
+    answers = gateway.subscribe()
+    gone.tell(answer(1))
+    await until(answers, answer(1))
+    assert gone._telling is not None
+    gone._telling.cancel()
+    standby.tell(answer(1, "another"))
+    await until(answers, answer(1, "another"))
+
+
+async def test_what_redis_has_lost_is_told_again(opened: Open, redis_server: RedisServer) -> None:
+    keeper, early = opened(), opened()
+    answers = early.subscribe()
+    keeper.tell(answer(1))
+    await until(answers, answer(1))
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        await client.flushall()
+    await until(opened().subscribe(), answer(1))
+    keeper.tell(answer(2))
+    assert await until(answers, answer(2)) == [answer(2)]  # the stream began anew, with ids that may be lower
+
+
+async def test_a_redis_that_is_away_for_a_while_delays_answers_and_takes_none(
+    opened: Open, redis_server: RedisServer
+) -> None:
+    keeper, gateway = opened(), opened()
+    answers = gateway.subscribe()
+    keeper.tell(answer(1))
+    await until(answers, answer(1))
+    redis_server.kill()
+    keeper.tell(answer(2))
+    redis_server.start()
+    await until(answers, answer(2))
+
+
+async def test_what_another_version_told_in_another_way_is_passed_over(opened: Open, redis_server: RedisServer) -> None:
+    keeper, gateway = opened(), opened()
+    keeper.tell(answer(1))
+    await until(gateway.subscribe(), answer(1))
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        [key] = [name async for name in client.scan_iter("*:answers")]
+        await client.hset(key, "others", b"\xc1 noise")
+    assert await until(opened().subscribe(), answer(1)) == [answer(1)]
+
+
+@pytest.mark.parametrize(
+    "told", [answer(3), without_answer("leaders"), TopicAnswer("x", "h", 1, "0:1", None, "topic_too_large")]
+)
+def test_an_answer_comes_back_as_it_was(told: TopicAnswer) -> None:
+    data = encode_answer(told)
+    assert decode_answer(data) == told
+    assert [decode_answer(data[:length]) for length in range(len(data))] == [None] * len(data)
