@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.end_to_end import load, processes
-from tests.servers import unique_name
+from tests.servers import make_topic, unique_name
 from tests.unit.read_side.block_maker import BlockMaker, moved, opened
 from tests.unit.read_side.whole_log.event_telling import plain_events
 from write_side.contract.log.log_file import FileLog
@@ -111,7 +111,7 @@ async def test_what_cannot_be_published_is_told_and_nothing_is_published(tmp_pat
     topic, to = unique_name("published"), ("--to", f"kafka://{kafka_bootstrap}", "--once")
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
-    await admin.create_topics([NewTopic(topic, 3, 1)])
+    await make_topic(admin, NewTopic(topic, 3, 1))
     await admin.close()
 
     async def refused(*arguments: str, log: str | None = None) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 import write_side.owner.trimmer
 from tests.end_to_end import deployed, load, processes
-from tests.servers import POLL_S, unique_name
+from tests.servers import POLL_S, make_topic, unique_name
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.write_side.deciding import NOON_US, id_at
 from write_side.contract.log.delete_records_kafka import delete_records
@@ -310,8 +310,8 @@ async def test_an_intake_that_outlives_its_topic_is_not_told_what_was_decided_at
 async def test_a_topic_of_commands_that_would_lose_them_by_age_is_refused_at_the_start(settings: WriteSettings) -> None:
     configs = {"retention.ms": "3600000", "unclean.leader.election.enable": "false"}
     async with administering(settings) as admin:
-        await admin.create_topics(
-            [NewTopic(f"{settings.topic}.commands", PARTITIONS, replication_factor=1, topic_configs=configs)]
+        await make_topic(
+            admin, NewTopic(f"{settings.topic}.commands", PARTITIONS, replication_factor=1, topic_configs=configs)
         )
     log = await open_log(settings, writing=True)
     try:

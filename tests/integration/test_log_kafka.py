@@ -13,7 +13,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import AIOKafkaConnection
 
 from tests.ports.log_adapters import block, taken
-from tests.servers import POLL_S, KafkaServer, unique_name
+from tests.servers import POLL_S, KafkaServer, make_topic, unique_name
 from write_side.contract.block.limits import RECORD_BYTES_MAX
 from write_side.contract.log import log_kafka, questions_kafka
 from write_side.contract.log.log import LogFailed, NotThere
@@ -49,11 +49,11 @@ async def configs(bootstrap: str, topic: str) -> dict[str, str]:
         await admin.close()
 
 
-async def make_topic(bootstrap: str, topic: str, settings: dict[str, str]) -> None:
+async def make_topic_with(bootstrap: str, topic: str, settings: dict[str, str]) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, 1, 1, topic_configs=settings)])
+        await make_topic(admin, NewTopic(topic, 1, 1, topic_configs=settings))
     finally:
         await admin.close()
 
@@ -90,7 +90,7 @@ async def test_a_missing_topic_is_said_and_never_made_by_looking(kafka_bootstrap
 async def test_every_setting_that_could_lose_money_is_named(kafka_bootstrap: str) -> None:
     topic = unique_name("wrong")
     wrong = {"cleanup.policy": "compact", "retention.bytes": "1000000000", "max.message.bytes": "1000000"}
-    await make_topic(kafka_bootstrap, topic, wrong)
+    await make_topic_with(kafka_bootstrap, topic, wrong)
     with pytest.raises(LogFailed) as refused:
         await KafkaLog.open(kafka_bootstrap, topic)
     said = str(refused.value)

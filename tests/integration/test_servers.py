@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from tests.servers import RedisServer, ServerMissing, find_kafka_jars, running_redis, unique_name
+from tests.servers import RedisServer, ServerMissing, find_kafka_jars, make_topic, running_redis, unique_name
 
 
 async def get(server: RedisServer, key: str) -> bytes | None:
@@ -141,7 +141,7 @@ async def test_shared_kafka_keeps_what_was_produced(kafka_bootstrap: str) -> Non
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(topic, num_partitions=2, replication_factor=1)])
+        await make_topic(admin, NewTopic(topic, num_partitions=2, replication_factor=1))
         described = await admin.describe_topics([topic])
         assert len(described[0]["partitions"]) == 2
     finally:

@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from tests.servers.java import find_jars, find_java
-from tests.servers.server import LOOPBACK, START_LIMIT_S, Process, Server, ServerFailed, free_port, started
+from tests.servers.server import LOOPBACK, POLL_S, START_LIMIT_S, Process, Server, ServerFailed, free_port, started
 
 # Warnings only, with time and logger, to the file that holds the process's output.
 _LOGGING = """\
@@ -242,6 +242,13 @@ def shared_kafka() -> Iterator[str]:
     else:
         with running_kafka() as server:
             yield server.bootstrap
+
+
+async def make_topic(admin: AIOKafkaAdminClient, topic: NewTopic) -> None:
+    """And wait until the broker, too, has heard of what its controller has made."""
+    await admin.create_topics([topic])
+    while topic.name not in await admin.list_topics():  # noqa: ASYNC110 - nobody tells
+        await asyncio.sleep(POLL_S)
 
 
 def find_kafka_jars() -> list[Path]:
