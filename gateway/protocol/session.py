@@ -203,6 +203,11 @@ class Session:
         return None
 
     @property
+    def answered(self) -> bool:
+        """Whether every subscribe to accounts has been: before, what the client came back with has not been taken yet."""
+        return not self._unanswered
+
+    @property
     def asks(self) -> bool:
         """Whether commands are under way."""
         return self.submits is not None and self.submits.under_way is not None

@@ -176,7 +176,9 @@ class EventStream:
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
         self._hub.let_rest(session)
-        return _written(frames, question.id_of(session, [watch.history for watch in watches]))
+        # Who goes before the ack comes back with the id that it came with.
+        last_id = question.id_of(session, [watch.history for watch in watches]) if session.answered else None
+        return _written(frames, last_id)
 
 
 def _whose(scope: Scope, session: Session) -> tuple[str, str | None]:
@@ -213,10 +215,10 @@ def _last_id(scope: Scope) -> str:
     return said[0].decode("latin-1") if len(said) == 1 else ""
 
 
-def _written(frames: Iterable[bytes], last_id: str) -> bytes:
+def _written(frames: Iterable[bytes], last_id: str | None) -> bytes:
     events = []
     for frame in frames:
         op = _OP.match(frame)
         assert op is not None, "a frame begins with its op"
         events.append(b"event: %s\ndata: %s\n" % (op[1], frame))
-    return b"\n".join(events) + b"id: %s\n\n" % last_id.encode()
+    return b"\n".join(events) + (b"\n" if last_id is None else b"id: %s\n\n" % last_id.encode())

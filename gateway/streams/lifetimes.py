@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
+import structlog
+
 from fanfold.api.close_codes import CloseCode
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, heartbeat_frame, hello_frame, partitions_told, watermark
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.session import Session
 from write_side.contract.words.times import format_time
+
+_log = structlog.get_logger(__name__)
 
 RETURN_MS_LEAST: Final = 500
 """Before this nobody comes back to a gateway that stops: its place is taken by then, or is being taken."""
@@ -105,7 +109,11 @@ class Lifetimes:
         frames: dict[frozenset[int], bytes] = {}
         for stream in self._round[self._seen : due]:
             if stream in self._ends_at_ms:  # or it left while the round went on
-                self._look_at(stream, now_ms, partitions, frames)
+                try:
+                    self._look_at(stream, now_ms, partitions, frames)
+                except Exception:  # a bug of ours with one stream must not end the pushes of all others
+                    _log.exception("heartbeat_failed")
+                    self.end(stream)
         self._seen = due
         if passed_ms >= self.terms.heartbeat_ms:
             self._round, self._seen, self._round_began_ms = list(self._ends_at_ms), 0, now_ms

@@ -108,7 +108,8 @@ async def test_the_state_comes_first_and_then_every_change_with_an_id_on_the_las
     served: Served, wallet: WalletStub
 ) -> None:
     async with source(served, "accounts=alice,bob") as events:
-        assert (await events.any_event()).frame["limits"]["accounts"] == EVENT_ACCOUNTS_MAX
+        hello = await events.any_event()
+        assert (hello.frame["limits"]["accounts"], hello.id) == (EVENT_ACCOUNTS_MAX, None)
         ack = await events.event()
         assert (ack.name, [row["account"] for row in ack.frame["accounts"]]) == ("ack", ["alice", "bob"])
         assert await events.balances() == {"1": (1, "1000"), "2": (0, "0")}
@@ -117,6 +118,16 @@ async def test_the_state_comes_first_and_then_every_change_with_an_id_on_the_las
         before = events.last_id
         assert await events.balances() == {"1": (2, "700"), "2": (1, "300")}, "both legs in one event"
         assert events.last_id != before
+
+
+async def test_who_wants_to_be_told_seldom_is_told_the_newest_then(served: Served, wallet: WalletStub) -> None:
+    async with source(served, "accounts=alice,bob&max_rate_hz=2") as events:
+        await events.event()
+        await events.balances()
+        for _ in range(5):
+            await wallet.transfer("alice", "bob", 1)
+            await asyncio.sleep(0)
+        assert await events.balances() == {"1": (6, "995"), "2": (5, "5")}, "all of it in one event"
 
 
 async def test_who_comes_back_is_told_only_what_is_newer(served: Served, wallet: WalletStub) -> None:
@@ -233,6 +244,8 @@ async def test_who_does_not_read_gets_the_newest_balance_and_costs_no_memory(
         ("accounts=" + ",".join(f"a{n}" for n in range(EVENT_ACCOUNTS_MAX + 1)), "parameter_malformed"),
         ("accounts=alice&accounts=bob", "parameter_malformed"),
         ("accounts=alice&transfers=yes", "parameter_malformed"),
+        ("accounts=alice&max_rate_hz=0", "parameter_malformed"),
+        ("accounts=alice&max_rate_hz=2.5", "parameter_malformed"),
         ("topics=A", "parameter_malformed"),
         ("topics=a,a", "parameter_malformed"),
         ("since=4", "parameter_malformed"),

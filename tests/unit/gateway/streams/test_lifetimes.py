@@ -252,3 +252,15 @@ def test_a_gateway_that_stops_tells_everybody_when_to_come_back() -> None:
     clients = [gateway.greeted() for _ in range(3)]
     gateway.lifetimes.end_all()
     assert [client.away for client in clients] == [[(CloseCode.RESTARTING, 500)]] * 3
+
+
+def test_a_stream_that_fails_takes_no_heartbeat_from_the_others() -> None:
+    gateway = Gateway()
+    broken, whole = gateway.greeted(), gateway.greeted()
+
+    def fail() -> None:
+        raise RuntimeError
+
+    broken.flush = fail  # type: ignore[method-assign]
+    gateway.pass_ms(3_000)
+    assert len(heartbeats(whole)) >= 1
