@@ -80,3 +80,26 @@ async def test_from_nobody_else_is_any_of_it_believed(capsys: pytest.CaptureFixt
         assert "Strict-Transport-Security" not in answer.headers
     [line] = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert line["client"] == "127.0.0.1"
+
+
+async def test_behind_a_listed_proxy_each_client_has_places_of_its_own() -> None:
+    wallet = await WalletStub.of_alice_and_bob()
+    async with (
+        serving(wallet, wallet.feed, trusted_proxies="127.0.0.1", address_streams_max=1) as served,
+        aiohttp.ClientSession() as http,
+    ):
+        clients = ("203.0.113.1", "203.0.113.2")
+        held = [await http.ws_connect(served.stream_url, headers={"X-Forwarded-For": client}) for client in clients]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            await http.ws_connect(served.stream_url, headers={"X-Forwarded-For": "203.0.113.1"})
+        assert refused.value.status == 429
+        async with http.get(
+            f"{served.url}/v1/stream/sse?accounts=bob", headers={"X-Forwarded-For": "203.0.113.2"}
+        ) as no:
+            assert no.status == 429
+        async with http.get(
+            f"{served.url}/v1/stream/sse?accounts=bob", headers={"X-Forwarded-For": "203.0.113.3"}
+        ) as yes:
+            assert yes.status == 200
+        for stream in held:
+            await stream.close()
