@@ -69,18 +69,25 @@ class RedisTopicFeed:
         await self._streams.close()
 
     async def _tell_for_ever(self) -> None:
-        """What is new at once, and all of it every `again_s`."""
+        """What is new at once, and all of it every `again_s`: also beside a topic that changes all the time."""
+        now_s = asyncio.get_running_loop().time
+        all_at_s = now_s()
         while True:
-            names, self._untold = list(self._untold or self._newest), {}
+            began_s = now_s()
+            names = list(self._newest if began_s >= all_at_s else self._untold)
+            self._untold = {}
             self._something.clear()
             try:
                 for name in names:
                     await self._tell(await self._streams.client(), self._newest[name])
-            except FAILURES:  # it is told again, as everything is
+            except FAILURES:
+                all_at_s = began_s  # nobody knows what was told
                 await self._streams.pause()
                 continue
+            if began_s >= all_at_s:
+                all_at_s = began_s + self._again_s
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._again_s):
+                async with asyncio.timeout_at(all_at_s):
                     await self._something.wait()
 
     async def _tell(self, client: RedisClient, answer: TopicAnswer) -> None:

@@ -72,6 +72,22 @@ async def test_a_keeper_that_is_gone_without_a_word_is_replaced_after_its_lease(
     await until(answers, answer(1, "another"))
 
 
+async def test_a_topic_that_rests_is_kept_beside_one_that_changes_all_the_time(
+    opened: Open, redis_server: RedisServer
+) -> None:
+    keeper = opened()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client:
+        keeper.tell(answer(1))
+        for number in range(1, 10_000):
+            keeper.tell(TopicAnswer("busy", "h1", number, "0:1", b"[]"))
+            keys = [key async for key in client.scan_iter("*:keeper:leaders")]
+            if number == 20:
+                assert await client.delete(*keys) == 1  # as if its time were over
+            elif number > 20 and keys:
+                return
+    pytest.fail("nobody keeps it any more")
+
+
 async def test_what_redis_has_lost_is_told_again(opened: Open, redis_server: RedisServer) -> None:
     keeper, early = opened(), opened()
     answers = early.subscribe()
