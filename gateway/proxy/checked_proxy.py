@@ -147,8 +147,8 @@ class CheckedProxy:
         rates, key = self._refused_rates, address_key(scope.get("client"))
         if rates is None or self._identity.knows(credential) or not rates.is_used_up(key):
             return False
-        await rates.let_in(key, scope, receive, send)
-        return True
+        # A unit may have come back since: then it is granted, nothing was answered, and the request goes on.
+        return await rates.let_in(key, scope, receive, send) is None
 
     def _served(self, principal: Principal, asked: Asked) -> Serve:
         if asked.rule is None:
