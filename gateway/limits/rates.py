@@ -90,7 +90,7 @@ class Rates:
         return (self._most_ns - self._full_at(key, now_ns) + now_ns) // self._unit_ns
 
     def owe(self, key: str, units: int, now_ns: int) -> None:
-        """Of what was known only when it was there: the quota may be used up by it, and no more than that."""
+        """Of what is refused all the same: the quota may be used up by it, and no more than that."""
         full_ns = self._full_at(key, now_ns) + units * self._unit_ns
         self._newer[key] = min(full_ns, now_ns + self._most_ns)
 

@@ -1,14 +1,16 @@
 """How many requests are granted to one who asks, and how he is told: RateLimit, RateLimit-Policy and 429.
 
 A request is one unit, and one more for each 16 KiB of its body: a batch of 8,192 lines is some 70, about what it costs beside
-single requests, and nothing has to be read for it. A body that does not say its length counts when it has come.
+single requests, and nothing has to be read for it. A body that does not say its length pays as it comes: what is not paid for
+waits, and so does its client.
 
 Source of the headers: draft-ietf-httpapi-ratelimit-headers-10.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from fanfold.doors.answer import problem
@@ -34,12 +36,19 @@ class Granted(NamedTuple):
 
 
 class RequestRates:
-    """Of one gateway. by_key: of principals, or of addresses. now_ns: only rises."""
+    """Of one gateway. by_key: of principals, or of addresses. now_ns: only rises; sleep: seconds of it."""
 
-    def __init__(self, quota: Quota, metrics: Metrics, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        quota: Quota,
+        metrics: Metrics,
+        now_ns: Callable[[], int],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self.by_key = Rates(quota)
         self._metrics = metrics
         self._now_ns = now_ns
+        self._sleep = sleep
         self._policy = (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (_POLICY, quota.units, quota.window_s))
 
     async def let_in(self, key: str, scope: Scope, receive: Receive, send: Send) -> Granted | None:
@@ -71,18 +80,25 @@ class RequestRates:
         await send_answer(send, refused, more=told)
 
     def _counted(self, key: str, receive: Receive) -> Receive:
-        held = 0
+        """It costs what it would if it said its length, the whole quota at most. How long it may take is bounded by who reads."""
+        held, left = 0, self.by_key.quota.units - 1
 
         async def count() -> Message:
-            nonlocal held
+            nonlocal held, left
             message = await receive()
             held += len(message.get("body", b""))
-            if held >= UNIT_BYTES:
-                self.owe(key, held // UNIT_BYTES)
-                held %= UNIT_BYTES
+            units = min(held // UNIT_BYTES, left)
+            if units:
+                await self._pay(key, units)
+                held -= units * UNIT_BYTES
+                left -= units
             return message
 
         return count
+
+    async def _pay(self, key: str, units: int) -> None:
+        while wait_ns := self.by_key.take(key, units, self._now_ns()).wait_ns:
+            await self._sleep(wait_ns / SECOND_NS)
 
 
 class RatedByAddress:

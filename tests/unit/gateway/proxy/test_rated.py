@@ -19,10 +19,13 @@ class Door:
 
     def __init__(self) -> None:
         self.now_ns = 10**15
-        self.rates = RequestRates(Quota(3, 6), Metrics(CollectorRegistry()), lambda: self.now_ns)
+        self.rates = RequestRates(Quota(3, 6), Metrics(CollectorRegistry()), lambda: self.now_ns, self._sleep)
         self.app = RatedByAddress(self._answer, self.rates)
         self.served = 0
         self.left_unread = 0
+
+    async def _sleep(self, seconds: float) -> None:
+        self.now_ns += round(seconds * SECOND_NS)
 
     async def _answer(self, _: Scope, receive: Receive, send: Send) -> None:
         while (await receive()).get("more_body"):
@@ -89,6 +92,27 @@ async def test_a_body_that_does_not_say_its_length_counts_when_it_has_come() -> 
     half = b"x" * (UNIT_BYTES // 2)
     assert (await door.ask(headers=[(b"transfer-encoding", b"chunked")], body=(half, half, half, half)))[0] == 200
     assert (await door.ask())[0] == 429, "its own unit, and two of its body"
+
+
+async def test_a_body_that_does_not_say_its_length_waits_until_it_is_paid_for() -> None:
+    """It cost what was left, once: then a unit that came back let in another one, of 8 MiB."""
+    door = Door()
+    began_ns, units = door.now_ns, 0
+    for _ in range(4):
+        status, *_ = await door.ask(headers=[(b"transfer-encoding", b"chunked")], body=(b"x" * UNIT_BYTES,))
+        units += 2 if status == 200 else 0
+        door.now_ns += 2 * SECOND_NS
+    assert units == 8
+    assert door.now_ns - began_ns >= (units - 3) * 2 * SECOND_NS
+
+
+async def test_no_body_costs_more_than_the_quota_however_it_says_its_length() -> None:
+    door = Door()
+    began_ns = door.now_ns
+    pieces = (b"x" * UNIT_BYTES,) * 100
+    assert (await door.ask(headers=[(b"transfer-encoding", b"chunked")], body=pieces))[0] == 200
+    assert door.now_ns == began_ns
+    assert (await door.ask())[0] == 429
 
 
 async def test_a_read_is_one_whatever_its_head_says() -> None:
