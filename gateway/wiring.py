@@ -30,7 +30,7 @@ from gateway.proxy.asgi import App
 from gateway.proxy.breaker import Breaker
 from gateway.proxy.circuit import Circuit
 from gateway.proxy.commands import CommandDoor
-from gateway.proxy.rated import RatedByAddress, RequestRates
+from gateway.proxy.rated import RatedByAddress, RequestRates, quota_of_strangers
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
@@ -320,7 +320,9 @@ def _checked(
     terms = DoorTerms(
         settings.stream_sign_in_ms, settings.stream_unauthenticated_max, settings.stream_unauthenticated_percent
     )
-    refused = None if rates is None else RequestRates(rates.by_key.quota, metrics, time.monotonic_ns)
+    refused = None
+    if rates is not None:
+        refused = RequestRates(quota_of_strangers(rates.by_key.quota), metrics, time.monotonic_ns)
     checked = CheckedProxy(
         proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
     )

@@ -161,9 +161,11 @@ class Identity:
         return known
 
     def _take_key_set(self) -> None:
-        """The keys as they were read last: what was verified with others is looked at again."""
-        if self._keys is not None and self._key_set is not self._keys.current:
-            self._key_set = self._keys.current
+        """The keys as they were read last: what was verified with others is looked at again. Mostly they are the same ones."""
+        if self._keys is None or self._key_set is self._keys.current:
+            return
+        before, self._key_set = self._key_set, self._keys.current
+        if before is None or before.fingerprints != self._key_set.fingerprints:
             self._verified.clear()
             self.changes += 1
 

@@ -24,6 +24,9 @@ from gateway.proxy.reverse_proxy import discard
 UNIT_BYTES: Final = 16 * 1024
 """Of a body: what they cost here and at the write side is about what a single request does."""
 
+STRANGERS_LEAST: Final = Quota(500, 5)
+"""Refused tokens of one address, however few requests a principal may send: many are behind one, and each costs 0.1 ms."""
+
 _POLICY: Final = b"requests"
 _BODILESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -33,6 +36,11 @@ class Granted(NamedTuple):
 
     receive: Receive
     send: Send
+
+
+def quota_of_strangers(quota: Quota) -> Quota:
+    """How many tokens of an address may be refused before it is not listened to, where a principal has `quota`."""
+    return min(quota, STRANGERS_LEAST, key=lambda each: each.unit_ns)
 
 
 class RequestRates:

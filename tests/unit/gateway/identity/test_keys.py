@@ -107,6 +107,21 @@ async def test_while_the_issuer_is_away_or_says_nonsense_its_known_keys_count() 
         assert (await place.identity.who(place.token(OLD))).name == "alice"
 
 
+async def test_the_same_keys_read_again_change_nothing_and_who_is_known_stays_known() -> None:
+    """Each re-read forgot all tokens: while their address was not listened to, whoever was known was kept out with it."""
+    issuer = Issuer(OLD, NEW)
+    place = Place(issuer)
+    await place.identity.open()
+    token = place.token(OLD)
+    alice, changes = place.identity.who_now(token), place.identity.changes
+    issuer.document, place.clock.now = jwks(NEW, OLD), 11
+    assert await place.keys.read_again()
+    place.identity.look()
+    assert place.identity.knows(token)
+    assert place.identity.changes == changes
+    assert place.identity.who_now(token) is alice
+
+
 async def test_whose_key_is_withdrawn_is_nobody_any_more_also_where_they_are_already() -> None:
     issuer = Issuer(OLD, NEW)
     place = Place(issuer)

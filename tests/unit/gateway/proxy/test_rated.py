@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from gateway.limits.rates import SECOND_NS, Quota
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send, own_request
-from gateway.proxy.rated import UNIT_BYTES, RatedByAddress, RequestRates
+from gateway.proxy.rated import UNIT_BYTES, RatedByAddress, RequestRates, quota_of_strangers
 
 
 class Door:
@@ -119,3 +119,8 @@ async def test_a_read_is_one_whatever_its_head_says() -> None:
     door = Door()
     _, told, _ = await door.ask(method="GET", headers=[(b"content-length", b"9" * 18)])
     assert told["ratelimit"].startswith('"requests";r=2;')
+
+
+@pytest.mark.parametrize(("quota", "strangers"), [(Quota(3, 3_600), Quota(500, 5)), (Quota(5_000, 5), Quota(5_000, 5))])
+def test_few_requests_for_each_make_no_address_deaf_after_as_few_bad_tokens(quota: Quota, strangers: Quota) -> None:
+    assert quota_of_strangers(quota) == strangers
