@@ -99,7 +99,10 @@ class Lifetimes:
     def end_all(self) -> None:
         """The gateway stops: everybody is sent away."""
         for stream in self.streams:
-            stream.send_away(CloseCode.RESTARTING, self.return_ms())
+            try:
+                stream.send_away(CloseCode.RESTARTING, self.return_ms())
+            except Exception:  # a bug of ours must keep neither the others nor the rest of the stop
+                _log.exception("stream_failed")
 
     def tick(self, partitions: Sequence[PartitionWatch]) -> None:
         """Look at the next share of the round, as many as are due by now."""

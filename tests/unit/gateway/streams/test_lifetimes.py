@@ -254,6 +254,18 @@ def test_a_gateway_that_stops_tells_everybody_when_to_come_back() -> None:
     assert [client.away for client in clients] == [[(CloseCode.RESTARTING, 500)]] * 3
 
 
+def test_a_stream_that_fails_takes_no_goodbye_from_the_others_and_no_stop_from_the_gateway() -> None:
+    gateway = Gateway()
+    broken, whole = gateway.greeted(), gateway.greeted()
+
+    def fail(code: CloseCode, after_ms: int) -> None:
+        raise RuntimeError
+
+    broken.send_away = fail  # type: ignore[method-assign]
+    gateway.lifetimes.end_all()
+    assert whole.away == [(CloseCode.RESTARTING, 500)]
+
+
 def test_a_stream_that_fails_takes_no_heartbeat_from_the_others() -> None:
     gateway = Gateway()
     broken, whole = gateway.greeted(), gateway.greeted()
