@@ -39,8 +39,8 @@ class Drain:
 
     @property
     def streams(self) -> int:
-        """How many are still open."""
-        return self._hub.streams
+        """How many are still open of those that are sent away: a read that waits for a change is a request, and is answered."""
+        return len(self._hub.lifetimes.streams)
 
     def begin(self) -> None:
         """Twice is once."""

@@ -12,6 +12,7 @@ from gateway.limits.terms import Limits
 from gateway.protocol.lifetime import Limits as StreamLimits
 from gateway.protocol.session import Session
 from gateway.streams.drain import STEPS_MAX, Drain
+from gateway.streams.waiting_request import WaitingRequest
 from tests.simulation import virtual_time
 from tests.simulation.wire import Wire
 from tests.unit.gateway.streams.test_stream_limits import Gateway
@@ -61,6 +62,23 @@ def test_all_are_sent_away_each_at_its_time_and_told_to_come_back(streams: int) 
     if streams == MANY:
         gone = [before - after for before, after in zip([streams, *left], left, strict=False)]
         assert max(gone) < streams / 5, "not all at once"
+
+
+def test_reads_that_wait_are_none_of_those_who_are_still_to_leave() -> None:
+    """Whoever waits for 0 before the stop waited for ever while anybody asked again and again."""
+
+    async def story() -> None:
+        gateway, [wire] = gateway_of(1)
+        gateway.hub.join(WaitingRequest(Session(1)))
+        drain = Drain(gateway.hub, WITHIN_MS, random.Random(0).randrange)
+        assert drain.streams == 1
+        drain.begin()
+        await asyncio.sleep(1)
+        wire.take(10_000)
+        assert wire.closed_with == CloseCode.RESTARTING
+        assert (drain.streams, gateway.hub.streams) == (0, 1)
+
+    virtual_time.run(story, lambda: 0.0)
 
 
 def test_who_is_first_is_chance() -> None:
