@@ -50,20 +50,15 @@ def certificate() -> dict[str, bytes]:
     return {"fanfold.pem": made.public_bytes(pem), "fanfold.key": key.private_bytes(pem, form, secret)}
 
 
-def example_for(served: Served) -> str:
-    """The example as it is, but for its port, its folder and its gateway."""
-    site, changes = (
-        EXAMPLE.read_text(),
-        (
-            ("listen 443 ssl", f"listen {LOOPBACK}:{{port}} ssl"),
-            ("/etc/ssl/", "{folder}/"),
-            ("server 127.0.0.1:8080;", f"server {served.url.removeprefix('http://')};"),
-        ),
-    )
-    for before, after in changes:
+def example_for(*gateways: str) -> str:
+    """The example as it is, but for its port, its folder and its gateways, `host:port`."""
+    site, lines = EXAMPLE.read_text(), list[str]()
+    for before, after in (("listen 443 ssl", f"listen {LOOPBACK}:{{port}} ssl"), ("/etc/ssl/", "{folder}/")):
         assert before in site
         site = site.replace(before, after)
-    return site
+    for line in site.splitlines():
+        lines += [line.replace("127.0.0.1:8080", each) for each in (gateways if "127.0.0.1:8080" in line else ("",))]
+    return "\n".join(lines)
 
 
 def client_of(nginx: NginxServer) -> aiohttp.ClientSession:
@@ -81,7 +76,7 @@ async def test_behind_nginx_everything_works_and_the_client_is_the_client(
         served = await stack.enter_async_context(
             serving(wallet, wallet.feed, trusted_proxies=LOOPBACK, access_log="on", request_bytes_max=100_000)
         )
-        with nginx_with(example_for(served), certificate()) as nginx:
+        with nginx_with(example_for(served.url.removeprefix("http://")), certificate()) as nginx:
             async with client_of(nginx) as http:
                 ids = [await _forged(http), await _watched(http, wallet), await _told(http, wallet)]
                 await _large_heads_and_bodies(http)
@@ -148,3 +143,57 @@ async def _no_gateway(http: aiohttp.ClientSession) -> None:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
         assert answer.headers["Content-Type"] == PROBLEM
         assert await answer.json(content_type=None) == problem_document("outcome_unknown")
+
+
+class Answers:
+    """A gateway that reads each request and answers what it is told to; nothing: it ends the connection."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.asked = list[str]()
+        self._answer = answer
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"Content-Length: 2\r\n" in head:
+            assert await reader.readexactly(2) == b"{}"
+        self.asked.append(head.partition(b" ")[0].decode())
+        writer.write(self._answer)
+        writer.close()
+
+
+STOPPING = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+async def listening(stack: AsyncExitStack, gateway: Answers) -> str:
+    server = await asyncio.start_server(gateway, LOOPBACK, 0)
+    await stack.enter_async_context(server)
+    host, port = server.sockets[0].getsockname()
+    return f"{host}:{port}"
+
+
+async def test_no_write_is_sent_to_a_second_gateway_and_a_stream_is_asked_of_one_that_takes_it(
+    nginx_with: Nginx,
+) -> None:
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+        gone, stops, takes = [Answers(b"") for _ in range(2)], Answers(STOPPING), Answers(OPEN)
+        silent = [await listening(stack, each) for each in gone]
+        streams = [await listening(stack, each) for each in (stops, takes)]
+        site = example_for(*silent)
+        for before, after in zip(silent, streams, strict=True):
+            site = site.replace(f"{before} max_fails=0", f"{after} max_fails=0").replace(
+                f"{before};",
+                f"{before} max_fails=0;",  # each is asked, however often it failed
+            )
+        with nginx_with(site, certificate()) as nginx:
+            async with client_of(nginx) as http:
+                for method in ("PUT", "POST", "PATCH", "GET"):
+                    async with http.request(method, "/v1/accounts/alice", data=b"{}") as answer:
+                        assert (answer.status, answer.headers["Content-Type"]) == (503, PROBLEM), method
+                for path in ("/v1/stream", "/v1/stream/sse"):
+                    for _ in range(2):
+                        async with http.get(path) as answer:
+                            assert answer.status == 200, path
+    asked = [method for each in gone for method in each.asked]
+    assert {method: asked.count(method) for method in asked} == {"PUT": 1, "POST": 1, "PATCH": 1, "GET": 2}
+    assert stops.asked
