@@ -159,7 +159,7 @@ class Gateway:
         )
         arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
         self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
-        self.app = PublicDoor(self._front, arrivals, self._accesses)
+        self.app = PublicDoor(self._front, arrivals, self._accesses, self._front.cross_origin)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(

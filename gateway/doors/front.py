@@ -61,7 +61,7 @@ class Front:
         nobody is. origins: of pages that may ask here, beside its own. whole: whether everybody is told all that is the matter
         and what is counted; otherwise only that the gateway is alive and ready."""
         self.stopping = False
-        self._cross_origin = CrossOrigin(origins) if origins else None
+        self.cross_origin = CrossOrigin(origins) if origins else None
         self._draining = draining
         self._readiness: asyncio.Task[dict[str, Any]] | None = None
         self._checked = checked
@@ -94,10 +94,10 @@ class Front:
         if scope["type"] == "lifespan":
             await lifespan(receive, send)
             return
-        if self._cross_origin is not None:
-            if await self._cross_origin.answers_preflight(scope, send):
+        if self.cross_origin is not None:
+            if await self.cross_origin.answers_preflight(scope, send):
                 return
-            send = self._cross_origin.telling(scope, send)
+            send = self.cross_origin.telling(scope, send)
         handler = self._own.get(scope["path"])
         if handler is None and scope["path"] != EVENTS.path:
             await self._proxy(scope, receive, send)

@@ -14,6 +14,7 @@ from fanfold.doors.answer import send as send_answer
 from fanfold.doors.security_headers import ALWAYS, HTTPS_ONLY, POLICY
 from gateway.arrivals.access_log import AccessLog
 from gateway.arrivals.arrival import SCOPE, Arrival, Arrivals, request_id_of
+from gateway.doors.cross_origin import CrossOrigin
 from gateway.proxy.asgi import App, Message, Receive, Scope, Send
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -24,10 +25,14 @@ _EVENTS: Final = (b"content-type", EVENT_STREAM.encode())
 
 class PublicDoor:
     """ASGI 3, around the gateway's own application, which finds the client in `scope["client"]` and the scheme that it used in
-    `scope["scheme"]`, and all of what is known in `scope[SCOPE]`. log: None: nothing is written of it."""
+    `scope["scheme"]`, and all of what is known in `scope[SCOPE]`. log: None: nothing is written of it. cross_origin: what the
+    application tells pages of other origins, for the answers that are made here."""
 
-    def __init__(self, app: App, arrivals: Arrivals, log: AccessLog | None = None) -> None:
+    def __init__(
+        self, app: App, arrivals: Arrivals, log: AccessLog | None = None, cross_origin: CrossOrigin | None = None
+    ) -> None:
         self._app = app
+        self._cross_origin = cross_origin
         self._arrivals = arrivals
         self._log = log
 
@@ -54,7 +59,8 @@ class PublicDoor:
             if answer.begun:
                 raise
             _log.exception("request_failed", request_id=request_id_of(scope))
-            await send_answer(answer.send, problem("internal"))
+            send = answer.send if self._cross_origin is None else self._cross_origin.telling(scope, answer.send)
+            await send_answer(send, problem("internal"))
 
 
 class _Answer:

@@ -188,6 +188,22 @@ async def test_what_fails_is_answered_in_the_words_of_the_api_unless_an_answer_h
         await _asked(PublicDoor(fails_late, Arrivals()), {})
 
 
+async def test_a_page_of_a_listed_origin_may_read_that_something_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It saw a network error, and could not tell its reader what it means for their money."""
+    shop = "https://shop.example"
+    settings = GatewaySettings(allowed_origins=shop, access_log="off")
+    side = one_app([], [])
+    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1)
+    monkeypatch.setattr(gateway._front, "_proxy", _fails)
+    for origin, allowed in ((shop, [shop.encode()]), ("https://evil.example", [])):
+        sent = await _asked(gateway.app, {"path": "/v1/accounts/a", "headers": [(b"origin", origin.encode())]})
+        assert sent[0]["status"] == 500
+        told = sent[0]["headers"]
+        assert [value for name, value in told if name == b"access-control-allow-origin"] == allowed
+        assert (b"vary", b"Origin") in told
+    await gateway.close()
+
+
 async def test_of_a_head_no_byte_of_a_body_is_counted() -> None:
     door, written, log = logged(one_app([], [], b"12345"))
     await _asked(door, {"method": "HEAD"})
