@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 import threading
 from collections.abc import Iterator
@@ -83,8 +84,16 @@ class UnreadOutput(io.TextIOBase):
         while data:
             try:
                 data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:  # whoever made the pipe, or shares it, has set it so: full is not over
+                self._wait_until_writable()
             except OSError:  # nobody will ever read it, or the disk is full: a service goes on
                 return
+
+    def _wait_until_writable(self) -> None:
+        """Also until nobody is there to read it: the next write says so."""
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        poll.poll()
 
 
 @contextmanager

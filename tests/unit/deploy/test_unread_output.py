@@ -36,6 +36,20 @@ async def test_a_pipe_that_nobody_reads_takes_what_fits_and_nothing_waits_for_it
     assert lines[-1] == "again"
 
 
+async def test_a_full_pipe_that_was_set_never_to_block_is_waited_for_and_loses_no_line() -> None:
+    """Lines that did not fit at once were dropped, and nobody counted them."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with os.fdopen(writing, "w") as stream:
+        output = UnreadOutput(stream)
+        for number in range(1_000):
+            output.write(f"{number:>998}.\n")
+        whole = asyncio.create_task(asyncio.to_thread(_read_all, reading))
+        output._waiting.put(None)
+        await asyncio.to_thread(output._thread.join, 30)
+    assert [int(line.rstrip(".")) for line in (await whole).splitlines()] == list(range(1_000))
+
+
 def _read_all(descriptor: int) -> str:
     with os.fdopen(descriptor) as stream:
         return stream.read()
