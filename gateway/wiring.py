@@ -43,6 +43,7 @@ from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from gateway.streams.long_poll import LongPoll
 from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
+from gateway.streams.stream_rates import StreamRates
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
@@ -172,6 +173,7 @@ class Gateway:
                 door=self._door,
                 places=places,
                 access=StreamAccess(arrivals, self._accesses),
+                rates=StreamRates(rates) if self._door is None else self._door.rates,
             ),
         )
         """For `uvicorn.Config(ws=...)`, which only calls it."""
@@ -326,7 +328,7 @@ def _checked(
     checked = CheckedProxy(
         proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
     )
-    return checked, Door(identity, terms, hide)
+    return checked, Door(identity, terms, hide, StreamRates(rates, refused))
 
 
 class _Ready(msgspec.Struct):

@@ -75,6 +75,10 @@ class RequestRates:
 
         return Granted(self._counted(key, receive) if counts_later else receive, tell)
 
+    def wait_s(self, key: str) -> int:
+        """Take one; seconds until it would be granted, 0 when it was."""
+        return _seconds(self.by_key.take(key, 1, self._now_ns()).wait_ns)
+
     def is_used_up(self, key: str) -> bool:
         return not self.by_key.left(key, self._now_ns())
 

@@ -22,10 +22,11 @@ WALLET: Final = Subprotocol(SUBPROTOCOL)
 
 
 class Refusal(NamedTuple):
-    """A problem word and, where the code table's is not enough, a detail."""
+    """A problem word and, where the code table's is not enough, a detail. retry_after_s: told where it is worth it."""
 
     word: str
     detail: str | None = None
+    retry_after_s: int = RETRY_AFTER_SECONDS
 
 
 def choose_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -55,7 +56,7 @@ def refusal_response(refusal: Refusal) -> Response:
     for name, value in (*ALWAYS, POLICY):
         headers[name.decode()] = value.decode()
     if status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(refusal.retry_after_s)
     if status is HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = INVALID_TOKEN
     return Response(status.value, status.phrase, headers, body)

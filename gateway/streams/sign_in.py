@@ -22,6 +22,7 @@ from gateway.limits.counts import SharedRoom
 from gateway.protocol.session import Close, Session
 from gateway.protocol.session import SignIn as Wish
 from gateway.streams.handshake import Refusal
+from gateway.streams.stream_rates import StreamRates
 
 _DAY_S: Final = 86_400.0
 """Timers are not set further ahead: whoever's token lasts for years is looked at once a day."""
@@ -59,8 +60,11 @@ class DoorTerms(NamedTuple):
 class Door:
     """Who is asked who is there: of one gateway."""
 
-    def __init__(self, identity: Identity, terms: DoorTerms, hide: Callable[[str], str]) -> None:
+    def __init__(
+        self, identity: Identity, terms: DoorTerms, hide: Callable[[str], str], rates: StreamRates | None = None
+    ) -> None:
         self.identity = identity
+        self.rates = StreamRates() if rates is None else rates
         self.terms = terms
         self.hide = hide
         self.unauthenticated = SharedRoom(terms.unauthenticated_max, terms.address_percent)
@@ -115,12 +119,18 @@ class SignIn:
         identity, credential = self._door.identity, ""
         try:
             credential = identity.credential([value.encode("latin-1", "replace") for value in authorization])
+            if (
+                not identity.knows(credential)
+                and (refused := self._door.rates.refusal_of_stranger(address)) is not None
+            ):
+                return refused
             self._stream.session.admit(identity.who_now(credential), None)
         except KeyUnknown:
             # Anybody can make up the name of a key: until it was looked for, nobody is there.
             self._early = credential
             return self._refused_for_many()
         except TokenRefused as why:
+            self._door.rates.refused(address)
             return Refusal("token_invalid", f"It {why}. {PROBLEMS['token_invalid'].detail}")
         except NobodySaid:
             return self._refused_for_many()
@@ -145,6 +155,9 @@ class SignIn:
 
     def present(self, wish: Wish) -> Close | None:
         """A message says who is there."""
+        door = self._door
+        if not door.identity.knows(wish.token) and door.rates.refusal_of_stranger(self._address) is not None:
+            return Close(CloseCode.TOO_FAST)
         try:
             return self._admit(self._door.identity.who_now(wish.token), wish)
         except KeyUnknown:
@@ -190,12 +203,14 @@ class SignIn:
     def _admit(self, principal: Principal, wish: Wish) -> Close | None:
         if not self._stream.has_place_for(principal.name):
             return Close(CloseCode.TOO_MANY_STREAMS)
+        self._door.rates.signed_in(principal.name)
         found = self._stream.session.admit(principal, wish.id if wish.id >= 0 else None)
         if found is None:
             self._admitted()
         return found
 
     def _refuse(self, wish: Wish, why: TokenRefused) -> Close | None:
+        self._door.rates.refused(self._address)
         if wish.id < 0:  # the handshake's: there is no message to answer
             return Close(CloseCode.TOKEN_REFUSED)
         return self._stream.session.refuse_sign_in(wish.id, f"It {why}. {PROBLEMS['token_invalid'].detail}")

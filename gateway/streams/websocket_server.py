@@ -41,6 +41,7 @@ from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowe
 from gateway.streams.hub import Hub
 from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
+from gateway.streams.stream_rates import StreamRates
 from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class StreamConnection(asyncio.Protocol):
         "_name",
         "_ping_ends",
         "_place",
+        "_rates",
         "_sign_in",
         "_stopping",
         "_submits",
@@ -132,6 +134,7 @@ class StreamConnection(asyncio.Protocol):
         submits: SubmitTasks | None = None,
         places: StreamPlaces | None = None,
         access: StreamAccess | None = None,
+        rates: StreamRates | None = None,
         config: Any,
         server_state: Any,
         app_state: Any,
@@ -148,6 +151,7 @@ class StreamConnection(asyncio.Protocol):
         )
         self._submits = submits
         self._access = access
+        self._rates = rates
         self._arrival: Arrival | None = None
         """During the handshake; after it only where its end is written down."""
         self.session = Session(
@@ -345,7 +349,14 @@ class StreamConnection(asyncio.Protocol):
             refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from())
             if refused is not None:
                 return refused
-        return self._refused_for_place()
+        return self._refused_for_rate() or self._refused_for_place()
+
+    def _refused_for_rate(self) -> Refusal | None:
+        """Who signs in later is counted then."""
+        principal = self.session.principal
+        if self._rates is None or (principal is None and self._sign_in is not None):
+            return None
+        return self._rates.refusal(self._from() if principal is None else principal.name)
 
     def _refused_for_place(self) -> Refusal | None:
         """Last: nobody else's place is held by who is refused for something else."""

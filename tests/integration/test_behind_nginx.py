@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanfold.api.problems import problem_document
 from fanfold.api.routes import PROBLEM
-from tests.gateway_server import Served, serving
+from tests.gateway_server import serving
 from tests.servers import LOOPBACK, NginxServer
 from tests.wallet_stub import WalletStub
 

@@ -1,0 +1,127 @@
+"""Sockets count in the quotas of requests, and tokens that are refused there as those of requests do."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from fanfold.api.close_codes import CloseCode
+from gateway.limits.rates import Quota
+from gateway.limits.terms import UNLIMITED
+from gateway.metrics import Metrics
+from gateway.protocol.session import Session
+from gateway.protocol.session import SignIn as Wish
+from gateway.proxy.rated import RequestRates
+from gateway.streams.handshake import Refusal
+from gateway.streams.sign_in import Door, DoorTerms, SignIn
+from gateway.streams.stream_rates import StreamRates
+from gateway.streams.websocket_server import StreamConnection
+from tests.simulation import virtual_time
+from tests.simulation.wire import Wire
+from tests.unit.gateway.identity.test_keys import FORGED, OLD, Issuer, Place
+from tests.unit.gateway.streams.test_stream_limits import Gateway
+
+ADDRESS = "10.0.0.1"
+QUOTA = Quota(2, 20)
+
+
+def rates_of(quota: Quota = QUOTA) -> RequestRates:
+    return RequestRates(quota, Metrics(CollectorRegistry()), lambda: 0)
+
+
+def head_of(wire: Wire) -> str:
+    return bytes(wire._buffer).partition(b"\r\n\r\n")[0].decode()
+
+
+def test_a_handshake_is_a_request_of_its_address_where_nobody_is_asked() -> None:
+    async def story() -> list[str]:
+        class Rated(Gateway):
+            def connection(self) -> StreamConnection:
+                made: Any = functools.partial(StreamConnection, rates=rates)
+                connection: StreamConnection = made(
+                    self.hub, self._terms, self.metrics, lambda: False, config=None, server_state=self, app_state=None
+                )
+                return connection
+
+        rates = StreamRates(rates_of())
+        gateway = Rated(UNLIMITED)
+        return [head_of(Wire(gateway)) for _ in range(3)]
+
+    heads = virtual_time.run(story, lambda: 0.0)
+    assert [head.split(" ")[1] for head in heads] == ["101", "101", "429"]
+    assert "Retry-After: 10" in heads[-1]
+
+
+class Stream:
+    def __init__(self) -> None:
+        self.session = Session(1, hide=lambda account: account)
+        self.ended: CloseCode | None = None
+
+    def take_later(self) -> None: ...
+
+    def has_place_for(self, principal: str) -> bool:
+        return True
+
+    def end_with(self, code: CloseCode) -> None:
+        self.ended = code
+
+
+class At:
+    """A door of a gateway that asks who asks."""
+
+    def __init__(self) -> None:
+        self.place = Place(Issuer(OLD))
+        self.requests, self.strangers = rates_of(), rates_of()
+        rates = StreamRates(self.requests, self.strangers)
+        self.door = Door(self.place.identity, DoorTerms(1_000, 100), lambda account: account, rates)
+
+    def shake_hands(self, *authorization: str) -> tuple[SignIn, Refusal | None]:
+        sign_in = self.door.sign_in(Stream())
+        return sign_in, sign_in.refusal(authorization, ADDRESS)
+
+
+async def test_a_token_that_is_refused_at_a_handshake_counts_for_its_address_and_who_is_known_comes_in() -> None:
+    at = At()
+    await at.place.identity.open()
+    known, newcomer = (f"Bearer {at.place.token(OLD, name)}" for name in ("alice", "bob"))
+    assert at.shake_hands(known)[1] is None
+    refused = [at.shake_hands("Bearer nonsense")[1] for _ in range(3)]
+    assert [each and each.word for each in refused] == ["token_invalid", "token_invalid", "rate_limited"]
+    told = at.shake_hands(newcomer)[1]
+    assert told is not None
+    assert (told.word, told.retry_after_s) == ("rate_limited", 10)
+    assert at.shake_hands(known)[1] is None
+
+
+async def test_a_token_that_is_refused_by_a_message_counts_for_its_address() -> None:
+    at = At()
+    await at.place.identity.open()
+    codes = []
+    for signer in (None, None, OLD):
+        sign_in, refused = at.shake_hands()
+        assert refused is None
+        found = sign_in.present(Wish(1, "nonsense" if signer is None else at.place.token(signer)))
+        codes.append(found and found.code)
+    assert codes == [CloseCode.TOKEN_REFUSED, CloseCode.TOKEN_REFUSED, CloseCode.TOO_FAST]
+
+
+async def test_a_token_with_a_made_up_key_counts_for_its_address_once_it_was_looked_for() -> None:
+    at = At()
+    await at.place.identity.open()
+    for _ in range(2):
+        await at.shake_hands()[0].find_out(Wish(1, at.place.token(FORGED)))
+    assert at.strangers.is_used_up(ADDRESS)
+
+
+async def test_who_signs_in_by_a_message_has_asked_once() -> None:
+    at = At()
+    await at.place.identity.open()
+    for _ in range(2):
+        sign_in, _refused = at.shake_hands()
+        assert sign_in.present(Wish(1, at.place.token(OLD))) is None
+        sign_in.end()
+    await asyncio.sleep(0)
+    assert at.requests.is_used_up("alice")
