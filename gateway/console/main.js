@@ -7,7 +7,7 @@ import { Chart } from "/console/chart.js";
 import { Commands } from "/console/commands.js";
 import { Connection } from "/console/connection.js";
 import { NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
-import { Drafts } from "/console/drafts.js";
+import { Drafts, forgetOfKey } from "/console/drafts.js";
 import { accountNamed, amountOf, onSubmit, wrong } from "/console/forms.js";
 import { HoldEnds } from "/console/hold_ends.js";
 import { Lag } from "/console/lag.js";
@@ -101,8 +101,8 @@ onSubmit(byId("open-form"), notSent, async ({ account, asset, floor }) => {
 });
 
 onSubmit(byId("timeline-form"), notSent, async ({ id }) => {
-  const problem = await timeline.follow(id);
-  if (problem !== null) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
+  const problem = (await timeline.follow(id))?.problem;
+  if (problem !== undefined) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
 });
 
 byId("demo").addEventListener("click", async (event) => {
@@ -126,12 +126,13 @@ for (const account of remembered()) {
 }
 watchedChanged();
 stream.start();
-showSignIn().then((isWaitedFor) => {
+showSignIn(forgetOfKey).then((isWaitedFor) => {
   if (isWaitedFor) {
     stream.stop();
     connection.told("lost", "Sign in to see balances");
     return;
   }
+  commands.tellUnanswered();
   accounts.again();
   system.start();
   new Lag((isBehind) => connection.behind(isBehind)).start();
