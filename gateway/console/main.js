@@ -29,7 +29,7 @@ const chart = new Chart();
 const holdEnds = new HoldEnds(commands, drafts, activity);
 const cards = new Cards((account) => unwatch(account), (account) => chart.open(account), holdEnds);
 const transferForm = new TransferForm(commands, drafts, activity, (account) => cards.assetOf(account));
-const accounts = new Accounts((account) => watch(account), (account) => cards.postedOf(account));
+const accounts = new Accounts((account) => watch(account), (account) => cards.liveOf(account));
 const system = new System(() => cards.assets);
 const connection = new Connection((isStale) => cards.stale(isStale));
 
