@@ -105,6 +105,7 @@ export class Cards {
     const { element, asset } = card;
     const posted = BigInt(item.posted);
     const figure = element.querySelector(".figure");
+    this.read(account); // who tells its balance has read it
     element.classList.remove("absent");
     element.querySelector(".note").hidden = true;
     element.dataset.version = item.v;

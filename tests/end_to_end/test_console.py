@@ -255,6 +255,25 @@ async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after
         await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
 
 
+async def test_an_account_that_was_not_known_to_be_there_is_shown_as_live_once_it_is_opened(browser: Browser) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    wallet.behind = True
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        console(served.url, browser) as page,
+    ):
+        await wallet.heartbeat()
+        await watch(page, "carol")
+        card = page.locator('.card[data-account="carol"]')
+        await expect(card).to_have_attribute("data-unread", "view_rebuilding")
+        wallet.behind = False
+        await wallet.open("carol")
+        await shows(page, "carol", "$0.00")
+        await expect(card).not_to_have_attribute("data-unread", "view_rebuilding")
+        await expect(card).not_to_have_attribute("title", re.compile("cannot be read"))
+
+
 async def test_a_page_that_was_left_and_is_shown_again_goes_on(page: Page, target: Target) -> None:
     await page.get_by_role("button", name="Open two demo accounts and fund them").click()
     await shows(page, "bob", "$100.00")
