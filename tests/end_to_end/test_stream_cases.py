@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,12 +37,12 @@ ITEM = {"held": "0", "available": "0", "at": "2026-01-01T00:00:00.000000Z"}
 
 
 class Told(NamedTuple):
-    """told: balances that were passed on: account, version, posted. how: `told`, `refused` or `ended`. lives: how many had been passed
-    on whenever the JavaScript client said that it is live."""
+    """told: balances that were passed on: account, version, posted. how: `told`, `refused` or `ended`. lives: how many had been
+    passed on whenever the JavaScript client said that it is live."""
 
     told: list[list[Any]]
     how: str
-    lives: list[int] = []
+    lives: Sequence[int] = ()
 
 
 class Gateway:
