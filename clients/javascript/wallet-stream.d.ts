@@ -33,7 +33,7 @@ export interface Heard {
   missed?(account: string): void;
   /** There is no such account yet; it is watched all the same. */
   absent?(account: string): void;
-  /** Nothing can be told of it for now, and why, as a code. It is watched all the same. */
+  /** Nothing can be told of it for now, and why, as a code. It is watched all the same; `read`, `absent` or a balance takes it back. */
   unread?(account: string, code: string): void;
   /** It can be read (again), or it is known not to be there. */
   read?(account: string): void;

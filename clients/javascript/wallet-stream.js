@@ -36,6 +36,8 @@ export class WalletStream {
   #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
   #unserved = new Set(); // accounts whose subscribe was refused
   #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
+  #awaited = new Map(); // account -> the version that was acknowledged and has not come: what is held of it is old
+  #complete = false; // whether everything that was watched at the connect has been told over this connection
   #nextId = 1;
   #attempts = 0;
   #returnMs = null; // what a goodbye said of when to come back
@@ -89,7 +91,7 @@ export class WalletStream {
   unwatch(account) {
     this.#watched.delete(account);
     this.#histories.delete(account);
-    if (this.#unserved.delete(account) | this.#unread.delete(account)) this.#tellState();
+    if (this.#unserved.delete(account) | this.#unread.delete(account) | this.#awaited.delete(account)) this.#tellState();
     const sub = this.#numbers.get(account);
     if (sub !== undefined) {
       this.#numbers.delete(account);
@@ -117,7 +119,8 @@ export class WalletStream {
 
   #connect() {
     this.#reconnect = null;
-    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread]) kept.clear();
+    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread, this.#awaited]) kept.clear();
+    this.#complete = false;
     this.#live = true;
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
     const socket = new WebSocket(this.#url, ["wallet.v1"]);
@@ -197,10 +200,15 @@ export class WalletStream {
     return id;
   }
 
-  /** Live is said only when everything watched is served: an account that is being asked for says so on its card. */
+  /**
+   * Live is said only when everything watched is served, and what was acknowledged has been told, too: until then what is shown is of
+   * before. An account that is asked for later, of which nothing is held, takes nothing back; it says so on its card.
+   */
   #tellState() {
     if (this.#socket?.readyState !== WebSocket.OPEN) return;
-    const served = this.#unserved.size === 0 && (this.#asked.size === 0 || this.#numbers.size > 0);
+    this.#complete ||= this.#asked.size === 0 && this.#unserved.size === 0 && this.#awaited.size === 0;
+    const isTold = this.#complete && this.#awaited.size === 0;
+    const served = this.#unserved.size === 0 && (isTold || (!this.#live && this.#numbers.size > 0));
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
     else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
     else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Behind, balances may be old");
@@ -274,6 +282,7 @@ export class WalletStream {
     this.#numbers.set(account, sub);
     this.#unserved.delete(account);
     this.#unread.delete(account);
+    this.#awaited.delete(account);
     if (history !== undefined) {
       // Of another history no version counts: what comes next is the state.
       if ((this.#histories.get(account) ?? history) !== history) this.#watched.set(account, null);
@@ -295,6 +304,8 @@ export class WalletStream {
       this.#watched.set(account, null);
       this.#send({ op: "unsubscribe", subs: [sub] });
       this.#subscribe([account]);
+    } else if (held === null ? !this.#complete : version > held) {
+      this.#awaited.set(account, version);
     }
   }
 
@@ -307,5 +318,7 @@ export class WalletStream {
       this.#watched.set(account, item.v);
       this.#on.balance(account, item);
     }
+    const isAwaited = item.snapshot || item.v >= this.#awaited.get(account);
+    if (isAwaited && this.#awaited.delete(account)) this.#tellState();
   }
 }

@@ -20,7 +20,7 @@ export class Accounts {
   #asked = 0;
   #next = null;
 
-  /** onPick: told the name of the account that was picked. liveOf: the balance of a watched one, else null. */
+  /** onPick: told the name of the account that was picked. liveOf: posted and version of a watched one that is live, else null. */
   constructor(onPick, liveOf) {
     [this.#onPick, this.#liveOf] = [onPick, liveOf];
     this.#field.addEventListener("input", () => {
@@ -73,10 +73,11 @@ export class Accounts {
     return `${count}${this.#next === null ? "" : " and more"}, as of ${clock.format(new Date())}.`;
   }
 
-  #line({ account, asset, posted }) {
+  #line({ account, asset, posted, version }) {
     const line = this.#template.content.firstElementChild.cloneNode(true);
+    const live = this.#liveOf(account); // the newer one counts: what is listed was read a moment ago, what is live may not be told yet
     line.querySelector(".name").textContent = account;
-    line.querySelector(".balance").textContent = balanceOf(this.#liveOf(account) ?? posted, asset);
+    line.querySelector(".balance").textContent = balanceOf(live !== null && live.version >= version ? live.posted : posted, asset);
     this.#lines.set(account, line);
     line.querySelector("button").addEventListener("click", () => this.#onPick(account));
     return line;

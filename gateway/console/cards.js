@@ -11,6 +11,7 @@ const FLAGS = { debit_frozen: "Debits frozen", credit_frozen: "Credits frozen", 
 export class Cards {
   #list = document.getElementById("cards");
   #template = document.getElementById("card-template");
+  #isStale = true; // until the stream says that it is live
   #cards = new Map(); // account -> { element, asset, posted, held, statement, holds }
   #onRemove;
   #onChart;
@@ -34,9 +35,11 @@ export class Cards {
     return this.#cards.get(account)?.asset ?? null;
   }
 
-  /** In minor units, null before it is known. */
-  postedOf(account) {
-    return this.#cards.get(account)?.posted ?? null;
+  /** posted in minor units, and its version; null where it is not known, or may be old. */
+  liveOf(account) {
+    const card = this.#cards.get(account);
+    const isLive = card !== undefined && card.posted !== null && card.element.dataset.unread === undefined && !this.#isStale;
+    return isLive ? { posted: card.posted, version: Number(card.element.dataset.version) } : null;
   }
 
   has(account) {
@@ -102,6 +105,7 @@ export class Cards {
     const { element, asset } = card;
     const posted = BigInt(item.posted);
     const figure = element.querySelector(".figure");
+    this.read(account); // who tells its balance has read it
     element.classList.remove("absent");
     element.querySelector(".note").hidden = true;
     element.dataset.version = item.v;
@@ -127,6 +131,7 @@ export class Cards {
   }
 
   stale(isStale) {
+    this.#isStale = isStale;
     this.#list.classList.toggle("stale", isStale);
   }
 

@@ -1,41 +1,75 @@
 // The ids of transfers that were sent and are not answered: what is sent again unchanged has the same id, and moves money once.
 
 import { newTransferId } from "/console/wallet_api.js";
+import { who } from "/console/sign_in.js";
 
 const STORED = "fanfold.unanswered"; // for this tab, so that loading the page again does not forget them
 
+/** Forgets what a key sent: nothing tells whose it is once the key is gone. What a token's subject sent waits for that subject. */
+export function forgetOfKey() {
+  if (who().kind === "key") sessionStorage.removeItem(`${STORED} key`);
+}
+
 export class Drafts {
-  #held = remembered(); // name of a form -> { content, id }
+  #stored = `${STORED} ${who().subject ?? who().kind}`; // nobody sees or sends what another has sent
+  #unanswered = remembered(this.#stored); // id -> { content, sends: how many nobody answered, request: what `Commands.run` is asked }
+  #held = new Map(); // name of a form -> the id of what it holds
 
-  /** The id for what the form holds: the one that it was sent with, until a field changes or an answer comes. */
+  /** The id for what the form holds: the one that the same content was sent with, as long as no answer says what became of it. */
   idFor(name, fields) {
-    const content = JSON.stringify(fields);
-    if (this.#held[name]?.content !== content) this.#held[name] = { content, id: newTransferId() };
-    this.#remember();
-    return this.#held[name].id;
+    const content = JSON.stringify([name, fields]);
+    const known = Object.keys(this.#unanswered).find((id) => this.#unanswered[id].content === content);
+    const id = known ?? newTransferId();
+    this.#unanswered[id] ??= { content, sends: 0 };
+    this.#held.set(name, id);
+    return id;
   }
 
-  /** A field of the form was touched: what it holds is another transfer from now on. */
+  /** It is about to be sent: from here on it may be done. request: what sends it again, of plain values. */
+  sent(id, request) {
+    const draft = this.#unanswered[id];
+    if (draft === undefined) return; // its end is known already
+    draft.sends++;
+    draft.request = request;
+    this.#remember();
+  }
+
+  /** A field of the form was touched: what it holds is not what was sent. Its id is kept, for that may be done. */
   changed(name) {
-    delete this.#held[name];
-    this.#remember();
+    this.#held.delete(name);
   }
 
-  /** Names of the forms that still hold what was answered. */
+  /** It is known what became of it. Names of the forms that still hold it. */
   answered(id) {
-    const names = Object.keys(this.#held).filter((name) => this.#held[name].id === id);
-    names.forEach((name) => this.changed(name));
+    delete this.#unanswered[id];
+    this.#remember();
+    const names = [...this.#held].filter(([, held]) => held === id).map(([name]) => name);
+    names.forEach((name) => this.#held.delete(name));
     return names;
   }
 
+  /** This sending of it did nothing; one before it that nobody answered may have. */
+  turnedAway(id) {
+    const draft = this.#unanswered[id];
+    if (draft === undefined) return;
+    draft.sends--;
+    if (draft.sends <= 0) delete this.#unanswered[id];
+    this.#remember();
+  }
+
+  /** What to send again of what nobody answered, the oldest first. */
+  get requests() {
+    return Object.keys(this.#unanswered).sort().map((id) => this.#unanswered[id].request).filter((request) => request !== undefined);
+  }
+
   #remember() {
-    sessionStorage.setItem(STORED, JSON.stringify(this.#held));
+    sessionStorage.setItem(this.#stored, JSON.stringify(this.#unanswered));
   }
 }
 
-function remembered() {
+function remembered(stored) {
   try {
-    return JSON.parse(sessionStorage.getItem(STORED)) ?? {};
+    return JSON.parse(sessionStorage.getItem(stored)) ?? {};
   } catch {
     return {};
   }

@@ -26,11 +26,6 @@ export class HoldEnds {
     return this.#commands.run({ operation: "void", named: { hold }, command: { id }, words, nothing: "What it holds stays held." });
   }
 
-  /** Another capture of it is meant from now on. */
-  changed(hold) {
-    this.#drafts.changed(`capture ${hold}`);
-  }
-
   tell(message) {
     this.#activity.add("refused", "Not sent", message);
   }

@@ -59,7 +59,6 @@ export class Holds {
     const form = line.querySelector("form");
     const part = form.elements.part;
     part.setAttribute("aria-label", `How much to capture of hold ${id}, empty for all`);
-    part.addEventListener("input", () => this.#end.changed(id));
     onSubmit(form, (message) => this.#end.tell(message), async ({ part: typed }) => {
       const amount = typed === "" ? null : amountOf(typed, this.#asset(), "part", "part");
       await this.#end.capture(id, amount, this.#asset());

@@ -7,7 +7,7 @@ import { Chart } from "/console/chart.js";
 import { Commands } from "/console/commands.js";
 import { Connection } from "/console/connection.js";
 import { NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
-import { Drafts } from "/console/drafts.js";
+import { Drafts, forgetOfKey } from "/console/drafts.js";
 import { accountNamed, amountOf, onSubmit, wrong } from "/console/forms.js";
 import { HoldEnds } from "/console/hold_ends.js";
 import { Lag } from "/console/lag.js";
@@ -29,7 +29,7 @@ const chart = new Chart();
 const holdEnds = new HoldEnds(commands, drafts, activity);
 const cards = new Cards((account) => unwatch(account), (account) => chart.open(account), holdEnds);
 const transferForm = new TransferForm(commands, drafts, activity, (account) => cards.assetOf(account));
-const accounts = new Accounts((account) => watch(account), (account) => cards.postedOf(account));
+const accounts = new Accounts((account) => watch(account), (account) => cards.liveOf(account));
 const system = new System(() => cards.assets);
 const connection = new Connection((isStale) => cards.stale(isStale));
 
@@ -101,8 +101,8 @@ onSubmit(byId("open-form"), notSent, async ({ account, asset, floor }) => {
 });
 
 onSubmit(byId("timeline-form"), notSent, async ({ id }) => {
-  const problem = await timeline.follow(id);
-  if (problem !== null) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
+  const problem = (await timeline.follow(id))?.problem;
+  if (problem !== undefined) activity.add("refused", `Not shown: ${problem.title ?? "no answer"}`, problem.detail ?? "");
 });
 
 byId("demo").addEventListener("click", async (event) => {
@@ -126,12 +126,13 @@ for (const account of remembered()) {
 }
 watchedChanged();
 stream.start();
-showSignIn().then((isWaitedFor) => {
+showSignIn(forgetOfKey).then((isWaitedFor) => {
   if (isWaitedFor) {
     stream.stop();
     connection.told("lost", "Sign in to see balances");
     return;
   }
+  commands.tellUnanswered();
   accounts.again();
   system.start();
   new Lag((isBehind) => connection.behind(isBehind)).start();

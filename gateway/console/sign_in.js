@@ -5,14 +5,30 @@ const KEPT = "fanfold.token";
 /** What says who asks; empty where nobody has signed in. */
 export const token = () => sessionStorage.getItem(KEPT) ?? "";
 
+/**
+ * Whose it is. subject: of a token, by its issuer, the same in a newer token of it; null of a key, which is secret, and of nobody.
+ * Only the service knows whether it is true; here it keeps what one has sent from another in the same tab.
+ */
+export function who() {
+  if (token() === "") return { kind: "nobody", subject: null };
+  try {
+    const { iss, sub } = JSON.parse(atob(token().split(".")[1].replaceAll("-", "+").replaceAll("_", "/")));
+    if (typeof sub === "string") return { kind: "token", subject: `${iss} ${sub}` };
+  } catch {
+    // it is no token
+  }
+  return { kind: "key", subject: null };
+}
+
 /** Shows whether the service asks who asks, and takes a token where it does. Everything is asked for anew with it. Whether one is
- * waited for. */
-export async function showSignIn() {
+ * waited for. leave: told before another one's is taken. */
+export async function showSignIn(leave) {
   const form = document.getElementById("sign-in");
   const said = document.getElementById("who");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const given = form.elements.token.value.trim();
+    if (given !== token()) leave();
     if (given === "") sessionStorage.removeItem(KEPT);
     else sessionStorage.setItem(KEPT, given);
     location.reload();

@@ -18,7 +18,7 @@ export class Timeline {
   #id = null;
   #asked = 0;
 
-  /** Show this transfer from now on. Returns its problem document when it cannot be shown, else null. */
+  /** Show this transfer from now on. Returns what was answered, null where it was asked for anew meanwhile. */
   async follow(id) {
     this.#id = id.toLowerCase();
     return this.#read();
@@ -38,9 +38,8 @@ export class Timeline {
     const asked = ++this.#asked; // phases may come faster than answers: only the newest answer counts
     const answer = await readTransfer(this.#id);
     if (asked !== this.#asked) return null;
-    if (answer.kind !== "done") return answer.problem;
-    this.#show(answer.document);
-    return null;
+    if (answer.kind === "done") this.#show(answer.document);
+    return answer;
   }
 
   #show(transfer) {

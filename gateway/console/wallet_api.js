@@ -49,9 +49,11 @@ export function readPositions() {
   return send(ROUTES.get_positions, {});
 }
 
-const NO_ANSWER = { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." };
+export const NO_ANSWER = { title: "No answer arrived", detail: "It may have been done. Sending it again is safe: it never runs twice." };
 
-/** `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
+const NOT_LOOKED_AT = [401, 403]; // who asks was turned away, whatever was asked
+
+/** isDecided: whether the answer is of what was asked; a refusal may be of who asks, or of something in between. `named`: what stands in the path of the route between its fixed parts; `query`: its parameters. */
 export async function send({ method, path }, named, body, query = {}) {
   const asked = new URLSearchParams(query).toString();
   const target = path.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent(named[name])) + (asked && `?${asked}`);
@@ -72,7 +74,8 @@ export async function send({ method, path }, named, body, query = {}) {
   }
   // What something in between says for itself tells nothing about what became of the request.
   const isOurs = document !== null && (response.ok ? method === "GET" || "result" in document : "code" in document);
-  if (response.ok && isOurs) return { kind: "done", document };
+  if (response.ok && isOurs) return { kind: "done", document, isDecided: true };
   const isUnknown = response.ok || response.status >= 500 || ASKED_AGAIN.includes(response.status);
-  return { kind: isUnknown ? "unknown" : "refused", problem: isOurs ? document : isUnknown ? NO_ANSWER : {} };
+  const isDecided = !isUnknown && isOurs && !NOT_LOOKED_AT.includes(response.status);
+  return { kind: isUnknown ? "unknown" : "refused", isDecided, problem: isOurs ? document : isUnknown ? NO_ANSWER : {} };
 }

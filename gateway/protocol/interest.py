@@ -31,8 +31,11 @@ class Interest:
 
     def add(self, account: str) -> None:
         """It is watched from now on."""
-        if self._table is not None:
-            self._new.append(account)
+        if self._table is None:
+            return
+        self._new.append(account)
+        if self._is_full(self._table):
+            self._table, self._new = None, []  # it is made again when it is asked, which may be never
 
     def wanted(self, accounts: Sequence[str]) -> list[tuple[int, str]]:
         """Places and names of those that are watched."""
@@ -49,7 +52,7 @@ class Interest:
     def _made(self) -> npt.NDArray[np.bool_]:
         """The table with all that is watched."""
         table, new = self._table, self._new
-        if table is None or (self._held + len(new)) * _BITS_A_NAME > len(table):
+        if table is None:
             new = list(self._watched)
             size = max(_SIZE_MIN, 1 << (2 * len(new) * _BITS_A_NAME - 1).bit_length()) if new else _SIZE_MIN
             table, self._held = np.zeros(size, np.bool_), 0
@@ -57,6 +60,9 @@ class Interest:
             table[_places(marks_of(new), table)] = True
         self._table, self._held, self._new = table, self._held + len(new), []
         return table
+
+    def _is_full(self, table: npt.NDArray[np.bool_]) -> bool:
+        return (self._held + len(self._new)) * _BITS_A_NAME > len(table)
 
 
 def _places(marks: Marks, table: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:

@@ -126,7 +126,9 @@ class Outbox:
             pace = subscription.pace
             if pace is not None and not pace.resting:
                 pace.resting = True
-                self._begun = [*(self._begun or ()), pace]
+                if self._begun is None:
+                    self._begun = []
+                self._begun.append(pace)
                 if self._resting is None:
                     self._resting = {}
                 self._resting[pace] = None

@@ -231,7 +231,7 @@ class Subscription:
     def begin_again(self) -> None:
         """What was told is of another history of the log: whatever version is found next is told, and said to be a state."""
         self.session.outbox.withdraw(self)
-        self.newest = self.sent = -1
+        self.newest = self.sent = self.due = -1
         self.unsent, self.first = None, True
         if self.live and (self.phases or self.missed):
             self.session.outbox.put_phases(self)

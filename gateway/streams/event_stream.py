@@ -157,7 +157,8 @@ class EventStream:
                 async with asyncio.timeout(self._terms.ping_ms / 1000):
                     await client.news.wait()
                 client.news.clear()
-                written = self._events(session, question, watches)
+                # Who was shut out while he did not read is told nothing of what came meanwhile.
+                written = b"" if client.ended else self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
             over = client.away is not None or client.ended or not (session.by_number or session.topics)

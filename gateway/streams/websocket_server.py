@@ -99,6 +99,7 @@ class StreamConnection(asyncio.Protocol):
         "_connections",
         "_fragments",
         "_frames",
+        "_goes",
         "_heard",
         "_held_back",
         "_hub",
@@ -176,6 +177,7 @@ class StreamConnection(asyncio.Protocol):
         self._joined = False
         self._closing = False
         self._away: Away | None = None
+        self._goes = False
         """Why it ends, once what is under way is answered."""
         self._name = ""
         self._timer: asyncio.TimerHandle | None = None
@@ -224,6 +226,8 @@ class StreamConnection(asyncio.Protocol):
             self._read_on()
             self.flush()
             self._pass_on()
+            if self._goes and self._away is not None and not self._closing:
+                self._go(self._away)
 
     def _read_on(self) -> None:
         """Unless something else is waited for."""
@@ -534,6 +538,12 @@ class StreamConnection(asyncio.Protocol):
     def _go(self, away: Away) -> None:
         self.session.refuse_waiting("stopping", NEVER_SENT)
         self.flush()
+        if not self._writable and self._terms.drain_ms:
+            self._goes = (
+                True  # once the client has taken what lies before it: answers are not thrown away for a full buffer
+            )
+            self._set_timer(self._terms.drain_ms, lambda: self._close(away.code))
+            return
         self.session.outbox.answer(bye_frame(away.code, away.after_ms))
         self.flush()
         self._close(away.code)

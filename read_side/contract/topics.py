@@ -41,6 +41,10 @@ class TopicFeed(Protocol):
         Between processes one tells a topic: what others tell of it meanwhile is told when that one has ended."""
         ...
 
+    def withdraw(self, topic: str) -> None:
+        """Nothing more is told of it from here: what was told last goes on being shown, until another process tells more."""
+        ...
+
     def subscribe(self) -> AsyncIterator[TopicAnswer]:
         """Of every topic what was told last, then each newer answer; of several that wait the newest. Ends with `close`.
 

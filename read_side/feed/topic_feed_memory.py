@@ -50,6 +50,9 @@ class MemoryTopicFeed:
         for subscription in self._subscriptions:
             subscription.put(answer)
 
+    def withdraw(self, topic: str) -> None:
+        """There is no other process that could tell it."""
+
     def subscribe(self) -> AsyncIterator[TopicAnswer]:
         subscription = _Subscription(self._newest.values())
         if self._closed:

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from read_side.contract.topics import NO_ANSWER, TopicAnswer
-from read_side.feed.redis_stream import RedisStreams
+from read_side.feed.redis_stream import READ_ENTRIES, RedisStreams
 from read_side.views.redis_client import FAILURES, RedisClient
 
 TELL_AGAIN_S: Final = 3.0
@@ -44,6 +44,7 @@ class RedisTopicFeed:
         self._token = secrets.token_hex(16)
         self._newest: dict[str, TopicAnswer] = {}
         self._untold: dict[str, None] = {}
+        self._withdrawn: dict[str, None] = {}
         self._elsewhere: set[str] = set()
         self._something = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
@@ -57,6 +58,12 @@ class RedisTopicFeed:
         if self._telling is None:
             self._telling = asyncio.create_task(self._tell_for_ever())
 
+    def withdraw(self, topic: str) -> None:
+        if self._newest.pop(topic, None) is not None:
+            self._untold.pop(topic, None)
+            self._withdrawn[topic] = None
+            self._something.set()
+
     def subscribe(self) -> AsyncIterator[TopicAnswer]:
         return self._told()
 
@@ -65,7 +72,8 @@ class RedisTopicFeed:
             self._telling.cancel()
             await asyncio.gather(self._telling, return_exceptions=True)
             self._telling = None
-            await self._release()
+            with suppress(*FAILURES):  # what cannot be told now, the lease tells
+                await self._release(self._newest)
         await self._streams.close()
 
     async def _tell_for_ever(self) -> None:
@@ -75,11 +83,13 @@ class RedisTopicFeed:
         while True:
             began_s = now_s()
             names = list(self._newest if began_s >= all_at_s else self._untold)
-            self._untold = {}
+            given_up, self._untold, self._withdrawn = list(self._withdrawn), {}, {}
             self._something.clear()
             try:
+                await self._release(given_up)
                 for name in names:
-                    await self._tell(await self._streams.client(), self._newest[name])
+                    if name in self._newest:  # it may be withdrawn meanwhile
+                        await self._tell(await self._streams.client(), self._newest[name])
             except FAILURES:
                 all_at_s = began_s  # nobody knows what was told
                 await self._streams.pause()
@@ -101,14 +111,11 @@ class RedisTopicFeed:
             self._elsewhere.add(answer.topic)
             _log.info("topic is told by another process", topic=answer.topic)
 
-    async def _release(self) -> None:
-        """Let another one keep them at once. What cannot be told now, the lease tells."""
-        try:
+    async def _release(self, topics: Iterable[str]) -> None:
+        """Let another one keep them at once."""
+        for name in topics:
             client = await self._streams.client()
-            for name in self._newest:
-                await client.eval(_RELEASE, 1, f"{self._keepers}:{name}", self._token)
-        except FAILURES:
-            return
+            await client.eval(_RELEASE, 1, f"{self._keepers}:{name}", self._token)
 
     async def _told(self) -> AsyncIterator[TopicAnswer]:
         cursor: str | None = None
@@ -119,6 +126,9 @@ class RedisTopicFeed:
                 if cursor is None:
                     cursor = await self._streams.last(self._changes)  # before the answers: no change falls between
                 elif entries := await self._streams.read(self._changes, cursor):
+                    if len(entries) == READ_ENTRIES:  # far behind: what was told last is less than what was told since
+                        cursor = None
+                        continue
                     cursor = entries[-1][0].decode()
                     names = {fields[b"topic"].decode() for _, fields in entries}
                 else:
@@ -126,6 +136,7 @@ class RedisTopicFeed:
                     continue
                 answers = await self._read_answers(names)
             except FAILURES:
+                cursor = None  # meanwhile the stream may have forgotten what changed
                 await self._streams.pause()
                 continue
             for answer in answers:

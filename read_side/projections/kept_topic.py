@@ -105,6 +105,7 @@ class KeptTopic:
 
     def _stop(self, reason: str) -> None:
         self._troubles["stopped"] = f"{reason} It is not kept any more until the service starts again."
+        self._feed.withdraw(self.name)
         _log.error("topic not kept any more", topic=self.name, reason=reason)
 
     def _trouble(self, partition: int | None, reason: str | None) -> None:

@@ -4,14 +4,18 @@
 export const played = ({ WalletStream }, url, { watch, sentinel, options }) =>
   new Promise((resolve) => {
     const told = [];
+    const lives = []; // how many balances had been told whenever it said that it is live
     const done = (how) => {
       stream.stop();
-      resolve({ told, how });
+      resolve({ told, how, lives });
     };
     const on = {
       balance: (account, item) => (account === sentinel ? done("told") : told.push([account, item.v, item.posted])),
       trouble: () => done("refused"),
-      state: (name) => name === "ended" && done("ended"),
+      state: (name) => {
+        if (name === "live") lives.push(told.length);
+        if (name === "ended") done("ended");
+      },
     };
     const stream = new WalletStream(url, on, undefined, options);
     for (const account of [...watch, sentinel]) stream.watch(account);

@@ -75,7 +75,7 @@ async def test_a_refusal_says_what_it_means_for_the_money(page: Page) -> None:
     await shows(page, "alice", "$100.00")
 
 
-async def test_an_unanswered_transfer_is_sent_again_with_its_id_until_a_field_changes_or_an_answer_comes(
+async def test_an_unanswered_transfer_is_sent_again_with_its_id_however_it_was_typed_until_an_answer_comes(
     page: Page,
 ) -> None:
     await page.get_by_role("button", name="Open two demo accounts and fund them").click()
@@ -100,21 +100,53 @@ async def test_an_unanswered_transfer_is_sent_again_with_its_id_until_a_field_ch
     await send()
     await page.reload()
     for label, value in (("From", "alice"), ("To", "bob"), ("Amount", "12.5")):
-        await page.get_by_label(label, exact=True).evaluate("(field, value) => { field.value = value; }", value)
+        await page.get_by_label(label, exact=True).press_sequentially(value)
     await send()
-    assert len(set(ids)) == 1, "sent again unchanged, even after loading the page again"
+    assert len(set(ids)) == 1, "sent again unchanged, even after loading the page again and typing it anew"
     await page.get_by_label("Amount").fill("12.51")
     await send()
     await page.get_by_label("Amount").fill("12.50")
     await send()
-    assert len(set(ids)) == 3, "whoever touched a field means another transfer"
+    assert len(set(ids)) == 2, "what differs is another transfer; what is the same again may be done already"
     answered = True
     await send()
-    await page.get_by_label("Amount").evaluate("(field) => { field.value = '12.50'; }")
+    await expect(page.get_by_label("Amount")).to_have_value("")
+    await page.get_by_label("Amount").fill("12.50")
     await send()
     assert ids[-2] == ids[-3]
-    assert ids[-1] != ids[-2], "an answer came: the next one is another transfer"
-    await shows(page, "alice", "$49.99")
+    assert ids[-1] not in ids[:-1], "an answer came: the next one is another transfer"
+    await shows(page, "alice", "$62.49")
+
+
+async def test_what_nobody_answered_is_told_when_the_page_is_loaded_again_and_can_be_sent_again_or_asked_for(
+    page: Page,
+) -> None:
+    await page.get_by_role("button", name="Open two demo accounts and fund them").click()
+    await expect(page.get_by_label("Amount")).to_have_value("12.50")
+
+    async def lose_the_answer(route: Route) -> None:
+        await route.fetch()
+        await route.abort()
+
+    await page.route("**/v1/transfers", lose_the_answer)
+    button, told = page.get_by_role("button", name="Send", exact=True), page.locator(".activity li.unknown")
+    for amount in ("12.50", "1"):
+        await page.get_by_label("Amount").fill(amount)
+        await button.click()
+        await expect(button).to_be_enabled()
+    await page.unroute("**/v1/transfers")
+    await page.reload()
+    await expect(told).to_have_count(2)
+    await expect(told.last).to_contain_text(re.compile("12.50 from alice to bob, id [0-9a-f-]{36}: No answer arrived"))
+    await expect(told.last.get_by_role("button", name="Ask what became of it")).to_be_visible()
+    for line in (told.first, told.last):
+        await line.get_by_role("button", name="Send again with the same id").click()
+    await expect(page.locator(".activity li.done")).to_have_count(2)
+    await shows(page, "alice", "$86.50")
+    await page.reload()
+    await shows(page, "alice", "$86.50")
+    await expect(page.locator("#accounts-found li").first).to_be_visible()
+    await expect(told).to_have_count(0)
 
 
 async def test_an_unanswered_transfer_is_not_called_failed_and_leaves_nothing_to_send_twice(page: Page) -> None:
@@ -221,6 +253,25 @@ async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after
         wallet.unreadable = {}
         await shows(page, there, "$0.00")
         await expect(page.locator("#connection")).to_have_attribute("data-state", "live")
+
+
+async def test_an_account_that_was_not_known_to_be_there_is_shown_as_live_once_it_is_opened(browser: Browser) -> None:
+    wallet = WalletStub()
+    await wallet.open("alice")
+    wallet.behind = True
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        console(served.url, browser) as page,
+    ):
+        await wallet.heartbeat()
+        await watch(page, "carol")
+        card = page.locator('.card[data-account="carol"]')
+        await expect(card).to_have_attribute("data-unread", "view_rebuilding")
+        wallet.behind = False
+        await wallet.open("carol")
+        await shows(page, "carol", "$0.00")
+        await expect(card).not_to_have_attribute("data-unread", "view_rebuilding")
+        await expect(card).not_to_have_attribute("title", re.compile("cannot be read"))
 
 
 async def test_a_page_that_was_left_and_is_shown_again_goes_on(page: Page, target: Target) -> None:
@@ -465,3 +516,66 @@ async def test_who_signs_in_sees_what_may_be_read_and_the_token_stays_in_the_tab
         await page.goto(open_door.url)
         await expect(page.locator("#who")).to_have_text("Nobody is asked who asks")
         await expect(page.locator("#connection-text")).to_have_text("Live")
+
+
+async def test_what_nobody_answered_is_told_to_nobody_else_and_outlives_the_token_that_it_was_sent_with(
+    tmp_path: Path, browser: Browser
+) -> None:
+    signer, keys = Signer("EdDSA"), tmp_path / "keys.json"
+    keys.write_bytes(jwks(signer))
+    wallet = WalletStub()
+    asks: dict[str, Any] = {
+        "auth": "tokens",
+        "auth_keys": f"file:{keys}",
+        "auth_issuer": ISSUER,
+        "auth_audience": AUDIENCE,
+    }
+    ids: list[str] = []
+    is_turned_away = False
+
+    async def answer_for_it(route: Route) -> None:
+        assert route.request.post_data_json is not None
+        ids.append(route.request.post_data_json["id"])
+        if is_turned_away:
+            await route.fulfill(status=401, json={"code": "token_invalid", "title": "This token is not accepted"})
+        else:
+            await route.abort()
+
+    async with serving(wallet, wallet.feed, **asks) as served, console(served.url, browser, "lost") as page:
+        await page.route("**/v1/transfers", answer_for_it)
+        told = page.locator(".activity li.unknown")
+
+        async def sign_in(name: str, at_s: float) -> None:
+            token = signer.token(claims(name, [some("alice", "read")], now_s=at_s))
+            await page.get_by_label("Token or key").fill(token)
+            async with page.expect_event("load"):
+                await page.get_by_role("button", name="Sign in").click()
+            await expect(page.locator("#connection-text")).to_have_text("Live")
+
+        async def send() -> None:
+            for label, value in (("From", "alice"), ("To", "bob"), ("Amount", "12.50")):
+                await page.get_by_label(label, exact=True).fill(value)
+            button, before = page.get_by_role("button", name="Send", exact=True), len(ids)
+            await button.click()
+            await expect(button).to_be_enabled()
+            assert len(ids) == before + 1
+
+        now_s = time.time()
+        await sign_in("anna", now_s)
+        await send()
+        await expect(told).to_have_count(1)
+        await sign_in("ben", now_s)
+        await send()
+        await expect(told).to_have_count(1)
+        await expect(told).to_contain_text(ids[1])
+        assert ids[1] != ids[0], "what ben sends is his own"
+        await sign_in("anna", now_s - 10)
+        await expect(told).to_have_count(1)
+        await expect(told).to_contain_text(ids[0])
+        is_turned_away = True
+        await told.get_by_role("button", name="Send again with the same id").click()
+        await expect(page.locator(".activity li.refused")).to_have_count(1)
+        await page.reload()
+        await expect(told).to_contain_text(ids[0])
+        await send()
+        assert ids[2:] == [ids[0]] * 2, "who asks was turned away: that says nothing of what was sent before"

@@ -38,6 +38,12 @@ async def test_accounts_are_found_by_the_beginning_of_their_names_and_picked_to_
         await shows(page, "shop-44", "$0.00")
         await wallet.transfer("@world", "shop-44", 250)
         await expect(found.last).to_contain_text("2.50 USD")
+        wallet.mute = True  # what is read now is newer than what was told
+        await wallet.transfer("@world", "shop-44", 50)
+        await page.get_by_label("Name begins with").fill("shop-44")
+        await expect(found).to_have_count(1)
+        await expect(found).to_contain_text("3.00 USD")
+        await shows(page, "shop-44", "$2.50")
         await page.get_by_label("Name begins with").fill("nobody")
         await expect(page.locator("#accounts-said")).to_have_text("No account's name begins so.")
 

@@ -118,6 +118,7 @@ async def test_a_hold_is_captured_in_part_and_let_go_and_nothing_of_it_is_done_t
         await expect(hold).to_have_count(0)
         await page.get_by_role("button", name="Ask what became of it").first.click()
         await expect(page.locator("#timeline")).to_have_attribute("data-result", "voided")
+        assert "Letting go" not in await page.evaluate("JSON.stringify(sessionStorage)"), "what is found is its answer"
         answers.lost = False
         await page.get_by_role("button", name="Send again with the same id").first.click()
         await expect(page.locator(".activity li.done").first).to_contain_text("Let go hold")

@@ -10,6 +10,7 @@ import pytest
 import redis.asyncio
 
 from read_side.contract.topics import TopicAnswer, without_answer
+from read_side.feed import topic_feed_redis
 from read_side.feed.topic_feed_redis import RedisTopicFeed, decode_answer, encode_answer
 from tests.servers import RedisServer, unique_name
 
@@ -86,6 +87,50 @@ async def test_a_topic_that_rests_is_kept_beside_one_that_changes_all_the_time(
             elif number > 20 and keys:
                 return
     pytest.fail("nobody keeps it any more")
+
+
+async def test_who_has_no_answer_keeps_the_topic_from_nobody(opened: Open) -> None:
+    without, keeper, gateway = opened(), opened(), opened()
+    answers = gateway.subscribe()
+    without.tell(without_answer("leaders"))
+    await until(answers, without_answer("leaders"))
+    keeper.tell(answer(1))
+    await until(answers, answer(1))
+
+
+async def test_who_has_withdrawn_leaves_the_topic_to_another_and_what_was_told_to_everybody(opened: Open) -> None:
+    stopped, standby, gateway = opened(), opened(), opened()
+    answers = gateway.subscribe()
+    stopped.tell(answer(1))
+    await until(answers, answer(1))
+    stopped.withdraw("leaders")
+    await until(opened().subscribe(), answer(1))
+    standby.tell(answer(1, "another"))
+    await until(answers, answer(1, "another"))
+
+
+async def test_what_changed_once_while_a_gateway_was_away_is_told_when_the_stream_has_forgotten_it(
+    opened: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_feed_redis, "ENTRIES_MAX", 10)
+    keeper, gateway = opened(), opened()
+    answers = gateway.subscribe()
+    keeper.tell(answer(1))
+    await until(answers, answer(1))
+    client = await gateway._streams.client()
+    assert isinstance(client, redis.asyncio.Redis)
+    pool = client.connection_pool
+    there, pool.connection_kwargs["port"] = pool.connection_kwargs["port"], 1  # this one alone finds nobody
+    await pool.disconnect()
+    waiting = asyncio.ensure_future(until(answers, answer(2)))
+    keeper.tell(answer(2))
+    other = opened().subscribe()
+    for number in range(1, 500):
+        keeper.tell(TopicAnswer("busy", "h1", number, "0:1", b"[]"))
+        while (await anext(other)).topic != "busy":
+            pass
+    pool.connection_kwargs["port"] = there
+    await waiting
 
 
 async def test_what_redis_has_lost_is_told_again(opened: Open, redis_server: RedisServer) -> None:

@@ -56,5 +56,17 @@ def test_whoever_comes_and_goes_leaves_nothing_behind_that_grows() -> None:
         interest.add(f"guest-{n}")
         if n % 500 == 0:
             assert interest.wanted(packed([f"guest-{n}", "nobody"])) == [(0, f"guest-{n}")]
-    assert interest._table is not None
-    assert len(interest._table) <= 1 << 15
+            assert interest._table is not None
+            assert len(interest._table) <= 1 << 15
+
+
+def test_whoever_comes_and_goes_while_no_packed_names_come_leaves_nothing_behind() -> None:
+    watched: dict[str, dict[object, None]] = {}
+    interest = Interest(watched)
+    interest.wanted(packed(["nobody"]))
+    for n in range(20_000):
+        watched.clear()
+        watched[f"guest-{n}"] = {}
+        interest.add(f"guest-{n}")
+        assert len(interest._new) < 1_000
+    assert interest.wanted(packed(["guest-19999", "nobody"])) == [(0, "guest-19999")]

@@ -179,3 +179,39 @@ def test_whatever_passes_says_when_to_come_back(word: str) -> None:
 @pytest.mark.parametrize("word", ["not_found", "origin_refused", "token_invalid", "handshake_malformed"])
 def test_what_does_not_pass_does_not(word: str) -> None:
     assert "Retry-After" not in refusal_response(Refusal(word)).headers
+
+
+def test_who_is_sent_away_with_a_full_buffer_is_told_first_what_waited_for_him() -> None:
+    async def story() -> tuple[list[dict[str, Any]], int | None]:
+        gateway = Gateway(Limits())
+        gateway._terms = gateway._terms._replace(drain_ms=5_000)
+        wire = Wire(gateway)
+        wire.take(10_000)
+        for number in range(200):  # who takes nothing has a full buffer, and is read from no more
+            ping(wire, number)
+        wire._connection.session.outbox.answer(b'{"op":"answers","id":7}')
+        wire._connection.send_away(CloseCode.RESTARTING, 500)
+        told = []
+        while not wire.lost:
+            told += [json.loads(frame) for frame in wire.take(100)]
+        return told, wire.closed_with
+
+    told, closed_with = virtual_time.run(story, lambda: 0.0)
+    assert [frame["op"] for frame in told[-2:]] == ["answers", "bye"]
+    assert closed_with == CloseCode.RESTARTING
+
+
+def test_who_is_sent_away_and_takes_nothing_is_cut_off_when_his_time_is_over() -> None:
+    async def story() -> bool:
+        gateway = Gateway(Limits())
+        gateway._terms = gateway._terms._replace(drain_ms=5_000)
+        wire = Wire(gateway)
+        wire.take(10_000)
+        for number in range(200):
+            ping(wire, number)
+        wire._connection.send_away(CloseCode.RESTARTING, 500)
+        await asyncio.sleep(10)
+        wire.take(0)
+        return wire.lost
+
+    assert virtual_time.run(story, lambda: 0.0)
