@@ -58,9 +58,7 @@ MEANINGS: Final = {
     CloseCode.NOT_SIGNED_IN: Meaning(True, "nobody signed in in time"),
     CloseCode.TOO_OLD: Meaning(True, "the connection is as old as it may be: connect again"),
     CloseCode.TOO_MANY_STREAMS: Meaning(True, "who signed in has as many streams as one may"),
-    CloseCode.TOO_FAST: Meaning(
-        True, "messages came faster than one stream may send them, or too many tokens of this address were refused"
-    ),
+    CloseCode.TOO_FAST: Meaning(True, "messages, or tokens that are refused, came faster than they may"),
     CloseCode.TOO_MANY_ERRORS: Meaning(False, "too many messages were refused"),
     CloseCode.UNAUTHENTICATED: Meaning(False, "the first message must be auth"),
     CloseCode.TOKEN_REFUSED: Meaning(False, "the token or key is not accepted"),
