@@ -12,7 +12,7 @@ from typing import Final
 from fanfold.doors.answer import json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.front import NO_PARAMETERS, Handler, lifespan
-from gateway.proxy.asgi import Receive, Scope, Send
+from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.reverse_proxy import discard
 from gateway.streams.drain import Drain
 
@@ -36,16 +36,20 @@ class AdminDoor:
             return
         path, method = scope["path"], scope["method"]
         allowed = ("GET", "HEAD", "POST") if path == DRAIN_PATH else ("GET", "HEAD")
+        # Elsewhere than on loopback nobody keeps one of the few connections who has not said that he may.
+        last = send if self._may_ask is None else _last(send)
         if path != DRAIN_PATH and path not in self._inner:
-            await send_answer(send, problem("not_found"))
+            await send_answer(last, problem("not_found"))
         elif method not in allowed:
-            await send_answer(send, problem("method_not_allowed"), more=[(b"allow", ", ".join(allowed).encode())])
+            await send_answer(last, problem("method_not_allowed"), more=[(b"allow", ", ".join(allowed).encode())])
         elif scope["query_string"]:
-            await send_answer(send, problem("parameter_malformed", detail=NO_PARAMETERS))
+            await send_answer(last, problem("parameter_malformed", detail=NO_PARAMETERS))
         elif any(name == b"origin" for name, _ in scope["headers"]):
             await discard(receive)
-            await send_answer(send, problem("origin_refused", detail="Nothing was done. This port is for no page."))
-        elif self._may_ask is None or path == "/healthz" or await self._may_ask(scope, receive, send):
+            await send_answer(last, problem("origin_refused", detail="Nothing was done. This port is for no page."))
+        elif path == "/healthz":
+            await self._serve(scope, receive, last)
+        elif self._may_ask is None or await self._may_ask(scope, receive, last):
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,3 +62,14 @@ class AdminDoor:
             drain.begin()
         document: dict[str, object] = {"draining": drain.begun, "streams": drain.streams, "within_ms": drain.within_ms}
         await send_answer(send, json_response(202 if scope["method"] == "POST" else 200, document))
+
+
+def _last(send: Send) -> Send:
+    """In the place of `send`: the connection ends with this answer."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (b"connection", b"close")]
+        await send(message)
+
+    return tell
