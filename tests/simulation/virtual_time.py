@@ -145,10 +145,16 @@ def _give_back() -> None:
         trim(0)
 
 
+_ENDS_MAX = 10
+"""What is ended may begin something at its end, as a process that is started again."""
+
+
 def _end(loop: VirtualLoop) -> None:
-    left = [task for task in asyncio.all_tasks(loop) if not task.done()]
-    for task in left:
-        task.cancel()
-    if left:
+    for _ in range(_ENDS_MAX):
+        left = [task for task in asyncio.all_tasks(loop) if not task.done()]
+        if not left:
+            break
+        for task in left:
+            task.cancel()
         loop.run_until_complete(asyncio.wait(left, timeout=60.0))
     loop.run_until_complete(loop.shutdown_asyncgens())

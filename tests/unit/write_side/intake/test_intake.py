@@ -20,6 +20,7 @@ from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
 from write_side.intake.home import Routed, home_partition
 from write_side.intake.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
+from write_side.intake.refused_ahead import RefusedAhead
 from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
@@ -204,6 +205,18 @@ async def test_a_line_that_is_not_run_for_one_that_cannot_be_read_is_told_what_b
         number = bank.states[0].number_of(bob)
         assert number is not None
         assert bank.states[0].posted[number] == 3
+
+
+async def test_an_atomic_batch_with_a_line_that_may_be_forgotten_is_refused_for_that_and_not_for_its_partition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with TwoPartitions() as bank:
+        bob, carol = account(1, "bob"), account(1, "carol")
+        await bank.intake.submit([OpenAccount(name, "USD/2", NO_FLOOR, "") for name in (bob, carol)])
+        monkeypatch.setattr(RefusedAhead, "_forgot_keys", lambda _: True)
+        with_a_key, new = (Transfer(id, bob, carol, 1, "USD/2") for id in (bytes([7] * 16), id_at(NOON_US, 1)))
+        answers = await bank.intake.submit([with_a_key, new], Mode.ATOMIC)
+        assert [answer.document["code"] for answer in answers] == ["id_memory_full", "batch_refused"]
 
 
 async def test_a_row_behind_a_refusal_that_ran_before_is_told_what_became_of_it_in_columns_too() -> None:
