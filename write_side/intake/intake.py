@@ -263,9 +263,10 @@ class Intake:
     async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
         """asked: where the holds of the lines before it go."""
         if suspected and (forgotten := self._ahead.forgotten(command)) is not None:
-            # Its home all the same, where the command names it: an atomic batch is asked whether it has one.
-            is_about_another = isinstance(command, Capture | Void | Reverse)
-            return _Routed(0 if is_about_another else home_partition(command, self._partitions), command, forgotten)
+            if isinstance(command, Capture | Void | Reverse):
+                return _Routed(0, command, forgotten)
+            # Its home all the same: an atomic batch is asked whether it has one.
+            return _Routed(home_partition(command, self._partitions), command, forgotten)
         if isinstance(command, Capture | Void):
             return _Routed(await self._subjects.home_of_hold(command, asked), command)
         if isinstance(command, Reverse):
