@@ -4,61 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
-from gateway.metrics import Metrics
-from gateway.streams.balance_source import Found
-from gateway.streams.hub import Hub
-from gateway.streams.lifetimes import Lifetimes
-from gateway.streams.websocket_server import StreamConnection
-from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
-from tests.simulation.faults import Chaos, Life
-from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
+from tests.simulation.processes import STREAM_TERMS
 from tests.simulation.wire import Wire
+from tests.virtual_gateway import VirtualGateway
 
 TERMS = STREAM_TERMS._replace(buffer_bytes=65_536)
 """So much that the gateway is never told not to write: what waits is less, and takes longer than a pong may."""
 QUESTIONS = 60
 
 
-class _Gateway:
-    def __init__(self) -> None:
-        self.life = Life("gateway", Chaos(0), lambda text: None)
-        self.connections: set[Any] = set()
-        self._metrics = Metrics(CollectorRegistry())
-        self.hub = Hub(
-            MemoryFeed(),
-            _NoBalances(),
-            self._metrics,
-            lambda: 0,
-            lambda: 0,
-            snapshot_wait_ms=1,
-            cut_wait_ms=1,
-            feed_silence_ms=1,
-            lifetimes=Lifetimes(
-                LIFE_TERMS, self._metrics, lambda: 0, lambda: 0, lambda least, _: least, lambda: "name"
-            ),
-        )
-        self.hub.open(1)
-
-    def connection(self) -> StreamConnection:
-        return StreamConnection(
-            self.hub, TERMS, self._metrics, lambda: False, config=None, server_state=self, app_state=None
-        )
-
-
-class _NoBalances:
-    async def read(self, partition: int, accounts: Any, min_position: int, wait_ms: int) -> Found:
-        return Found({}, -1)
-
-
 async def _asked() -> Wire:
     """A client that has asked a lot and has taken nothing of the answers."""
-    wire = Wire(_Gateway())
+    wire = Wire(VirtualGateway(TERMS))
     wire.take(10_000)
     for number in range(QUESTIONS):
         wire.say(json.dumps({"op": "ping", "id": number}))

@@ -8,14 +8,14 @@ import random
 import pytest
 
 from fanfold.api.close_codes import CloseCode
-from gateway.limits.terms import Limits
 from gateway.protocol.lifetime import Limits as StreamLimits
 from gateway.protocol.session import Session
 from gateway.streams.drain import STEPS_MAX, Drain
 from gateway.streams.waiting_request import WaitingRequest
 from tests.simulation import virtual_time
+from tests.simulation.processes import STREAM_TERMS
 from tests.simulation.wire import Wire
-from tests.unit.gateway.streams.test_stream_limits import Gateway
+from tests.virtual_gateway import VirtualGateway
 
 WITHIN_MS = 10_000
 LIMITS = StreamLimits(1, 1, 1)
@@ -31,9 +31,8 @@ class Fails:
         raise RuntimeError
 
 
-def gateway_of(streams: int) -> tuple[Gateway, list[Wire]]:
-    gateway = Gateway(Limits())
-    gateway._terms = gateway._terms._replace(connections_max=streams + 1)
+def gateway_of(streams: int) -> tuple[VirtualGateway, list[Wire]]:
+    gateway = VirtualGateway(STREAM_TERMS._replace(connections_max=streams + 1))
     wires = [Wire(gateway) for _ in range(streams)]
     for wire in wires:
         wire.take(10_000)

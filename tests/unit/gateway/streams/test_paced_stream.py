@@ -6,21 +6,14 @@ import asyncio
 import json
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
-from gateway.metrics import Metrics
 from gateway.protocol.messages import item
 from gateway.streams.balance_source import Found
-from gateway.streams.hub import Hub
-from gateway.streams.lifetimes import Lifetimes
-from gateway.streams.websocket_server import StreamConnection
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import AccountRow, AccountRows
-from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
-from tests.simulation.faults import Chaos, Life
 from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
 from tests.simulation.wire import Wire
+from tests.virtual_gateway import VirtualGateway
 
 
 class _Balances:
@@ -29,34 +22,15 @@ class _Balances:
         return Found(dict.fromkeys(accounts, state), max(0, min_position))
 
 
-class _Gateway:
+class _Gateway(VirtualGateway):
     def __init__(self) -> None:
-        self.life = Life("gateway", Chaos(0), lambda text: None)
-        self.connections: set[Any] = set()
-        self.feed = MemoryFeed()
-        self._metrics = Metrics(CollectorRegistry())
-        now_ms = lambda: round(asyncio.get_running_loop().time() * 1_000)  # noqa: E731
-        self.hub = Hub(
-            self.feed,
-            _Balances(),
-            self._metrics,
-            now_ms,
-            lambda: 0,
-            snapshot_wait_ms=1_000,
-            cut_wait_ms=1_000,
-            feed_silence_ms=1_000_000,
-            lifetimes=Lifetimes(
-                LIFE_TERMS._replace(heartbeat_ms=60_000), self._metrics, now_ms, lambda: 0, max, lambda: "name"
-            ),
+        super().__init__(
+            STREAM_TERMS._replace(ping_ms=60_000),
+            balances=_Balances(),
+            life_terms=LIFE_TERMS._replace(heartbeat_ms=60_000),
+            now_ms=lambda: round(asyncio.get_running_loop().time() * 1_000),
         )
-        self.hub.open(1)
         self._sequence = 0
-
-    def connection(self) -> StreamConnection:
-        terms = STREAM_TERMS._replace(ping_ms=60_000)
-        return StreamConnection(
-            self.hub, terms, self._metrics, lambda: False, config=None, server_state=self, app_state=None
-        )
 
     async def change(self, *accounts: str) -> None:
         before, self._sequence = self._sequence, self._sequence + 1

@@ -8,63 +8,21 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
 from gateway.limits.terms import Limits
-from gateway.metrics import Metrics
-from gateway.streams.balance_source import Found
 from gateway.streams.handshake import Refusal, refusal_response
-from gateway.streams.hub import Hub
-from gateway.streams.lifetimes import Lifetimes
-from gateway.streams.stream_places import StreamPlaces
-from gateway.streams.websocket_server import StreamConnection
-from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation import virtual_time
-from tests.simulation.faults import Chaos, Life
-from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS
+from tests.simulation.processes import STREAM_TERMS
 from tests.simulation.wire import Wire
+from tests.virtual_gateway import VirtualGateway
 
 A_SECOND = 10
 
 
-class _NoBalances:
-    async def read(self, partition: int, accounts: Any, min_position: int, wait_ms: int) -> Found:
-        return Found({}, -1)
-
-
-class Gateway:
-    def __init__(self, limits: Limits) -> None:
-        self.life = Life("gateway", Chaos(0), lambda text: None)
-        self.connections: set[Any] = set()
-        self.places = StreamPlaces(limits)
-        self.stopping = False
-        self._terms = STREAM_TERMS._replace(messages_a_second=limits.messages_a_second, connections_max=3)
-        self.metrics = Metrics(CollectorRegistry())
-        self.hub = Hub(
-            MemoryFeed(),
-            _NoBalances(),
-            self.metrics,
-            lambda: 0,
-            lambda: 0,
-            snapshot_wait_ms=1,
-            cut_wait_ms=1,
-            feed_silence_ms=1,
-            lifetimes=Lifetimes(LIFE_TERMS, self.metrics, lambda: 0, lambda: 0, lambda least, _: least, lambda: "name"),
-        )
-        self.hub.open(1)
-
-    def connection(self) -> StreamConnection:
-        return StreamConnection(
-            self.hub,
-            self._terms,
-            self.metrics,
-            lambda: self.stopping,
-            places=self.places,
-            config=None,
-            server_state=self,
-            app_state=None,
-        )
+def gateway_with(limits: Limits) -> VirtualGateway:
+    terms = STREAM_TERMS._replace(messages_a_second=limits.messages_a_second, connections_max=3)
+    return VirtualGateway(terms, limits)
 
 
 def ping(wire: Wire, number: int) -> None:
@@ -73,7 +31,7 @@ def ping(wire: Wire, number: int) -> None:
 
 def test_who_sends_faster_than_he_may_is_heard_as_fast_as_he_may_and_loses_nothing() -> None:
     async def story() -> tuple[list[int], int | None]:
-        wire = Wire(Gateway(Limits(messages_a_second=A_SECOND)))
+        wire = Wire(gateway_with(Limits(messages_a_second=A_SECOND)))
         wire.take(10_000)
         for number in range(8 * A_SECOND):
             ping(wire, number)
@@ -96,7 +54,7 @@ def test_who_sends_faster_than_he_may_is_heard_as_fast_as_he_may_and_loses_nothi
 
 def test_who_is_far_ahead_in_one_go_is_cut_off_and_may_come_back() -> None:
     async def story() -> tuple[int | None, int]:
-        gateway = Gateway(Limits(messages_a_second=A_SECOND))
+        gateway = gateway_with(Limits(messages_a_second=A_SECOND))
         wire = Wire(gateway)
         wire.take(10_000)
         for number in range(12 * A_SECOND):
@@ -116,8 +74,8 @@ def test_a_pong_that_lies_behind_what_is_not_read_yet_is_waited_for() -> None:
     """Nothing is read from 3.9 s to 8.4; the ping leaves at 4, and a pong has 0.1 s."""
 
     async def story() -> int | None:
-        gateway = Gateway(Limits(messages_a_second=A_SECOND))
-        gateway._terms = gateway._terms._replace(pong_ms=100)
+        gateway = gateway_with(Limits(messages_a_second=A_SECOND))
+        gateway.terms = gateway.terms._replace(pong_ms=100)
         wire = Wire(gateway)
         wire.take(10_000)
         await asyncio.sleep(3.9)
@@ -135,7 +93,7 @@ def test_a_pong_that_lies_behind_what_is_not_read_yet_is_waited_for() -> None:
 
 def test_control_frames_are_messages_too() -> None:
     async def story() -> float:
-        wire = Wire(Gateway(Limits(messages_a_second=A_SECOND)))
+        wire = Wire(gateway_with(Limits(messages_a_second=A_SECOND)))
         wire.take(10_000)
         for _ in range(2 * A_SECOND):
             wire.client.send_ping(b"")
@@ -158,7 +116,7 @@ def test_a_stream_for_which_there_is_no_place_is_told_so_before_it_is_one(
     limits: Limits, opened: int, status: int
 ) -> None:
     async def story() -> None:
-        gateway = Gateway(limits)
+        gateway = gateway_with(limits)
         wires = [Wire(gateway) for _ in range(opened)]
         refused = Wire(gateway)
         head = bytes(refused._buffer).decode()
@@ -183,8 +141,8 @@ def test_what_does_not_pass_does_not(word: str) -> None:
 
 def test_who_is_sent_away_with_a_full_buffer_is_told_first_what_waited_for_him() -> None:
     async def story() -> tuple[list[dict[str, Any]], int | None]:
-        gateway = Gateway(Limits())
-        gateway._terms = gateway._terms._replace(drain_ms=5_000)
+        gateway = gateway_with(Limits())
+        gateway.terms = gateway.terms._replace(drain_ms=5_000)
         wire = Wire(gateway)
         wire.take(10_000)
         for number in range(200):  # who takes nothing has a full buffer, and is read from no more
@@ -203,8 +161,8 @@ def test_who_is_sent_away_with_a_full_buffer_is_told_first_what_waited_for_him()
 
 def test_who_is_sent_away_and_takes_nothing_is_cut_off_when_his_time_is_over() -> None:
     async def story() -> bool:
-        gateway = Gateway(Limits())
-        gateway._terms = gateway._terms._replace(drain_ms=5_000)
+        gateway = gateway_with(Limits())
+        gateway.terms = gateway.terms._replace(drain_ms=5_000)
         wire = Wire(gateway)
         wire.take(10_000)
         for number in range(200):

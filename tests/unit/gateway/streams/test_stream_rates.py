@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
 from gateway.limits.rates import Quota
-from gateway.limits.terms import UNLIMITED
 from gateway.metrics import Metrics
 from gateway.protocol.session import Session
 from gateway.protocol.session import SignIn as Wish
@@ -18,11 +15,10 @@ from gateway.proxy.rated import RequestRates
 from gateway.streams.handshake import Refusal
 from gateway.streams.sign_in import Door, DoorTerms, SignIn
 from gateway.streams.stream_rates import StreamRates
-from gateway.streams.websocket_server import StreamConnection
 from tests.simulation import virtual_time
 from tests.simulation.wire import Wire
 from tests.unit.gateway.identity.test_keys import FORGED, OLD, Issuer, Place
-from tests.unit.gateway.streams.test_stream_limits import Gateway
+from tests.virtual_gateway import VirtualGateway
 
 ADDRESS = "10.0.0.1"
 QUOTA = Quota(2, 20)
@@ -38,16 +34,7 @@ def head_of(wire: Wire) -> str:
 
 def test_a_handshake_is_a_request_of_its_address_where_nobody_is_asked() -> None:
     async def story() -> list[str]:
-        class Rated(Gateway):
-            def connection(self) -> StreamConnection:
-                made: Any = functools.partial(StreamConnection, rates=rates)
-                connection: StreamConnection = made(
-                    self.hub, self._terms, self.metrics, lambda: False, config=None, server_state=self, app_state=None
-                )
-                return connection
-
-        rates = StreamRates(rates_of())
-        gateway = Rated(UNLIMITED)
+        gateway = VirtualGateway(rates=StreamRates(rates_of()))
         return [head_of(Wire(gateway)) for _ in range(3)]
 
     heads = virtual_time.run(story, lambda: 0.0)
