@@ -41,7 +41,7 @@ class PublicDoor:
             await self._app(scope, receive, send)
             return
         arrival = self._arrivals.of(scope.get("client"), scope.get("scheme", "http"), scope["headers"])
-        inner = dict(scope) | {"client": arrival.client, "scheme": arrival.scheme, SCOPE: arrival}
+        inner = {**scope, "client": arrival.client, "scheme": arrival.scheme, SCOPE: arrival}
         if self._log is None:
             await self._answered(inner, receive, _Answer(arrival, send))
             return

@@ -11,7 +11,6 @@ from typing import Final
 
 import structlog
 
-from fanfold.api.close_codes import CloseCode
 from gateway.streams.hub import Hub
 
 STEPS_MAX: Final = 1_000
@@ -62,11 +61,7 @@ class Drain:
             streams[at], streams[other] = streams[other], streams[at]
         steps = max(1, min(STEPS_MAX, len(streams)))
         for step in range(steps):
-            for stream in streams[step::steps]:
-                try:
-                    stream.send_away(CloseCode.RESTARTING, lifetimes.return_ms())
-                except Exception:  # a bug of ours must not keep the others
-                    _log.exception("stream_failed")
+            lifetimes.send_away(streams[step::steps])
             if step < steps - 1:
                 await self._sleep(self.within_ms / 1000 / (steps - 1))
         _log.warning("drained", streams=self.streams)

@@ -98,7 +98,11 @@ class Lifetimes:
 
     def end_all(self) -> None:
         """The gateway stops: everybody is sent away."""
-        for stream in self.streams:
+        self.send_away(self.streams)
+
+    def send_away(self, streams: Sequence[Stream]) -> None:
+        """The gateway stops or drains: these go, each to come back at another time."""
+        for stream in streams:
             try:
                 stream.send_away(CloseCode.RESTARTING, self.return_ms())
             except Exception:  # a bug of ours must keep neither the others nor the rest of the stop

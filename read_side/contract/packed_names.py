@@ -6,11 +6,13 @@ marks, and other names seldom do, so whoever finds a mark looks at the name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Final, overload
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from read_side.contract.word_column import WordColumn
 
 Marks = npt.NDArray[np.uint64]
 
@@ -24,7 +26,7 @@ NAME_MAX: Final = ROOM * len(_ODD)
 _MIX: Final = np.uint64(0xFF51AFD7ED558CCD)
 
 
-class PackedNames(Sequence[str]):
+class PackedNames(WordColumn):
     """data: from `begin` on all names in ASCII, one behind the other, with `ROOM` bytes at least before them and behind them,
     whatever they are; lengths: uint8[n], 1 at least."""
 
@@ -36,27 +38,10 @@ class PackedNames(Sequence[str]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return self.at(np.arange(len(self))[index])
-        return self.at(np.array([index]))[0]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.at(np.arange(len(self))))
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
+    def one(self, place: int) -> str:
+        return self.at(np.array([place]))[0]
 
     def at(self, places: npt.NDArray[np.int64]) -> list[str]:
-        """The names at these places."""
         ends, data = self._ends[places], self._data
         begins = (ends - self._lengths[places]).tolist()
         return [str(data[begin:end], "ascii") for begin, end in zip(begins, ends.tolist(), strict=True)]

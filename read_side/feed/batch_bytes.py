@@ -8,8 +8,8 @@ byte each for the phase (its place in `phases.WORDS`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, overload
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,6 +19,7 @@ from read_side.contract.feed import FeedBatch
 from read_side.contract.packed_names import FEW, NAME_MAX, ROOM, PackedNames
 from read_side.contract.phases import WORDS, PhaseRows
 from read_side.contract.rows import NUMBERS, AccountRows, Int64s
+from read_side.contract.word_column import WordColumn
 
 
 class _Columns(NamedTuple):
@@ -35,7 +36,7 @@ class _Columns(NamedTuple):
     phase_words: bytes
 
 
-class RepeatedWords(Sequence[str]):
+class RepeatedWords(WordColumn):
     """words[which[i]] at place i: few words, many places. which: uint32[n]."""
 
     def __init__(self, words: Sequence[str], which: npt.NDArray[np.uint32]) -> None:
@@ -44,24 +45,11 @@ class RepeatedWords(Sequence[str]):
     def __len__(self) -> int:
         return len(self._which)
 
-    @overload
-    def __getitem__(self, index: int) -> str: ...
+    def at(self, places: npt.NDArray[np.int64]) -> list[str]:
+        return [self._words[which] for which in self._which[places].tolist()]
 
-    @overload
-    def __getitem__(self, index: slice) -> list[str]: ...
-
-    def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self._words[which] for which in self._which[index].tolist()]
-        return self._words[int(self._which[index])]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self[:])
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
+    def one(self, place: int) -> str:
+        return self._words[int(self._which[place])]
 
 
 _decoder = msgspec.msgpack.Decoder(_Columns)

@@ -58,11 +58,8 @@ class RedisStreams:
 
     async def pause(self) -> None:
         """Before another try; not past `close`."""
-        await self.rest(RETRY_S)
-
-    async def rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(RETRY_S):
                 await self.closed.wait()
 
     async def client(self) -> RedisClient:

@@ -39,7 +39,9 @@ class RedisTopicFeed:
     ) -> None:
         self._streams = RedisStreams(url)
         # One hash tag: the script is of one node of a cluster.
-        self._answers, self._changes, self._keepers = (f"{prefix}:{{topics}}:{part}" for part in _PARTS)
+        self._answers, self._changes, self._keepers = (
+            f"{prefix}:{{topics}}:{part}" for part in ("answers", "changes", "keeper")
+        )
         self._again_s, self._lease_ms = again_s, int(lease_s * 1_000)
         self._token = secrets.token_hex(16)
         self._newest: dict[str, TopicAnswer] = {}
@@ -152,9 +154,6 @@ class RedisTopicFeed:
         else:
             found = await client.hmget(self._answers, list(names))
         return [answer for data in found if data and (answer := decode_answer(data)) is not None]
-
-
-_PARTS: Final = ("answers", "changes", "keeper")
 
 
 def encode_answer(answer: TopicAnswer) -> bytes:

@@ -85,7 +85,7 @@ async def _while_asked(fault: str, places: Places, load: Load, strike: Callable[
         async with _asking(design, load, before) as (stopped_s, seen):
             await strike(design)
             began_s = time.perf_counter()
-            await _hears(design, places)
+            await _heard(design, places, design.nodes.addresses)
             recovery_ms = (time.perf_counter() - began_s) * 1_000
         after = sum((await design.balances()).values())
     finally:
@@ -180,10 +180,6 @@ async def _asking(design: ReadsMap, load: Load, before: int) -> AsyncIterator[tu
     finally:
         ending.set()  # not cancelled: it may be between the two commands
         await asking
-
-
-async def _hears(design: ReadsMap, places: Places) -> None:
-    await _heard(design, places, design.nodes.addresses)
 
 
 async def _heard(design: ReadsMap, places: Places, addresses: Sequence[str]) -> None:
