@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import aiohttp
+from playwright.async_api import Browser, Page
 
 from tests.end_to_end import processes
+from tests.end_to_end.console_page import console
 from tests.gateway_server import serving
 from tests.servers import free_port, unique_name
 from tests.wallet_stub import WalletStub
@@ -33,6 +35,18 @@ async def stub_target() -> AsyncIterator[Target]:
                 stream._transport.abort()  # type: ignore[attr-defined]
 
         yield Target(served.url, wallet.transfer, drop_streams)
+
+
+@asynccontextmanager
+async def stub_console(
+    wallet: WalletStub, browser: Browser, state: str = "live", **context: Any
+) -> AsyncIterator[Page]:
+    """The console of a gateway before this wallet, as `console`."""
+    async with (
+        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        console(served.url, browser, state, **context) as page,
+    ):
+        yield page
 
 
 @asynccontextmanager

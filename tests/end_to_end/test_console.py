@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
 from tests.end_to_end.console_page import console, shows, watch
-from tests.end_to_end.console_targets import Target, real_target, stub_target
+from tests.end_to_end.console_targets import Target, real_target, stub_console, stub_target
 from tests.gateway_server import serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
@@ -303,10 +303,7 @@ async def test_an_account_can_be_watched_before_it_is_opened_and_is_remembered(p
 async def test_a_frozen_and_a_closed_account_say_so(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         await wallet.heartbeat()
         await watch(page, "alice")
         await shows(page, "alice", "$0.00")
@@ -343,10 +340,7 @@ async def test_a_transfer_under_way_is_told_step_by_step_and_follows_its_phases(
         "steps": [first],
         "waiting_for": waits,
     }
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         await wallet.heartbeat()
         await watch(page, "alice")
         await shows(page, "alice", "$0.00")
@@ -413,10 +407,7 @@ async def test_a_line_says_whether_readers_see_all_of_the_log(page: Page) -> Non
 async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         line = page.locator("#lag")
         await expect(line).to_have_text("Readers see all of the log")
         wallet.lag = {"unread": 3, "unstored": 1, "oldest_unapplied_ms": 12_900}
@@ -438,10 +429,7 @@ async def test_lag_is_told_and_a_partition_that_does_not_get_on_with_its_reason(
 async def test_a_statement_that_is_old_says_so_instead_of_that_nothing_has_moved(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         await watch(page, "alice")
         wallet.stale_since = "2026-01-01T12:00:00.000000Z"
         statement = page.locator('.card[data-account="alice"] .statement')

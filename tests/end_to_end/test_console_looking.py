@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import Browser, WebSocketRoute, expect
 
 from tests.end_to_end.console_page import console, shows, watch
-from tests.end_to_end.console_targets import real_target
+from tests.end_to_end.console_targets import real_target, stub_console
 from tests.gateway_server import serving
 from tests.wallet_stub import WalletStub
 
@@ -21,10 +21,7 @@ async def test_accounts_are_found_by_the_beginning_of_their_names_and_picked_to_
     for number in range(45):
         await wallet.open(f"shop-{number:02}")
     await wallet.open("alice")
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         await wallet.heartbeat()
         found = page.locator("#accounts-found li")
         await expect(found).to_have_count(20)
@@ -94,10 +91,7 @@ async def test_a_start_and_a_rebuild_are_told_with_how_far_they_are(browser: Bro
     wallet = WalletStub()
     wallet.reason = "the log is being folded"
     wallet.progress = {"what": "start", "done": 1200, "total": 4800, "unit": "blocks", "seconds_left": 2.5}
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser, "behind") as page,
-    ):
+    async with stub_console(wallet, browser, "behind") as page:
         line = page.locator("#lag")
         starts = "Partition 0 starts: its log is folded, 1,200 of about 4,800 blocks, about 3 s left"
         await expect(line).to_have_text(starts)
@@ -136,14 +130,11 @@ async def test_the_page_says_live_behind_and_when_it_connects_again(browser: Bro
 async def test_a_page_that_is_gone_back_to_is_the_same_one_and_goes_on(browser: Browser) -> None:
     wallet = WalletStub()
     await wallet.open("alice")
-    async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
-        console(served.url, browser) as page,
-    ):
+    async with stub_console(wallet, browser) as page:
         await watch(page, "alice")
         await shows(page, "alice", "$0.00")
         await page.evaluate("addEventListener('pageshow', (event) => { window.wasKept = event.persisted; })")
-        await page.goto(served.url + "/healthz")
+        await page.goto(page.url + "healthz")
         await wallet.transfer("@world", "alice", 250)
         await page.evaluate("history.back()")
         await shows(page, "alice", "$2.50")
