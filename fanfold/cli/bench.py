@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import os
-import shutil
-import signal
 import sys
-import tempfile
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 import uvloop
@@ -19,6 +15,7 @@ from rich.progress import TimeElapsedColumn
 
 from fanfold.cli.output import complain, say
 from fanfold.cli.progress import kept, progress_line
+from fanfold.cli.scratch import scratch_folder
 
 
 class Name(StrEnum):
@@ -84,10 +81,6 @@ _PARTITIONS = {
     Name.HISTORY: 1,
 }
 _CROSS_PARTITIONS = 4
-
-
-SCRATCH_PREFIX: Final = "fanfold-bench-"
-"""Of folders that a measurement writes into; `.gitignore` names it, for one that is killed."""
 
 
 def bench(
@@ -169,16 +162,9 @@ def bench(
     except ModuleNotFoundError:
         raise typer.BadParameter("benchmarks run from a checkout of the repository, in its top folder") from None
     with (
-        tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder or Path.cwd()) as scratch,
+        scratch_folder(folder) as scratch,
         progress_line(f"measuring {name}", TimeElapsedColumn(table_column=kept()), quiet=False) as progress,
     ):
-
-        def end(number: int, _frame: object) -> None:
-            # Not an exception: raised in a callback of the compiler or of the loop it would be lost, and the run go on.
-            shutil.rmtree(scratch, ignore_errors=True)
-            os._exit(128 + number)
-
-        signal.signal(signal.SIGTERM, end)
         progress.add_task("measuring", total=None)
         if not sys.stderr.isatty():
             complain(f"measuring {name}: one line of JSON follows, in some minutes for large sizes")
@@ -194,7 +180,7 @@ def bench(
         elif name in (Name.LONE, Name.REBUILD):
             more = {"with_kafka": log is LogKind.KAFKA}
         line = benchmark.run(
-            Path(scratch),
+            scratch,
             transfers=transfers or _TRANSFERS.get(name, 4_000_000),
             accounts=accounts or _ACCOUNTS.get(name, 100_000),
             partitions=partitions or (_CROSS_PARTITIONS if cross else _PARTITIONS.get(name, 2)),

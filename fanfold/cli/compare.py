@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import tempfile
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from fanfold.cli.bench import SCRATCH_PREFIX
 from fanfold.cli.from_checkout import from_checkout
+from fanfold.cli.scratch import scratch_folder
 
 DESIGNS: Final = "in_memory_sharding,two_phase_commit,try_confirm_cancel,saga,event_sourcing"
 FAULTS: Final = "service,pause,node,zookeeper"
@@ -81,21 +77,11 @@ def compare(
     if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
         raise typer.BadParameter(f"--html names a file in a folder that is there, not {html}")
     run = from_checkout("fanfold.cli.compare_run")
-    with tempfile.TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=folder or Path.cwd()) as scratch:
-
-        def end(number: int, _frame: object) -> None:
-            # Not an exception: raised in a callback of the loop it would be lost. The servers end with this process.
-            shutil.rmtree(scratch, ignore_errors=True)
-            os._exit(128 + number)
-
-        before = signal.signal(signal.SIGTERM, end)
-        try:
-            given = run.Given(tuple(redis or ()), zookeeper, tuple(postgres or ()))
-            wishes = run.Wishes.of(
-                designs, faults, seconds=seconds, accounts=accounts, cross=cross, dead_s=dead, given=given
-            )
-            kept = run.run(wishes, Path(scratch), as_json=as_json, html=html)
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    with scratch_folder(folder) as scratch:
+        given = run.Given(tuple(redis or ()), zookeeper, tuple(postgres or ()))
+        wishes = run.Wishes.of(
+            designs, faults, seconds=seconds, accounts=accounts, cross=cross, dead_s=dead, given=given
+        )
+        kept = run.run(wishes, scratch, as_json=as_json, html=html)
     if not kept:
         raise typer.Exit(UNLIKE_PROMISED)

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from fanfold.cli import bench
 from fanfold.cli.output import NOT_TOLD, complain, say
+from fanfold.cli.scratch import SCRATCH_PREFIX, remove
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from tests.unit.fanfold.test_cli import run
 
@@ -218,6 +218,25 @@ def test_ctrl_c_while_nobody_reads_the_output_is_no_refusal(
     assert ID in capsys.readouterr().err
 
 
+def test_a_folder_in_which_other_threads_go_on_writing_is_removed_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    (folder / "a").touch()
+    late, once = iter(("b", "c")), os.rmdir
+
+    def write_first(path: str, *, dir_fd: int | None = None) -> None:
+        """What a thread makes between the removal's list of names and its last step."""
+        if name := next(late, None):
+            (folder / name).touch()
+        once(path, dir_fd=dir_fd)
+
+    monkeypatch.setattr(os, "rmdir", write_first)
+    remove(folder)
+    assert not folder.exists()
+
+
 def test_a_benchmark_that_is_ended_says_what_it_does_and_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "fanfold.cli.main", "bench", "writes", "--folder", str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
@@ -228,5 +247,5 @@ def test_a_benchmark_that_is_ended_says_what_it_does_and_leaves_nothing_behind(t
         process.stderr.read()
     assert process.returncode == 128 + signal.SIGTERM
     assert [*tmp_path.iterdir()] == []
-    ignored = ["git", "check-ignore", "-q", f"{bench.SCRATCH_PREFIX}x/"]
+    ignored = ["git", "check-ignore", "-q", f"{SCRATCH_PREFIX}x/"]
     assert not (ROOT / ".git").exists() or subprocess.run(ignored, cwd=ROOT, check=False).returncode == 0
