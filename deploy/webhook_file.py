@@ -51,6 +51,7 @@ def add_hook(
     everything: bool,
     *,
     private: bool,
+    paused: bool,
     exhausted: Exhausted,
     attempts: int,
     hours: float,
@@ -59,7 +60,8 @@ def add_hook(
     """Its id and its secret, which nothing shows again. Raises ValueError, HooksUnavailable."""
     wants, url = wants_of(account, prefix, everything), check_url(url, private=private)
     secret, at_us = new_secret(token_bytes), begin if isinstance(begin, int) else now_us()
-    hook = Hook(f"wh_{token_hex(6)}", url, wants, private, exhausted, attempts, hours, at_us, None, 0, (secret,))
+    reason = "it was added so" if paused else None
+    hook = Hook(f"wh_{token_hex(6)}", url, wants, private, exhausted, attempts, hours, at_us, reason, 0, (secret,))
     with _kept() as kept:
         kept.add(hook, now_us(), None if isinstance(begin, int) else _in_log(kept, begin))
     return hook.id, secret

@@ -63,6 +63,12 @@ def add(
     ] = "go-on",
     attempts: Annotated[int, typer.Option(help="tries of a delivery", min=1, max=1_000)] = 40,
     hours: Annotated[float, typer.Option(help="and for how long it is tried", min=0.01, max=720)] = 24.0,
+    paused: Annotated[
+        bool,
+        typer.Option(
+            "--paused", help="send nothing before `fanfold webhook resume`: the receiver gets its secret first"
+        ),
+    ] = False,
     private: Annotated[
         bool, typer.Option("--allow-private", help="let it go to private networks and this machine, and over http")
     ] = False,
@@ -88,6 +94,7 @@ def add(
             prefix,
             everything,
             private=private,
+            paused=paused,
             exhausted=cast(Any, exhausted),
             attempts=attempts,
             hours=hours,
@@ -95,7 +102,8 @@ def add(
         )
     say(f"{hook_id}\n{secret}", changed=True)
     complain("Keep the secret now, it is shown once: the receiver checks signatures with it.")
-    _tell_where_delivered(NOTICED_S)
+    if not paused:
+        _tell_where_delivered(NOTICED_S)
 
 
 def list_hooks(as_json: AsJson = False) -> None:

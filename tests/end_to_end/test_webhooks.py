@@ -77,8 +77,10 @@ async def test_what_happened_while_the_receiver_and_the_service_were_down_is_del
         service = await processes.start("up", "--port", "0", environment=environment, errors=tmp_path / "errors")
         async with Client(service.address) as client:
             assert isinstance(await client.open_account("alice", "USD/2"), Opened)
-            added = await told("add", url, "--account", "alice", "--from", "start", "--allow-private")
+            added = await told("add", url, "--account", "alice", "--from", "start", "--allow-private", "--paused")
             hook_id, shop.secret = added.split()
+            assert "answered 200" in await told("test", hook_id)
+            await told("resume", hook_id)
             await shop.has(0)
             assert isinstance(await client.transfer("@world", "alice", 1_000, "USD/2"), Moved)
             await shop.has(1)
@@ -92,7 +94,6 @@ async def test_what_happened_while_the_receiver_and_the_service_were_down_is_del
         [listed] = json.loads(await told("list", "--json"))["webhooks"]
         assert (listed["error"], listed["failures"] > 0) == ("answered 500", True)
         shop.status = 200
-        assert "answered 200" in await told("test", hook_id)
         await told("resume", hook_id)
         service = await processes.start("up", "--port", "0", environment=environment, errors=tmp_path / "errors")
         try:
