@@ -20,8 +20,9 @@ from read_side.webhooks.hooks import Hook, Wants
 from read_side.webhooks.kept_hooks import KeptHooks
 from read_side.webhooks.lane import Clock
 from read_side.webhooks.source import Source
-from tests.unit.read_side.block_maker import START_US
+from tests.unit.read_side.block_maker import START_US, BlockMaker
 from tests.unit.read_side.whole_log.test_publish import Wallet
+from write_side.contract.log.log import Log
 from write_side.contract.log.log_memory import MemoryLog
 
 LIMIT_S = 60.0
@@ -110,8 +111,12 @@ class Receivers:
 class Stage(Wallet):
     """Two accounts a partition, between which money moves; what is written is folded at once."""
 
-    def __init__(self, folder: Path, partitions: int = 1, seed: int = 0) -> None:
+    def __init__(self, folder: Path, partitions: int = 1, seed: int = 0, log: Log | None = None) -> None:
+        """log: elsewhere than in memory."""
         super().__init__(partitions)
+        self.delivered = log
+        if log is not None:
+            self.makers = [BlockMaker(log, partition) for partition in range(partitions)]
         self.path = folder / "webhooks.db"
         self.followed = [Followed(partition) for partition in range(partitions)]
         self.now_us = START_US
@@ -121,7 +126,7 @@ class Stage(Wallet):
 
     async def fold(self) -> None:
         for each in self.followed:
-            async for records in self.log.read(each.partition, each.fold.folded.offset):
+            async for records in (self.delivered or self.log).read(each.partition, each.fold.folded.offset):
                 each.fold.advance(records)
 
     def accounts(self) -> list[str]:
@@ -150,7 +155,7 @@ class Stage(Wallet):
         await asyncio.sleep(0)
 
     def deliverer(self) -> Deliverer:
-        log = MemoryLog(self.records)
+        log = self.delivered or MemoryLog(self.records)
         clock = Clock(lambda: self.now_us, self.chance.random, self.sleep)
         turn = asyncio.Semaphore(1)
         return Deliverer(self.path, [Source(log, each, turn) for each in self.followed], self.send, clock)
