@@ -62,7 +62,7 @@ def add_hook(
     secret, at_us = new_secret(token_bytes), begin if isinstance(begin, int) else now_us()
     reason = "it was added so" if paused else None
     hook = Hook(f"wh_{token_hex(6)}", url, wants, private, exhausted, attempts, hours, at_us, reason, 0, (secret,))
-    with _kept() as kept:
+    with _kept(make=True) as kept:
         kept.add(hook, now_us(), None if isinstance(begin, int) else _in_log(kept, begin))
     return hook.id, secret
 
@@ -133,6 +133,8 @@ def send_probe(hook_id: str) -> Answer:
 
 def told_hooks() -> list[dict[str, Any]]:
     """Every webhook as a document, without its secrets."""
+    if not webhook_file().exists():
+        return []
     with _kept() as kept:
         heads = kept.heads()
         return [_document(kept, hook, heads) for hook in kept.hooks(now_us())]
@@ -208,7 +210,10 @@ def _one(kept: KeptHooks, hook_id: str) -> Hook:
 
 
 @contextmanager
-def _kept() -> Iterator[KeptHooks]:
+def _kept(*, make: bool = False) -> Iterator[KeptHooks]:
+    """Nothing but the first webhook makes the file."""
+    if not make and not webhook_file().exists():
+        raise NoHook(f"there are no webhooks in {webhook_file()}: FANFOLD_DATA or FANFOLD_WEBHOOKS names another place")
     kept = KeptHooks.opened(webhook_file())
     try:
         yield kept

@@ -120,10 +120,7 @@ def list_hooks(as_json: AsJson = False) -> None:
     if as_json:
         say(json.dumps({"delivered_from_here": delivered, "webhooks": [_as_json(each) for each in hooks]}))
         return
-    rows = [
-        (each["id"], each["url"], _wants(each), _state(each), f"{each['behind_blocks']:,}", str(each["dead"]))
-        for each in hooks
-    ]
+    rows = [(each["id"], each["url"], _wants(each), _state(each), _behind(each), str(each["dead"])) for each in hooks]
     say(laid_out(Sheet(COLUMNS, rows)))
     if hooks:
         _tell_where_delivered()
@@ -297,6 +294,11 @@ def _tell_where_delivered(wait_s: float = 0.0) -> None:
             f"No process of this machine delivers from {webhook_file()} now: `fanfold up` over that data folder does, or "
             "`fanfold webhooks`. Nothing is lost meanwhile."
         )
+
+
+def _behind(each: dict[str, Any]) -> str:
+    """Nobody knows before it has begun in every partition."""
+    return f"{each['behind_blocks']:,}" if each["begun"] else ""
 
 
 def _wants(each: dict[str, Any]) -> str:

@@ -50,6 +50,32 @@ def test_a_place_moves_only_behind_what_was_taken_or_is_a_dead_letter(
         lane, now_us = verdict.lane, verdict.lane.next_at_us
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([200, 500, None]), st.booleans(), st.integers(1, 4)), max_size=60),
+    st.integers(1, 4),
+)
+def test_whatever_is_answered_cut_and_killed_every_change_is_taken_or_a_letter_before_the_next_one_is_sent(
+    turns: list[tuple[int | None, bool, int]], attempts: int
+) -> None:
+    """A turn: what is answered, whether the process dies before that is stored, and how many changes a delivery has then."""
+    told, stored, now_us = hook(attempts=attempts), Lane(), 1
+    taken, letters = set[int](), set[int]()
+    for status, dies, size in turns:
+        first = stored.place.sequence + 1
+        ends = stored.until or Place(first + size - 1, 0, 0)
+        sent = range(first, ends.sequence + 1)
+        assert set(range(first)) <= taken | letters, "nothing below what is sent is missing"
+        answer = Answer(status)
+        if answer.is_taken:
+            taken |= set(sent)
+        verdict = judge(told, stored, ends, HASH, answer, now_us, 1.0, len(letters))
+        if not dies:  # a letter and the place behind it are stored together
+            letters |= set(sent) if verdict.then is Then.DEAD_LETTER else set()
+            stored = verdict.lane
+        now_us += 1
+    assert set(range(stored.place.sequence + 1)) <= taken | letters
+
+
 def test_what_fails_for_so_many_hours_is_given_up_before_its_last_try_by_number() -> None:
     told, lane, now_us, tries = hook(attempts=1_000, hours=2.0), Lane(), 1, 0
     while (verdict := judge(told, lane, ENDS, HASH, Answer(None, "x"), now_us, 1.0, 0)).then is Then.GO_ON:
