@@ -96,6 +96,7 @@ class Deliverer:
 
     async def _deliver(self) -> None:
         while not self.path.exists():
+            self.trouble = None  # nobody wants any
             await self._clock.sleep(NO_FILE_S)
         async with self._alone(), self._opened():
             self.trouble, self._reload = None, True

@@ -71,6 +71,7 @@ class KeptHooks:
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.path, self._db = path, db
+        self._opened_file = _file(path)
 
     @classmethod
     def opened(cls, path: Path) -> KeptHooks:
@@ -108,7 +109,9 @@ class KeptHooks:
         self._db.close()
 
     def changes(self) -> int:
-        """Another number whenever another process has written."""
+        """Another number whenever another process has written. Raises HooksUnavailable where the file is another one by now."""
+        if _file(self.path) != self._opened_file:
+            raise HooksUnavailable(f"{self.path} was taken away or replaced, and is opened again. {_UNHARMED}")
         with _told(self.path):
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
@@ -299,6 +302,15 @@ class KeptHooks:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file this is, None for none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _hook(row: Sequence[Any], secrets: tuple[str, ...]) -> Hook:

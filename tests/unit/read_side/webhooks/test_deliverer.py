@@ -303,3 +303,15 @@ async def test_a_failed_delivery_behind_many_blocks_that_nobody_wants_is_found_a
     async with stage.delivering():
         await stage.until(lambda: stage.all_taken(["wanted-1", "wanted-2"]))
         await stage.until(lambda: stage.receiver.versions("wanted-2")[-1:] == [0])
+
+
+async def test_a_file_that_was_taken_away_is_delivered_from_no_more_and_another_one_is(stage: Stage) -> None:
+    stage.keep(hook())
+    async with stage.delivering():
+        await stage.until(lambda: stage.all_taken(stage.accounts()))
+        stage.path.unlink()
+        one = stage.names(0)[0]
+        stage.keep(hook("wh_2", Wants(account=one)))
+        before = len(stage.receiver.bodies)
+        await stage.until(lambda: len(stage.receiver.bodies) > before)
+        assert stage.receiver.bodies[-1]["data"]["webhook"] == "wh_2"
