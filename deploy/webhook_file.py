@@ -167,6 +167,7 @@ def _document(kept: KeptHooks, hook: Hook, heads: Mapping[int, int]) -> dict[str
     done = {
         partition: lane.place.sequence - (lane.place.row != LAST and lane.place.sequence >= 0)
         for partition, lane in lanes.items()
+        if lane.begun
     }
     failing = [lane for lane in lanes.values() if lane.error]
     letters, due = kept.counted(hook.id)

@@ -54,7 +54,7 @@ class Lane:
     """place: what is up to it was taken, is a dead letter, or is wanted by nobody. block_hash: of its block, b"" where not known.
 
     until: the last change of the delivery that failed, which is tried again as it was. failing_since_us, next_at_us, error: 0, 0,
-    "" while none fails.
+    "" while none fails. begun: False where only the error means something.
     """
 
     place: Place = NOWHERE
@@ -64,6 +64,7 @@ class Lane:
     failing_since_us: int = 0
     next_at_us: int = 0
     error: str = ""
+    begun: bool = True
 
 
 class Then(Enum):
@@ -115,4 +116,4 @@ def judge(
 
 def resumed(lane: Lane) -> Lane:
     """A person resumed the webhook: what failed is tried at once, and has all its tries before it."""
-    return Lane(lane.place, lane.block_hash, lane.until)
+    return replace(lane, failures=0, failing_since_us=0, next_at_us=0, error="")

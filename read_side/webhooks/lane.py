@@ -83,7 +83,8 @@ class LaneRun:
         permit: asyncio.Semaphore,
         counts: Counts,
     ) -> None:
-        self.hook, self.source, self.lane = hook, source, lane
+        self.hook, self.source = hook, source
+        self.lane = lane if lane is not None and lane.begun else None
         self.stored = lane
         """As it is on disk; what is passed over without a delivery is stored now and then."""
         self.woken = asyncio.Event()
@@ -129,8 +130,8 @@ class LaneRun:
         _log.warning(
             "webhook reads no further now", webhook=self.hook.id, partition=self.source.partition, reason=reason
         )
-        lane = replace(self.lane or Lane(), error=reason[:ERROR_CHARACTERS_MAX])
-        if self.lane is not None and lane != self.stored:
+        lane = replace(self.lane or Lane(begun=False), error=reason[:ERROR_CHARACTERS_MAX])
+        if lane != self.stored:
             await self._keep(lane, None)
 
     async def _step(self) -> bool:
@@ -235,7 +236,7 @@ class LaneRun:
 
     async def _keep(self, lane: Lane, pause: str | None) -> None:
         self.is_over = not await self._store.store(self.hook, self.source.partition, lane, pause)
-        self.lane = self.stored = lane
+        self.lane, self.stored = lane if lane.begun else None, lane
 
     async def _next_blocks(self) -> BlockEvents | None:
         """From what is shared, or read by this lane alone where it is far behind."""

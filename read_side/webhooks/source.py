@@ -23,7 +23,7 @@ from read_side.whole_log.event_runs import BlockEvents, hashes_of
 from read_side.whole_log.event_table import event_table
 from write_side.contract.block.block import ZERO_HASH, Header, read_header
 from write_side.contract.log.block_offsets import fetch_block
-from write_side.contract.log.log import START, Log, LogFailed, Record
+from write_side.contract.log.log import START, Log, LogFailed, Record, Trimmed
 from write_side.contract.words.position import Position
 
 T = TypeVar("T")
@@ -223,14 +223,19 @@ class Source:
         return (await self._header_of(sequence)).block_hash
 
     async def last_before(self, at_us: int) -> int:
-        """The last block of before a time, -1 for none, found in some twenty blocks of the log. Raises LogFailed."""
+        """The last block of before a time, -1 for none, found in some twenty blocks of the log. Raises LogFailed, Trimmed
+        where it was trimmed away."""
         low, high = 0, self.position()
+        away: tuple[int, Trimmed] | None = None
         while low <= high:
             middle = (low + high) // 2
-            if (await self._header_of(middle)).created_at_us < at_us:
-                low = middle + 1
-            else:
-                high = middle - 1
+            try:
+                is_before = (await self._header_of(middle)).created_at_us < at_us
+            except Trimmed as trimmed:  # and so is all before it
+                is_before, away = True, (middle, trimmed)
+            low, high = (middle + 1, high) if is_before else (low, middle - 1)
+        if away is not None and away[0] == high:
+            raise away[1]
         return high
 
     async def _header_of(self, sequence: int) -> Header:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -315,3 +316,18 @@ async def test_a_file_that_was_taken_away_is_delivered_from_no_more_and_another_
         before = len(stage.receiver.bodies)
         await stage.until(lambda: len(stage.receiver.bodies) > before)
         assert stage.receiver.bodies[-1]["data"]["webhook"] == "wh_2"
+
+
+async def test_a_time_that_was_trimmed_away_is_no_beginning_and_a_later_one_is(stage: Stage) -> None:
+    await stage.move(blocks=3)
+    await stage.fold()
+    await stage.log.trim(0, stage.followed[0].fold.replay.offsets.nearest(4)[1])
+    stage.keep(hook(begin_at_us=1))
+    async with stage.delivering():
+        await stage.until(lambda: "--from" in stage.lane().error)
+        assert not stage.lane().begun
+        assert not stage.receiver.bodies
+        stage.change(partial(KeptHooks.replay, hook_id="wh_1", begins=None, begin_at_us=stage.makers[0].now_us + 1))
+        end = Place(stage.followed[0].position(), LAST, LAST)
+        await stage.until(lambda: stage.lane().place == end)
+    assert not stage.receiver.bodies

@@ -91,6 +91,10 @@ def test_with_a_full_list_the_webhook_pauses_and_loses_nothing() -> None:
     assert "dead letters" in verdict.reason
 
 
+def test_a_resume_is_no_beginning_for_a_lane_that_has_none() -> None:
+    assert not resumed(Lane(begun=False, error="it was trimmed away")).begun
+
+
 def test_retry_after_is_waited_for_and_no_longer_than_the_longest_wait() -> None:
     asked = judge(hook(), Lane(), ENDS, HASH, Answer(429, retry_after_s=120), 0, 0.0, 0)
     assert asked.lane.next_at_us == 120_000_000
