@@ -35,6 +35,7 @@ from write_side.doors.http_api import create_app
 from write_side.id_runs.folder import RunFolder
 from write_side.id_runs.runs import IdRuns, compile_id_runs
 from write_side.intake.intake import Intake
+from write_side.intake.intake_metrics import IntakeMetrics
 from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
@@ -286,6 +287,7 @@ class WriteSide:
         self._ids_folder = ids
         metrics = WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver, self._trimmer)
         registry.register(metrics)
+        registry.register(IntakeMetrics(self.intake))
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
         )
