@@ -1,7 +1,7 @@
 """By what name a request is found in every log that it went through: its request id, and its trace (W3C Trace Context). Pure.
 
 What a client or a proxy says is passed on when it is well-formed, so that one name holds from end to end; else a new one is made.
-No span is made here, so a trace is passed on as it came (Trace Context, 4.3: who takes no part passes on unchanged).
+Where no span is made a trace is passed on as it came (Trace Context, 4.3: who takes no part passes on unchanged); `traced.py`.
 """
 
 from __future__ import annotations
