@@ -34,8 +34,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Place = tuple[int, int]
 """Partition and sequence of a block."""
 
-RECORDED_A_SECOND_MAX: Final = 200
-"""Some 0.3 ms of processor time each, in one process: 6 % of a core."""
+RECORDED_A_SECOND_MAX: Final = 100
+"""0.7 ms of processor time each in one process, sending included: 7 % of a core."""
 PLACES_MAX: Final = 8
 """Positions of one answer that are followed: a batch may be in as many blocks as there are partitions."""
 

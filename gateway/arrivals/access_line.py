@@ -13,8 +13,8 @@ from typing import Final
 
 from gateway.arrivals.arrival import Arrival
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Any other is told as `other`."""
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SUBMIT"})
+"""Any other is told as `other`. SUBMIT is no method: commands that came over a stream."""
 
 
 def access_line(
@@ -29,9 +29,12 @@ def access_line(
     took_s: float,
     cut: bool = False,
     code: int | None = None,
+    commands: int | None = None,
+    passed_as: bytes | None = None,
 ) -> str:
-    """One line with its end. event: `request`, `open` or `close`; now_us: Unix time, microseconds; status: 0 for no answer;
-    code: of a socket that is closed (RFC 6455 section 7.4)."""
+    """One line with its end. event: `request`, `submit`, `open`, `close`; now_us: Unix time, microseconds; status: 0: no answer;
+    code: of a socket that is closed (RFC 6455 section 7.4). commands: of a submit; passed_as: by which request id the sides have
+    them."""
     trace, client = arrival.trace, arrival.client
     seconds, micros = divmod(now_us, 1_000_000)
     parts = [
@@ -46,6 +49,10 @@ def access_line(
     ]
     if arrival.upstream_s is not None:
         parts.append(f'"upstream_ms":{arrival.upstream_s * 1000:.3f}')
+    if commands is not None:
+        parts.append(f'"commands":{commands}')
+    if passed_as is not None:
+        parts.append(f'"passed_as":{_text(passed_as.decode("latin-1"))}')
     if code is not None:
         parts.append(f'"code":{code}')
     if cut:
