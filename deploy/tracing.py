@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.repeated_logs import say_seldom
@@ -27,41 +28,56 @@ WAITING_MAX: Final = 2_048
 """Spans in memory, those being sent with them: some 4 MB."""
 END_S: Final = 2.0
 """A process that ends waits so long at most for the last spans."""
-NO_MONEY: Final = "Nothing was started, and no money is affected."
+
+_log = structlog.get_logger(__name__)
 
 
 def wants_traces(environment: Mapping[str, str]) -> bool:
-    """Whether somewhere is named. Raises ValueError for what is not supported here."""
+    """Whether somewhere is named to send them to."""
     exporter = environment.get(EXPORTERS, "").strip().lower()
     if environment.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or exporter == "none":
         return False
+    return bool(exporter) or any(environment.get(name) for name in ENDPOINTS)
+
+
+def why_not(environment: Mapping[str, str]) -> str | None:
+    """What is wanted and not had here; None for nothing."""
+    exporter = environment.get(EXPORTERS, "").strip().lower()
     if exporter not in ("", "otlp"):
-        raise ValueError(f"{EXPORTERS}={exporter}: traces are sent by otlp, or none. {NO_MONEY}")
-    if not exporter and not any(environment.get(name) for name in ENDPOINTS):
-        return False
+        return f"{EXPORTERS}={exporter}: traces are sent by otlp"
     for name in PROTOCOLS:
         if environment.get(name) not in (None, "", "http/protobuf"):
-            raise ValueError(f"{name}: traces are sent by http/protobuf (port 4318 as a rule). {NO_MONEY}")
-    return True
+            return f"{name}: traces are sent by http/protobuf (port 4318 as a rule)"
+    return None
 
 
 @contextmanager
 def tracing(service: str, registry: CollectorRegistry) -> Iterator[Tracer | None]:
-    """Of this process, until it ends; None where nobody wants traces. service: its name, unless OTEL_SERVICE_NAME gives one.
-    Raises ValueError for wrong settings."""
-    if not wants_traces(os.environ):
+    """Of this process, until it ends; None where nobody wants traces, and where they cannot be sent: these variables are often set
+    for all that runs on a machine, so that is said in the log and keeps nothing from starting. service: its name, unless
+    OTEL_SERVICE_NAME gives one."""
+    exporter = _exporter() if wants_traces(os.environ) else None
+    if exporter is None:
         yield None
         return
-    try:
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    except ModuleNotFoundError as missing:
-        raise ValueError(
-            f"traces are to be sent (OTEL_...), and {missing.name} is not installed: pip install 'fanfold[otel]'. {NO_MONEY}"
-        ) from missing
-
     say_seldom("opentelemetry")
-    with traced(service, OTLPSpanExporter(), registry) as tracer:
+    with traced(service, exporter, registry) as tracer:
         yield tracer
+
+
+def _exporter() -> SpanExporter | None:
+    reason = why_not(os.environ)
+    if reason is None:
+        try:
+            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+            return OTLPSpanExporter()
+        except ModuleNotFoundError as missing:
+            reason = f"{missing.name} is not installed: pip install 'fanfold[otel]'"
+        except ValueError as wrong:
+            reason = f"a variable of OpenTelemetry is wrong: {wrong}"
+    _log.warning("traces_not_sent", reason=reason)
+    return None
 
 
 @contextmanager

@@ -39,9 +39,9 @@ RECORDED_A_SECOND_MAX: Final = 100
 PLACES_MAX: Final = 8
 """Positions of one answer that are followed: a batch may be in as many blocks as there are partitions."""
 
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACEPARENT: Final = b"traceparent"
 _POSITION: Final = POSITION.lower().encode()
-_NEVER_SAMPLED: Final = 0
 
 
 class Answered(NamedTuple):
@@ -80,8 +80,6 @@ class ServerSpans:
         self._second = 0
         self._recorded = 0
         self._routes = RouteNames(())
-        self.left_out = 0
-        """Requests that were to be sampled and came when enough were."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.of(scope["path"]) if scope["type"] == "http" else None
@@ -92,16 +90,16 @@ class ServerSpans:
         parent = self._parent_of(scope)
         context = span_context(parent)
         if not self._may_record(began_ns):
-            if context is None or context.trace_flags.sampled:
-                self.left_out += context is not None
+            if context is not None and context.trace_flags.sampled:
                 self._begun(scope, unsampled(parent))
             await self._app(scope, receive, send)
             return
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self._tracer.start_span(
-            f"{self._door}{scope['method']} {route}",
+            f"{self._door}{method} {route}",
             None if context is None else set_span_in_context(NonRecordingSpan(context)),
             SpanKind.SERVER,
-            {"http.request.method": scope["method"], "http.route": route},
+            {"http.request.method": method, "http.route": route},
             start_time=began_ns,
         )
         if not span.is_recording():
@@ -167,7 +165,7 @@ def traceparent(context: SpanContext) -> bytes:
 
 def unsampled(parent: bytes) -> bytes:
     """The same trace, in which who comes next records nothing."""
-    return b"-".join([*parent.split(b"-")[:3], b"%02x" % _NEVER_SAMPLED]) if parent else parent
+    return b"-".join([*parent.split(b"-")[:3], b"00"])
 
 
 def places_of(headers: Iterable[tuple[bytes, bytes]]) -> list[Place]:

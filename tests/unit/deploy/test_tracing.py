@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import pytest
+import structlog
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry
@@ -34,10 +35,33 @@ def test_traces_are_wanted_where_the_standard_variables_name_somewhere(
     assert wants_traces(environment) is wanted
 
 
-@pytest.mark.parametrize("more", [{"OTEL_TRACES_EXPORTER": "jaeger"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}])
-def test_what_is_not_supported_is_said_before_anything_starts(more: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="Nothing was started, and no money is affected"):
-        wants_traces(SOMEWHERE | more)
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "otlp"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf"),
+        ({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, None),
+    ],
+)
+def test_what_is_not_supported_is_said_and_keeps_nothing_from_starting(
+    more: dict[str, str], reason: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (SOMEWHERE | more).items():
+        monkeypatch.setenv(name, value)
+    with structlog.testing.capture_logs() as told, tracing("fanfold", CollectorRegistry()) as tracer:
+        assert (tracer is None) is bool(told)
+    if reason is not None:
+        [line] = told
+        assert reason in line["reason"]
+
+
+def test_without_the_extra_a_service_starts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SOMEWHERE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
+    with structlog.testing.capture_logs() as told, tracing("fanfold", CollectorRegistry()) as tracer:
+        assert tracer is None
+    assert "fanfold[otel]" in told[0]["reason"]
 
 
 def test_without_an_exporter_nothing_of_it_is_imported() -> None:
