@@ -53,8 +53,8 @@ def why_not(environment: Mapping[str, str]) -> str | None:
 
 @contextmanager
 def tracing(service: str, registry: CollectorRegistry) -> Iterator[Tracer | None]:
-    """Of this process, until it ends; None where nobody wants traces, and where they cannot be sent: these variables are often set
-    for all that runs on a machine, so that is said in the log and keeps nothing from starting. service: its name, unless
+    """Of this process, until it ends; None where nobody wants traces, and where they cannot be sent: these variables are often
+    set for all that runs on a machine, so that is said in the log and keeps nothing from starting. service: its name, unless
     OTEL_SERVICE_NAME gives one."""
     exporter = _exporter() if wants_traces(os.environ) else None
     if exporter is None:
