@@ -74,8 +74,8 @@ def _exporter() -> SpanExporter | None:
             return OTLPSpanExporter()
         except ModuleNotFoundError as missing:
             reason = f"{missing.name} is not installed: pip install 'fanfold[otel]'"
-        except ValueError as wrong:
-            reason = f"a variable of OpenTelemetry is wrong: {wrong}"
+        except ValueError:  # its words may hold the value, and that a secret
+            reason = "a variable of OpenTelemetry (OTEL_EXPORTER_OTLP_...) has a wrong value"
     _log.warning("traces_not_sent", reason=reason)
     return None
 

@@ -476,11 +476,11 @@ class StreamConnection(asyncio.Protocol):
     def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
         """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
         try:
-            self._tell_submits(request, told)
             self.session.answer_request(request, told)
             if self._away is not None:
                 self._go(self._away)
             self.flush()
+            self._tell_submits(request, told)
             return self._next_request()
         except Exception:  # whoever waits for his answers must not wait for ever
             _log.exception("stream_failed", connection=self._name)
