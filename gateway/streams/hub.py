@@ -202,9 +202,10 @@ class Hub:
             if verdict is Verdict.BROKEN and (repair is None or repair.done()):
                 repair = self._spawn(self._repair(partition))
 
-        await self._take_all(
-            lambda: self._feed.subscribe(partition.partition), take, "feed_failed", partition=partition.partition
-        )
+        def subscribe() -> AsyncIterator[FeedBatch]:
+            return self._feed.subscribe(partition.partition, partition.interest)
+
+        await self._take_all(subscribe, take, "feed_failed", partition=partition.partition)
 
     async def _follow_topics(self, topic_feed: TopicFeed) -> None:
         """Whoever subscribes to the feed again is told everything again, so nothing is missed."""

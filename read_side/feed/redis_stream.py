@@ -14,8 +14,8 @@ BLOCK_MS: Final = 2_500
 RETRY_S: Final = 0.25
 """Between two tries of a reader whose server does not answer: soon enough to be unnoticed, no load when it is away."""
 TIMEOUT_S: Final = 5.0
-CONNECTIONS_MAX: Final = 512
-"""Every subscription holds one while it waits; one a partition is the rule."""
+CONNECTIONS_MAX: Final = 16
+"""Of one server; who needs more waits for one. A reader holds one while it waits: a lane of the feed, the topics."""
 BEGINNING: Final = "0-0"
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
