@@ -51,8 +51,8 @@ class Interest:
 
 class _Table(Generic[T]):
     def __init__(self, watched: Collection[T], marks: Callable[[Sequence[T]], Marks]) -> None:
-        self._watched = watched
-        self._marks = marks
+        self._watched: Collection[T] = watched
+        self._marks: Callable[[Sequence[T]], Marks] = marks
         self._bits: npt.NDArray[np.bool_] | None = None
         """None until somebody asks: a feed within the process does not."""
         self._held = 0

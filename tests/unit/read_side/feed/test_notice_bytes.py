@@ -123,7 +123,7 @@ def test_foreign_bytes_are_no_notice(data: bytes) -> None:
         decode_notice(data)
 
 
-@pytest.mark.parametrize("data", [b"", bytes(7), bytes(60), bytes(1_000)])
+@pytest.mark.parametrize("data", [b"", bytes(7), bytes(61), bytes(1_000)])
 def test_other_rows_than_the_notice_tells_are_none(data: bytes) -> None:
     with pytest.raises(ValueError, match="rows"):
         WELL.batch(WELL.pick(None), data)
