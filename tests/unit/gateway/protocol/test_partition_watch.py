@@ -207,10 +207,12 @@ class FeedToClients(RuleBasedStateMachine):
         self.what_is_on_its_way_arrives()
 
     def _ask_for(self, sent: FeedBatch) -> None:
-        """As a feed does that brings only what is watched."""
+        """As a feed does that brings no more than what is watched."""
         rows = list(sent.rows.each())
-        wanted = self.watch.interest.accounts(sent.upto, marks_of(sent.rows.accounts))
-        self.coming.append(replace(sent, rows=AccountRows.of([rows[at] for at in wanted.tolist()])))
+        wanted = self.watch.interest.accounts(sent.upto, marks_of(sent.rows.accounts)).tolist()
+        watched = [rows[at] for at in wanted if rows[at].account in self.watch._watched]
+        assert {row.account for row in watched} == self.watch._watched.keys() & set(sent.rows.accounts)
+        self.coming.append(replace(sent, rows=AccountRows.of(watched)))
 
     def _repair_when_due(self) -> None:
         if self.repair is None:
