@@ -15,12 +15,13 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from read_side.contract.feed import FeedBatch, FeedUnavailable, Interest
-from read_side.feed.lane import Lane
+from read_side.feed.lane import Lane, Subscriber
 from read_side.feed.notice_bytes import Notice, cut, encode_batch, encode_notice
 from read_side.feed.redis_stream import RedisStreams
+from read_side.feed.row_bytes import Picked
 from read_side.views.redis_client import FAILURES, RedisClient
 
-LANES: Final = 4
+LANES: Final = 2
 """Streams, for all partitions together: few connections, and not all on one node of a cluster. Both sides know it."""
 KEPT_MS: Final = 60_000
 """Nothing is kept for longer: who is further behind reads balances again, which is cheaper."""
@@ -76,20 +77,18 @@ class RedisFeed:
 
     def subscribe(self, partition: int, interest: Interest | None = None) -> AsyncIterator[FeedBatch]:
         lane = self._lanes[partition % LANES]
-        return self._batches(lane, lane.subscribe(partition), interest)
+        return self._batches(lane, lane.subscribe(partition, interest))
 
-    async def _batches(
-        self, lane: Lane, notices: AsyncIterator[Notice], interest: Interest | None
-    ) -> AsyncIterator[FeedBatch]:
+    async def _batches(self, lane: Lane, subscriber: Subscriber) -> AsyncIterator[FeedBatch]:
         lane.begin()
-        async for notice in notices:
-            batch = await self._batch(notice, interest)
+        async for notice, picked in subscriber:
+            batch = await self._batch(notice, picked)
             if batch is not None:
                 yield batch
 
-    async def _batch(self, notice: Notice, interest: Interest | None) -> FeedBatch | None:
+    async def _batch(self, notice: Notice, picked: Picked) -> FeedBatch | None:
         """With what is wanted of it; None where that is not there any more, which shows as a gap."""
-        picked, shape = notice.pick(interest), notice.shape
+        shape = notice.shape
         ranges = picked.ranges(shape)
         try:
             if not ranges or len(notice.rows):

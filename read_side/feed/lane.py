@@ -1,6 +1,7 @@
 """A lane: one stream in Redis with the notices of many partitions, read once for all who follow one of them in this process.
 
-So a gateway waits in as many reads as there are lanes, however many partitions there are.
+So a gateway waits in as many reads as there are lanes, however many partitions there are; and it is here, as soon as a notice has
+come, that each is asked what it wants of it.
 """
 
 from __future__ import annotations
@@ -12,18 +13,30 @@ from weakref import WeakSet
 
 import structlog
 
+from read_side.contract.feed import Interest
 from read_side.feed.notice_bytes import Notice, decode_notice
 from read_side.feed.redis_stream import RedisStreams
+from read_side.feed.row_bytes import Picked
 from read_side.feed.waiting import Waiting
 from read_side.views.redis_client import FAILURES, time_at
 
 LOOK_BACK_MS: Final = 20
 """How far before `subscribe` reading starts: more than the rounding of two clocks, so that nothing falls between."""
-REST_S: Final = 0.01
-"""After notices that say nothing the next are waited for so long: 600 idle partitions send one each 1.7 ms, which would be a read
+IDLE_REST_S: Final = 0.01
+"""After heartbeats alone the next notices are waited for so long: 600 idle partitions send one each 1.7 ms, which would be a read
 each. What happens meanwhile is told that much later."""
+BUSY_REST_S: Final = 0.003
+"""The same after changes that nobody wants."""
 
 _log = structlog.get_logger(__name__)
+
+
+class Subscriber(Waiting[tuple[Notice, Picked]]):
+    """Notices, and what was wanted of each."""
+
+    def __init__(self, interest: Interest | None) -> None:
+        super().__init__()
+        self.interest = interest
 
 
 class Lane:
@@ -32,13 +45,13 @@ class Lane:
     def __init__(self, streams: RedisStreams, key: str) -> None:
         self._streams = streams
         self._key = key
-        self._subscribers: dict[int, WeakSet[Waiting[Notice]]] = {}
+        self._subscribers: dict[int, WeakSet[Subscriber]] = {}
         self._asked_at_s: float | None = None
         self._reading: asyncio.Task[None] | None = None
 
-    def subscribe(self, partition: int) -> Waiting[Notice]:
+    def subscribe(self, partition: int, interest: Interest | None) -> Subscriber:
         """The notices of a partition from now on, once `begin` was called."""
-        waiting = Waiting[Notice]()
+        waiting = Subscriber(interest)
         self._subscribers.setdefault(partition, WeakSet()).add(waiting)
         if self._asked_at_s is None:
             self._asked_at_s = time.monotonic()
@@ -83,22 +96,26 @@ class Lane:
             except FAILURES:
                 await self._streams.pause()  # not `retry`: a feed that is closed ends the wait
                 continue
-            told = False
+            rest_s = IDLE_REST_S if entries else 0.0
             for entry_id, fields in entries:
                 cursor = entry_id.decode()
-                told |= self._tell(fields)
-            if not told and entries:
-                await asyncio.sleep(REST_S)
+                rest_s = min(rest_s, self._tell(fields))
+            if rest_s:
+                await asyncio.sleep(rest_s)
 
-    def _tell(self, fields: dict[bytes, bytes]) -> bool:
-        """Whether it was more than a heartbeat."""
+    def _tell(self, fields: dict[bytes, bytes]) -> float:
+        """How long the next may wait."""
         try:
             notice = decode_notice(fields[b"notice"])
         except (KeyError, ValueError):
-            return False  # an entry of another version: to the reader it is one more gap
+            return IDLE_REST_S  # an entry of another version: to the reader it is one more gap
+        rest_s = IDLE_REST_S if notice.after == notice.upto else BUSY_REST_S
         for waiting in self._subscribers.get(notice.partition, ()):
-            waiting.put(notice)
-        return not notice.says_nothing
+            picked = notice.pick(waiting.interest)
+            waiting.put((notice, picked))
+            if len(picked.rows) or len(picked.phases):
+                rest_s = 0.0
+        return rest_s
 
 
 async def first_cursor(streams: RedisStreams, key: str, asked_at_s: float) -> str:

@@ -41,11 +41,6 @@ class Notice(NamedTuple):
         return Shape(len(self.marks) // 4, len(self.key_marks) // 4, self.width)
 
     @property
-    def says_nothing(self) -> bool:
-        """A heartbeat, or a block that changed no account."""
-        return not self.marks and not self.key_marks
-
-    @property
     def place(self) -> str:
         """Where its rows lie: no other batch has it."""
         return f"{self.boot}:{self.generation}:{self.after}:{self.upto}"

@@ -12,6 +12,7 @@ from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.feed import feed_redis, lane
 from read_side.feed.feed_redis import LANES, RedisFeed
+from read_side.feed.notice_bytes import encode_batch
 from tests.servers import unique_name
 
 pytestmark = pytest.mark.redis
@@ -56,7 +57,7 @@ async def test_many_partitions_are_followed_over_a_handful_of_connections(
 async def test_rows_that_are_gone_show_as_a_gap_and_the_next_come(feed: RedisFeed, client: redis.asyncio.Redis) -> None:
     batches = feed.subscribe(0)
     await feed.publish(batch(1, accounts=MANY))
-    await client.delete(feed._rows_key(feed_redis.encode_batch(batch(1, accounts=MANY))[0]))
+    await client.delete(feed._rows_key(encode_batch(batch(1, accounts=MANY))[0]))
     await feed.publish(batch(2, accounts=MANY))
     found = await take(batches)
     assert (found.after, found.upto, len(found.rows)) == (1, 2, MANY)
@@ -65,7 +66,7 @@ async def test_rows_that_are_gone_show_as_a_gap_and_the_next_come(feed: RedisFee
 async def test_of_the_rows_only_the_newest_stay(
     feed: RedisFeed, client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    size = len(feed_redis.encode_batch(batch(1, accounts=MANY))[1])
+    size = len(encode_batch(batch(1, accounts=MANY))[1])
     monkeypatch.setattr(feed_redis, "ROWS_BYTES_MAX", 3 * (size + feed_redis.ENTRY_BYTES))
     for upto in range(1, 11):
         await feed.publish(batch(upto, accounts=MANY))
@@ -76,8 +77,8 @@ async def test_of_the_rows_only_the_newest_stay(
 
 async def test_nonsense_among_the_notices_stops_nobody(feed: RedisFeed, client: redis.asyncio.Redis) -> None:
     batches = feed.subscribe(0)
-    for fields in ({"notice": b"nonsense"}, {"batch": b"of another version"}):
-        await client.xadd(feed._lane_key(0), fields)
+    await client.xadd(feed._lane_key(0), {"notice": b"nonsense"})
+    await client.xadd(feed._lane_key(0), {"batch": b"of another version"})
     await feed.publish(batch(1))
     assert (await take(batches)).upto == 1
 

@@ -135,8 +135,5 @@ def test_a_row_of_an_asset_that_is_none_is_none() -> None:
         nameless.batch(nameless.pick(None), bytes(WELL.rows))
 
 
-def test_a_notice_of_nothing_says_so() -> None:
-    notice, beside = encode_batch(FeedBatch(0, 1, "boot", 4, 4, EMPTY_ROWS))
-    assert notice.says_nothing
-    assert beside == b""
-    assert not WELL.says_nothing
+def test_a_heartbeat_has_no_rows() -> None:
+    assert through(sent := FeedBatch(0, 1, "boot", 4, 4, EMPTY_ROWS)) == sent
