@@ -88,10 +88,12 @@ class RedisFeed:
 
     async def _batch(self, notice: Notice, picked: Picked) -> FeedBatch | None:
         """With what is wanted of it; None where that is not there any more, which shows as a gap."""
+        if not picked:
+            return notice.batch(picked, b"")
         shape = notice.shape
         ranges = picked.ranges(shape)
         try:
-            if not ranges or len(notice.rows):
+            if notice.rows:
                 return notice.batch(picked, cut(notice.rows, ranges))
             data = await self._pieces(self._rows_key(notice), ranges, shape.size)
             return notice.batch(picked, data)

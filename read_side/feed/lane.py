@@ -113,7 +113,7 @@ class Lane:
         for waiting in self._subscribers.get(notice.partition, ()):
             picked = notice.pick(waiting.interest)
             waiting.put((notice, picked))
-            if len(picked.rows) or len(picked.phases):
+            if picked:
                 rest_s = 0.0
         return rest_s
 

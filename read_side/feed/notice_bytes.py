@@ -55,7 +55,7 @@ class Notice(NamedTuple):
     def batch(self, picked: Picked, data: bytes | memoryview) -> FeedBatch:
         """The batch with these rows and phases. data: their bytes. Raises ValueError."""
         rows, phases = EMPTY_ROWS, NO_PHASES
-        if len(picked.rows) or len(picked.phases):
+        if picked:
             rows, phases = rows_of(data, picked.shape(self.shape), self.asset_names)
         return FeedBatch(self.partition, self.generation, self.boot, self.after, self.upto, rows, phases)
 

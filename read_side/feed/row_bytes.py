@@ -63,6 +63,9 @@ class Picked(NamedTuple):
     rows: Places
     phases: Places
 
+    def __bool__(self) -> bool:
+        return len(self.rows) > 0 or len(self.phases) > 0
+
     def ranges(self, shape: Shape) -> list[tuple[int, int]]:
         """Where their bytes are, first and behind the last, those that touch as one."""
         size = _row(shape.width).itemsize
