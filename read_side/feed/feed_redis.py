@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from read_side.contract.feed import FeedBatch, FeedUnavailable, Interest
@@ -37,10 +38,20 @@ RANGES_MAX: Final = 500
 TRIES: Final = 8
 """For some seconds; then what is asked for counts as gone: what comes behind it must not wait for ever."""
 
+AT_ONCE_MAX: Final = 16
+"""Batches whose rows are asked for together: those that came while others were asked for."""
+BYTES_AT_ONCE_MAX: Final = 1024 * 1024
+"""About: Redis does nothing else meanwhile."""
+
 _PIECES: Final = """
 local found = {}
-for at = 1, #ARGV, 2 do found[#found + 1] = redis.call('GETRANGE', KEYS[1], ARGV[at], ARGV[at + 1]) end
-return table.concat(found)
+for at = 1, #KEYS do found[at] = {} end
+for at = 1, #ARGV, 3 do
+    local pieces = found[tonumber(ARGV[at])]
+    pieces[#pieces + 1] = redis.call('GETRANGE', KEYS[tonumber(ARGV[at])], ARGV[at + 1], ARGV[at + 2])
+end
+for at = 1, #KEYS do found[at] = table.concat(found[at]) end
+return found
 """
 
 
@@ -81,38 +92,38 @@ class RedisFeed:
 
     async def _batches(self, lane: Lane, subscriber: Subscriber) -> AsyncIterator[FeedBatch]:
         lane.begin()
-        async for notice, picked in subscriber:
-            batch = await self._batch(notice, picked)
-            if batch is not None:
+        async for first in subscriber:
+            for batch in await self._with_rows([first, *subscriber.more(AT_ONCE_MAX - 1)]):
                 yield batch
 
-    async def _batch(self, notice: Notice, picked: Picked) -> FeedBatch | None:
-        """With what is wanted of it; None where that is not there any more, which shows as a gap."""
-        if not picked:
-            return notice.batch(picked, b"")
-        shape = notice.shape
-        ranges = picked.ranges(shape)
-        try:
-            if notice.rows:
-                return notice.batch(picked, cut(notice.rows, ranges))
-            data = await self._pieces(self._rows_key(notice), ranges, shape.size)
-            return notice.batch(picked, data)
-        except ValueError:
-            return None
+    async def _with_rows(self, asked: Sequence[tuple[Notice, Picked]]) -> list[FeedBatch]:
+        """The batches with what is wanted of them; without those whose rows are gone, which shows as a gap."""
+        wanted = [_Wanted(self._rows_key(notice), notice, picked) for notice, picked in asked]
+        found: dict[str, bytes] = {}
+        for share in _shares([each for each in wanted if each.is_beside]):
+            found |= zip((each.key for each in share), await self._read(share), strict=True)
+        batches = []
+        for each in wanted:
+            with suppress(ValueError):
+                batches.append(each.batch(found.get(each.key, b"")))
+        return batches
 
-    async def _pieces(self, key: str, ranges: list[tuple[int, int]], size: int) -> bytes:
-        """What lies there of a batch's rows, which have so many bytes; less where they are gone, or the feed is closed."""
+    async def _read(self, wanted: Sequence[_Wanted]) -> list[bytes]:
+        """What lies there of each; less where it is gone, or cannot be had."""
+        keys = [each.key for each in wanted]
+        bounds = [
+            bound for at, each in enumerate(wanted, 1) for first, last in each.asked for bound in (at, first, last - 1)
+        ]
         for _ in range(TRIES):
+            if self._streams.closed.is_set():
+                break
             try:
                 client: Any = await self._streams.client()
-                if len(ranges) > RANGES_MAX or 2 * sum(last - first for first, last in ranges) > size:
-                    return cut(await client.get(key) or b"", ranges)
-                bounds = [bound for first, last in ranges for bound in (first, last - 1)]
-                found: bytes = await client.eval(_PIECES, 1, key, *bounds)
+                found: list[bytes] = await client.eval(_PIECES, len(keys), *keys, *bounds)
                 return found
             except FAILURES:
                 await self._streams.pause()
-        return b""
+        return [b""] * len(wanted)
 
     async def _put_rows(self, client: RedisClient, notice: Notice, rows: bytes) -> None:
         key = self._rows_key(notice)
@@ -135,6 +146,38 @@ class RedisFeed:
 
     def _rows_key(self, notice: Notice) -> str:
         return f"{self._prefix}:{{{notice.partition}}}:rows:{notice.place}"
+
+
+class _Wanted:
+    """What is wanted of a batch's rows. asked: what is read for it of those that lie beside the notice."""
+
+    def __init__(self, key: str, notice: Notice, picked: Picked) -> None:
+        self.key, self._notice, self._picked = key, notice, picked
+        self.is_beside = bool(picked) and not notice.rows
+        self._ranges = picked.ranges(notice.shape) if picked else []
+        size = notice.shape.size
+        self._is_all = len(self._ranges) > RANGES_MAX or 2 * sum(last - first for first, last in self._ranges) > size
+        self.asked = [(0, size)] if self._is_all else self._ranges
+        self.size = sum(last - first for first, last in self.asked)
+
+    def batch(self, found: bytes) -> FeedBatch:
+        """found: what was read. Raises ValueError when that is not what was asked for."""
+        if not self.is_beside:
+            return self._notice.batch(self._picked, cut(self._notice.rows, self._ranges))
+        return self._notice.batch(self._picked, cut(found, self._ranges) if self._is_all else found)
+
+
+def _shares(wanted: Sequence[_Wanted]) -> list[list[_Wanted]]:
+    """What is asked for together, in order."""
+    shares: list[list[_Wanted]] = []
+    room = 0
+    for each in wanted:
+        if each.size > room:
+            shares.append([])
+            room = BYTES_AT_ONCE_MAX
+        shares[-1].append(each)
+        room -= each.size
+    return shares
 
 
 class _Kept:

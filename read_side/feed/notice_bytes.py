@@ -19,7 +19,7 @@ from read_side.contract.phases import NO_PHASES
 from read_side.contract.rows import EMPTY_ROWS
 from read_side.feed.row_bytes import Picked, Shape, row_bytes, rows_of
 
-FEW_ROWS: Final = 16
+FEW_ROWS: Final = 32
 """So many come with the notice: to ask for them would cost more than to read them."""
 
 

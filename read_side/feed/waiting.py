@@ -38,5 +38,12 @@ class Waiting(AsyncIterator[T]):
             self._something.clear()
         return each
 
+    def more(self, count: int) -> list[T]:
+        """So many of those that wait, at most, and without waiting."""
+        found = [self._waiting.popleft() for _ in range(min(count, len(self._waiting)))]
+        if not self._waiting and not self._ended:
+            self._something.clear()
+        return found
+
     async def aclose(self) -> None:
         self.end()

@@ -63,6 +63,18 @@ async def test_rows_that_are_gone_show_as_a_gap_and_the_next_come(feed: RedisFee
     assert (found.after, found.upto, len(found.rows)) == (1, 2, MANY)
 
 
+async def test_rows_of_all_that_wait_are_asked_for_at_once(feed: RedisFeed, client: redis.asyncio.Redis) -> None:
+    batches = feed.subscribe(0)
+    for upto in range(1, 11):
+        await feed.publish(batch(upto, accounts=MANY))
+    before = (await client.info("commandstats")).get("cmdstat_eval", {"calls": 0})["calls"]
+    found = [await take(batches) for _ in range(10)]
+    assert [(each.upto, len(each.rows), each.rows[MANY - 1].version) for each in found] == [
+        (upto, MANY, upto) for upto in range(1, 11)
+    ]
+    assert (await client.info("commandstats"))["cmdstat_eval"]["calls"] - before < 5
+
+
 async def test_of_the_rows_only_the_newest_stay(
     feed: RedisFeed, client: redis.asyncio.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
