@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
+import numpy as np
 import pytest
 import redis.asyncio
 
-from read_side.contract.feed import FeedBatch
+from read_side.contract.feed import FeedBatch, FeedUnavailable, Places
+from read_side.contract.marks import Marks, marks_of
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from read_side.feed import feed_redis, lane
 from read_side.feed.feed_redis import LANES, RedisFeed
 from read_side.feed.notice_bytes import encode_batch
-from tests.servers import unique_name
+from tests.servers import RedisServer, unique_name
 
 pytestmark = pytest.mark.redis
 
@@ -118,3 +121,48 @@ async def test_what_was_published_in_the_way_before_is_taken_away(feed: RedisFee
     await client.xadd(feed._stream_before(0), {"batch": b"of another version"})
     await feed.publish(batch(1))
     assert not await client.exists(feed._stream_before(0))
+
+
+class OneAccount:
+    """An interest in the last account of each batch."""
+
+    def accounts(self, upto: int, marks: Marks) -> Places:
+        return np.flatnonzero(marks == marks_of([f"account-{MANY - 1}"])[0])
+
+    def keys(self, marks: Marks) -> Places:
+        return np.zeros(0, np.int64)
+
+
+@pytest.mark.parametrize("how", ["flush", "restart_empty"])
+async def test_a_batch_comes_with_what_is_wanted_of_it_or_not_at_all_whatever_redis_loses(
+    redis_server: RedisServer, how: str
+) -> None:
+    """And who follows is heard again when Redis is back."""
+    publisher, reader = RedisFeed(redis_server.url), RedisFeed(redis_server.url)
+    batches = reader.subscribe(0, OneAccount())
+    upto, lost = 0, False
+
+    async def tell_for_ever() -> None:
+        nonlocal upto
+        while True:
+            upto += 1
+            with suppress(FeedUnavailable):
+                await publisher.publish(batch(upto, accounts=MANY))
+            await asyncio.sleep(0.002)
+
+    telling = asyncio.create_task(tell_for_ever())
+    try:
+        seen, until = 0, None
+        while until is None or seen < until:
+            found = await take(batches)
+            assert [(row.account, row.version) for row in found.rows.each()] == [(f"account-{MANY - 1}", found.upto)]
+            seen = found.upto
+            if seen > 20 and not lost:
+                lost = True
+                await asyncio.to_thread(getattr(redis_server, how))
+                until = upto + 20
+    finally:
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
+        await publisher.close()
+        await reader.close()
