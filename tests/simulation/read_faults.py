@@ -149,6 +149,7 @@ class _FeedQueue(AsyncIterator[FeedBatch]):
         chaos = self.life.chaos
         if chaos.strikes("feed batch lost", 0.05):
             return
+        batch = _wanted(batch, self._interest)
         self._queue.put_nowait(batch)
         if chaos.strikes("feed batch doubled", 0.05):
             self._queue.put_nowait(batch)
@@ -156,7 +157,7 @@ class _FeedQueue(AsyncIterator[FeedBatch]):
     async def __anext__(self) -> FeedBatch:
         if self.life.chaos.strikes("feed ends", 0.005):
             raise StopAsyncIteration
-        batch = _wanted(await self._queue.get(), self._interest)
+        batch = await self._queue.get()
         if self.life.chaos.strikes("slow feed", 0.05):
             await asyncio.sleep(self.life.chaos.random.uniform(0, 3.0))
         await self.life.turn()
@@ -164,7 +165,7 @@ class _FeedQueue(AsyncIterator[FeedBatch]):
 
 
 def _wanted(batch: FeedBatch, interest: Interest | None) -> FeedBatch:
-    """What a gateway reads of it, asked when it has come there; the rest takes its time (`slow feed`)."""
+    """What a gateway reads of it, asked when it has come there; it is heard later (`slow feed`)."""
     if interest is None:
         return batch
     notice, beside = encode_batch(batch)
