@@ -18,7 +18,7 @@ from typing import Any, Final
 from read_side.contract.feed import FeedBatch, FeedUnavailable, Interest
 from read_side.feed.lane import Lane, Subscriber
 from read_side.feed.notice_bytes import Notice, cut, encode_batch, encode_notice
-from read_side.feed.redis_stream import RedisStreams
+from read_side.feed.redis_stream import BEGINNING, RedisStreams, order
 from read_side.feed.row_bytes import Picked
 from read_side.views.redis_client import FAILURES, RedisClient
 
@@ -63,12 +63,12 @@ class RedisFeed:
         self._prefix = prefix
         self._lanes = [Lane(self._streams, self._lane_key(number)) for number in range(LANES)]
         self._notices = [_Kept(lane_bytes_max) for _ in range(LANES)]
+        self._gone_upto = [BEGINNING] * LANES
         self._rows: dict[int, _Kept] = {}
 
     async def publish(self, batch: FeedBatch) -> None:
         notice, rows = encode_batch(batch)
         data, lane = encode_notice(notice), batch.partition % LANES
-        kept = self._notices[lane]
         try:
             client = await self._streams.client()
             if batch.partition not in self._rows:
@@ -77,14 +77,17 @@ class RedisFeed:
             if rows:
                 await self._put_rows(client, notice, rows)  # first: who reads of them finds them
             entry_id: Any = await client.xadd(
-                self._lane_key(lane), {"notice": data}, minid=kept.oldest, approximate=True
+                self._lane_key(lane), {"notice": data}, minid=self._gone_upto[lane], approximate=True
             )
         except FAILURES as error:
             raise FeedUnavailable(
                 f"Redis took no feed batch ({type(error).__name__}); readers will see a gap"
             ) from error
         entry = entry_id.decode()
-        kept.add(entry, int(entry.partition("-")[0]), len(data) + ENTRY_BYTES)
+        at_ms, _ = order(entry)
+        # What others have published is as old: they are trimmed alike, and by age only where this process has room.
+        gone = self._notices[lane].add(entry, at_ms, len(data) + ENTRY_BYTES)
+        self._gone_upto[lane] = max([f"{max(at_ms - KEPT_MS, 0)}-0", *gone[-1:]], key=order)
 
     def subscribe(self, partition: int, interest: Interest | None = None) -> AsyncIterator[FeedBatch]:
         lane = self._lanes[partition % LANES]
@@ -187,10 +190,6 @@ class _Kept:
         self._bytes_max = bytes_max
         self._bytes = 0
         self._entries: deque[tuple[str, int, int]] = deque()
-
-    @property
-    def oldest(self) -> str:
-        return self._entries[0][0] if self._entries else "0-0"
 
     def add(self, name: str, at_ms: int, size: int) -> list[str]:
         """Names of those that have no room beside it. Those that are too old go by themselves."""

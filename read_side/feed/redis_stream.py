@@ -54,7 +54,7 @@ class RedisStreams:
         """The cursor again, or the start when the stream was lost: entries of a new one may have lower ids."""
         if self.closed.is_set():
             return cursor
-        return cursor if _order(await self.last(key)) >= _order(cursor) else BEGINNING
+        return cursor if order(await self.last(key)) >= order(cursor) else BEGINNING
 
     async def pause(self) -> None:
         """Before another try; not past `close`."""
@@ -81,6 +81,7 @@ class RedisStreams:
             await close_client(self._opened)
 
 
-def _order(entry_id: str) -> tuple[int, int]:
+def order(entry_id: str) -> tuple[int, int]:
+    """Milliseconds of the server's clock, and a number among those of one."""
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number)

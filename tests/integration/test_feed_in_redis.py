@@ -90,6 +90,18 @@ async def test_of_the_rows_only_the_newest_stay(
     assert all([0 < await client.pttl(key) <= feed_redis.KEPT_MS for key in left])
 
 
+async def test_a_projector_that_starts_trims_nothing_that_others_have_just_published(
+    redis_url: str, feed: RedisFeed, client: redis.asyncio.Redis
+) -> None:
+    for upto in range(1, 301):
+        await feed.publish(batch(upto))
+    other = RedisFeed(redis_url, feed._prefix)
+    for upto in range(1, 4):
+        await other.publish(batch(upto, partition=LANES))
+    await other.close()
+    assert await client.xlen(feed._lane_key(0)) == 303
+
+
 async def test_nonsense_among_the_notices_stops_nobody(feed: RedisFeed, client: redis.asyncio.Redis) -> None:
     batches = feed.subscribe(0)
     await client.xadd(feed._lane_key(0), {"notice": b"nonsense"})
