@@ -98,7 +98,7 @@ class LaneRun:
     @property
     def behind(self) -> int:
         """Blocks that it is behind the end of the log."""
-        return max(0, self.source.position() - self._done) if self.lane is not None else 0
+        return max(0, self.source.folded() - self._done) if self.lane is not None else 0
 
     @property
     def _done(self) -> int:

@@ -174,6 +174,10 @@ class Source:
         """The last block that may be told; -1 before the first."""
         return -1 if self._followed.refusal_of_fold() is not None else self._followed.position()
 
+    def folded(self) -> int:
+        """The last block that is there, also where none may be told now."""
+        return self._followed.position()
+
     def floor_of(self, accounts: list[str]) -> npt.NDArray[np.int64]:
         state = self._followed.fold.state
         return state.floor[state.numbers_of(accounts)]
