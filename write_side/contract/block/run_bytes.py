@@ -1,4 +1,4 @@
-"""The bytes of blocks of format 3, passed over in compiled loops: where frames, sections and columns lie, and what is in them.
+"""The bytes of blocks of formats 3 and 4, passed over in compiled loops: where frames, sections and columns lie, what is in them.
 
 Nothing is trusted: no length, width or end of a text is used before it was compared with where the block ends. `run.py` says
 what is made of it.
@@ -11,9 +11,23 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
-from write_side.contract.block.columns import ACCOUNTS, ENTRIES, SECTIONS, Column, ColumnType
-from write_side.contract.block.limits import ACCOUNT_BYTES_MAX, BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
+from write_side.contract.block.block import FORMAT_VERSION_MAX, HASH_BYTES, HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
+from write_side.contract.block.columns import (
+    ACCOUNTS,
+    ASKERS,
+    ENTRIES,
+    SECTIONS,
+    SECTIONS_OF_VERSION,
+    Column,
+    ColumnType,
+)
+from write_side.contract.block.limits import (
+    ACCOUNT_BYTES_MAX,
+    ASKER_BYTES_MAX,
+    BODY_BYTES_MAX,
+    PARTITIONS_MAX,
+    SECTION_ROWS_MAX,
+)
 from write_side.contract.block.sections import CONSTANT, HEAD, ID_BYTES
 from write_side.contract.compiled.compiled import njit, njit_inlined
 
@@ -21,12 +35,17 @@ Int64s = npt.NDArray[np.int64]
 
 HASH_AT: Final = HEADER_BYTES - HASH_BYTES
 _MAGIC: Final = np.int64(int.from_bytes(MAGIC, "little"))
-_VERSION: Final = PLAIN_COLUMNS_SINCE
+_PLAIN_SINCE: Final = PLAIN_COLUMNS_SINCE
+_VERSION_MAX: Final = FORMAT_VERSION_MAX
+_LAST_SECTION: Final = np.array([SECTIONS_OF_VERSION.get(version, 0) for version in range(_VERSION_MAX + 1)], np.int64)
+"""By version the last section that a block may have."""
 _HEAD_BYTES: Final = HEAD.size
 NUMBERS: Final = len(SECTIONS) + 1
 _ACCOUNTS: Final = ACCOUNTS.number
 _ACCOUNT_COLUMNS: Final = len(ACCOUNTS.columns)
 _ENTRIES: Final = ENTRIES.number
+_ASKERS: Final = ASKERS.number
+_ASKER_COLUMNS: Final = len(ASKERS.columns)
 _UNSIGNED, _SIGNED, _TEXT, _ID = 1, 2, 3, 4
 _KIND: Final = {ColumnType.UNSIGNED: _UNSIGNED, ColumnType.SIGNED: _SIGNED, ColumnType.TEXT: _TEXT, ColumnType.ID: _ID}
 
@@ -75,7 +94,7 @@ def find_frames(data, starts):  # type: ignore[no-untyped-def]
             _unsigned(data, at + 8, 2), _unsigned(data, at + 10, 2), _unsigned(data, at + 12, 2), _unsigned(data, at + 14, 2),
         )  # fmt: skip
         body = _word(data, at + 104)
-        if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION or not 0 <= body <= BODY_BYTES_MAX:
+        if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION_MAX or not 0 <= body <= BODY_BYTES_MAX:
             break
         if forgets > 1 or (partitions and not partition < partitions <= PARTITIONS_MAX):
             break
@@ -174,6 +193,34 @@ def _are_names(data, codes, rows):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _are_askers(data, codes, rows):  # type: ignore[no-untyped-def]
+    """Whether the names of who asked, looked at before, are what `grammar.py` asks of them."""
+    at = codes + _ASKER_COLUMNS + _size_of_numbers(np.int64(data[codes]), rows)
+    code = np.int64(data[codes + 1])
+    if code & CONSTANT and rows > 1:
+        return False
+    width = np.int64(1) << (code & 3)
+    texts, before, start = at + rows * width, np.int64(0), np.int64(0)
+    for row in range(rows):
+        end = _unsigned(data, at + row * width, width)
+        if end - start > ASKER_BYTES_MAX or (row == 0 and end == 0):
+            return False
+        for place in range(start, end):
+            if not 33 <= data[texts + place] <= 126:
+                return False
+        if row and end - start == start - before:
+            is_same = True
+            for k in range(end - start):
+                if data[texts + start + k] != data[texts + before + k]:
+                    is_same = False
+                    break
+            if is_same:
+                return False
+        before, start = start, end
+    return True
+
+
+@njit(cache=True, nogil=True)
 def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
     """Write where each text of a column begins and ends, int64[rows, 2]; behind the column."""
     width, stored = np.int64(1) << (code & 3), np.int64(1) if code & CONSTANT else rows
@@ -201,7 +248,8 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
         sections[i, :], rows[i, :] = 0, 0
         if entries >= entries_max or end - start < HEADER_BYTES:
             return i
-        if _word(data, start) != _MAGIC or _unsigned(data, start + 8, 2) != _VERSION:
+        version = _unsigned(data, start + 8, 2)
+        if _word(data, start) != _MAGIC or version < _PLAIN_SINCE or version > _VERSION_MAX:
             return i
         if _unsigned(data, start + 10, 2) != follows[0] or _unsigned(data, start + 12, 4) != follows[1]:
             return i
@@ -221,7 +269,7 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
             if at + _HEAD_BYTES > end:
                 return i
             number, count = np.int64(data[at]), _unsigned(data, at + 2, 4)
-            if number <= last or number >= columns.shape[0] or columns[number, 0] == 0:
+            if number <= last or number > _LAST_SECTION[version] or columns[number, 0] == 0:
                 return i
             if data[at + 1] != columns[number, 0] or count < 1 or count > SECTION_ROWS_MAX:
                 return i
@@ -233,6 +281,8 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
                 return i
             last = number
         if rows[i, _ACCOUNTS] and not _are_names(data, sections[i, _ACCOUNTS], rows[i, _ACCOUNTS]):
+            return i
+        if rows[i, _ASKERS] and not _are_askers(data, sections[i, _ASKERS], rows[i, _ASKERS]):
             return i
         entries += rows[i, _ENTRIES] + rows[i, _ACCOUNTS]
         sequence, consumed_to, created_at_us = sequence + 1, _word(data, start + 64), _word(data, start + 72)
