@@ -55,8 +55,8 @@ async def test_every_door_takes_down_who_asked(wallet: Wallet, tmp_path: Path) -
     captured = await anna.ask("POST", f"/v1/holds/{hold}/capture", {"id": (capture := new_id())})
     assert captured.status == 201, captured.body
     lines = [_transfer(ALICE, BOB), {"hold": (held := _transfer(ALICE, CAROL, 3))}, _transfer(ALICE, DORA)]
-    body = b"\n".join(json.dumps(line).encode() for line in lines)
-    batch = await anna.ask("POST", "/v1/transfers:batch", body, content_type="application/x-ndjson", prefer="wait=20")
+    joined = b"\n".join(json.dumps(line).encode() for line in lines)
+    batch = await anna.ask("POST", "/v1/transfers:batch", joined, content_type="application/x-ndjson", prefer="wait=20")
     assert [json.loads(line)["status"] for line in batch.body.splitlines()] == [201, 201, 201]
     ids += [hold, capture, str(lines[0]["id"]), held["id"], str(lines[2]["id"])]
     headers = {"authorization": f"Bearer {anna.token}"}
