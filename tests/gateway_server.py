@@ -21,6 +21,8 @@ from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
 
+SILENCE_MS = 60_000
+"""What stands for a read side says nothing while nothing happens: no test of something else is told that it is silent."""
 PASSED_OVER = frozenset({"hello", "heartbeat", "bye"})
 """What a stream hears because it is there: most stories are not about that, and their clients pass it over, as old ones do."""
 
@@ -48,7 +50,8 @@ async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) 
     """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions)
+        told = {"feed_silence_ms": SILENCE_MS, **settings}
+        gateway = build_gateway(GatewaySettings(**told), sides, sides, feed, CollectorRegistry(), partitions)
         await gateway.open()
         config = uvicorn.Config(
             gateway.app,
