@@ -17,7 +17,16 @@ from deploy.settings import ProcessSettings
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, TrimWishes, Wishes, kept_topics, open_feed, open_topic_feed, open_view
+from read_side.wiring import (
+    ReadSide,
+    TrimWishes,
+    Wishes,
+    kept_topics,
+    open_feed,
+    open_kept_once,
+    open_topic_feed,
+    open_view,
+)
 from write_side.settings import WriteSettings
 from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
@@ -59,6 +68,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             partitions=log.partitions,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=open_kept_once(read_settings),
         )
         stack.push_async_callback(gateway.close)
         await gateway.open()

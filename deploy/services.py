@@ -48,6 +48,7 @@ from read_side.wiring import (
     kept_topics,
     open_event_topic,
     open_feed,
+    open_kept_once,
     open_topic_feed,
     open_view,
     project,
@@ -272,6 +273,8 @@ async def gateway(on_ready: OnReady) -> None:
         stack.push_async_callback(feed.close)
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
+        kept_once = open_kept_once(view)
+        stack.push_async_callback(kept_once.close)
         door = build_gateway(
             settings,
             settings.write_url,
@@ -280,6 +283,7 @@ async def gateway(on_ready: OnReady) -> None:
             registry,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=kept_once,
         )
         stack.push_async_callback(door.close)
         await door.open()

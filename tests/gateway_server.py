@@ -20,6 +20,8 @@ from deploy.descriptors import connections_max
 from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
+from read_side.contract.kept_once import KeptOnce
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 
 PASSED_OVER = frozenset({"hello", "heartbeat", "bye"})
 """What a stream hears because it is there: most stories are not about that, and their clients pass it over, as old ones do."""
@@ -44,11 +46,21 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    sides: Any, feed: Feed, partitions: int = 1, kept_once: KeptOnce | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        gateway = build_gateway(GatewaySettings(**settings), sides, sides, feed, CollectorRegistry(), partitions)
+        gateway = build_gateway(
+            GatewaySettings(**settings),
+            sides,
+            sides,
+            feed,
+            CollectorRegistry(),
+            partitions,
+            kept_once=kept_once or MemoryKeptOnce(),
+        )
         await gateway.open()
         config = uvicorn.Config(
             gateway.app,

@@ -8,7 +8,7 @@ there. What may not be done is refused in words that are the same whatever is th
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -34,6 +34,7 @@ from gateway.proxy.checked_reads import CheckedReads
 from gateway.proxy.rated import RequestRates
 from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
 from gateway.proxy.whole_answer import CutShort
+from read_side.contract.kept_once import NotKept
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +46,13 @@ class LetIn(NamedTuple):
     receive: Receive
     send: Send
 
+
+ByTicket = Callable[[], Awaitable[Principal]]
+"""Raises TokenRefused, NotKept."""
+
+NO_TICKETS_NOW: Final = (
+    "What keeps tickets does not answer. No stream was opened, and no money is affected. Ask for a ticket again soon."
+)
 
 Serve = Callable[[Principal, Asked, Scope, Receive, Send], Awaitable[None]]
 
@@ -110,9 +118,11 @@ class CheckedProxy:
         now = self._identity.still(principal)
         return now is not None and now.grants == principal.grants
 
-    async def let_in(self, scope: Scope, receive: Receive, send: Send) -> LetIn | None:
+    async def let_in(
+        self, scope: Scope, receive: Receive, send: Send, by_ticket: ByTicket | None = None
+    ) -> LetIn | None:
         """Who asks, and no more than is granted; None when the request was refused, and is answered."""
-        principal = await self.admitted(scope, receive, send)
+        principal = await self.admitted(scope, receive, send, by_ticket)
         if principal is None:
             return None
         if self._rates is None:
@@ -120,17 +130,26 @@ class CheckedProxy:
         granted = await self._rates.let_in(principal.name, scope, receive, send)
         return None if granted is None else LetIn(principal, *granted)
 
-    async def admitted(self, scope: Scope, receive: Receive, send: Send) -> Principal | None:
-        """Who asks; None when the request was refused for it, and is answered."""
+    async def admitted(
+        self, scope: Scope, receive: Receive, send: Send, by_ticket: ByTicket | None = None
+    ) -> Principal | None:
+        """Who asks; None when the request was refused for it, and is answered. by_ticket: where a ticket says it."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
-            credential = self._identity.credential(values)
+            if by_ticket is not None and values:
+                raise TokenRefused("stands beside another one")
+            credential = self._identity.credential(values) if by_ticket is None else ""
             if await self._refuses_strangers(credential, scope, receive, send):
                 return None
-            principal = await self._identity.who(credential)
+            principal = await (self._identity.who(credential) if by_ticket is None else by_ticket())
             if (arrival := scope.get(ARRIVAL)) is not None:
                 arrival.principal = principal.name
             return principal
+        except NotKept:
+            await discard(receive)
+            self._metrics.refused_with("upstream_unavailable")
+            await send_answer(send, problem("upstream_unavailable", detail=NO_TICKETS_NOW))
+            return None
         except NobodySaid:
             refused, challenge = problem("unauthenticated"), CHALLENGE
         except TokenRefused as why:

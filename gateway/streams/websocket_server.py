@@ -22,8 +22,11 @@ from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import OfStream
 from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import STREAM_PATH
+from fanfold.doors.request import read_query
 from gateway.arrivals.arrival import Arrival
 from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
@@ -37,7 +40,7 @@ from gateway.protocol.submits import Told
 from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
-from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
+from gateway.streams.handshake import NOT_ASKED, Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
 from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
@@ -79,6 +82,10 @@ HELD_BACK_S_MAX: Final = 10
 """Who has sent so much more than he may that nothing would be heard of him for longer is cut off."""
 MESSAGE_BYTES: Final = 16 * 1024
 """A message is as many as it has of these, and one."""
+
+
+QUERY_BYTES_MAX: Final = 1024
+"""Of its address: a ticket."""
 
 
 class Away(NamedTuple):
@@ -318,7 +325,7 @@ class StreamConnection(asyncio.Protocol):
             self._closing = True
             return
         self._joined = True
-        signs_in = self._sign_in is not None and self.session.principal is None
+        signs_in = self._sign_in is not None and self.session.principal is None and not self._sign_in.is_said
         self._name = self._hub.lifetimes.begin(self, self._terms.limits(self._submits is not None), signs_in)
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
@@ -339,8 +346,12 @@ class StreamConnection(asyncio.Protocol):
         path, _, query = request.path.partition("?")
         if path != STREAM_PATH:
             return Refusal("not_found")
-        if query:
-            return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")
+        try:
+            ticket = read_query(OfStream, query.encode("latin-1", "replace"), bytes_max=QUERY_BYTES_MAX).ticket
+            if ticket is not None and self._sign_in is None:
+                raise Malformed("parameter_malformed", "ticket", NOT_ASKED)
+        except Malformed as malformed:
+            return Refusal(malformed.code, f"Nothing changed: {malformed.detail}.")
         if self._stopping():
             return Refusal("stopping")
         if not self._hub.ready:
@@ -350,7 +361,7 @@ class StreamConnection(asyncio.Protocol):
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
         if self._sign_in is not None:
-            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from())
+            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from(), ticket)
             if refused is not None:
                 return refused
         return self._refused_for_rate() or self._refused_for_place()
