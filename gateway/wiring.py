@@ -345,7 +345,7 @@ def _checked(
     checked = CheckedProxy(
         proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
     )
-    return checked, Door(identity, terms, hide, tickets, StreamRates(rates, refused))
+    return checked, Door(identity, terms, hide, tickets, checked.owners, StreamRates(rates, refused))
 
 
 class _Ready(msgspec.Struct):

@@ -7,7 +7,9 @@ there. What may not be done is refused in words that are the same whatever is th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
@@ -23,14 +25,16 @@ from gateway.arrivals.arrival import SCOPE as ARRIVAL
 from gateway.arrivals.arrival import request_id_of
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
+from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.checked_batch import CheckedBatch
-from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
+from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
+from gateway.proxy.owners_of import owners_of
 from gateway.proxy.rated import RequestRates
 from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
 from gateway.proxy.whole_answer import CutShort
@@ -80,8 +84,9 @@ class CheckedProxy:
         self._passed_on = passed_on
         self._proxy = proxy
         self._identity = identity
-        reads = CheckedReads(proxy, passed_on, partitions, chance)
-        commands = CheckedCommands(proxy, chance)
+        self.owners = Owners(partial(owners_of, proxy), partitions, chance, time.monotonic)
+        reads = CheckedReads(proxy, passed_on, self.owners, partitions, chance)
+        commands = CheckedCommands(proxy, self.owners, chance)
         self.batch = CheckedBatch(proxy, commands)
         self._serve: dict[Rule, Serve] = {
             Rule.READS_ACCOUNT: reads.account,

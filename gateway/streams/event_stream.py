@@ -21,6 +21,7 @@ from fanfold.api.routes import EVENT_STREAM
 from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
+from gateway.identity.owners import NotLookedUp
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
@@ -101,6 +102,11 @@ class EventStream:
         if (refused := self._refused()) is not None:
             self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
+        try:
+            if self._door is not None and session.principal is not None:
+                session.principal = await self._door.owners.knowing_soon(session.principal, question.accounts)
+        except NotLookedUp:
+            return await send_answer(send, problem("upstream_unavailable"))
         place = None if self._places is None else self._places.one()
         if place is not None and (why := place.refusal(*_whose(scope, session))) is not None:
             self._metrics.refused_with("too_many_connections")
@@ -149,7 +155,7 @@ class EventStream:
     def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
         transfers = wanted.transfers == "true"
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz))
+        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz), whose_is_known=True)
         if isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()

@@ -7,9 +7,9 @@ token does, and within a second of their being shut out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
@@ -17,12 +17,13 @@ from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import PROBLEMS
 from gateway.identity.grants import Principal
 from gateway.identity.identity import LOOK_S, Identity, NobodySaid
+from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.tickets import Tickets
 from gateway.identity.tokens import KeyUnknown, TokenRefused
 from gateway.limits.addresses import NOBODY
 from gateway.limits.counts import SharedRoom
-from gateway.protocol.session import Close, Session
-from gateway.protocol.session import SignIn as Wish
+from gateway.protocol.session import Close, Session, Whose, Wish
+from gateway.protocol.session import SignIn as Presented
 from gateway.streams.handshake import Refusal
 from gateway.streams.stream_rates import StreamRates
 from read_side.contract.kept_once import NotKept
@@ -74,10 +75,12 @@ class Door:
         terms: DoorTerms,
         hide: Callable[[str], str],
         tickets: Tickets,
+        owners: Owners,
         rates: StreamRates | None = None,
     ) -> None:
         self.identity = identity
         self.tickets = tickets
+        self.owners = owners
         self.rates = StreamRates() if rates is None else rates
         self.terms = terms
         self.hide = hide
@@ -106,8 +109,8 @@ class Door:
     def sign_in(self, stream: Stream) -> SignIn:
         return SignIn(self, stream)
 
-    def spawn(self, sign_in: SignIn, who: Who, id: int) -> None:
-        task = asyncio.create_task(sign_in.find_out(who, id))
+    def spawn(self, finding_out: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(finding_out)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -181,10 +184,10 @@ class SignIn:
         self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self._stream.end_with(CloseCode.NOT_SIGNED_IN))
         if self._early is not None:
             self.waits = True
-            self._door.spawn(self, self._early, OF_HANDSHAKE)
+            self._door.spawn(self.find_out(self._early, OF_HANDSHAKE))
             self._early = None
 
-    def present(self, wish: Wish) -> Close | None:
+    def present(self, wish: Presented) -> Close | None:
         """A message says who is there."""
         door = self._door
         if not door.identity.knows(wish.token) and door.rates.refusal_of_stranger(self._address) is not None:
@@ -193,7 +196,7 @@ class SignIn:
             return self._admit(self._door.identity.who_now(wish.token), wish.id)
         except KeyUnknown:
             self.waits = True
-            self._door.spawn(self, partial(door.identity.who, wish.token), wish.id)
+            self._door.spawn(self.find_out(partial(door.identity.who, wish.token), wish.id))
             return None
         except TokenRefused as why:
             return self._refuse(wish.id, why)
@@ -213,6 +216,29 @@ class SignIn:
         if found is not None:
             self._stream.end_with(found.code)
         else:
+            self._stream.take_later()
+
+    def find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
+        """Nothing more is heard until it is known whose accounts these are; then `take` has what is to be done."""
+        self.waits = True
+        self._door.spawn(self._find_owners(whose, take))
+
+    async def _find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
+        session, found = self._stream.session, None
+        try:
+            principal = session.principal
+            assert principal is not None, "without somebody nothing is asked"
+            session.principal = await self._door.owners.knowing_soon(principal, whose.names)
+            found = session.ask(whose.message, whose_is_known=True)
+            session.principal = principal  # what is not there now may be theirs when they ask again
+        except NotLookedUp:
+            session.whose_is_not_known(whose.message)
+        except Exception:
+            _log.exception("owners_not_found")
+            found = Close(CloseCode.INTERNAL)
+        self.waits = False
+        if not self._gone:
+            take(found)
             self._stream.take_later()
 
     def look_again(self) -> None:

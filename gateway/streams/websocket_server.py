@@ -33,7 +33,7 @@ from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import Close, Session, Unwatch, Watch
+from gateway.protocol.session import Close, Session, Unwatch, Watch, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
@@ -422,13 +422,20 @@ class StreamConnection(asyncio.Protocol):
         except UnicodeDecodeError:
             self._close(CloseCode.NOT_UTF8)
             return
-        match self.session.receive(text):
+        self._take_wish(self.session.receive(text))
+
+    def _take_wish(self, wish: Wish | None) -> None:
+        match wish:
             case Watch() as watch:
                 self._hub.watch(self.session, watch)
             case Unwatch(subscriptions):
                 self._hub.unwatch(subscriptions)
             case Presented() as presented:
                 self._present(presented)
+            case Whose() as whose:
+                assert self._sign_in is not None, "only who is asked who is there has rights over an owner's accounts"
+                self._sign_in.find_owners(whose, lambda found: None if self._closing else self._take_wish(found))
+                self._transport.pause_reading()
             case Close(code):
                 self.flush()
                 self._close(code)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
+from gateway.identity.owners import Owners
 from gateway.identity.tickets import Tickets
 from gateway.limits.rates import Quota
 from gateway.metrics import Metrics
@@ -61,6 +63,10 @@ class Stream:
         self.ended = code
 
 
+async def nobody_owns(_: Sequence[str]) -> dict[str, str]:
+    return {}
+
+
 class At:
     """A door of a gateway that asks who asks."""
 
@@ -70,7 +76,8 @@ class At:
         rates = StreamRates(self.requests, self.strangers)
         identity = self.place.identity
         tickets = Tickets(identity, MemoryKeptOnce(), 30_000, time.monotonic, os.urandom)
-        self.door = Door(identity, DoorTerms(1_000, 100), lambda account: account, tickets, rates)
+        owners = Owners(nobody_owns, lambda: 1, lambda _: 0, time.monotonic)
+        self.door = Door(identity, DoorTerms(1_000, 100), lambda account: account, tickets, owners, rates)
 
     def shake_hands(self, *authorization: str, ticket: str | None = None) -> tuple[SignIn, Refusal | None]:
         sign_in = self.door.sign_in(Stream())
