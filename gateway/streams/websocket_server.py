@@ -267,9 +267,7 @@ class StreamConnection(asyncio.Protocol):
             self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
             _log.exception("stream_failed", connection=self._name)
-            self._close(CloseCode.INTERNAL)
-            if not self._closing:
-                self._transport.abort()
+            self.give_up()
 
     def _hold_back(self, wait_ns: int) -> None:
         """Who sends faster than he may is read as fast as he may. What came is heard: nothing of it is lost."""
@@ -465,6 +463,11 @@ class StreamConnection(asyncio.Protocol):
     def end_with(self, code: CloseCode) -> None:
         self.flush()
         self._close(code)
+
+    def give_up(self) -> None:
+        self._close(CloseCode.INTERNAL)
+        if not self._closing:
+            self._transport.abort()
 
     # Commands.
 
