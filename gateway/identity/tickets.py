@@ -19,10 +19,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fanfold.api import grammar
+from fanfold.doors.shared_room import SharedRoom
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity
 from gateway.identity.tokens import TokenRefused
-from gateway.limits.counts import SharedRoom
 from read_side.contract.kept_once import KeptOnce
 
 OUT_MAX: Final = 4_096

@@ -53,7 +53,7 @@ class CheckedBatch:
 
     async def lines(self, principal: Principal, _: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises as `CheckedCommands.one`, but Forbidden."""
-        incoming = Incoming(receive, self._commands.budget)
+        incoming = Incoming(receive, self._commands.budget, principal.name)
         try:
             headers = read_headers(scope["headers"])
             given = media_type(headers, NDJSON, ARROW)

@@ -82,7 +82,7 @@ class CheckedCommands:
 
     async def one(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises Forbidden, NotLookedUp, OutcomeCut, Malformed (in the words of the write side), TooMuchAtOnce, ClientGone."""
-        incoming = Incoming(receive, self.budget)
+        incoming = Incoming(receive, self.budget, principal.name)
         try:
             headers = read_headers(scope["headers"])
             media_type(headers, JSON)

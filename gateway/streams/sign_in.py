@@ -15,13 +15,13 @@ import structlog
 
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import PROBLEMS
+from fanfold.doors.shared_room import SharedRoom
 from gateway.identity.grants import Principal
 from gateway.identity.identity import LOOK_S, Identity, NobodySaid
 from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.tickets import Tickets
 from gateway.identity.tokens import KeyUnknown, TokenRefused
 from gateway.limits.addresses import NOBODY
-from gateway.limits.counts import SharedRoom
 from gateway.protocol.session import Close, Session, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.streams.handshake import Refusal
