@@ -118,6 +118,7 @@ class StreamConnection(asyncio.Protocol):
         "_ping_ends",
         "_place",
         "_rates",
+        "_said_all",
         "_sign_in",
         "_stopping",
         "_submits",
@@ -183,6 +184,7 @@ class StreamConnection(asyncio.Protocol):
         self._heard = True
         self._joined = False
         self._closing = False
+        self._said_all = False
         self._away: Away | None = None
         self._goes = False
         """Why it ends, once what is under way is answered."""
@@ -243,6 +245,8 @@ class StreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._said_all:
+            return
         self._heard = True
         try:
             if not self._joined:
@@ -257,6 +261,7 @@ class StreamConnection(asyncio.Protocol):
                         self._take_raw(part.data)
                     elif not self._closing:
                         self._take_text(part.payload)
+                self.flush()  # what was asked before a close, or before what is broken, is answered before it
                 if self._meter is not None:
                     now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
                     self._hold_back(self._meter.charge(frames, now_ns))
@@ -405,6 +410,7 @@ class StreamConnection(asyncio.Protocol):
                 self._close(CloseCode.NOT_TEXT)
             case Opcode.CLOSE:
                 # The sans-I/O protocol has answered it, or this is the answer to ours.
+                self.flush()
                 self._closing = True
             case _:
                 pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
@@ -521,9 +527,22 @@ class StreamConnection(asyncio.Protocol):
             closed = self._websocket.close_sent
             if closed is not None and self._websocket.close_rcvd is None:
                 self._metrics.closes.labels(str(closed.code)).inc()
-            self._transport.close()
+            self._end()
 
     # Ending.
+
+    def _end(self) -> None:
+        """All is said. What the client still sends is passed over until it has left, or for a moment: a connection that is closed
+        over unread bytes is reset, and its client would read that in the place of why."""
+        if self._said_all:
+            return
+        self._said_all = True
+        if self._transport.is_closing() or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._set_timer(self._terms.close_ms, self._transport.close if self._writable else self._transport.abort)
 
     def _close(self, code: CloseCode) -> None:
         """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""
