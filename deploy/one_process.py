@@ -103,6 +103,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
+            told_pages=gateway.told_pages,
             beside=admin_beside(gateway, admin, process),
         )
 

@@ -296,6 +296,7 @@ async def gateway(on_ready: OnReady) -> None:
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
+            told_pages=door.told_pages,
             beside=admin_beside(door, admin, process),
         )
 

@@ -171,6 +171,8 @@ class Gateway:
         arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
         self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
         self.app = PublicDoor(self._front, arrivals, self._accesses, self._front.cross_origin)
+        self.told_pages = None if self._front.cross_origin is None else self._front.cross_origin.told
+        """What pages of other origins are told beside a refusal that comes before the application; None: nothing, to nobody."""
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(

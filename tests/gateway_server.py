@@ -65,7 +65,13 @@ async def serving(
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,
-            http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX, connections_max()),  # type: ignore[arg-type]
+            http=functools.partial(  # type: ignore[arg-type]
+                BoundedHttpProtocol,
+                AllowedHosts(),
+                HEAD_MS_MAX,
+                connections_max(),
+                told_pages=gateway.told_pages,
+            ),
             lifespan="off",
             proxy_headers=False,
             log_level="warning",
