@@ -53,6 +53,21 @@ def pytest_configure(config: pytest.Config) -> None:
     errors = os.fdopen(os.dup(2), "w")
     config.add_cleanup(errors.close)
     config.pluginmanager.register(EndsWhatHangs(errors))
+    if not hasattr(config, "workerinput"):  # workers send their reports to the process that has a terminal
+        config.pluginmanager.register(_NamesAtOnce(config))
+
+
+class _NamesAtOnce:
+    """Whoever looks on at a run of half an hour reads what failed when it fails, and not at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f" {report.when} of {report.nodeid} failed")
 
 
 @contextmanager

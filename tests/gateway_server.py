@@ -23,6 +23,8 @@ from read_side.contract.feed import Feed
 from read_side.contract.kept_once import KeptOnce
 from read_side.feed.kept_once_memory import MemoryKeptOnce
 
+SILENCE_MS = 60_000
+"""What stands for a read side says nothing while nothing happens: no test of something else is told that it is silent."""
 PASSED_OVER = frozenset({"hello", "heartbeat", "bye"})
 """What a stream hears because it is there: most stories are not about that, and their clients pass it over, as old ones do."""
 
@@ -52,14 +54,10 @@ async def serving(
     """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
+        told = {"feed_silence_ms": SILENCE_MS, **settings}
+        kept = kept_once or MemoryKeptOnce()
         gateway = build_gateway(
-            GatewaySettings(**settings),
-            sides,
-            sides,
-            feed,
-            CollectorRegistry(),
-            partitions,
-            kept_once=kept_once or MemoryKeptOnce(),
+            GatewaySettings(**told), sides, sides, feed, CollectorRegistry(), partitions, kept_once=kept
         )
         await gateway.open()
         config = uvicorn.Config(

@@ -28,7 +28,7 @@ class Target(NamedTuple):
 @asynccontextmanager
 async def stub_target() -> AsyncIterator[Target]:
     wallet = WalletStub()
-    async with serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served:
+    async with serving(wallet, wallet.feed, cut_wait_ms=100) as served:
 
         async def drop_streams() -> None:
             for stream in list(served.gateway.hub._streams.values()):
@@ -43,7 +43,7 @@ async def stub_console(
 ) -> AsyncIterator[Page]:
     """The console of a gateway before this wallet, as `console`."""
     async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=100) as served,
         console(served.url, browser, state, **context) as page,
     ):
         yield page

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from tests.end_to_end.warm import Warm, communicate, may_be_warm, spawn
+
 READY_S = 120.0
 """The very first start on a machine compiles for a minute or more; later ones take two seconds."""
 EXIT_S = 30.0
@@ -19,7 +21,7 @@ COMMAND = (sys.executable, "-m", "fanfold.cli.main")
 class Service:
     """One running command. `address` is where it serves, `process` the real process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, address: str, errors: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Warm, address: str, errors: Path) -> None:
         self.process = process
         self.address = address
         self._errors = errors
@@ -64,10 +66,15 @@ class Service:
 
 async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -> Service:
     """Start a serving command and wait until it says that it is ready, or up and why it is not."""
+    whole = {**os.environ, **environment}
+    process: asyncio.subprocess.Process | Warm
     with errors.open("ab") as sink:
-        process = await asyncio.create_subprocess_exec(
-            *COMMAND, *arguments, env={**os.environ, **environment}, stdout=asyncio.subprocess.PIPE, stderr=sink
-        )
+        if may_be_warm(environment):
+            process = await spawn(arguments, whole, sink)
+        else:
+            process = await asyncio.create_subprocess_exec(
+                *COMMAND, *arguments, env=whole, stdout=asyncio.subprocess.PIPE, stderr=sink
+            )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(READY_S):
@@ -93,15 +100,22 @@ async def running(*arguments: str, environment: Mapping[str, str], errors: Path)
 
 async def command(*arguments: str, environment: Mapping[str, str], input_text: str = "") -> tuple[int, str, str]:
     """Run a command to its end: exit code, standard output, standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *COMMAND,
-        *arguments,
-        env={**os.environ, **environment},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    whole, given = {**os.environ, **environment}, input_text.encode()
     async with asyncio.timeout(READY_S):
-        out, errors = await process.communicate(input_text.encode())
+        if may_be_warm(environment):
+            code, out, errors = await communicate(arguments, whole, given)
+        else:
+            code, out, errors = await _communicate(arguments, whole, given)
+    return code, out.decode(), errors.decode()
+
+
+async def _communicate(
+    arguments: tuple[str, ...], environment: Mapping[str, str], given: bytes
+) -> tuple[int, bytes, bytes]:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, env=environment, stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    out, errors = await process.communicate(given)
     assert process.returncode is not None
-    return process.returncode, out.decode(), errors.decode()
+    return process.returncode, out, errors

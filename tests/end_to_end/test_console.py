@@ -219,7 +219,7 @@ async def test_the_page_is_not_live_while_nothing_is_served_and_takes_up_again_b
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
-        serving(wallet, wallet.feed, cut_wait_ms=0, snapshot_wait_ms=50, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=0, snapshot_wait_ms=50) as served,
         console(served.url, browser) as page,
     ):
         wallet.available = False
@@ -239,7 +239,7 @@ async def test_what_cannot_be_read_keeps_nothing_from_the_other_cards_also_after
     wallet.rows[there] = wallet.rows[here]._replace(account=there)
     wallet.unreadable = {there: "partition_unavailable"}
     async with (
-        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0) as served,
         console(served.url, browser) as page,
     ):
         await wallet.heartbeat()
@@ -261,7 +261,7 @@ async def test_an_account_that_was_not_known_to_be_there_is_shown_as_live_once_i
     await wallet.open("alice")
     wallet.behind = True
     async with (
-        serving(wallet, wallet.feed, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=0) as served,
         console(served.url, browser) as page,
     ):
         await wallet.heartbeat()

@@ -48,7 +48,7 @@ async def good(page: Page, state: str) -> None:
 async def narrow(wallet: WalletStub, browser: Browser, **settings: Any) -> AsyncIterator[Page]:
     state = "lost" if settings else "live"
     async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000, **settings) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=100, **settings) as served,
         console(served.url, browser, state, viewport=NARROW) as page,
     ):
         await wallet.heartbeat()

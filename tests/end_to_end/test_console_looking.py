@@ -105,7 +105,7 @@ async def test_the_page_says_live_behind_and_when_it_connects_again(browser: Bro
     wallet = WalletStub()
     await wallet.open("alice")
     async with (
-        serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=100) as served,
         console(served.url, browser) as page,
     ):
         connection, text = page.locator("#connection"), page.locator("#connection-text")
@@ -153,7 +153,7 @@ async def test_a_connection_that_died_while_the_machine_slept_is_found_out_on_wa
         socket.on_message(lambda said: server.send(said) if not (is_first and dead[0]) else None)
         server.on_message(lambda said: socket.send(said) if not (is_first and dead[0]) else None)
 
-    async with serving(wallet, wallet.feed, cut_wait_ms=100, feed_silence_ms=60_000) as served:
+    async with serving(wallet, wallet.feed, cut_wait_ms=100) as served:
         context = await browser.new_context()
         page = await context.new_page()
         await page.route_web_socket("**/v1/stream", relay)

@@ -97,9 +97,7 @@ async def served(request: pytest.FixtureRequest, door: Door) -> AsyncIterator[Se
         sides: Any = door
         if request.param == "over HTTP":
             sides = await stack.enter_async_context(answering(door))
-        yield await stack.enter_async_context(
-            serving(sides, door.wallet.two.reading.feed, PARTITIONS, feed_silence_ms=60_000)
-        )
+        yield await stack.enter_async_context(serving(sides, door.wallet.two.reading.feed, PARTITIONS))
 
 
 async def submit(client: ClientConnection, id: int, *commands: Any) -> None:

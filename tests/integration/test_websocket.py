@@ -176,7 +176,7 @@ async def next_change(updates: Any) -> BalanceChange:
 async def test_the_clients_watch_outlives_an_outage_of_the_read_side_and_is_not_live_in_it(wallet: WalletStub) -> None:
     wallet.available = False
     async with (
-        serving(wallet, wallet.feed, snapshot_wait_ms=50, cut_wait_ms=0, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, snapshot_wait_ms=50, cut_wait_ms=0) as served,
         asyncio.timeout(WAIT_S),
         aclosing(watch(served.url, ["alice"])) as updates,
     ):
@@ -319,7 +319,7 @@ async def test_a_subscribe_serves_the_partitions_that_can_be_read_and_the_others
     wallet.rows[there] = wallet.rows[here]._replace(account=there)
     wallet.unreadable = dict.fromkeys((there, nobody), "partition_unavailable")
     async with (
-        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0) as served,
         connect(served.stream_url) as client,
     ):
         await wallet.heartbeat()
@@ -357,7 +357,7 @@ async def test_what_is_old_because_the_log_is_damaged_is_named_and_never_told_as
 ) -> None:
     wallet.stale = True
     async with (
-        serving(wallet, wallet.feed, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        serving(wallet, wallet.feed, cut_wait_ms=0) as served,
         connect(served.stream_url) as client,
     ):
         ack = await subscribe(client, alice=5)
@@ -386,7 +386,7 @@ async def test_the_client_tells_which_accounts_cannot_be_read_and_when_they_can(
     wallet.rows[there] = wallet.rows[here]._replace(account=there)
     wallet.unreadable = {there: "partition_unavailable"}
     async with (
-        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0) as served,
         asyncio.timeout(WAIT_S),
         aclosing(watch_accounts(served.url, [here, there])) as updates,
     ):
@@ -572,7 +572,7 @@ async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet:
     here, there = (next(n for i in range(99) if partition_of(n := f"a{i}", 2) == p) for p in range(2))
     await wallet.open(here)
     async with (
-        serving(wallet, wallet.feed, partitions=2, feed_silence_ms=60_000, cut_wait_ms=0) as served,
+        serving(wallet, wallet.feed, partitions=2, cut_wait_ms=0) as served,
         connect(served.stream_url) as client,
         connect(served.stream_url) as other,
         connect(served.stream_url) as nobody,
@@ -615,7 +615,7 @@ async def test_a_silent_partition_concerns_only_who_watches_its_accounts(wallet:
 
 
 async def test_a_stream_whose_feed_is_back_is_live_once_what_was_lost_is_read(wallet: WalletStub) -> None:
-    async with serving(wallet, wallet.feed, feed_silence_ms=60_000, cut_wait_ms=0) as served:
+    async with serving(wallet, wallet.feed, cut_wait_ms=0) as served:
         await wallet.heartbeat()
         async with connect(served.stream_url) as client:
             await subscribe(client, "alice")
@@ -705,7 +705,7 @@ async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(w
 async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_ping_is_cut_off(
     wallet: WalletStub,
 ) -> None:
-    async with serving(wallet, wallet.feed, stream_buffer_bytes=64 * 1024, feed_silence_ms=60_000) as served:
+    async with serving(wallet, wallet.feed, stream_buffer_bytes=64 * 1024) as served:
         await wallet.heartbeat()
         small = socket.socket()
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -743,9 +743,8 @@ async def test_who_reads_steadily_stays_though_what_the_system_holds_for_him_tak
 ) -> None:
     """Some 2 MB went into the connection at once, and a ping behind them."""
     async with serving(
-        wallet, wallet.feed, stream_buffer_bytes=64 * 1024, stream_ping_ms=100, stream_pong_ms=100,
-        feed_silence_ms=60_000,
-    ) as served:  # fmt: skip
+        wallet, wallet.feed, stream_buffer_bytes=64 * 1024, stream_ping_ms=100, stream_pong_ms=300
+    ) as served:
         await wallet.heartbeat()
         small = socket.socket()
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -782,7 +781,7 @@ async def test_a_client_that_answers_no_ping_is_let_go(wallet: WalletStub) -> No
 
 async def test_a_client_that_answers_pings_stays(wallet: WalletStub) -> None:
     async with (
-        serving(wallet, wallet.feed, stream_ping_ms=10, stream_pong_ms=500, feed_silence_ms=60_000) as served,
+        serving(wallet, wallet.feed, stream_ping_ms=10, stream_pong_ms=500) as served,
         connect(served.stream_url, ping_interval=None) as client,
     ):
         [stream] = served.gateway.hub._streams.values()
