@@ -51,6 +51,8 @@ class Owners:
         if not principal.owners:
             return principal
         wanted = [name for name in dict.fromkeys(names) if name[:1] != "@" and name not in principal.owned]
+        if not wanted:
+            return principal  # itself: the lines of a batch share what is known of all of them
         self._forget()
         found: dict[str, str | None] = {
             name: self._kept[name] for name in wanted if self._kept.get(name) in principal.owners

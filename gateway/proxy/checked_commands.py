@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from fanfold.api import routes
@@ -118,6 +119,8 @@ class CheckedCommands:
         if not principal.may_somewhere(verdict.given):
             return Judged(False, False, principal)  # whoever is named, so nobody has to be looked for
         parties = await self._parties(verdict.id)
+        if principal.owned:  # of what else the request names: each of its lines would keep all of it
+            principal = replace(principal, owned={})
         principal = await self.owners.knowing(principal, names_of(parties))
         if of_outcome(principal, verdict, parties):
             reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)

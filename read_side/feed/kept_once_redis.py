@@ -25,13 +25,15 @@ class RedisKeptOnce:
 
     async def keep(self, name: str, data: bytes, for_ms: int) -> None:
         try:
-            await (await self._client()).set(self._key(name), data, px=for_ms)
+            async with asyncio.timeout(ANSWER_S):  # those who wait for one connection to be made, too
+                await (await self._client()).set(self._key(name), data, px=for_ms)
         except FAILURES as failure:
             raise NotKept(type(failure).__name__) from failure
 
     async def take(self, name: str) -> bytes | None:
         try:
-            found = await (await self._client()).getdel(self._key(name))
+            async with asyncio.timeout(ANSWER_S):
+                found = await (await self._client()).getdel(self._key(name))
         except FAILURES as failure:
             raise NotKept(type(failure).__name__) from failure
         return found if isinstance(found, bytes) else None

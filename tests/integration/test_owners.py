@@ -13,6 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fanfold.api.ids import new_id
+from gateway.identity.grants import Principal, grants_of
 from read_side.settings import ReadSettings
 from tests.both_sides import both_sides
 from tests.gateway_server import next_frame, serving
@@ -126,6 +127,19 @@ async def test_lines_of_a_batch_are_judged_by_owners_each(wallet: Wallet) -> Non
         [201, 403, 201, 403],
         [201, 403, 202, 403],
     )
+
+
+async def test_the_lines_of_a_batch_share_what_is_known_of_all_of_them(wallet: Wallet) -> None:
+    checked = wallet.served.gateway._front._checked
+    assert checked is not None
+    anna = Principal("anna", grants_of([of("anna", "debit", "read"), some("*", "credit")]))
+    holds = [await wallet.admin.hold(ALICE, CAROL, 1) for _ in range(2)]
+    transfers = [{"id": new_id(), "from": ALICE, "to": CAROL, "amount": "1", "asset": USD} for _ in range(3)]
+    lines = [*transfers, *({"capture": {"id": new_id(), "hold": hold}} for hold in holds)]
+    judged = await checked.batch.judge(anna, [json.dumps(line).encode() for line in lines])
+    assert [line.refused for line in judged] == [None] * 5
+    assert len({id(line.principal) for line in judged[:3]}) == 1
+    assert all(len(line.principal.owned) == 2 for line in judged)
 
 
 async def test_an_account_is_opened_for_an_owner_by_whom_that_is_granted_to_and_counts_from_then_on(
