@@ -14,6 +14,7 @@ from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
+from deploy.tracing import read_door, tracing
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
@@ -48,7 +49,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         stack.push_async_callback(queue.close)
         registry = process_metrics()
         snapshots = open_snapshots(write_settings, log)
-        write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder())
+        tracer = stack.enter_context(tracing("fanfold", registry))
+        write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder(), tracer)
         view, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
@@ -61,14 +63,15 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics)
         gateway = build_gateway(
             gateway_settings,
-            write_side.app,
-            read_side.app,
+            write_side.door,
+            read_door(read_side.app, tracer),
             feed,
             registry,
             partitions=log.partitions,
             topic_feed=topic_feed,
             admin=admin is not None,
             kept_once=open_kept_once(read_settings),
+            tracer=tracer,
         )
         stack.push_async_callback(gateway.close)
         await gateway.open()

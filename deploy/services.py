@@ -20,6 +20,7 @@ from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
+from deploy.tracing import read_door, tracing
 from fanfold.api.events import EVENTS_TOPIC
 from fanfold.api.retry import Waits, retry
 from gateway.settings import GatewaySettings
@@ -206,8 +207,9 @@ async def write_side(on_ready: OnReady) -> None:
         stack.push_async_callback(log.close)
         queue = await open_queue(settings, log)
         stack.push_async_callback(queue.close)
-        side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log), settings.ids_folder())
-        await _serve_side(side, side.app, bound, on_ready)
+        tracer = stack.enter_context(tracing("fanfold-write-side", registry))
+        side = WriteSide(settings, log, queue, registry, open_snapshots(settings, log), settings.ids_folder(), tracer)
+        await _serve_side(side, side.door, bound, on_ready)
 
 
 async def projector(on_ready: OnReady) -> None:
@@ -233,7 +235,8 @@ async def projector(on_ready: OnReady) -> None:
             return ReadSide(settings, log, view, feed, registry, snapshots, taken, archive, topics=topics)
 
         side = LateReadSide(open_log_to_read, make)
-        await _serve_side(side, side, bound, on_ready)
+        tracer = stack.enter_context(tracing("fanfold-read-side", registry))
+        await _serve_side(side, read_door(side, tracer), bound, on_ready)
 
 
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
@@ -284,6 +287,7 @@ async def gateway(on_ready: OnReady) -> None:
             topic_feed=topic_feed,
             admin=admin is not None,
             kept_once=kept_once,
+            tracer=stack.enter_context(tracing("fanfold-gateway", registry)),
         )
         stack.push_async_callback(door.close)
         await door.open()

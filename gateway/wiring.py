@@ -15,7 +15,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.retry import Waits, retry
-from gateway.arrivals.access_line import RouteNames
+from fanfold.api.route_names import RouteNames
 from gateway.arrivals.access_log import AccessLog
 from gateway.arrivals.arrival import Arrivals
 from gateway.arrivals.forwarded import TrustedProxies
@@ -52,9 +52,12 @@ from read_side.contract.kept_once import KeptOnce
 from read_side.contract.topics import TopicFeed
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
+
     from gateway.identity.identity import Identity
     from gateway.identity.tickets import Tickets
     from gateway.proxy.checked_proxy import CheckedProxy
+    from gateway.streams.push_spans import PushSpans
     from gateway.streams.sign_in import Door
 
 CONNECTION_NAME_BYTES: Final = 8
@@ -82,7 +85,13 @@ class Gateway:
         topic_feed: TopicFeed | None,
         admin: bool,
         kept_once: KeptOnce | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        pushes = None
+        if tracer is not None:
+            from gateway.streams.push_spans import PushSpans
+
+            pushes = PushSpans(tracer)
         self._sides = {"write_side": write_side, "read_side": read_side}
         self._balances = balances
         self._commands = commands
@@ -105,6 +114,7 @@ class Gateway:
                 lambda: secrets.token_hex(CONNECTION_NAME_BYTES),
             ),
             topic_feed=topic_feed,
+            pushes=pushes,
         )
         if partitions is not None:
             self.hub.open(partitions)
@@ -170,9 +180,12 @@ class Gateway:
         )
         arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
         self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
-        self.app = PublicDoor(self._front, arrivals, self._accesses, self._front.cross_origin)
         self.told_pages = None if self._front.cross_origin is None else self._front.cross_origin.told
         """What pages of other origins are told beside a refusal that comes before the application; None: nothing, to nobody."""
+        front: App = self._front
+        if tracer is not None and pushes is not None:
+            front = _traced(front, tracer, pushes)
+        self.app = PublicDoor(front, arrivals, self._accesses, self._front.cross_origin)
         self.ws_class = cast(
             "type[asyncio.Protocol]",
             functools.partial(
@@ -350,6 +363,14 @@ def _checked(
     return checked, Door(identity, terms, hide, tickets, checked.owners, StreamRates(rates, refused))
 
 
+def _traced(front: App, tracer: Tracer, pushes: PushSpans) -> App:
+    """Imported only where traces are sent."""
+    from fanfold.doors.server_spans import ServerSpans
+    from gateway.arrivals.traced import go_on_as, parent_sent
+
+    return ServerSpans(front, tracer, "", pushes.answered, parent_sent, go_on_as)
+
+
 class _Ready(msgspec.Struct):
     """What is used of a read side's `/readyz`."""
 
@@ -367,12 +388,14 @@ def build_gateway(
     *,
     admin: bool = False,
     kept_once: KeptOnce | None = None,
+    tracer: Tracer | None = None,
 ) -> Gateway:
     """A gateway before two sides, each an ASGI application of this process or a URL.
 
     partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. admin: whether
     there is a server of the admin door, so that the public one tells only that it is alive and ready (as where it is asked who
-    asks). kept_once: what keeps tickets, needed where it is asked who asks. Must be called inside the event loop.
+    asks). kept_once: what keeps tickets, needed where it is asked who asks. tracer: None: nothing is traced. Must be called
+    inside the event loop.
     """
 
     metrics = Metrics(registry)
@@ -394,5 +417,17 @@ def build_gateway(
     write, commands = ways("write_side", write_upstream, settings.upstream_silence_ms)
     read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
     return Gateway(
-        settings, write, read, balances, commands, feed, registry, metrics, partitions, topic_feed, admin, kept_once
+        settings,
+        write,
+        read,
+        balances,
+        commands,
+        feed,
+        registry,
+        metrics,
+        partitions,
+        topic_feed,
+        admin,
+        kept_once,
+        tracer,
     )

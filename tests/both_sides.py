@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import NamedTuple
 
+from opentelemetry.trace import Tracer
 from prometheus_client import CollectorRegistry
 
 from read_side.contract.feed import Feed
@@ -24,15 +25,19 @@ class Sides(NamedTuple):
 
 @asynccontextmanager
 async def both_sides(
-    write_settings: WriteSettings, read_settings: ReadSettings, *, keep_history: bool = False
+    write_settings: WriteSettings,
+    read_settings: ReadSettings,
+    *,
+    keep_history: bool = False,
+    tracer: Tracer | None = None,
 ) -> AsyncIterator[Sides]:
-    """keep_history: statements and past balances can be asked for."""
+    """keep_history: statements and past balances can be asked for. tracer: None: nothing is traced."""
     async with AsyncExitStack() as stack:
         log = await open_log(write_settings, writing=True)
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)
-        write_side = WriteSide(write_settings, log, queue, CollectorRegistry())
+        write_side = WriteSide(write_settings, log, queue, CollectorRegistry(), tracer=tracer)
         await write_side.start()
         view, feed = await open_view(read_settings), await open_feed(read_settings)
         stack.push_async_callback(view.close)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -35,10 +35,12 @@ from write_side.doors.http_api import create_app
 from write_side.id_runs.folder import RunFolder
 from write_side.id_runs.runs import IdRuns, compile_id_runs
 from write_side.intake.intake import Intake
+from write_side.intake.intake_metrics import IntakeMetrics
 from write_side.ledger.commands.commands import Protocol
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.compile_ahead import compile_ahead
 from write_side.owner import ids_kept
+from write_side.owner.block_times import BlockTime, BlockTimes
 from write_side.owner.clock import ClockStepped, SystemClock
 from write_side.owner.decide_log_again import LogDecidedAgain, PartitionDecidedAgain, decide_log_again
 from write_side.owner.demonstration import Fail, demonstrate
@@ -53,6 +55,9 @@ from write_side.owner.writer_metrics import WriterMetrics
 from write_side.queue.command_queue import CommandQueue
 from write_side.queue.queue_memory import MemoryQueue
 from write_side.settings import WriteSettings
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = [
     "FINGERPRINTS",
@@ -240,8 +245,10 @@ class WriteSide:
         registry: CollectorRegistry,
         snapshots: Snapshots | None = None,
         ids: Path | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
-        """ids: the folder for every id that ran; None: they are remembered as long as memory has them."""
+        """ids: the folder for every id that ran; None: they are remembered as long as memory has them. tracer: None: nothing is
+        traced."""
         compiling()  # listens from here on, so that a start can say that it compiles
         self.log = log
         self._queue = queue
@@ -263,6 +270,7 @@ class WriteSide:
                 owned=p in owned,
                 snapshots=snapshots,
                 new_ids=None if ids is None else partial(_new_ids, ids, p),
+                times=None if tracer is None else BlockTimes(),
             )
             for p in range(log.partitions)
         ]
@@ -286,9 +294,22 @@ class WriteSide:
         self._ids_folder = ids
         metrics = WriterMetrics(self.partitions, settings.ids_max, self._taker, self._archiver, self._trimmer)
         registry.register(metrics)
+        registry.register(IntakeMetrics(self.intake))
         self.app: FastAPI = create_app(
             self.intake, registry=registry, ready=self.not_ready, standing=self._standing, told_ready=self._told_ready
         )
+        self.door: Any = self.app if tracer is None else self._traced(tracer)
+        """What is served: `app`, and around it what traces its requests."""
+
+    def _traced(self, tracer: Tracer) -> Any:
+        from fanfold.doors.server_spans import ServerSpans
+        from write_side.doors.block_spans import BlockSpans
+
+        def times(partition: int, sequence: int) -> BlockTime | None:
+            kept = self.partitions[partition].times if partition < len(self.partitions) else None
+            return None if kept is None else kept.of(sequence)
+
+        return ServerSpans(self.app, tracer, "write side: ", BlockSpans(tracer, times).answered)
 
     async def start(self) -> None:
         """Fold the logs and take the owned partitions over; returns when each serves, waits or is given up, and one serves or all

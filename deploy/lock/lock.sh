@@ -11,6 +11,7 @@ compile() {
         --annotation-style line "${@:3}" --output-file "deploy/lock/$2"
 }
 
-compile dev dev.txt --extra compare # the tests run every design
+compile dev dev.txt --extra compare --extra otel # the tests run every design, and look at traces
 # What runs in production has exactly the versions that were tested.
 compile build runtime.txt --constraint deploy/lock/dev.txt --no-annotate
+compile build otel.txt --extra otel --constraint deploy/lock/dev.txt --no-annotate

@@ -272,7 +272,17 @@ PROBLEMS: Final[dict[str, Problem]] = {
     ),
     "upstream_unavailable": Problem(
         503,
-        "The service behind the gateway did not answer",
+        "The service behind the gateway cannot be reached",
+        "Nothing was done by this request, and it moved no money. Send it again soon with the same id.",
+    ),
+    "upstream_failed": Problem(
+        502,
+        "The service behind the gateway gave no whole answer",
+        "A write may have been made. Send it again with the same id: it can never run twice.",
+    ),
+    "upstream_timeout": Problem(
+        504,
+        "The service behind the gateway did not answer in time",
         "A write may have been made. Send it again with the same id: it can never run twice.",
     ),
     "internal": Problem(500, "Something failed that should not", "Send it again with the same id."),

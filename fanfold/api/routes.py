@@ -89,7 +89,7 @@ _OF_CLIENTS: Final = "/v1/"
 OF_WHO_ASKS: Final = ("unauthenticated", "token_invalid")
 """Where a gateway asks who asks. Whoever may not read what one address is about is told that it is not there, and never
 `forbidden`."""
-_OF_SERVICES: Final = ("starting", "upstream_unavailable", "body_too_large")
+_OF_SERVICES: Final = ("starting", "upstream_unavailable", "upstream_failed", "upstream_timeout", "body_too_large")
 """Where a gateway is before them, it answers also for a side that is away, and for a body that nobody asked for."""
 _OF_WRITES: Final = ("stopping", "partition_stopped", "outcome_unknown")
 _OF_READS: Final = ("view_rebuilding", "partition_elsewhere", "partition_unavailable")

@@ -60,6 +60,7 @@ COMMANDS: Final[dict[str, Command | Group]] = {
         "accounts", "system", "Show the trial balance of an asset: outside, in flight, held by all accounts."
     ),
     "status": Command("status", "status", "Show how far each partition is behind its log."),
+    "top": Command("top", "top", "Show what a service does just now: rates, lag, pushes, refusals, memory."),
     "watch": Command("watch", "watch", "Watch balances, or a topic, live until Ctrl-C."),
     "import": Command("import_csv", "import_csv", "Import transactions from a CSV file, in its order."),
     "transfers": Command("transfers", "transfers", "List transfers under way, and what each waits for."),

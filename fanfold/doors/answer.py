@@ -21,7 +21,7 @@ INVALID_TOKEN: Final = f'{CHALLENGE}, error="invalid_token"'
 """What a 401 says of how to ask (RFC 6750, section 3): to who said nothing, and to whose token is not accepted."""
 
 RETRY_AFTER_SECONDS: Final = 1
-"""What a 429 or 503 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
+"""What a 429, 502, 503 or 504 asks the client to wait: queues here drain in milliseconds, a restart takes seconds."""
 _RETRY_AFTER_SECONDS: Final = {"id_memory_full": 60}
 """Codes whose reason lasts longer: ids are forgotten once an hour."""
 
@@ -77,7 +77,7 @@ async def send(
         *response.headers,
         *more,
     ]
-    if response.status in (429, 503):
+    if response.status in (429, 502, 503, 504):
         headers.append((b"retry-after", b"%d" % response.retry_after_s))
     if response.status in (408, 413):
         # What is left of the body is not worth reading, and without it the connection cannot be used again.

@@ -7,36 +7,14 @@ that shows it is told nothing.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
-from fanfold.api.routes import ROUTES
 from gateway.arrivals.arrival import Arrival
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Any other is told as `other`."""
-
-
-class RouteNames:
-    """own: addresses of the gateway itself, in which nobody's name stands."""
-
-    def __init__(self, own: Iterable[str]) -> None:
-        paths = {route.path for route in ROUTES if route.public}
-        self._plain = {path for path in paths if "{" not in path} | set(own)
-        templates = sorted(paths - self._plain)
-        patterns = (re.sub(r"\\\{[a-z]+\\\}", "[^/]+", re.escape(path)) for path in templates)
-        self._pattern = re.compile("|".join(rf"({pattern})\Z" for pattern in patterns), re.DOTALL)
-        self._templates = dict(enumerate(templates, start=1))
-
-    def of(self, path: str) -> str | None:
-        """The address as the documents have it; None for what is none."""
-        if path in self._plain:
-            return path
-        found = self._pattern.match(path)
-        return None if found is None else self._templates[found.lastindex or 0]
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SUBMIT"})
+"""Any other is told as `other`. SUBMIT is no method: commands that came over a stream."""
 
 
 def access_line(
@@ -51,9 +29,12 @@ def access_line(
     took_s: float,
     cut: bool = False,
     code: int | None = None,
+    commands: int | None = None,
+    passed_as: bytes | None = None,
 ) -> str:
-    """One line with its end. event: `request`, `open` or `close`; now_us: Unix time, microseconds; status: 0 for no answer;
-    code: of a socket that is closed (RFC 6455 section 7.4)."""
+    """One line with its end. event: `request`, `submit`, `open`, `close`; now_us: Unix time, microseconds; status: 0: no answer;
+    code: of a socket that is closed (RFC 6455 section 7.4). commands: of a submit; passed_as: by which request id the sides have
+    them."""
     trace, client = arrival.trace, arrival.client
     seconds, micros = divmod(now_us, 1_000_000)
     parts = [
@@ -68,6 +49,10 @@ def access_line(
     ]
     if arrival.upstream_s is not None:
         parts.append(f'"upstream_ms":{arrival.upstream_s * 1000:.3f}')
+    if commands is not None:
+        parts.append(f'"commands":{commands}')
+    if passed_as is not None:
+        parts.append(f'"passed_as":{_text(passed_as.decode("latin-1"))}')
     if code is not None:
         parts.append(f'"code":{code}')
     if cut:

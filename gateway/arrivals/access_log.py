@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from gateway.arrivals.access_line import RouteNames, access_line
+from fanfold.api.route_names import RouteNames
+from gateway.arrivals.access_line import access_line
 from gateway.arrivals.arrival import Arrival
 
 FLUSH_S: Final = 1.0

@@ -1,7 +1,7 @@
 """By what name a request is found in every log that it went through: its request id, and its trace (W3C Trace Context). Pure.
 
 What a client or a proxy says is passed on when it is well-formed, so that one name holds from end to end; else a new one is made.
-No span is made here, so a trace is passed on as it came (Trace Context, 4.3: who takes no part passes on unchanged).
+Where no span is made a trace is passed on as it came (Trace Context, 4.3: who takes no part passes on unchanged); `traced.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from fanfold.api import grammar
 REQUEST_ID: Final = b"x-request-id"
 TRACEPARENT: Final = b"traceparent"
 TRACESTATE: Final = b"tracestate"
+REQUEST_ID_BYTES_MAX: Final = 128
+"""As `grammar.REQUEST_ID` has it."""
 TRACESTATE_BYTES_MAX: Final = 512
 """What must be passed on at least (Trace Context, 3.3.1.5); longer ones are left out."""
 
@@ -29,6 +31,11 @@ class Trace(NamedTuple):
     request_id: bytes
     parent: bytes
     state: bytes = b""
+
+    def of_submit(self, id: int) -> Trace:
+        """Of commands that came over a stream with this trace, in its submit `id`: `REQUEST.17`."""
+        behind = b".%d" % id
+        return self._replace(request_id=self.request_id[: REQUEST_ID_BYTES_MAX - len(behind)] + behind)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -107,6 +107,7 @@ class Session:
         "live",
         "outbox",
         "principal",
+        "refused_submit",
         "submits",
         "subscriptions_max",
         "topics",
@@ -124,6 +125,8 @@ class Session:
         self.subscriptions_max = subscriptions_max
         self.submits = submits
         self.principal: Principal | None = None
+        self.refused_submit: Callable[[int, str], None] | None = None
+        """Told of each submit that goes nowhere, with the code that is told; "" where nobody is there to be told."""
         self._hide = hide
         self.topics: dict[str, TopicSubscription] = {}
         self._board = TopicBoard({}) if board is None else board
@@ -215,14 +218,21 @@ class Session:
         """What is taken waits for `take_request`."""
         count = len(message.commands)
         if not 1 <= count <= BATCH_LINES_MAX:
+            self._goes_nowhere(message.id, "body_malformed")
             detail = f"commands must be 1 to {BATCH_LINES_MAX}"
             return self._refuse(StreamError(message.id, "body_malformed", detail))
         if self.submits is None:
+            self._goes_nowhere(message.id, "op_unknown")
             return self._refuse(StreamError(message.id, "op_unknown", "no commands are taken on this stream"))
         if not self.submits.add(message):
+            self._goes_nowhere(message.id, "overloaded")
             # Not counted with the refused messages: it says nothing of the client but that it is fast.
             self.outbox.answer(error_frame(StreamError(message.id, "overloaded", WAITS_ALREADY)))
         return None
+
+    def _goes_nowhere(self, id: int, code: str) -> None:
+        if self.refused_submit is not None:
+            self.refused_submit(id, code)
 
     @property
     def answered(self) -> bool:
@@ -261,6 +271,7 @@ class Session:
     def refuse_waiting(self, code: str, detail: str) -> None:
         """Nothing that waits for the write side goes there any more."""
         for id in () if self.submits is None else self.submits.drop():
+            self._goes_nowhere(id, code)
             self.outbox.answer(error_frame(StreamError(id, code, detail)))
 
     def _subscribe(self, message: Subscribe) -> Wish | None:
@@ -386,8 +397,8 @@ class Session:
 
     def end(self) -> Unwatch:
         """The connection is gone. Commands that are under way stay so; those that wait are not sent."""
-        if self.submits is not None:
-            self.submits.drop()
+        for id in () if self.submits is None else self.submits.drop():
+            self._goes_nowhere(id, "")
         self._forget(list(self.topics))
         return Unwatch(self._close(list(self.by_number)))
 

@@ -20,6 +20,7 @@ from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
 from fanfold.doors.shared_room import SharedRoom
+from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
 
 REQUEST_COMMANDS_MAX: Final = 1_024
@@ -102,13 +103,19 @@ class SubmitBudget(SharedRoom):
 
 class Request(NamedTuple):
     """Commands that go to the write side together. counts: how many each submit has; lines: one a line, in order. whose: who
-    submits them; None where nobody is asked who is there."""
+    submits them; None where nobody is asked who is there. trace: of the stream; None where it has none."""
 
     ids: list[int]
     counts: list[int]
     commands: list[msgspec.Raw]
     size: int
     whose: Principal | None = None
+    trace: Trace | None = None
+
+    @property
+    def named(self) -> Trace | None:
+        """By what name the sides have it: that of its first submit."""
+        return None if self.trace is None else self.trace.of_submit(self.ids[0])
 
     @property
     def lines(self) -> bytes:
@@ -117,7 +124,7 @@ class Request(NamedTuple):
     def parts(self) -> Iterator[Request]:
         """Each submit for itself, in order."""
         for id, count, (start, end) in zip(self.ids, self.counts, self._bounds(), strict=True):
-            yield Request([id], [count], self.commands[start:end], 0)
+            yield Request([id], [count], self.commands[start:end], 0, trace=self.trace)
 
     def commands_of(self, at: int) -> list[msgspec.Raw]:
         """Those of one of its submits."""

@@ -201,11 +201,11 @@ class CheckedProxy:
             self._metrics.refused_with("upstream_unavailable")
             return problem("upstream_unavailable", detail=NOT_LOOKED_UP)
         except CutShort:  # of a read: commands say it in their own words
-            self._metrics.refused_with("upstream_unavailable")
-            return problem("upstream_unavailable", detail=ONLY_READ)
+            self._metrics.refused_with("upstream_failed")
+            return problem("upstream_failed", detail=ONLY_READ)
         except OutcomeCut as cut:
-            self._metrics.refused_with("outcome_unknown")
-            return problem("outcome_unknown", **cut.about)
+            self._metrics.refused_with("upstream_failed")
+            return problem("upstream_failed", **cut.about)
         except ClientGone:
             return None
         except Exception:

@@ -14,6 +14,7 @@ import structlog
 
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.routes import BATCH, NDJSON
+from gateway.arrivals.trace import Trace
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.asgi import Message, Scope, nothing_more, own_request, said_again
 from gateway.proxy.reverse_proxy import NEVER_SENT
@@ -72,7 +73,9 @@ class CommandDoor:
         try:
             lines = request.lines
             async with asyncio.timeout(self._silence_ms / 1000):
-                await self._write_side(_request(len(lines)), said_again(lines, nothing_more), answer.take)
+                await self._write_side(
+                    _request(len(lines), request.named), said_again(lines, nothing_more), answer.take
+                )
         except Crowded:
             raise _Refused(Failed("overloaded", NEVER_SENT)) from None
         except NotSent as gone:
@@ -122,12 +125,9 @@ class _Answer:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
-def _request(size: int) -> Scope:
-    return own_request(
-        BATCH.method,
-        BATCH.path,
-        [(b"content-type", NDJSON.encode()), (b"content-length", b"%d" % size), (b"prefer", b"wait=0")],
-    )
+def _request(size: int, trace: Trace | None) -> Scope:
+    headers = [(b"content-type", NDJSON.encode()), (b"content-length", b"%d" % size), (b"prefer", b"wait=0")]
+    return own_request(BATCH.method, BATCH.path, headers if trace is None else [*headers, *trace.headers])
 
 
 def _failed(answer: _Answer) -> Failed:

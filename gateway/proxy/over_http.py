@@ -26,7 +26,7 @@ from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.proxy.circuit import Circuit
 from gateway.proxy.places import NoPlace, Places
 from gateway.proxy.retry_budget import RetryBudget
-from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, UpstreamUnavailable
+from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NoAnswerInTime, NotSent, UpstreamUnavailable
 
 REQUESTS_MAX: Final = 256
 """Requests under way to a side at once, and as many questions of the gateway itself; more wait for `upstream_connect_ms`."""
@@ -237,7 +237,9 @@ class OverHttp:
 
 def _told(error: Exception) -> UpstreamUnavailable:
     """Who never got a connection has sent nothing."""
-    return (NotSent if _is_unsent(error) else UpstreamUnavailable)(type(error).__name__)
+    if _is_unsent(error):
+        return NotSent(type(error).__name__)
+    return (NoAnswerInTime if isinstance(error, TimeoutError) else UpstreamUnavailable)(type(error).__name__)
 
 
 def _is_unsent(error: Exception) -> bool:

@@ -26,7 +26,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.proxy.circuit import CircuitOpen
 from gateway.proxy.named_command import named_by
-from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NotSent, Upstream, UpstreamUnavailable
+from gateway.proxy.upstream import HOP_BY_HOP, Crowded, NoAnswerInTime, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Written
 
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
@@ -247,7 +247,7 @@ class ReverseProxy:
         except CircuitOpen as shut:
             word, sent, retry_after_s = "upstream_unavailable", False, shut.retry_after_s
         except UpstreamUnavailable as gone:
-            word, sent = "upstream_unavailable", not isinstance(gone, NotSent)
+            word, sent = _word_of(gone), not isinstance(gone, NotSent)
             # Once, not for every request of an outage: the metrics count those.
             if not guard.cut and side not in self._away:
                 self._away.add(side)
@@ -267,6 +267,13 @@ class ReverseProxy:
             about = named_by(scope, b"".join(guard.body)) if sent and guard.body is not None else {}
             await send_answer(send, problem(word, detail=detail, **about)._replace(retry_after_s=retry_after_s))
         self._metrics.passed_on(side, guard.status)
+
+
+def _word_of(gone: UpstreamUnavailable) -> str:
+    """By what is known: nothing was asked (503); it was, and no whole answer came (502), or none in time (504)."""
+    if isinstance(gone, NotSent):
+        return "upstream_unavailable"
+    return "upstream_timeout" if isinstance(gone, NoAnswerInTime) else "upstream_failed"
 
 
 async def discard(receive: Receive) -> None:

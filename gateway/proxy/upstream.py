@@ -30,6 +30,10 @@ class NotSent(UpstreamUnavailable):
     """The side cannot be reached, and nothing of the request left this process: it was not done."""
 
 
+class NoAnswerInTime(UpstreamUnavailable):
+    """It was asked, and said nothing for as long as is waited. What was asked may have been done, or may be yet."""
+
+
 class Crowded(NotSent):
     """As many requests as may be under way to the side are; this one waited its time and was not sent."""
 
@@ -75,7 +79,7 @@ class InProcess:
             async with asyncio.timeout(self._silence_ms / 1000):
                 await self._app(scope, receive, send)
         except TimeoutError:
-            raise UpstreamUnavailable("no answer in time") from None
+            raise NoAnswerInTime("no answer in time") from None
         except Exception as error:
             _log.exception("upstream_failed", path=path)
             raise UpstreamUnavailable("it failed") from error

@@ -56,6 +56,14 @@ class Stream(Protocol):
         ...
 
 
+class Pushes(Protocol):
+    """Who is told when batches come and when they have been written, for traces."""
+
+    def heard(self, batch: FeedBatch, *, is_watched: bool) -> None: ...
+
+    def flushed(self) -> None: ...
+
+
 class Hub:
     """One per process. `run` must be running for anything to be pushed."""
 
@@ -72,8 +80,10 @@ class Hub:
         feed_silence_ms: int,
         lifetimes: Lifetimes,
         topic_feed: TopicFeed | None = None,
+        pushes: Pushes | None = None,
     ) -> None:
         self.lifetimes = lifetimes
+        self._pushes = pushes
         self.partitions: list[PartitionWatch] = []
         self.silent: frozenset[int] = frozenset()
         """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
@@ -202,6 +212,8 @@ class Hub:
             if (at_us := partition.offered_us) is not None:
                 self._offered_us = at_us if self._offered_us is None else min(self._offered_us, at_us)
                 self._metrics.conflated.inc(partition.conflated - conflated)
+            if self._pushes is not None and verdict is not Verdict.BROKEN:
+                self._pushes.heard(batch, is_watched=partition.offered_us is not None)
             self._metrics.batches.labels(verdict.value).inc()
             if verdict is Verdict.BROKEN and (repair is None or repair.done()):
                 repair = self._spawn(self._repair(partition))
@@ -249,6 +261,8 @@ class Hub:
                         except Exception:  # a bug of ours with one must not end the pushes of all others
                             given_up(stream, "stream_failed")
                 await asyncio.sleep(0)
+            if self._pushes is not None:
+                self._pushes.flushed()
             if self._offered_us is not None:
                 self._metrics.commit_to_socket.observe(max(0, self._wall_us() - self._offered_us) / 1e6)
                 self._offered_us = None

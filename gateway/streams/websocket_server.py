@@ -28,6 +28,7 @@ from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import STREAM_PATH
 from fanfold.doors.request import read_query
 from gateway.arrivals.arrival import Arrival
+from gateway.arrivals.trace import Trace
 from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
@@ -42,7 +43,7 @@ from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
 from gateway.streams.handshake import NOT_ASKED, Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
-from gateway.streams.stream_access import StreamAccess
+from gateway.streams.stream_access import StreamAccess, refused_submit, submits_told
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.stream_rates import StreamRates
 from gateway.streams.submit_tasks import SubmitTasks
@@ -101,6 +102,7 @@ class StreamConnection(asyncio.Protocol):
     __slots__ = (
         "_access",
         "_arrival",
+        "_asked_s",
         "_away",
         "_closing",
         "_connections",
@@ -125,6 +127,7 @@ class StreamConnection(asyncio.Protocol):
         "_taken_bytes",
         "_terms",
         "_timer",
+        "_trace",
         "_transport",
         "_websocket",
         "_writable",
@@ -162,6 +165,8 @@ class StreamConnection(asyncio.Protocol):
         self._access = access
         self._rates = rates
         self._arrival: Arrival | None = None
+        self._trace: Trace | None = None
+        self._asked_s = 0.0
         """During the handshake; after it only where its end is written down."""
         self.session = Session(
             terms.subscriptions_max,
@@ -219,6 +224,7 @@ class StreamConnection(asyncio.Protocol):
             self._joined = False
             self._hub.lifetimes.end(self)
             self._hub.leave(self)
+        self.session.refused_submit = None  # it would keep both until the collector's next pass
 
     def eof_received(self) -> None:
         """The client half-closed: nothing more comes, so let asyncio close the transport."""
@@ -342,7 +348,10 @@ class StreamConnection(asyncio.Protocol):
 
     def _tell_access(self, response: Response) -> None:
         if self._access is not None and self._arrival is not None:
+            self._trace = self._arrival.trace
             self._arrival = self._access.answered(self._arrival, response)
+            if self._arrival is not None:
+                self.session.refused_submit = self._tell_refused
 
     def _refusal(self, request: Request) -> Refusal | None:
         """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
@@ -485,7 +494,11 @@ class StreamConnection(asyncio.Protocol):
     def _next_request(self) -> Commands | None:
         if not self._joined or self._closing or self._away is not None or not self._writable:
             return None
-        return self.session.take_request()
+        request = self.session.take_request()
+        if request is None:
+            return None
+        self._asked_s = asyncio.get_running_loop().time()
+        return request._replace(trace=self._trace)
 
     def take_answers(self, request: Commands, told: Sequence[Told]) -> Commands | None:
         """Called once what was under way is answered; the next request. Of a stream that is gone nobody is told."""
@@ -494,11 +507,26 @@ class StreamConnection(asyncio.Protocol):
             if self._away is not None:
                 self._go(self._away)
             self.flush()
+            self._tell_submits(request, told)
             return self._next_request()
         except Exception:  # whoever waits for his answers must not wait for ever
             _log.exception("stream_failed", connection=self._name)
             self._close(CloseCode.INTERNAL)
             return None
+
+    def _tell_submits(self, request: Commands, told: Sequence[Told]) -> None:
+        """In the access log, one line a submit."""
+        if self._access is not None and self._arrival is not None:
+            took_s = asyncio.get_running_loop().time() - self._asked_s
+            for line in submits_told(request, told, took_s):
+                self._access.submitted(self._arrival, line, None if request.whose is None else request.whose.name)
+
+    def _tell_refused(self, id: int, code: str) -> None:
+        if self._access is not None and self._arrival is not None:
+            principal = self.session.principal
+            self._access.submitted(
+                self._arrival, refused_submit(id, code), None if principal is None else principal.name
+            )
 
     # Writing.
 

@@ -84,3 +84,12 @@ class ProjectorMetrics(Collector):
                 if (value := read(projector, now_us)) is not None:
                     metric.add_metric((str(projector.partition),), float(value))
             yield metric
+        outcomes = CounterMetricFamily(
+            "fanfold_projector_outcomes",
+            "Outcomes folded since the start, replay included, by the kind of command and what became of it.",
+            labels=("partition", "kind", "outcome"),
+        )
+        for projector in self._projectors:
+            for (kind, outcome), count in projector.fold.outcomes.told():
+                outcomes.add_metric((str(projector.partition), kind, outcome), count)
+        yield outcomes

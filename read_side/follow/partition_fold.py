@@ -14,6 +14,7 @@ from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint
 from read_side.fold.fold_rows import FoldRows
+from read_side.fold.outcome_counts import OutcomeCounts
 from read_side.fold.phase_changes import PhaseChanges
 from read_side.follow.log_history import LogHistory
 from read_side.history.history import History
@@ -60,6 +61,7 @@ class PartitionFold:
         self.state = State(partition)
         self.replay = Replay(self.state)
         self.entries = 0
+        self.outcomes = OutcomeCounts()
         self.is_wrong = False
         self.rows = FoldRows(self.state)
         self.replay.before_change = self.rows.note
@@ -166,6 +168,10 @@ class PartitionFold:
                 self._remembered[sequence] = hashes[sequence - first].tobytes()
         blocks, _, entries = size_of(folded)
         self.entries += entries
+        if isinstance(folded, FoldedBlocks):
+            self.outcomes.note(folded.run.kind, folded.run.code)
+        else:
+            self.outcomes.note(folded.block.outcomes["kind"], folded.block.outcomes["code"])
         return blocks
 
 

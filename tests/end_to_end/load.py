@@ -79,7 +79,7 @@ async def transfer_until_gone(
                     document = await follow(session, address, document)
             except (aiohttp.ClientError, OSError, ValueError):
                 return
-            if status == 503:
+            if status in (502, 503, 504):
                 return
             assert status in (201, 202, 422), (status, document)
             if document["result"] == "done":

@@ -148,10 +148,12 @@ async def _large_heads_and_bodies(http: aiohttp.ClientSession) -> None:
 
 
 async def _no_gateway(http: aiohttp.ClientSession) -> None:
-    async with http.post("/v1/transfers", json={}) as answer:
-        assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
-        assert answer.headers["Content-Type"] == PROBLEM
-        assert await answer.json(content_type=None) == problem_document("outcome_unknown")
+    """Nothing left for any: so nothing was taken, and who asks is told so."""
+    for method, path in (("POST", "/v1/transfers"), ("PUT", "/v1/accounts/alice"), ("GET", "/v1/accounts/alice")):
+        async with http.request(method, path, json={}) as answer:
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1"), method
+            assert answer.headers["Content-Type"] == PROBLEM
+            assert await answer.json(content_type=None) == problem_document("upstream_unavailable"), method
 
 
 class Answers:
@@ -199,6 +201,8 @@ async def test_no_write_is_sent_to_a_second_gateway_and_a_stream_is_asked_of_one
                 for method in ("PUT", "POST", "PATCH", "GET"):
                     async with http.request(method, "/v1/accounts/alice", data=b"{}") as answer:
                         assert (answer.status, answer.headers["Content-Type"]) == (503, PROBLEM), method
+                        code = "upstream_unavailable" if method == "GET" else "outcome_unknown"
+                        assert await answer.json(content_type=None) == problem_document(code), method
                 for path in ("/v1/stream", "/v1/stream/sse"):
                     for _ in range(2):
                         async with http.get(path) as answer:
@@ -206,3 +210,19 @@ async def test_no_write_is_sent_to_a_second_gateway_and_a_stream_is_asked_of_one
     asked = [method for each in gone for method in each.asked]
     assert {method: asked.count(method) for method in asked} == {"PUT": 1, "POST": 1, "PATCH": 1, "GET": 2}
     assert stops.asked
+
+
+async def test_a_write_that_left_and_was_not_answered_may_have_been_made_whatever_went_wrong(nginx_with: Nginx) -> None:
+    class Silent(Answers):
+        async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()  # until nginx has waited long enough
+            writer.close()
+
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+        for gateway in (Silent(b""), Answers(b"HTTP/1.1 200 OK\r\nContent-")):
+            site = example_for(await listening(stack, gateway)).replace(
+                "proxy_read_timeout 60s", "proxy_read_timeout 1s"
+            )
+            with nginx_with(site, certificate()) as nginx:
+                async with client_of(nginx) as http, http.post("/v1/transfers", data=b"{}") as answer:
+                    assert await answer.json(content_type=None) == problem_document("outcome_unknown")

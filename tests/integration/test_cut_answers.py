@@ -95,7 +95,7 @@ async def ask(
 async def test_a_read_is_told_as_not_answered(served: Served, sides: CutSides, path: str, content_type: bytes) -> None:
     sides.content_type = content_type
     status, told = await ask(served, BOTH_RIGHTS, "GET", path)
-    assert (status, told["code"], told["detail"]) == (503, "upstream_unavailable", ONLY_READ)
+    assert (status, told["code"], told["detail"]) == (502, "upstream_failed", ONLY_READ)
     assert sides.asked
 
 
@@ -118,7 +118,7 @@ async def test_of_a_command_nobody_knows_what_became_and_its_id_is_told(
     about: dict[str, str],
 ) -> None:
     status, told = await ask(served, grants, method, path, json.dumps(body).encode())
-    assert (status, told["code"], told["detail"]) == (503, "outcome_unknown", PROBLEMS["outcome_unknown"].detail)
+    assert (status, told["code"], told["detail"]) == (502, "upstream_failed", PROBLEMS["upstream_failed"].detail)
     assert {name: told[name] for name in ("id", "account") if name in told} == about
     assert sides.asked == [f"{method} {path}"]
 
@@ -126,7 +126,7 @@ async def test_of_a_command_nobody_knows_what_became_and_its_id_is_told(
 async def test_of_a_batch_too(served: Served, sides: CutSides) -> None:
     line = json.dumps(TRANSFER).encode() + b"\n"
     status, told = await ask(served, BOTH_RIGHTS, "POST", "/v1/transfers:batch", line, "application/x-ndjson")
-    assert (status, told["code"]) == (503, "outcome_unknown")
+    assert (status, told["code"]) == (502, "upstream_failed")
     assert sides.asked == ["POST /v1/transfers:batch"]
 
 

@@ -41,6 +41,8 @@ class Door:
     def __init__(self, wallet: Wallet) -> None:
         self.wallet = wallet
         self.asked: list[list[Any]] = []
+        self.named: list[tuple[str | None, str | None]] = []
+        """Request id and traceparent of each."""
         self.answers = asyncio.Event()
         self.answers.set()
         self.refuse: Callable[[list[Any]], str | None] = lambda lines: None
@@ -58,6 +60,8 @@ class Door:
                 break
         lines = [json.loads(line) for line in bytes(body).split(b"\n")]
         self.asked.append(lines)
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        self.named.append((headers.get("x-request-id"), headers.get("traceparent")))
         whole = [{"type": "http.request", "body": bytes(body), "more_body": False}]
         told: list[Any] = []
 
@@ -510,3 +514,40 @@ async def test_who_leaves_the_stream_is_told_what_was_not_answered(served: Serve
         with pytest.raises(NotAnswered):
             await stream.submit(payment)
         door.answers.set()
+
+
+async def test_each_submit_is_a_line_of_the_access_log_and_the_sides_hear_its_name(
+    door: Door, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    feed = door.wallet.two.reading.feed
+    async with serving(door, feed, PARTITIONS, access_log="on", stream_submit_bytes_max=1_024) as served:
+        named = {"X-Request-Id": "mine", "traceparent": trace}
+        async with connect(served.stream_url, additional_headers=named) as client:
+            door.answers.clear()
+            await submit(client, 7, pay(0), pay(1))
+            await until(lambda: len(door.asked) == 1)
+            await submit(client, 8, pay(8))
+            await submit(client, 9, pay(9))
+            await submit(client, 10, *(pay(n) for n in range(10, 20)))
+            assert (await receive(client))["code"] == "overloaded"  # the last: no room for what waits
+            door.answers.set()
+            assert [(await receive(client))["id"] for _ in range(3)] == [7, 8, 9]
+            door.refuse = lambda lines: "partition_stopped"
+            await submit(client, 11, pay(11))
+            assert (await receive(client))["code"] == "partition_stopped"
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"time"')]
+    told = {line["request_id"]: line for line in lines if line["event"] == "submit"}
+    assert {name: (line["status"], line.get("commands")) for name, line in told.items()} == {
+        "mine.7": (200, 2), "mine.8": (200, 1), "mine.9": (200, 1), "mine.10": (503, None), "mine.11": (503, 1),
+    }  # fmt: skip
+    assert {line["traceparent"] for line in told.values()} == {trace}
+    assert {(line["method"], line["route"], line["client"]) for line in told.values()} == {
+        ("SUBMIT", "/v1/stream", "127.0.0.1")
+    }
+    assert "passed_as" not in told["mine.8"]
+    assert told["mine.9"]["passed_as"] == "mine.8", "they went together"
+    assert [name for name, _ in door.named] == ["mine.7", "mine.8", "mine.11"]
+    assert {parent for _, parent in door.named} == {trace}
+    assert transfer_id(0) not in str(told)
+    assert A not in str(told)

@@ -249,6 +249,10 @@ class Intake:
         """For how long what was sent there first, of what is on its way, has no answer."""
         return self._lanes[partition].oldest_s
 
+    def under_way(self) -> dict[int, int]:
+        """By partition, the commands that were taken and have no outcome yet."""
+        return {partition: lane.under_way for partition, lane in self._lanes.items()}
+
     def _touched(self, home: int, command: Command) -> Iterable[int]:
         """The partitions that a command may go to. Which accounts a hold has, only its partition knows."""
         if isinstance(command, Capture | Void):

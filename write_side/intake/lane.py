@@ -49,6 +49,13 @@ class _Gathered(NamedTuple):
     """By the loop's time: one that has not left by then is not taken."""
 
 
+class _Left(NamedTuple):
+    """A record that left, with so many commands. at_s: by the loop's time."""
+
+    at_s: float
+    commands: int
+
+
 class Lane:
     """`add` commands that belong together, and fit into a block: they leave in one record.
 
@@ -65,8 +72,8 @@ class Lane:
         self._record_commands_max = record_commands_max
         self._wait_s = wait_s
         self._waiting: deque[_Gathered] = deque()
-        self._in_flight: dict[asyncio.Task[None], float] = {}
-        """With the time at which each left, oldest first."""
+        self._in_flight: dict[asyncio.Task[None], _Left] = {}
+        """Oldest first."""
         self._scheduled = False
         self._watching = False
         self._overdue: set[int] = set()
@@ -84,8 +91,13 @@ class Lane:
     @property
     def oldest_s(self) -> float:
         """For how long the oldest record has been on its way, to the queue or to its outcomes."""
-        left_s = next(iter(self._in_flight.values()), None)
-        return 0.0 if left_s is None else asyncio.get_running_loop().time() - left_s
+        left = next(iter(self._in_flight.values()), None)
+        return 0.0 if left is None else asyncio.get_running_loop().time() - left.at_s
+
+    @property
+    def under_way(self) -> int:
+        """Commands that were taken and have no outcome yet."""
+        return self.gathered + sum(left.commands for left in self._in_flight.values())
 
     def add(self, commands: CommandBatch | Lone, *, behind: int = 0) -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
@@ -129,7 +141,7 @@ class Lane:
             self.gathered -= size
             self.gathered_bytes -= weight
             task = asyncio.get_running_loop().create_task(self._send(leaving))
-            self._in_flight[task] = asyncio.get_running_loop().time()
+            self._in_flight[task] = _Left(asyncio.get_running_loop().time(), size)
             task.add_done_callback(self._arrived)
 
         self._watch()

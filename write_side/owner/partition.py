@@ -22,6 +22,7 @@ from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.start_progress import StartProgress
 from write_side.id_runs.runs import IdRuns
+from write_side.owner.block_times import BlockTimes
 from write_side.owner.clock import Clock, SteppedClockGuard
 from write_side.owner.failures import WAITS, Next, a_new_process_may_mend, stops_for_all, what_follows
 from write_side.owner.follower import Follower
@@ -70,9 +71,10 @@ class Partition:
         owned: bool,
         snapshots: Snapshots | None = None,
         new_ids: Callable[[], IdRuns] | None = None,
+        times: BlockTimes | None = None,
     ) -> None:
         """new_ids: every id that ran here, for one life, since what the last one was writing may still be written then; None: an
-        id is remembered as long as memory has it."""
+        id is remembered as long as memory has it. times: told each block of every life, for traces."""
         self.number = number
         self.owned = owned
         self.standing = Standing.STARTING
@@ -94,6 +96,7 @@ class Partition:
         self._limits = limits
         self._snapshots = snapshots
         self._new_ids = new_ids
+        self.times = times
         # Of all lives: a clock that jumped is not right because somebody looked at it a second time.
         self._guard = SteppedClockGuard(clock, limits.max_clock_step_us)
         self._claimed: int | None = None
@@ -238,9 +241,12 @@ class Partition:
         ids = None if self._new_ids is None else self._new_ids()
         if not self.owned:
             return Follower(self.number, self._log, self._accepted, self._snapshots, ids)
+        if self.times is not None:
+            self.times.begin_life()
         return Writer(
             self.number, self._log, self._queue, self._clock, self._limits, self._accepted,
             guard=self._guard, snapshots=self._snapshots, claimed=self._claimed, ids=ids,
+            times=self.times,
         )  # fmt: skip
 
     def _look_behind(self) -> None:

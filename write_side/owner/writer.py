@@ -30,6 +30,7 @@ from write_side.id_runs.runs import IdRuns, Ran
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.deciding.decide import is_brief
 from write_side.ledger.deciding.next_block import Decided, next_block, opening_block
+from write_side.owner.block_times import BlockTimes
 from write_side.owner.clock import Clock, ClockStepped, SteppedClockGuard
 from write_side.owner.fold_to_end import fold_to_end
 from write_side.owner.log_time import LogTime, judge_log_time
@@ -69,7 +70,8 @@ class Writer:
 
     on_accepted(block, log offset): called for every block of this writer in order, when it counts and is durable.
     claimed: the highest epoch by which writers before this one, of the same process, have taken the partition over, or tried to.
-    ids: where every id that ever ran is found; None: each is remembered as long as memory has it.
+    ids: where every id that ever ran is found; None: each is remembered as long as memory has it. times: told each block, for
+    traces.
     """
 
     def __init__(
@@ -85,8 +87,10 @@ class Writer:
         snapshots: Snapshots | None = None,
         claimed: int | None = None,
         ids: IdRuns | None = None,
+        times: BlockTimes | None = None,
     ) -> None:
         self.partition = partition
+        self._times = times
         self.claimed = claimed
         self.state = State(partition, log.partitions)
         self.replay = Replay(self.state, FINGERPRINTS)
@@ -179,6 +183,8 @@ class Writer:
                 while True:
                     await ahead.acquire()
                     queued = await self._take(reader)
+                    if self._times is not None:
+                        self._times.decide()
                     decided.put_nowait(await self._decided(queued))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
@@ -328,8 +334,12 @@ class Writer:
     ) -> None:
         while True:
             (data, block), ran = await decided.get()
+            if self._times is not None:
+                self._times.append()
             await self._log.append(self.partition, data)
             offset = await self._read_back(block.header)
+            if self._times is not None:
+                self._times.accepted(block.header.sequence, len(block.outcomes["kind"]))
             self.replay.decided(offset)
             if ran is not None and self.ids is not None:
                 self.ids.add(ran)

@@ -52,12 +52,13 @@ def test_envoy_waits_longer_than_the_gateway_and_never_ends_a_stream_that_is_ali
     assert all("retry_policy" not in route for route in timeouts.values())
 
 
-def test_where_no_gateway_answered_both_say_that_the_outcome_is_unknown() -> None:
-    [told] = re.findall(r"return 503 '(.*)';", NGINX)
-    [mapper] = connection_manager()["local_reply_config"]["mappers"]
-    known = problem_document("outcome_unknown")
-    assert json.loads(told) == mapper["body_format_override"]["json_format"] == known
-    assert mapper["status_code"] == known["status"]
+def test_where_no_gateway_answered_both_say_whether_anything_was_taken() -> None:
+    told = [json.loads(each) for each in re.findall(r"^ +\S.* '(\{.*\})';$", NGINX, re.MULTILINE)]
+    not_taken, known = problem_document("upstream_unavailable"), problem_document("outcome_unknown")
+    assert told == [known, not_taken, not_taken]
+    mappers = connection_manager()["local_reply_config"]["mappers"]
+    assert [each["body_format_override"]["json_format"] for each in mappers] == [not_taken, known]
+    assert [each["status_code"] for each in mappers] == [not_taken["status"], known["status"]]
 
 
 def test_neither_passes_on_what_a_client_says_of_itself() -> None:

@@ -30,9 +30,10 @@ async def test_a_pipe_that_nobody_reads_takes_what_fits_and_nothing_waits_for_it
         await asyncio.to_thread(output.end)
     lines = (await whole).splitlines()
     numbers = [int(line.rstrip(".")) for line in lines if line.endswith(".") and "(" not in line]
-    assert numbers == list(range(len(numbers)))
-    [said] = [line for line in lines if "were not written" in line][:1]
-    assert int(said.lstrip("(").split()[0]) >= FULL // 1_000 - len(numbers)
+    assert numbers == sorted(set(numbers))
+    missing = sum(int(line.lstrip("(").split()[0]) for line in lines if "were not written" in line)
+    assert missing > 0
+    assert missing >= FULL // 1_000 - len(numbers), "whatever is not there is counted"
     assert lines[-1] == "again"
 
 

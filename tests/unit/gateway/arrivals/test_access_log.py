@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfold.api.route_names import RouteNames
 from fanfold.api.routes import ROUTES
-from gateway.arrivals.access_line import RouteNames, access_line
+from gateway.arrivals.access_line import access_line
 from gateway.arrivals.access_log import FLUSH_S, GATHERED_CHARS_MAX, AccessLog
 from gateway.arrivals.arrival import Arrival
 from gateway.arrivals.trace import Trace

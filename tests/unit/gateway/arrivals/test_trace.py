@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fanfold.api import grammar
 from gateway.arrivals.trace import TRACESTATE_BYTES_MAX, Trace, trace_of
 
 TRACE, SPAN = b"4bf92f3577b34da6a3ce929d0e0e4736", b"00f067aa0ba902b7"
@@ -87,3 +88,11 @@ def test_whatever_is_said_what_is_passed_on_is_well_formed(headers: list[tuple[b
     assert re.fullmatch(rb"[!-~]{1,128}", told.request_id)
     assert re.fullmatch(rb"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", told.parent)
     assert re.fullmatch(rb"[ -~]{0,512}", told.state)
+
+
+def test_a_submit_has_a_name_of_its_own_that_is_never_too_long() -> None:
+    for length in (1, 127, 128):
+        named = Trace(b"a" * length, PARENT).of_submit(2**53)
+        assert re.fullmatch(grammar.REQUEST_ID, named.request_id.decode())
+        assert named.request_id.endswith(b".%d" % 2**53)
+        assert named.parent == PARENT

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from deploy.key_file import add_key
+from fanfold.api.route_names import RouteNames
 from fanfold.api.routes import ROUTES
-from gateway.arrivals.access_line import RouteNames
 from gateway.arrivals.access_log import AccessLog
 from gateway.arrivals.arrival import SCOPE, Arrivals
 from gateway.arrivals.forwarded import TrustedProxies

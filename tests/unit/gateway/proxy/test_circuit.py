@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -16,7 +17,7 @@ from gateway.metrics import Metrics
 from gateway.proxy.breaker import Breaker
 from gateway.proxy.circuit import Circuit, CircuitOpen
 from gateway.proxy.over_http import OverHttp
-from gateway.proxy.reverse_proxy import NEVER_SENT, ReverseProxy
+from gateway.proxy.reverse_proxy import NEVER_SENT, ONLY_READ, ReverseProxy
 from gateway.proxy.upstream import NotSent, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
@@ -202,7 +203,7 @@ async def test_whatever_may_have_been_done_is_told_so_though_the_circuit_opens_w
     await stand.stands(hangs_up)
     for _ in range(3):
         status, _, told = await stand.ask("POST", "/v1/transfers")
-        assert (status, told["code"]) == (503, "upstream_unavailable")
+        assert (status, told["code"]) == (502, "upstream_failed")
         assert "may have been made" in told["detail"]
     assert stand.gauge("circuit_open") == 1
     assert (await stand.ask("POST", "/v1/transfers"))[2]["detail"] == NEVER_SENT
@@ -235,7 +236,7 @@ async def test_when_nobody_knows_what_became_of_a_write_it_is_told_by_which_name
 ) -> None:
     await stand.stands(hangs_up)
     status, headers, told = await stand.ask(method, path, body, *more)
-    assert (status, told["code"], headers[b"retry-after"]) == (503, "upstream_unavailable", b"1")
+    assert (status, told["code"], headers[b"retry-after"]) == (502, "upstream_failed", b"1")
     assert "may have been made" in told["detail"]
     assert {name: told[name] for name in ("id", "account") if name in told} == about
 
@@ -362,3 +363,38 @@ async def test_readyz_says_that_a_side_is_not_asked_and_all_ways_to_it_know() ->
     reply = await ask(gateway.app, "GET", "/v1/accounts/alice")
     assert (reply.status, reply.headers["retry-after"]) == (503, "60")
     await gateway.close()
+
+
+async def nonsense(_: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"220 mail.example ESMTP\r\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "may_be_made"),
+    [
+        ("away", 503, "upstream_unavailable", False),
+        (hangs_up, 502, "upstream_failed", True),
+        (nonsense, 502, "upstream_failed", True),
+        ("silent", 504, "upstream_timeout", True),
+    ],
+    ids=["not reached", "broken off", "no answer of HTTP", "silent"],
+)
+async def test_a_write_that_is_not_answered_is_told_what_is_known_of_it_and_by_which_name_to_ask(
+    stand: Stand, answer: Answer | str, status: int, code: str, may_be_made: bool
+) -> None:
+    async def silent(_: bytes, __: asyncio.StreamWriter) -> None:
+        await stand.over.wait()
+
+    await stand.stands(silent if isinstance(answer, str) else answer)
+    stand.side._timeout = aiohttp.ClientTimeout(total=None, sock_read=0.2)
+    if answer == "away":
+        stand.goes_away()
+    told_status, headers, told = await stand.ask("POST", "/v1/transfers", PLAIN % b"", KEY)
+    assert (told_status, told["code"], headers[b"retry-after"]) == (status, code, b"1")
+    assert ("may have been made" in told["detail"], "nothing was done" in told["detail"]) == (
+        may_be_made,
+        not may_be_made,
+    )
+    assert told.get("id") == (id_of_key("order-7") if may_be_made else None)
+    told_status, _, told = await stand.ask()
+    assert (told_status, told["code"], told["detail"]) == (status, code, ONLY_READ)

@@ -82,8 +82,9 @@ async def test_commands_that_come_alone_and_batches_leave_in_the_order_they_came
     for commands in came:
         alone = commands[0] if len(commands) == 1 and isinstance(commands[0], Lone) else None
         lane.add(alone or CommandBatch.of(commands)).add_done_callback(lambda future: future.exception())
-    assert lane.gathered == 8
+    assert lane.gathered == lane.under_way == 8
     await lane.idle()
+    assert lane.under_way == 0
     [record] = queue.records
     assert isinstance(record, CommandBatch)
     assert lane.gathered == 0
@@ -107,7 +108,7 @@ async def test_who_waits_for_a_queue_that_takes_nothing_is_told_in_time_and_what
     async with asyncio.timeout(DEADLINE_S):
         told = await asyncio.gather(*futures, return_exceptions=True)
     assert [type(each) for each in told] == [OutcomeUnknown] * RECORDS_IN_FLIGHT + [Overloaded] * 2
-    assert lane.unanswered == RECORDS_IN_FLIGHT
+    assert lane.unanswered == lane.under_way == RECORDS_IN_FLIGHT
     assert lane.gathered == 0
     queue.back.set()
     await lane.idle()

@@ -1,0 +1,104 @@
+"""How a write that was recorded came to those who watch, as spans: projected until the feed told it here, pushed until it was
+written to the sockets of this gateway.
+
+The feed carries no trace. An answer names its block, a batch of the feed the blocks that it is of; whichever comes first waits
+for the other: a change is often pushed before its writer is answered. Other gateways push it, too, and record nothing of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from opentelemetry.trace import NonRecordingSpan, SpanContext, Tracer, set_span_in_context
+
+from fanfold.doors.server_spans import Answered, Place, place_attributes
+from read_side.contract.feed import FeedBatch
+
+WAITING_MAX: Final = 1_024
+"""Writes whose batch has not come; the oldest is given up, as where the feed is away."""
+BATCHES_MAX: Final = 256
+"""Of each partition that are remembered for answers that come later than they."""
+WRITES_A_PLACE_MAX: Final = 32
+
+
+class _Batch(NamedTuple):
+    """Of blocks (after, upto]. began_ns: of its oldest change; 0 for none. flushed_ns: 0 before; None: nobody watches."""
+
+    after: int
+    upto: int
+    began_ns: int
+    heard_ns: int
+    flushed_ns: int | None
+
+
+class PushSpans:
+    """Of one gateway. Inside the event loop."""
+
+    def __init__(self, tracer: Tracer, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._tracer = tracer
+        self._now_ns = now_ns
+        self._waiting: OrderedDict[Place, list[SpanContext]] = OrderedDict()
+        self._batches: dict[int, deque[_Batch]] = {}
+        self._unflushed: dict[int, list[_Batch]] = {}
+
+    def answered(self, request: Answered) -> None:
+        """Follow the writes that an answer tells."""
+        context = request.span.get_span_context()
+        for place in request.places:
+            batch = self._heard(place)
+            if batch is not None and batch.heard_ns >= request.began_ns:
+                self._tell(place, context, batch)
+            elif batch is None:
+                waiting = self._waiting.setdefault(place, [])
+                if len(waiting) < WRITES_A_PLACE_MAX:
+                    waiting.append(context)
+                if len(self._waiting) > WAITING_MAX:
+                    self._waiting.popitem(last=False)
+
+    def heard(self, batch: FeedBatch, *, is_watched: bool) -> None:
+        """A batch of the feed. is_watched: whether it had something for a stream here, which is flushed next."""
+        if batch.is_heartbeat:
+            return
+        began_ns = int(batch.rows.at_us.min()) * 1_000 if len(batch.rows.at_us) else 0
+        found = _Batch(batch.after, batch.upto, began_ns, self._now_ns(), 0 if is_watched else None)
+        if is_watched:
+            unflushed = self._unflushed.setdefault(batch.partition, [])
+            unflushed.append(found)
+            del unflushed[:-BATCHES_MAX]
+        else:
+            self._keep(batch.partition, found)
+
+    def flushed(self) -> None:
+        """What was heard is written to every stream that takes something."""
+        if not self._unflushed:
+            return
+        now_ns = self._now_ns()
+        for partition, batches in self._unflushed.items():
+            for batch in batches:
+                self._keep(partition, batch._replace(flushed_ns=now_ns))
+        self._unflushed = {}
+
+    def _keep(self, partition: int, batch: _Batch) -> None:
+        self._batches.setdefault(partition, deque(maxlen=BATCHES_MAX)).append(batch)
+        if self._waiting:
+            for place in [each for each in self._waiting if each[0] == partition and each[1] <= batch.upto]:
+                for context in self._waiting.pop(place):
+                    if place[1] > batch.after:  # what a break of the feed left out was pushed by a repair
+                        self._tell(place, context, batch)
+
+    def _heard(self, place: Place) -> _Batch | None:
+        partition, sequence = place
+        batches = self._batches.get(partition, ())
+        return next((each for each in reversed(batches) if each.after < sequence <= each.upto), None)
+
+    def _tell(self, place: Place, context: SpanContext, batch: _Batch) -> None:
+        here, attributes = set_span_in_context(NonRecordingSpan(context)), place_attributes(place)
+        began_ns = min(batch.began_ns or batch.heard_ns, batch.heard_ns)  # clocks of two machines
+        self._tracer.start_span("project", here, attributes=attributes, start_time=began_ns).end(batch.heard_ns)
+        if batch.flushed_ns is not None:
+            self._tracer.start_span("push", here, attributes=attributes, start_time=batch.heard_ns).end(
+                batch.flushed_ns
+            )
