@@ -10,7 +10,8 @@ a transfer inside it arrive in one frame. Three things keep it:
   watched is read again (the *repair*), and all go on together once the feed has reached that read.
 
 A registered account is in the index before its read is ordered, and the read asks for at least the feed's position at that
-moment, so no change falls between the two. What heard, reached and due are, `read_side/contract/how_far.py` says.
+moment, and that of batches that come without it, because they were asked about before (`interest.py`): so no change falls
+between the two. What heard, reached and due are, `read_side/contract/how_far.py` says.
 Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
 """
 
@@ -100,9 +101,10 @@ class PartitionWatch:
         self._touched = touched
         self._cut_wait_ms = cut_wait_ms
         self._watched: dict[str, dict[Subscription, None]] = {}
-        self._interest = Interest(self._watched)
         self._by_key: dict[bytes, str] = {}
         """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
+        self.interest = Interest(self._watched, self._by_key)
+        """What the feed may be asked for: whatever else changed need not come here."""
         self._held: list[tuple[int, int, _Held]] = []
         """By the position that they are due at, a heap: 20,000 may subscribe at once. `_by_age` has the same by their age."""
         self._by_age: deque[_Held] = deque()
@@ -126,11 +128,12 @@ class PartitionWatch:
             subscription.partition = self.partition
             if subscription.account not in self._watched:
                 self._watched[subscription.account] = {}
-                self._interest.add(subscription.account)
+                self.interest.add(subscription.account)
             self._watched[subscription.account][subscription] = None
-            if subscription.transfers:
-                self._by_key[_key(subscription.account)] = subscription.account
-        return Read(list(subscriptions), self._furthest_heard, self.breaks)
+            if subscription.transfers and (key := _key(subscription.account)) not in self._by_key:
+                self._by_key[key] = subscription.account
+                self.interest.add_key(key)
+        return Read(list(subscriptions), self._asked_at_least, self.breaks)
 
     def forget(self, subscriptions: Sequence[Subscription]) -> None:
         for subscription in subscriptions:
@@ -141,6 +144,11 @@ class PartitionWatch:
                     del self._watched[subscription.account]
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
+
+    @property
+    def _asked_at_least(self) -> int:
+        """What a read must reflect: also batches that are on their way here, and were asked for without who is named now."""
+        return max(self._furthest_heard, self.interest.asked_upto)
 
     @property
     def told_up_to(self) -> int:
@@ -176,7 +184,7 @@ class PartitionWatch:
         if not everyone:
             self.repairing = False
             return None
-        return Read(everyone, self._furthest_heard, self.breaks, repair=True)
+        return Read(everyone, self._asked_at_least, self.breaks, repair=True)
 
     def finish(
         self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int, history: str | None = None
@@ -214,8 +222,9 @@ class PartitionWatch:
         than what was told, the next repair reads.
         """
         is_gone = reached < read.min_position
-        if is_gone and self._furthest_heard == read.min_position:
-            self._furthest_heard = reached
+        if is_gone and self._asked_at_least == read.min_position:
+            self._furthest_heard = min(self._furthest_heard, reached)
+            self.interest.asked_upto = min(self.interest.asked_upto, reached)
         before, known = self.history, history is not None
         if known and (read.repair or before is None):
             self.history = history
@@ -297,9 +306,11 @@ class PartitionWatch:
 
     def _offer(self, rows: AccountRows) -> None:
         """Only watched accounts are looked at beyond their name, and each is encoded once for all who watch it."""
-        wanted = self._interest.wanted(rows.accounts)
-        if wanted:
-            self.offered_us = int(rows.at_us[[i for i, _ in wanted]].min())
+        watched = self._watched
+        if watched.keys().isdisjoint(rows.accounts):
+            return
+        wanted = [(i, account) for i, account in enumerate(rows.accounts) if account in watched]
+        self.offered_us = int(rows.at_us[[i for i, _ in wanted]].min())
         for i, account in wanted:
             state = item_of_row(rows, i)
             for subscription in self._watched[account]:

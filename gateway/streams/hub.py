@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequen
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
@@ -103,6 +104,7 @@ class Hub:
             self.topics.known = True  # there are none
         self._streams: dict[Watcher, Stream] = {}
         self._heard_at_ms: list[int] = []
+        self._gauges: list[tuple[Gauge, Gauge]] = []
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.subscribes = Subscribes(
@@ -118,6 +120,11 @@ class Hub:
         """Make a watch for each partition; before, `ready` is False."""
         self.partitions = [PartitionWatch(p, self._touched, self._cut_wait_ms) for p in range(partitions)]
         self._heard_at_ms = [self._now_ms()] * partitions
+        silence, heard = self._metrics.feed_silence, self._metrics.heard
+        # Found once: each tick finds them for every partition.
+        self._gauges = [(silence.labels(str(p)), heard.labels(str(p))) for p in range(partitions)]
+        for _, each in self._gauges:
+            each.set(-1)
 
     @property
     def ready(self) -> bool:
@@ -218,9 +225,10 @@ class Hub:
             if verdict is Verdict.BROKEN and (repair is None or repair.done()):
                 repair = self._spawn(self._repair(partition))
 
-        await self._take_all(
-            lambda: self._feed.subscribe(partition.partition), take, "feed_failed", partition=partition.partition
-        )
+        def subscribe() -> AsyncIterator[FeedBatch]:
+            return self._feed.subscribe(partition.partition, partition.interest)
+
+        await self._take_all(subscribe, take, "feed_failed", partition=partition.partition)
 
     async def _follow_topics(self, topic_feed: TopicFeed) -> None:
         """Whoever subscribes to the feed again is told everything again, so nothing is missed."""
@@ -275,12 +283,12 @@ class Hub:
     def tick(self) -> None:
         """Look for silence and for snapshots that waited long enough."""
         now_ms = self._now_ms()
-        for partition in self.partitions:
+        for partition, heard_at_ms, (silence, heard) in zip(
+            self.partitions, self._heard_at_ms, self._gauges, strict=True
+        ):
             partition.release_overdue(now_ms)
-            self._metrics.feed_silence.labels(str(partition.partition)).set(self.silent_ms(partition.partition) / 1000)
-            self._metrics.heard.labels(str(partition.partition)).set(
-                -1 if partition.cursor is None else partition.cursor.heard
-            )
+            silence.set((now_ms - heard_at_ms) / 1000)
+            heard.set(-1 if partition.cursor is None else partition.cursor.heard)
         silent = frozenset(
             partition.partition
             for heard_at_ms, partition in zip(self._heard_at_ms, self.partitions, strict=True)

@@ -7,6 +7,10 @@ A reader that sees a gap, a new `boot` or a new `generation` has missed somethin
 again; it never guesses.  Delivery is at least once, in order per partition; a batch may come twice and a capped feed may
 forget old ones, so a reader never relies on having seen everything.
 
+A reader with an interest is asked by marks (`marks.py`) which rows it wants, each time that a batch has come to its process,
+and gets the batch without the others.  Whoever it begins to want after that it reads elsewhere, as of what it was asked about or
+later: that was published, so the view has it.
+
 Source: the (offset, epoch) recovery of Centrifugo, and Kafka's rule that consumers own their position.
 """
 
@@ -16,6 +20,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from read_side.contract.marks import Marks
 from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import AccountRows
 
@@ -42,6 +50,21 @@ class FeedUnavailable(Exception):
     """The environment failed. Readers see the gap and read again, so nothing is lost but time."""
 
 
+Places = npt.NDArray[np.int64]
+
+
+class Interest(Protocol):
+    """What a subscriber wants to hear of, as of now. More than that may be said, and costs only time."""
+
+    def accounts(self, upto: int, marks: Marks) -> Places:
+        """Which of these are wanted, of a batch up to there. marks: of the accounts that changed."""
+        ...
+
+    def keys(self, marks: Marks) -> Places:
+        """The same of the accounts of changes of phase. marks: of their keys."""
+        ...
+
+
 class Feed(Protocol):
     """One instance per process. `publish` is for projectors, `subscribe` for gateways."""
 
@@ -52,8 +75,10 @@ class Feed(Protocol):
         """
         ...
 
-    def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
+    def subscribe(self, partition: int, interest: Interest | None = None) -> AsyncIterator[FeedBatch]:
         """Batches of one partition from now on. The first one may already lie some batches back.
+
+        interest: rows and phases that it does not want may be left out. None: whoever reads wants all.
 
         An environment that fails for a while shows as a gap, never as an exception. Ends when the feed is closed.
         """

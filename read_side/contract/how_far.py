@@ -25,6 +25,8 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
                          The answer waits as for what is wanted, but only for partitions that it is about; then it is Behind.
     heard      sequence  a gateway, to `upto` of each batch. Falls with a projector that starts again; the furthest heard
                          does not, and is what a read asks for at least.
+    asked      sequence  a gateway, to `upto` of each batch of which its feed asked what is wanted, before it is heard. A read
+                         asks for no less: who is named since then was left out.
     reached    sequence  a gateway's read: what the view reflected then. What was read is sent once its partition is
                          heard up to there (it is `due`), so that a frame is a cut.
 

@@ -14,8 +14,8 @@ BLOCK_MS: Final = 2_500
 RETRY_S: Final = 0.25
 """Between two tries of a reader whose server does not answer: soon enough to be unnoticed, no load when it is away."""
 TIMEOUT_S: Final = 5.0
-CONNECTIONS_MAX: Final = 512
-"""Every subscription holds one while it waits; one a partition is the rule."""
+CONNECTIONS_MAX: Final = 16
+"""Of one server; who needs more waits for one. A reader holds one while it waits: a lane of the feed, the topics."""
 BEGINNING: Final = "0-0"
 
 Entries = list[tuple[bytes, dict[bytes, bytes]]]
@@ -54,7 +54,7 @@ class RedisStreams:
         """The cursor again, or the start when the stream was lost: entries of a new one may have lower ids."""
         if self.closed.is_set():
             return cursor
-        return cursor if _order(await self.last(key)) >= _order(cursor) else BEGINNING
+        return cursor if order(await self.last(key)) >= order(cursor) else BEGINNING
 
     async def pause(self) -> None:
         """Before another try; not past `close`."""
@@ -81,6 +81,7 @@ class RedisStreams:
             await close_client(self._opened)
 
 
-def _order(entry_id: str) -> tuple[int, int]:
+def order(entry_id: str) -> tuple[int, int]:
+    """Milliseconds of the server's clock, and a number among those of one."""
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number)

@@ -6,7 +6,8 @@ cores. Rates are of the server's processor time, so that it is not the clients t
 - `rate`: single-account pushes a core-second, each a frame of its own to a socket of its own.
 - `floor_rate`: the same of a bare asyncio protocol that hears the same feed and writes as many bytes.
 - `coalesced_rate`: changes taken a core-second, times their watchers, while they come faster than they can leave.
-- `ledger_us`: of a change that nobody watches; `heartbeat_us`: of a heartbeat to a silent socket.
+- `heartbeat_us`: of a heartbeat to a silent socket.
+- `ledger_us` and the like: over a feed in Redis (`push_ledger.py`).
 - `p50_ms`, `p99_ms`: from the feed's word to the client, at half of the rate that was reached.
 """
 
@@ -21,7 +22,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from tests.benchmarks import report
+from tests.benchmarks import push_ledger, report
 from tests.benchmarks.push_clients import Ledger, Socket, opened
 from tests.benchmarks.requests import processor_s
 
@@ -31,9 +32,7 @@ HEARTBEAT_MS: Final = 1_000
 WATCHERS: Final = 100
 HOT: Final = 100
 """Of the coalesced rate: so many sockets watch so many accounts each, the same."""
-BATCHES_A_SECOND: Final = 100
 IDLE_S: Final = 3.0
-LEDGER_S: Final = 4.0
 
 
 class Running(NamedTuple):
@@ -54,9 +53,10 @@ async def run(
     partitions: int,
     block: int,
     ledger_rate: int = 100_000,
+    idle_partitions: int = push_ledger.IDLE_PARTITIONS,
 ) -> str:
     """The report line. transfers: single pushes; accounts: sockets, each watches one of its own. ledger_rate: changes a second of
-    accounts that nobody watches."""
+    accounts that nobody watches. Needs a Redis."""
     accounts = max(GROUP, accounts // GROUP * GROUP)
     rounds = max(1, transfers // accounts)
     told: dict[str, Any] = {}
@@ -67,13 +67,13 @@ async def run(
         told |= await _idle(server, sockets)
         single = await _single(server, sockets, rounds)
         waits_ms = await _half_load(server, sockets, min(rounds, 20), single["wall_rate"] / 2)
-        told |= await _ledger(server, ledger_rate)
         told["coalesced_rate"] = await _coalesced(server, max(20, rounds))
         _close(sockets)
     async with _server("bare") as server:
         sockets = await _sockets(server, accounts)
         floor = await _single(server, sockets, rounds)
         _close(sockets)
+    told |= await push_ledger.measure(ledger_rate, idle_partitions)
     return report.line(
         "push",
         rate=single["rate"],
@@ -154,23 +154,6 @@ async def _half_load(server: Running, sockets: list[Socket], rounds: int, rate: 
                 waits_ms += [(then - said) * 1_000 for then, said in zip(socket.told_s, said_s[number], strict=True)]
             socket.told_s = None
     return waits_ms
-
-
-async def _ledger(server: Running, rate: int) -> dict[str, Any]:
-    """Nobody watches any of what changes."""
-    count = max(1, rate // BATCHES_A_SECOND)
-    names = [f"nobody-watches-{n:07d}" for n in range(count)]
-    cpu_s, started = processor_s(server.pid), time.perf_counter()
-    for n in range(int(LEDGER_S * BATCHES_A_SECOND)):
-        await asyncio.sleep(max(0.0, started + n / BATCHES_A_SECOND - time.perf_counter()))
-        await server.ledger.tell(names, n)
-    took_s, cpu_s = time.perf_counter() - started, processor_s(server.pid) - cpu_s
-    changes = count * int(LEDGER_S * BATCHES_A_SECOND)
-    return {
-        "ledger_rate": round(changes / took_s),
-        "ledger_cores": round(cpu_s / took_s, 3),
-        "ledger_us": round(cpu_s / changes * 1e6, 4),
-    }
 
 
 async def _coalesced(server: Running, batches: int) -> float:

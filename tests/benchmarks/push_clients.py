@@ -13,7 +13,7 @@ import numpy as np
 from gateway.protocol.outbox import text_frame
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import AccountRows
-from read_side.feed.batch_bytes import encode_batch
+from read_side.feed.notice_bytes import encode_batch, encode_notice
 from tests.benchmarks.push_server import HEAD
 
 OPENED_AT_ONCE: Final = 200
@@ -121,7 +121,7 @@ class Ledger:
         rows = AccountRows(
             names, ["USD/2"] * count, same + version, same, same, same + version, same + AT_US, same
         )  # fmt: skip
-        data = encode_batch(FeedBatch(0, 1, "boot", self.sequence, self.sequence + 1, rows))
+        data = _bytes(FeedBatch(0, 1, "boot", self.sequence, self.sequence + 1, rows))
         self.sequence += 1
         self._write(data, group)
         await self._writer.drain()
@@ -130,7 +130,12 @@ class Ledger:
         """Where it is."""
         none = np.zeros(0, np.int64)
         rows = AccountRows([], [], none, none, none, none, none, none)
-        self._write(encode_batch(FeedBatch(0, 1, "boot", self.sequence, self.sequence, rows)), 1 << 30)
+        self._write(_bytes(FeedBatch(0, 1, "boot", self.sequence, self.sequence, rows)), 1 << 30)
 
     def _write(self, data: bytes, group: int) -> None:
         self._writer.write(len(data).to_bytes(4, "little") + group.to_bytes(HEAD - 4, "little") + data)
+
+
+def _bytes(batch: FeedBatch) -> bytes:
+    """All of it: over this connection nothing can be asked for."""
+    return encode_notice(encode_batch(batch, len(batch.rows))[0])

@@ -1,4 +1,5 @@
-"""The servers of `bench push`, a process each: `python -m tests.benchmarks.push_server gateway|bare FEED_PORT HEARTBEAT_MS`.
+"""The servers of `bench push`, a process each: `python -m tests.benchmarks.push_server gateway|bare FEED_PORT HEARTBEAT_MS`, and
+`... redis URL HEARTBEAT_MS PREFIX PARTITIONS`, a gateway whose feed is in Redis.
 
 `gateway` is a gateway alone: its feed comes over a socket, as from Redis, and its read side answers that every account is at
 version 0. `bare` is what it is compared with: an asyncio protocol that hears the same bytes of the feed, and for each change
@@ -22,8 +23,9 @@ from deploy.allowed_hosts import AllowedHosts
 from gateway.protocol.outbox import text_frame
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
-from read_side.contract.feed import FeedBatch
-from read_side.feed.batch_bytes import decode_batch
+from read_side.contract.feed import Feed, FeedBatch, Interest
+from read_side.feed.feed_redis import RedisFeed
+from read_side.feed.notice_bytes import cut, decode_notice
 
 HEAD: Final = 8
 """Bytes before each batch: how long it is, and the group of sockets that it is for (little endian, 4 each)."""
@@ -51,9 +53,11 @@ class SocketFeed:
     async def publish(self, batch: FeedBatch) -> None:
         raise NotImplementedError
 
-    async def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
+    async def subscribe(self, partition: int, interest: Interest | None = None) -> AsyncIterator[FeedBatch]:
         async for _, data in batches(self._port):
-            yield decode_batch(partition, data)
+            notice = decode_notice(data)
+            picked = notice.pick(interest)
+            yield notice.batch(picked, cut(notice.rows, picked.ranges(notice.shape)))
 
     async def close(self) -> None:
         pass
@@ -76,9 +80,9 @@ async def sides(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": answer})
 
 
-async def gateway(port: int, heartbeat_ms: int) -> None:
+async def gateway(feed: Feed, heartbeat_ms: int, partitions: int = 1) -> None:
     settings = GatewaySettings(stream_heartbeat_ms=heartbeat_ms, feed_silence_ms=1_000_000)
-    serves = build_gateway(settings, sides, sides, SocketFeed(port), CollectorRegistry(), partitions=1)
+    serves = build_gateway(settings, sides, sides, feed, CollectorRegistry(), partitions=partitions)
     bound = serving.listen("127.0.0.1", 0)
     await serving.serve(
         serves.app,
@@ -119,8 +123,10 @@ async def bare(port: int) -> None:
 
 
 if __name__ == "__main__":
-    feed_port, beat_ms = int(sys.argv[2]), int(sys.argv[3])
-    if sys.argv[1] == "gateway":
-        serving.run(gateway(feed_port, beat_ms))
+    kind, place, beat_ms = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if kind == "gateway":
+        serving.run(gateway(SocketFeed(int(place)), beat_ms))
+    elif kind == "redis":
+        serving.run(gateway(RedisFeed(place, sys.argv[4]), beat_ms, int(sys.argv[5])))
     else:
-        uvloop.run(bare(feed_port))
+        uvloop.run(bare(int(place)))

@@ -20,6 +20,7 @@ from tests.benchmarks import (
     memory,
     publish,
     push,
+    push_ledger,
     rebuild,
     requests,
     start,
@@ -158,9 +159,25 @@ async def test_door_reports_its_rate_beside_a_bare_peers(tmp_path: Path) -> None
     assert told["floor_rate"] > 0
 
 
-async def test_push_reports_its_rates_beside_a_bare_protocols(tmp_path: Path) -> None:
-    told = json.loads(await push.run(tmp_path, transfers=400, accounts=100, partitions=1, block=100, ledger_rate=1_000))
-    wanted = {"p50_ms", "p99_ms", "floor_rate", "coalesced_rate", "rss_per_socket_kib", "ledger_cores", "heartbeat_us"}
+@pytest.mark.redis
+async def test_push_reports_its_rates_beside_a_bare_protocols(
+    tmp_path: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setattr(push_ledger, "LEDGER_S", 0.5)
+    monkeypatch.setattr(push_ledger, "IDLE_S", 0.5)
+    small = {"transfers": 400, "accounts": 100, "partitions": 1, "block": 100, "ledger_rate": 1_000}
+    told = json.loads(await push.run(tmp_path, **small, idle_partitions=8))
+    wanted = {"p50_ms", "p99_ms", "floor_rate", "coalesced_rate", "rss_per_socket_kib", "heartbeat_us"}
+    wanted |= {
+        "ledger_cores",
+        "ledger_us",
+        "ledger_bytes",
+        "watched_us",
+        "watched_bytes",
+        "idle_cores",
+        "idle_connections",
+    }
     assert told.keys() >= REPORTED | wanted
     assert told["pushes"] == 400
     assert told["heartbeats"] > 0

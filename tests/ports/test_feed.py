@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from read_side.contract.feed import Feed, FeedBatch
-from read_side.contract.phases import NO_PHASES, WORDS, PhaseRows
+from read_side.contract.feed import Feed, FeedBatch, Places
+from read_side.contract.marks import Marks, marks_of
+from read_side.contract.phases import NO_PHASES, PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
-from read_side.feed.batch_bytes import decode_batch, encode_batch
-from read_side.feed.feed_memory import BATCHES_WAITING_MAX, MemoryFeed
-from read_side.feed.feed_redis import ENTRIES_MAX, RedisFeed
+from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.feed_redis import RedisFeed
+from read_side.feed.waiting import WAITING_MAX
 from tests.servers import unique_name
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag
 
 LIMIT_S = 20.0
+LANE_BYTES = 64 * 1024
+"""Some hundred notices."""
 
 
 @pytest.fixture(
@@ -33,7 +36,7 @@ async def feed(request: pytest.FixtureRequest) -> AsyncIterator[Feed]:
     if request.param == "memory":
         found = MemoryFeed()
     else:
-        found = RedisFeed(request.getfixturevalue(request.param), unique_name())
+        found = RedisFeed(request.getfixturevalue(request.param), unique_name(), lane_bytes_max=LANE_BYTES)
     yield found
     await found.close()
 
@@ -113,8 +116,8 @@ async def test_a_reader_that_waits_is_woken(feed: Feed) -> None:
 async def test_a_slow_subscriber_loses_batches_and_sees_the_gap(feed: Feed) -> None:
     slow = feed.subscribe(0)
     last = (
-        ENTRIES_MAX + BATCHES_WAITING_MAX + 200
-    )  # a capped stream is trimmed in whole nodes, so some more than the cap
+        2 * LANE_BYTES // 100 + WAITING_MAX
+    )  # a capped stream is trimmed in whole nodes, so some more than the cap stay
     for upto in range(1, last + 1):
         await feed.publish(batch(upto, rows=EMPTY_ROWS))
     seen = [await take(slow)]
@@ -124,6 +127,41 @@ async def test_a_slow_subscriber_loses_batches_and_sees_the_gap(feed: Feed) -> N
     assert any(each.after != before.upto for before, each in zip([batch(0), *seen], seen, strict=False))
 
 
+class Some:
+    """An interest in these accounts, and no phases."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def accounts(self, upto: int, marks: Marks) -> Places:
+        return np.flatnonzero(np.isin(marks, marks_of(self.names)))
+
+    def keys(self, marks: Marks) -> Places:
+        return np.zeros(0, np.int64)
+
+
+@pytest.mark.parametrize("count", [2, 1_000])
+async def test_who_wants_some_accounts_gets_their_rows_and_every_interval(feed: Feed, count: int) -> None:
+    """Whatever else comes."""
+    interest = Some("account-1")
+    batches = feed.subscribe(0, interest)
+
+    def told(upto: int) -> FeedBatch:
+        return batch(
+            upto, rows=AccountRows.of([AccountRow(f"account-{n}", "USD/2", n, 0, 0, upto, 1) for n in range(count)])
+        )
+
+    for upto, names in ((1, ["account-1"]), (2, ["account-0"]), (3, ["account-0", "account-1"]), (4, ["nobody"])):
+        interest.names = names
+        await feed.publish(told(upto))
+        found = await take(batches)
+        assert (found.after, found.upto) == (upto - 1, upto)
+        versions = {row.account: row.version for row in found.rows.each()}
+        assert {name: versions.get(name) for name in names} == {
+            name: None if name == "nobody" else upto for name in names
+        }
+
+
 async def test_close_ends_every_subscription(feed: Feed) -> None:
     waiting = [asyncio.ensure_future(take(feed.subscribe(0))) for _ in range(2)]
     await asyncio.sleep(0)
@@ -131,24 +169,3 @@ async def test_close_ends_every_subscription(feed: Feed) -> None:
     await feed.close()
     ended = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(each) for each in ended] == [StopAsyncIteration, StopAsyncIteration]
-
-
-def test_the_bytes_of_a_batch_give_the_batch_back() -> None:
-    for each in (batch(7, 3), batch(9, 9, rows=EMPTY_ROWS)):
-        assert plain(decode_batch(0, encode_batch(each))) == plain(each)
-
-
-def test_every_word_of_a_phase_survives() -> None:
-    keys = [bytes([i]) * 16 for i in range(len(WORDS))]
-    sent = FeedBatch(0, 1, "boot-1", 0, 1, EMPTY_ROWS, PhaseRows(keys, keys[::-1], list(WORDS)))
-    assert decode_batch(0, encode_batch(sent)).phases == sent.phases
-
-
-def test_columns_after_decoding_are_int64() -> None:
-    assert decode_batch(0, encode_batch(batch(1))).rows.posted.dtype == np.int64
-
-
-@pytest.mark.parametrize("data", [b"", b"nonsense", encode_batch(batch(1))[:-1]])
-def test_foreign_bytes_are_no_batch(data: bytes) -> None:
-    with pytest.raises(ValueError):
-        decode_batch(0, data)

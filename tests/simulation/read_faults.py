@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import aclosing
 from typing import Any, TypeVar
 
-from read_side.contract.feed import FeedBatch, FeedUnavailable
+from read_side.contract.feed import FeedBatch, FeedUnavailable, Interest
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, Owner, Reserved, ViewUnavailable
+from read_side.feed.notice_bytes import cut, encode_batch
 from read_side.views.view_memory import MemoryViewStore
 from tests.simulation.faults import ZOMBIE_MAX_S, FaultyLog, Life
 from write_side.contract.log.log import START, LogFailed, Record
@@ -138,15 +139,17 @@ class SharedFeed:
 
 
 class _FeedQueue(AsyncIterator[FeedBatch]):
-    def __init__(self, life: Life, partition: int) -> None:
+    def __init__(self, life: Life, partition: int, interest: Interest | None) -> None:
         self.life = life
         self.partition = partition
+        self._interest = interest
         self._queue: asyncio.Queue[FeedBatch] = asyncio.Queue()
 
     def put(self, batch: FeedBatch) -> None:
         chaos = self.life.chaos
         if chaos.strikes("feed batch lost", 0.05):
             return
+        batch = _wanted(batch, self._interest)
         self._queue.put_nowait(batch)
         if chaos.strikes("feed batch doubled", 0.05):
             self._queue.put_nowait(batch)
@@ -159,6 +162,15 @@ class _FeedQueue(AsyncIterator[FeedBatch]):
             await asyncio.sleep(self.life.chaos.random.uniform(0, 3.0))
         await self.life.turn()
         return batch
+
+
+def _wanted(batch: FeedBatch, interest: Interest | None) -> FeedBatch:
+    """What a gateway reads of it, asked when it has come there; it is heard later (`slow feed`)."""
+    if interest is None:
+        return batch
+    notice, beside = encode_batch(batch)
+    picked = notice.pick(interest)
+    return notice.batch(picked, cut(beside or notice.rows, picked.ranges(notice.shape)))
 
 
 class FaultyFeed:
@@ -179,8 +191,8 @@ class FaultyFeed:
         if chaos.strikes("feed took it, nobody told", 0.02):
             raise FeedUnavailable("The feed did not answer.")
 
-    def subscribe(self, partition: int) -> AsyncIterator[FeedBatch]:
-        queue = _FeedQueue(self._life, partition)
+    def subscribe(self, partition: int, interest: Interest | None = None) -> AsyncIterator[FeedBatch]:
+        queue = _FeedQueue(self._life, partition, interest)
         others = [
             each for each in self._shared.subscribers if each.life is not self._life or each.partition != partition
         ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from fanfold.api.close_codes import CloseCode
+from gateway.protocol.interest import Interest
 from gateway.protocol.partition_watch import PartitionWatch
+from gateway.protocol.subscription import Subscription
 from gateway.streams import lifetimes
 from gateway.streams.websocket_server import StreamConnection
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
@@ -51,11 +53,30 @@ def say_that_nothing_is_newer_of_what_is_being_read(patch: Patch) -> None:
     )
 
 
+def look_once_at_what_is_watched(patch: Patch) -> None:
+    """What the feed is asked for is what was watched when it was asked first: who subscribes later is read, and never told."""
+    patch.setattr(Interest, "add", lambda self, account: None)
+
+
+def want_no_more_what_somebody_stops_watching(patch: Patch) -> None:
+    """Whoever leaves takes what the others watch with him."""
+    forget = PartitionWatch.forget
+
+    def forgotten(self: PartitionWatch, subscriptions: Sequence[Subscription]) -> None:
+        forget(self, subscriptions)
+        if self.interest._accounts._bits is not None:
+            self.interest._accounts._bits[:] = False
+
+    patch.setattr(PartitionWatch, "forget", forgotten)
+
+
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     cut_off_who_reads_slowly,
     count_a_ping_that_waits_as_not_answered,
     watch_for_who_has_left,
     say_that_nothing_is_newer_of_what_is_being_read,
+    look_once_at_what_is_watched,
+    want_no_more_what_somebody_stops_watching,
 )
 
 

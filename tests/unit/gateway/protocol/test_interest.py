@@ -1,72 +1,81 @@
-"""What is watched among what changed, whether names come as strings or packed."""
+"""What may be watched among what changed is found by marks; who is watched is never missed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.protocol.interest import Interest
-from read_side.contract.packed_names import ROOM, PackedNames
+from read_side.contract.marks import marks_of, marks_of_keys
 
 NAME = st.text("ab01:", min_size=1, max_size=24)
 
 
-def packed(names: Sequence[str]) -> PackedNames:
-    text = "".join(names).encode()
-    lengths = np.array([len(name) for name in names], np.uint8)
-    return PackedNames(b"x" * ROOM + text + b"y" * ROOM, ROOM, lengths)
+def key(name: str) -> bytes:
+    return blake3(name.encode()).digest(16)
 
 
 @settings(deadline=None)
 @given(
     steps=st.lists(
-        st.one_of(
-            st.tuples(st.sampled_from(("watch", "forget")), st.lists(NAME, min_size=1, max_size=40)),
-            st.tuples(st.sampled_from(("strings", "packed")), st.lists(NAME, min_size=1, max_size=40, unique=True)),
-        ),
+        st.tuples(st.sampled_from(("watch", "forget", "ask")), st.lists(NAME, min_size=1, max_size=40, unique=True)),
         max_size=30,
     )
 )
-def test_exactly_what_is_watched_is_found_in_its_order(steps: list[tuple[str, list[str]]]) -> None:
-    watched: dict[str, dict[object, None]] = {}
-    interest = Interest(watched)
+def test_nobody_who_is_watched_is_missed(steps: list[tuple[str, list[str]]]) -> None:
+    accounts: dict[str, None] = {}
+    keys: dict[bytes, None] = {}
+    interest = Interest(accounts, keys)
     for what, names in steps:
-        if what == "watch":
-            for name in names:
-                watched[name] = {}
+        if what == "ask":
+            found = {names[at] for at in interest.accounts(0, marks_of(names)).tolist()}
+            assert found >= accounts.keys() & set(names)
+            found_keys = {key(names[at]) for at in interest.keys(marks_of_keys([key(name) for name in names])).tolist()}
+            assert found_keys >= keys.keys() & {key(name) for name in names}
+        for name in names:
+            if what == "watch":
+                accounts[name] = keys[key(name)] = None
                 interest.add(name)
-        elif what == "forget":
-            for name in names:
-                watched.pop(name, None)
-        else:
-            accounts = packed(names) if what == "packed" else names
-            assert interest.wanted(accounts) == [(at, name) for at, name in enumerate(names) if name in watched]
+                interest.add_key(key(name))
+            elif what == "forget":
+                accounts.pop(name, None)
+                keys.pop(key(name), None)
+
+
+def test_of_what_nobody_watches_almost_nothing_is_wanted() -> None:
+    interest = Interest(dict.fromkeys(f"watched-{n}" for n in range(20_000)), {})
+    assert len(interest.accounts(0, marks_of([f"nobody-{n}" for n in range(100_000)]))) < 100_000 // 250
+
+
+def test_nobody_wants_anything_where_nothing_is_watched() -> None:
+    interest = Interest({}, {})
+    assert interest.accounts(5, marks_of(["alice"])).tolist() == []
+    assert interest.keys(marks_of_keys([])).tolist() == []
+    assert interest.asked_upto == 5
 
 
 def test_whoever_comes_and_goes_leaves_nothing_behind_that_grows() -> None:
-    watched: dict[str, dict[object, None]] = {}
-    interest = Interest(watched)
-    interest.wanted(packed(["nobody"]))
+    watched: dict[str, None] = {}
+    interest = Interest(watched, {})
     for n in range(20_000):
         watched.clear()
-        watched[f"guest-{n}"] = {}
+        watched[f"guest-{n}"] = None
         interest.add(f"guest-{n}")
         if n % 500 == 0:
-            assert interest.wanted(packed([f"guest-{n}", "nobody"])) == [(0, f"guest-{n}")]
-            assert interest._table is not None
-            assert len(interest._table) <= 1 << 15
+            assert 0 in interest.accounts(0, marks_of([f"guest-{n}", "nobody"]))
+            assert interest._accounts._bits is not None
+            assert len(interest._accounts._bits) <= 1 << 16
 
 
-def test_whoever_comes_and_goes_while_no_packed_names_come_leaves_nothing_behind() -> None:
-    watched: dict[str, dict[object, None]] = {}
-    interest = Interest(watched)
-    interest.wanted(packed(["nobody"]))
+def test_whoever_comes_and_goes_while_nobody_asks_leaves_nothing_behind() -> None:
+    watched: dict[str, None] = {}
+    interest = Interest(watched, {})
+    interest.accounts(0, marks_of(["nobody"]))
     for n in range(20_000):
         watched.clear()
-        watched[f"guest-{n}"] = {}
+        watched[f"guest-{n}"] = None
         interest.add(f"guest-{n}")
-        assert len(interest._new) < 1_000
-    assert interest.wanted(packed(["guest-19999", "nobody"])) == [(0, "guest-19999")]
+        assert len(interest._accounts._new) < 1_000
+    assert np.array_equal(interest.accounts(0, marks_of(["guest-19999"])), [0])

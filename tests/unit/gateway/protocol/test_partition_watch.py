@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdi
 from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Stage, Watcher
 from read_side.contract.feed import FeedBatch
+from read_side.contract.marks import marks_of
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import EMPTY_ROWS, AccountRow, AccountRows
 from write_side.contract.words.atoms import NO_FLOOR
@@ -143,6 +145,8 @@ class FeedToClients(RuleBasedStateMachine):
         self.boot = 0
         self.generation = 0
         self.old: list[FeedBatch] = []
+        self.coming: list[FeedBatch] = []
+        """Asked for by what was watched then, and not here yet."""
         self.orders: list[tuple[Client, Watch, Read]] = []
         self.repair: Read | None = None
 
@@ -162,6 +166,17 @@ class FeedToClients(RuleBasedStateMachine):
     @rule(blocks=st.integers(0, 2))
     def a_batch_arrives(self, blocks: int) -> None:
         self._deliver(self._publish(blocks))
+
+    @rule(blocks=st.integers(0, 2))
+    def a_batch_is_on_its_way(self, blocks: int) -> None:
+        self._ask_for(self._publish(blocks))
+
+    @rule()
+    def what_is_on_its_way_arrives(self) -> None:
+        coming, self.coming = self.coming, []
+        for sent in coming:
+            self.watch.take(sent)
+            self._repair_when_due()
 
     @rule(
         kind=st.sampled_from(["lost", "lost", "lost", "again", "again", "restart", "rebuilt"]), back=st.integers(0, 3)
@@ -188,8 +203,16 @@ class FeedToClients(RuleBasedStateMachine):
         return sent
 
     def _deliver(self, sent: FeedBatch) -> None:
-        self.watch.take(sent)
-        self._repair_when_due()
+        self._ask_for(sent)
+        self.what_is_on_its_way_arrives()
+
+    def _ask_for(self, sent: FeedBatch) -> None:
+        """As a feed does that brings no more than what is watched."""
+        rows = list(sent.rows.each())
+        wanted = self.watch.interest.accounts(sent.upto, marks_of(sent.rows.accounts)).tolist()
+        watched = [rows[at] for at in wanted if rows[at].account in self.watch._watched]
+        assert {row.account for row in watched} == self.watch._watched.keys() & set(sent.rows.accounts)
+        self.coming.append(replace(sent, rows=AccountRows.of(watched)))
 
     def _repair_when_due(self) -> None:
         if self.repair is None:
@@ -212,8 +235,8 @@ class FeedToClients(RuleBasedStateMachine):
         self.orders.append((who, wish, self.watch.register(wish.subscriptions)))
 
     def _read_at(self, read: Read, ahead: int) -> int:
-        """The view is where the feed is or some blocks ahead, and never behind what the read asks for."""
-        return min(self.world.head, max(read.min_position, self.published, 0) + ahead)
+        """As old as what the read asks for, or newer."""
+        return min(self.world.head, max(read.min_position, 0) + ahead)
 
     @precondition(lambda self: self.orders)
     @rule(data=st.data(), ahead=st.integers(0, 2))
@@ -521,6 +544,32 @@ def test_of_a_log_that_was_put_back_everything_is_told_again_though_its_versions
     watch.finish(again, before, reached, 0, history)
     assert told(session) == {1: 0, 2: 0}
     assert watch.begin_repair() is None
+
+
+def test_what_was_asked_for_of_a_log_that_was_put_back_keeps_no_repair_going() -> None:
+    """The block that was on its way is gone; who waited for it would repair for ever."""
+    world, watch, _ = two_watched_accounts()
+    watch.history = "one"
+    watch.interest.accounts(9, marks_of(["a0"]))
+    watch.take(FeedBatch(0, 0, "b", -1, 1, AccountRows.of([])))
+    repair = watch.begin_repair()
+    assert repair is not None
+    assert repair.min_position == 9
+    watch.finish(repair, world.items(["a0", "a1"], 1), 1, 0, "other")
+    again = watch.begin_repair()
+    assert again is not None
+    assert again.min_position == 1
+    watch.finish(again, world.items(["a0", "a1"], 1), 1, 0, "other")
+    assert watch.begin_repair() is None
+
+
+def test_who_is_named_while_a_batch_is_on_its_way_is_read_as_of_that_batch() -> None:
+    world, watch, session = two_watched_accounts()
+    world.open("a2")
+    watch.interest.accounts(2, marks_of(["a2"]))
+    wish = session.receive('{"op": "subscribe", "id": 7, "accounts": [{"account": "a2"}]}')
+    assert isinstance(wish, Watch)
+    assert watch.register(wish.subscriptions).min_position == 2
 
 
 def test_a_writer_that_only_started_again_takes_nothing_back() -> None:
