@@ -60,7 +60,10 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
         topics = kept_topics(read_settings, write_settings.data_folder, topic_feed)
-        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics)
+        webhooks = read_settings.webhooks_file(write_settings.data_folder)
+        read_side = ReadSide(
+            read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics, webhooks=webhooks
+        )
         gateway = build_gateway(
             gateway_settings,
             write_side.door,
