@@ -49,6 +49,7 @@ from read_side.wiring import (
     kept_topics,
     open_event_topic,
     open_feed,
+    open_kept_once,
     open_topic_feed,
     open_view,
     project,
@@ -297,6 +298,8 @@ async def gateway(on_ready: OnReady) -> None:
         stack.push_async_callback(feed.close)
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
+        kept_once = open_kept_once(view)
+        stack.push_async_callback(kept_once.close)
         door = build_gateway(
             settings,
             settings.write_url,
@@ -305,6 +308,7 @@ async def gateway(on_ready: OnReady) -> None:
             registry,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=kept_once,
             tracer=stack.enter_context(tracing("fanfold-gateway", registry)),
         )
         stack.push_async_callback(door.close)
@@ -318,6 +322,7 @@ async def gateway(on_ready: OnReady) -> None:
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
+            told_pages=door.told_pages,
             beside=admin_beside(door, admin, process),
         )
 

@@ -933,6 +933,18 @@ class Health:
 
 
 @dataclass(frozen=True)
+class TicketGiven:
+    """What opens one stream in the name of who asked for it."""
+
+    ticket: Annotated[
+        str, _told(grammar.TICKET, "Whoever has it may use it, once, as `?ticket=` in the address of a stream.")
+    ]
+    counts_ms: Annotated[int, _as("For so long, milliseconds; no longer than the token that it was asked for with.")]
+
+    __pydantic_config__ = _shown({"ticket": f"{grammar.TICKET_PREFIX}{'A' * 43}", "counts_ms": 30_000})
+
+
+@dataclass(frozen=True)
 class Readiness:
     """Whether requests would be answered, and how far each partition is. Each side tells more of itself than is said here."""
 

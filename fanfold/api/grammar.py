@@ -21,6 +21,10 @@ ASSET_EXPONENT_MAX: Final = 15
 NEW_ASSET: Final = "[A-Z][A-Z0-9]{0,15}/(?:[0-9]|1[0-5])"
 """Written in one way only, and of a unit of which there is room for a thousand."""
 
+TICKET_PREFIX: Final = "ticket_"
+"""So that one that was left somewhere is known for what it is."""
+TICKET: Final = f"{TICKET_PREFIX}[A-Za-z0-9_-]{{43}}"
+
 UUID: Final = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 NIL_AND_MAX: Final = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 """UUIDs that stand for none and for all (RFC 9562, 5.9 and 5.10): never an id."""

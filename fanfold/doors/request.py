@@ -40,6 +40,11 @@ class ClientGone(Exception):
     """The client hung up before its request was whole. There is nobody to answer."""
 
 
+def principal_of(scope: Scope) -> str | None:
+    """Who asks, as the gateway says it (nobody else reaches an inner door); None where it asks nobody."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == PRINCIPAL_NAME), None)
+
+
 def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
     """The headers that mean something here, names in lower case, values without the blanks around them (RFC 9110, 5.5).
 

@@ -19,9 +19,9 @@ import msgspec
 from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
+from fanfold.doors.shared_room import SharedRoom
 from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
-from gateway.limits.counts import SharedRoom
 
 REQUEST_COMMANDS_MAX: Final = 1_024
 """Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
