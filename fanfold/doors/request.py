@@ -59,7 +59,7 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
     return headers
 
 
-def principal_of(headers: Headers) -> str:
+def asker_of(headers: Headers) -> str:
     """Who asks, as the gateway in front says it, "" for nobody. Only a gateway and other neighbours reach a side, and they are
     believed; but it goes into the log, so it is looked at all the same. Raises Malformed."""
     given = headers.get(PRINCIPAL_NAME)
