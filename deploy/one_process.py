@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy import serving
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
+from deploy.compiled_first import compiled_first
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
@@ -18,7 +19,16 @@ from deploy.tracing import read_door, tracing
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, TrimWishes, Wishes, kept_topics, open_feed, open_topic_feed, open_view
+from read_side.wiring import (
+    ReadSide,
+    TrimWishes,
+    Wishes,
+    kept_topics,
+    open_feed,
+    open_kept_once,
+    open_topic_feed,
+    open_view,
+)
 from write_side.settings import WriteSettings
 from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
@@ -64,12 +74,14 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             partitions=log.partitions,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=open_kept_once(read_settings),
             tracer=tracer,
         )
         stack.push_async_callback(gateway.close)
         await gateway.open()
 
         async def start() -> None:
+            await compiled_first()
             try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter
                 async with asyncio.TaskGroup() as starting:
                     starting.create_task(write_side.start())
@@ -99,6 +111,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
+            told_pages=gateway.told_pages,
             beside=admin_beside(gateway, admin, process),
         )
 

@@ -16,6 +16,7 @@ import structlog
 
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
+from deploy.compiled_first import compiled_first
 from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, process_metrics, serve
@@ -49,6 +50,7 @@ from read_side.wiring import (
     kept_topics,
     open_event_topic,
     open_feed,
+    open_kept_once,
     open_topic_feed,
     open_view,
     project,
@@ -263,10 +265,15 @@ async def webhooks(on_ready: OnReady) -> None:
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
     """Answer for a side that folds its log first, on loopback, until it ends."""
     address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+
+    async def start() -> None:
+        await compiled_first()
+        await side.start()
+
     await serve(
         app,
         bound,
-        start=side.start,
+        start=start,
         work=[side.run],
         drain=side.drain,
         on_started=lambda: on_ready(address, side.not_ready()),
@@ -297,6 +304,8 @@ async def gateway(on_ready: OnReady) -> None:
         stack.push_async_callback(feed.close)
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
+        kept_once = open_kept_once(view)
+        stack.push_async_callback(kept_once.close)
         door = build_gateway(
             settings,
             settings.write_url,
@@ -305,6 +314,7 @@ async def gateway(on_ready: OnReady) -> None:
             registry,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=kept_once,
             tracer=stack.enter_context(tracing("fanfold-gateway", registry)),
         )
         stack.push_async_callback(door.close)
@@ -318,6 +328,7 @@ async def gateway(on_ready: OnReady) -> None:
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
+            told_pages=door.told_pages,
             beside=admin_beside(door, admin, process),
         )
 

@@ -25,12 +25,14 @@ from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.ask.under_way import UnderWay
 from read_side.contract.feed import Feed
+from read_side.contract.kept_once import KeptOnce
 from read_side.contract.topics import TopicFeed
 from read_side.contract.view import NoView, ViewStore, ViewUnavailable
 from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 from read_side.feed.topic_feed_memory import MemoryTopicFeed
 from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.keeper import Keepers
@@ -119,6 +121,7 @@ __all__ = [
     "named",
     "open_event_topic",
     "open_feed",
+    "open_kept_once",
     "open_topic_feed",
     "open_view",
     "project",
@@ -199,6 +202,16 @@ async def open_feed(settings: ReadSettings) -> Feed:
     from read_side.feed.feed_redis import RedisFeed
 
     return RedisFeed(settings.view, settings.view_prefix)
+
+
+def open_kept_once(settings: ReadSettings) -> KeptOnce:
+    """What gateways keep for a moment for each other: in the process where the view is of one process, in the same Redis
+    otherwise."""
+    if settings.view_is_of_one_process:
+        return MemoryKeptOnce()
+    from read_side.feed.kept_once_redis import RedisKeptOnce
+
+    return RedisKeptOnce(settings.view, settings.view_prefix)
 
 
 def open_topic_feed(settings: ReadSettings) -> TopicFeed | None:

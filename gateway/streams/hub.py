@@ -20,7 +20,7 @@ from gateway.protocol.session import Session, Watch
 from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.balance_source import BalanceSource
-from gateway.streams.lifetimes import Lifetimes
+from gateway.streams.lifetimes import Lifetimes, given_up
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
@@ -50,6 +50,10 @@ class Stream(Protocol):
 
     def flush(self) -> None:
         """Write what waits in the session's outbox, or do nothing while the client does not read."""
+        ...
+
+    def give_up(self) -> None:
+        """Close at once, without another word: something has failed."""
         ...
 
 
@@ -260,7 +264,10 @@ class Hub:
                     del self._touched[session]
                     stream = self._streams.get(session)
                     if stream is not None:
-                        stream.flush()
+                        try:
+                            stream.flush()
+                        except Exception:  # a bug of ours with one must not end the pushes of all others
+                            given_up(stream, "stream_failed")
                 await asyncio.sleep(0)
             if self._pushes is not None:
                 self._pushes.flushed()
