@@ -208,7 +208,7 @@ class Deliverer:
                 for _, stored in taken:
                     if not stored.done():
                         stored.set_exception(bug)
-                raise
+                continue  # those that came meanwhile wait for nobody else
             for (_, stored), result in zip(taken, results, strict=True):
                 if not stored.done():
                     stored.set_result(result)

@@ -134,7 +134,10 @@ class LaneRun:
         )
         lane = replace(self.lane or Lane(begun=False), error=reason[:ERROR_CHARACTERS_MAX])
         if lane != self.stored:
-            await self._keep(lane, None)
+            try:
+                await self._keep(lane, None)
+            except Exception:  # the lane goes on: what could not be told is in the service's log
+                _log.exception("webhook lane cannot be told", webhook=self.hook.id, partition=self.source.partition)
 
     async def _step(self) -> bool:
         """One thing, or a wait for one; whether something was read."""

@@ -104,3 +104,23 @@ async def test_nobody_is_told_that_nothing_is_behind_while_nothing_is_delivered(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_bug_in_what_is_stored_ends_no_lane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(tmp_path, partitions=4)
+    await stage.open()
+    await stage.fold()
+    plain, failures = KeptHooks.store, 0
+
+    def store(self: KeptHooks, several: Sequence[Stored]) -> list[bool]:
+        nonlocal failures
+        failures += 1
+        if failures < 8:
+            raise TypeError("a bug")
+        return plain(self, several)
+
+    monkeypatch.setattr(KeptHooks, "store", store)
+    stage.keep(hook())
+    async with stage.delivering():
+        await stage.until(lambda: stage.all_taken(stage.accounts()))
+    assert failures >= 8
