@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 from collections.abc import Iterator, Mapping
@@ -125,21 +124,18 @@ def discard_letter(hook_id: str, number: int) -> None:
         kept.discard(hook_id, number)
 
 
-def send_probe(hook_id: str) -> Answer:
+async def send_probe(hook_id: str) -> Answer:
     """From this process, as a delivery is sent."""
     with _kept() as kept:
         hook = _one(kept, hook_id)
     batch = probe(hook.id, f"msg_test_{token_hex(8)}", now_us())
 
-    async def send() -> Answer:
-        sender = Sender()
-        try:
-            signed = headers(hook.secrets, batch.message_id, now_us() // 1_000_000, batch.body)
-            return await sender.send(hook.url, hook.private, signed, batch.body)
-        finally:
-            await sender.close()
-
-    return asyncio.run(send())
+    sender = Sender()
+    try:
+        signed = headers(hook.secrets, batch.message_id, now_us() // 1_000_000, batch.body)
+        return await sender.send(hook.url, hook.private, signed, batch.body)
+    finally:
+        await sender.close()
 
 
 def told_hooks() -> list[dict[str, Any]]:

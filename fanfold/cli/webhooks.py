@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Annotated, Any, Final, cast
 
@@ -268,7 +269,7 @@ def test(hook_id: WebhookId) -> None:
     from deploy.webhook_file import send_probe
 
     with failures_told(BAD):
-        answer = send_probe(hook_id)
+        answer = asyncio.run(send_probe(hook_id))
     say(f"{hook_id}: the receiver {answer}" if answer.status else f"{hook_id}: {answer}")
     raise typer.Exit(0 if answer.is_taken else BAD)
 

@@ -15,7 +15,9 @@ from tests.end_to_end.warm import Warm, communicate, may_be_warm, spawn
 READY_S = 120.0
 """The very first start on a machine compiles for a minute or more; later ones take two seconds."""
 EXIT_S = 30.0
-COMMAND = (sys.executable, "-m", "fanfold.cli.main")
+FANFOLD = (sys.executable, "-m", "fanfold.cli.main")
+COMMAND = FANFOLD
+"""What is started; a test may put another program in its place."""
 
 
 class Service:
@@ -69,7 +71,7 @@ async def start(*arguments: str, environment: Mapping[str, str], errors: Path) -
     whole = {**os.environ, **environment}
     process: asyncio.subprocess.Process | Warm
     with errors.open("ab") as sink:
-        if may_be_warm(environment):
+        if COMMAND == FANFOLD and may_be_warm(environment):
             process = await spawn(arguments, whole, sink)
         else:
             process = await asyncio.create_subprocess_exec(
