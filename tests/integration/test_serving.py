@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvloop
@@ -272,6 +272,14 @@ def _waiting_for(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]
 class _Echo(asyncio.Protocol):
     """What takes a connection over from HTTP: says once that it has, and then what it is told."""
 
+    writing: ClassVar[list[str]] = []
+
+    def pause_writing(self) -> None:
+        self.writing.append("full")
+
+    def resume_writing(self) -> None:
+        self.writing.append("free")
+
     def __init__(self, config: Any, server_state: Any, app_state: Any) -> None:
         self._transport: Any = None
 
@@ -292,6 +300,7 @@ async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_c
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bounded_http, "UNREAD_MS_MAX", 150)
+    _Echo.writing.clear()
     body = b"a" * (32 * 1024 * 1024)
     """More than the kernel takes of it."""
     answered, ready, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -323,6 +332,7 @@ async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_c
                 await asyncio.sleep(0.05)
                 writer.write(b"still here")
                 assert await reader.readexactly(10) == b"still here"
+            assert _Echo.writing == ["full", "free"], "or it would go on writing to who takes nothing"
             writer.close()
             end.set()
             await serving
