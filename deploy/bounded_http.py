@@ -193,7 +193,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.handle_websocket_upgrade()
             self._stop_watching_unread()  # what is left of an answer is the stream's now, and so is who does not read it
             if self.flow.write_paused:  # which the transport tells once only, and told us
-                self.transport.get_protocol().pause_writing()  # type: ignore[union-attr]
+                self.transport.get_protocol().pause_writing()
             return None
         if self.scope["method"] == "CONNECT":
             self._end("This is no proxy.")

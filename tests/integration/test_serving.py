@@ -401,7 +401,7 @@ async def test_who_takes_nothing_of_the_end_of_an_answer_keeps_no_closed_connect
 
     def connection_made(self: bounded_http.BoundedHttpProtocol, transport: Any) -> None:
         was_made(self, transport)
-        self.timeout_keep_alive = 0.2
+        self.timeout_keep_alive = 1
 
     was_made = bounded_http.BoundedHttpProtocol.connection_made
     monkeypatch.setattr(bounded_http.BoundedHttpProtocol, "connection_lost", connection_lost)
