@@ -602,6 +602,13 @@ class Outcome:
     waiting_for: WaitingFor = ()
     reverses: Optionally[ReversedId] = None
     reversed_by: Annotated[Optionally[Id], _as("The reversal of this transfer.")] = None
+    asked_by: Annotated[
+        Optionally[str],
+        _as(
+            "Who asked first: the subject of a token, or `key:` and the name of a machine's key. Only where a gateway asks who "
+            "asks; told to that one, and to who may read everything."
+        ),
+    ] = None
     hold: Optionally[HoldId] = None
     state: Annotated[Optionally[Annotated[str, _one_of("open", "busy", "over", means=_HOLD_NOW)]], _as(_HOLD_NOW)] = (
         None

@@ -41,6 +41,8 @@ VERSION_DIGITS_MAX: Final = 18
 KEY: Final = "[!-~](?:[ -~]{0,253}[!-~])?"
 """An Idempotency-Key without the blanks around it."""
 OWNER: Final = KEY
+PRINCIPAL: Final = "[!-~]{1,255}"
+"""The name of who asks: visible ASCII, so that it can stand in a header and in a line of a log as it is."""
 REQUEST_ID: Final = "[A-Za-z0-9._:@=/+-]{1,128}"
 """Of `X-Request-Id`: nothing in it means anything to a log, a terminal, JSON or HTTP."""
 REFERENCE: Final = "[ -~]{1,128}"

@@ -319,8 +319,8 @@ OUTCOME: Final = Route(
         )
     },
     "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, `reversed_by`, "
-    "and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its "
-    "home partition only: for a balance as it is now ask for the account.",
+    "`asked_by`, and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions "
+    "those of its home partition only: for a balance as it is now ask for the account.",
     query=questions.Waiting,
     refused=("transfer_not_found", "id_ambiguous", *_LATE),
 )

@@ -24,8 +24,7 @@ _ACCOUNTS: Final = re.compile(rf"(?:{grammar.ACCOUNT}\*?|\*)\Z", re.ASCII)
 _OWNER: Final = re.compile(rf"{grammar.OWNER}\Z", re.ASCII)
 _OF_OWNER: Final = "@owner:"
 """What a grant over an owner's accounts begins with as a text: no account's name does."""
-_NAME: Final = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
-"""Of a principal: visible ASCII, so that it can stand in a header and in a line of a log as it is."""
+_NAME: Final = re.compile(rf"{grammar.PRINCIPAL}\Z", re.ASCII)
 
 KEY_NAMES: Final = "key:"
 """What the names of machines begin with that sign in by a key; the subject of a token may not."""

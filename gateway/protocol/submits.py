@@ -124,7 +124,7 @@ class Request(NamedTuple):
     def parts(self) -> Iterator[Request]:
         """Each submit for itself, in order."""
         for id, count, (start, end) in zip(self.ids, self.counts, self._bounds(), strict=True):
-            yield Request([id], [count], self.commands[start:end], 0, self.whose, self.trace)
+            yield Request([id], [count], self.commands[start:end], 0, self.whose, trace=self.trace)
 
     def commands_of(self, at: int) -> list[msgspec.Raw]:
         """Those of one of its submits."""
