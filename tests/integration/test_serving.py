@@ -211,6 +211,7 @@ def test_what_serves_runs_on_uvloop() -> None:
 def test_no_serving_command_makes_a_loop_of_its_own() -> None:
     top = Path(__file__).parents[2]
     sources = [top / "fanfold" / "cli" / "services.py", *(top / "deploy").glob("*.py")]
+    sources.remove(top / "deploy" / "webhook_file.py")  # for commands, one of which sends a message and ends
     assert [source.name for source in sources if "asyncio.run(" in source.read_text()] == []
     assert [source.name for source in sources if "asyncio.Runner(" in source.read_text()] == ["serving.py"]
 
