@@ -85,7 +85,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(self.connections) > self._connections_max:
             self._ended = "full"
             transport.write(_FULL)
-            transport.close()
+            self._close()
         else:
             self._watch_head(waiting=True)
 
@@ -101,8 +101,26 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._watch_unread()
 
     def resume_writing(self) -> None:
-        self._stop_watching_unread()
+        if not self.transport.is_closing():
+            self._stop_watching_unread()
         super().resume_writing()
+
+    def eof_received(self) -> None:
+        """The transport closes itself then."""
+        super().eof_received()
+        self._watch_the_last()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """A transport that is closed waits for who takes nothing of what is left for him as long as he likes."""
+        self.transport.close()
+        self._watch_the_last()
+
+    def _watch_the_last(self) -> None:
+        if self._unread_timer is None and self.transport.get_write_buffer_size():
+            self._watch_unread()
 
     def data_received(self, data: bytes) -> None:
         if self._ended is not None:
@@ -172,8 +190,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """
         if self._offers_upgrade() and not rest:
             self._watch_head(waiting=False)
-            self._stop_watching_unread()  # what is left of an answer is the stream's now, and so is who does not read it
             self.handle_websocket_upgrade()
+            self._stop_watching_unread()  # what is left of an answer is the stream's now, and so is who does not read it
+            if self.flow.write_paused:  # which the transport tells once only, and told us
+                self.transport.get_protocol().pause_writing()
             return None
         if self.scope["method"] == "CONNECT":
             self._end("This is no proxy.")
@@ -242,7 +262,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             if self.pipeline and self.pipeline[0][0] is broken:
                 self.pipeline.popleft()
             elif broken.response_started:
-                self.transport.close()
+                self._close()
             _disconnect(broken)
         self._say_ended()
 
@@ -255,7 +275,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         detail = f"{msg} {PROBLEMS['request_malformed'].detail}"
         more = "".join(f"{name.decode()}: {value.decode('latin-1')}\r\n" for name, value in self._told())
         self.transport.write(_whole(refused_with("request_malformed", detail=detail), more))
-        self.transport.close()
+        self._close()
 
     def _told(self) -> Headers:
         """Of what is read of the head. Of a connection that finds no place nothing is, so no page can read why."""
@@ -265,6 +285,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
         super().on_response_complete()
         self._say_ended()
+        if self.transport.is_closing():
+            self._watch_the_last()
 
     # Time.
 
@@ -296,7 +318,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._head_begun:
             self._end("The head of the request did not come in time.")
         elif not self._unanswered and not self.transport.is_closing():
-            self.transport.close()
+            self._close()
 
 
 class _HeadWithBody:

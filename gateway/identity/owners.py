@@ -70,6 +70,11 @@ class Owners:
         except TimeoutError:
             raise NotLookedUp from None
 
+    def nobodys(self) -> str:
+        """A name that nobody has: asked about in the place of the accounts of an id that nothing has, so that it takes as long as
+        one that has others'."""
+        return absent_account(f"{self._chance(64):x}", self._partitions() or 1, self._chance)
+
     async def _asked(self, names: Sequence[str]) -> dict[str, str | None]:
         count = self._partitions() or 1
         beside = {partition_of(name, count): name for name in names}

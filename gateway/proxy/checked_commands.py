@@ -121,7 +121,7 @@ class CheckedCommands:
         parties = await self._parties(verdict.id)
         if principal.owned:  # of what else the request names: each of its lines would keep all of it
             principal = replace(principal, owned={})
-        principal = await self.owners.knowing(principal, names_of(parties))
+        principal = await self.owners.knowing(principal, names_of(parties) or [self.owners.nobodys()])
         if of_outcome(principal, verdict, parties):
             reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
             return Judged(True, reads_all, principal)

@@ -101,6 +101,8 @@ class CheckedReads:
         inner = at(scope, routes.PARTIES.path.format(transfer=id)) | {"method": "GET"}
         found = await whole_answer(lambda send: self._proxy.inquire(inner, receive, send))
         if found.status != 200:
+            if found.status == 404:
+                await self._owners.knowing_soon(principal, [self._owners.nobodys()])
             await found.send(send)  # in the words of the public address
             return
         document = found.document()

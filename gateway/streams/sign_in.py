@@ -25,6 +25,7 @@ from gateway.limits.addresses import NOBODY
 from gateway.protocol.session import Close, Session, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.streams.handshake import Refusal
+from gateway.streams.lifetimes import given_up
 from gateway.streams.stream_rates import StreamRates
 from read_side.contract.kept_once import NotKept
 
@@ -54,6 +55,10 @@ class Stream(Protocol):
 
     def end_with(self, code: CloseCode) -> None:
         """Say what is to be said, and close."""
+        ...
+
+    def give_up(self) -> None:
+        """Close at once, without another word: something has failed."""
         ...
 
 
@@ -104,7 +109,10 @@ class Door:
         if self._changes != self.identity.changes:
             self._changes = self.identity.changes
             for each in list(self.signed_in):
-                each.look_again()
+                try:
+                    each.look_again()
+                except Exception:  # a bug of ours with one must keep no other open for who was shut out
+                    given_up(each.stream, "stream_failed")
 
     def sign_in(self, stream: Stream) -> SignIn:
         return SignIn(self, stream)
@@ -118,12 +126,12 @@ class Door:
 class SignIn:
     """Of one stream. waits: whether it is being found out who is there, so that nothing more is heard until it is."""
 
-    __slots__ = ("_address", "_counted", "_door", "_early", "_gone", "_stream", "_timer", "waits")
+    __slots__ = ("_address", "_counted", "_door", "_early", "_gone", "_timer", "stream", "waits")
 
     def __init__(self, door: Door, stream: Stream) -> None:
         self.waits = False
         self._door = door
-        self._stream = stream
+        self.stream = stream
         self._early: Who | None = None
         self._address = NOBODY
         self._counted = False
@@ -144,7 +152,7 @@ class SignIn:
                 and (refused := self._door.rates.refusal_of_stranger(address)) is not None
             ):
                 return refused
-            self._stream.session.admit(identity.who_now(credential), None)
+            self.stream.session.admit(identity.who_now(credential), None)
         except KeyUnknown:
             # Anybody can make up the name of a key: until it was looked for, nobody is there.
             self._early = partial(identity.who, credential)
@@ -177,11 +185,11 @@ class SignIn:
 
     def begin(self) -> None:
         """The stream is open."""
-        if self._stream.session.principal is not None:
+        if self.stream.session.principal is not None:
             self._admitted()
             return
         self._counted = self._door.unauthenticated.take(self._address, 1)
-        self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self._stream.end_with(CloseCode.NOT_SIGNED_IN))
+        self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self.stream.end_with(CloseCode.NOT_SIGNED_IN))
         if self._early is not None:
             self.waits = True
             self._door.spawn(self.find_out(self._early, OF_HANDSHAKE))
@@ -214,9 +222,9 @@ class SignIn:
             found = Close(CloseCode.INTERNAL)
         self.waits = False
         if found is not None:
-            self._stream.end_with(found.code)
+            self.stream.end_with(found.code)
         else:
-            self._stream.take_later()
+            self.stream.take_later()
 
     def find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
         """Nothing more is heard until it is known whose accounts these are; then `take` has what is to be done."""
@@ -224,11 +232,14 @@ class SignIn:
         self._door.spawn(self._find_owners(whose, take))
 
     async def _find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
-        session, found = self._stream.session, None
+        session, found = self.stream.session, None
         try:
             principal = session.principal
             assert principal is not None, "without somebody nothing is asked"
-            session.principal = await self._door.owners.knowing_soon(principal, whose.names)
+            known = await self._door.owners.knowing_soon(principal, whose.names)
+            if self._gone:  # what it would watch from now on nobody would end
+                return
+            session.principal = known
             found = session.ask(whose.message, whose_is_known=True)
             session.principal = principal  # what is not there now may be theirs when they ask again
         except NotLookedUp:
@@ -238,19 +249,22 @@ class SignIn:
             found = Close(CloseCode.INTERNAL)
         self.waits = False
         if not self._gone:
-            take(found)
-            self._stream.take_later()
+            try:
+                take(found)
+            except Exception:  # or nothing more would be heard of it
+                given_up(self.stream, "stream_failed")
+            self.stream.take_later()
 
     def look_again(self) -> None:
         """Whether who is there still may be."""
-        session = self._stream.session
+        session = self.stream.session
         if session.principal is None:
             return
         now = self._door.identity.still(session.principal)
         if now is None:
-            self._stream.end_with(CloseCode.REVOKED)
+            self.stream.end_with(CloseCode.REVOKED)
         elif now.grants != session.principal.grants:
-            self._stream.end_with(CloseCode.RIGHTS_CHANGED)
+            self.stream.end_with(CloseCode.RIGHTS_CHANGED)
 
     def end(self) -> None:
         """The stream is gone. Twice is once."""
@@ -260,10 +274,10 @@ class SignIn:
         self._door.signed_in.discard(self)
 
     def _admit(self, principal: Principal, id: int) -> Close | None:
-        if not self._stream.has_place_for(principal.name):
+        if not self.stream.has_place_for(principal.name):
             return Close(CloseCode.TOO_MANY_STREAMS)
         self._door.rates.signed_in(principal.name)
-        found = self._stream.session.admit(principal, None if id == OF_HANDSHAKE else id)
+        found = self.stream.session.admit(principal, None if id == OF_HANDSHAKE else id)
         if found is None:
             self._admitted()
         return found
@@ -272,7 +286,7 @@ class SignIn:
         self._door.rates.refused(self._address)
         if id == OF_HANDSHAKE:  # there is no message to answer
             return Close(CloseCode.TOKEN_REFUSED)
-        return self._stream.session.refuse_sign_in(id, f"It {why}. {PROBLEMS['token_invalid'].detail}")
+        return self.stream.session.refuse_sign_in(id, f"It {why}. {PROBLEMS['token_invalid'].detail}")
 
     def _admitted(self) -> None:
         self._count_no_more()
@@ -284,14 +298,14 @@ class SignIn:
         self.look_again()
 
     def _set_end(self) -> None:
-        principal = self._stream.session.principal
+        principal = self.stream.session.principal
         left_s = None if principal is None else self._door.identity.expires_in_s(principal)
         if left_s is None:
             self._set_timer(None)
         elif left_s > _DAY_S:
             self._set_timer(_DAY_S, self._set_end)
         else:
-            self._set_timer(left_s, lambda: self._stream.end_with(CloseCode.SIGNED_IN_NO_MORE))
+            self._set_timer(left_s, lambda: self.stream.end_with(CloseCode.SIGNED_IN_NO_MORE))
 
     def _count_no_more(self) -> None:
         if self._counted:

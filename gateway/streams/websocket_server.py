@@ -202,6 +202,7 @@ class StreamConnection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=self._terms.buffer_bytes)
         bound_unsent(self._transport, self._terms.buffer_bytes)
+        self._took_some()  # of an answer over HTTP before it there may be something left
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -315,7 +316,7 @@ class StreamConnection(asyncio.Protocol):
         self._arrive(Headers())
         self._tell_access(response)
         self._transport.write(response.serialize())
-        self._transport.close()
+        self._leave()
 
     def _shake_hands(self, request: Request) -> None:
         self._arrive(request.headers)
@@ -468,15 +469,22 @@ class StreamConnection(asyncio.Protocol):
     def take_later(self) -> None:
         """It was found out who is there: what was said meanwhile is heard."""
         later, self._later = self._later, []
-        for data in later:
-            if not self._closing:
-                self._take_text(data)
-        self._read_on()
-        self.flush()
-        self._pass_on()
+        try:
+            for data in later:
+                if not self._closing:
+                    self._take_text(data)
+            self._read_on()
+            self.flush()
+            self._pass_on()
+        except Exception:  # as of `data_received`
+            _log.exception("stream_failed", connection=self._name)
+            self.give_up()
 
     def end_with(self, code: CloseCode) -> None:
-        self.flush()
+        try:
+            self.flush()
+        except Exception:  # a bug of ours must keep no stream open for who has no right to it any more
+            _log.exception("stream_failed", connection=self._name)
         self._close(code)
 
     def give_up(self) -> None:
@@ -566,11 +574,16 @@ class StreamConnection(asyncio.Protocol):
             return
         self._said_all = True
         if self._transport.is_closing() or not self._transport.can_write_eof():
-            self._transport.close()
+            self._leave()
             return
         self._transport.write_eof()
         self._transport.resume_reading()
-        self._set_timer(self._terms.close_ms, self._transport.close if self._writable else self._transport.abort)
+        self._set_timer(self._terms.close_ms, self._hang_up if self._writable else self._transport.abort)
+
+    def _leave(self) -> None:
+        """As soon as everything is written."""
+        self._transport.close()
+        self._set_timer(self._terms.close_ms, self._hang_up)
 
     def _close(self, code: CloseCode) -> None:
         """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""
@@ -579,17 +592,24 @@ class StreamConnection(asyncio.Protocol):
         self._websocket.send_close(code, MEANINGS[code].reason)
         self._closing = True
         self._metrics.closes.labels(str(int(code))).inc()
+        # A client that does not read cannot answer either. Set first: whatever fails in writing, it ends.
+        self._set_timer(self._terms.close_ms, self._hang_up if self._writable else self._transport.abort)
         self._write_protocol_bytes()
-        # A client that does not read cannot answer either.
-        end = self._transport.close if self._writable else self._transport.abort
-        self._set_timer(self._terms.close_ms, end)
+
+    def _hang_up(self) -> None:
+        """The time for its answer is over. Who takes what is left for him has more of it; a transport that is closed would wait
+        for who takes nothing as long as he likes, and keep his place and his descriptor."""
+        if self._transport.get_write_buffer_size() and self._took_some():
+            self._set_timer(self._terms.close_ms, self._hang_up)
+        else:
+            self._transport.abort()
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
         if self._away is not None:
             return  # it is ending, and everything that it waits for has its time
         if not self._joined or self._closing:
-            self._transport.close()
+            self._leave()
         else:
             self.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
 

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import uvloop
@@ -272,6 +272,14 @@ def _waiting_for(event: asyncio.Event) -> Callable[[], Coroutine[Any, Any, None]
 class _Echo(asyncio.Protocol):
     """What takes a connection over from HTTP: says once that it has, and then what it is told."""
 
+    writing: ClassVar[list[str]] = []
+
+    def pause_writing(self) -> None:
+        self.writing.append("full")
+
+    def resume_writing(self) -> None:
+        self.writing.append("free")
+
     def __init__(self, config: Any, server_state: Any, app_state: Any) -> None:
         self._transport: Any = None
 
@@ -292,6 +300,7 @@ async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_c
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bounded_http, "UNREAD_MS_MAX", 150)
+    _Echo.writing.clear()
     body = b"a" * (32 * 1024 * 1024)
     """More than the kernel takes of it."""
     answered, ready, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -323,6 +332,7 @@ async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_c
                 await asyncio.sleep(0.05)
                 writer.write(b"still here")
                 assert await reader.readexactly(10) == b"still here"
+            assert _Echo.writing == ["full", "free"], "or it would go on writing to who takes nothing"
             writer.close()
             end.set()
             await serving
@@ -374,3 +384,58 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_takes_some_is_n
         end.set()
         async with asyncio.timeout(LIMIT_S):
             await serving
+
+
+@pytest.mark.parametrize("ends", ["says so", "half-closes", "sends no request"])
+async def test_who_takes_nothing_of_the_end_of_an_answer_keeps_no_closed_connection(
+    monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """What is left is so little that the transport goes on writing: closed, it would wait for its client."""
+    monkeypatch.setattr(bounded_http, "UNREAD_MS_MAX", 50)
+    lost, ready, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    was_lost, answered = bounded_http.BoundedHttpProtocol.connection_lost, asyncio.Event()
+
+    def connection_lost(self: bounded_http.BoundedHttpProtocol, exc: Exception | None) -> None:
+        was_lost(self, exc)
+        lost.set()
+
+    def connection_made(self: bounded_http.BoundedHttpProtocol, transport: Any) -> None:
+        was_made(self, transport)
+        self.timeout_keep_alive = 1
+
+    was_made = bounded_http.BoundedHttpProtocol.connection_made
+    monkeypatch.setattr(bounded_http.BoundedHttpProtocol, "connection_lost", connection_lost)
+    monkeypatch.setattr(bounded_http.BoundedHttpProtocol, "connection_made", connection_made)
+
+    async def some(_: Any, receive: Any, send: Any) -> None:
+        length = (b"content-length", b"%d" % len(SOME))
+        await send({"type": "http.response.start", "status": 200, "headers": [length]})
+        await send({"type": "http.response.body", "body": SOME})
+        answered.set()
+
+    async def until_the_end() -> None:
+        await end.wait()
+
+    with listen("127.0.0.1", 0) as bound, socket.socket() as client:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+        client.setblocking(False)
+        serving = asyncio.create_task(
+            serve(some, bound, work=[until_the_end], on_started=ready.set, hosts=AllowedHosts())
+        )
+        async with asyncio.timeout(LIMIT_S):
+            await ready.wait()
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(client, bound.getsockname())
+            close = b"Connection: close\r\n" if ends == "says so" else b""
+            await loop.sock_sendall(client, b"GET / HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % close)
+            await answered.wait()
+            if ends == "half-closes":
+                client.shutdown(socket.SHUT_WR)
+            await lost.wait()
+            end.set()
+            await serving
+
+
+SOME = b"a" * 60_000
+"""More than the kernel takes of it here, and less than what makes a transport say that it is full."""

@@ -7,7 +7,9 @@ import json
 from typing import Any
 
 from fanfold.api.close_codes import CloseCode
+from gateway.identity.grants import Principal
 from gateway.protocol.session import Session
+from gateway.streams.sign_in import Door, DoorTerms
 from gateway.streams.waiting_request import WaitingRequest
 from tests.simulation.wire import Wire
 from tests.virtual_gateway import VirtualGateway
@@ -63,3 +65,48 @@ async def test_a_request_that_is_given_up_tells_nothing_more() -> None:
     waiting.give_up()
     assert waiting.ended
     assert waiting.news.is_set()
+
+
+class Identity:
+    """Everybody is let in until everybody is shut out."""
+
+    changes = 0
+
+    def look(self) -> None:
+        """Nothing is read."""
+
+    def still(self, principal: Principal) -> Principal | None:
+        return None if self.changes else principal
+
+    def expires_in_s(self, _: Principal) -> float | None:
+        return None
+
+
+class Fails(WaitingRequest):
+    def end_with(self, code: CloseCode) -> None:
+        raise RuntimeError
+
+
+async def test_a_stream_that_fails_keeps_no_other_open_for_who_was_shut_out() -> None:
+    identity: Any = Identity()
+    nothing: Any = None
+    door = Door(identity, DoorTerms(1_000, 1), str, nothing, nothing)
+    whole: list[WaitingRequest] = []
+    for kind in (WaitingRequest, Fails, WaitingRequest, Fails, WaitingRequest):
+        stream = kind(Session(1, hide=str))
+        stream.session.admit(Principal("anna", ()), None)
+        door.sign_in(stream).begin()
+        whole += [stream] if kind is WaitingRequest else []
+    identity.changes = 1
+    door.look_again()
+    assert [each.ended for each in whole] == [True] * 3
+
+
+async def test_a_stream_that_cannot_be_told_what_waits_ends_all_the_same_for_who_was_shut_out() -> None:
+    wire: Any = Wire(VirtualGateway())
+    wire.take(10_000)
+
+    wire._connection.session.outbox.answer(None)  # nothing that can be written
+    wire._connection.end_with(CloseCode.REVOKED)
+    wire.take(10_000)
+    assert wire.closed_with == CloseCode.REVOKED
