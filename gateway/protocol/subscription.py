@@ -14,11 +14,14 @@ was granted, and leaves it with the granted one otherwise.
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.pace import Pace
+
+if TYPE_CHECKING:
+    from gateway.protocol.prefixes import PrefixSubscription
 
 PHASES_UNSENT_MAX: Final = 64
 """Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
@@ -29,6 +32,7 @@ class Watcher(Protocol):
 
     live: bool
     by_number: dict[int, Subscription]
+    prefixes: dict[str, PrefixSubscription]
 
     @property
     def outbox(self) -> Outbox:
@@ -107,12 +111,14 @@ class Subscription:
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
     read: whether its state was ever read here (that there is no such account, too).
+    asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
+    is there for a prefix.
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases", "read", "sent",
-        "session", "shown", "stage", "transfers", "unanswered", "unsent",
+        "account", "alone", "asked_alone", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases",
+        "read", "sent", "session", "shown", "stage", "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -128,6 +134,8 @@ class Subscription:
         self.due = -1
         self.unsent: Item | None = None
         self.first = True
+        self.asked_alone = 0
+        self.alone = False
         self.unanswered = 0
         self.read = False
         self.granted: bool | None = None

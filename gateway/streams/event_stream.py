@@ -25,7 +25,7 @@ from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session, Watch, WatchPrefix
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.hub import Hub
 from gateway.streams.stream_places import StreamPlaces
@@ -143,8 +143,10 @@ class EventStream:
     def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
         transfers = wanted.transfers == "true"
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz))
-        if isinstance(wish, Watch):
+        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz, wanted.prefix))
+        if isinstance(wish, WatchPrefix):
+            self._hub.watch_prefix(wish)
+        elif isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()
 
@@ -161,7 +163,7 @@ class EventStream:
                 written = b"" if client.ended else self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
-            over = client.away is not None or client.ended or not (session.by_number or session.topics)
+            over = client.away is not None or client.ended or not (session.by_number or session.topics or session.prefixes)
             if over:
                 written += _goodbye(client.away, self._hub.lifetimes.return_ms())
             if written or over:
@@ -196,8 +198,10 @@ def _goodbye(away: tuple[CloseCode, int] | None, return_ms: int) -> bytes:
 def _asked(query: bytes) -> tuple[Question, OfEvents]:
     """Raises Malformed."""
     asked = read_query(OfEvents, query, bytes_max=QUERY_BYTES_MAX)
-    if asked.accounts is None and asked.topics is None:
-        raise Malformed("parameter_malformed", "query", "must have accounts or topics")
+    if asked.accounts is None and asked.topics is None and asked.prefix is None:
+        raise Malformed("parameter_malformed", "query", "must have accounts, prefix or topics")
+    if asked.accounts is not None and asked.prefix is not None:
+        raise Malformed("parameter_malformed", "prefix", "takes no accounts beside it: open two streams")
     accounts = _names("accounts", asked.accounts, EVENT_ACCOUNTS_MAX)
     topics = _names("topics", asked.topics, EVENT_TOPICS_MAX)
     return Question(accounts, topics), asked
