@@ -11,14 +11,11 @@ A feed that broke may have lost the row of an account that opened: its partition
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from gateway.protocol.messages import Acknowledged, StreamError, error_frame, prefix_ack_frame
-
-if TYPE_CHECKING:
-    from gateway.protocol.pace import Pace
-    from gateway.protocol.session import Session
-    from gateway.protocol.subscription import Subscription
+from gateway.protocol.pace import Pace
+from gateway.protocol.subscription import Subscription, Watcher
 
 PREFIXES_MAX: Final = 16
 """Of one client: each is looked for in the name of every account that changes."""
@@ -27,6 +24,17 @@ LEFT_OUT: Final = (
     "More accounts begin with the prefix than this connection may watch: the others are not told, those that it has go on. "
     "Unsubscribe from some, or watch a longer prefix over another connection, and subscribe to this prefix anew."
 )
+
+
+class PrefixWatcher(Watcher, Protocol):
+    """The client whose prefix it is (`session.py`)."""
+
+    by_account: dict[str, Subscription]
+    subscriptions_max: int
+
+    def open_under(self, prefix: PrefixSubscription, account: str) -> Subscription:
+        """Watch one more account, acknowledged with the prefix."""
+        ...
 
 
 class PrefixSubscription:
@@ -55,7 +63,7 @@ class PrefixSubscription:
     )
 
     def __init__(
-        self, session: Session, id: int, prefix: str, read_as: str, transfers: bool, pace: Pace | None
+        self, session: PrefixWatcher, id: int, prefix: str, read_as: str, transfers: bool, pace: Pace | None
     ) -> None:
         self.session = session
         self.id = id

@@ -13,18 +13,28 @@ was granted, and leaves it with the granted one otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.pace import Pace
 
-if TYPE_CHECKING:
-    from gateway.protocol.prefixes import PrefixSubscription
-
 PHASES_UNSENT_MAX: Final = 64
 """Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
+
+
+class WatchedPrefix(Protocol):
+    """partitions: how many there are. acknowledged: whether it has been."""
+
+    partitions: int
+    acknowledged: bool
+
+    @property
+    def silent(self) -> Iterable[int]:
+        """Partitions of which something of it may have still to be told."""
+        ...
 
 
 class Watcher(Protocol):
@@ -32,7 +42,11 @@ class Watcher(Protocol):
 
     live: bool
     by_number: dict[int, Subscription]
-    prefixes: dict[str, PrefixSubscription]
+
+    @property
+    def prefixes(self) -> Mapping[str, WatchedPrefix]:
+        """All accounts whose names begin so are watched, too."""
+        ...
 
     @property
     def outbox(self) -> Outbox:

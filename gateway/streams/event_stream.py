@@ -145,7 +145,7 @@ class EventStream:
         transfers = wanted.transfers == "true"
         wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz, wanted.prefix))
         if isinstance(wish, WatchPrefix):
-            self._hub.watch_prefix(wish)
+            self._hub.watch_prefix(client.session, wish)
         elif isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()
@@ -163,7 +163,9 @@ class EventStream:
                 written = b"" if client.ended else self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
-            over = client.away is not None or client.ended or not (session.by_number or session.topics or session.prefixes)
+            over = (
+                client.away is not None or client.ended or not (session.by_number or session.topics or session.prefixes)
+            )
             if over:
                 written += _goodbye(client.away, self._hub.lifetimes.return_ms())
             if written or over:

@@ -179,12 +179,12 @@ class Hub:
         """
         self._spawn(self._serve(session, watch, self._readings(watch)))
 
-    def watch_prefix(self, wish: WatchPrefix) -> None:
+    def watch_prefix(self, session: Session, wish: WatchPrefix) -> None:
         """The same for every account with a prefix."""
         wish.prefix.partitions = len(self.partitions)
         for partition in self.partitions:
             partition.register_prefix(wish.prefix)
-        self._spawn(self._prefixes.serve(wish.prefix))
+        self._spawn(self._prefixes.serve(session, wish.prefix))
 
     async def _serve(self, session: Session, watch: Watch, readings: list[Reading]) -> None:
         await self.subscribes.serve(session, watch, readings)

@@ -53,10 +53,10 @@ class PrefixLists:
         self._listed: dict[PrefixSubscription, asyncio.Event] = {}
         """Those that are not acknowledged; set once no partition is unlisted."""
 
-    async def serve(self, prefix: PrefixSubscription) -> None:
+    async def serve(self, session: Session, prefix: PrefixSubscription) -> None:
         """List it everywhere, then serve what was found as a subscribe to those accounts. Where a partition cannot be listed in
         time, the rest is served, and the client told that it is not complete."""
-        session, partitions = prefix.session, self._partitions()
+        partitions = self._partitions()
         listed = self._listed[prefix] = asyncio.Event()
         for partition in partitions:
             self.list_again(partition)
@@ -124,6 +124,7 @@ class PrefixLists:
             if each.open:
                 partition.listed(each, names)
                 if each.acknowledged:
+                    assert isinstance(each.session, Session), "who subscribes to a prefix is a client of the protocol"
                     self.adopt(each.session)
                 elif not each.unlisted and each in self._listed:
                     self._listed[each].set()

@@ -424,7 +424,7 @@ class StreamConnection(asyncio.Protocol):
             case Watch() as watch:
                 self._hub.watch(self.session, watch)
             case WatchPrefix() as wish:
-                self._hub.watch_prefix(wish)
+                self._hub.watch_prefix(self.session, wish)
             case Unwatch() as ended:
                 self._hub.unwatch(ended)
             case Presented() as presented:

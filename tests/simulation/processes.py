@@ -36,6 +36,7 @@ from tests.simulation.faults import Chaos, FaultyLog, Life
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
+from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
@@ -486,7 +487,7 @@ class NamesOfGateway:
     async def with_prefix(
         self, partition: int, partitions: int, prefix: str, most: int, min_position: int, wait_ms: int
     ) -> list[str]:
-        names = [each for each in rich_streams.ACCOUNTS if self._world.auditor_of(each).partition == partition]
+        names = [each for each in ACCOUNTS if self._world.auditor_of(each).partition == partition]
         found = await self._balances.read(partition, names, min_position, wait_ms)
         return sorted(name for name in found.items if name.startswith(prefix))[:most]
 

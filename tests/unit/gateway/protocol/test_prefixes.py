@@ -1,4 +1,4 @@
-"""All accounts with a prefix: none of them is left out, whenever it was opened and whatever the feed lost, and the rules for accounts hold."""
+"""All accounts with a prefix: none is left out, whenever it opened and whatever the feed lost; the rules for accounts hold."""
 
 from __future__ import annotations
 
