@@ -305,6 +305,18 @@ def test_a_single_subscribe_that_is_refused_leaves_an_account_that_opened_meanwh
     assert [each.account for each in client.session.adopt(prefix)] == ["shop:b"]
 
 
+def test_what_opens_while_the_partition_is_repaired_waits_for_the_cut_with_all_others() -> None:
+    client, _ = watching({"shop:a": 3})
+    client.watch.take(batch(6, 7, shop_b=1))
+    assert [row["account"] for frame in client.heard() for row in frame.get("accounts", ())] == ["shop:b"]
+    assert client.held == {"shop:a": 3}, "block 6 is lost, and may have changed the other"
+    repair = client.watch.begin_repair()
+    assert repair is not None
+    client.watch.finish(repair, {"shop:a": state(5), "shop:b": state(1)}, 7, 0)
+    client.heard()
+    assert client.held == {"shop:a": 5, "shop:b": 1}
+
+
 class FeedToPrefix(RuleBasedStateMachine):
     """One partition where accounts are opened all the time; the feed loses, repeats and restarts; lists and reads are slow and
     run ahead. Two clients watch a prefix."""
